@@ -1,0 +1,1 @@
+//! All decisions of the bridge, without IO, clock or runtime.

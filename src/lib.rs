@@ -1,0 +1,14 @@
+//! Asana's event streams on your own bus, exactly once, every loss announced.
+//!
+//! | module | what it holds | does IO |
+//! | --- | --- | --- |
+//! | [`pb`] | the wire contract, generated from `proto/` | no |
+//! | [`core`] | streams, sequences, checkpoints, detection: all decisions | no |
+//! | [`config`] | what the operator says, checked | files, environment |
+//! | [`asana`] | polls Asana | HTTP |
+//! | [`sink`] | commits batches: Kafka, NATS JetStream, console, file | the bus |
+//! | [`bridge`] | wires the core to the edges | through them |
+//! | [`consumer`] | decode records, know whether any is missing | no; adapters do |
+//! | [`simulator`] | an Asana to try things on | HTTP |
+
+pub mod core;
