@@ -12,3 +12,4 @@
 //! | [`simulator`] | an Asana to try things on | HTTP |
 
 pub mod core;
+pub mod pb;

@@ -1,0 +1,115 @@
+//! What one poll returned.
+
+use super::event::Event;
+use super::ids::SyncToken;
+use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+/// The atom of progress: passed only once all of it is committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// As received: Asana documents no other order.
+    pub events: Vec<Event>,
+    /// The token of the next poll.
+    pub next: SyncToken,
+    /// More is waiting: poll again at once.
+    pub has_more: bool,
+    /// When the answer was complete.
+    pub received_at: DateTime<Utc>,
+    /// The answer's size in bytes: what the page weighs in memory.
+    pub bytes: usize,
+}
+
+/// What came back, named as the wire has it. Whether a token reset is the first
+/// token or a loss only the stream's state can tell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PollOutcome {
+    /// 200.
+    Page(Page),
+    /// 412: a fresh token.
+    TokenReset(SyncToken),
+    /// 429 (or 424): the whole account waits.
+    Throttled {
+        /// How long, from now.
+        retry_after: Duration,
+    },
+    /// An answer that says that polling this way won't work.
+    Denied(Denial),
+    /// No usable answer; the same token is asked again.
+    Failed(Failure),
+}
+
+/// Why Asana refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Denial {
+    /// 400: the request is malformed by Asana's judgement.
+    BadRequest,
+    /// 401: the credential is not valid. Concerns the whole account.
+    Unauthorized,
+    /// 402: needs a higher plan.
+    PaymentRequired,
+    /// 403: no access to the resource.
+    Forbidden,
+    /// 404: gone, or hidden.
+    NotFound,
+    /// 451: a legal block, mostly of addresses. Concerns the whole account.
+    LegalBlock,
+    /// Any other 4xx.
+    OtherStatus(u16),
+}
+
+impl Denial {
+    /// Whether the answer speaks of the credential, not of the resource.
+    #[must_use]
+    pub fn concerns_account(self) -> bool {
+        matches!(self, Self::Unauthorized | Self::LegalBlock)
+    }
+
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
+            Self::PaymentRequired => "payment_required",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::LegalBlock => "legal_block",
+            Self::OtherStatus(_) => "other_status",
+        }
+    }
+}
+
+/// Why there is no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection, or it was cut before the answer was complete.
+    Connection(String),
+    /// No complete answer in time.
+    TimedOut,
+    /// 5xx, with Asana's phrase for its support where there was one.
+    Server {
+        /// The status.
+        status: u16,
+        /// Such as "6 sad squid snuggle softly".
+        phrase: Option<String>,
+    },
+    /// A body that is not what the status promises.
+    Malformed(String),
+    /// The credential can't be read, or refreshed.
+    Credential(String),
+}
+
+impl Failure {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Connection(_) => "connection",
+            Self::TimedOut => "timed_out",
+            Self::Server { .. } => "server",
+            Self::Malformed(_) => "malformed",
+            Self::Credential(_) => "credential",
+        }
+    }
+}

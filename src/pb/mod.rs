@@ -1,0 +1,21 @@
+//! The wire contract, generated from `proto/`: the one place where lints are relaxed.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    elided_lifetimes_in_paths,
+    clippy::all,
+    clippy::pedantic,
+    clippy::use_self,
+    clippy::or_fun_call,
+    clippy::wildcard_enum_match_arm,
+    reason = "generated code"
+)]
+
+include!("v1.rs");
+include!("v1.serde.rs");
+
+/// What the bridge keeps of its own progress.
+pub mod checkpoint {
+    include!("checkpoint.v1.rs");
+}

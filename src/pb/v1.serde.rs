@@ -1,0 +1,2631 @@
+impl serde::Serialize for Change {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.field.is_empty() {
+            len += 1;
+        }
+        if !self.action.is_empty() {
+            len += 1;
+        }
+        if self.added_value.is_some() {
+            len += 1;
+        }
+        if self.new_value.is_some() {
+            len += 1;
+        }
+        if self.removed_value.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Change", len)?;
+        if !self.field.is_empty() {
+            struct_ser.serialize_field("field", &self.field)?;
+        }
+        if !self.action.is_empty() {
+            struct_ser.serialize_field("action", &self.action)?;
+        }
+        if let Some(v) = self.added_value.as_ref() {
+            struct_ser.serialize_field("addedValue", v)?;
+        }
+        if let Some(v) = self.new_value.as_ref() {
+            struct_ser.serialize_field("newValue", v)?;
+        }
+        if let Some(v) = self.removed_value.as_ref() {
+            struct_ser.serialize_field("removedValue", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Change {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "field",
+            "action",
+            "added_value",
+            "addedValue",
+            "new_value",
+            "newValue",
+            "removed_value",
+            "removedValue",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Field,
+            Action,
+            AddedValue,
+            NewValue,
+            RemovedValue,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "field" => Ok(GeneratedField::Field),
+                            "action" => Ok(GeneratedField::Action),
+                            "addedValue" | "added_value" => Ok(GeneratedField::AddedValue),
+                            "newValue" | "new_value" => Ok(GeneratedField::NewValue),
+                            "removedValue" | "removed_value" => Ok(GeneratedField::RemovedValue),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Change;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.Change")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Change, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut field__ = None;
+                let mut action__ = None;
+                let mut added_value__ = None;
+                let mut new_value__ = None;
+                let mut removed_value__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Field => {
+                            if field__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("field"));
+                            }
+                            field__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Action => {
+                            if action__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("action"));
+                            }
+                            action__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::AddedValue => {
+                            if added_value__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("addedValue"));
+                            }
+                            added_value__ = map_.next_value()?;
+                        }
+                        GeneratedField::NewValue => {
+                            if new_value__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("newValue"));
+                            }
+                            new_value__ = map_.next_value()?;
+                        }
+                        GeneratedField::RemovedValue => {
+                            if removed_value__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("removedValue"));
+                            }
+                            removed_value__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(Change {
+                    field: field__.unwrap_or_default(),
+                    action: action__.unwrap_or_default(),
+                    added_value: added_value__,
+                    new_value: new_value__,
+                    removed_value: removed_value__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.Change", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ChangeValue {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.value.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.ChangeValue", len)?;
+        if let Some(v) = self.value.as_ref() {
+            match v {
+                change_value::Value::Resource(v) => {
+                    struct_ser.serialize_field("resource", v)?;
+                }
+                change_value::Value::Json(v) => {
+                    struct_ser.serialize_field("json", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ChangeValue {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "resource",
+            "json",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Resource,
+            Json,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "resource" => Ok(GeneratedField::Resource),
+                            "json" => Ok(GeneratedField::Json),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ChangeValue;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.ChangeValue")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ChangeValue, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut value__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Resource => {
+                            if value__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resource"));
+                            }
+                            value__ = map_.next_value::<::std::option::Option<_>>()?.map(change_value::Value::Resource)
+;
+                        }
+                        GeneratedField::Json => {
+                            if value__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("json"));
+                            }
+                            value__ = map_.next_value::<::std::option::Option<_>>()?.map(change_value::Value::Json)
+;
+                        }
+                    }
+                }
+                Ok(ChangeValue {
+                    value: value__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.ChangeValue", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for CrawlReason {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "CRAWL_REASON_UNSPECIFIED",
+            Self::SourceGap => "CRAWL_REASON_SOURCE_GAP",
+            Self::Reconciliation => "CRAWL_REASON_RECONCILIATION",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for CrawlReason {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "CRAWL_REASON_UNSPECIFIED",
+            "CRAWL_REASON_SOURCE_GAP",
+            "CRAWL_REASON_RECONCILIATION",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = CrawlReason;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "CRAWL_REASON_UNSPECIFIED" => Ok(CrawlReason::Unspecified),
+                    "CRAWL_REASON_SOURCE_GAP" => Ok(CrawlReason::SourceGap),
+                    "CRAWL_REASON_RECONCILIATION" => Ok(CrawlReason::Reconciliation),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for DeadLetter {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.position.is_some() {
+            len += 1;
+        }
+        if !self.topic.is_empty() {
+            len += 1;
+        }
+        if self.part_index != 0 {
+            len += 1;
+        }
+        if self.part_count != 0 {
+            len += 1;
+        }
+        if !self.part.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.DeadLetter", len)?;
+        if let Some(v) = self.position.as_ref() {
+            struct_ser.serialize_field("position", v)?;
+        }
+        if !self.topic.is_empty() {
+            struct_ser.serialize_field("topic", &self.topic)?;
+        }
+        if self.part_index != 0 {
+            struct_ser.serialize_field("partIndex", &self.part_index)?;
+        }
+        if self.part_count != 0 {
+            struct_ser.serialize_field("partCount", &self.part_count)?;
+        }
+        if !self.part.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("part", pbjson::private::base64::encode(&self.part).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for DeadLetter {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "position",
+            "topic",
+            "part_index",
+            "partIndex",
+            "part_count",
+            "partCount",
+            "part",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Position,
+            Topic,
+            PartIndex,
+            PartCount,
+            Part,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "position" => Ok(GeneratedField::Position),
+                            "topic" => Ok(GeneratedField::Topic),
+                            "partIndex" | "part_index" => Ok(GeneratedField::PartIndex),
+                            "partCount" | "part_count" => Ok(GeneratedField::PartCount),
+                            "part" => Ok(GeneratedField::Part),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = DeadLetter;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.DeadLetter")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<DeadLetter, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut position__ = None;
+                let mut topic__ = None;
+                let mut part_index__ = None;
+                let mut part_count__ = None;
+                let mut part__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Position => {
+                            if position__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("position"));
+                            }
+                            position__ = map_.next_value()?;
+                        }
+                        GeneratedField::Topic => {
+                            if topic__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("topic"));
+                            }
+                            topic__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::PartIndex => {
+                            if part_index__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("partIndex"));
+                            }
+                            part_index__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::PartCount => {
+                            if part_count__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("partCount"));
+                            }
+                            part_count__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Part => {
+                            if part__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("part"));
+                            }
+                            part__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(DeadLetter {
+                    position: position__,
+                    topic: topic__.unwrap_or_default(),
+                    part_index: part_index__.unwrap_or_default(),
+                    part_count: part_count__.unwrap_or_default(),
+                    part: part__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.DeadLetter", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for EpochStart {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.previous_epoch != 0 {
+            len += 1;
+        }
+        if self.previous_lane_sequence != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.EpochStart", len)?;
+        if self.previous_epoch != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("previousEpoch", ToString::to_string(&self.previous_epoch).as_str())?;
+        }
+        if self.previous_lane_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("previousLaneSequence", ToString::to_string(&self.previous_lane_sequence).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for EpochStart {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "previous_epoch",
+            "previousEpoch",
+            "previous_lane_sequence",
+            "previousLaneSequence",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            PreviousEpoch,
+            PreviousLaneSequence,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "previousEpoch" | "previous_epoch" => Ok(GeneratedField::PreviousEpoch),
+                            "previousLaneSequence" | "previous_lane_sequence" => Ok(GeneratedField::PreviousLaneSequence),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = EpochStart;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.EpochStart")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<EpochStart, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut previous_epoch__ = None;
+                let mut previous_lane_sequence__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::PreviousEpoch => {
+                            if previous_epoch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("previousEpoch"));
+                            }
+                            previous_epoch__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::PreviousLaneSequence => {
+                            if previous_lane_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("previousLaneSequence"));
+                            }
+                            previous_lane_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(EpochStart {
+                    previous_epoch: previous_epoch__.unwrap_or_default(),
+                    previous_lane_sequence: previous_lane_sequence__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.EpochStart", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Event {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.action.is_empty() {
+            len += 1;
+        }
+        if self.resource.is_some() {
+            len += 1;
+        }
+        if self.parent.is_some() {
+            len += 1;
+        }
+        if self.change.is_some() {
+            len += 1;
+        }
+        if self.created_at.is_some() {
+            len += 1;
+        }
+        if self.user.is_some() {
+            len += 1;
+        }
+        if self.r#type.is_some() {
+            len += 1;
+        }
+        if !self.fingerprint.is_empty() {
+            len += 1;
+        }
+        if !self.raw_json.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Event", len)?;
+        if !self.action.is_empty() {
+            struct_ser.serialize_field("action", &self.action)?;
+        }
+        if let Some(v) = self.resource.as_ref() {
+            struct_ser.serialize_field("resource", v)?;
+        }
+        if let Some(v) = self.parent.as_ref() {
+            struct_ser.serialize_field("parent", v)?;
+        }
+        if let Some(v) = self.change.as_ref() {
+            struct_ser.serialize_field("change", v)?;
+        }
+        if let Some(v) = self.created_at.as_ref() {
+            struct_ser.serialize_field("createdAt", v)?;
+        }
+        if let Some(v) = self.user.as_ref() {
+            struct_ser.serialize_field("user", v)?;
+        }
+        if let Some(v) = self.r#type.as_ref() {
+            struct_ser.serialize_field("type", v)?;
+        }
+        if !self.fingerprint.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("fingerprint", pbjson::private::base64::encode(&self.fingerprint).as_str())?;
+        }
+        if !self.raw_json.is_empty() {
+            struct_ser.serialize_field("rawJson", &self.raw_json)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Event {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "action",
+            "resource",
+            "parent",
+            "change",
+            "created_at",
+            "createdAt",
+            "user",
+            "type",
+            "fingerprint",
+            "raw_json",
+            "rawJson",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Action,
+            Resource,
+            Parent,
+            Change,
+            CreatedAt,
+            User,
+            Type,
+            Fingerprint,
+            RawJson,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "action" => Ok(GeneratedField::Action),
+                            "resource" => Ok(GeneratedField::Resource),
+                            "parent" => Ok(GeneratedField::Parent),
+                            "change" => Ok(GeneratedField::Change),
+                            "createdAt" | "created_at" => Ok(GeneratedField::CreatedAt),
+                            "user" => Ok(GeneratedField::User),
+                            "type" => Ok(GeneratedField::Type),
+                            "fingerprint" => Ok(GeneratedField::Fingerprint),
+                            "rawJson" | "raw_json" => Ok(GeneratedField::RawJson),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Event;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.Event")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Event, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut action__ = None;
+                let mut resource__ = None;
+                let mut parent__ = None;
+                let mut change__ = None;
+                let mut created_at__ = None;
+                let mut user__ = None;
+                let mut r#type__ = None;
+                let mut fingerprint__ = None;
+                let mut raw_json__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Action => {
+                            if action__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("action"));
+                            }
+                            action__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Resource => {
+                            if resource__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resource"));
+                            }
+                            resource__ = map_.next_value()?;
+                        }
+                        GeneratedField::Parent => {
+                            if parent__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("parent"));
+                            }
+                            parent__ = map_.next_value()?;
+                        }
+                        GeneratedField::Change => {
+                            if change__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("change"));
+                            }
+                            change__ = map_.next_value()?;
+                        }
+                        GeneratedField::CreatedAt => {
+                            if created_at__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("createdAt"));
+                            }
+                            created_at__ = map_.next_value()?;
+                        }
+                        GeneratedField::User => {
+                            if user__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("user"));
+                            }
+                            user__ = map_.next_value()?;
+                        }
+                        GeneratedField::Type => {
+                            if r#type__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("type"));
+                            }
+                            r#type__ = map_.next_value()?;
+                        }
+                        GeneratedField::Fingerprint => {
+                            if fingerprint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fingerprint"));
+                            }
+                            fingerprint__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RawJson => {
+                            if raw_json__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("rawJson"));
+                            }
+                            raw_json__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Event {
+                    action: action__.unwrap_or_default(),
+                    resource: resource__,
+                    parent: parent__,
+                    change: change__,
+                    created_at: created_at__,
+                    user: user__,
+                    r#type: r#type__,
+                    fingerprint: fingerprint__.unwrap_or_default(),
+                    raw_json: raw_json__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.Event", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Position {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.shard != 0 {
+            len += 1;
+        }
+        if self.epoch != 0 {
+            len += 1;
+        }
+        if self.lane != 0 {
+            len += 1;
+        }
+        if self.lane_sequence != 0 {
+            len += 1;
+        }
+        if !self.stream.is_empty() {
+            len += 1;
+        }
+        if self.stream_sequence != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Position", len)?;
+        if self.shard != 0 {
+            struct_ser.serialize_field("shard", &self.shard)?;
+        }
+        if self.epoch != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("epoch", ToString::to_string(&self.epoch).as_str())?;
+        }
+        if self.lane != 0 {
+            struct_ser.serialize_field("lane", &self.lane)?;
+        }
+        if self.lane_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("laneSequence", ToString::to_string(&self.lane_sequence).as_str())?;
+        }
+        if !self.stream.is_empty() {
+            struct_ser.serialize_field("stream", &self.stream)?;
+        }
+        if self.stream_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("streamSequence", ToString::to_string(&self.stream_sequence).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Position {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "shard",
+            "epoch",
+            "lane",
+            "lane_sequence",
+            "laneSequence",
+            "stream",
+            "stream_sequence",
+            "streamSequence",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Shard,
+            Epoch,
+            Lane,
+            LaneSequence,
+            Stream,
+            StreamSequence,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "shard" => Ok(GeneratedField::Shard),
+                            "epoch" => Ok(GeneratedField::Epoch),
+                            "lane" => Ok(GeneratedField::Lane),
+                            "laneSequence" | "lane_sequence" => Ok(GeneratedField::LaneSequence),
+                            "stream" => Ok(GeneratedField::Stream),
+                            "streamSequence" | "stream_sequence" => Ok(GeneratedField::StreamSequence),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Position;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.Position")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Position, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut shard__ = None;
+                let mut epoch__ = None;
+                let mut lane__ = None;
+                let mut lane_sequence__ = None;
+                let mut stream__ = None;
+                let mut stream_sequence__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Shard => {
+                            if shard__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("shard"));
+                            }
+                            shard__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Epoch => {
+                            if epoch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("epoch"));
+                            }
+                            epoch__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Lane => {
+                            if lane__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lane"));
+                            }
+                            lane__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LaneSequence => {
+                            if lane_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("laneSequence"));
+                            }
+                            lane_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Stream => {
+                            if stream__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("stream"));
+                            }
+                            stream__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::StreamSequence => {
+                            if stream_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("streamSequence"));
+                            }
+                            stream_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Position {
+                    shard: shard__.unwrap_or_default(),
+                    epoch: epoch__.unwrap_or_default(),
+                    lane: lane__.unwrap_or_default(),
+                    lane_sequence: lane_sequence__.unwrap_or_default(),
+                    stream: stream__.unwrap_or_default(),
+                    stream_sequence: stream_sequence__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.Position", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Record {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.position.is_some() {
+            len += 1;
+        }
+        if self.received_at.is_some() {
+            len += 1;
+        }
+        if self.body.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Record", len)?;
+        if let Some(v) = self.position.as_ref() {
+            struct_ser.serialize_field("position", v)?;
+        }
+        if let Some(v) = self.received_at.as_ref() {
+            struct_ser.serialize_field("receivedAt", v)?;
+        }
+        if let Some(v) = self.body.as_ref() {
+            match v {
+                record::Body::Event(v) => {
+                    struct_ser.serialize_field("event", v)?;
+                }
+                record::Body::StandIn(v) => {
+                    struct_ser.serialize_field("standIn", v)?;
+                }
+                record::Body::Snapshot(v) => {
+                    struct_ser.serialize_field("snapshot", v)?;
+                }
+                record::Body::SnapshotBegin(v) => {
+                    struct_ser.serialize_field("snapshotBegin", v)?;
+                }
+                record::Body::SnapshotEnd(v) => {
+                    struct_ser.serialize_field("snapshotEnd", v)?;
+                }
+                record::Body::SourceGap(v) => {
+                    struct_ser.serialize_field("sourceGap", v)?;
+                }
+                record::Body::SourceGapHealed(v) => {
+                    struct_ser.serialize_field("sourceGapHealed", v)?;
+                }
+                record::Body::EpochStart(v) => {
+                    struct_ser.serialize_field("epochStart", v)?;
+                }
+                record::Body::Watermark(v) => {
+                    struct_ser.serialize_field("watermark", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Record {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "position",
+            "received_at",
+            "receivedAt",
+            "event",
+            "stand_in",
+            "standIn",
+            "snapshot",
+            "snapshot_begin",
+            "snapshotBegin",
+            "snapshot_end",
+            "snapshotEnd",
+            "source_gap",
+            "sourceGap",
+            "source_gap_healed",
+            "sourceGapHealed",
+            "epoch_start",
+            "epochStart",
+            "watermark",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Position,
+            ReceivedAt,
+            Event,
+            StandIn,
+            Snapshot,
+            SnapshotBegin,
+            SnapshotEnd,
+            SourceGap,
+            SourceGapHealed,
+            EpochStart,
+            Watermark,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "position" => Ok(GeneratedField::Position),
+                            "receivedAt" | "received_at" => Ok(GeneratedField::ReceivedAt),
+                            "event" => Ok(GeneratedField::Event),
+                            "standIn" | "stand_in" => Ok(GeneratedField::StandIn),
+                            "snapshot" => Ok(GeneratedField::Snapshot),
+                            "snapshotBegin" | "snapshot_begin" => Ok(GeneratedField::SnapshotBegin),
+                            "snapshotEnd" | "snapshot_end" => Ok(GeneratedField::SnapshotEnd),
+                            "sourceGap" | "source_gap" => Ok(GeneratedField::SourceGap),
+                            "sourceGapHealed" | "source_gap_healed" => Ok(GeneratedField::SourceGapHealed),
+                            "epochStart" | "epoch_start" => Ok(GeneratedField::EpochStart),
+                            "watermark" => Ok(GeneratedField::Watermark),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Record;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.Record")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Record, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut position__ = None;
+                let mut received_at__ = None;
+                let mut body__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Position => {
+                            if position__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("position"));
+                            }
+                            position__ = map_.next_value()?;
+                        }
+                        GeneratedField::ReceivedAt => {
+                            if received_at__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("receivedAt"));
+                            }
+                            received_at__ = map_.next_value()?;
+                        }
+                        GeneratedField::Event => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("event"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::Event)
+;
+                        }
+                        GeneratedField::StandIn => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("standIn"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::StandIn)
+;
+                        }
+                        GeneratedField::Snapshot => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("snapshot"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::Snapshot)
+;
+                        }
+                        GeneratedField::SnapshotBegin => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("snapshotBegin"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::SnapshotBegin)
+;
+                        }
+                        GeneratedField::SnapshotEnd => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("snapshotEnd"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::SnapshotEnd)
+;
+                        }
+                        GeneratedField::SourceGap => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sourceGap"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::SourceGap)
+;
+                        }
+                        GeneratedField::SourceGapHealed => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sourceGapHealed"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::SourceGapHealed)
+;
+                        }
+                        GeneratedField::EpochStart => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("epochStart"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::EpochStart)
+;
+                        }
+                        GeneratedField::Watermark => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("watermark"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::Watermark)
+;
+                        }
+                    }
+                }
+                Ok(Record {
+                    position: position__,
+                    received_at: received_at__,
+                    body: body__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.Record", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Resource {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.gid.is_empty() {
+            len += 1;
+        }
+        if !self.resource_type.is_empty() {
+            len += 1;
+        }
+        if self.name.is_some() {
+            len += 1;
+        }
+        if self.resource_subtype.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Resource", len)?;
+        if !self.gid.is_empty() {
+            struct_ser.serialize_field("gid", &self.gid)?;
+        }
+        if !self.resource_type.is_empty() {
+            struct_ser.serialize_field("resourceType", &self.resource_type)?;
+        }
+        if let Some(v) = self.name.as_ref() {
+            struct_ser.serialize_field("name", v)?;
+        }
+        if let Some(v) = self.resource_subtype.as_ref() {
+            struct_ser.serialize_field("resourceSubtype", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Resource {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "gid",
+            "resource_type",
+            "resourceType",
+            "name",
+            "resource_subtype",
+            "resourceSubtype",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Gid,
+            ResourceType,
+            Name,
+            ResourceSubtype,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "gid" => Ok(GeneratedField::Gid),
+                            "resourceType" | "resource_type" => Ok(GeneratedField::ResourceType),
+                            "name" => Ok(GeneratedField::Name),
+                            "resourceSubtype" | "resource_subtype" => Ok(GeneratedField::ResourceSubtype),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Resource;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.Resource")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Resource, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut gid__ = None;
+                let mut resource_type__ = None;
+                let mut name__ = None;
+                let mut resource_subtype__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Gid => {
+                            if gid__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("gid"));
+                            }
+                            gid__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ResourceType => {
+                            if resource_type__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resourceType"));
+                            }
+                            resource_type__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Name => {
+                            if name__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("name"));
+                            }
+                            name__ = map_.next_value()?;
+                        }
+                        GeneratedField::ResourceSubtype => {
+                            if resource_subtype__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resourceSubtype"));
+                            }
+                            resource_subtype__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(Resource {
+                    gid: gid__.unwrap_or_default(),
+                    resource_type: resource_type__.unwrap_or_default(),
+                    name: name__,
+                    resource_subtype: resource_subtype__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.Resource", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Restored {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "RESTORED_UNSPECIFIED",
+            Self::State => "RESTORED_STATE",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for Restored {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "RESTORED_UNSPECIFIED",
+            "RESTORED_STATE",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = Restored;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "RESTORED_UNSPECIFIED" => Ok(Restored::Unspecified),
+                    "RESTORED_STATE" => Ok(Restored::State),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Snapshot {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.crawl_id.is_empty() {
+            len += 1;
+        }
+        if self.resource.is_some() {
+            len += 1;
+        }
+        if self.parent.is_some() {
+            len += 1;
+        }
+        if !self.state_json.is_empty() {
+            len += 1;
+        }
+        if self.modified_at.is_some() {
+            len += 1;
+        }
+        if self.change != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Snapshot", len)?;
+        if !self.crawl_id.is_empty() {
+            struct_ser.serialize_field("crawlId", &self.crawl_id)?;
+        }
+        if let Some(v) = self.resource.as_ref() {
+            struct_ser.serialize_field("resource", v)?;
+        }
+        if let Some(v) = self.parent.as_ref() {
+            struct_ser.serialize_field("parent", v)?;
+        }
+        if !self.state_json.is_empty() {
+            struct_ser.serialize_field("stateJson", &self.state_json)?;
+        }
+        if let Some(v) = self.modified_at.as_ref() {
+            struct_ser.serialize_field("modifiedAt", v)?;
+        }
+        if self.change != 0 {
+            let v = SnapshotChange::try_from(self.change)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.change)))?;
+            struct_ser.serialize_field("change", &v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Snapshot {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "crawl_id",
+            "crawlId",
+            "resource",
+            "parent",
+            "state_json",
+            "stateJson",
+            "modified_at",
+            "modifiedAt",
+            "change",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            CrawlId,
+            Resource,
+            Parent,
+            StateJson,
+            ModifiedAt,
+            Change,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
+                            "resource" => Ok(GeneratedField::Resource),
+                            "parent" => Ok(GeneratedField::Parent),
+                            "stateJson" | "state_json" => Ok(GeneratedField::StateJson),
+                            "modifiedAt" | "modified_at" => Ok(GeneratedField::ModifiedAt),
+                            "change" => Ok(GeneratedField::Change),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Snapshot;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.Snapshot")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Snapshot, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut crawl_id__ = None;
+                let mut resource__ = None;
+                let mut parent__ = None;
+                let mut state_json__ = None;
+                let mut modified_at__ = None;
+                let mut change__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::CrawlId => {
+                            if crawl_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("crawlId"));
+                            }
+                            crawl_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Resource => {
+                            if resource__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resource"));
+                            }
+                            resource__ = map_.next_value()?;
+                        }
+                        GeneratedField::Parent => {
+                            if parent__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("parent"));
+                            }
+                            parent__ = map_.next_value()?;
+                        }
+                        GeneratedField::StateJson => {
+                            if state_json__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("stateJson"));
+                            }
+                            state_json__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ModifiedAt => {
+                            if modified_at__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("modifiedAt"));
+                            }
+                            modified_at__ = map_.next_value()?;
+                        }
+                        GeneratedField::Change => {
+                            if change__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("change"));
+                            }
+                            change__ = Some(map_.next_value::<SnapshotChange>()? as i32);
+                        }
+                    }
+                }
+                Ok(Snapshot {
+                    crawl_id: crawl_id__.unwrap_or_default(),
+                    resource: resource__,
+                    parent: parent__,
+                    state_json: state_json__.unwrap_or_default(),
+                    modified_at: modified_at__,
+                    change: change__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.Snapshot", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SnapshotBegin {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.crawl_id.is_empty() {
+            len += 1;
+        }
+        if self.reason != 0 {
+            len += 1;
+        }
+        if !self.gap_id.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.SnapshotBegin", len)?;
+        if !self.crawl_id.is_empty() {
+            struct_ser.serialize_field("crawlId", &self.crawl_id)?;
+        }
+        if self.reason != 0 {
+            let v = CrawlReason::try_from(self.reason)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.reason)))?;
+            struct_ser.serialize_field("reason", &v)?;
+        }
+        if !self.gap_id.is_empty() {
+            struct_ser.serialize_field("gapId", &self.gap_id)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for SnapshotBegin {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "crawl_id",
+            "crawlId",
+            "reason",
+            "gap_id",
+            "gapId",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            CrawlId,
+            Reason,
+            GapId,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
+                            "reason" => Ok(GeneratedField::Reason),
+                            "gapId" | "gap_id" => Ok(GeneratedField::GapId),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = SnapshotBegin;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.SnapshotBegin")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<SnapshotBegin, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut crawl_id__ = None;
+                let mut reason__ = None;
+                let mut gap_id__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::CrawlId => {
+                            if crawl_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("crawlId"));
+                            }
+                            crawl_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Reason => {
+                            if reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reason"));
+                            }
+                            reason__ = Some(map_.next_value::<CrawlReason>()? as i32);
+                        }
+                        GeneratedField::GapId => {
+                            if gap_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("gapId"));
+                            }
+                            gap_id__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(SnapshotBegin {
+                    crawl_id: crawl_id__.unwrap_or_default(),
+                    reason: reason__.unwrap_or_default(),
+                    gap_id: gap_id__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.SnapshotBegin", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SnapshotChange {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "SNAPSHOT_CHANGE_UNSPECIFIED",
+            Self::Created => "SNAPSHOT_CHANGE_CREATED",
+            Self::Updated => "SNAPSHOT_CHANGE_UPDATED",
+            Self::Unchanged => "SNAPSHOT_CHANGE_UNCHANGED",
+            Self::Removed => "SNAPSHOT_CHANGE_REMOVED",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for SnapshotChange {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "SNAPSHOT_CHANGE_UNSPECIFIED",
+            "SNAPSHOT_CHANGE_CREATED",
+            "SNAPSHOT_CHANGE_UPDATED",
+            "SNAPSHOT_CHANGE_UNCHANGED",
+            "SNAPSHOT_CHANGE_REMOVED",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = SnapshotChange;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "SNAPSHOT_CHANGE_UNSPECIFIED" => Ok(SnapshotChange::Unspecified),
+                    "SNAPSHOT_CHANGE_CREATED" => Ok(SnapshotChange::Created),
+                    "SNAPSHOT_CHANGE_UPDATED" => Ok(SnapshotChange::Updated),
+                    "SNAPSHOT_CHANGE_UNCHANGED" => Ok(SnapshotChange::Unchanged),
+                    "SNAPSHOT_CHANGE_REMOVED" => Ok(SnapshotChange::Removed),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SnapshotEnd {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.crawl_id.is_empty() {
+            len += 1;
+        }
+        if self.snapshots != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.SnapshotEnd", len)?;
+        if !self.crawl_id.is_empty() {
+            struct_ser.serialize_field("crawlId", &self.crawl_id)?;
+        }
+        if self.snapshots != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("snapshots", ToString::to_string(&self.snapshots).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for SnapshotEnd {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "crawl_id",
+            "crawlId",
+            "snapshots",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            CrawlId,
+            Snapshots,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
+                            "snapshots" => Ok(GeneratedField::Snapshots),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = SnapshotEnd;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.SnapshotEnd")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<SnapshotEnd, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut crawl_id__ = None;
+                let mut snapshots__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::CrawlId => {
+                            if crawl_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("crawlId"));
+                            }
+                            crawl_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Snapshots => {
+                            if snapshots__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("snapshots"));
+                            }
+                            snapshots__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(SnapshotEnd {
+                    crawl_id: crawl_id__.unwrap_or_default(),
+                    snapshots: snapshots__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.SnapshotEnd", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SourceGap {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.gap_id.is_empty() {
+            len += 1;
+        }
+        if self.reason != 0 {
+            len += 1;
+        }
+        if self.last_complete_poll_at.is_some() {
+            len += 1;
+        }
+        if self.resumed_at.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.SourceGap", len)?;
+        if !self.gap_id.is_empty() {
+            struct_ser.serialize_field("gapId", &self.gap_id)?;
+        }
+        if self.reason != 0 {
+            let v = SourceGapReason::try_from(self.reason)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.reason)))?;
+            struct_ser.serialize_field("reason", &v)?;
+        }
+        if let Some(v) = self.last_complete_poll_at.as_ref() {
+            struct_ser.serialize_field("lastCompletePollAt", v)?;
+        }
+        if let Some(v) = self.resumed_at.as_ref() {
+            struct_ser.serialize_field("resumedAt", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for SourceGap {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "gap_id",
+            "gapId",
+            "reason",
+            "last_complete_poll_at",
+            "lastCompletePollAt",
+            "resumed_at",
+            "resumedAt",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            GapId,
+            Reason,
+            LastCompletePollAt,
+            ResumedAt,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "gapId" | "gap_id" => Ok(GeneratedField::GapId),
+                            "reason" => Ok(GeneratedField::Reason),
+                            "lastCompletePollAt" | "last_complete_poll_at" => Ok(GeneratedField::LastCompletePollAt),
+                            "resumedAt" | "resumed_at" => Ok(GeneratedField::ResumedAt),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = SourceGap;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.SourceGap")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<SourceGap, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut gap_id__ = None;
+                let mut reason__ = None;
+                let mut last_complete_poll_at__ = None;
+                let mut resumed_at__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::GapId => {
+                            if gap_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("gapId"));
+                            }
+                            gap_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Reason => {
+                            if reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reason"));
+                            }
+                            reason__ = Some(map_.next_value::<SourceGapReason>()? as i32);
+                        }
+                        GeneratedField::LastCompletePollAt => {
+                            if last_complete_poll_at__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastCompletePollAt"));
+                            }
+                            last_complete_poll_at__ = map_.next_value()?;
+                        }
+                        GeneratedField::ResumedAt => {
+                            if resumed_at__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resumedAt"));
+                            }
+                            resumed_at__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(SourceGap {
+                    gap_id: gap_id__.unwrap_or_default(),
+                    reason: reason__.unwrap_or_default(),
+                    last_complete_poll_at: last_complete_poll_at__,
+                    resumed_at: resumed_at__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.SourceGap", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SourceGapHealed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.gap_id.is_empty() {
+            len += 1;
+        }
+        if !self.crawl_id.is_empty() {
+            len += 1;
+        }
+        if self.restored != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.SourceGapHealed", len)?;
+        if !self.gap_id.is_empty() {
+            struct_ser.serialize_field("gapId", &self.gap_id)?;
+        }
+        if !self.crawl_id.is_empty() {
+            struct_ser.serialize_field("crawlId", &self.crawl_id)?;
+        }
+        if self.restored != 0 {
+            let v = Restored::try_from(self.restored)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.restored)))?;
+            struct_ser.serialize_field("restored", &v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for SourceGapHealed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "gap_id",
+            "gapId",
+            "crawl_id",
+            "crawlId",
+            "restored",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            GapId,
+            CrawlId,
+            Restored,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "gapId" | "gap_id" => Ok(GeneratedField::GapId),
+                            "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
+                            "restored" => Ok(GeneratedField::Restored),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = SourceGapHealed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.SourceGapHealed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<SourceGapHealed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut gap_id__ = None;
+                let mut crawl_id__ = None;
+                let mut restored__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::GapId => {
+                            if gap_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("gapId"));
+                            }
+                            gap_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::CrawlId => {
+                            if crawl_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("crawlId"));
+                            }
+                            crawl_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Restored => {
+                            if restored__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("restored"));
+                            }
+                            restored__ = Some(map_.next_value::<Restored>()? as i32);
+                        }
+                    }
+                }
+                Ok(SourceGapHealed {
+                    gap_id: gap_id__.unwrap_or_default(),
+                    crawl_id: crawl_id__.unwrap_or_default(),
+                    restored: restored__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.SourceGapHealed", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SourceGapReason {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "SOURCE_GAP_REASON_UNSPECIFIED",
+            Self::TokenExpired => "SOURCE_GAP_REASON_TOKEN_EXPIRED",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for SourceGapReason {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "SOURCE_GAP_REASON_UNSPECIFIED",
+            "SOURCE_GAP_REASON_TOKEN_EXPIRED",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = SourceGapReason;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "SOURCE_GAP_REASON_UNSPECIFIED" => Ok(SourceGapReason::Unspecified),
+                    "SOURCE_GAP_REASON_TOKEN_EXPIRED" => Ok(SourceGapReason::TokenExpired),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for StandIn {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.reason.is_empty() {
+            len += 1;
+        }
+        if !self.dead_letter_topic.is_empty() {
+            len += 1;
+        }
+        if self.record_bytes != 0 {
+            len += 1;
+        }
+        if self.limit_bytes != 0 {
+            len += 1;
+        }
+        if !self.fingerprint.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.StandIn", len)?;
+        if !self.reason.is_empty() {
+            struct_ser.serialize_field("reason", &self.reason)?;
+        }
+        if !self.dead_letter_topic.is_empty() {
+            struct_ser.serialize_field("deadLetterTopic", &self.dead_letter_topic)?;
+        }
+        if self.record_bytes != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("recordBytes", ToString::to_string(&self.record_bytes).as_str())?;
+        }
+        if self.limit_bytes != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("limitBytes", ToString::to_string(&self.limit_bytes).as_str())?;
+        }
+        if !self.fingerprint.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("fingerprint", pbjson::private::base64::encode(&self.fingerprint).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for StandIn {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "reason",
+            "dead_letter_topic",
+            "deadLetterTopic",
+            "record_bytes",
+            "recordBytes",
+            "limit_bytes",
+            "limitBytes",
+            "fingerprint",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Reason,
+            DeadLetterTopic,
+            RecordBytes,
+            LimitBytes,
+            Fingerprint,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "reason" => Ok(GeneratedField::Reason),
+                            "deadLetterTopic" | "dead_letter_topic" => Ok(GeneratedField::DeadLetterTopic),
+                            "recordBytes" | "record_bytes" => Ok(GeneratedField::RecordBytes),
+                            "limitBytes" | "limit_bytes" => Ok(GeneratedField::LimitBytes),
+                            "fingerprint" => Ok(GeneratedField::Fingerprint),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = StandIn;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.StandIn")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<StandIn, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut reason__ = None;
+                let mut dead_letter_topic__ = None;
+                let mut record_bytes__ = None;
+                let mut limit_bytes__ = None;
+                let mut fingerprint__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Reason => {
+                            if reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reason"));
+                            }
+                            reason__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::DeadLetterTopic => {
+                            if dead_letter_topic__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("deadLetterTopic"));
+                            }
+                            dead_letter_topic__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::RecordBytes => {
+                            if record_bytes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordBytes"));
+                            }
+                            record_bytes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LimitBytes => {
+                            if limit_bytes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("limitBytes"));
+                            }
+                            limit_bytes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Fingerprint => {
+                            if fingerprint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fingerprint"));
+                            }
+                            fingerprint__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(StandIn {
+                    reason: reason__.unwrap_or_default(),
+                    dead_letter_topic: dead_letter_topic__.unwrap_or_default(),
+                    record_bytes: record_bytes__.unwrap_or_default(),
+                    limit_bytes: limit_bytes__.unwrap_or_default(),
+                    fingerprint: fingerprint__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.StandIn", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Watermark {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.complete_up_to.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Watermark", len)?;
+        if let Some(v) = self.complete_up_to.as_ref() {
+            struct_ser.serialize_field("completeUpTo", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Watermark {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "complete_up_to",
+            "completeUpTo",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            CompleteUpTo,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "completeUpTo" | "complete_up_to" => Ok(GeneratedField::CompleteUpTo),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Watermark;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.Watermark")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Watermark, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut complete_up_to__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::CompleteUpTo => {
+                            if complete_up_to__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("completeUpTo"));
+                            }
+                            complete_up_to__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(Watermark {
+                    complete_up_to: complete_up_to__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.Watermark", FIELDS, GeneratedVisitor)
+    }
+}

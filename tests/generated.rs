@@ -1,0 +1,50 @@
+//! What is generated and committed is up to date. `UPDATE=1` writes it anew.
+
+use std::path::{Path, PathBuf};
+
+const PROTOS: [&str; 2] = ["asana_event_bridge/v1/record.proto", "asana_event_bridge/checkpoint/v1/checkpoint.proto"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compares the file with what it should hold, or writes it under `UPDATE=1`.
+fn check(path: &Path, fresh: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, fresh).expect("write the generated file");
+        return;
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(committed == fresh, "{} is out of date: run `UPDATE=1 cargo test --test generated`", path.display());
+}
+
+#[test]
+fn the_rust_code_of_the_wire_contract_is_up_to_date() {
+    use prost::Message as _;
+    let descriptors = protox::compile(PROTOS, [root().join("proto")]).expect("the protos compile");
+    let out = tempfile::tempdir().expect("a temporary folder");
+    prost_build::Config::new()
+        .out_dir(out.path())
+        .compile_well_known_types()
+        .extern_path(".google.protobuf", "::pbjson_types")
+        .compile_fds(descriptors.clone())
+        .expect("generate messages");
+    pbjson_build::Builder::new()
+        .out_dir(out.path())
+        .register_descriptors(&descriptors.encode_to_vec())
+        .expect("descriptors")
+        .build(&[".asana_event_bridge.v1"])
+        .expect("generate JSON forms");
+    let mut names: Vec<PathBuf> = std::fs::read_dir(out.path())
+        .expect("list")
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("asana")))
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "two packages, one with JSON forms: {names:?}");
+    for generated in names {
+        let fresh = std::fs::read_to_string(&generated).expect("read");
+        let name = generated.file_name().expect("name").to_string_lossy().replace("asana_event_bridge.", "");
+        check(&root().join("src/pb").join(name), &fresh);
+    }
+}
