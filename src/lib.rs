@@ -2,14 +2,24 @@
 //!
 //! | module | what it holds | does IO |
 //! | --- | --- | --- |
-//! | [`pb`] | the wire contract, generated from `proto/` | no |
-//! | [`core`] | streams, sequences, checkpoints, detection: all decisions | no |
-//! | [`config`] | what the operator says, checked | files, environment |
-//! | [`asana`] | polls Asana | HTTP |
-//! | [`sink`] | commits batches: Kafka, NATS JetStream, console, file | the bus |
-//! | [`bridge`] | wires the core to the edges | through them |
-//! | [`consumer`] | decode records, know whether any is missing | no; adapters do |
-//! | [`simulator`] | an Asana to try things on | HTTP |
+//! | `pb` | the wire contract, generated from `proto/` | no |
+//! | `core` | streams, sequences, checkpoints, detection: all decisions | no |
+//! | `config` | what the operator says, checked | files, environment |
+//! | `asana` | polls Asana | HTTP |
+//! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
+//! | `bridge` | wires the core to the edges | through them |
+//! | `consumer` | decode records, know whether any is missing | no; adapters do |
+//! | `simulator` | an Asana to try things on | HTTP |
 
+#[cfg(feature = "bridge")]
+pub mod asana;
+#[cfg(feature = "bridge")]
+pub mod bridge;
+#[cfg(feature = "bridge")]
+pub mod config;
+#[cfg(feature = "consumer")]
+pub mod consumer;
 pub mod core;
 pub mod pb;
+#[cfg(feature = "bridge")]
+pub mod sink;

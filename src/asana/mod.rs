@@ -1,1 +1,1 @@
-//! 
+//! Polls Asana: status and body become a poll outcome.

@@ -1,1 +1,1 @@
-//! 
+//! Wires the core to the edges.

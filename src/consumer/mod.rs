@@ -1,1 +1,1 @@
-//! 
+//! For who reads the records: decode them, and know whether any is missing.

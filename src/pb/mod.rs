@@ -9,6 +9,8 @@
     clippy::use_self,
     clippy::or_fun_call,
     clippy::wildcard_enum_match_arm,
+    clippy::map_err_ignore,
+    clippy::allow_attributes_without_reason,
     reason = "generated code"
 )]
 

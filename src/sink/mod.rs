@@ -1,1 +1,127 @@
-//! 
+//! Where records go: one atomic commit at a time, fenced by ownership.
+//!
+//! A *session* is the life of one client of the bus: each sink's `open` begins it, any
+//! error but [`CommitError::Aborted`] ends it, and the next one restores what it
+//! owns from the bus. Two handles come out: the [`Committer`] writes, the
+//! [`Ownership`] says which shards this replica may write.
+
+pub mod console;
+pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(feature = "nats")]
+pub mod nats;
+
+use crate::core::batch::{Batch, SinkLimits, StoredCheckpoint};
+use crate::core::ids::{ShardId, Topic};
+use std::num::NonZeroU32;
+use tokio::sync::{mpsc, oneshot};
+
+/// Writes batches. One per session, and nobody else writes.
+pub trait Committer: Send {
+    /// What one commit may hold.
+    fn limits(&self) -> SinkLimits;
+
+    /// The number of lanes of an output topic, which is made or checked first.
+    ///
+    /// # Errors
+    /// [`SinkError`] says what to do; the session ends.
+    ///
+    /// # Cancel safety
+    /// May be called again after it was dropped.
+    fn lanes(&mut self, topic: &Topic) -> impl Future<Output = Result<NonZeroU32, SinkError>> + Send;
+
+    /// Makes the batch durable, all of it or nothing.
+    ///
+    /// # Errors
+    /// By kind, see [`CommitError`].
+    ///
+    /// # Cancel safety
+    /// None: it is awaited to its end. Dropped half-way, the outcome is unknown.
+    fn commit(&mut self, batch: &Batch) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// Ends the session in order: gives up ownership so that a peer has it at once.
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, peers take over after the time-outs of the bus.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What becomes of this replica's shards, in order. The channel's end is the session's end.
+pub type Ownership = mpsc::Receiver<OwnershipEvent>;
+
+/// A change of what this replica owns.
+#[derive(Debug)]
+pub enum OwnershipEvent {
+    /// These shards are this replica's now, with their checkpoints as the bus has them.
+    Assigned(Vec<(ShardId, StoredCheckpoint)>),
+    /// Give these shards up, in order: commit what is staged, write no more, then answer.
+    Revoked {
+        /// Which.
+        shards: Vec<ShardId>,
+        /// Answered (or dropped) when nothing more will be written for them.
+        done: oneshot::Sender<()>,
+    },
+    /// These shards are somebody else's already: drop what is staged.
+    Lost(Vec<ShardId>),
+    /// Ownership can't go on: the session ends.
+    Failed(SinkError),
+}
+
+/// Why a commit didn't return with success: one variant for each thing that the caller can do.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Surely not on the bus: write the same records again, after a pause.
+    #[error("the commit was aborted: {0}")]
+    Aborted(#[source] SinkError),
+    /// May or may not be on the bus: drop everything and restore from there.
+    #[error("the outcome of the commit is unknown: {0}")]
+    Unknown(#[source] SinkError),
+    /// Another owner exists: drop the shards. Not a fault.
+    #[error("another replica owns the shard now: {0}")]
+    Fenced(#[source] SinkError),
+    /// The client can't go on: a new session.
+    #[error("the client of the bus failed: {0}")]
+    Fatal(#[source] SinkError),
+}
+
+impl CommitError {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Aborted(_) => "aborted",
+            Self::Unknown(_) => "unknown",
+            Self::Fenced(_) => "fenced",
+            Self::Fatal(_) => "fatal",
+        }
+    }
+}
+
+/// What went wrong at the bus.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The bus can't be reached, or didn't answer in time: try again.
+    #[error("{action}: {source}")]
+    Unavailable {
+        /// What was tried, for a person.
+        action: String,
+        /// The client's own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The bus isn't set up as the bridge needs it; trying again doesn't help until somebody acts.
+    #[error("{problem}; {remedy}")]
+    Setup {
+        /// What is wrong, with names and values.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+impl SinkError {
+    /// An [`Unavailable`](Self::Unavailable).
+    pub fn unavailable(action: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable { action: action.into(), source: source.into() }
+    }
+}

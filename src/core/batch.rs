@@ -1,0 +1,92 @@
+//! What one atomic commit holds, in a form that every sink understands.
+
+use super::ids::{Gid, ShardId, StreamId, Topic};
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+/// The records and checkpoints of one atomic commit. All of it becomes durable, or none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// In the order in which each lane is to have them.
+    pub messages: Vec<Message>,
+    /// The progress that the messages make, and progress without messages.
+    pub checkpoints: Vec<CheckpointWrite>,
+}
+
+impl Batch {
+    /// The shards that the batch writes: what its owner must own.
+    #[must_use]
+    pub fn shards(&self) -> Vec<ShardId> {
+        let mut shards: Vec<_> = self.checkpoints.iter().map(|write| write.shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+}
+
+/// One message for the bus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Where to.
+    pub target: Target,
+    /// Which shard's counters the message uses.
+    pub shard: ShardId,
+    /// The message key: the gid of the resource that changed.
+    pub key: Gid,
+    /// The encoded value.
+    pub value: Vec<u8>,
+    /// What the headers say.
+    pub attributes: Attributes,
+}
+
+/// Where a message goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// To a lane of an output topic.
+    Lane {
+        /// The topic.
+        topic: Topic,
+        /// The partition, from 0.
+        partition: u32,
+    },
+    /// To the dead-letter topic, in any partition.
+    DeadLetter,
+}
+
+/// What a message's headers say, in the terms of `CloudEvents`; each bus has its own names for them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attributes {
+    /// Unique for each record and the same when it is written again: `CloudEvents`' `id`, and `Nats-Msg-Id`.
+    pub id: String,
+    /// The body's type, such as `asana_event_bridge.v1.Event`: `CloudEvents`' `type`.
+    pub kind: &'static str,
+    /// The stream, or nothing for a record of the lane itself: `CloudEvents`' `source`.
+    pub stream: Option<StreamId>,
+    /// The type of the resource that changed, such as `task`: a token of the NATS subject.
+    pub resource_type: Arc<str>,
+    /// When it happened: `CloudEvents`' `time`.
+    pub time: DateTime<Utc>,
+}
+
+/// One entry of a shard's checkpoint: the newest value of a key counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointWrite {
+    /// Whose.
+    pub shard: ShardId,
+    /// The key within the shard.
+    pub key: String,
+    /// The encoded value; `None` removes the key.
+    pub value: Option<Vec<u8>>,
+}
+
+/// The checkpoint of a shard as it was found: the newest value of each key.
+pub type StoredCheckpoint = std::collections::BTreeMap<String, Vec<u8>>;
+
+/// What a sink takes in one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SinkLimits {
+    /// The greatest size of a message's key, value and headers together, in bytes.
+    pub message_bytes: usize,
+    /// How many messages and checkpoints a batch should have at most. One page may exceed it.
+    pub batch_messages: usize,
+}

@@ -1,0 +1,1 @@
+//! JSON lines in a file, with a local checkpoint.
