@@ -150,7 +150,12 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
         open_gaps: stream
             .open_gaps
             .iter()
-            .map(|gap| pb::OpenGap { gap_id: gap.id.clone(), opened_at: Some(gap.opened_at.into()) })
+            .map(|gap| pb::OpenGap {
+                gap_id: gap.id.clone(),
+                last_complete_poll_at: Some(gap.last_complete_poll_at.into()),
+                resumed_at: Some(gap.resumed_at.into()),
+                topics: gap.topics.iter().map(Topic::to_string).collect(),
+            })
             .collect(),
     }
 }
@@ -166,7 +171,12 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
             last_complete_poll_at: time(entry.last_complete_poll_at.as_ref()),
         })
     };
-    let gap = |gap: pb::OpenGap| OpenGap { opened_at: time(gap.opened_at.as_ref()), id: gap.gap_id };
+    let gap = |gap: pb::OpenGap| OpenGap {
+        id: gap.gap_id,
+        last_complete_poll_at: time(gap.last_complete_poll_at.as_ref()),
+        resumed_at: time(gap.resumed_at.as_ref()),
+        topics: gap.topics.into_iter().map(Topic::from).collect(),
+    };
     Stream {
         state,
         epoch: entry.epoch,
@@ -201,7 +211,12 @@ mod tests {
             state: State::Live(Live { token: "t:1".into(), token_received_at: at, last_complete_poll_at: at }),
             epoch: 9,
             last_sequence: 4,
-            open_gaps: vec![OpenGap { id: "g".into(), opened_at: at }],
+            open_gaps: vec![OpenGap {
+                id: "g".into(),
+                last_complete_poll_at: at,
+                resumed_at: at,
+                topics: [Topic::from("t")].into(),
+            }],
         };
         let lanes = vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()];
         let topic = Topic::from("t");

@@ -25,7 +25,7 @@ use super::record::Prepared;
 use super::schedule::Schedule;
 use super::sequence::Counters;
 use super::staging::{Lanes, Staged, stage};
-use super::stream::{Effects, Notice, Pace, Publish, Stream};
+use super::stream::{Effects, Notice, Pace, Stream};
 use super::topic::TopicTemplate;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -155,29 +155,14 @@ pub(crate) struct Pending {
     pub(crate) shard: ShardId,
     pub(crate) id: StreamId,
     pub(crate) next: Stream,
-    pub(crate) records: Records,
+    /// Where a gap is announced that has just opened.
+    pub(crate) gap_topics: BTreeSet<Topic>,
+    /// Each with its topic.
+    pub(crate) records: Vec<(Topic, Prepared)>,
     pub(crate) received_at: DateTime<Utc>,
     pace: Pace,
     bytes: usize,
     arrived: Duration,
-}
-
-/// What a pending state publishes.
-#[derive(Clone, Debug)]
-pub(crate) enum Records {
-    /// Each in the lane of its key.
-    Keyed(Vec<(Topic, Prepared)>),
-    /// A copy in every lane of the stream's topics.
-    EveryLane(Prepared),
-}
-
-impl Records {
-    fn len(&self) -> usize {
-        match self {
-            Self::Keyed(records) => records.len(),
-            Self::EveryLane(_) => 1,
-        }
-    }
 }
 
 impl Engine {
@@ -304,32 +289,27 @@ impl Engine {
             | PollOutcome::Failed(_) => (0, now.wall),
         };
         let (next, effects) = entry.committed.clone().step(id, now.wall, outcome);
-        let Effects { publish, durable, pace, notice } = effects;
+        let Effects { events, durable, pace, notice } = effects;
         if let Pace::AccountPause(pause) = pace {
             account.budget.pause(now, pause);
         }
+        if !durable {
+            entry.committed = next;
+            self.reschedule(now, id, pace);
+            return notice;
+        }
         let template = &self.settings.topic;
-        let records = match publish {
-            Publish::Nothing if !durable => {
-                entry.committed = next;
-                self.reschedule(now, id, pace);
-                return notice;
-            }
-            Publish::Nothing => Records::Keyed(Vec::new()),
-            Publish::Events(events) => {
-                let prepare = |event| {
-                    let prepared = Prepared::event(event, id, received_at);
-                    (template.topic(id, &prepared.resource_type), prepared)
-                };
-                Records::Keyed(events.into_iter().map(prepare).collect())
-            }
-            Publish::SourceGap(gap) => Records::EveryLane(Prepared::source_gap(gap, id, received_at)),
+        let prepare = |event| {
+            let prepared = Prepared::event(event, id, received_at);
+            (template.topic(id, &prepared.resource_type), prepared)
         };
+        let records: Vec<_> = events.into_iter().map(prepare).collect();
         self.waiting_records += records.len();
         self.pending_bytes += bytes;
         let shard = shard_of(id, self.settings.shards);
+        let gap_topics = self.gap_topics(id, shard, &next);
         let (id, arrived) = (id.clone(), now.monotonic);
-        self.waiting.push_back(Pending { shard, id, next, records, received_at, pace, bytes, arrived });
+        self.waiting.push_back(Pending { shard, id, next, gap_topics, records, received_at, pace, bytes, arrived });
         notice
     }
 
@@ -340,11 +320,8 @@ impl Engine {
     }
 
     fn unknown_topic_of(&self, pending: &Pending) -> Option<Topic> {
-        let unknown = |topic: &&Topic| !self.lanes.contains_key(topic);
-        match &pending.records {
-            Records::Keyed(records) => records.iter().map(|(topic, _)| topic).find(unknown).cloned(),
-            Records::EveryLane(_) => self.topics_of(pending).into_iter().find(|topic| unknown(&topic)),
-        }
+        let topics = pending.records.iter().map(|(topic, _)| topic).chain(&pending.gap_topics);
+        topics.into_iter().find(|topic| !self.lanes.contains_key(*topic)).cloned()
     }
 
     /// Sets the number of lanes of a topic.
@@ -352,14 +329,17 @@ impl Engine {
         self.lanes.insert(topic, lanes);
     }
 
-    /// The topics that a gap of the stream concerns: all that its shard wrote and the stream may have
-    /// written, and the one of the watched resource itself, so that there always is one.
-    fn topics_of(&self, pending: &Pending) -> BTreeSet<Topic> {
+    /// The topics that a new gap of the stream concerns: all that its shard wrote and the stream may have
+    /// written, or at least one. Others get it when the stream comes to them.
+    fn gap_topics(&self, id: &StreamId, shard: ShardId, next: &Stream) -> BTreeSet<Topic> {
+        if next.open_gaps.iter().all(|gap| !gap.topics.is_empty()) {
+            return BTreeSet::new();
+        }
         let template = &self.settings.topic;
-        let written = self.shards.get(&pending.shard).into_iter().flat_map(|shard| shard.counters.topics());
-        let mut topics: BTreeSet<_> = written.filter(|topic| template.may_give(&pending.id, topic)).cloned().collect();
+        let written = self.shards.get(&shard).into_iter().flat_map(|shard| shard.counters.topics());
+        let mut topics: BTreeSet<_> = written.filter(|topic| template.may_give(id, topic)).cloned().collect();
         if topics.is_empty() {
-            topics.insert(template.topic(&pending.id, ""));
+            topics.insert(template.topic(id, ""));
         }
         topics
     }
@@ -380,11 +360,7 @@ impl Engine {
             }
             let Some(pending) = self.waiting.pop_front() else { break };
             self.waiting_records -= pending.records.len();
-            let topics = match &pending.records {
-                Records::Keyed(_) => BTreeSet::new(),
-                Records::EveryLane(_) => self.topics_of(&pending),
-            };
-            taken.push((pending, topics));
+            taken.push(pending);
         }
         if taken.is_empty() {
             return None;
@@ -412,15 +388,12 @@ impl Engine {
         for (shard, counters) in staged.counters {
             self.shards.insert(shard, Shard { counters, is_new: false });
         }
-        for pending in staged.pending {
+        for (pending, next) in staged.pending {
             self.pending_bytes -= pending.bytes;
-            summary.events += match &pending.records {
-                Records::Keyed(records) => records.len(),
-                Records::EveryLane(_) => 0,
-            };
+            summary.events += pending.records.len();
             summary.latencies.push(now.monotonic.saturating_sub(pending.arrived));
             if let Some(entry) = self.streams.get_mut(&pending.id) {
-                entry.committed = pending.next;
+                entry.committed = next;
             }
             self.reschedule(now, &pending.id, pending.pace);
         }
@@ -432,7 +405,7 @@ impl Engine {
         let Some(staged) = self.committing.take() else { return };
         self.aborts += 1;
         self.not_before = now.monotonic + ABORTED.delay(self.aborts, &self.settings.replica);
-        for pending in staged.into_unstaged().into_iter().rev() {
+        for (pending, _) in staged.pending.into_iter().rev() {
             self.waiting_records += pending.records.len();
             self.waiting.push_front(pending);
         }

@@ -2,15 +2,15 @@
 
 use super::batch::{Batch, Message, SinkLimits};
 use super::checkpoint::{write_lanes, write_shard, write_stream};
-use super::engine::{Pending, Records, Settings, Shard};
+use super::engine::{Pending, Settings, Shard};
 use super::ids::{Lane, ShardId, Topic};
 use super::placement::lane_of;
 use super::record::{Place, Prepared};
 use super::sequence::Counters;
-use super::stream::Stream;
+use super::stream::{OpenGap, Stream};
 use crate::pb;
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 /// How many lanes each known topic has.
@@ -19,30 +19,18 @@ pub(crate) type Lanes = BTreeMap<Topic, NonZeroU32>;
 /// What takes the place of the committed progress once the batch is on the bus.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    pub(crate) pending: Vec<Pending>,
+    /// Each with its stream as it will be.
+    pub(crate) pending: Vec<(Pending, Stream)>,
     pub(crate) counters: BTreeMap<ShardId, Counters>,
     pub(crate) messages: usize,
-    /// The streams' sequences from before, in the order of `pending`.
-    before: Vec<(u64, u64)>,
 }
 
-impl Staged {
-    /// What was staged, with the sequences taken back.
-    pub(crate) fn into_unstaged(self) -> Vec<Pending> {
-        let unstage = |(mut pending, (epoch, last_sequence)): (Pending, (u64, u64))| {
-            (pending.next.epoch, pending.next.last_sequence) = (epoch, last_sequence);
-            pending
-        };
-        self.pending.into_iter().zip(self.before).map(unstage).collect()
-    }
-}
-
-/// Stages pending states, in order. Each comes with the topics that a record for every lane goes to.
+/// Stages pending states, in order.
 ///
 /// # Panics
 /// If a shard isn't in `shards` or a topic isn't in `lanes`. Nothing is lost then: nothing was committed.
 pub(crate) fn stage(
-    taken: Vec<(Pending, BTreeSet<Topic>)>,
+    taken: Vec<Pending>,
     shards: &BTreeMap<ShardId, Shard>,
     lanes: &Lanes,
     settings: &Settings,
@@ -52,8 +40,8 @@ pub(crate) fn stage(
     let mut staging = Staging { lanes, settings, message_bytes: limits.message_bytes, now, messages: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
-    let (mut pending, mut before) = (Vec::with_capacity(taken.len()), Vec::with_capacity(taken.len()));
-    for (mut one, topics) in taken {
+    let mut pending = Vec::with_capacity(taken.len());
+    for one in taken {
         let shard = &shards[&one.shard];
         let counters = counters.entry(one.shard).or_insert_with(|| {
             if shard.is_new {
@@ -62,16 +50,15 @@ pub(crate) fn stage(
             }
             shard.counters.clone()
         });
-        before.push((one.next.epoch, one.next.last_sequence));
-        staging.records(&mut one, &topics, counters);
-        checkpoints.push(write_stream(one.shard, &one.id, &one.next));
-        pending.push(one);
+        let next = staging.pending(&one, counters);
+        checkpoints.push(write_stream(one.shard, &one.id, &next));
+        pending.push((one, next));
     }
     for (shard, counters) in &mut counters {
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }
-    let staged = Staged { pending, counters, messages: staging.messages.len(), before };
+    let staged = Staged { pending, counters, messages: staging.messages.len() };
     (staged, Batch { messages: staging.messages, checkpoints })
 }
 
@@ -84,35 +71,55 @@ struct Staging<'a> {
 }
 
 impl Staging<'_> {
-    fn records(&mut self, pending: &mut Pending, topics: &BTreeSet<Topic>, counters: &mut Counters) {
-        let Pending { shard, id, next, records, received_at, .. } = pending;
-        let mut place = |staging: &mut Self, lane: Lane, prepared: &Prepared, next: &mut Stream| {
-            staging.begin_lane(*shard, &lane, counters);
-            let place = Place {
-                shard: *shard,
-                epoch: counters.epoch(),
-                lane_sequence: counters.next(&lane.topic, lane.partition),
-                lane,
-                stream: Some((id.clone(), next.next_sequence(counters.epoch()))),
-                received_at: *received_at,
-            };
-            staging.push(prepared, &place);
+    /// New gaps first, then the events, each topic's first one behind the gaps that it doesn't have yet.
+    fn pending(&mut self, pending: &Pending, counters: &mut Counters) -> Stream {
+        let mut next = pending.next.clone();
+        for topic in &pending.gap_topics {
+            self.announce_gaps(pending, &mut next, topic, counters);
+        }
+        for (topic, prepared) in &pending.records {
+            self.announce_gaps(pending, &mut next, topic, counters);
+            let partition = lane_of(prepared.key.as_str().as_bytes(), self.lanes[topic]);
+            let lane = Lane { topic: topic.clone(), partition };
+            self.record(pending, &mut next, lane, prepared, counters);
+        }
+        next
+    }
+
+    /// Puts the stream's open gaps into every lane of a topic that doesn't have them.
+    fn announce_gaps(&mut self, pending: &Pending, next: &mut Stream, topic: &Topic, counters: &mut Counters) {
+        let announce = |gap: &mut OpenGap| {
+            let is_new = gap.topics.insert(topic.clone());
+            is_new.then(|| Prepared::source_gap(gap.record(), &pending.id, pending.received_at))
         };
-        match records {
-            Records::Keyed(records) => {
-                for (topic, prepared) in records {
-                    let partition = lane_of(prepared.key.as_str().as_bytes(), self.lanes[topic]);
-                    place(self, Lane { topic: topic.clone(), partition }, prepared, next);
-                }
-            }
-            Records::EveryLane(prepared) => {
-                for topic in topics {
-                    for partition in 0..self.lanes[topic].get() {
-                        place(self, Lane { topic: topic.clone(), partition }, prepared, next);
-                    }
-                }
+        let gaps: Vec<_> = next.open_gaps.iter_mut().filter_map(announce).collect();
+        for prepared in gaps {
+            for partition in 0..self.lanes[topic].get() {
+                let lane = Lane { topic: topic.clone(), partition };
+                self.record(pending, next, lane, &prepared, counters);
             }
         }
+    }
+
+    fn record(
+        &mut self,
+        pending: &Pending,
+        next: &mut Stream,
+        lane: Lane,
+        prepared: &Prepared,
+        counters: &mut Counters,
+    ) {
+        self.begin_lane(pending.shard, &lane, counters);
+        let epoch = counters.epoch();
+        let place = Place {
+            shard: pending.shard,
+            epoch,
+            lane_sequence: counters.next(&lane.topic, lane.partition),
+            lane,
+            stream: Some((pending.id.clone(), next.next_sequence(epoch))),
+            received_at: pending.received_at,
+        };
+        self.push(prepared, &place);
     }
 
     /// The first record of an epoch in a lane says what was before it.

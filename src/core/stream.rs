@@ -12,10 +12,11 @@
 //! Asana answers "no token yet" and "dead token" alike: only the state tells which it is.
 
 use super::event::Event;
-use super::ids::{StreamId, SyncToken};
+use super::ids::{StreamId, SyncToken, Topic};
 use super::page::{Denial, Failure, Page, PollOutcome};
 use crate::pb;
 use chrono::{DateTime, SecondsFormat, Utc};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// One stream: what is durable of it, and whether Asana lets it be polled.
@@ -27,7 +28,7 @@ pub struct Stream {
     pub epoch: u64,
     /// The stream sequence of the last record.
     pub last_sequence: u64,
-    /// Source gaps that are published and not healed.
+    /// Source gaps that aren't healed.
     pub open_gaps: Vec<OpenGap>,
 }
 
@@ -60,37 +61,44 @@ pub struct Live {
     pub last_complete_poll_at: DateTime<Utc>,
 }
 
-/// A source gap that is published and not healed.
+/// A source gap that isn't healed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenGap {
     /// The id that its records carry.
     pub id: String,
-    /// When the new token was given.
-    pub opened_at: DateTime<Utc>,
+    /// The last poll that left nothing waiting: nothing before it is lost.
+    pub last_complete_poll_at: DateTime<Utc>,
+    /// When the new token was given: nothing after it is lost.
+    pub resumed_at: DateTime<Utc>,
+    /// The topics that have its record in every lane. A topic that the stream comes to later
+    /// gets it before the stream's first event there.
+    pub topics: BTreeSet<Topic>,
+}
+
+impl OpenGap {
+    /// What its records say.
+    #[must_use]
+    pub fn record(&self) -> pb::SourceGap {
+        pb::SourceGap {
+            gap_id: self.id.clone(),
+            reason: pb::SourceGapReason::TokenExpired.into(),
+            last_complete_poll_at: Some(self.last_complete_poll_at.into()),
+            resumed_at: Some(self.resumed_at.into()),
+        }
+    }
 }
 
 /// What follows from an outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effects {
-    /// What is to be published before the new state counts.
-    pub publish: Publish,
-    /// Whether the new state has to be committed even if nothing is published.
+    /// What is to be published before the new state counts, besides the gaps that the state opened.
+    pub events: Vec<Event>,
+    /// Whether the new state has to be committed, even if nothing is published.
     pub durable: bool,
     /// When to poll again.
     pub pace: Pace,
     /// What a person may want to know.
     pub notice: Option<Notice>,
-}
-
-/// What is to be published.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Publish {
-    /// Nothing.
-    Nothing,
-    /// The events of a page, in order.
-    Events(Vec<Event>),
-    /// A source gap, in every lane of the stream's topics.
-    SourceGap(pb::SourceGap),
 }
 
 /// When to poll again.
@@ -200,7 +208,7 @@ impl Stream {
         let same_token = before.is_some_and(|live| live.token == page.next);
         let effects = Effects {
             durable: !page.events.is_empty() || !same_token,
-            publish: if page.events.is_empty() { Publish::Nothing } else { Publish::Events(page.events) },
+            events: page.events,
             pace,
             notice: self.resumed(),
         };
@@ -211,26 +219,21 @@ impl Stream {
     /// A fresh token: the first, or in place of a dead one.
     fn adopt(mut self, id: &StreamId, now: DateTime<Utc>, token: SyncToken) -> (Self, Effects) {
         let resumed = self.resumed();
-        let (publish, notice) = match self.live() {
-            None => (Publish::Nothing, Notice::Established),
+        let notice = match self.live() {
+            None => resumed.unwrap_or(Notice::Established),
             Some(live) => {
-                let gap_id = format!("{id}@{}", now.to_rfc3339_opts(SecondsFormat::Millis, true));
-                let gap = pb::SourceGap {
-                    gap_id: gap_id.clone(),
-                    reason: pb::SourceGapReason::TokenExpired.into(),
-                    last_complete_poll_at: Some(live.last_complete_poll_at.into()),
-                    resumed_at: Some(now.into()),
-                };
-                self.open_gaps.push(OpenGap { id: gap_id.clone(), opened_at: now });
-                (Publish::SourceGap(gap), Notice::SourceGap { gap_id })
+                // The sequence tells two gaps of the same millisecond apart.
+                let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
+                let gap_id = format!("{id}@{time}/{}", self.last_sequence);
+                let last_complete_poll_at = live.last_complete_poll_at;
+                let gap =
+                    OpenGap { id: gap_id.clone(), last_complete_poll_at, resumed_at: now, topics: BTreeSet::new() };
+                self.open_gaps.push(gap);
+                Notice::SourceGap { gap_id }
             }
         };
         let live = Live { token, token_received_at: now, last_complete_poll_at: now };
-        let notice = Some(match (notice, resumed) {
-            (Notice::Established, Some(resumed)) => resumed,
-            (notice, _) => notice,
-        });
-        let effects = Effects { publish, durable: true, pace: Pace::Active, notice };
+        let effects = Effects { events: Vec::new(), durable: true, pace: Pace::Active, notice: Some(notice) };
         (Self { state: State::Live(live), ..self }, effects)
     }
 
@@ -242,12 +245,12 @@ impl Stream {
             State::Live(live) => (1, Some(live), Some(Notice::Suspended(denial))),
             State::Establish => (1, None, Some(Notice::Suspended(denial))),
         };
-        let effects = Effects { publish: Publish::Nothing, durable: false, pace: Pace::Suspended(denials), notice };
+        let effects = Effects { events: Vec::new(), durable: false, pace: Pace::Suspended(denials), notice };
         (Self { state: State::Suspended { denial, denials, live }, ..self }, effects)
     }
 
     fn stay(self, pace: Pace, notice: Notice) -> (Self, Effects) {
-        (self, Effects { publish: Publish::Nothing, durable: false, pace, notice: Some(notice) })
+        (self, Effects { events: Vec::new(), durable: false, pace, notice: Some(notice) })
     }
 
     fn resumed(&self) -> Option<Notice> {
@@ -296,7 +299,7 @@ mod tests {
     fn the_first_token_is_no_gap() {
         let (stream, effects) = step(Stream::new(), 5, PollOutcome::TokenReset("a".into()));
         assert_eq!(stream, live("a", 5));
-        assert_eq!(effects.publish, Publish::Nothing);
+        assert!(stream.open_gaps.is_empty());
         assert!(effects.durable);
         assert_eq!(effects.notice, Some(Notice::Established));
     }
@@ -305,10 +308,10 @@ mod tests {
     fn a_reset_while_live_opens_a_gap_since_the_last_complete_poll() {
         let (stream, _) = step(live("a", 5), 7, page(100, "b", true, 7));
         let (stream, effects) = step(stream, 9, PollOutcome::TokenReset("c".into()));
-        let Publish::SourceGap(gap) = effects.publish else { panic!("no gap: {effects:?}") };
-        assert_eq!(gap.last_complete_poll_at, Some(at(5).into()), "the page at 7 left more waiting");
-        assert_eq!(gap.resumed_at, Some(at(9).into()));
-        assert_eq!(stream.open_gaps.len(), 1);
+        assert!(effects.durable && matches!(effects.notice, Some(Notice::SourceGap { .. })));
+        let [gap] = stream.open_gaps.as_slice() else { panic!("one gap: {stream:?}") };
+        assert_eq!(gap.last_complete_poll_at, at(5), "the page at 7 left more waiting");
+        assert_eq!(gap.resumed_at, at(9));
         assert_eq!(stream.token().map(SyncToken::as_str), Some("c"));
     }
 

@@ -73,11 +73,16 @@ pub struct StreamCheckpoint {
     #[prost(message, repeated, tag = "6")]
     pub open_gaps: ::prost::alloc::vec::Vec<OpenGap>,
 }
-/// A source gap that was published and isn't healed yet.
+/// A source gap that isn't healed yet: what its records say, and where they are.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OpenGap {
     #[prost(string, tag = "1")]
     pub gap_id: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
-    pub opened_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub last_complete_poll_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    #[prost(message, optional, tag = "3")]
+    pub resumed_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    /// The topics that have it in every lane.
+    #[prost(string, repeated, tag = "4")]
+    pub topics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
