@@ -111,16 +111,7 @@ class Instance:
 
     def is_running(self):
         """Whether the process is there, and is still this service (a process id can be given anew)."""
-        pid = self.record.get("pid")
-        if pid is None:
-            return False
-        try:
-            state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-            command_line = pathlib.Path(f"/proc/{pid}/cmdline").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        # A dead child that its parent hasn't collected yet (Z) is as good as gone.
-        return state not in "ZX" and str(self.folder) in command_line
+        return self.record.get("born") is not None and self.record["born"] == _birth(self.record["pid"])
 
     @property
     def log(self):
@@ -138,7 +129,7 @@ class Instance:
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C is for who started us; we then end the service ourselves
             )
-        self.record["pid"] = process.pid
+        self.record |= {"pid": process.pid, "born": _birth(process.pid)}
         self._save()
         return start
 
@@ -171,6 +162,16 @@ class Instance:
         unfinished = self.folder / "service.json.new"
         unfinished.write_text(json.dumps(self.record) + "\n")
         unfinished.rename(self.folder / "service.json")
+
+
+def _birth(pid):
+    """When the process began, in the kernel's ticks; None if there is none."""
+    try:
+        state, *fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # A dead child that its parent hasn't collected yet (Z) is as good as gone.
+    return None if state in "ZX" else int(fields[18])  # starttime, the 22nd field of proc(5)
 
 
 def _free_ports(count, first):

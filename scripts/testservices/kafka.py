@@ -44,6 +44,7 @@ TOOLS = {
     "groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "offsets": "org.apache.kafka.tools.GetOffsetShell",
     "producer": "org.apache.kafka.tools.ConsoleProducer",
+    "producer-perf": "org.apache.kafka.tools.ProducerPerformance",
     "topics": "org.apache.kafka.tools.TopicCommand",
     "transactions": "org.apache.kafka.tools.TransactionsCommand",
 }

@@ -11,6 +11,7 @@ import java.util.Map;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -44,6 +45,9 @@ public final class ReadCommitted {
             consumer.assign(partitions);
             consumer.seekToBeginning(partitions);
             readUpTo(consumer, consumer.endOffsets(partitions), out);
+        } catch (IllegalArgumentException | KafkaException error) {
+            System.err.println("ReadCommitted: " + error.getMessage());
+            System.exit(1);
         }
     }
 
