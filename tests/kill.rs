@@ -132,7 +132,7 @@ impl Run {
     fn read(&self, address: &str) -> Vec<Seen> {
         match self.bus.as_str() {
             "kafka" => read_kafka(address, "asana.events"),
-            _ => read_nats(address, "ASANA", "asana.*.>"),
+            _ => read_nats(address, "ASANA", "asana.lane.>"),
         }
     }
 

@@ -27,7 +27,7 @@ async def main(address, stream, filter_subject):
         for message in await subscription.fetch(min(pending, 500), timeout=20):
             tokens = message.subject.split(".")
             print(json.dumps({
-                "lane": tokens[1],
+                "lane": tokens[2],
                 "key": tokens[-1],
                 "headers": dict(message.headers or {}),
                 "value": base64.b64encode(message.data).decode(),
