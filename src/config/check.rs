@@ -114,18 +114,20 @@ impl Check<'_> {
 
     /// The secret's source, tried once: what can't be read now would fail later.
     pub(super) fn secret(&mut self, secret: &SecretConfig, place: &Place) -> Option<SecretSource> {
-        let (source, place, name) = match (&secret.file, &secret.env) {
-            (Some(file), None) => {
-                let name = format!("the file {}", file.display());
-                (SecretSource::File(file.clone()), place.key("file"), name)
-            }
+        // What stands in for the file's or variable's name isn't quoted: it may be the secret itself.
+        let (source, place) = match (&secret.file, &secret.env) {
+            (Some(file), None) => (SecretSource::File(file.clone()), place.key("file")),
             (None, Some(variable)) => {
+                let place = place.key("env");
+                if !is_variable(variable) {
+                    self.problem(&place, "is no name of an environment variable; the secret itself must not be here");
+                    return None;
+                }
                 let Some(value) = self.environment.get(variable) else {
-                    self.problem(&place.key("env"), format!("the environment variable {variable} is not set"));
+                    self.problem(&place, format!("the environment variable {variable} is not set"));
                     return None;
                 };
-                let source = SecretSource::Env { name: variable.clone(), value: Secret::new(value) };
-                (source, place.key("env"), format!("the environment variable {variable}"))
+                (SecretSource::Env { name: variable.clone(), value: Secret::new(value) }, place)
             }
             (None, None) => {
                 self.problem(place, "needs `file` or `env`: where the secret is");
@@ -139,7 +141,7 @@ impl Check<'_> {
         match source.read() {
             Ok(_) => Some(source),
             Err(error) => {
-                self.problem(&place, format!("{name} can't be used: {error}"));
+                self.problem(&place, format!("the secret can't be read: {error}"));
                 None
             }
         }
@@ -341,6 +343,10 @@ impl Check<'_> {
             self.problem(place, format!("has {}: keep one", keys.join(" and ")));
         }
     }
+}
+
+fn is_variable(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Names that go into stream ids, transactional ids and subjects.

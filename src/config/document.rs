@@ -82,6 +82,9 @@ fn describe(error: &ValidationError<'_>, root: Part, report: &mut impl FnMut(Pla
         ValidationErrorKind::Required { property } => {
             report(place.key(property.as_str().unwrap_or_default()), "is missing".to_owned());
         }
+        ValidationErrorKind::Type { .. } if place == Place::default() && error.instance().is_null() => {
+            report(place, "is empty: examples/config has some to start from".to_owned());
+        }
         ValidationErrorKind::Type { kind } => report(place, wrong_type(kind, error.instance())),
         ValidationErrorKind::Format { format } => report(place, wrong_format(format)),
         ValidationErrorKind::Minimum { limit } => report(place, format!("must be at least {limit}")),

@@ -60,8 +60,11 @@ pub(super) fn apply_overrides(document: &mut Value, root: Part, environment: &En
         segments.iter().map(|segment| (segment.parse::<usize>().ok(), *segment)).collect::<Vec<_>>()
     });
     for (segments, value) in overrides {
-        if let Err(message) = set(document, root, &segments, value) {
-            problems.add_variable(&format!("{OVERRIDE_PREFIX}{}", segments.join(LEVEL)), message);
+        // On a copy, so that one that fails leaves no half-made objects behind.
+        let mut changed = document.clone();
+        match set(&mut changed, root, &segments, value) {
+            Ok(()) => *document = changed,
+            Err(message) => problems.add_variable(&format!("{OVERRIDE_PREFIX}{}", segments.join(LEVEL)), message),
         }
     }
 }

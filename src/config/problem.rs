@@ -81,7 +81,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, in the order of the file's keys. As an error it is never empty.
+/// Everything that is wrong, sorted by place, environment variables last. As an error it is never empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 

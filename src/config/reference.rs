@@ -8,11 +8,10 @@ use std::fmt::{self, Write as _};
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::new();
-    if let Some(root) = Part::root() {
+    match Part::root().map(|root| object(&mut text, root, "")) {
         // Writing to a `String` can't fail.
-        drop(object(&mut text, root, ""));
+        Some(Ok(()) | Err(fmt::Error)) | None => text,
     }
-    text
 }
 
 fn object(text: &mut String, part: Part, path: &str) -> fmt::Result {
