@@ -101,7 +101,7 @@ fn run(mut rng: ChaCha8Rng, events: u64) -> u64 {
 fn engine(now: Now) -> Engine {
     let settings = Settings {
         shards: NonZeroU32::MIN,
-        topic: TopicTemplate::parse("t.{resource_type}").unwrap(),
+        topic: TopicTemplate::parse("t.{resource_type}", 16).unwrap(),
         min_interval: Duration::from_millis(1),
         max_interval: Duration::from_millis(1),
         linger: Duration::ZERO,

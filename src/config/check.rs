@@ -1,10 +1,11 @@
 //! From the file's shape to types that can't be wrong. Every problem is collected.
 
-use super::checked::{Checked, CheckedAccount, CheckedFile, CheckedOauth, CheckedSink, Credential, StreamSpec};
+use super::checked::{Checked, CheckedAccount, CheckedFile, CheckedOauth, CheckedSink, Credential};
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
 use super::secret::{Secret, SecretSource};
 use super::{AccountConfig, Config, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig};
+use crate::core::engine::StreamSpec;
 use crate::core::ids::{AccountName, StreamId, StreamKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,11 +1,12 @@
 //! What Kafka and NATS ask of their part of the configuration.
 
 use super::check::Check;
-use super::checked::{CheckedKafka, CheckedNats, NatsLogin, StreamSpec};
+use super::checked::{CheckedKafka, CheckedNats, NatsLogin};
 use super::problem::Place;
-use super::template::{self, TopicTemplate};
 use super::{KafkaConfig, NatsConfig};
+use crate::core::engine::StreamSpec;
 use crate::core::ids::StreamKind;
+use crate::core::topic::{TopicTemplate, check_name};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use url::Url;
@@ -60,11 +61,11 @@ impl Check<'_> {
         if config.bootstrap_servers.split(',').any(|server| !is_host_and_port(server.trim())) {
             self.problem(&place.key("bootstrapServers"), "must be `host:port`, or several, separated by commas");
         }
-        let longest_stream = streams.iter().map(|stream| stream.id.to_string().len()).max().unwrap_or_default();
-        let topic = match TopicTemplate::parse(&config.topic, longest_stream) {
+        let longest_gid = streams.iter().map(|stream| stream.id.resource.as_str().len()).max().unwrap_or_default();
+        let topic = match TopicTemplate::parse(&config.topic, longest_gid) {
             Ok(topic) => Some(topic),
             Err(problem) => {
-                self.problem(&place.key("topic"), problem);
+                self.problem(&place.key("topic"), problem.to_string());
                 None
             }
         };
@@ -110,12 +111,8 @@ impl Check<'_> {
         for (key, name) in
             [("checkpointTopic", &config.checkpoint_topic), ("deadLetterTopic", &config.dead_letter_topic)]
         {
-            match template::legal(name) {
-                _ if name.is_empty() => self.problem(&place.key(key), "is empty"),
-                Err(problem) => self.problem(&place.key(key), problem),
-                Ok(()) if matches!(name.as_str(), "." | "..") || name.len() > template::LONGEST_TOPIC => {
-                    self.problem(&place.key(key), "can't be the name of a topic");
-                }
+            match check_name(name) {
+                Err(problem) => self.problem(&place.key(key), problem.to_string()),
                 Ok(()) if *name == config.topic => self.problem(&place.key(key), "is the same topic as `topic`"),
                 Ok(()) => {}
             }

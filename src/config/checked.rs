@@ -1,9 +1,10 @@
 //! The configuration as types that can't be wrong: what the rest of the program consumes.
 
 use super::secret::SecretSource;
-use super::template::TopicTemplate;
 use super::{CommitConfig, ConsoleConfig, KafkaConfig, NatsConfig, PollingConfig};
-use crate::core::ids::{AccountName, StreamId, StreamKind};
+use crate::core::engine::StreamSpec;
+use crate::core::ids::AccountName;
+use crate::core::topic::TopicTemplate;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
@@ -70,15 +71,6 @@ pub struct CheckedOauth {
     pub redirect_uri: String,
     /// Where access tokens are given.
     pub token_url: Url,
-}
-
-/// One stream to poll.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamSpec {
-    /// Its account and gid.
-    pub id: StreamId,
-    /// Which request polls it.
-    pub kind: StreamKind,
 }
 
 /// The one sink.

@@ -15,12 +15,10 @@ mod problem;
 pub mod reference;
 mod schema;
 mod secret;
-mod template;
 mod units;
 
 pub use checked::{
     Checked, CheckedAccount, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSink, Credential, NatsLogin,
-    StreamSpec,
 };
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
@@ -28,7 +26,6 @@ pub use load::{LocalSink, Source, load};
 pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
-pub use template::TopicTemplate;
 pub use units::{ByteSize, HumanDuration};
 
 use schemars::JsonSchema;

@@ -12,43 +12,94 @@ pub struct TopicTemplate {
 enum Part {
     Text(String),
     ResourceType,
-    /// The gid of the watched resource, whether it is a workspace or not.
+    /// The gid of the workspace; configuration allows it for workspace streams alone.
+    Workspace,
+    /// The gid of the watched resource.
     Stream,
 }
 
-/// The template has a place that no topic can fill.
+/// Why a text is no topic name, or no template of one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{{{0}}} is none of {{resource_type}}, {{workspace}}, {{stream}}")]
-pub struct UnknownPlace(pub String);
+pub enum TopicError {
+    /// A place that nothing fills.
+    #[error("knows no other variable than `{{resource_type}}`, `{{workspace}}` and `{{stream}}`")]
+    UnknownVariable,
+    /// A `{` without its `}`.
+    #[error("has a `{{` without its `}}`")]
+    Unclosed,
+    /// A letter that no topic name has.
+    #[error("may only have the letters a-z, A-Z, 0-9, `.`, `_` and `-`")]
+    IllegalLetter,
+    /// Nothing, or one of the two names that Kafka keeps for itself.
+    #[error("can't be the name of a topic")]
+    Reserved,
+    /// Longer than a topic name may be.
+    #[error("may become {0} bytes long, and the name of a Kafka topic has {LONGEST_TOPIC} at most")]
+    TooLong(usize),
+}
+
+/// A Kafka topic name has at most this many bytes (`Topic.MAX_NAME_LENGTH` of Kafka).
+const LONGEST_TOPIC: usize = 249;
+/// Asana's longest resource type today has 22 letters, and the set is open.
+const LONGEST_RESOURCE_TYPE: usize = 64;
 
 /// What stands for resource types that make no legal part of a topic name.
 const OTHER: &str = "other";
 
+/// Checks the name of a topic.
+///
+/// # Errors
+/// [`TopicError`], in the words of a sentence that begins with the key.
+pub fn check_name(name: &str) -> Result<(), TopicError> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    match name {
+        "" | "." | ".." => Err(TopicError::Reserved),
+        _ if !name.bytes().all(legal) => Err(TopicError::IllegalLetter),
+        _ if name.len() > LONGEST_TOPIC => Err(TopicError::TooLong(name.len())),
+        _ => Ok(()),
+    }
+}
+
 impl TopicTemplate {
-    /// Reads a template.
+    /// Reads a template whose topics are legal for streams with a gid of up to `longest_gid` bytes.
     ///
     /// # Errors
-    /// [`UnknownPlace`] for any other `{…}`.
-    pub fn parse(text: &str) -> Result<Self, UnknownPlace> {
+    /// [`TopicError`], in the words of a sentence that begins with the key.
+    pub fn parse(text: &str, longest_gid: usize) -> Result<Self, TopicError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
-            }
-            let (place, after) = after.split_once('}').ok_or_else(|| UnknownPlace(after.to_owned()))?;
-            parts.push(match place {
+            let (variable, after) = after.split_once('}').ok_or(TopicError::Unclosed)?;
+            parts.push(Part::Text(before.to_owned()));
+            parts.push(match variable {
                 "resource_type" => Part::ResourceType,
-                // Configuration allows it for workspace streams alone, whose resource the workspace is.
-                "workspace" | "stream" => Part::Stream,
-                other => return Err(UnknownPlace(other.to_owned())),
+                "workspace" => Part::Workspace,
+                "stream" => Part::Stream,
+                _ => return Err(TopicError::UnknownVariable),
             });
             rest = after;
         }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
-        }
+        parts.push(Part::Text(rest.to_owned()));
+        parts.retain(|part| *part != Part::Text(String::new()));
+        let longest = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::ResourceType => "x".repeat(LONGEST_RESOURCE_TYPE),
+            Part::Workspace | Part::Stream => "x".repeat(longest_gid),
+        };
+        check_name(&parts.iter().map(longest).collect::<String>())?;
         Ok(Self { parts })
+    }
+
+    /// The same topic for everything.
+    #[must_use]
+    pub fn fixed(topic: &str) -> Self {
+        Self { parts: vec![Part::Text(topic.to_owned())] }
+    }
+
+    /// Whether the topic depends on the workspace, which is known of workspace streams alone.
+    #[must_use]
+    pub fn uses_workspace(&self) -> bool {
+        self.parts.contains(&Part::Workspace)
     }
 
     /// The topic for events on resources of a type, seen by a stream.
@@ -57,7 +108,7 @@ impl TopicTemplate {
         let place = |part: &Part| match part {
             Part::Text(text) => text.clone(),
             Part::ResourceType => topic_part(resource_type).to_owned(),
-            Part::Stream => stream.resource.as_str().to_owned(),
+            Part::Workspace | Part::Stream => stream.resource.as_str().to_owned(),
         };
         self.parts.iter().map(place).collect::<String>().into()
     }
@@ -70,7 +121,7 @@ impl TopicTemplate {
             let literal = |literal: &str| text.strip_prefix(literal).is_some_and(|rest| matches(others, stream, rest));
             match first {
                 Part::Text(part) => literal(part),
-                Part::Stream => literal(stream.resource.as_str()),
+                Part::Workspace | Part::Stream => literal(stream.resource.as_str()),
                 Part::ResourceType => (1..=text.len()).any(|end| {
                     text.split_at_checked(end)
                         .is_some_and(|(part, rest)| topic_part(part) == part && matches(others, stream, rest))
@@ -84,7 +135,7 @@ impl TopicTemplate {
 /// The set of resource types is Asana's, and open; the set of topic names is not to grow with nonsense.
 fn topic_part(resource_type: &str) -> &str {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    if !resource_type.is_empty() && resource_type.len() <= 64 && resource_type.bytes().all(legal) {
+    if !resource_type.is_empty() && resource_type.len() <= LONGEST_RESOURCE_TYPE && resource_type.bytes().all(legal) {
         resource_type
     } else {
         OTHER
@@ -98,14 +149,30 @@ mod tests {
     #[test]
     fn places_are_filled_and_recognised() {
         let stream = StreamId::new("main", "12");
-        let template = TopicTemplate::parse("asana.{stream}.{resource_type}").expect("a template");
+        let template = TopicTemplate::parse("asana.{stream}.{resource_type}", 16).expect("a template");
         let topic = template.topic(&stream, "task");
         assert_eq!(topic.as_str(), "asana.12.task");
         assert_eq!(template.topic(&stream, "No Type").as_str(), "asana.12.other");
         assert!(template.may_give(&stream, &topic));
         assert!(!template.may_give(&StreamId::new("main", "1"), &topic));
         assert!(!template.may_give(&stream, &"asana.12.".into()));
-        assert_eq!(TopicTemplate::parse("a{b}"), Err(UnknownPlace("b".into())));
-        assert_eq!(TopicTemplate::parse("a{b"), Err(UnknownPlace("b".into())));
+    }
+
+    #[test]
+    fn what_may_become_illegal_is_refused() {
+        let long = "x".repeat(250);
+        for (text, error) in [
+            ("", TopicError::Reserved),
+            ("..", TopicError::Reserved),
+            ("a b", TopicError::IllegalLetter),
+            ("a{b}", TopicError::UnknownVariable),
+            ("a{stream", TopicError::Unclosed),
+            (long.as_str(), TopicError::TooLong(250)),
+        ] {
+            assert_eq!(TopicTemplate::parse(text, 16), Err(error), "{text:?}");
+        }
+        let longest = format!("{}{{resource_type}}", "x".repeat(185));
+        assert!(TopicTemplate::parse(&longest, 16).is_ok());
+        assert_eq!(TopicTemplate::parse(&format!("x{longest}"), 16), Err(TopicError::TooLong(250)));
     }
 }

@@ -73,7 +73,7 @@ impl World {
         let template = ["t", "t.{resource_type}", "t.{stream}.{resource_type}"][(self.seed % 3) as usize];
         let settings = Settings {
             shards: SHARDS,
-            topic: TopicTemplate::parse(template).unwrap(),
+            topic: TopicTemplate::parse(template, 16).unwrap(),
             min_interval: Duration::from_secs(1),
             max_interval: Duration::from_secs(8),
             linger: Duration::from_millis(100),
