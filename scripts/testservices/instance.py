@@ -79,11 +79,12 @@ class Instance:
                 return self.description()
             said = self._log_since(log_start)
             self.kill()
-            other_ports_may_help = "ports" not in self.record and self.record["port"] is None
-            if not other_ports_may_help or "address already in use" not in said.lower():
-                break
-        tail = "\n".join(said.splitlines()[-20:])
-        raise Failure(f"{self.record['service']} did not get ready; the end of {self.log}:\n{tail}")
+            if "address already in use" not in said.lower():
+                tail = "\n".join(said.splitlines()[-20:])
+                raise Failure(f"{self.record['service']} did not get ready; the end of {self.log}:\n{tail}")
+            if "ports" in self.record or self.record["port"] is not None:
+                break  # no other ports will do
+        raise Failure(f"{self.record['service']} can't have its ports, another process does: {ports}")
 
     def description(self):
         """What is printed about a running service."""
@@ -139,9 +140,8 @@ class Instance:
     def _wait_until_ready(self, port):
         deadline = time.monotonic() + READY_SECONDS
         while self.is_running() and time.monotonic() < deadline:
-            if self.service.is_ready(port):
-                # Another process may answer at this port while ours fails to bind it and ends.
-                return self.is_running()
+            if self.service.is_ready(self.folder, port):
+                return True
             time.sleep(POLL_SECONDS)
         return False
 
