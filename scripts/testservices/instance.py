@@ -69,7 +69,7 @@ class Instance:
         if self.is_running():
             raise Failure(f"{self.record['service']} already runs in {self.folder}")
         self.service.install()
-        for remaining in reversed(range(TRIES)):
+        for _ in range(TRIES):
             ports = self.record.get("ports") or _free_ports(self.service.PORTS, self.record["port"])
             self.service.configure(self.folder, ports, self.record["settings"])
             log_start = self._spawn()
@@ -79,10 +79,12 @@ class Instance:
                 return self.description()
             said = self._log_since(log_start)
             self.kill()
-            in_use = "address already in use" in said.lower()
-            if not (in_use and remaining and "ports" not in self.record and self.record["port"] is None):
+            if "address already in use" not in said.lower():
                 tail = "\n".join(said.splitlines()[-20:])
                 raise Failure(f"{self.record['service']} did not get ready; the end of {self.log}:\n{tail}")
+            if "ports" in self.record or self.record["port"] is not None:
+                break  # no other ports will do
+        raise Failure(f"{self.record['service']} can't have its ports, another process does: {ports}")
 
     def description(self):
         """What is printed about a running service."""
@@ -95,11 +97,13 @@ class Instance:
 
     def stop(self):
         """Ends the service as an administrator would. It can be started again."""
-        self._end(signal.SIGTERM, STOP_SECONDS) or self._end(signal.SIGKILL, STOP_SECONDS)
+        if not self._end(signal.SIGTERM):
+            self.kill()
 
     def kill(self):
         """Ends the service as a crash would. It can be started again."""
-        self._end(signal.SIGKILL, STOP_SECONDS)
+        if not self._end(signal.SIGKILL):
+            raise Failure(f"process {self.record['pid']} does not end")
 
     def down(self):
         """Ends the service for good. A temporary folder is removed, one that was asked for is kept."""
@@ -136,14 +140,13 @@ class Instance:
     def _wait_until_ready(self, port):
         deadline = time.monotonic() + READY_SECONDS
         while self.is_running() and time.monotonic() < deadline:
-            if self.service.is_ready(port):
-                # Another process may answer at this port while ours fails to bind it and ends.
-                return self.is_running()
+            if self.service.is_ready(self.folder, port):
+                return True
             time.sleep(POLL_SECONDS)
         return False
 
-    def _end(self, with_signal, seconds):
-        deadline = time.monotonic() + seconds
+    def _end(self, with_signal):
+        deadline = time.monotonic() + STOP_SECONDS
         if self.is_running():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.record["pid"], with_signal)

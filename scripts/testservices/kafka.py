@@ -78,15 +78,17 @@ def command(folder):
     return _java("kafka.Kafka", str(folder / "server.properties"), heap="512m", log_level="info")
 
 
-def is_ready(port):
-    """Whether the broker answers, and lists itself among the brokers that clients may use."""
-    request = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)  # Metadata v1, about no topic
+def is_ready(folder, port):
+    """Whether a broker of our cluster answers at this port (another process may have it) and may be used by clients."""
+    request = struct.pack(">hhih", 3, 2, 1, -1) + struct.pack(">i", 0)  # Metadata v2, about no topic
     with contextlib.suppress(OSError, struct.error):
         with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)
             with connection.makefile("rb") as answer:
-                _length, _correlation, brokers = struct.unpack(">iii", answer.read(12))
-                return brokers > 0
+                (length,) = struct.unpack(">i", answer.read(4))
+                body = answer.read(length)
+        _correlation, brokers = struct.unpack_from(">ii", body)
+        return brokers > 0 and _cluster_id(folder).encode() in body
     return False
 
 
@@ -112,6 +114,11 @@ def _format(folder):
     )
     if result.returncode != 0:
         raise cache.Failure(f"Kafka's storage can't be formatted: {result.stdout.strip()}")
+
+
+def _cluster_id(folder):
+    lines = (folder / "data" / "meta.properties").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)["cluster.id"]
 
 
 def _java(main_class, *arguments, heap="256m", log_level="warn"):
