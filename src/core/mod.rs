@@ -8,6 +8,7 @@ pub mod engine;
 pub mod event;
 mod fingerprint;
 pub mod ids;
+pub mod line;
 pub mod now;
 pub mod page;
 pub mod placement;
