@@ -238,7 +238,8 @@ impl Asana {
         };
         let resource = subject_of(segments, request);
         let events = segments.last() == Some(&"events");
-        let subject = Subject { resource, token: Some(&account), events };
+        let with_sync = events && request.param("sync").is_some();
+        let subject = Subject { resource, token: Some(&account), events, with_sync };
         let harm = self.faults.strike(subject, now);
         if let (true, Some(gid), Some(sync)) = (harm.kill_token, resource, request.param("sync"))
             && let Some(stream) = self.streams.get_mut(gid)

@@ -178,6 +178,14 @@ pub(crate) struct Subject<'a> {
     pub(crate) token: Option<&'a str>,
     /// It is about an event stream.
     pub(crate) events: bool,
+    /// It brings a sync token.
+    pub(crate) with_sync: bool,
+}
+
+impl<'a> Subject<'a> {
+    fn stream_of(resource: &'a str) -> Self {
+        Self { resource: Some(resource), events: true, ..Self::default() }
+    }
 }
 
 /// What the standing faults do to one request.
@@ -266,7 +274,7 @@ impl Faults {
             if !of_requests || !fault.meets(subject) || harm.status.is_some() {
                 continue;
             }
-            if fault.kind == FaultKind::KillTokens && !subject.events {
+            if fault.kind == FaultKind::KillTokens && !subject.with_sync {
                 continue;
             }
             if !fault.probability.is_none_or(|p| self.dice.random_bool(p)) {
@@ -295,7 +303,7 @@ impl Faults {
             return false;
         }
         self.standing.retain(|standing| !standing.over(now));
-        let subject = Subject { resource: Some(resource), token: None, events: true };
+        let subject = Subject::stream_of(resource);
         for standing in &mut self.standing {
             let fault = &standing.fault;
             if fault.kind == FaultKind::Drop
@@ -311,7 +319,7 @@ impl Faults {
 
     /// Whether the stream of `resource` is silent.
     pub(crate) fn silences(&self, resource: &str, now: Timestamp) -> bool {
-        let subject = Subject { resource: Some(resource), token: None, events: true };
+        let subject = Subject::stream_of(resource);
         self.standing.iter().any(|standing| {
             standing.fault.kind == FaultKind::Silence && !standing.over(now) && standing.fault.meets(subject)
         })
@@ -327,7 +335,7 @@ mod tests {
     }
 
     fn events_of(resource: &str) -> Subject<'_> {
-        Subject { resource: Some(resource), token: Some("t"), events: true }
+        Subject { token: Some("t"), ..Subject::stream_of(resource) }
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! Answers against the official API description (see `openapi/README.md`).
