@@ -81,9 +81,38 @@ const HABITS: &[(u32, Deed)] = &[
 /// Projects beyond which nobody makes more, so that a long run stays in bounds.
 const MOST_PROJECTS: usize = 1_000;
 
+impl Deed {
+    /// Rules and automations do such things too; `user` is null then.
+    fn may_be_the_systems(self) -> bool {
+        match self {
+            Self::Schedule | Self::Prioritize | Self::Move | Self::AddToProject | Self::Trash => true,
+            Self::CreateTask
+            | Self::CreateSubtask
+            | Self::Complete
+            | Self::Reopen
+            | Self::Rename
+            | Self::Describe
+            | Self::Assign
+            | Self::Unassign
+            | Self::Comment
+            | Self::EditComment
+            | Self::RemoveComment
+            | Self::Follow
+            | Self::Unfollow
+            | Self::Attach
+            | Self::Restore
+            | Self::RenameProject
+            | Self::CreateSection
+            | Self::CreateProject
+            | Self::ChangeGoal => false,
+        }
+    }
+}
+
 /// One action under way: who, when, and what came of it so far.
 struct Act {
-    by: Option<Id<User>>,
+    user: Id<User>,
+    by_system: bool,
     now: Timestamp,
     happenings: Vec<Happening>,
 }
@@ -91,11 +120,10 @@ struct Act {
 impl World {
     /// Lets a random user do something. Always makes at least one event.
     pub(crate) fn act(&mut self, now: Timestamp) -> Vec<Happening> {
-        // One change in twenty is the system's: `user` is null.
-        let by_system = self.dice.random_range(0..20) == 0;
         let user = self.any_user();
-        let mut act = Act { by: (!by_system).then_some(user), now, happenings: Vec::new() };
         let deed = self.choose_deed();
+        let by_system = deed.may_be_the_systems() && self.dice.random_range(0..4) == 0;
+        let mut act = Act { user, by_system, now, happenings: Vec::new() };
         if self.perform(deed, &mut act).is_none() || act.happenings.is_empty() {
             // Nobody has done what this deed needs: a new task always works.
             self.perform(Deed::CreateTask, &mut act);
@@ -179,7 +207,7 @@ impl World {
             What::Undeleted => (Action::Undeleted, None, None),
         };
         let event = Event {
-            user: act.by.map(|user| self.compact_user(user)),
+            user: (!act.by_system).then(|| self.compact_user(act.user)),
             created_at: act.now,
             action,
             resource: of,
@@ -200,7 +228,7 @@ impl World {
     }
 
     fn tell_story(&mut self, act: &mut Act, task: Id<Task>, subtype: &'static str, text: String) {
-        let story = self.add_story(task, subtype, text, act.by, act.now);
+        let story = self.add_story(task, subtype, text, act.user, act.now);
         let parent = self.compact_task(task);
         let what = What::Added(parent);
         self.say(act, self.streams_of(task), self.compact_story(story), what);

@@ -161,7 +161,7 @@ impl World {
             "type": if story.subtype == "comment_added" { "comment" } else { "system" },
             "text": story.text,
             "created_at": moment(story.created_at),
-            "created_by": story.created_by.map(|user| compact(&self.compact_user(user))),
+            "created_by": compact(&self.compact_user(story.created_by)),
         })
     }
 

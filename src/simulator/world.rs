@@ -120,7 +120,7 @@ pub(crate) struct Story {
     pub(crate) gid: Gid,
     pub(crate) subtype: &'static str,
     pub(crate) text: String,
-    pub(crate) created_by: Option<Id<User>>,
+    pub(crate) created_by: Id<User>,
     pub(crate) created_at: Timestamp,
     pub(crate) removed: bool,
 }
@@ -409,7 +409,7 @@ impl World {
         task: Id<Task>,
         subtype: &'static str,
         text: String,
-        by: Option<Id<User>>,
+        by: Id<User>,
         now: Timestamp,
     ) -> Id<Story> {
         let gid = self.new_gid();
