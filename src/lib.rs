@@ -21,5 +21,7 @@ pub mod config;
 pub mod consumer;
 pub mod core;
 pub mod pb;
+#[cfg(feature = "simulator")]
+pub mod simulator;
 #[cfg(feature = "bridge")]
 pub mod sink;
