@@ -1,6 +1,7 @@
 //! The command line: what can be said, not what is done.
 
 use asana_event_bridge::config::{LocalSink, Source};
+use asana_event_bridge::simulator::SimulateArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +57,10 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the bridge
+    Run(RunArgs),
+    /// An Asana to try things on, with faults on demand and a ledger of all it offered
+    Simulate(SimulateArgs),
     /// Check a configuration without connecting to anything
     CheckConfig(CheckConfigArgs),
     /// Print the JSON Schema of the configuration

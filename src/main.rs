@@ -2,11 +2,17 @@
 
 mod cli;
 
+use asana_event_bridge::bridge::LogObserver;
 use asana_event_bridge::config::{self, Environment, Source};
+use asana_event_bridge::{run, simulator};
 use clap::Parser as _;
 use cli::{CheckConfigArgs, Cli, Command, Exit};
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -22,6 +28,11 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Run(args) => run(&args.into()),
+        Command::Simulate(args) => {
+            runtime()?.block_on(simulator::run(args))?;
+            Ok(Exit::Fine)
+        }
         Command::CheckConfig(args) => check_config(&args),
         Command::ConfigSchema => {
             let schema = serde_json::to_string_pretty(config::schema())?;
@@ -29,6 +40,44 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::Fine)
         }
     }
+}
+
+fn run(source: &Source) -> anyhow::Result<Exit> {
+    let checked = config::load(source, &Environment::of_process())?;
+    for warning in &checked.warnings {
+        tracing::warn!("{warning}");
+    }
+    runtime()?.block_on(async {
+        let stop = stop_on_signal()?;
+        run::run(&checked, Arc::new(LogObserver), stop).await?;
+        Ok(Exit::Fine)
+    })
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Cancelled by SIGINT or SIGTERM; by the second one the process ends at once.
+fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let token = stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "it lives as long as the process, and nothing waits for it")]
+    tokio::spawn(async move {
+        for order in 1.. {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if order > 1 {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: what was polled is committed first");
+            token.cancel();
+        }
+    });
+    Ok(stop)
 }
 
 fn check_config(args: &CheckConfigArgs) -> anyhow::Result<Exit> {

@@ -2,7 +2,7 @@
 
 use crate::asana::{AccountSettings, Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
-use crate::config::{Checked, CheckedSink};
+use crate::config::{Checked, CheckedSink, FileConfig};
 use crate::core::engine::{AccountSpec, Settings};
 use crate::core::topic::TopicTemplate;
 use crate::sink::{console, file, kafka, nats};
@@ -45,24 +45,13 @@ pub async fn run(checked: &Checked, observer: Arc<dyn Observer>, stop: Cancellat
     let plan = plan(checked);
     let (shards, replica) = (checked.shards, checked.replica.clone());
     match &checked.sink {
-        CheckedSink::Kafka(sink) => {
-            let settings = kafka::KafkaSettings {
-                config: sink.config.clone(),
-                secret_properties: secrets(&sink.secret_properties)?,
-                shards,
-                replica,
-            };
-            bridge::run(plan, source, || kafka::open(settings.clone()), observer, stop).await?;
-        }
-        CheckedSink::Nats(sink) => {
-            let settings = nats_settings(checked, sink)?;
-            bridge::run(plan, source, || nats::open(settings.clone()), observer, stop).await?;
-        }
+        CheckedSink::Kafka(_) | CheckedSink::Nats(_) => {}
         CheckedSink::Console(sink) => {
-            bridge::run(plan, source, || console::open(sink.clone(), shards), observer, stop).await?;
+            bridge::run(plan, source, || console::open(sink, shards), observer, stop).await?;
         }
         CheckedSink::File(sink) => {
-            bridge::run(plan, source, || file::open(sink.clone(), shards), observer, stop).await?;
+            let sink = FileConfig { path: sink.path.clone(), checkpoint: Some(sink.checkpoint.clone()) };
+            bridge::run(plan, source, || file::open(&sink, shards), observer, stop).await?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! secret is used at once, also where Kubernetes swaps a symbolic link under it.
 
 use super::oauth::Oauth;
+use crate::config::{Secret, SecretSource};
 use reqwest::header::HeaderValue;
 use std::fmt;
 use std::io;
@@ -15,38 +16,6 @@ use url::Url;
 /// The most that a secret's file may hold: far more than any token, and little enough
 /// to be read for every poll.
 const MAX_SECRET: u64 = 64 << 10;
-
-/// A secret's text. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
-
-impl Secret {
-    /// The text itself, for the one place that sends it.
-    pub(super) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// Where a secret is.
-#[derive(Clone, Debug)]
-pub enum SecretSource {
-    /// In a file that holds nothing else but white space around it; read again for every use.
-    File(PathBuf),
-    /// Known already, such as from the environment.
-    Text(Secret),
-}
 
 /// What an account polls with.
 #[derive(Clone, Debug)]
@@ -108,25 +77,25 @@ impl fmt::Display for Origin {
     }
 }
 
-impl SecretSource {
-    /// The secret as it is now, without the white space around it.
-    pub(super) async fn read(&self) -> Result<Secret, CredentialError> {
-        let text = match self {
-            Self::File(path) => read_file(path)
-                .await
-                .map_err(|source| CredentialError::Unreadable { path: path.clone(), source: Arc::new(source) })?,
-            Self::Text(secret) => secret.expose().to_owned(),
-        };
-        match text.trim() {
-            "" => Err(CredentialError::Empty(self.origin())),
-            trimmed => Ok(Secret(trimmed.into())),
-        }
+/// The secret as it is now, without the white space around it.
+pub(super) async fn read(source: &SecretSource) -> Result<Secret, CredentialError> {
+    let text = match source {
+        SecretSource::File(path) => read_file(path)
+            .await
+            .map_err(|source| CredentialError::Unreadable { path: path.clone(), source: Arc::new(source) })?,
+        SecretSource::Text(secret) => secret.expose().to_owned(),
+    };
+    match text.trim() {
+        "" => Err(CredentialError::Empty(Origin::of(source))),
+        trimmed => Ok(Secret::new(trimmed)),
     }
+}
 
-    fn origin(&self) -> Origin {
-        match self {
-            Self::File(path) => Origin::File(path.clone()),
-            Self::Text(_) => Origin::Text,
+impl Origin {
+    fn of(source: &SecretSource) -> Self {
+        match source {
+            SecretSource::File(path) => Self::File(path.clone()),
+            SecretSource::Text(_) => Self::Text,
         }
     }
 }
@@ -166,7 +135,7 @@ impl Credential {
     /// The `Authorization` header of the next request.
     pub(super) async fn bearer(&self) -> Result<HeaderValue, CredentialError> {
         match self {
-            Self::Token(source) => bearer(&source.read().await?, source.origin()),
+            Self::Token(source) => bearer(&read(source).await?, Origin::of(source)),
             Self::Oauth(oauth) => oauth.bearer().await,
         }
     }

@@ -9,6 +9,7 @@
 //! | `http` | one request and its whole answer, bounded in time and size |
 //! | `changes` | `Asana-Change` headers, each logged once |
 
+mod accounts;
 mod changes;
 mod client;
 mod credential;
@@ -16,8 +17,9 @@ mod http;
 mod oauth;
 mod wire;
 
+pub use accounts::Accounts;
 pub use client::{AccountSettings, Client, ClientError};
-pub use credential::{CredentialSource, OauthSource, Secret, SecretSource};
+pub use credential::{CredentialSource, OauthSource};
 
 use crate::core::ids::{StreamId, StreamKind, SyncToken};
 use crate::core::page::PollOutcome;

@@ -1,7 +1,8 @@
 //! Access tokens, kept alive by a refresh token.
 
-use super::credential::{CredentialError, OauthSource, Origin, Secret, bearer};
+use super::credential::{CredentialError, OauthSource, Origin, bearer, read};
 use super::http::{Answer, exchange};
+use crate::config::Secret;
 use crate::core::page::Failure;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode};
@@ -95,8 +96,8 @@ impl Oauth {
     }
 
     async fn refresh(&self, state: &mut State) -> Result<HeaderValue, CredentialError> {
-        let client_secret = self.source.client_secret.read().await?;
-        let own = self.source.refresh_token.read().await?;
+        let client_secret = read(&self.source.client_secret).await?;
+        let own = read(&self.source.refresh_token).await?;
         let current = match &state.replaced {
             Some(replaced) if replaced.own == own => replaced.by.clone(),
             _ => own.clone(),

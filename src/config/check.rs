@@ -128,7 +128,7 @@ impl Check<'_> {
                     self.problem(&place, format!("the environment variable {variable} is not set"));
                     return None;
                 };
-                (SecretSource::Env { name: variable.clone(), value: Secret::new(value) }, place)
+                (SecretSource::Text(Secret::new(value)), place)
             }
             (None, None) => {
                 self.problem(place, "needs `file` or `env`: where the secret is");

@@ -21,6 +21,12 @@ impl Secret {
     }
 }
 
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
@@ -39,13 +45,8 @@ pub enum SecretSource {
     /// A file that holds nothing else. It may change while the bridge runs, as mounted
     /// Kubernetes secrets do.
     File(PathBuf),
-    /// An environment variable, which can't change.
-    Env {
-        /// The variable.
-        name: String,
-        /// What it holds.
-        value: Secret,
-    },
+    /// Known already, from the environment, which can't change.
+    Text(Secret),
 }
 
 impl SecretSource {
@@ -56,7 +57,7 @@ impl SecretSource {
     pub fn read(&self) -> io::Result<Secret> {
         let text = match self {
             Self::File(path) => std::fs::read_to_string(path)?,
-            Self::Env { value, .. } => value.0.clone(),
+            Self::Text(secret) => secret.0.clone(),
         };
         match text.trim() {
             "" => Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty")),
