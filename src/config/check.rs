@@ -12,7 +12,7 @@ use url::Url;
 
 /// A sync token dies after 24 hours (Asana's documentation of events); half of it is left
 /// for outages.
-const LONGEST_INTERVAL: Duration = Duration::from_hours(12);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(12 * 3600);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const SHORTEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
