@@ -147,7 +147,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         r#""12/00""#,
         &["streams[0].resource: is no gid: it is the long number in the address of the page in Asana"],
     ),
-    (r#""1200""#, "\"1\"\n    account: man", &["streams[0].account: there is no account `man`; did you mean `main`?"]),
+    (r#""1200""#, "\"1\"\n    account: man", &["streams[0].account: there is no such account; did you mean `main`?"]),
     (
         r#"- resource: "1200""#,
         "- resource: \"1\"\n  - {account: main, resource: \"1\"}",
@@ -275,7 +275,7 @@ fn nats_has_legal_names_and_one_login() {
             "sink.nats.stream: must be a name without white space and without any of `. * > / \\`",
             "sink.nats.subjectPrefix: must be tokens with points between them, without white space, `*`, `>` or a `$` at the start",
             "sink.nats.tls: `certFile` and `keyFile` go together",
-            "sink.nats.tls.certFile: the file /nowhere can't be read: No such file or directory (os error 2)",
+            "sink.nats.tls.certFile: the file can't be read: No such file or directory (os error 2)",
         ],
     );
     let checked = fine(&with_sink("nats: {servers: ['nats://host:4222'], user: me, password: {env: TOKEN}}"));
@@ -484,6 +484,10 @@ fn secrets_are_never_printed() {
             ("sink:", format!("polling: {{minInterval: '{wrong}'}}\nsink:")),
             ("sink:", format!("replica: '{wrong}'\nsink:")),
             ("sink:", format!("shards: '{wrong}'\nsink:")),
+            ("\"1200\"", format!("'1'\n    account: '{wrong}'")),
+            ("console: {}", format!("nats: {{servers: ['nats://a:1'], credentialsFile: '{wrong}'}}")),
+            ("console: {}", format!("console: {wrong}, [")),
+            ("sink:", format!("shards: {{x: '{wrong}\nsink:")),
         ] {
             let problems = load_text(&FINE.replacen(from, &to, 1)).expect_err("a secret isn't accepted there");
             assert!(!format!("{problems} {problems:?}").contains("hunter2"), "{to}: {problems}");

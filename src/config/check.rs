@@ -224,7 +224,7 @@ impl Check<'_> {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
                 };
-                self.problem(&place.key("account"), format!("there is no account `{name}`; {hint}"));
+                self.problem(&place.key("account"), format!("there is no such account; {hint}"));
                 None
             }
             (None, Some(only), None) => Some(only),

@@ -216,7 +216,7 @@ impl Check<'_> {
     fn readable(&mut self, file: Option<&std::path::Path>, place: &Place) {
         let Some(path) = file else { return };
         if let Err(error) = std::fs::File::open(path) {
-            self.problem(place, format!("the file {} can't be read: {error}", path.display()));
+            self.problem(place, format!("the file can't be read: {error}"));
         }
     }
 }
