@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Fine }.into();
         }
     };
-    cli.log.start().and_then(|()| dispatch(cli.command)).unwrap_or_else(report).into()
+    cli.log.start().and_then(|()| dispatch(cli.command)).unwrap_or_else(|error| report(&error)).into()
 }
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
@@ -102,7 +102,7 @@ fn count(number: usize, noun: &str) -> String {
 }
 
 /// Says on standard error why it ended, and finds the exit code for it.
-fn report(error: anyhow::Error) -> Exit {
+fn report(error: &anyhow::Error) -> Exit {
     let exit = match (error.downcast_ref::<config::Problems>(), error.downcast_ref::<std::io::Error>()) {
         (Some(_), _) => Exit::Usage,
         // Who reads the output has read enough, as in `config-schema | head`.

@@ -1,5 +1,6 @@
 //! The command line from outside: exit codes, messages, shipped examples.
 #![cfg(feature = "program")]
+#![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
 
 use std::path::Path;
 use std::process::{Command, Output};

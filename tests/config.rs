@@ -1,5 +1,6 @@
 //! What is wrong with a configuration is said: all of it, at its place, without secrets.
 #![cfg(feature = "bridge")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
 
 use asana_event_bridge::config::{
     Checked, CheckedSink, Credential, Environment, LocalSink, NatsLogin, Problems, SecretSource, Source, load,
@@ -72,119 +73,117 @@ fn defaults_fill_in_what_is_left_out() {
     assert_eq!(checked.sink.name(), "console");
 }
 
+/// What of the fine configuration is replaced by what, and the problems of the result.
+const BROKEN: &[(&str, &str, &[&str])] = &[
+    // What the schema sees.
+    ("sink:", "sinks:", &["sink: is missing", "sinks: unknown key; did you mean `sink`?"]),
+    (
+        "sink:",
+        "qqq: 1\nsink:",
+        &["qqq: unknown key; known here: accounts, commit, polling, replica, shards, sink, streams"],
+    ),
+    (
+        r#""1200""#,
+        "1200",
+        &["streams[0].resource: must be a string, and without quotes it is a number: put it in quotes"],
+    ),
+    ("console: {}", "console:", &["sink.console: has nothing in it; write `{}` for the defaults"]),
+    ("sink:", "shards: 0\nsink:", &["shards: must be at least 1"]),
+    ("sink:", "shards: many\nsink:", &["shards: must be an integer, not string"]),
+    (
+        "sink:",
+        "commit: {linger: 3}\nsink:",
+        &["commit.linger: must be a string, and without quotes it is a number: put it in quotes"],
+    ),
+    (
+        "sink:",
+        "commit: {maxPending: 3MB}\nsink:",
+        &[r#"commit.maxPending: is no size such as "64MiB" (units: B, KiB, MiB, GiB)"#],
+    ),
+    (
+        "sink:",
+        "polling: {minInterval: soon}\nsink:",
+        &[r#"polling.minInterval: is no time span such as "500ms", "30s", "5min" or "7days""#],
+    ),
+    // Accounts.
+    (
+        "main: {token: {env: TOKEN}}",
+        "{}",
+        &["accounts: is empty: name an account, such as `main: {token: {env: ASANA_TOKEN}}`"],
+    ),
+    ("main:", "a/b:", &[r#"accounts["a/b"]: an account's name may only have letters, digits, `.`, `_` and `-`"#]),
+    ("{token: {env: TOKEN}}", "{}", &["accounts.main: needs a credential: `token` or `oauth`"]),
+    ("{env: TOKEN}", "{}", &["accounts.main.token: needs `file` or `env`: where the secret is"]),
+    ("{env: TOKEN}", "{env: TOKEN, file: /x}", &["accounts.main.token: has both `file` and `env`: keep one"]),
+    ("{env: TOKEN}", "{env: OTHER}", &["accounts.main.token.env: the environment variable OTHER is not set"]),
+    (
+        "{env: TOKEN}",
+        "{file: /nowhere/token}",
+        &["accounts.main.token.file: the secret can't be read: No such file or directory (os error 2)"],
+    ),
+    (
+        "{env: TOKEN}}",
+        "{env: TOKEN}, requestTimeout: 10ms, baseUrl: 'ftp://x'}",
+        &[
+            "accounts.main.baseUrl: must begin with https:// or http://",
+            "accounts.main.requestTimeout: must be 1s at least",
+        ],
+    ),
+    (
+        "{env: TOKEN}}",
+        "{env: TOKEN}, baseUrl: 'https://me:pw@x'}",
+        &["accounts.main.baseUrl: must hold no user or password"],
+    ),
+    // Streams.
+    (r#"- resource: "1200""#, "[]", &[r#"streams: is empty: name what to poll, such as `- resource: "GID"`"#]),
+    (r#"resource: "1200""#, "{}", &["streams[0]: needs `resource` or `workspace`: what to poll"]),
+    (
+        r#"resource: "1200""#,
+        r#"{resource: "1", workspace: "2"}"#,
+        &["streams[0]: has both `resource` and `workspace`: keep one, or make it two streams"],
+    ),
+    (
+        r#""1200""#,
+        r#""12/00""#,
+        &["streams[0].resource: is no gid: it is the long number in the address of the page in Asana"],
+    ),
+    (r#""1200""#, "\"1\"\n    account: man", &["streams[0].account: there is no such account; did you mean `main`?"]),
+    (
+        r#"- resource: "1200""#,
+        "- resource: \"1\"\n  - {account: main, resource: \"1\"}",
+        &["streams[1]: is the same as streams[0]: account and gid are equal"],
+    ),
+    (
+        "main: {token: {env: TOKEN}}",
+        "{a: {token: {env: TOKEN}}, b: {token: {env: TOKEN}}}",
+        &["streams[0]: needs `account`, as there are several: a, b"],
+    ),
+    // Pace and budget.
+    (
+        "sink:",
+        "polling: {minInterval: 10ms, maxInterval: 13h}\nsink:",
+        &[
+            "polling.maxInterval: must be 12h at most: a sync token dies after 24 hours",
+            "polling.minInterval: must be 100ms at least",
+        ],
+    ),
+    ("sink:", "polling: {minInterval: 2min}\nsink:", &["polling: `minInterval` is above `maxInterval`"]),
+    (
+        "sink:",
+        "replica: a b\nsink:",
+        &[
+            "replica: may only have letters, digits, `.`, `_` and `-` (it is the file's, else POD_NAME, else the host's name)",
+        ],
+    ),
+    // Sinks.
+    ("console: {}", "{}", &["sink: needs one of `kafka`, `nats`, `console` and `file`"]),
+    ("console: {}", "{console: {}, file: {path: x}}", &["sink: has console and file: keep one"]),
+    ("console: {}", "file: {path: x, checkpoint: x}", &["sink.file.checkpoint: is the same file as `path`"]),
+];
+
 #[test]
 fn each_broken_configuration_is_told_its_problem() {
-    let cases: &[(&str, &str, &[&str])] = &[
-        // What the schema sees.
-        ("sink:", "sinks:", &["sink: is missing", "sinks: unknown key; did you mean `sink`?"]),
-        (
-            "sink:",
-            "qqq: 1\nsink:",
-            &["qqq: unknown key; known here: accounts, commit, polling, replica, shards, sink, streams"],
-        ),
-        (
-            r#""1200""#,
-            "1200",
-            &["streams[0].resource: must be a string, and without quotes it is a number: put it in quotes"],
-        ),
-        ("console: {}", "console:", &["sink.console: has nothing in it; write `{}` for the defaults"]),
-        ("sink:", "shards: 0\nsink:", &["shards: must be at least 1"]),
-        ("sink:", "shards: many\nsink:", &["shards: must be an integer, not string"]),
-        (
-            "sink:",
-            "commit: {linger: 3}\nsink:",
-            &["commit.linger: must be a string, and without quotes it is a number: put it in quotes"],
-        ),
-        (
-            "sink:",
-            "commit: {maxPending: 3MB}\nsink:",
-            &[r#"commit.maxPending: is no size such as "64MiB" (units: B, KiB, MiB, GiB)"#],
-        ),
-        (
-            "sink:",
-            "polling: {minInterval: soon}\nsink:",
-            &[r#"polling.minInterval: is no time span such as "500ms", "30s", "5min" or "7days""#],
-        ),
-        // Accounts.
-        (
-            "main: {token: {env: TOKEN}}",
-            "{}",
-            &["accounts: is empty: name an account, such as `main: {token: {env: ASANA_TOKEN}}`"],
-        ),
-        ("main:", "a/b:", &[r#"accounts["a/b"]: an account's name may only have letters, digits, `.`, `_` and `-`"#]),
-        ("{token: {env: TOKEN}}", "{}", &["accounts.main: needs a credential: `token` or `oauth`"]),
-        ("{env: TOKEN}", "{}", &["accounts.main.token: needs `file` or `env`: where the secret is"]),
-        ("{env: TOKEN}", "{env: TOKEN, file: /x}", &["accounts.main.token: has both `file` and `env`: keep one"]),
-        ("{env: TOKEN}", "{env: OTHER}", &["accounts.main.token.env: the environment variable OTHER is not set"]),
-        (
-            "{env: TOKEN}",
-            "{file: /nowhere/token}",
-            &["accounts.main.token.file: the secret can't be read: No such file or directory (os error 2)"],
-        ),
-        (
-            "{env: TOKEN}}",
-            "{env: TOKEN}, requestTimeout: 10ms, baseUrl: 'ftp://x'}",
-            &[
-                "accounts.main.baseUrl: must begin with https:// or http://",
-                "accounts.main.requestTimeout: must be 1s at least",
-            ],
-        ),
-        (
-            "{env: TOKEN}}",
-            "{env: TOKEN}, baseUrl: 'https://me:pw@x'}",
-            &["accounts.main.baseUrl: must hold no user or password"],
-        ),
-        // Streams.
-        (r#"- resource: "1200""#, "[]", &[r#"streams: is empty: name what to poll, such as `- resource: "GID"`"#]),
-        (r#"resource: "1200""#, "{}", &["streams[0]: needs `resource` or `workspace`: what to poll"]),
-        (
-            r#"resource: "1200""#,
-            r#"{resource: "1", workspace: "2"}"#,
-            &["streams[0]: has both `resource` and `workspace`: keep one, or make it two streams"],
-        ),
-        (
-            r#""1200""#,
-            r#""12/00""#,
-            &["streams[0].resource: is no gid: it is the long number in the address of the page in Asana"],
-        ),
-        (
-            r#""1200""#,
-            "\"1\"\n    account: man",
-            &["streams[0].account: there is no account `man`; did you mean `main`?"],
-        ),
-        (
-            r#"- resource: "1200""#,
-            "- resource: \"1\"\n  - {account: main, resource: \"1\"}",
-            &["streams[1]: is the same as streams[0]: account and gid are equal"],
-        ),
-        (
-            "main: {token: {env: TOKEN}}",
-            "{a: {token: {env: TOKEN}}, b: {token: {env: TOKEN}}}",
-            &["streams[0]: needs `account`, as there are several: a, b"],
-        ),
-        // Pace and budget.
-        (
-            "sink:",
-            "polling: {minInterval: 10ms, maxInterval: 13h}\nsink:",
-            &[
-                "polling.maxInterval: must be 12h at most: a sync token dies after 24 hours",
-                "polling.minInterval: must be 100ms at least",
-            ],
-        ),
-        ("sink:", "polling: {minInterval: 2min}\nsink:", &["polling: `minInterval` is above `maxInterval`"]),
-        (
-            "sink:",
-            "replica: a b\nsink:",
-            &[
-                "replica: may only have letters, digits, `.`, `_` and `-` (it is the file's, else POD_NAME, else the host's name)",
-            ],
-        ),
-        // Sinks.
-        ("console: {}", "{}", &["sink: needs one of `kafka`, `nats`, `console` and `file`"]),
-        ("console: {}", "{console: {}, file: {path: x}}", &["sink: has console and file: keep one"]),
-        ("console: {}", "file: {path: x, checkpoint: x}", &["sink.file.checkpoint: is the same file as `path`"]),
-    ];
-    for (from, to, expected) in cases {
+    for (from, to, expected) in BROKEN {
         let yaml = FINE.replacen(from, to, 1);
         assert_ne!(yaml, FINE, "{from:?} is replaced");
         assert_problems(&yaml, expected);
@@ -276,7 +275,7 @@ fn nats_has_legal_names_and_one_login() {
             "sink.nats.stream: must be a name without white space and without any of `. * > / \\`",
             "sink.nats.subjectPrefix: must be tokens with points between them, without white space, `*`, `>` or a `$` at the start",
             "sink.nats.tls: `certFile` and `keyFile` go together",
-            "sink.nats.tls.certFile: the file /nowhere can't be read: No such file or directory (os error 2)",
+            "sink.nats.tls.certFile: the file can't be read: No such file or directory (os error 2)",
         ],
     );
     let checked = fine(&with_sink("nats: {servers: ['nats://host:4222'], user: me, password: {env: TOKEN}}"));
@@ -485,6 +484,10 @@ fn secrets_are_never_printed() {
             ("sink:", format!("polling: {{minInterval: '{wrong}'}}\nsink:")),
             ("sink:", format!("replica: '{wrong}'\nsink:")),
             ("sink:", format!("shards: '{wrong}'\nsink:")),
+            ("\"1200\"", format!("'1'\n    account: '{wrong}'")),
+            ("console: {}", format!("nats: {{servers: ['nats://a:1'], credentialsFile: '{wrong}'}}")),
+            ("console: {}", format!("console: {wrong}, [")),
+            ("sink:", format!("shards: {{x: '{wrong}\nsink:")),
         ] {
             let problems = load_text(&FINE.replacen(from, &to, 1)).expect_err("a secret isn't accepted there");
             assert!(!format!("{problems} {problems:?}").contains("hunter2"), "{to}: {problems}");

@@ -13,7 +13,7 @@ use url::Url;
 
 /// A sync token dies after 24 hours (Asana's documentation of events); half of it is left
 /// for outages.
-const LONGEST_INTERVAL: Duration = Duration::from_hours(12);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(12 * 3600);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const SHORTEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -225,7 +225,7 @@ impl Check<'_> {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
                 };
-                self.problem(&place.key("account"), format!("there is no account `{name}`; {hint}"));
+                self.problem(&place.key("account"), format!("there is no such account; {hint}"));
                 None
             }
             (None, Some(only), None) => Some(only),

@@ -62,6 +62,7 @@ fn validator() -> Result<Validator, ValidationError<'static>> {
 }
 
 /// Says what is wrong in words of the file, without quoting values.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's own message, values masked, does for rare keywords")]
 fn describe(error: &ValidationError<'_>, root: Part, report: &mut impl FnMut(Place, String)) {
     let place = error.instance_path().iter().fold(Place::default(), |place, segment| match segment {
         LocationSegment::Property(key) => place.key(key),

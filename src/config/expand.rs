@@ -110,7 +110,7 @@ fn unknown_segment(segment: &str, part: Part) -> String {
 
 fn parse(text: &str) -> Result<Value, String> {
     // The parser's message would quote the value.
-    serde_saphyr::from_str(text).map_err(|_: serde_saphyr::Error| "its value is not YAML".to_owned())
+    serde_saphyr::from_str(text).ok().ok_or_else(|| "its value is not YAML".to_owned())
 }
 
 /// Whether a variable's segment means this key, as `BOOTSTRAP_SERVERS` means `bootstrapServers`.

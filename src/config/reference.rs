@@ -32,6 +32,7 @@ fn object(text: &mut String, part: Part, path: &str) -> fmt::Result {
         let default = match node.get("default") {
             _ if part.requires(key) => "**required**".to_owned(),
             Some(Value::Object(_)) | None => String::new(),
+            Some(Value::String(default)) => format!("`{default}`"),
             Some(default) => format!("`{default}`"),
         };
         let meaning = node.get("description").and_then(Value::as_str).or_else(|| value.text("description"));
