@@ -12,9 +12,8 @@
 #[path = "support/scripted_http.rs"]
 mod scripted_http;
 
-use asana_event_bridge::asana::{
-    AccountSettings, Client, ClientError, CredentialSource, OauthSource, Secret, SecretSource, Source as _,
-};
+use asana_event_bridge::asana::{AccountSettings, Client, ClientError, CredentialSource, OauthSource, Source as _};
+use asana_event_bridge::config::{Secret, SecretSource};
 use asana_event_bridge::core::event::to_json;
 use asana_event_bridge::core::ids::{StreamId, StreamKind, SyncToken};
 use asana_event_bridge::core::page::{Denial, Failure, Page, PollOutcome};

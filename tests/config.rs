@@ -253,7 +253,7 @@ fn the_workspace_of_a_topic_must_be_known() {
     let CheckedSink::Kafka(kafka) = &checked.sink else { panic!("Kafka") };
     let stream = &checked.streams[0];
     assert_eq!(stream.kind, StreamKind::Workspace);
-    assert_eq!(kafka.topic.render("task", &Gid::from("1200"), &stream.id).as_str(), "asana.1200");
+    assert_eq!(kafka.topic.topic(&stream.id, "task").as_str(), "asana.1200");
 }
 
 #[test]
