@@ -2,10 +2,10 @@
 
 use crate::asana::{AccountSettings, Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
-use crate::config::{Checked, CheckedSink, FileConfig};
+use crate::config::{Checked, CheckedNats, CheckedSink, FileConfig, NatsLogin, SecretSource};
 use crate::core::engine::{AccountSpec, Settings};
 use crate::core::topic::TopicTemplate;
-use crate::sink::{console, file, kafka, nats};
+use crate::sink::{console, file, nats};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -43,9 +43,13 @@ pub enum RunError {
 pub async fn run(checked: &Checked, observer: Arc<dyn Observer>, stop: CancellationToken) -> Result<(), RunError> {
     let source = Arc::new(accounts(checked)?);
     let plan = plan(checked);
-    let (shards, replica) = (checked.shards, checked.replica.clone());
+    let shards = checked.shards;
     match &checked.sink {
-        CheckedSink::Kafka(_) | CheckedSink::Nats(_) => {}
+        CheckedSink::Kafka(_) => {}
+        CheckedSink::Nats(sink) => {
+            let settings = nats_settings(checked, sink)?;
+            bridge::run(plan, source, || nats::open(settings.clone()), observer, stop).await?;
+        }
         CheckedSink::Console(sink) => {
             bridge::run(plan, source, || console::open(sink, shards), observer, stop).await?;
         }
@@ -95,4 +99,28 @@ pub fn plan(checked: &Checked) -> Plan {
         accounts: checked.accounts.iter().map(account).collect(),
         streams: checked.streams.clone(),
     }
+}
+
+fn nats_settings(checked: &Checked, sink: &CheckedNats) -> Result<nats::NatsSettings, RunError> {
+    let (mut nkey_seed, mut token, mut password) = (None, None, None);
+    match &sink.login {
+        NatsLogin::Nobody | NatsLogin::CredentialsFile(_) => {}
+        NatsLogin::NkeySeed(source) => nkey_seed = Some(secret("sink.nats.nkeySeed", source)?),
+        NatsLogin::Token(source) => token = Some(secret("sink.nats.token", source)?),
+        NatsLogin::User { password: source, .. } => password = Some(secret("sink.nats.password", source)?),
+    }
+    Ok(nats::NatsSettings {
+        config: sink.config.clone(),
+        nkey_seed,
+        token,
+        password,
+        shards: checked.shards,
+        replica: checked.replica.clone(),
+        lease_time: nats::LEASE_TIME,
+    })
+}
+
+fn secret(what: &str, source: &SecretSource) -> Result<String, RunError> {
+    let secret = source.read().map_err(|source| RunError::Secret { what: what.to_owned(), source })?;
+    Ok(secret.expose().to_owned())
 }
