@@ -29,6 +29,10 @@ use super::{
 
 const API: &str = "/api/1.0/";
 
+/// Most actions caught up with at a time: beyond what the machine can do, live
+/// events fall behind, and requests are still answered.
+const MOST_AT_ONCE: usize = 10_000;
+
 /// Asana's own words for a first poll and a dead token alike.
 const TOKEN_RESET: &str = "Sync token invalid or too old. If you are attempting to keep resources in sync, you must fetch the full dataset for this query now and use the new sync token for the next sync.";
 
@@ -119,7 +123,10 @@ impl Asana {
 
     /// Brings the world up to date: what users did meanwhile, and what goes wrong by now.
     pub(crate) fn advance(&mut self, elapsed: Duration) -> Timestamp {
-        while let Some(due) = self.pace.due(elapsed) {
+        for _ in 0..MOST_AT_ONCE {
+            let Some(due) = self.pace.due(elapsed) else {
+                break;
+            };
             let then = self.clock.at(due);
             self.follow_timetable(then);
             let events = self.act(then);
@@ -437,5 +444,56 @@ fn spoil(answer: &mut Answer, harm: &Harm) {
     }
     if harm.cut {
         answer.cut = Some(answer.body.len() / 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lively(rate: f64) -> Asana {
+        let scenario = Scenario { rate, start: Some("2026-01-01T00:00:00Z".to_owned()), ..Scenario::default() };
+        Asana::new(&scenario, Timestamp::from_millis(0))
+    }
+
+    /// What the workspace saw: everything.
+    fn seen(asana: &Asana) -> Vec<&str> {
+        let (_, workspace) = asana.world.workspaces.iter().next().unwrap();
+        let stream = &asana.streams[&workspace.gid];
+        stream.events(0, stream.offered()).map(|event| &**event).collect()
+    }
+
+    #[test]
+    fn live_events_keep_the_pace_however_often_time_advances() {
+        let (mut at_once, mut in_steps) = (lively(100.0), lively(100.0));
+        at_once.advance(Duration::from_secs(10));
+        for step in 1..=200 {
+            in_steps.advance(Duration::from_millis(50 * step));
+        }
+        let count = seen(&at_once).len();
+        assert!((1_000..1_010).contains(&count), "{count}");
+        assert_eq!(seen(&at_once), seen(&in_steps));
+        assert!(seen(&at_once)[500].contains(r#""created_at":"2026-01-01T00:00:0"#));
+    }
+
+    #[test]
+    fn a_backlog_is_worked_off_in_parts() {
+        let mut asana = lively(1_000_000.0);
+        asana.advance(Duration::from_secs(1));
+        let first = seen(&asana).len();
+        assert!(first >= MOST_AT_ONCE && first < 10 * MOST_AT_ONCE, "{first}");
+        asana.advance(Duration::from_secs(1));
+        assert!(seen(&asana).len() > first);
+    }
+
+    #[test]
+    fn winding_the_clock_makes_no_live_events() {
+        let mut asana = lively(10.0);
+        let second = Duration::from_secs(1);
+        asana.advance(second);
+        let before = seen(&asana).len();
+        asana.clock.advance(second, Duration::from_secs(86_400));
+        asana.advance(second);
+        assert_eq!(seen(&asana).len(), before);
     }
 }

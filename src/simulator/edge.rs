@@ -1,6 +1,7 @@
 //! The thin edge: sockets, the true clock, and what goes wrong on the wire.
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, Request as HttpRequest, Response, StatusCode, header},
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +53,7 @@ impl Shared {
 /// Serves until `stop`.
 ///
 /// *Cancel safety*: dropping the future closes the listener; connections die with the runtime.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) -> io::Result<()> {
     let app = Router::new().fallback(handle).with_state(Arc::clone(&shared));
     let ended = stop.clone().cancelled_owned();
     let server = axum::serve(listener, app).with_graceful_shutdown(ended);
@@ -147,6 +148,11 @@ fn respond(answer: Answer) -> Response<Body> {
 
 /// A body that ends before its announced length: the connection is closed.
 fn cut_off(first: Bytes) -> Body {
-    let broken = std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "cut off on demand");
-    Body::from_stream(stream::iter([Ok(first), Err(broken)]))
+    let broken = async {
+        // A body that has nothing for a moment makes the server send what it has.
+        tokio::task::yield_now().await;
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut off on demand"))
+    };
+    let first = stream::iter([Ok(first)]);
+    Body::from_stream(first.chain(stream::once(broken)))
 }

@@ -130,6 +130,9 @@ impl Fault {
             return Some("probability: must be from 0 to 1".to_owned());
         }
         match self.kind {
+            FaultKind::Drop | FaultKind::Silence if self.token.is_some() => {
+                Some("token: not for what happens to a stream".to_owned())
+            }
             FaultKind::Status if !self.status.is_some_and(|s| (400..=599).contains(&s)) => {
                 Some("status: needed, from 400 to 599".to_owned())
             }

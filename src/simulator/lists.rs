@@ -60,7 +60,7 @@ impl Asana {
             [kind, gid] => self.single(kind, gid, request),
             [kind, gid, of] => {
                 let found = self.found(kind, gid)?;
-                self.related(found, of, request, account, now)
+                self.related(found, of, request, now)
             }
             ["workspaces", gid, "tasks", "search"] => self.search(gid, request),
             _ => Err(ApiError::no_route()),
@@ -115,8 +115,8 @@ impl Asana {
         Ok(one(&self.world.user_record(user), request))
     }
 
-    /// Lists that hang on an object.
-    fn related(&mut self, found: Ref, of: &str, request: &Request, account: &str, now: Timestamp) -> Answered {
+    /// Lists that hang on an object: places first.
+    fn related(&mut self, found: Ref, of: &str, request: &Request, now: Timestamp) -> Answered {
         let world = &self.world;
         match (found, of) {
             (Ref::Workspace(workspace), "projects") => {
@@ -153,6 +153,19 @@ impl Asana {
                 let tasks = tasks_in_section(world, section);
                 self.task_page(tasks, request, now)
             }
+            (Ref::Portfolio(portfolio), "items") => {
+                let items = world.portfolios[portfolio].items.iter().copied();
+                let list = List::new(items, World::project_record);
+                self.page(list, request, now)
+            }
+            _ => self.related_to_work(found, of, request, now),
+        }
+    }
+
+    /// Lists that hang on a task, a goal or a user.
+    fn related_to_work(&mut self, found: Ref, of: &str, request: &Request, now: Timestamp) -> Answered {
+        let world = &self.world;
+        match (found, of) {
             (Ref::UserTaskList(user), "tasks") => {
                 let tasks = world.tasks.iter().filter(|(_, task)| task.assignee == Some(user));
                 let tasks = tasks.map(|(id, _)| id).collect();
@@ -175,19 +188,11 @@ impl Asana {
                 let stories = world.goals[goal].stories.clone();
                 self.story_page(stories, request, now)
             }
-            (Ref::Portfolio(portfolio), "items") => {
-                let items = world.portfolios[portfolio].items.iter().copied();
-                let list = List::new(items, World::project_record);
-                self.page(list, request, now)
-            }
             (Ref::User(user), "user_task_list") => {
                 let list = world.users[user].task_list.to_string();
                 self.single("user_task_lists", &list, request)
             }
-            _ => {
-                tracing::debug!(of, account, "no such list");
-                Err(ApiError::no_route())
-            }
+            _ => Err(ApiError::no_route()),
         }
     }
 

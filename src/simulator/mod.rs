@@ -269,7 +269,10 @@ pub async fn run(args: SimulateArgs) -> Result<(), SimulatorError> {
     if let Some(seed) = args.seed {
         scenario.seed = seed;
     }
-    if !args.tokens.is_empty() {
+    if let Some(first) = args.tokens.first() {
+        if let Some(oauth) = &mut scenario.oauth {
+            oauth.account.clone_from(first);
+        }
         scenario.tokens = args.tokens.into_iter().map(TokenSpec::service_account).collect();
     }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

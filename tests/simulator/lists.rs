@@ -18,13 +18,12 @@ async fn crawl(asana: &Asana, path: &str, limit: usize) -> Vec<Value> {
         let page = asana.ok(&format!("{path}limit={limit}{offset}")).await;
         assert!(page.data().len() <= limit);
         all.extend(page.data());
-        match page.json()["next_page"]["offset"].as_str() {
-            Some(next) => offset = format!("&offset={next}"),
-            None => {
-                assert_eq!(page.json()["next_page"], json!(null));
-                return all;
-            }
-        }
+        let next = &page.json()["next_page"];
+        let Some(next) = next["offset"].as_str() else {
+            assert_eq!(next, &json!(null));
+            return all;
+        };
+        offset = format!("&offset={next}");
     }
 }
 

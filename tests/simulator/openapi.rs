@@ -207,7 +207,7 @@ async fn every_answer_is_as_the_api_description_says() {
         description.check(template, 400, &bad.json());
         let denied = asana.get_as("wrong", &path).await;
         description.check(template, denied.status, &denied.json());
-        let hidden = template.replace('{', "").replace('}', "");
+        let hidden = template.replace(['{', '}'], "");
         if hidden != template {
             let missing = asana.get(&hidden).await;
             assert_eq!(missing.status, 404, "{hidden}");

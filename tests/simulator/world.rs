@@ -173,3 +173,14 @@ async fn the_stream_of_a_watched_task_is_what_its_ledger_says() {
     let from = usize::try_from(ledger["established_at"].as_u64().unwrap()).unwrap();
     assert_eq!(events, ledger["events"].as_array().unwrap()[from..]);
 }
+
+#[tokio::test]
+async fn every_shipped_scenario_starts() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/scenarios");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        let asana = Asana::start(&std::fs::read_to_string(&file).unwrap()).await;
+        asana.ok("/workspaces").await;
+    }
+}
