@@ -35,12 +35,8 @@ pub(crate) fn bytes(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]
 
 /// The head of an answer that promises `length` bytes.
 pub(crate) fn head(status: u16, headers: &[(&str, &str)], length: usize) -> Vec<u8> {
-    let mut text = format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\ncontent-length: {length}\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str("\r\n");
-    text.into_bytes()
+    let further: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
+    format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\ncontent-length: {length}\r\n{further}\r\n").into_bytes()
 }
 
 /// A request as it came.
