@@ -50,7 +50,7 @@ pub(super) enum CredentialError {
     Unreadable { path: PathBuf, source: Arc<io::Error> },
     #[error("{0} is empty")]
     Empty(Origin),
-    #[error("{0} has characters that no token has, such as inner white space")]
+    #[error("{0} is no token: it is empty or has characters that no token has, such as white space")]
     NotAToken(Origin),
     /// The token URL's judgement: the refresh token, or the application, isn't valid (any more).
     #[error("the refresh token was refused")]
@@ -115,9 +115,10 @@ async fn read_file(path: &Path) -> io::Result<String> {
 
 /// The header that carries `token`, marked so that no library prints it.
 pub(super) fn bearer(token: &Secret, origin: Origin) -> Result<HeaderValue, CredentialError> {
-    let graphic = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
-    match HeaderValue::try_from(format!("Bearer {}", token.expose())) {
-        Ok(mut value) if graphic => {
+    let text = token.expose();
+    let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match HeaderValue::try_from(format!("Bearer {text}")) {
+        Ok(mut value) if usable => {
             value.set_sensitive(true);
             Ok(value)
         }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 /// What the server does with one request, on a connection of its own.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Sends these bytes and closes.
     Send(Vec<u8>),
     /// Sends these bytes and then nothing, until the client gives up.
@@ -21,12 +21,12 @@ pub enum Step {
 }
 
 /// An answer of `status` whose body is `body`, with further header lines.
-pub fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Step {
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Step {
     Step::Send(bytes(status, headers, body))
 }
 
 /// The bytes of such an answer.
-pub fn bytes(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn bytes(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let mut bytes = head(status, headers, body.len());
     bytes.extend_from_slice(body);
@@ -34,27 +34,23 @@ pub fn bytes(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> V
 }
 
 /// The head of an answer that promises `length` bytes.
-pub fn head(status: u16, headers: &[(&str, &str)], length: usize) -> Vec<u8> {
-    let mut text = format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\ncontent-length: {length}\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str("\r\n");
-    text.into_bytes()
+pub(crate) fn head(status: u16, headers: &[(&str, &str)], length: usize) -> Vec<u8> {
+    let further: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
+    format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\ncontent-length: {length}\r\n{further}\r\n").into_bytes()
 }
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// The first line, such as `GET /events HTTP/1.1`, and the header lines.
-    pub head: String,
+    pub(crate) head: String,
     /// The body.
-    pub body: String,
+    pub(crate) body: String,
 }
 
 impl Recorded {
     /// The value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -63,12 +59,12 @@ impl Recorded {
     }
 
     /// The path and query.
-    pub fn target(&self) -> &str {
+    pub(crate) fn target(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
     }
 
     /// The decoded query, or the decoded form of the body.
-    pub fn pairs(&self) -> Vec<(String, String)> {
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
         let encoded = self.target().split_once('?').map_or(self.body.as_str(), |it| it.1);
         url::form_urlencoded::parse(encoded.as_bytes()).into_owned().collect()
     }
@@ -84,7 +80,7 @@ struct Shared {
 }
 
 /// The server; it stops when dropped.
-pub struct ScriptedHttp {
+pub(crate) struct ScriptedHttp {
     shared: Arc<Mutex<Shared>>,
     url: String,
     _tasks: JoinSet<()>,
@@ -92,7 +88,7 @@ pub struct ScriptedHttp {
 
 impl ScriptedHttp {
     /// Starts on a free loopback port.
-    pub async fn start(script: impl IntoIterator<Item = Step>) -> Self {
+    pub(crate) async fn start(script: impl IntoIterator<Item = Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let shared = Arc::new(Mutex::new(Shared { script: script.into_iter().collect(), ..Shared::default() }));
@@ -102,22 +98,22 @@ impl ScriptedHttp {
     }
 
     /// Where it listens, without a path.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// The requests so far.
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
         lock(&self.shared).requests.clone()
     }
 
     /// Lets one request go on that waits to be told, or the next that will.
-    pub fn go_on(&self) {
+    pub(crate) fn go_on(&self) {
         lock(&self.shared).told.notify_one();
     }
 
     /// The requests, after checking that they were those of the script.
-    pub fn finish(self) -> Vec<Recorded> {
+    pub(crate) fn finish(self) -> Vec<Recorded> {
         let shared = lock(&self.shared);
         assert_eq!(shared.refused, 0, "a request wasn't in the script: {:?}", shared.requests);
         assert!(shared.script.is_empty(), "never asked for: {} steps", shared.script.len());
