@@ -20,6 +20,14 @@ pub mod config;
 #[cfg(feature = "consumer")]
 pub mod consumer;
 pub mod core;
+#[cfg(feature = "program")]
+pub mod ledger;
 pub mod pb;
+#[cfg(feature = "program")]
+pub mod reader;
 #[cfg(feature = "bridge")]
 pub mod sink;
+#[cfg(feature = "program")]
+pub mod tail;
+#[cfg(feature = "program")]
+pub mod verify;

@@ -40,11 +40,10 @@ impl FileReader {
         }
         let line = std::mem::take(&mut self.partial);
         self.number += 1;
-        let Line { topic, lane, key, record } =
-            serde_json::from_slice(&line).map_err(|error| ReadError::NoRecord {
-                place: format!("{}, line {}", self.path.display(), self.number),
-                reason: error.to_string(),
-            })?;
+        let Line { topic, lane, key, record } = serde_json::from_slice(&line).map_err(|error| ReadError::NoRecord {
+            place: format!("{}, line {}", self.path.display(), self.number),
+            reason: error.to_string(),
+        })?;
         Ok(Some(Received { topic, lane, key: key.to_string(), offset: self.number, record }))
     }
 }
@@ -68,8 +67,13 @@ mod tests {
         write!(file, "{line}").expect("writes");
         assert_eq!(reader.read().expect("reads"), None);
         write!(file, "\nnonsense\n{line}\n").expect("writes");
-        let received =
-            |offset| Received { topic: "t".into(), lane: 4, key: "7".to_owned(), offset, record: pb::Record::default() };
+        let received = |offset| Received {
+            topic: "t".into(),
+            lane: 4,
+            key: "7".to_owned(),
+            offset,
+            record: pb::Record::default(),
+        };
         assert_eq!(reader.read().expect("reads"), Some(received(1)));
         assert!(matches!(reader.read(), Err(ReadError::NoRecord { .. })));
         assert_eq!(reader.read().expect("reads"), Some(received(3)));

@@ -76,9 +76,9 @@ impl KafkaReader {
             let mut part = TopicPart { assignment: TopicPartitionList::new(), ends: BTreeMap::new() };
             for partition in topic.partitions() {
                 let (name, id) = (topic.name(), partition.id());
-                let (low, high) = consumer
-                    .fetch_watermarks(name, id, ANSWER)
-                    .map_err(|error| ReadError::unavailable(format!("could not find the end of {name}[{id}]"), error))?;
+                let (low, high) = consumer.fetch_watermarks(name, id, ANSWER).map_err(|error| {
+                    ReadError::unavailable(format!("could not find the end of {name}[{id}]"), error)
+                })?;
                 trimmed |= low > 0;
                 let begin = match from {
                     From::Start => low,

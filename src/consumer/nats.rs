@@ -54,8 +54,10 @@ impl NatsReader {
             .await
             .map_err(|error| ReadError::unavailable("could not make an ordered consumer", error))?;
         let pending = consumer.cached_info().num_pending;
-        let messages =
-            consumer.messages().await.map_err(|error| ReadError::unavailable("could not read from JetStream", error))?;
+        let messages = consumer
+            .messages()
+            .await
+            .map_err(|error| ReadError::unavailable("could not read from JetStream", error))?;
         let end = (until == Until::End).then_some(if pending == 0 { 0 } else { last });
         Ok(Self { messages, prefix: prefix.to_owned(), end, trimmed: first > 1 })
     }
@@ -82,7 +84,8 @@ impl NatsReader {
             Some(Err(error)) => return Err(ReadError::unavailable("could not read from JetStream", error)),
             None => return Err(ReadError::unavailable("could not read from JetStream", "the consumer has ended")),
         };
-        let info = message.info().map_err(|error| ReadError::unavailable("could not read a message's sequence", error))?;
+        let info =
+            message.info().map_err(|error| ReadError::unavailable("could not read a message's sequence", error))?;
         let (sequence, pending) = (info.stream_sequence, info.pending);
         if let Some(end) = self.end {
             // The last sequence may belong to a checkpoint, which isn't read.

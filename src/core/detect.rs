@@ -135,7 +135,9 @@ impl Detector {
 
     /// Takes the next record of a lane of the topic.
     pub fn observe(&mut self, topic: &Topic, record: &pb::Record) -> Verdict {
-        let Some(position) = record.position.as_ref().filter(|it| it.epoch > 0 && (1..u64::MAX).contains(&it.lane_sequence)) else {
+        let Some(position) =
+            record.position.as_ref().filter(|it| it.epoch > 0 && (1..u64::MAX).contains(&it.lane_sequence))
+        else {
             self.unnumbered += 1;
             return Verdict { lane: Continuity::Unnumbered, stream: None, news: None };
         };
@@ -173,11 +175,7 @@ impl Detector {
                 Some(News::SourceGapHealed { gap_id: gap.gap_id.clone() })
             }
             Some(
-                Body::Event(_)
-                | Body::StandIn(_)
-                | Body::Snapshot(_)
-                | Body::SnapshotBegin(_)
-                | Body::SnapshotEnd(_),
+                Body::Event(_) | Body::StandIn(_) | Body::Snapshot(_) | Body::SnapshotBegin(_) | Body::SnapshotEnd(_),
             )
             | None => None,
         };
