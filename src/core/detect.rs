@@ -304,13 +304,14 @@ impl Counter {
 
     fn missing(&self) -> u64 {
         // From 1 on, neither sum can leave the range of a u64.
-        let seen = |(low, last): (u64, u64)| (last + 1 - low.max(self.first).min(last + 1));
+        let seen = |(low, last): (u64, u64)| last + 1 - low.max(self.first).min(last + 1);
         (self.greatest + 1 - self.first) - self.seen.iter().map(seen).sum::<u64>()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Continuity::{Duplicate, InOrder, Missing, Reordered};
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
@@ -343,7 +344,6 @@ mod tests {
     fn a_hole_is_missing_until_it_is_filled() {
         let mut detector = Detector::from_start();
         let verdicts = [3, 1, 3, 4, 2].map(|sequence| lane(&mut detector, &record(1, sequence, None)));
-        use Continuity::{Duplicate, InOrder, Missing, Reordered};
         assert_eq!(verdicts, [Missing(2), Reordered, Duplicate, InOrder, Reordered]);
         assert_eq!(total(&detector), Tally { read: 5, missing: 0, duplicates: 1, reordered: 2 });
     }
