@@ -351,11 +351,11 @@ mod tests {
     #[test]
     fn a_reader_that_joins_misses_nothing_before_its_first_record() {
         let mut detector = Detector::joining();
-        assert_eq!(lane(&mut detector, &record(4, 100, None)), Continuity::InOrder);
-        assert_eq!(lane(&mut detector, &record(4, 102, None)), Continuity::Missing(1));
-        assert_eq!(lane(&mut detector, &record(4, 99, None)), Continuity::Reordered);
+        assert_eq!(lane(&mut detector, &record(4, 100, None)), InOrder);
+        assert_eq!(lane(&mut detector, &record(4, 102, None)), Missing(1));
+        assert_eq!(lane(&mut detector, &record(4, 99, None)), Reordered);
         assert_eq!(total(&detector).missing, 1);
-        assert_eq!(lane(&mut detector, &record(9, 2, None)), Continuity::Missing(1));
+        assert_eq!(lane(&mut detector, &record(9, 2, None)), Missing(1));
         let mut joined_at_a_start = Detector::joining();
         let verdict = joined_at_a_start.observe(&"t".into(), &record(5, 1, start(4, 70)));
         assert_eq!(verdict.news, Some(News::EpochChanged { previous_epoch: 4, missing: 0 }));
@@ -370,7 +370,7 @@ mod tests {
             let verdict = detector.observe(&"t".into(), &record(7, 1, start(4, 5)));
             assert_eq!(verdict.news, Some(News::EpochChanged { previous_epoch: 4, missing: 3 }));
             assert_eq!(total(&detector).missing, 3);
-            assert_eq!(lane(&mut detector, &record(4, 4, None)), Continuity::Reordered);
+            assert_eq!(lane(&mut detector, &record(4, 4, None)), Reordered);
             assert_eq!(total(&detector).missing, 2);
             // An epoch of which nothing was seen at all.
             let verdict = detector.observe(&"t".into(), &record(9, 1, start(8, 10)));
@@ -464,13 +464,13 @@ mod tests {
             for record in &log {
                 let (epoch, sequence) = place(record);
                 let greatest = known.get(&epoch).copied().unwrap_or(0);
-                let expected = if !seen.insert((epoch, sequence)) { duplicates += 1; Continuity::Duplicate }
-                    else if sequence <= greatest { reordered += 1; Continuity::Reordered }
-                    else if sequence == greatest + 1 { Continuity::InOrder }
-                    else { Continuity::Missing(sequence - greatest - 1) };
+                let expected = if !seen.insert((epoch, sequence)) { duplicates += 1; Duplicate }
+                    else if sequence <= greatest { reordered += 1; Reordered }
+                    else if sequence == greatest + 1 { InOrder }
+                    else { Missing(sequence - greatest - 1) };
                 known.insert(epoch, greatest.max(sequence));
                 let told = match &record.body {
-                    Some(Body::EpochStart(it)) if expected != Continuity::Duplicate => {
+                    Some(Body::EpochStart(it)) if expected != Duplicate => {
                         let mut missing = 0;
                         if it.previous_epoch > 0 {
                             let end = known.entry(it.previous_epoch).or_default();
