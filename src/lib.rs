@@ -20,10 +20,17 @@ pub mod config;
 #[cfg(feature = "consumer")]
 pub mod consumer;
 pub mod core;
+#[cfg(feature = "program")]
+pub mod ledger;
 pub mod pb;
 #[cfg(feature = "program")]
 pub mod run;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod reader;
 #[cfg(feature = "bridge")]
 pub mod sink;
+#[cfg(feature = "program")]
+pub mod tail;
+#[cfg(feature = "program")]
+pub mod verify;

@@ -1,6 +1,6 @@
 //! The local checkpoint: a journal of commits beside the output of a local sink.
 //!
-//! One line for each commit, with its checksum before it. The first line holds all that
+//! One line for each commit, with its checksum and length before it. The first line holds all that
 //! was known when the file was made; each later one what a commit changed, so that a
 //! commit writes as much as it changes and not as much as there is. A journal that
 //! has outgrown its content is made anew, as it is at every start:
@@ -153,15 +153,29 @@ impl<'a> Commit<'a> {
 
     fn to_line(&self) -> io::Result<Vec<u8>> {
         let text = serde_json::to_string(self)?;
-        Ok(format!("{:016x} {text}\n", xxh3_64(text.as_bytes())).into_bytes())
+        Ok(format!("{:016x} {} {text}\n", xxh3_64(text.as_bytes()), text.len()).into_bytes())
     }
 
     fn from_line(line: &'a [u8]) -> Option<Self> {
-        let text = str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
-        let (check, text) = text.split_once(' ')?;
-        (u64::from_str_radix(check, 16).ok()? == xxh3_64(text.as_bytes())).then_some(())?;
+        let (check, length, text) = split(line.strip_suffix(b"\n")?)?;
+        let text = str::from_utf8(text).ok()?;
+        (check == xxh3_64(text.as_bytes()) && length == text.len()).then_some(())?;
         serde_json::from_str(text).ok()
     }
+}
+
+/// Checksum, length and text of a line.
+fn split(line: &[u8]) -> Option<(u64, usize, &[u8])> {
+    let mut parts = line.splitn(3, |byte| *byte == b' ');
+    let check = u64::from_str_radix(str::from_utf8(parts.next()?).ok()?, 16).ok()?;
+    let length = str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+    Some((check, length, parts.next()?))
+}
+
+/// Whether a crash can have left the last piece of a journal: not where it is longer than one line, which is
+/// what a damaged line end makes of two.
+fn torn(piece: &[u8]) -> bool {
+    split(piece).is_none_or(|(_, length, text)| text.len() <= length + 1)
 }
 
 fn limit(size: u64) -> u64 {
@@ -184,7 +198,7 @@ fn replay(bytes: &[u8]) -> Result<(BTreeMap<u32, StoredCheckpoint>, u64), String
     while let Some((number, line)) = lines.next() {
         let last = lines.peek().is_none();
         let Some(commit) = Commit::from_line(line) else {
-            if number > 0 && last {
+            if number > 0 && last && torn(line) {
                 break;
             }
             return Err(format!("line {} is damaged", number + 1));
@@ -346,7 +360,8 @@ mod tests {
             std::fs::write(&path, &bytes).expect("write");
             match Journal::open(&path) {
                 Ok(journal) => assert!(at as u64 >= first && state(&journal) == before, "changed at {at}"),
-                Err(error) => assert!((at as u64) < first && matches!(error, SinkError::Setup { .. }), "{at}: {error}"),
+                // In the last line too, where its said length became shorter than it is.
+                Err(error) => assert!(matches!(error, SinkError::Setup { .. }), "{at}: {error}"),
             }
         }
         // A file system may have made the file longer before it wrote the bytes.
