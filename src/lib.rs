@@ -21,5 +21,9 @@ pub mod config;
 pub mod consumer;
 pub mod core;
 pub mod pb;
+#[cfg(feature = "program")]
+pub mod run;
+#[cfg(feature = "simulator")]
+pub mod simulator;
 #[cfg(feature = "bridge")]
 pub mod sink;

@@ -1,4 +1,5 @@
 //! What is generated and committed is up to date. `UPDATE=1` writes it anew.
+#![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
 
 use std::path::{Path, PathBuf};
 
@@ -47,4 +48,22 @@ fn the_rust_code_of_the_wire_contract_is_up_to_date() {
         let name = generated.file_name().expect("name").to_string_lossy().replace("asana_event_bridge.", "");
         check(&root().join("src/pb").join(name), &fresh);
     }
+}
+
+#[test]
+fn the_schema_of_the_configuration_is_up_to_date() {
+    let schema = serde_json::to_string_pretty(asana_event_bridge::config::schema()).expect("JSON");
+    check(&root().join("docs/config.schema.json"), &format!("{schema}\n"));
+}
+
+#[test]
+fn the_reference_of_the_configuration_is_up_to_date() {
+    const BEGIN: &str = "UPDATE=1 cargo test --test generated -->\n";
+    const END: &str = "<!-- End of what is generated -->";
+    let path = root().join("docs/configuration.md");
+    let committed = std::fs::read_to_string(&path).expect("the document is there");
+    let (before, rest) = committed.split_once(BEGIN).expect("the mark before the keys");
+    let (_, after) = rest.split_once(END).expect("the mark behind the keys");
+    let keys = asana_event_bridge::config::reference::markdown();
+    check(&path, &format!("{before}{BEGIN}\n{keys}{END}{after}"));
 }

@@ -1,1 +1,111 @@
-//! Wires the core to the edges.
+//! Wires the core to the edges: sessions of the sink, one after the other, until told to stop.
+//!
+//! The path of a page: [`Source::poll`](crate::asana::Source::poll) on a task of its own →
+//! [`Engine::handle_outcome`] → [`Engine::take_batch`] → [`Committer::commit`](crate::sink::Committer::commit)
+//! on the committer's task → [`Engine::committed`], and the stream is due again.
+
+mod clock;
+mod committer;
+mod observer;
+mod session;
+
+pub use clock::Clock;
+pub use observer::{LogObserver, Observer};
+
+use crate::asana::Source;
+use crate::core::backoff::Backoff;
+use crate::core::checkpoint::CheckpointError;
+use crate::core::engine::{AccountSpec, Engine, Settings, StreamSpec};
+use crate::sink::{Committer, Ownership, SinkError};
+use session::{Session, SessionEnd};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What is bridged, whatever the sink.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What the operator decided.
+    pub settings: Settings,
+    /// The credentials' rates.
+    pub accounts: Vec<AccountSpec>,
+    /// What is polled.
+    pub streams: Vec<StreamSpec>,
+}
+
+/// Why the bridge gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// The sink couldn't be opened, or isn't set up as the bridge needs it.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The checkpoint must not be gone on from.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// How long a sink that could never be reached is tried, before the process ends and says so.
+const FIRST_OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between sessions.
+const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(15) };
+
+/// Runs until `stop`: opens the sink, bridges, and opens it anew whenever a session ends.
+///
+/// # Errors
+/// [`BridgeError`]: the sink was never reachable, or a person has to act. Once a session ran, a bus that
+/// can't be reached is waited for.
+///
+/// # Cancel safety
+/// Cancel through `stop`. Dropped instead, nothing that was committed is lost, and peers take over late.
+pub async fn run<S, C, F>(
+    plan: Plan,
+    source: Arc<S>,
+    open: impl Fn() -> F,
+    observer: Arc<dyn Observer>,
+    stop: CancellationToken,
+) -> Result<(), BridgeError>
+where
+    S: Source + 'static,
+    C: Committer + 'static,
+    F: Future<Output = Result<(C, Ownership), SinkError>>,
+{
+    let clock = Clock::start();
+    let (mut failures, mut has_run) = (0, false);
+    while !stop.is_cancelled() {
+        let opened = tokio::select! {
+            opened = open() => opened,
+            () = stop.cancelled() => break,
+        };
+        let began = clock.now().monotonic;
+        let end = match opened {
+            Err(error) => SessionEnd::Sink(error),
+            Ok((committer, ownership)) => {
+                has_run = true;
+                let engine = Engine::new(plan.settings.clone(), committer.limits(), &plan.accounts, &plan.streams);
+                Session::new(engine, &plan.settings, Arc::clone(&source), Arc::clone(&observer), clock)
+                    .run(committer, ownership, stop.clone())
+                    .await
+            }
+        };
+        match end {
+            SessionEnd::Stopped => break,
+            SessionEnd::Checkpoint(error) => return Err(error.into()),
+            SessionEnd::Sink(error @ SinkError::Setup { .. }) => return Err(error.into()),
+            SessionEnd::Sink(error) if !has_run && clock.now().monotonic > FIRST_OPEN_TIMEOUT => {
+                return Err(error.into());
+            }
+            SessionEnd::Sink(_) | SessionEnd::Commit(_) => {
+                let now = clock.now().monotonic;
+                // A session that went well for a while begins a new count.
+                failures = if now > began + REOPEN.longest { 1 } else { failures + 1 };
+                let pause = REOPEN.delay(failures, &plan.settings.replica);
+                tracing::warn!(error = %end, retry_in = ?pause, "the session ended; starting over from the bus");
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}

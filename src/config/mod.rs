@@ -1,9 +1,31 @@
 //! The configuration file: its shape, with every default stated once.
 //!
-//! What is here is only shape. [`check`](self) turns it into types that can't be wrong.
+//! What is here is only shape. [`load`] turns a file of that shape into [`Checked`], whose
+//! types can't be wrong: YAML, then `${NAME}` in texts, then override variables, then the
+//! JSON Schema of the types, then what a schema can't say. Problems are collected, not thrown.
 
+mod check;
+mod check_bus;
+mod checked;
+mod document;
+mod environment;
+mod expand;
+mod load;
+mod problem;
+pub mod reference;
+mod schema;
+mod secret;
 mod units;
 
+pub use checked::{
+    Checked, CheckedAccount, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSink, Credential, NatsLogin,
+};
+pub use environment::Environment;
+pub use expand::OVERRIDE_PREFIX;
+pub use load::{LocalSink, Source, load};
+pub use problem::{Place, Problem, Problems};
+pub use schema::schema;
+pub use secret::{Secret, SecretSource};
 pub use units::{ByteSize, HumanDuration};
 
 use schemars::JsonSchema;
@@ -66,7 +88,6 @@ pub struct AccountConfig {
     pub max_in_flight: NonZeroU16,
     /// How long one request may take.
     #[serde(default = "default_request_timeout")]
-    #[schemars(with = "String")]
     pub request_timeout: HumanDuration,
 }
 
@@ -141,10 +162,8 @@ pub struct StreamConfig {
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct PollingConfig {
     /// The pace of a stream on which events come.
-    #[schemars(with = "String")]
     pub min_interval: HumanDuration,
     /// The pace of a quiet stream. Far below 24 hours, after which a sync token is dead.
-    #[schemars(with = "String")]
     pub max_interval: HumanDuration,
 }
 
@@ -162,12 +181,10 @@ impl Default for PollingConfig {
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct CommitConfig {
     /// How long the first page of a batch waits for others.
-    #[schemars(with = "String")]
     pub linger: HumanDuration,
     /// A batch of this many records is committed at once.
     pub max_records: NonZeroU32,
     /// Pages that wait for the sink may weigh this much; past it, polling pauses.
-    #[schemars(with = "String")]
     pub max_pending: ByteSize,
 }
 
@@ -289,11 +306,9 @@ pub struct NatsConfig {
     pub replicas: NonZeroU16,
     /// How long records are kept. Far above 24 hours: checkpoints live in the same JetStream stream.
     #[serde(default = "default_max_age")]
-    #[schemars(with = "String")]
     pub max_age: HumanDuration,
     /// How long the server remembers `Nats-Msg-Id`s.
     #[serde(default = "default_duplicate_window")]
-    #[schemars(with = "String")]
     pub duplicate_window: HumanDuration,
     /// A credentials file (JWT and seed).
     #[serde(default)]

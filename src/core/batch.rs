@@ -31,7 +31,7 @@ pub struct Message {
     pub target: Target,
     /// Which shard's counters the message uses.
     pub shard: ShardId,
-    /// The message key: the gid of the resource that changed.
+    /// The message key: the gid of the resource that changed; empty for a record of the lane itself.
     pub key: Gid,
     /// The encoded value.
     pub value: Vec<u8>,
@@ -62,7 +62,7 @@ pub struct Attributes {
     pub kind: &'static str,
     /// The stream, or nothing for a record of the lane itself: `CloudEvents`' `source`.
     pub stream: Option<StreamId>,
-    /// The type of the resource that changed, such as `task`: a token of the NATS subject.
+    /// The type of the resource that changed, such as `task`, or nothing: a token of the NATS subject.
     pub resource_type: Arc<str>,
     /// When it happened: `CloudEvents`' `time`.
     pub time: DateTime<Utc>,

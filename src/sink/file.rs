@@ -1,1 +1,133 @@
-//! JSON lines in a file, with a local checkpoint.
+//! JSON lines in a file, exactly once, with a local checkpoint.
+//!
+//! A commit appends its lines and syncs them, then puts its checkpoint and the file's
+//! length into the journal and syncs that. A start cuts the file to the length of the last
+//! commit: what is beyond was left unfinished by a crash, and its pages are polled again.
+//! A reader that follows the file may have seen such lines. The file is this process's alone:
+//! rotate it while the bridge is stopped, together with its checkpoint.
+
+use super::journal::{self, Journal};
+use super::local::{self, Output, Session};
+use super::{CommitError, Committer, Ownership, SinkError};
+use crate::config::FileConfig;
+use crate::core::batch::{Batch, CheckpointWrite, SinkLimits};
+use crate::core::ids::Topic;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+/// Appends to the file; see [`open`].
+#[derive(Debug)]
+pub struct FileCommitter(Session<DataFile>);
+
+#[derive(Debug)]
+struct DataFile {
+    path: PathBuf,
+    data: File,
+    journal: Journal,
+}
+
+/// Begins a session: all of the `shards` shards are assigned at once.
+///
+/// # Errors
+/// `Setup` where another process uses the file or its checkpoint, where the checkpoint is
+/// damaged, and where file and checkpoint don't belong together. `Unavailable` where the file
+/// system fails.
+///
+/// # Cancel safety
+/// May be called again after it was dropped.
+pub async fn open(config: &FileConfig, shards: NonZeroU32) -> Result<(FileCommitter, Ownership), SinkError> {
+    let config = config.clone();
+    let (session, ownership) = Session::open(shards, move || DataFile::open(&config)).await?;
+    Ok((FileCommitter(session), ownership))
+}
+
+impl DataFile {
+    fn open(config: &FileConfig) -> Result<Self, SinkError> {
+        let path = &config.path;
+        let checkpoint = config.checkpoint.clone().unwrap_or_else(|| {
+            let mut name = OsString::from(path);
+            name.push(".checkpoint");
+            name.into()
+        });
+        let existed = checkpoint.try_exists().map_err(|error| journal::failed("look for", &checkpoint, error))?;
+        let data = OpenOptions::new().append(true).create(true).open(path);
+        let data = data.map_err(|error| journal::failed("open", path, error))?;
+        journal::lock_file(&data, path)?;
+        let found = length(&data, path)?;
+        // Before a journal is made: with one that knows of no commit the next start would cut the file to nothing.
+        if !existed && found > 0 {
+            return Err(mismatch(
+                path,
+                &format!("has {found} bytes, and its checkpoint {} is missing", checkpoint.display()),
+            ));
+        }
+        let journal = Journal::open(&checkpoint)?;
+        let committed = journal.data_length();
+        if found < committed {
+            return Err(mismatch(path, &format!("has {found} bytes, fewer than the {committed} that were committed")));
+        }
+        let ready = data.set_len(committed).and_then(|()| data.sync_all()).and_then(|()| journal::sync_folder(path));
+        ready.map_err(|error| journal::failed("cut and sync", path, error))?;
+        Ok(Self { path: path.clone(), data, journal })
+    }
+}
+
+impl Output for DataFile {
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError> {
+        let before = self.journal.data_length();
+        let found = length(&self.data, &self.path).map_err(CommitError::Aborted)?;
+        if found != before {
+            return Err(CommitError::Fatal(mismatch(
+                &self.path,
+                &format!("has {found} bytes, not the {before} that were committed: somebody else wrote it"),
+            )));
+        }
+        let written = self.data.write_all(lines).and_then(|()| self.data.sync_data());
+        let result = match written {
+            Ok(()) => self.journal.append(checkpoints, before + lines.len() as u64),
+            Err(error) => Err(CommitError::Aborted(journal::failed("write", &self.path, error))),
+        };
+        match result {
+            Err(CommitError::Aborted(error)) => match self.data.set_len(before) {
+                Ok(()) => Err(CommitError::Aborted(error)),
+                // The next start cuts it.
+                Err(_cut) => Err(CommitError::Fatal(error)),
+            },
+            other => other,
+        }
+    }
+}
+
+fn length(data: &File, path: &Path) -> Result<u64, SinkError> {
+    data.metadata().map(|it| it.len()).map_err(|error| journal::failed("look at", path, error))
+}
+
+fn mismatch(path: &Path, problem: &str) -> SinkError {
+    SinkError::Setup {
+        problem: format!("{} {problem}", path.display()),
+        remedy: "put file and checkpoint back as they were together, or move both away to begin anew".to_owned(),
+    }
+}
+
+impl Committer for FileCommitter {
+    fn limits(&self) -> SinkLimits {
+        local::LIMITS
+    }
+
+    async fn lanes(&mut self, _topic: &Topic) -> Result<NonZeroU32, SinkError> {
+        Ok(local::LANES)
+    }
+
+    async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        self.0.commit(batch).await
+    }
+
+    async fn close(self) {}
+}

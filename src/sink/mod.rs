@@ -7,8 +7,10 @@
 
 pub mod console;
 pub mod file;
+mod journal;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod local;
 #[cfg(feature = "nats")]
 pub mod nats;
 

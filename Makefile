@@ -1,0 +1,56 @@
+# Everything here does its own set-up, on a fresh machine too.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+BUS ?= embedded
+FOR ?= 30s
+OUTPUT ?= text
+SEED ?= 1
+COUNT ?= 20
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## simulator, bridge, bus and consumer for FOR=30s, checked at the end; BUS=embedded|kafka|nats OUTPUT=text|json
+	@scripts/bootstrap build
+	@cargo build --quiet
+	@scripts/with-bus $(BUS) target/debug/asana-event-bridge demo --for $(FOR) --bus $(BUS) --output $(OUTPUT)
+
+.PHONY: test
+test: lint ## every check: format, lints, docs, unit, property, simulation, real Kafka, real NATS, Asana's clients
+	scripts/services install all
+	cargo test
+	cargo test --doc
+
+.PHONY: lint
+lint: ## format, lints, documentation, and each set of features
+	scripts/bootstrap
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+	cargo check --quiet --no-default-features
+	cargo check --quiet --no-default-features --features consumer
+	cargo check --quiet --no-default-features --features consumer-kafka
+	cargo check --quiet --no-default-features --features consumer-nats
+	cargo check --quiet --no-default-features --features kafka
+	cargo check --quiet --no-default-features --features nats
+
+.PHONY: kill
+kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign consumer; BUS=kafka|nats|nats-old SEED=1
+	scripts/bootstrap build
+	KILL_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) KILL_SEED=$(SEED) KILL_COUNT=$(COUNT) \
+		cargo test --test kill the_chosen_run -- --ignored --nocapture
+
+.PHONY: bench
+bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
+	scripts/bootstrap build
+	cargo build --release --quiet
+	scripts/bench
+
+.PHONY: generate
+generate: ## write what is generated and committed: Rust from proto, schemas, reference pages
+	UPDATE=1 cargo test --quiet --test generated

@@ -1,0 +1,67 @@
+//! `Asana-Change` headers, each logged once.
+//!
+//! Asana announces a change of its API in answers that it concerns:
+//! `Asana-Change: name=<flag>;info=<url>[;affected=true]` (Asana's guide "Deprecations").
+
+use crate::core::ids::AccountName;
+use reqwest::header::HeaderMap;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+/// How many different values are remembered; further ones aren't logged. Asana runs a
+/// few changes at a time.
+const MAX_SEEN: usize = 64;
+
+/// Values longer than this aren't looked at.
+const MAX_LENGTH: usize = 1024;
+
+/// The changes that one account has been told of.
+#[derive(Default)]
+pub(super) struct Changes(Mutex<BTreeSet<String>>);
+
+impl Changes {
+    /// Logs what is new in `headers`.
+    pub(super) fn observe(&self, account: &AccountName, headers: &HeaderMap) {
+        for value in headers.get_all("asana-change").iter().filter_map(|value| value.to_str().ok()) {
+            if self.is_new(value) {
+                let [name, info, affected] = ["name", "info", "affected"].map(|key| part(value, key).unwrap_or(""));
+                tracing::warn!(%account, name, info, affected, "Asana announces a change of its API");
+            }
+        }
+    }
+
+    fn is_new(&self, value: &str) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        value.len() <= MAX_LENGTH && seen.len() < MAX_SEEN && !seen.contains(value) && seen.insert(value.to_owned())
+    }
+}
+
+/// The value of `key` in `key=value;key=value`.
+fn part<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.split(';').filter_map(|part| part.split_once('=')).find(|(name, _)| name.trim() == key).map(|it| it.1.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_new_once_and_memory_is_bounded() {
+        let changes = Changes::default();
+        assert!(changes.is_new("name=a;info=https://asa.na/1"));
+        assert!(!changes.is_new("name=a;info=https://asa.na/1"));
+        assert!(changes.is_new("name=a;info=https://asa.na/1;affected=true"));
+        assert!(!changes.is_new(&"x".repeat(MAX_LENGTH + 1)));
+        let new = (0..1000).filter(|n| changes.is_new(&n.to_string())).count();
+        assert_eq!(new, MAX_SEEN - 2);
+    }
+
+    #[test]
+    fn the_parts_of_a_value_are_found() {
+        let value = "name=string_ids; info=https://asa.na/2?a=b;affected=true";
+        assert_eq!(part(value, "name"), Some("string_ids"));
+        assert_eq!(part(value, "info"), Some("https://asa.na/2?a=b"));
+        assert_eq!(part(value, "affected"), Some("true"));
+        assert_eq!(part(value, "none"), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! Tokens from files and text, read anew when they change.
+//!
+//! A token's file is opened by its path for every poll: it is small, and so a rotated
+//! secret is used at once, also where Kubernetes swaps a symbolic link under it.
+
+use super::oauth::Oauth;
+use crate::config::{Secret, SecretSource};
+use reqwest::header::HeaderValue;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::AsyncReadExt as _;
+use url::Url;
+
+/// The most that a secret's file may hold: far more than any token, and little enough
+/// to be read for every poll.
+const MAX_SECRET: u64 = 64 << 10;
+
+/// What an account polls with.
+#[derive(Clone, Debug)]
+pub enum CredentialSource {
+    /// A personal access token, or a service account's token.
+    Token(SecretSource),
+    /// An OAuth application's access.
+    Oauth(OauthSource),
+}
+
+/// An OAuth application's access, kept alive by its refresh token.
+#[derive(Clone, Debug)]
+pub struct OauthSource {
+    /// The application's client id.
+    pub client_id: String,
+    /// The application's client secret.
+    pub client_secret: SecretSource,
+    /// The refresh token that the user's consent gave. Asana promises one only in exchange
+    /// for the consent's code; should a refresh bring another, that one is used from then on,
+    /// in memory, until the source itself changes.
+    pub refresh_token: SecretSource,
+    /// The application's redirect URI, as registered.
+    pub redirect_uri: String,
+    /// Where access tokens are given.
+    pub token_url: Url,
+}
+
+/// Why there is no bearer token. No text in it is a secret's.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum CredentialError {
+    #[error("{path}: {source}", path = path.display())]
+    Unreadable { path: PathBuf, source: Arc<io::Error> },
+    #[error("{0} is empty")]
+    Empty(Origin),
+    #[error("{0} has characters that no token has, such as inner white space")]
+    NotAToken(Origin),
+    /// The token URL's judgement: the refresh token, or the application, isn't valid (any more).
+    #[error("the refresh token was refused")]
+    Refused,
+    #[error("no access token: {0}")]
+    Refresh(String),
+}
+
+/// What to name instead of a secret.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    File(PathBuf),
+    Text,
+    AccessToken,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Text => f.write_str("the configured secret"),
+            Self::AccessToken => f.write_str("the access token that was given"),
+        }
+    }
+}
+
+/// The secret as it is now, without the white space around it.
+pub(super) async fn read(source: &SecretSource) -> Result<Secret, CredentialError> {
+    let text = match source {
+        SecretSource::File(path) => read_file(path)
+            .await
+            .map_err(|source| CredentialError::Unreadable { path: path.clone(), source: Arc::new(source) })?,
+        SecretSource::Text(secret) => secret.expose().to_owned(),
+    };
+    match text.trim() {
+        "" => Err(CredentialError::Empty(Origin::of(source))),
+        trimmed => Ok(Secret::new(trimmed)),
+    }
+}
+
+impl Origin {
+    fn of(source: &SecretSource) -> Self {
+        match source {
+            SecretSource::File(path) => Self::File(path.clone()),
+            SecretSource::Text(_) => Self::Text,
+        }
+    }
+}
+
+async fn read_file(path: &Path) -> io::Result<String> {
+    // Opening a pipe would wait for its writer, and there is nothing to read the second time.
+    if !tokio::fs::metadata(path).await?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
+    let mut text = String::new();
+    tokio::fs::File::open(path).await?.take(MAX_SECRET + 1).read_to_string(&mut text).await?;
+    if text.len() as u64 > MAX_SECRET {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {MAX_SECRET} bytes")));
+    }
+    Ok(text)
+}
+
+/// The header that carries `token`, marked so that no library prints it.
+pub(super) fn bearer(token: &Secret, origin: Origin) -> Result<HeaderValue, CredentialError> {
+    let graphic = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    match HeaderValue::try_from(format!("Bearer {}", token.expose())) {
+        Ok(mut value) if graphic => {
+            value.set_sensitive(true);
+            Ok(value)
+        }
+        Ok(_) | Err(_) => Err(CredentialError::NotAToken(origin)),
+    }
+}
+
+/// What gives an account's bearer tokens.
+pub(super) enum Credential {
+    Token(SecretSource),
+    Oauth(Box<Oauth>),
+}
+
+impl Credential {
+    /// The `Authorization` header of the next request.
+    pub(super) async fn bearer(&self) -> Result<HeaderValue, CredentialError> {
+        match self {
+            Self::Token(source) => bearer(&read(source).await?, Origin::of(source)),
+            Self::Oauth(oauth) => oauth.bearer().await,
+        }
+    }
+
+    /// The header to try instead of one that Asana answered with 401; none where there is no other.
+    pub(super) async fn instead_of(&self, rejected: &HeaderValue) -> Result<Option<HeaderValue>, CredentialError> {
+        let other = match self {
+            Self::Token(_) => self.bearer().await?,
+            Self::Oauth(oauth) => oauth.instead_of(rejected).await?,
+        };
+        Ok((other != rejected).then_some(other))
+    }
+}

@@ -1,0 +1,70 @@
+//! One request and its whole answer, bounded in time and size.
+
+use crate::core::page::Failure;
+use reqwest::header::HeaderMap;
+use reqwest::{Request, Response, StatusCode};
+use std::error::Error;
+use std::time::Duration;
+
+/// The most that a page may weigh, unpacked. Asana gives at most 1,000 events for one
+/// token; at a few hundred bytes each that is less than a hundredth of this.
+const MAX_PAGE: usize = 64 << 20;
+
+/// The most that is read of any other answer.
+const MAX_OTHER: usize = 1 << 20;
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Apart from the status: a 429 says all it has to say before its body is cut.
+    pub(super) body: Result<Vec<u8>, Failure>,
+}
+
+/// Sends `request` and reads the answer to its end, all within `timeout`.
+///
+/// # Errors
+/// Where no status came.
+pub(super) async fn exchange(
+    client: &reqwest::Client,
+    mut request: Request,
+    timeout: Duration,
+) -> Result<Answer, Failure> {
+    *request.timeout_mut() = Some(timeout);
+    let response = client.execute(request).await.map_err(failure)?;
+    let status = response.status();
+    let headers = response.headers().clone();
+    let limit = if status == StatusCode::OK { MAX_PAGE } else { MAX_OTHER };
+    Ok(Answer { status, headers, body: read(response, limit).await })
+}
+
+async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failure)? {
+        if body.len() + chunk.len() > limit {
+            return Err(Failure::Malformed(format!("the answer is larger than {limit} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The URL is taken out: its query has the sync token.
+fn failure(error: reqwest::Error) -> Failure {
+    if error.is_timeout() {
+        return Failure::TimedOut;
+    }
+    Failure::Connection(with_sources(&error.without_url()))
+}
+
+/// The error and what caused it, in one line.
+pub(super) fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,157 @@
+//! Access tokens, kept alive by a refresh token.
+
+use super::credential::{CredentialError, OauthSource, Origin, bearer, read};
+use super::http::{Answer, exchange};
+use crate::config::Secret;
+use crate::core::page::Failure;
+use reqwest::header::HeaderValue;
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// An access token's life where the answer doesn't say it: Asana's usual one.
+const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
+
+/// How long before its end an access token is given up, so that none ends on its way.
+const EARLY: Duration = Duration::from_secs(60);
+
+/// The longest life that is believed.
+const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// One account's access. Whoever needs an access token while another is getting one
+/// waits for that one, and shares its failure too.
+pub(super) struct Oauth {
+    source: OauthSource,
+    http: Client,
+    timeout: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    access: Option<Access>,
+    /// The last refresh's failure, for those who were waiting for it.
+    failure: Option<(Instant, CredentialError)>,
+    replaced: Option<Replaced>,
+}
+
+struct Access {
+    bearer: HeaderValue,
+    usable_until: Instant,
+}
+
+/// A refresh token that came in exchange for the source's own.
+struct Replaced {
+    own: Secret,
+    by: Secret,
+}
+
+/// Not `Debug`: all of it is secret.
+#[derive(Deserialize)]
+struct TokenBody {
+    access_token: String,
+    expires_in: Option<u64>,
+    refresh_token: Option<String>,
+}
+
+impl Oauth {
+    pub(super) fn new(source: OauthSource, http: Client, timeout: Duration) -> Self {
+        Self { source, http, timeout, state: Mutex::default() }
+    }
+
+    /// The access token, new if there is none or it is near its end.
+    ///
+    /// *Cancel safety*: a refresh that is dropped half-way is done again by the next caller.
+    pub(super) async fn bearer(&self) -> Result<HeaderValue, CredentialError> {
+        self.access(None).await
+    }
+
+    /// Another access token than the `rejected` one.
+    ///
+    /// *Cancel safety*: as [`bearer`](Self::bearer).
+    pub(super) async fn instead_of(&self, rejected: &HeaderValue) -> Result<HeaderValue, CredentialError> {
+        self.access(Some(rejected)).await
+    }
+
+    async fn access(&self, rejected: Option<&HeaderValue>) -> Result<HeaderValue, CredentialError> {
+        let asked = now();
+        let mut state = self.state.lock().await;
+        if let Some(access) = &state.access
+            && access.usable_until > asked
+            && rejected != Some(&access.bearer)
+        {
+            return Ok(access.bearer.clone());
+        }
+        if let Some((at, failure)) = &state.failure
+            && *at >= asked
+        {
+            return Err(failure.clone());
+        }
+        let refreshed = self.refresh(&mut state).await;
+        if let Err(error) = &refreshed {
+            state.failure = Some((now(), error.clone()));
+        }
+        refreshed
+    }
+
+    async fn refresh(&self, state: &mut State) -> Result<HeaderValue, CredentialError> {
+        let client_secret = read(&self.source.client_secret).await?;
+        let own = read(&self.source.refresh_token).await?;
+        let current = match &state.replaced {
+            Some(replaced) if replaced.own == own => replaced.by.clone(),
+            _ => own.clone(),
+        };
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("client_id", &self.source.client_id),
+            ("client_secret", client_secret.expose()),
+            ("redirect_uri", &self.source.redirect_uri),
+            ("refresh_token", current.expose()),
+        ];
+        let request =
+            self.http.post(self.source.token_url.clone()).form(&form).build().map_err(|error| {
+                CredentialError::Refresh(format!("no request can be made: {}", error.without_url()))
+            })?;
+        // The life counts from before the request, so that it can't be over-estimated.
+        let sent = now();
+        let answer = exchange(&self.http, request, self.timeout).await.map_err(|failure| refresh_error(&failure))?;
+        let TokenBody { access_token, expires_in, refresh_token } = tokens(answer)?;
+        let bearer = bearer(&access_token.into(), Origin::AccessToken)?;
+        if let Some(by) = refresh_token.filter(|text| !text.is_empty()) {
+            state.replaced = Some(Replaced { own, by: by.into() });
+        }
+        let life = expires_in.map_or(DEFAULT_LIFE, Duration::from_secs).min(MAX_LIFE);
+        // Of a short life, half is used: never so early that no token were usable at all.
+        let usable_until = sent + life.saturating_sub(EARLY.min(life / 2));
+        state.access = Some(Access { bearer: bearer.clone(), usable_until });
+        Ok(bearer)
+    }
+}
+
+fn tokens(answer: Answer) -> Result<TokenBody, CredentialError> {
+    match answer.status {
+        StatusCode::OK => {
+            let body = answer.body.map_err(|failure| refresh_error(&failure))?;
+            // The library's own words would quote the body.
+            serde_json::from_slice(&body).map_err(|error| {
+                CredentialError::Refresh(format!("the answer is malformed at column {}", error.column()))
+            })
+        }
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => Err(CredentialError::Refused),
+        other => Err(CredentialError::Refresh(format!("the token URL answered {}", other.as_u16()))),
+    }
+}
+
+fn refresh_error(failure: &Failure) -> CredentialError {
+    CredentialError::Refresh(match failure {
+        Failure::TimedOut => "the token URL didn't answer in time".to_owned(),
+        Failure::Connection(text) | Failure::Malformed(text) | Failure::Credential(text) => text.clone(),
+        Failure::Server { status, .. } => format!("the token URL answered {status}"),
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "an edge: an access token ends by the clock")]
+fn now() -> Instant {
+    Instant::now()
+}

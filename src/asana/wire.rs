@@ -1,0 +1,216 @@
+//! Status, headers and body → poll outcome.
+//!
+//! Nothing is dropped for its shape: a body that can't be read whole passes no page,
+//! and the same token is asked again.
+
+use super::http::Answer;
+use crate::core::event::Event;
+use crate::core::ids::SyncToken;
+use crate::core::page::{Denial, Failure, Page, PollOutcome};
+use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+/// How long to wait where Asana doesn't say; its official Java client waits as long.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// The longest wait that is believed. Asana's limits are per minute, so more than this
+/// is a fault, and would let sync tokens come near their end of 24 hours.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// The longest part of Asana's phrase that is kept. Real ones have five words.
+const MAX_PHRASE: usize = 120;
+
+#[derive(Deserialize)]
+struct PageBody<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+    sync: String,
+    /// Absent from answers of before 2023; then the page is taken for the last.
+    has_more: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct ResetBody {
+    sync: String,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    errors: Vec<ErrorItem>,
+}
+
+#[derive(Deserialize)]
+struct ErrorItem {
+    phrase: Option<String>,
+}
+
+/// What `answer` says. Parsing is done in place: a page has at most 1,000 events of a
+/// few microseconds each, too short a time to be worth a thread of its own.
+pub(super) fn outcome(answer: Answer, received_at: DateTime<Utc>) -> PollOutcome {
+    let Answer { status, headers, body } = answer;
+    match status {
+        StatusCode::OK => match body.and_then(|body| page(&body, received_at)) {
+            Ok(page) => PollOutcome::Page(page),
+            Err(failure) => PollOutcome::Failed(failure),
+        },
+        StatusCode::PRECONDITION_FAILED => match body.and_then(|body| reset(&body)) {
+            Ok(token) => PollOutcome::TokenReset(token),
+            Err(failure) => PollOutcome::Failed(failure),
+        },
+        // 424 stands where 429 should in two places of Asana's own description.
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::FAILED_DEPENDENCY => {
+            PollOutcome::Throttled { retry_after: retry_after(&headers, received_at) }
+        }
+        StatusCode::BAD_REQUEST => PollOutcome::Denied(Denial::BadRequest),
+        StatusCode::UNAUTHORIZED => PollOutcome::Denied(Denial::Unauthorized),
+        StatusCode::PAYMENT_REQUIRED => PollOutcome::Denied(Denial::PaymentRequired),
+        StatusCode::FORBIDDEN => PollOutcome::Denied(Denial::Forbidden),
+        StatusCode::NOT_FOUND => PollOutcome::Denied(Denial::NotFound),
+        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => PollOutcome::Denied(Denial::LegalBlock),
+        other if other.is_client_error() => PollOutcome::Denied(Denial::OtherStatus(other.as_u16())),
+        other if other.is_server_error() => PollOutcome::Failed(Failure::Server {
+            status: other.as_u16(),
+            phrase: body.ok().and_then(|body| phrase(&body)),
+        }),
+        // Among them redirects, which aren't followed: they would carry the token elsewhere.
+        other => PollOutcome::Failed(Failure::Malformed(format!("status {} is no answer to a poll", other.as_u16()))),
+    }
+}
+
+fn page(body: &[u8], received_at: DateTime<Utc>) -> Result<Page, Failure> {
+    let PageBody { data, sync, has_more } = object(body, "page")?;
+    Ok(Page {
+        events: data.into_iter().map(Event::parse).collect(),
+        next: token(sync, "page")?,
+        has_more: has_more.unwrap_or(false),
+        received_at,
+        bytes: body.len(),
+    })
+}
+
+fn reset(body: &[u8]) -> Result<SyncToken, Failure> {
+    let ResetBody { sync } = object(body, "token reset")?;
+    token(sync, "token reset")
+}
+
+fn token(sync: String, what: &str) -> Result<SyncToken, Failure> {
+    if sync.is_empty() {
+        return Err(Failure::Malformed(format!("the {what} has an empty sync token")));
+    }
+    Ok(sync.into())
+}
+
+fn phrase(body: &[u8]) -> Option<String> {
+    let ErrorBody { errors } = object(body, "error").ok()?;
+    let phrase = errors.into_iter().find_map(|error| error.phrase)?;
+    Some(phrase.chars().filter(|letter| !letter.is_control()).take(MAX_PHRASE).collect())
+}
+
+/// A `T` read from a JSON object; a derived struct would read from an array too.
+fn object<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, Failure> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Failure::Malformed(format!("the body is no {what}: not a JSON object")));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        Failure::Malformed(format!(
+            "the body is no {what}: {} at line {} column {}",
+            reason(&error),
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+/// In our own words: the library's quote values, which may be names or a sync token.
+fn reason(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        serde_json::error::Category::Io => "unreadable",
+        serde_json::error::Category::Syntax => "not JSON",
+        serde_json::error::Category::Data => "a key is missing or of the wrong type",
+        serde_json::error::Category::Eof => "it ends too early",
+    }
+}
+
+/// How long to wait. Seconds, which the official Java client reads as a decimal number,
+/// or a date, which is seen from the answer's own `Date` where there is one.
+fn retry_after(headers: &HeaderMap, received_at: DateTime<Utc>) -> Duration {
+    let Some(text) = header(headers, &RETRY_AFTER) else { return DEFAULT_RETRY_AFTER };
+    if let Ok(seconds) = text.parse::<f64>() {
+        let believable = seconds.is_finite() && seconds >= 0.0;
+        return Duration::try_from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64()))
+            .ok()
+            .filter(|_| believable)
+            .unwrap_or(DEFAULT_RETRY_AFTER);
+    }
+    let Some(until) = date(text) else { return DEFAULT_RETRY_AFTER };
+    let from = header(headers, &DATE).and_then(date).unwrap_or(received_at);
+    // A date in the past is no wait at all.
+    (until - from).to_std().unwrap_or_default().min(MAX_RETRY_AFTER)
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// HTTP's preferred form of a date is one of RFC 2822's.
+fn date(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc2822(text).ok().map(|time| time.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(retry_after_header: &str, date_header: Option<&str>) -> Duration {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, retry_after_header.parse().unwrap());
+        if let Some(date) = date_header {
+            headers.insert(DATE, date.parse().unwrap());
+        }
+        retry_after(&headers, date("Tue, 24 Nov 2026 09:00:00 GMT").unwrap())
+    }
+
+    #[test]
+    fn a_wait_is_read_in_each_of_its_forms_and_kept_sane() {
+        let seconds = Duration::from_secs;
+        assert_eq!(retry_after(&HeaderMap::new(), DateTime::UNIX_EPOCH), seconds(60));
+        for (text, expected) in [
+            ("30", seconds(30)),
+            ("0", Duration::ZERO),
+            (" 1.5 ", Duration::from_millis(1500)),
+            ("86400", MAX_RETRY_AFTER),
+            ("1e300", MAX_RETRY_AFTER),
+            ("1e999", DEFAULT_RETRY_AFTER),
+            ("-1", DEFAULT_RETRY_AFTER),
+            ("nan", DEFAULT_RETRY_AFTER),
+            ("inf", DEFAULT_RETRY_AFTER),
+            ("soon", DEFAULT_RETRY_AFTER),
+            ("", DEFAULT_RETRY_AFTER),
+            ("Tue, 24 Nov 2026 09:00:20 GMT", seconds(20)),
+            ("Tue, 24 Nov 2026 08:00:00 GMT", Duration::ZERO),
+            ("Tue, 24 Nov 2099 08:00:00 GMT", MAX_RETRY_AFTER),
+        ] {
+            assert_eq!(wait(text, None), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_seen_from_the_answers_own_clock() {
+        let asanas_clock = "Tue, 24 Nov 2026 08:59:00 GMT";
+        assert_eq!(wait("Tue, 24 Nov 2026 08:59:10 GMT", Some(asanas_clock)), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_complaint_about_a_body_quotes_nothing_of_it() {
+        for body in [r#"{"data":"hunter2","sync":"a"}"#, r#"{"data":[],"sync":["hunter2"]}"#, r#"{"data":[hunter2"#] {
+            let Err(Failure::Malformed(text)) = page(body.as_bytes(), DateTime::UNIX_EPOCH) else {
+                panic!("{body} was read");
+            };
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+}

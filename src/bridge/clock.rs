@@ -1,0 +1,38 @@
+//! The one place where the bridge reads a clock.
+
+use crate::core::now::Now;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// Tells the time since it was made, and by the wall.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the edge that hands time down")]
+    pub fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// The present.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the edge that hands time down")]
+    pub fn now(&self) -> Now {
+        Now { monotonic: self.start.elapsed(), wall: SystemTime::now().into() }
+    }
+
+    /// Sleeps until a time of [`Now::monotonic`]; for ever where there is none.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing happens but waiting.
+    pub async fn sleep_until(&self, monotonic: Option<Duration>) {
+        match monotonic {
+            Some(monotonic) => tokio::time::sleep_until(self.start + monotonic).await,
+            None => std::future::pending().await,
+        }
+    }
+}

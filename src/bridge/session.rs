@@ -1,0 +1,209 @@
+//! One session: from opening the sink to whatever ends it.
+//!
+//! The loop only moves things: the [`Engine`] decides what to poll, what to commit and when to look
+//! again. Nothing is awaited in the `select!` that mustn't be cut in half: polls run on tasks of
+//! their own, and so does the committer.
+
+use super::clock::Clock;
+use super::committer::{Answer, Request, serve};
+use super::observer::Observer;
+use crate::asana::Source;
+use crate::core::checkpoint::{self, CheckpointError};
+use crate::core::engine::{Engine, Poll, Settings};
+use crate::core::page::PollOutcome;
+use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long polls in flight may go on after the order to stop, and what they brought may take to commit.
+/// With [`CLOSE_TIMEOUT`] below the grace period that Kubernetes gives a pod.
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long giving up ownership may take.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionEnd {
+    /// In order: all that was polled is on the bus.
+    #[error("stopped")]
+    Stopped,
+    /// Start over: what is on the bus counts.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Start over, or give up, by kind.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A person has to look.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// The moving parts of a session.
+pub(super) struct Session<S> {
+    engine: Engine,
+    shards: std::num::NonZeroU32,
+    source: Arc<S>,
+    observer: Arc<dyn Observer>,
+    clock: Clock,
+    polls: JoinSet<(Poll, PollOutcome)>,
+    /// The committer has a request that it hasn't answered.
+    busy: bool,
+}
+
+impl<S: Source + 'static> Session<S> {
+    pub(super) fn new(
+        engine: Engine,
+        settings: &Settings,
+        source: Arc<S>,
+        observer: Arc<dyn Observer>,
+        clock: Clock,
+    ) -> Self {
+        Self { engine, shards: settings.shards, source, observer, clock, polls: JoinSet::new(), busy: false }
+    }
+
+    /// Runs until something ends the session, then closes the sink.
+    pub(super) async fn run<C: Committer + 'static>(
+        mut self,
+        committer: C,
+        ownership: Ownership,
+        stop: CancellationToken,
+    ) -> SessionEnd {
+        // One request is under way at the most: room for one.
+        let (requests, inbox) = mpsc::channel(1);
+        let (outbox, answers) = mpsc::channel(1);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(committer, inbox, outbox));
+        let end = match self.steps(&requests, answers, ownership, stop).await {
+            Ok(()) => SessionEnd::Stopped,
+            Err(end) => end,
+        };
+        drop(requests);
+        self.polls.shutdown().await;
+        if tokio::time::timeout(CLOSE_TIMEOUT, tasks.join_all()).await.is_err() {
+            tracing::warn!("the sink didn't close in time: a peer takes over after the time-outs of the bus");
+        }
+        end
+    }
+
+    async fn steps(
+        &mut self,
+        requests: &mpsc::Sender<Request>,
+        mut answers: mpsc::Receiver<Answer>,
+        mut ownership: Ownership,
+        stop: CancellationToken,
+    ) -> Result<(), SessionEnd> {
+        let mut drain_until = None;
+        loop {
+            self.send_polls();
+            self.send_request(requests).await?;
+            if drain_until.is_some() && self.polls.is_empty() && self.engine.is_drained() {
+                return Ok(());
+            }
+            tokio::select! {
+                Some(polled) = self.polls.join_next() => self.handle_poll(polled),
+                answer = answers.recv() => self.handle_answer(answer)?,
+                // The engine's shards don't change under a running commit.
+                event = ownership.recv(), if !self.busy => self.handle_ownership(event)?,
+                () = self.clock.sleep_until(self.engine.next_deadline()) => {}
+                () = stop.cancelled(), if drain_until.is_none() => {
+                    self.engine.drain();
+                    drain_until = Some(self.clock.now().monotonic + DRAIN_TIMEOUT);
+                }
+                () = self.clock.sleep_until(drain_until), if drain_until.is_some() => {
+                    tracing::warn!("not all that was polled could be committed in time; it will be polled again");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn send_polls(&mut self) {
+        while let Some(poll) = self.engine.next_poll(self.clock.now()) {
+            let source = Arc::clone(&self.source);
+            self.polls.spawn(async move {
+                let outcome = source.poll(&poll.stream.id, poll.stream.kind, poll.token.as_ref()).await;
+                (poll, outcome)
+            });
+        }
+    }
+
+    /// Keeps the committer busy, if there is something for it.
+    async fn send_request(&mut self, requests: &mpsc::Sender<Request>) -> Result<(), SessionEnd> {
+        if self.busy {
+            return Ok(());
+        }
+        let request = match self.engine.unknown_topic() {
+            Some(topic) => Request::Lanes(topic),
+            None => match self.engine.take_batch(self.clock.now()) {
+                Some(batch) => Request::Commit(batch),
+                None => return Ok(()),
+            },
+        };
+        self.busy = true;
+        requests.send(request).await.map_err(|_closed| committer_ended())
+    }
+
+    fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome), tokio::task::JoinError>) {
+        match polled {
+            Ok((poll, outcome)) => {
+                let notice = self.engine.handle_outcome(self.clock.now(), &poll, outcome);
+                if let Some(notice) = notice {
+                    self.observer.noticed(&poll.stream.id, &notice);
+                }
+            }
+            // A poll is total; one that panicked is a fault of ours that must not be passed over.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn handle_answer(&mut self, answer: Option<Answer>) -> Result<(), SessionEnd> {
+        self.busy = false;
+        match answer.ok_or_else(committer_ended)? {
+            Answer::Lanes(topic, lanes) => self.engine.set_lanes(topic, lanes?),
+            Answer::Commit(Ok(())) => {
+                let summary = self.engine.committed(self.clock.now());
+                self.observer.committed(&summary);
+            }
+            Answer::Commit(Err(error)) => {
+                self.observer.commit_failed(&error);
+                match error {
+                    CommitError::Aborted(_) => self.engine.aborted(self.clock.now()),
+                    CommitError::Unknown(_) | CommitError::Fenced(_) | CommitError::Fatal(_) => {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_ownership(&mut self, event: Option<OwnershipEvent>) -> Result<(), SessionEnd> {
+        let ended = || SinkError::unavailable("keep the shards", "the sink's ownership ended");
+        match event.ok_or_else(ended)? {
+            OwnershipEvent::Assigned(shards) => {
+                let now = self.clock.now();
+                for (shard, stored) in shards {
+                    let state = checkpoint::restore(shard, &stored, self.shards, now.wall)?;
+                    self.engine.assign(now, shard, state);
+                }
+            }
+            OwnershipEvent::Revoked { shards, done } => {
+                self.engine.revoke(&shards);
+                // Dropping it would answer too; who asked may have stopped waiting.
+                done.send(()).ok();
+            }
+            OwnershipEvent::Lost(shards) => self.engine.revoke(&shards),
+            OwnershipEvent::Failed(error) => return Err(error.into()),
+        }
+        let (shards, streams) = self.engine.owned();
+        self.observer.owns(&shards, streams);
+        Ok(())
+    }
+}
+
+fn committer_ended() -> SessionEnd {
+    SinkError::unavailable("write to the sink", "the committer's task ended").into()
+}

@@ -1,0 +1,353 @@
+//! The command line: what can be said, not what is done.
+
+use asana_event_bridge::config::{LocalSink, Source};
+use asana_event_bridge::simulator::SimulateArgs;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+/// How a run ends. Scripts depend on these numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// All is well.
+    Fine = 0,
+    /// Something was checked and found wanting.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for verify and demo"))]
+    Wanting = 1,
+    /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
+    Usage = 64,
+    /// A needed service can't be reached (`EX_UNAVAILABLE`).
+    #[cfg_attr(not(test), expect(dead_code, reason = "for run"))]
+    Unavailable = 69,
+    /// A fault of the program (`EX_SOFTWARE`).
+    Internal = 70,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   fine
+  1   checked and found wanting
+  64  bad usage or configuration; every problem is listed with its place
+  69  a needed service can't be reached
+  70  internal error
+
+Results go to standard output, logs to standard error.";
+
+/// Asana's event streams on your own bus: exactly once into Kafka or NATS JetStream,
+/// every loss announced.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, arg_required_else_help = true, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the bridge
+    Run(RunArgs),
+    /// An Asana to try things on, with faults on demand and a ledger of all it offered
+    Simulate(SimulateArgs),
+    /// Check a configuration without connecting to anything
+    CheckConfig(CheckConfigArgs),
+    /// Print the JSON Schema of the configuration
+    #[command(after_help = "\
+Example:
+  asana-event-bridge config-schema > config.schema.json
+
+An editor with a YAML language server then completes and checks a file that begins with
+  # yaml-language-server: $schema=config.schema.json")]
+    ConfigSchema,
+}
+
+/// What is logged, and how.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Logging")]
+pub(crate) struct LogArgs {
+    /// How log lines look: for people, or one JSON object a line
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// What is logged: a level (error, warn, info, debug, trace), or a level for each
+    /// part, such as `info,asana_event_bridge::asana=debug`
+    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "LEVEL", value_parser = log_level)]
+    log_level: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Refuses what would be logged as nothing at all.
+fn log_level(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+impl LogArgs {
+    /// Sends logs to standard error, from now on.
+    pub(crate) fn start(&self) -> anyhow::Result<()> {
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::try_new(&self.log_level)?)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        let started = match self.log_format {
+            LogFormat::Text => logs.try_init(),
+            LogFormat::Json => logs.json().try_init(),
+        };
+        started.map_err(|error| anyhow::anyhow!("can't start logging: {error}"))
+    }
+}
+
+/// Check a configuration.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge check-config bridge.yaml
+  ASANA_EVENT_BRIDGE__SINK__KAFKA__TOPIC=test asana-event-bridge check-config bridge.yaml
+
+Variables ${NAME} in the file are filled in, keys are overridden from the environment, and
+secrets are read, exactly as `run` does it. Exits with 64 after listing every problem.")]
+pub(crate) struct CheckConfigArgs {
+    /// The configuration, as YAML
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// Run the bridge.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  Try it with nothing but a token; events are printed as JSON lines:
+    ASANA_TOKEN=… asana-event-bridge run --resource 1204619611402340
+
+  The same against `asana-event-bridge simulate`:
+    ASANA_TOKEN=simulator ASANA_BASE_URL=http://127.0.0.1:8080/api/1.0 \\
+      asana-event-bridge run --resource 1204619611402340
+
+  The real thing:
+    asana-event-bridge run --config bridge.yaml
+
+Without --config the checkpoint is `asana-event-bridge.checkpoint` in the working directory:
+started again, the bridge goes on where it was.")]
+pub(crate) struct RunArgs {
+    /// The configuration, as YAML. Without it: the token in `ASANA_TOKEN`, Asana at
+    /// `ASANA_BASE_URL`, the console as sink
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["resource", "workspace"])]
+    config: Option<PathBuf>,
+    /// A local sink, instead of the configuration's: `console` prints records as JSON
+    /// lines, `file` appends them to `asana-events.jsonl`
+    #[arg(long, value_enum, value_name = "SINK")]
+    sink: Option<LocalSinkArg>,
+    /// The gid of a task, project or goal to poll, instead of the configuration's streams;
+    /// may be given several times
+    #[arg(long, value_name = "GID")]
+    resource: Vec<String>,
+    /// The gid of a workspace to poll as a whole (service accounts only), instead of the
+    /// configuration's streams; may be given several times
+    #[arg(long, value_name = "GID")]
+    workspace: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LocalSinkArg {
+    Console,
+    File,
+}
+
+impl From<RunArgs> for Source {
+    fn from(args: RunArgs) -> Self {
+        let sink = args.sink.map(|sink| match sink {
+            LocalSinkArg::Console => LocalSink::Console,
+            LocalSinkArg::File => LocalSink::File,
+        });
+        Self { file: args.config, sink, resources: args.resource, workspaces: args.workspace }
+    }
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object on the last line
+    Json,
+}
+
+/// The bus of a demonstration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoBus {
+    /// librdkafka's in-process broker: needs nothing, proves nothing about exactly-once
+    #[default]
+    Embedded,
+    /// A real Apache Kafka
+    Kafka,
+    /// A real nats-server
+    Nats,
+}
+
+/// Simulator, bus, bridge and consumer in one process, checked at the end.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge demo
+  asana-event-bridge demo --for 2min --rate 500 --bus kafka --output json
+
+At the end every event that the simulator offered is looked for in what the consumer read.
+Exits with 1 if any is missing, twice or out of order.")]
+pub(crate) struct DemoArgs {
+    /// How long events are made, such as `30s` or `5min`
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Duration,
+    /// What the records go through
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) bus: DemoBus,
+    /// Events a second, over all streams
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: u32,
+    /// Streams that are polled
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) streams: u32,
+    /// What the simulator's chance is drawn from: the same seed, the same events
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Print records as they come.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge tail --config bridge.yaml
+  asana-event-bridge tail --config bridge.yaml --from-start --json | jq .event.action
+
+Reads with `read_committed`, in no consumer group: nobody else is disturbed.")]
+pub(crate) struct TailArgs {
+    /// The configuration of the bridge whose records are read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// From the oldest record there is, instead of from now on
+    #[arg(long)]
+    pub(crate) from_start: bool,
+    /// One JSON object a line, instead of a line for people
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End after this many records
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+}
+
+/// Read everything from the start and say what is missing.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge verify --config bridge.yaml
+  asana-event-bridge verify --config bridge.yaml --ledger http://127.0.0.1:8080 --output json
+
+Reports records that are missing, twice or out of order, and source gaps. Exits with 1 if
+any of them is unexplained.")]
+pub(crate) struct VerifyArgs {
+    /// The configuration of the bridge whose records are read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// A simulator, whose ledger of offered events is compared too
+    #[arg(long, value_name = "URL")]
+    pub(crate) ledger: Option<Url>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[derive(Debug, Parser)]
+    struct All {
+        #[command(subcommand)]
+        command: Every,
+    }
+
+    #[derive(Debug, Subcommand)]
+    enum Every {
+        Run(RunArgs),
+        Demo(DemoArgs),
+        Tail(TailArgs),
+        Verify(VerifyArgs),
+    }
+
+    fn parse(line: &str) -> Result<Every, clap::Error> {
+        All::try_parse_from(line.split(' ')).map(|all| all.command)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        All::command().debug_assert();
+    }
+
+    #[test]
+    fn run_needs_a_file_or_something_to_poll() {
+        assert!(parse("x run").is_err());
+        assert!(parse("x run --sink console").is_err());
+        let Ok(Every::Run(args)) = parse("x run --sink file --resource 1 --resource 2 --workspace 3") else {
+            panic!("flags are enough")
+        };
+        let source = Source::from(args);
+        assert_eq!((source.file, source.sink), (None, Some(LocalSink::File)));
+        assert_eq!((source.resources, source.workspaces), (vec!["1".to_owned(), "2".to_owned()], vec!["3".to_owned()]));
+        assert!(matches!(parse("x run --config f.yaml --sink console"), Ok(Every::Run(_))));
+    }
+
+    #[test]
+    fn demo_has_defaults_for_everything() {
+        let Ok(Every::Demo(args)) = parse("x demo") else { panic!("no option is required") };
+        assert_eq!(args.duration, Duration::from_secs(30));
+        assert_eq!(
+            (args.bus, args.output, args.rate, args.streams, args.seed),
+            (DemoBus::Embedded, Output::Text, 50, 10, 1)
+        );
+        let Ok(Every::Demo(args)) = parse("x demo --for 2min --bus kafka --output json") else { panic!("all known") };
+        assert_eq!((args.duration, args.bus, args.output), (Duration::from_secs(120), DemoBus::Kafka, Output::Json));
+        assert!(parse("x demo --rate 0").is_err());
+    }
+
+    #[test]
+    fn tail_and_verify_need_a_configuration() {
+        assert!(parse("x tail").is_err());
+        assert!(parse("x verify").is_err());
+        let Ok(Every::Tail(args)) = parse("x tail --config f --json --from-start --count 3") else {
+            panic!("all known")
+        };
+        assert_eq!((args.config, args.from_start, args.json, args.count), ("f".into(), true, true, Some(3)));
+        let Ok(Every::Verify(args)) = parse("x verify --config f --ledger http://127.0.0.1:1 --output json") else {
+            panic!("all known")
+        };
+        assert_eq!(args.config, PathBuf::from("f"));
+        assert_eq!(args.ledger.map(|url| url.port()), Some(Some(1)));
+        assert_eq!(args.output, Output::Json);
+    }
+
+    #[test]
+    fn exit_codes_are_the_contract() {
+        let codes = [Exit::Fine, Exit::Wanting, Exit::Usage, Exit::Unavailable, Exit::Internal].map(|exit| exit as u8);
+        assert_eq!(codes, [0, 1, 64, 69, 70]);
+    }
+}

@@ -1,0 +1,356 @@
+//! From the file's shape to types that can't be wrong. Every problem is collected.
+
+use super::checked::{Checked, CheckedAccount, CheckedFile, CheckedOauth, CheckedSink, Credential};
+use super::environment::Environment;
+use super::problem::{Place, Problems, nearest};
+use super::secret::{Secret, SecretSource};
+use super::{AccountConfig, Config, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig};
+use crate::core::engine::StreamSpec;
+use crate::core::ids::{AccountName, StreamId, StreamKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use url::Url;
+
+/// A sync token dies after 24 hours (Asana's documentation of events); half of it is left
+/// for outages.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(12 * 3600);
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+const SHORTEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a check looks at and adds to.
+pub(super) struct Check<'a> {
+    pub(super) environment: &'a Environment,
+    pub(super) problems: Problems,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Check<'_> {
+    pub(super) fn problem(&mut self, place: &Place, message: impl Into<String>) {
+        self.problems.add(place.clone(), message);
+    }
+}
+
+/// Checks all that the schema can't say. Nothing is connected to.
+pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checked>, Problems) {
+    let mut check = Check { environment, problems: Problems::default(), warnings: Vec::new() };
+    let root = Place::default();
+
+    if config.accounts.is_empty() {
+        check.problem(&root.key("accounts"), "is empty: name an account, such as `main: {token: {env: ASANA_TOKEN}}`");
+    }
+    let accounts = config
+        .accounts
+        .iter()
+        .filter_map(|(name, account)| check.account(name, account, &root.key("accounts").key(name)))
+        .collect();
+    let streams = check.streams(&config);
+    check.polling(&config.polling, &root.key("polling"));
+    if config.commit.max_pending.0 == 0 {
+        check.problem(&root.key("commit").key("maxPending"), "must be above 0");
+    }
+    check.budgets(&config, &streams);
+    let sink = check.sink(config.sink, &streams, &root.key("sink"));
+    let replica = check.replica(config.replica.as_deref());
+
+    let Check { problems, warnings, .. } = check;
+    let checked = sink.zip(replica).map(|(sink, replica)| Checked {
+        accounts,
+        streams,
+        sink,
+        polling: config.polling,
+        commit: config.commit,
+        shards: config.shards,
+        replica,
+        warnings,
+    });
+    (checked, problems)
+}
+
+impl Check<'_> {
+    fn account(&mut self, name: &str, account: &AccountConfig, place: &Place) -> Option<CheckedAccount> {
+        if !is_name(name) {
+            self.problem(place, "an account's name may only have letters, digits, `.`, `_` and `-`");
+        }
+        let credential = match (&account.token, &account.oauth) {
+            (Some(token), None) => self.secret(token, &place.key("token")).map(Credential::Token),
+            (None, Some(oauth)) => self.oauth(oauth, &place.key("oauth")).map(Credential::Oauth),
+            (None, None) => {
+                self.problem(place, "needs a credential: `token` or `oauth`");
+                None
+            }
+            (Some(_), Some(_)) => {
+                self.problem(place, "has both `token` and `oauth`: keep one");
+                None
+            }
+        };
+        let base_url = self.url(account.base_url.trim_end_matches('/'), &place.key("baseUrl"));
+        if account.request_timeout.0 < SHORTEST_REQUEST_TIMEOUT {
+            self.problem(&place.key("requestTimeout"), "must be 1s at least");
+        }
+        Some(CheckedAccount {
+            name: AccountName::from(name),
+            credential: credential?,
+            base_url: base_url?,
+            requests_per_minute: account.requests_per_minute,
+            max_in_flight: account.max_in_flight,
+            request_timeout: account.request_timeout.0,
+        })
+    }
+
+    fn oauth(&mut self, oauth: &OauthConfig, place: &Place) -> Option<CheckedOauth> {
+        if oauth.client_id.trim().is_empty() {
+            self.problem(&place.key("clientId"), "is empty");
+        }
+        let client_secret = self.secret(&oauth.client_secret, &place.key("clientSecret"));
+        let refresh_token = self.secret(&oauth.refresh_token, &place.key("refreshToken"));
+        let token_url = self.url(&oauth.token_url, &place.key("tokenUrl"));
+        Some(CheckedOauth {
+            client_id: oauth.client_id.clone(),
+            client_secret: client_secret?,
+            refresh_token: refresh_token?,
+            redirect_uri: oauth.redirect_uri.clone(),
+            token_url: token_url?,
+        })
+    }
+
+    /// The secret's source, tried once: what can't be read now would fail later.
+    pub(super) fn secret(&mut self, secret: &SecretConfig, place: &Place) -> Option<SecretSource> {
+        // What stands in for the file's or variable's name isn't quoted: it may be the secret itself.
+        let (source, place) = match (&secret.file, &secret.env) {
+            (Some(file), None) => (SecretSource::File(file.clone()), place.key("file")),
+            (None, Some(variable)) => {
+                let place = place.key("env");
+                if !is_variable(variable) {
+                    self.problem(&place, "is no name of an environment variable; the secret itself must not be here");
+                    return None;
+                }
+                let Some(value) = self.environment.get(variable) else {
+                    self.problem(&place, format!("the environment variable {variable} is not set"));
+                    return None;
+                };
+                (SecretSource::Text(Secret::new(value)), place)
+            }
+            (None, None) => {
+                self.problem(place, "needs `file` or `env`: where the secret is");
+                return None;
+            }
+            (Some(_), Some(_)) => {
+                self.problem(place, "has both `file` and `env`: keep one");
+                return None;
+            }
+        };
+        match source.read() {
+            Ok(_) => Some(source),
+            Err(error) => {
+                self.problem(&place, format!("the secret can't be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn url(&mut self, text: &str, place: &Place) -> Option<Url> {
+        let problem = match Url::parse(text) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => "must begin with https:// or http://".to_owned(),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "must hold no user or password".to_owned()
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => "must have no `?` or `#`".to_owned(),
+            Ok(url) => return Some(url),
+            Err(error) => format!("is no URL: {error}"),
+        };
+        self.problem(place, problem);
+        None
+    }
+
+    fn streams(&mut self, config: &Config) -> Vec<StreamSpec> {
+        let place = Place::default().key("streams");
+        if config.streams.is_empty() {
+            self.problem(&place, "is empty: name what to poll, such as `- resource: \"GID\"`");
+        }
+        let mut first_at: BTreeMap<StreamId, usize> = BTreeMap::new();
+        let mut specs = Vec::with_capacity(config.streams.len());
+        for (index, stream) in config.streams.iter().enumerate() {
+            let place = place.item(index);
+            let Some(spec) = self.stream(stream, &config.accounts, &place) else { continue };
+            if let Some(first) = first_at.get(&spec.id) {
+                self.problem(&place, format!("is the same as streams[{first}]: account and gid are equal"));
+                continue;
+            }
+            first_at.insert(spec.id.clone(), index);
+            specs.push(spec);
+        }
+        specs
+    }
+
+    fn stream(
+        &mut self,
+        stream: &StreamConfig,
+        accounts: &BTreeMap<String, AccountConfig>,
+        place: &Place,
+    ) -> Option<StreamSpec> {
+        let account = self.account_of(stream, accounts, place);
+        let (gid, kind, key) = match (&stream.resource, &stream.workspace) {
+            (Some(gid), None) => (gid, StreamKind::Resource, "resource"),
+            (None, Some(gid)) => (gid, StreamKind::Workspace, "workspace"),
+            (None, None) => {
+                self.problem(place, "needs `resource` or `workspace`: what to poll");
+                return None;
+            }
+            (Some(_), Some(_)) => {
+                self.problem(place, "has both `resource` and `workspace`: keep one, or make it two streams");
+                return None;
+            }
+        };
+        if gid.is_empty() || gid.contains(|letter: char| letter == '/' || letter.is_whitespace()) {
+            self.problem(&place.key(key), "is no gid: it is the long number in the address of the page in Asana");
+            return None;
+        }
+        Some(StreamSpec { id: StreamId::new(account?, gid.as_str()), kind })
+    }
+
+    fn account_of<'a>(
+        &mut self,
+        stream: &'a StreamConfig,
+        accounts: &'a BTreeMap<String, AccountConfig>,
+        place: &Place,
+    ) -> Option<&'a str> {
+        let mut names = accounts.keys().map(String::as_str);
+        let known = || accounts.keys().map(String::as_str);
+        match (&stream.account, names.next(), names.next()) {
+            (Some(name), ..) if accounts.contains_key(name) => Some(name),
+            // Each of them would only repeat that there is no account.
+            (_, None, _) => None,
+            (Some(name), ..) => {
+                let hint = match nearest(name, known()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+                };
+                self.problem(&place.key("account"), format!("there is no such account; {hint}"));
+                None
+            }
+            (None, Some(only), None) => Some(only),
+            (None, Some(_), Some(_)) => {
+                let names = known().collect::<Vec<_>>().join(", ");
+                self.problem(place, format!("needs `account`, as there are several: {names}"));
+                None
+            }
+        }
+    }
+
+    fn polling(&mut self, polling: &PollingConfig, place: &Place) {
+        if polling.min_interval.0 < SHORTEST_INTERVAL {
+            self.problem(&place.key("minInterval"), "must be 100ms at least");
+        }
+        if polling.max_interval.0 > LONGEST_INTERVAL {
+            self.problem(&place.key("maxInterval"), "must be 12h at most: a sync token dies after 24 hours");
+        }
+        if polling.min_interval.0 > polling.max_interval.0 {
+            self.problem(place, "`minInterval` is above `maxInterval`");
+        }
+    }
+
+    /// Whether each account's budget can hold what its streams need while they are quiet.
+    fn budgets(&mut self, config: &Config, streams: &[StreamSpec]) {
+        for (name, account) in &config.accounts {
+            let of_account = streams.iter().filter(|stream| stream.id.account.as_str() == name).count() as u64;
+            let per_minute = u64::from(account.requests_per_minute.get());
+            let polls_in = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX) * per_minute / 60_000;
+            let place = Place::default().key("accounts").key(name).key("requestsPerMinute");
+            if of_account > polls_in(LONGEST_INTERVAL) {
+                self.problem(
+                    &place,
+                    format!(
+                        "{per_minute} a minute can't poll {of_account} streams once in 12 hours; use more accounts"
+                    ),
+                );
+            } else if of_account > polls_in(config.polling.max_interval.0.min(LONGEST_INTERVAL)) {
+                let pace = Duration::from_secs((of_account * 60).div_ceil(per_minute));
+                self.warnings.push(format!(
+                    "{place}: {per_minute} a minute can't poll {of_account} streams every {}; quiet ones will be polled \
+                     every {} at best",
+                    config.polling.max_interval,
+                    humantime::format_duration(pace),
+                ));
+            }
+        }
+    }
+
+    fn sink(&mut self, sink: super::SinkConfig, streams: &[StreamSpec], place: &Place) -> Option<CheckedSink> {
+        let named = [
+            sink.kafka.as_ref().map(|_| "kafka"),
+            sink.nats.as_ref().map(|_| "nats"),
+            sink.console.as_ref().map(|_| "console"),
+            sink.file.as_ref().map(|_| "file"),
+        ];
+        let named: Vec<&str> = named.into_iter().flatten().collect();
+        match (named.as_slice(), sink.kafka, sink.nats, sink.console, sink.file) {
+            ([_], Some(kafka), ..) => {
+                self.kafka(kafka, streams, &place.key("kafka")).map(Box::new).map(CheckedSink::Kafka)
+            }
+            ([_], _, Some(nats), ..) => self.nats(nats, &place.key("nats")).map(Box::new).map(CheckedSink::Nats),
+            ([_], _, _, Some(console), _) => Some(CheckedSink::Console(console)),
+            ([_], _, _, _, Some(file)) => self.file(file, &place.key("file")).map(CheckedSink::File),
+            ([], ..) => {
+                self.problem(place, "needs one of `kafka`, `nats`, `console` and `file`");
+                None
+            }
+            (several, ..) => {
+                self.problem(place, format!("has {}: keep one", several.join(" and ")));
+                None
+            }
+        }
+    }
+
+    fn file(&mut self, file: FileConfig, place: &Place) -> Option<CheckedFile> {
+        if file.path.as_os_str().is_empty() {
+            self.problem(&place.key("path"), "is empty");
+            return None;
+        }
+        let checkpoint = file.checkpoint.unwrap_or_else(|| {
+            let mut path = file.path.clone().into_os_string();
+            path.push(".checkpoint");
+            path.into()
+        });
+        if checkpoint == file.path {
+            self.problem(&place.key("checkpoint"), "is the same file as `path`");
+            return None;
+        }
+        Some(CheckedFile { path: file.path, checkpoint })
+    }
+
+    fn replica(&mut self, configured: Option<&str>) -> Option<String> {
+        let name = configured
+            .or_else(|| self.environment.get("POD_NAME"))
+            .or_else(|| self.environment.host())
+            .unwrap_or_default();
+        if is_name(name) {
+            return Some(name.to_owned());
+        }
+        let problem = match name {
+            "" => "is empty, and neither POD_NAME nor the host has a name: give one",
+            _ => {
+                "may only have letters, digits, `.`, `_` and `-` (it is the file's, else POD_NAME, else the host's name)"
+            }
+        };
+        self.problem(&Place::default().key("replica"), problem);
+        None
+    }
+
+    /// At most one of these keys is there.
+    pub(super) fn at_most_one(&mut self, place: &Place, keys: &[(&str, bool)]) {
+        let there: BTreeSet<&str> = keys.iter().filter(|(_, there)| *there).map(|(key, _)| *key).collect();
+        if there.len() > 1 {
+            let keys: Vec<String> = there.iter().map(|key| format!("`{key}`")).collect();
+            self.problem(place, format!("has {}: keep one", keys.join(" and ")));
+        }
+    }
+}
+
+fn is_variable(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Names that go into stream ids, transactional ids and subjects.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}

@@ -1,0 +1,236 @@
+//! What Kafka and NATS ask of their part of the configuration.
+
+use super::check::Check;
+use super::checked::{CheckedKafka, CheckedNats, NatsLogin};
+use super::problem::Place;
+use super::{KafkaConfig, NatsConfig};
+use crate::core::engine::StreamSpec;
+use crate::core::ids::StreamKind;
+use crate::core::topic::{TopicTemplate, check_name};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use url::Url;
+
+/// Checkpoints live among the records, and must outlive every sync token (24 hours) with a day to spare.
+const SHORTEST_MAX_AGE: Duration = Duration::from_secs(48 * 3600);
+
+const FENCING: &str = "replicas are told apart and fenced by it; the bridge sets it";
+const ORDER: &str = "order and idempotence depend on it; the bridge sets it";
+const COMMITTED: &str = "progress is only ever committed in the transaction of its records; the bridge sets it";
+const SHARDS: &str = "which replica owns which shard depends on it; the bridge sets it";
+
+/// Properties of librdkafka, aliases included, that exactly-once depends on.
+const RESERVED: [(&str, &str); 19] = [
+    ("bootstrap.servers", "there is `bootstrapServers` for it"),
+    ("metadata.broker.list", "there is `bootstrapServers` for it"),
+    ("group.id", "there is `groupId` for it"),
+    ("group.instance.id", SHARDS),
+    ("partition.assignment.strategy", SHARDS),
+    ("transactional.id", FENCING),
+    ("enable.idempotence", ORDER),
+    ("enable.gapless.guarantee", ORDER),
+    ("queuing.strategy", ORDER),
+    ("acks", "a commit counts when all replicas in sync have it; the bridge sets `all`"),
+    ("request.required.acks", "a commit counts when all replicas in sync have it; the bridge sets `all`"),
+    ("isolation.level", "checkpoints of aborted transactions must not be seen; the bridge sets it"),
+    ("enable.auto.commit", COMMITTED),
+    ("auto.commit.enable", COMMITTED),
+    ("enable.auto.offset.store", COMMITTED),
+    ("auto.offset.reset", "the bridge reads checkpoints from the start, always"),
+    ("enable.partition.eof", "the end of a restore is found with it; the bridge sets it"),
+    ("partitioner", "lanes are computed as Java's default partitioner does; the bridge names the partition itself"),
+    ("msg_order_cmp", ORDER),
+];
+
+/// librdkafka allows an idempotent producer no more.
+const MOST_IN_FLIGHT: u32 = 5;
+const IN_FLIGHT: [&str; 2] = ["max.in.flight.requests.per.connection", "max.in.flight"];
+
+/// Properties whose values are secrets, and don't belong in the open.
+const SECRET: [&str; 6] = [
+    "sasl.password",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.config",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+];
+
+impl Check<'_> {
+    pub(super) fn kafka(&mut self, config: KafkaConfig, streams: &[StreamSpec], place: &Place) -> Option<CheckedKafka> {
+        if config.bootstrap_servers.split(',').any(|server| !is_host_and_port(server.trim())) {
+            self.problem(&place.key("bootstrapServers"), "must be `host:port`, or several, separated by commas");
+        }
+        let longest_gid = streams.iter().map(|stream| stream.id.resource.as_str().len()).max().unwrap_or_default();
+        let topic = match TopicTemplate::parse(&config.topic, longest_gid) {
+            Ok(topic) => Some(topic),
+            Err(problem) => {
+                self.problem(&place.key("topic"), problem.to_string());
+                None
+            }
+        };
+        if topic.as_ref().is_some_and(TopicTemplate::uses_workspace)
+            && streams.iter().any(|stream| stream.kind != StreamKind::Workspace)
+        {
+            self.problem(
+                &place.key("topic"),
+                "`{workspace}` is only known of workspace streams, and some are of a `resource`; use `{stream}`, or run \
+                 them apart",
+            );
+        }
+        self.kafka_names(&config, place);
+        for key in config.properties.keys() {
+            self.property(key, &place.key("properties").key(key));
+        }
+        if let Some((key, _)) = config.properties.iter().find(|(key, value)| {
+            IN_FLIGHT.contains(&key.as_str()) && !value.parse().is_ok_and(|most: u32| most <= MOST_IN_FLIGHT)
+        }) {
+            self.problem(&place.key("properties").key(key), "must be at most 5: order and idempotence depend on it");
+        }
+        let mut secret_properties = BTreeMap::new();
+        for (key, secret) in &config.secret_properties {
+            let place = place.key("secretProperties").key(key);
+            self.reserved(key, &place);
+            if config.properties.contains_key(key) {
+                self.problem(&place, "is among `properties` too: keep one");
+            }
+            if let Some(source) = self.secret(secret, &place) {
+                secret_properties.insert(key.clone(), source);
+            }
+        }
+        if config.topics.min_insync_replicas > config.topics.replication_factor {
+            self.problem(
+                &place.key("topics"),
+                "`minInsyncReplicas` is above `replicationFactor`: nothing could be written",
+            );
+        }
+        Some(CheckedKafka { topic: topic?, config, secret_properties })
+    }
+
+    fn kafka_names(&mut self, config: &KafkaConfig, place: &Place) {
+        for (key, name) in
+            [("checkpointTopic", &config.checkpoint_topic), ("deadLetterTopic", &config.dead_letter_topic)]
+        {
+            match check_name(name) {
+                Err(problem) => self.problem(&place.key(key), problem.to_string()),
+                Ok(()) if *name == config.topic => self.problem(&place.key(key), "is the same topic as `topic`"),
+                Ok(()) => {}
+            }
+        }
+        if config.dead_letter_topic == config.checkpoint_topic {
+            self.problem(&place.key("deadLetterTopic"), "is the same topic as `checkpointTopic`");
+        }
+        if config.group_id.trim().is_empty() {
+            self.problem(&place.key("groupId"), "is empty");
+        }
+    }
+
+    fn property(&mut self, key: &str, place: &Place) {
+        self.reserved(key, place);
+        if SECRET.contains(&key) {
+            self.problem(place, "is a secret: give it under `secretProperties`, from a file or a variable");
+        }
+    }
+
+    fn reserved(&mut self, key: &str, place: &Place) {
+        if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| *reserved == key) {
+            self.problem(place, format!("can't be set: {reason}"));
+        }
+    }
+
+    pub(super) fn nats(&mut self, config: NatsConfig, place: &Place) -> Option<CheckedNats> {
+        if config.servers.is_empty() {
+            self.problem(&place.key("servers"), "is empty");
+        }
+        for (index, server) in config.servers.iter().enumerate() {
+            if let Err(problem) = nats_server(server) {
+                self.problem(&place.key("servers").item(index), problem);
+            }
+        }
+        // The server's rule for names of JetStream streams.
+        if config.stream.is_empty() || config.stream.contains(|c: char| c.is_whitespace() || ".*>/\\".contains(c)) {
+            self.problem(&place.key("stream"), "must be a name without white space and without any of `. * > / \\`");
+        }
+        let is_token =
+            |token: &str| !token.is_empty() && !token.contains(|c: char| c.is_whitespace() || c == '*' || c == '>');
+        if !config.subject_prefix.split('.').all(is_token) || config.subject_prefix.starts_with('$') {
+            self.problem(
+                &place.key("subjectPrefix"),
+                "must be tokens with points between them, without white space, `*`, `>` or a `$` at the start",
+            );
+        }
+        if config.max_age.0 < SHORTEST_MAX_AGE {
+            let reason = "must be 2days at least: checkpoints live in the same JetStream stream, and must outlive every sync token";
+            self.problem(&place.key("maxAge"), reason);
+        }
+        if config.duplicate_window.0 > config.max_age.0 {
+            self.problem(&place.key("duplicateWindow"), "must not be above `maxAge`");
+        }
+        // Raft groups of JetStream have five members at most.
+        if config.replicas.get() > 5 {
+            self.problem(&place.key("replicas"), "must be at most 5");
+        }
+        if let Some(tls) = &config.tls {
+            if tls.cert_file.is_some() != tls.key_file.is_some() {
+                self.problem(&place.key("tls"), "`certFile` and `keyFile` go together");
+            }
+            for (key, file) in [("caFile", &tls.ca_file), ("certFile", &tls.cert_file), ("keyFile", &tls.key_file)] {
+                self.readable(file.as_deref(), &place.key("tls").key(key));
+            }
+        }
+        let login = self.nats_login(&config, place)?;
+        Some(CheckedNats { config, login })
+    }
+
+    fn nats_login(&mut self, config: &NatsConfig, place: &Place) -> Option<NatsLogin> {
+        self.at_most_one(
+            place,
+            &[
+                ("credentialsFile", config.credentials_file.is_some()),
+                ("nkeySeed", config.nkey_seed.is_some()),
+                ("token", config.token.is_some()),
+                ("user", config.user.is_some()),
+            ],
+        );
+        if config.user.is_some() != config.password.is_some() {
+            self.problem(place, "`user` and `password` go together");
+        }
+        self.readable(config.credentials_file.as_deref(), &place.key("credentialsFile"));
+        let mut secret =
+            |key: &str, secret: Option<&super::SecretConfig>| secret.map(|secret| self.secret(secret, &place.key(key)));
+        let nkey_seed = secret("nkeySeed", config.nkey_seed.as_ref());
+        let token = secret("token", config.token.as_ref());
+        let password = secret("password", config.password.as_ref());
+        match (config.credentials_file.clone(), nkey_seed, token, config.user.clone().zip(password)) {
+            (Some(file), ..) => Some(NatsLogin::CredentialsFile(file)),
+            (None, Some(seed), ..) => seed.map(NatsLogin::NkeySeed),
+            (None, None, Some(token), _) => token.map(NatsLogin::Token),
+            (None, None, None, Some((user, password))) => password.map(|password| NatsLogin::User { user, password }),
+            (None, None, None, None) => Some(NatsLogin::Nobody),
+        }
+    }
+
+    fn readable(&mut self, file: Option<&std::path::Path>, place: &Place) {
+        let Some(path) = file else { return };
+        if let Err(error) = std::fs::File::open(path) {
+            self.problem(place, format!("the file can't be read: {error}"));
+        }
+    }
+}
+
+fn is_host_and_port(server: &str) -> bool {
+    // librdkafka also takes `SASL_SSL://host:port`; a protocol there overrides `security.protocol`.
+    let bare = server.split_once("://").map_or(server, |(_, bare)| bare);
+    bare.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0))
+        && !bare.contains(char::is_whitespace)
+}
+
+fn nats_server(server: &str) -> Result<(), &'static str> {
+    match Url::parse(server) {
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err("must hold no user or password: there are `user`, `password` and `token` for it")
+        }
+        Ok(url) if matches!(url.scheme(), "nats" | "tls" | "ws" | "wss") && url.has_host() => Ok(()),
+        _ => Err("must be such as `nats://host:4222`, or with tls://, ws:// or wss://"),
+    }
+}

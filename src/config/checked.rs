@@ -1,0 +1,149 @@
+//! The configuration as types that can't be wrong: what the rest of the program consumes.
+
+use super::secret::SecretSource;
+use super::{CommitConfig, ConsoleConfig, KafkaConfig, NatsConfig, PollingConfig};
+use crate::core::engine::StreamSpec;
+use crate::core::ids::AccountName;
+use crate::core::topic::TopicTemplate;
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// A configuration without problems. Secrets were readable when it was checked.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// At least one, by name, each used by a stream or not.
+    pub accounts: Vec<CheckedAccount>,
+    /// At least one, without duplicates; each one's account is among `accounts`.
+    pub streams: Vec<StreamSpec>,
+    /// Where records go.
+    pub sink: CheckedSink,
+    /// The pace; the shortest interval is not above the longest.
+    pub polling: PollingConfig,
+    /// How records are gathered.
+    pub commit: CommitConfig,
+    /// The number of shards.
+    pub shards: NonZeroU32,
+    /// This replica's name: letters, digits, `.`, `_`, `-`.
+    pub replica: String,
+    /// What can be done but is hardly meant, for a person.
+    pub warnings: Vec<String>,
+}
+
+/// An account with exactly one credential.
+#[derive(Clone, Debug)]
+pub struct CheckedAccount {
+    /// Its name in the configuration.
+    pub name: AccountName,
+    /// What it polls with.
+    pub credential: Credential,
+    /// Asana's API, `http` or `https`, without a slash at the end of its path.
+    pub base_url: Url,
+    /// The budget over all replicas.
+    pub requests_per_minute: NonZeroU32,
+    /// Requests in flight at once.
+    pub max_in_flight: NonZeroU16,
+    /// How long one request may take; a second at least.
+    pub request_timeout: Duration,
+}
+
+/// How an account shows who it is.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A bearer token as it is.
+    Token(SecretSource),
+    /// Access tokens, got with a refresh token.
+    Oauth(CheckedOauth),
+}
+
+/// An OAuth application's access.
+#[derive(Clone, Debug)]
+pub struct CheckedOauth {
+    /// The application's client id.
+    pub client_id: String,
+    /// The application's client secret.
+    pub client_secret: SecretSource,
+    /// The refresh token.
+    pub refresh_token: SecretSource,
+    /// The application's redirect URI, as registered.
+    pub redirect_uri: String,
+    /// Where access tokens are given.
+    pub token_url: Url,
+}
+
+/// The one sink.
+#[derive(Clone, Debug)]
+pub enum CheckedSink {
+    /// Apache Kafka.
+    Kafka(Box<CheckedKafka>),
+    /// NATS JetStream.
+    Nats(Box<CheckedNats>),
+    /// Standard output.
+    Console(ConsoleConfig),
+    /// A file.
+    File(CheckedFile),
+}
+
+impl CheckedSink {
+    /// Its key in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => "kafka",
+            Self::Nats(_) => "nats",
+            Self::Console(_) => "console",
+            Self::File(_) => "file",
+        }
+    }
+}
+
+/// Kafka without a property that would break exactly-once.
+#[derive(Clone, Debug)]
+pub struct CheckedKafka {
+    /// As it stands in the file.
+    pub config: KafkaConfig,
+    /// `config.topic`, parsed.
+    pub topic: TopicTemplate,
+    /// `config.secret_properties`, resolved.
+    pub secret_properties: BTreeMap<String, SecretSource>,
+}
+
+/// NATS with legal names and one way to log in.
+#[derive(Clone, Debug)]
+pub struct CheckedNats {
+    /// As it stands in the file.
+    pub config: NatsConfig,
+    /// How the bridge logs in.
+    pub login: NatsLogin,
+}
+
+/// How the bridge shows a NATS server who it is.
+#[derive(Clone, Debug)]
+pub enum NatsLogin {
+    /// Not at all.
+    Nobody,
+    /// A credentials file (JWT and seed).
+    CredentialsFile(PathBuf),
+    /// An nkey seed.
+    NkeySeed(SecretSource),
+    /// A token.
+    Token(SecretSource),
+    /// A user and password.
+    User {
+        /// The user.
+        user: String,
+        /// The password.
+        password: SecretSource,
+    },
+}
+
+/// A file and its checkpoint, which are not the same.
+#[derive(Clone, Debug)]
+pub struct CheckedFile {
+    /// The file that records are appended to.
+    pub path: PathBuf,
+    /// Where the checkpoint is kept.
+    pub checkpoint: PathBuf,
+}

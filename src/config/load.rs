@@ -1,0 +1,89 @@
+//! The way from what the operator gave to [`Checked`].
+
+use super::environment::Environment;
+use super::problem::{Place, Problems};
+use super::{Checked, check, document};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Where the configuration comes from: a file, flags, or flags over a file.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The file. Without one: the account `main` with the token in `ASANA_TOKEN`, at
+    /// `ASANA_BASE_URL` where that is set, and the console as sink.
+    pub file: Option<PathBuf>,
+    /// A local sink, instead of the file's.
+    pub sink: Option<LocalSink>,
+    /// Gids of tasks, projects or goals. Any of these, or of `workspaces`, is polled
+    /// instead of the file's streams.
+    pub resources: Vec<String>,
+    /// Gids of workspaces.
+    pub workspaces: Vec<String>,
+}
+
+/// A sink that needs no bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalSink {
+    /// JSON lines on standard output.
+    Console,
+    /// JSON lines in `asana-events.jsonl` in the working directory.
+    File,
+}
+
+impl Source {
+    /// A file and nothing else.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self { file: Some(path.into()), ..Self::default() }
+    }
+}
+
+/// Reads and checks all of it. Reads secrets' files; connects to nothing.
+///
+/// # Errors
+/// Every problem there is, each with its place.
+pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Problems> {
+    let mut document = match &source.file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                let mut problems = Problems::default();
+                problems.add(Place::default(), format!("{} can't be read: {error}", path.display()));
+                problems
+            })?;
+            document::parse(&text)?
+        }
+        None => without_file(environment),
+    };
+    apply_flags(&mut document, source);
+    let (config, mut problems) = document::read(document, environment);
+    let checked = config.and_then(|config| {
+        let (checked, found) = check::check(config, environment);
+        problems.add_unless_known(found);
+        checked
+    });
+    problems.or(checked)
+}
+
+fn without_file(environment: &Environment) -> Value {
+    let mut account = json!({ "token": { "env": "ASANA_TOKEN" } });
+    if let (Some(url), Some(account)) = (environment.get("ASANA_BASE_URL"), account.as_object_mut()) {
+        account.insert("baseUrl".to_owned(), url.into());
+    }
+    json!({ "accounts": { "main": account }, "streams": [], "sink": { "console": {} } })
+}
+
+fn apply_flags(document: &mut Value, source: &Source) {
+    let Some(document) = document.as_object_mut() else { return };
+    if let Some(sink) = source.sink {
+        let sink = match sink {
+            LocalSink::Console => json!({ "console": {} }),
+            LocalSink::File => json!({ "file": { "path": "asana-events.jsonl" } }),
+        };
+        document.insert("sink".to_owned(), sink);
+    }
+    let resources = source.resources.iter().map(|gid| json!({ "resource": gid }));
+    let streams: Vec<Value> =
+        resources.chain(source.workspaces.iter().map(|gid| json!({ "workspace": gid }))).collect();
+    if !streams.is_empty() {
+        document.insert("streams".to_owned(), streams.into());
+    }
+}

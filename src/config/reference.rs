@@ -1,0 +1,82 @@
+//! The reference of all keys, written from the schema: `docs/configuration.md` holds it.
+
+use super::schema::{Part, schema};
+use serde_json::Value;
+use std::fmt::{self, Write as _};
+
+/// A Markdown table for each object of the configuration: keys, types, defaults, meanings.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::new();
+    match Part::root().map(|root| object(&mut text, root, "")) {
+        // Writing to a `String` can't fail.
+        Some(Ok(()) | Err(fmt::Error)) | None => text,
+    }
+}
+
+fn object(text: &mut String, part: Part, path: &str) -> fmt::Result {
+    let mut inner = Vec::new();
+    let heading = if path.is_empty() { "The file".to_owned() } else { format!("`{path}`") };
+    writeln!(text, "### {heading}\n")?;
+    if let Some(description) = part.text("description") {
+        writeln!(text, "{}\n", one_line(description))?;
+    }
+    writeln!(text, "| key | type | default | meaning |\n| --- | --- | --- | --- |")?;
+    for (key, node) in part.keys() {
+        let Some(value) = part.key(key) else { continue };
+        let (kind, nested) = kind_of(value);
+        if let Some((suffix, nested)) = nested {
+            let dot = if path.is_empty() { "" } else { "." };
+            inner.push((format!("{path}{dot}{key}{suffix}"), nested));
+        }
+        let default = match node.get("default") {
+            _ if part.requires(key) => "**required**".to_owned(),
+            Some(Value::Object(_)) | None => String::new(),
+            Some(Value::String(default)) => format!("`{default}`"),
+            Some(default) => format!("`{default}`"),
+        };
+        let meaning = node.get("description").and_then(Value::as_str).or_else(|| value.text("description"));
+        writeln!(text, "| `{key}` | {kind} | {default} | {} |", one_line(meaning.unwrap_or_default()))?;
+    }
+    writeln!(text)?;
+    for (path, nested) in inner {
+        // A secret is the same two keys wherever it is.
+        if !is_secret(nested) {
+            object(text, nested, &path)?;
+        }
+    }
+    if path.is_empty() {
+        let secret = schema().pointer("/$defs/SecretConfig").and_then(Part::of);
+        secret.map_or(Ok(()), |secret| object(text, secret, "secret"))?;
+    }
+    Ok(())
+}
+
+/// The type in words, and the object within it with what is behind its key in a path.
+fn kind_of(value: Part) -> (String, Option<(&'static str, Part)>) {
+    if is_secret(value) {
+        return ("[secret](#secret)".to_owned(), Some(("", value)));
+    }
+    if let Some(item) = value.items() {
+        let (kind, nested) = kind_of(item);
+        return (format!("list of {kind}"), nested.map(|(_, nested)| ("[]", nested)));
+    }
+    if let Some(entry) = value.any_key() {
+        let (kind, nested) = kind_of(entry);
+        return (format!("{kind} by name"), nested.map(|(_, nested)| (".NAME", nested)));
+    }
+    match (value.text("type"), value.text("format")) {
+        (Some("object"), _) => ("object".to_owned(), Some(("", value))),
+        (_, Some("time-span")) => ("time span".to_owned(), None),
+        (_, Some("byte-size")) => ("size".to_owned(), None),
+        (kind, _) => (kind.unwrap_or("any").to_owned(), None),
+    }
+}
+
+fn is_secret(part: Part) -> bool {
+    part.key("env").is_some() && part.key("file").is_some()
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}

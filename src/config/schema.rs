@@ -1,0 +1,112 @@
+//! The JSON Schema of the configuration, made from the types, and walks over it.
+
+use super::Config;
+use super::problem::{Place, Step};
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    SchemaSettings::draft2020_12()
+        .with_transform(RecursiveTransform(|schema: &mut schemars::Schema| {
+            if let Some(object) = schema.as_object_mut() {
+                state_what_the_types_accept(object);
+            }
+        }))
+        .into_generator()
+        .into_root_schema_for::<Config>()
+        .to_value()
+});
+
+/// The schema, as JSON Schema draft 2020-12.
+#[must_use]
+pub fn schema() -> &'static Value {
+    &SCHEMA
+}
+
+/// An optional key is left out, not null: so that an empty `console:` is told what to
+/// write. And 32-bit numbers end where they end.
+fn state_what_the_types_accept(schema: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            schema.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(choices)) = schema.get("anyOf") {
+        let mut real = choices.iter().filter(|choice| **choice != json!({"type": "null"}));
+        if let (Some(Value::Object(only)), None) = (real.next().cloned(), real.next()) {
+            schema.remove("anyOf");
+            schema.extend(only);
+        }
+    }
+    if schema.get("default").is_some_and(Value::is_null) {
+        schema.remove("default");
+    }
+    if schema.get("format") == Some(&json!("uint32")) {
+        schema.entry("maximum").or_insert(json!(u32::MAX));
+    }
+}
+
+/// A part of the schema, with `$ref` followed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part(&'static Map<String, Value>);
+
+impl Part {
+    /// The whole.
+    pub(super) fn root() -> Option<Self> {
+        SCHEMA.as_object().map(Self)
+    }
+
+    pub(super) fn of(node: &'static Value) -> Option<Self> {
+        let object = node.as_object()?;
+        match object.get("$ref").and_then(Value::as_str) {
+            Some(reference) => Self::of(SCHEMA.pointer(reference.strip_prefix('#')?)?),
+            None => Some(Self(object)),
+        }
+    }
+
+    /// The named keys of this object, in their order, with what the schema says at the key itself.
+    pub(super) fn keys(self) -> impl Iterator<Item = (&'static str, &'static Value)> {
+        let keys = self.0.get("properties").and_then(Value::as_object);
+        keys.into_iter().flatten().map(|(key, node)| (key.as_str(), node))
+    }
+
+    /// What is at a named key.
+    pub(super) fn key(self, key: &str) -> Option<Self> {
+        Self::of(self.0.get("properties")?.get(key)?)
+    }
+
+    /// What is at any key, where keys are the operator's choice.
+    pub(super) fn any_key(self) -> Option<Self> {
+        Self::of(self.0.get("additionalProperties")?)
+    }
+
+    /// What the items of this list are.
+    pub(super) fn items(self) -> Option<Self> {
+        Self::of(self.0.get("items")?)
+    }
+
+    pub(super) fn is_text(self) -> bool {
+        self.0.get("type").is_some_and(|name| name == "string")
+    }
+
+    /// Whether this object can't be without `key`.
+    pub(super) fn requires(self, key: &str) -> bool {
+        self.0.get("required").and_then(Value::as_array).is_some_and(|keys| keys.iter().any(|name| name == key))
+    }
+
+    /// What the schema says of `place`.
+    pub(super) fn at(self, place: &Place) -> Option<Self> {
+        place.steps().iter().try_fold(self, |part, step| match step {
+            Step::Item(_) => part.items(),
+            Step::Key(key) => part.key(key).or_else(|| part.any_key()),
+        })
+    }
+
+    pub(super) fn text(self, keyword: &str) -> Option<&'static str> {
+        self.0.get(keyword).and_then(Value::as_str)
+    }
+}

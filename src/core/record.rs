@@ -1,0 +1,257 @@
+//! From what happened to the bytes on the bus.
+//!
+//! A body doesn't depend on its position, so it is encoded once, when its page arrives;
+//! the position is put before it when a batch is staged, each time anew.
+
+use super::batch::{Attributes, Message, Target};
+use super::event::Event;
+use super::ids::{Gid, Lane, ShardId, StreamId};
+use crate::pb::{self, record::Body};
+use chrono::{DateTime, Utc};
+use prost::Message as _;
+use std::sync::Arc;
+
+/// A body that waits for its position.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Prepared {
+    /// The body as a field of `Record`.
+    body: Vec<u8>,
+    kind: &'static str,
+    fingerprint: Vec<u8>,
+    pub(crate) key: Gid,
+    pub(crate) resource_type: Arc<str>,
+    pub(crate) time: DateTime<Utc>,
+}
+
+/// Where a record goes and stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) shard: ShardId,
+    pub(crate) epoch: u64,
+    pub(crate) lane: Lane,
+    pub(crate) lane_sequence: u64,
+    /// With the stream sequence; `None` for a record of the lane itself.
+    pub(crate) stream: Option<(StreamId, u64)>,
+    pub(crate) received_at: DateTime<Utc>,
+}
+
+impl Prepared {
+    /// An event. Without a gid of its own it goes where its stream's resource goes.
+    pub(crate) fn event(event: Event, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
+        let key = event.gid().map_or_else(|| stream.resource.clone(), Gid::from);
+        let resource_type = Arc::from(event.resource_type().unwrap_or_default());
+        let time = event
+            .0
+            .created_at
+            .as_ref()
+            .and_then(|time| DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?));
+        let fingerprint = event.0.fingerprint.clone();
+        let time = time.unwrap_or(received_at);
+        Self { fingerprint, key, resource_type, time, ..Self::new(&Body::Event(event.0), time) }
+    }
+
+    /// A source gap, keyed by the watched resource.
+    pub(crate) fn source_gap(gap: pb::SourceGap, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
+        Self { key: stream.resource.clone(), ..Self::new(&Body::SourceGap(gap), received_at) }
+    }
+
+    /// The beginning of an epoch in a lane; it has no key.
+    pub(crate) fn epoch_start(start: pb::EpochStart, now: DateTime<Utc>) -> Self {
+        Self::new(&Body::EpochStart(start), now)
+    }
+
+    fn new(body: &Body, time: DateTime<Utc>) -> Self {
+        let mut bytes = Vec::with_capacity(body.encoded_len());
+        body.encode(&mut bytes);
+        Self {
+            body: bytes,
+            kind: kind(body),
+            fingerprint: Vec::new(),
+            key: Gid::from(""),
+            resource_type: Arc::from(""),
+            time,
+        }
+    }
+
+    /// The messages that carry this body at a place: one, unless its size exceeds what the bus takes.
+    /// Then a stand-in keeps the place, and the record goes to the dead-letter topic in parts.
+    pub(crate) fn messages(
+        &self,
+        place: &Place,
+        message_bytes: usize,
+        dead_letter_topic: &str,
+        into: &mut Vec<Message>,
+    ) {
+        let message = self.message(place, &self.body, self.kind);
+        let size = message_size(&message);
+        if size <= message_bytes {
+            into.push(message);
+            return;
+        }
+        let stand_in = Body::StandIn(pb::StandIn {
+            reason: format!("the record's {size} bytes exceed the {message_bytes} that the bus takes"),
+            dead_letter_topic: dead_letter_topic.to_owned(),
+            record_bytes: message.value.len() as u64,
+            limit_bytes: message_bytes as u64,
+            fingerprint: self.fingerprint.clone(),
+        });
+        let mut body = Vec::new();
+        stand_in.encode(&mut body);
+        dead_letters(&message, place, message_bytes, into);
+        into.push(self.message(place, &body, kind(&stand_in)));
+    }
+
+    fn message(&self, place: &Place, body: &[u8], kind: &'static str) -> Message {
+        let head =
+            pb::Record { position: Some(position(place)), received_at: Some(place.received_at.into()), body: None };
+        let mut value = Vec::with_capacity(head.encoded_len() + body.len());
+        // A vector takes all of it: encoding can't fail.
+        head.encode_raw(&mut value);
+        value.extend_from_slice(body);
+        Message {
+            target: Target::Lane { topic: place.lane.topic.clone(), partition: place.lane.partition },
+            shard: place.shard,
+            key: self.key.clone(),
+            value,
+            attributes: Attributes {
+                id: id(place),
+                kind,
+                stream: place.stream.as_ref().map(|(stream, _)| stream.clone()),
+                resource_type: Arc::clone(&self.resource_type),
+                time: self.time,
+            },
+        }
+    }
+}
+
+/// The parts of a record that is too large, each below the limit.
+fn dead_letters(message: &Message, place: &Place, message_bytes: usize, into: &mut Vec<Message>) {
+    // What a part has around its bytes: position, topic, key, headers.
+    const AROUND: usize = 2048;
+    let part_bytes = message_bytes.saturating_sub(AROUND + message.key.as_str().len()).max(1024);
+    let parts = message.value.chunks(part_bytes);
+    let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    for (part_index, part) in (0..).zip(parts) {
+        let letter = pb::DeadLetter {
+            position: Some(position(place)),
+            topic: place.lane.topic.to_string(),
+            part_index,
+            part_count,
+            part: part.to_vec(),
+        };
+        into.push(Message {
+            target: Target::DeadLetter,
+            value: letter.encode_to_vec(),
+            attributes: Attributes {
+                id: format!("{}:dead-letter:{part_index}", message.attributes.id),
+                kind: "asana_event_bridge.v1.DeadLetter",
+                ..message.attributes.clone()
+            },
+            ..message.clone()
+        });
+    }
+}
+
+/// Key, value, and a bound on what the headers need, in bytes.
+fn message_size(message: &Message) -> usize {
+    // Names of headers, fixed values, and the overhead of a record in Kafka's format.
+    const HEADERS: usize = 512;
+    let id = message.attributes.id.len();
+    let stream =
+        message.attributes.stream.as_ref().map_or(0, |it| it.account.as_str().len() + it.resource.as_str().len());
+    HEADERS + message.key.as_str().len() + message.value.len() + 2 * id + stream
+}
+
+fn position(place: &Place) -> pb::Position {
+    pb::Position {
+        shard: place.shard.0,
+        epoch: place.epoch,
+        lane: place.lane.partition,
+        lane_sequence: place.lane_sequence,
+        stream: place.stream.as_ref().map(|(stream, _)| stream.to_string()).unwrap_or_default(),
+        stream_sequence: place.stream.as_ref().map_or(0, |(_, sequence)| *sequence),
+    }
+}
+
+/// The identity of a record: the same when it is written again.
+fn id(place: &Place) -> String {
+    match &place.stream {
+        Some((stream, sequence)) => format!("{stream}:{}:{sequence}", place.epoch),
+        None => format!(
+            "{}/{}:{}:{}:{}",
+            place.lane.topic, place.lane.partition, place.shard, place.epoch, place.lane_sequence
+        ),
+    }
+}
+
+fn kind(body: &Body) -> &'static str {
+    match body {
+        Body::Event(_) => "asana_event_bridge.v1.Event",
+        Body::StandIn(_) => "asana_event_bridge.v1.StandIn",
+        Body::Snapshot(_) => "asana_event_bridge.v1.Snapshot",
+        Body::SnapshotBegin(_) => "asana_event_bridge.v1.SnapshotBegin",
+        Body::SnapshotEnd(_) => "asana_event_bridge.v1.SnapshotEnd",
+        Body::SourceGap(_) => "asana_event_bridge.v1.SourceGap",
+        Body::SourceGapHealed(_) => "asana_event_bridge.v1.SourceGapHealed",
+        Body::EpochStart(_) => "asana_event_bridge.v1.EpochStart",
+        Body::Watermark(_) => "asana_event_bridge.v1.Watermark",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            shard: ShardId(3),
+            epoch: 9,
+            lane: Lane { topic: "t".into(), partition: 2 },
+            lane_sequence: 5,
+            stream: Some((StreamId::new("main", "12"), 4)),
+            received_at: DateTime::from_timestamp_millis(1234).expect("a time"),
+        }
+    }
+
+    fn event(text: &str) -> Event {
+        let raw: Box<serde_json::value::RawValue> = serde_json::from_str(text).expect("JSON");
+        Event::parse(&raw)
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_record_encoded_at_once() {
+        let event = event(r#"{"action":"added","resource":{"gid":"77","resource_type":"task"}}"#);
+        let prepared = Prepared::event(event.clone(), &StreamId::new("main", "12"), place().received_at);
+        let mut messages = Vec::new();
+        prepared.messages(&place(), 10_000, "dead", &mut messages);
+        let record = pb::Record {
+            position: Some(position(&place())),
+            received_at: Some(place().received_at.into()),
+            body: Some(Body::Event(event.0)),
+        };
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].value, record.encode_to_vec());
+        assert_eq!(messages[0].key.as_str(), "77");
+        assert_eq!(messages[0].attributes.id, "main/12:9:4");
+    }
+
+    #[test]
+    fn what_is_too_large_has_a_stand_in_and_can_be_put_together_again() {
+        let event = event(&format!(r#"{{"note":"{}"}}"#, "x".repeat(20_000)));
+        let prepared = Prepared::event(event.clone(), &StreamId::new("main", "12"), place().received_at);
+        let mut messages = Vec::new();
+        prepared.messages(&place(), 8_000, "dead", &mut messages);
+        let (stand_in, letters) = messages.split_last().expect("messages");
+        assert!(messages.iter().all(|message| message_size(message) <= 8_000));
+        let stand_in = pb::Record::decode(stand_in.value.as_slice()).expect("decodes");
+        assert_eq!(stand_in.position, Some(position(&place())));
+        assert!(matches!(stand_in.body, Some(Body::StandIn(_))));
+        assert_eq!(letters.len(), 4);
+        let parts = letters.iter().flat_map(|letter| {
+            assert_eq!(letter.target, Target::DeadLetter);
+            pb::DeadLetter::decode(letter.value.as_slice()).expect("decodes").part
+        });
+        let whole = pb::Record::decode(parts.collect::<Vec<_>>().as_slice()).expect("decodes");
+        assert_eq!(whole.body, Some(Body::Event(event.0)));
+    }
+}

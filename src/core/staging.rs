@@ -1,0 +1,143 @@
+//! Gives sequences to what waits, and makes a batch of it.
+
+use super::batch::{Batch, Message, SinkLimits};
+use super::checkpoint::{write_lanes, write_shard, write_stream};
+use super::engine::{Pending, Settings, Shard};
+use super::ids::{Lane, ShardId, Topic};
+use super::placement::lane_of;
+use super::record::{Place, Prepared};
+use super::sequence::Counters;
+use super::stream::{OpenGap, Stream};
+use crate::pb;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+/// How many lanes each known topic has.
+pub(crate) type Lanes = BTreeMap<Topic, NonZeroU32>;
+
+/// What takes the place of the committed progress once the batch is on the bus.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    /// Each with its stream as it will be.
+    pub(crate) pending: Vec<(Pending, Stream)>,
+    pub(crate) counters: BTreeMap<ShardId, Counters>,
+    pub(crate) messages: usize,
+}
+
+/// Stages pending states, in order.
+///
+/// # Panics
+/// If a shard isn't in `shards` or a topic isn't in `lanes`. Nothing is lost then: nothing was committed.
+pub(crate) fn stage(
+    taken: Vec<Pending>,
+    shards: &BTreeMap<ShardId, Shard>,
+    lanes: &Lanes,
+    settings: &Settings,
+    limits: SinkLimits,
+    now: DateTime<Utc>,
+) -> (Staged, Batch) {
+    let mut staging = Staging { lanes, settings, message_bytes: limits.message_bytes, now, messages: Vec::new() };
+    let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
+    let mut checkpoints = Vec::new();
+    let mut pending = Vec::with_capacity(taken.len());
+    for one in taken {
+        let shard = &shards[&one.shard];
+        let counters = counters.entry(one.shard).or_insert_with(|| {
+            if shard.is_new {
+                let epoch = shard.counters.epoch();
+                checkpoints.push(write_shard(one.shard, settings.shards, epoch, &settings.replica));
+            }
+            shard.counters.clone()
+        });
+        let next = staging.pending(&one, counters);
+        checkpoints.push(write_stream(one.shard, &one.id, &next));
+        pending.push((one, next));
+    }
+    for (shard, counters) in &mut counters {
+        let changed = counters.take_changed();
+        checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
+    }
+    let staged = Staged { pending, counters, messages: staging.messages.len() };
+    (staged, Batch { messages: staging.messages, checkpoints })
+}
+
+struct Staging<'a> {
+    lanes: &'a Lanes,
+    settings: &'a Settings,
+    message_bytes: usize,
+    now: DateTime<Utc>,
+    messages: Vec<Message>,
+}
+
+impl Staging<'_> {
+    /// New gaps first, then the events, each topic's first one behind the gaps that it doesn't have yet.
+    fn pending(&mut self, pending: &Pending, counters: &mut Counters) -> Stream {
+        let mut next = pending.next.clone();
+        for topic in &pending.gap_topics {
+            self.announce_gaps(pending, &mut next, topic, counters);
+        }
+        for (topic, prepared) in &pending.records {
+            self.announce_gaps(pending, &mut next, topic, counters);
+            let partition = lane_of(prepared.key.as_str().as_bytes(), self.lanes[topic]);
+            let lane = Lane { topic: topic.clone(), partition };
+            self.record(pending, &mut next, lane, prepared, counters);
+        }
+        next
+    }
+
+    /// Puts the stream's open gaps into every lane of a topic that doesn't have them.
+    fn announce_gaps(&mut self, pending: &Pending, next: &mut Stream, topic: &Topic, counters: &mut Counters) {
+        let announce = |gap: &mut OpenGap| {
+            let is_new = gap.topics.insert(topic.clone());
+            is_new.then(|| Prepared::source_gap(gap.record(), &pending.id, pending.received_at))
+        };
+        let gaps: Vec<_> = next.open_gaps.iter_mut().filter_map(announce).collect();
+        for prepared in gaps {
+            for partition in 0..self.lanes[topic].get() {
+                let lane = Lane { topic: topic.clone(), partition };
+                self.record(pending, next, lane, &prepared, counters);
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        pending: &Pending,
+        next: &mut Stream,
+        lane: Lane,
+        prepared: &Prepared,
+        counters: &mut Counters,
+    ) {
+        self.begin_lane(pending.shard, &lane, counters);
+        let epoch = counters.epoch();
+        let place = Place {
+            shard: pending.shard,
+            epoch,
+            lane_sequence: counters.next(&lane.topic, lane.partition),
+            lane,
+            stream: Some((pending.id.clone(), next.next_sequence(epoch))),
+            received_at: pending.received_at,
+        };
+        self.push(prepared, &place);
+    }
+
+    /// The first record of an epoch in a lane says what was before it.
+    fn begin_lane(&mut self, shard: ShardId, lane: &Lane, counters: &mut Counters) {
+        let Some(before) = counters.begins(&lane.topic, lane.partition) else { return };
+        let start = pb::EpochStart { previous_epoch: before.epoch, previous_lane_sequence: before.last };
+        let place = Place {
+            shard,
+            epoch: counters.epoch(),
+            lane_sequence: counters.next(&lane.topic, lane.partition),
+            lane: lane.clone(),
+            stream: None,
+            received_at: self.now,
+        };
+        self.push(&Prepared::epoch_start(start, self.now), &place);
+    }
+
+    fn push(&mut self, prepared: &Prepared, place: &Place) {
+        prepared.messages(place, self.message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
+    }
+}

@@ -1,0 +1,98 @@
+//! Makes a bridge of a checked configuration: the one place that knows all parts.
+
+use crate::asana::{AccountSettings, Accounts, ClientError};
+use crate::bridge::{self, BridgeError, Observer, Plan};
+use crate::config::{Checked, CheckedSink, FileConfig};
+use crate::core::engine::{AccountSpec, Settings};
+use crate::core::topic::TopicTemplate;
+use crate::sink::{console, file, kafka, nats};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Why a bridge didn't start, or gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An account can't be polled at all: correct the configuration.
+    #[error("account {account}: {source}")]
+    Account {
+        /// Which.
+        account: String,
+        /// Why.
+        source: ClientError,
+    },
+    /// A secret can't be read.
+    #[error("{what}: {source}")]
+    Secret {
+        /// Whose it is, never what it is.
+        what: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// See there.
+    #[error(transparent)]
+    Bridge(#[from] BridgeError),
+}
+
+/// Runs the bridge until `stop`.
+///
+/// # Errors
+/// [`RunError`]: somebody has to act. A bus that can't be reached any more is waited for.
+///
+/// # Cancel safety
+/// Cancel through `stop`: then all that was polled is committed first.
+pub async fn run(checked: &Checked, observer: Arc<dyn Observer>, stop: CancellationToken) -> Result<(), RunError> {
+    let source = Arc::new(accounts(checked)?);
+    let plan = plan(checked);
+    let (shards, replica) = (checked.shards, checked.replica.clone());
+    match &checked.sink {
+        CheckedSink::Kafka(_) | CheckedSink::Nats(_) => {}
+        CheckedSink::Console(sink) => {
+            bridge::run(plan, source, || console::open(sink, shards), observer, stop).await?;
+        }
+        CheckedSink::File(sink) => {
+            let sink = FileConfig { path: sink.path.clone(), checkpoint: Some(sink.checkpoint.clone()) };
+            bridge::run(plan, source, || file::open(&sink, shards), observer, stop).await?;
+        }
+    }
+    Ok(())
+}
+
+fn accounts(checked: &Checked) -> Result<Accounts, RunError> {
+    let settings = checked.accounts.iter().map(|account| AccountSettings::from(account.clone()));
+    Accounts::new(settings).map_err(|(account, source)| RunError::Account { account: account.to_string(), source })
+}
+
+/// What the configuration says, in the core's terms.
+#[must_use]
+pub fn plan(checked: &Checked) -> Plan {
+    let (topic, dead_letter_topic) = match &checked.sink {
+        CheckedSink::Kafka(sink) => (sink.topic.clone(), sink.config.dead_letter_topic.clone()),
+        CheckedSink::Nats(sink) => {
+            let prefix = &sink.config.subject_prefix;
+            (TopicTemplate::fixed(prefix), format!("{prefix}.dead-letter"))
+        }
+        // These take records of any size.
+        CheckedSink::Console(_) | CheckedSink::File(_) => (TopicTemplate::fixed("asana.events"), String::new()),
+    };
+    let account = |account: &crate::config::CheckedAccount| AccountSpec {
+        name: account.name.clone(),
+        requests_per_minute: account.requests_per_minute,
+        max_in_flight: account.max_in_flight,
+    };
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Plan {
+        settings: Settings {
+            shards: checked.shards,
+            topic,
+            min_interval: checked.polling.min_interval.0,
+            max_interval: checked.polling.max_interval.0,
+            linger: checked.commit.linger.0,
+            max_records: size(checked.commit.max_records.get().into()),
+            max_pending_bytes: size(checked.commit.max_pending.0),
+            replica: checked.replica.clone(),
+            dead_letter_topic,
+        },
+        accounts: checked.accounts.iter().map(account).collect(),
+        streams: checked.streams.clone(),
+    }
+}

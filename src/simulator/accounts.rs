@@ -1,0 +1,247 @@
+//! Who may call, how often, and how many at once: one budget per token.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::{
+    scenario::{Limits, OAuth, TokenSpec},
+    time::Timestamp,
+};
+
+/// Seconds over which Asana counts requests.
+const WINDOW: u64 = 60;
+
+/// Requests of the last minute, in counters of one second.
+#[derive(Debug, Default)]
+struct Window {
+    seconds: VecDeque<(u64, u32)>,
+    total: u32,
+}
+
+impl Window {
+    fn forget(&mut self, second: u64) {
+        while let Some(&(oldest, count)) = self.seconds.front()
+            && oldest + WINDOW <= second
+        {
+            self.total -= count;
+            self.seconds.pop_front();
+        }
+    }
+
+    /// Counts a request; `Err` has the seconds until one would be let through,
+    /// should no other come before.
+    fn count(&mut self, second: u64, limit: u32) -> Result<(), u64> {
+        self.forget(second);
+        let refused = self.total >= limit;
+        match self.seconds.back_mut() {
+            Some((last, count)) if *last == second => *count += 1,
+            _ => self.seconds.push_back((second, 1)),
+        }
+        self.total += 1;
+        if !refused {
+            return Ok(());
+        }
+        let mut left = self.total;
+        for &(counted, count) in &self.seconds {
+            left -= count;
+            if left < limit {
+                return Err((counted + WINDOW).saturating_sub(second).max(1));
+            }
+        }
+        Err(WINDOW)
+    }
+}
+
+/// One token's rights, budget and counters.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) serves_domain: bool,
+    /// Index of the world's user who owns the token.
+    pub(crate) user: usize,
+    per_minute: Option<u32>,
+    concurrent: Option<u32>,
+    window: Window,
+    in_flight: u32,
+    most_in_flight: u32,
+    requests: u64,
+    rejected: u64,
+}
+
+/// Why a call is not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Unauthorized,
+    /// Seconds for `Retry-After`.
+    Throttled(u64),
+}
+
+#[derive(Debug)]
+struct AccessToken {
+    account: String,
+    expires: Timestamp,
+}
+
+/// All tokens of a simulator.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    by_token: BTreeMap<String, Account>,
+    oauth: Option<OAuth>,
+    access: BTreeMap<String, AccessToken>,
+    granted: u64,
+    seed: u64,
+    unauthorized: u64,
+}
+
+/// Seconds that a call beyond the concurrency limit is told to wait: long
+/// enough for calls in flight to end.
+const CONCURRENCY_WAIT: u64 = 5;
+
+impl Accounts {
+    pub(crate) fn new(tokens: &[TokenSpec], limits: &Limits, oauth: Option<OAuth>, seed: u64) -> Self {
+        let account = |spec: &TokenSpec| Account {
+            serves_domain: spec.service_account,
+            user: spec.user,
+            per_minute: spec.rate_per_minute.or(limits.rate_per_minute).filter(|n| *n > 0),
+            concurrent: limits.concurrent_reads.filter(|n| *n > 0),
+            window: Window::default(),
+            in_flight: 0,
+            most_in_flight: 0,
+            requests: 0,
+            rejected: 0,
+        };
+        let each = tokens.iter().map(|spec| (spec.token.clone(), account(spec)));
+        Self { by_token: each.collect(), oauth, access: BTreeMap::new(), granted: 0, seed, unauthorized: 0 }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Account> {
+        self.by_token.get(name)
+    }
+
+    /// Lets a call in, or not. Refused calls are counted all the same. Returns
+    /// the account's name: its token, or the one that OAuth tokens stand for.
+    pub(crate) fn admit(&mut self, bearer: Option<&str>, elapsed: Duration, now: Timestamp) -> Result<String, Refusal> {
+        let name = bearer.and_then(|bearer| self.name(bearer, now));
+        let Some((name, account)) = name.and_then(|name| Some((name.clone(), self.by_token.get_mut(&name)?))) else {
+            self.unauthorized += 1;
+            return Err(Refusal::Unauthorized);
+        };
+        account.requests += 1;
+        if let Some(limit) = account.per_minute
+            && let Err(wait) = account.window.count(elapsed.as_secs(), limit)
+        {
+            account.rejected += 1;
+            return Err(Refusal::Throttled(wait));
+        }
+        if account.concurrent.is_some_and(|limit| account.in_flight >= limit) {
+            account.rejected += 1;
+            return Err(Refusal::Throttled(CONCURRENCY_WAIT));
+        }
+        account.in_flight += 1;
+        account.most_in_flight = account.most_in_flight.max(account.in_flight);
+        Ok(name)
+    }
+
+    fn name(&self, bearer: &str, now: Timestamp) -> Option<String> {
+        if let Some(token) = self.access.get(bearer) {
+            return (now < token.expires).then(|| token.account.clone());
+        }
+        self.by_token.contains_key(bearer).then(|| bearer.to_owned())
+    }
+
+    /// Counts a 429 that a fault made.
+    pub(crate) fn rejected_by_fault(&mut self, name: &str) {
+        if let Some(account) = self.by_token.get_mut(name) {
+            account.rejected += 1;
+        }
+    }
+
+    /// The answer to an admitted call is out.
+    pub(crate) fn release(&mut self, name: &str) {
+        if let Some(account) = self.by_token.get_mut(name) {
+            account.in_flight = account.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// OAuth's refresh grant. `Err` is OAuth's own error code.
+    pub(crate) fn refresh(&mut self, form: &BTreeMap<String, String>, now: Timestamp) -> Result<Value, &'static str> {
+        let field = |name: &str| form.get(name).map(String::as_str);
+        if field("grant_type") != Some("refresh_token") {
+            return Err("unsupported_grant_type");
+        }
+        let Some(oauth) = &self.oauth else {
+            return Err("invalid_client");
+        };
+        let id = field("client_id") == Some(&oauth.client_id);
+        let secret = field("client_secret") == Some(&oauth.client_secret);
+        if !id || !secret {
+            return Err("invalid_client");
+        }
+        if field("refresh_token") != Some(&oauth.refresh_token) {
+            return Err("invalid_grant");
+        }
+        self.granted += 1;
+        let digest = xxh3_128_with_seed(format!("access {}", self.granted).as_bytes(), self.seed);
+        let access = format!("sim-{digest:032x}");
+        self.access.retain(|_, token| now < token.expires);
+        self.access.insert(
+            access.clone(),
+            AccessToken { account: oauth.account.clone(), expires: now.plus(oauth.expires_in.0) },
+        );
+        Ok(json!({
+            "access_token": access,
+            "token_type": "bearer",
+            "expires_in": oauth.expires_in.0.as_secs(),
+        }))
+    }
+
+    /// Counters by token, and the number of calls without a valid one.
+    pub(crate) fn stats(&self) -> (Map<String, Value>, u64) {
+        let mut tokens = Map::new();
+        for (name, account) in &self.by_token {
+            let line = json!({
+                "requests": account.requests,
+                "rejected": account.rejected,
+                "in_flight": account.in_flight,
+                "most_in_flight": account.most_in_flight,
+            });
+            tokens.insert(name.clone(), line);
+        }
+        (tokens, self.unauthorized)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejected_calls_count_against_the_budget() {
+        let mut patient = Window::default();
+        let mut hasty = Window::default();
+        for _ in 0..10 {
+            assert!(patient.count(0, 10).is_ok());
+            assert!(hasty.count(0, 10).is_ok());
+        }
+        assert_eq!(patient.count(30, 10), Err(30));
+        for second in 30..59 {
+            assert!(hasty.count(second, 10).is_err());
+        }
+        assert!(patient.count(60, 10).is_ok());
+        assert!(hasty.count(60, 10).is_err(), "29 rejected calls still count");
+    }
+
+    #[test]
+    fn the_wait_that_is_told_is_enough() {
+        let mut window = Window::default();
+        for second in 0..20 {
+            assert!(window.count(second, 20).is_ok());
+        }
+        let wait = window.count(20, 20).unwrap_err();
+        assert!(window.count(20 + wait, 20).is_ok());
+    }
+}

@@ -1,0 +1,441 @@
+//! The simulated Asana as a whole: a pure function of its seed, of the requests
+//! made to it, and of the time that each is made at.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::body::Bytes;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+use super::{
+    accounts::{Accounts, Refusal},
+    actions::Happening,
+    event::Gid,
+    faults::{Fault, FaultKind, Faults, GarbageBody, Harm, Subject},
+    fields,
+    http::{Answer, ApiError, Request},
+    offsets::Offsets,
+    scenario::{Pages, Scenario, SupersededTokens},
+    stream::{Poll, Stream, TokenRules},
+    time::{Clock, Timestamp},
+    words,
+    world::{Ref, World},
+};
+
+const API: &str = "/api/1.0/";
+
+/// Asana's own words for a first poll and a dead token alike.
+const TOKEN_RESET: &str = "Sync token invalid or too old. If you are attempting to keep resources in sync, you must fetch the full dataset for this query now and use the new sync token for the next sync.";
+
+/// Asana's own words for any rate limit.
+const THROTTLED: &str =
+    "You've made too many requests and hit a rate limit. Please retry after the given amount of time.";
+
+#[derive(Debug)]
+pub(crate) struct Asana {
+    pub(crate) clock: Clock,
+    pub(crate) world: World,
+    pub(crate) streams: BTreeMap<Gid, Stream>,
+    pub(crate) faults: Faults,
+    pub(crate) accounts: Accounts,
+    pub(crate) offsets: Offsets,
+    pub(crate) pace: Pace,
+    rules: TokenRules,
+    pages: Pages,
+    delay: Duration,
+    timetable: VecDeque<(Timestamp, Fault)>,
+    phrases: ChaCha8Rng,
+}
+
+/// When live events are due, in true seconds.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    rate: f64,
+    next: Duration,
+}
+
+impl Pace {
+    pub(crate) fn set(&mut self, elapsed: Duration, rate: f64) {
+        self.rate = rate;
+        self.next = elapsed;
+    }
+
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The time of the next action, if it has come.
+    fn due(&self, elapsed: Duration) -> Option<Duration> {
+        (self.rate > 0.0 && self.next <= elapsed).then_some(self.next)
+    }
+
+    fn took(&mut self, events: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "an action has a handful of events")]
+        let seconds = events as f64 / self.rate;
+        // A year stands for never: rates may be absurdly small.
+        self.next += Duration::from_secs_f64(seconds.min(31_536_000.0));
+    }
+}
+
+impl Asana {
+    /// `wall` is the true time at the start, for scenarios that name none.
+    pub(crate) fn new(scenario: &Scenario, wall: Timestamp) -> Self {
+        let start = scenario.start.as_deref().and_then(Timestamp::parse);
+        let start = start.unwrap_or(wall);
+        let mut timetable: Vec<_> = scenario
+            .faults
+            .iter()
+            .cloned()
+            .map(|fault| {
+                let at = fault.at.map_or(start, |span| start.plus(span.0));
+                (at, fault)
+            })
+            .collect();
+        timetable.sort_by_key(|(at, _)| *at);
+        Self {
+            clock: Clock::starting_at(start, scenario.speed),
+            world: World::new(scenario, start),
+            streams: BTreeMap::new(),
+            faults: Faults::new(scenario.seed),
+            accounts: Accounts::new(&scenario.tokens, &scenario.limits, scenario.oauth.clone(), scenario.seed),
+            offsets: Offsets::new(scenario.offset_life.0, scenario.seed),
+            pace: Pace { rate: scenario.rate, next: Duration::ZERO },
+            rules: TokenRules {
+                life: scenario.token_life.0,
+                serve_superseded: scenario.superseded_tokens == SupersededTokens::Serve,
+                seed: scenario.seed,
+            },
+            pages: scenario.pages.clone(),
+            delay: scenario.delay.0,
+            timetable: timetable.into(),
+            phrases: ChaCha8Rng::seed_from_u64(scenario.seed),
+        }
+    }
+
+    /// Brings the world up to date: what users did meanwhile, and what goes wrong by now.
+    pub(crate) fn advance(&mut self, elapsed: Duration) -> Timestamp {
+        while let Some(due) = self.pace.due(elapsed) {
+            let then = self.clock.at(due);
+            self.follow_timetable(then);
+            let events = self.act(then);
+            self.pace.took(events);
+        }
+        let now = self.clock.at(elapsed);
+        self.follow_timetable(now);
+        now
+    }
+
+    fn follow_timetable(&mut self, now: Timestamp) {
+        while self.timetable.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((at, fault)) = self.timetable.pop_front() {
+                self.apply(fault, at);
+            }
+        }
+    }
+
+    /// One user action; returns how many events it made.
+    pub(crate) fn act(&mut self, now: Timestamp) -> usize {
+        let happenings = self.world.act(now);
+        let events = happenings.len();
+        for Happening { event, streams } in happenings {
+            for gid in streams {
+                let dropped = self.faults.drops(&gid, now);
+                let stream = self.streams.entry(gid).or_default();
+                if dropped {
+                    stream.lose(Arc::clone(&event));
+                } else {
+                    stream.offer(Arc::clone(&event), now.plus(self.delay));
+                }
+            }
+        }
+        events
+    }
+
+    /// Offers exactly these events on one stream, and makes the resource if need be.
+    /// Returns how many events were offered on the stream so far.
+    pub(crate) fn inject(&mut self, gid: &str, events: impl IntoIterator<Item = Arc<str>>, now: Timestamp) -> usize {
+        if self.world.find(gid).is_none() {
+            self.world.add_quiet_project(gid, now);
+        }
+        let stream = match self.streams.get_mut(gid) {
+            Some(stream) => stream,
+            None => self.streams.entry(Arc::from(gid)).or_default(),
+        };
+        for event in events {
+            stream.offer(event, now.plus(self.delay));
+        }
+        stream.offered()
+    }
+
+    /// Starts a fault, or does it on the spot. Returns its number if it stands.
+    pub(crate) fn apply(&mut self, fault: Fault, now: Timestamp) -> Option<u64> {
+        if !fault.is_immediate() {
+            return Some(self.faults.add(fault, now));
+        }
+        if fault.kind == FaultKind::ExpireOffsets {
+            self.offsets.expire_all();
+            return None;
+        }
+        match fault.resource.as_deref() {
+            Some(gid) => {
+                if let Some(stream) = self.streams.get_mut(gid) {
+                    stream.kill_tokens();
+                }
+            }
+            None => self.streams.values_mut().for_each(Stream::kill_tokens),
+        }
+        None
+    }
+
+    /// Makes visible on a stream what is due and not silenced.
+    pub(crate) fn reveal(&mut self, gid: &str, now: Timestamp) {
+        if !self.faults.silences(gid, now)
+            && let Some(stream) = self.streams.get_mut(gid)
+        {
+            stream.reveal(now);
+        }
+    }
+
+    /// Answers any request: Asana's API, its OAuth, or the control interface.
+    pub(crate) fn answer(&mut self, elapsed: Duration, request: &Request) -> Answer {
+        let now = self.advance(elapsed);
+        if let Some(segments) = request.below("/_sim/") {
+            return self.control(&segments, request, elapsed, now);
+        }
+        if request.path == "/-/oauth_token" {
+            return self.oauth(request, now);
+        }
+        match request.below(API) {
+            Some(segments) => self.guarded(&segments, request, elapsed, now),
+            None => ApiError::no_route().into(),
+        }
+    }
+
+    fn oauth(&mut self, request: &Request, now: Timestamp) -> Answer {
+        if request.method != "POST" {
+            return ApiError::no_route().into();
+        }
+        let form = url::form_urlencoded::parse(&request.body);
+        let form = form.into_owned().collect();
+        match self.accounts.refresh(&form, now) {
+            Ok(body) => Answer::ok(&body),
+            Err(code) => Answer::json(400, &json!({"error": code})),
+        }
+    }
+
+    /// The API behind authorization, budgets and faults.
+    fn guarded(&mut self, segments: &[&str], request: &Request, elapsed: Duration, now: Timestamp) -> Answer {
+        let bearer = request.bearer.as_deref();
+        let account = match self.accounts.admit(bearer, elapsed, now) {
+            Ok(account) => account,
+            Err(Refusal::Unauthorized) => return ApiError::new(401, "Not Authorized").into(),
+            Err(Refusal::Throttled(wait)) => return throttled(wait),
+        };
+        let resource = subject_of(segments, request);
+        let events = segments.last() == Some(&"events");
+        let with_sync = events && request.param("sync").is_some();
+        let subject = Subject { resource, token: Some(&account), events, with_sync };
+        let harm = self.faults.strike(subject, now);
+        if let (true, Some(gid), Some(sync)) = (harm.kill_token, resource, request.param("sync"))
+            && let Some(stream) = self.streams.get_mut(gid)
+        {
+            stream.kill_token(sync);
+        }
+        let mut answer = match harm.status {
+            Some((status, retry_after)) => {
+                if status == 429 {
+                    self.accounts.rejected_by_fault(&account);
+                }
+                self.fault_answer(status, retry_after)
+            }
+            None => self.route(segments, request, &account, now).unwrap_or_else(Answer::from),
+        };
+        if request.switch("opt_pretty") {
+            answer.body = fields::pretty(&answer.body).into();
+        }
+        spoil(&mut answer, &harm);
+        answer.holds = Some(account);
+        answer
+    }
+
+    fn route(
+        &mut self,
+        segments: &[&str],
+        request: &Request,
+        account: &str,
+        now: Timestamp,
+    ) -> Result<Answer, ApiError> {
+        if request.method != "GET" {
+            return Err(ApiError::no_route());
+        }
+        match *segments {
+            ["events"] => {
+                let gid = request.param("resource").ok_or_else(|| ApiError::missing("resource"))?;
+                self.watch(gid, None, request, now)
+            }
+            [kind @ ("projects" | "tasks" | "goals"), gid, "events"] => self.watch(gid, Some(kind), request, now),
+            ["workspaces", gid, "events"] => self.watch_workspace(gid, request, account, now),
+            _ => self.read(segments, request, account, now),
+        }
+    }
+
+    /// `/events`, for what may be watched: a task, a project or a goal.
+    fn watch(&mut self, gid: &str, kind: Option<&str>, request: &Request, now: Timestamp) -> Result<Answer, ApiError> {
+        let found = match self.world.find(gid) {
+            None if gid.bytes().all(|byte| byte.is_ascii_digit()) => {
+                return Err(ApiError::unknown("resource", gid));
+            }
+            None => return Err(ApiError::unrecognized("resource", gid)),
+            Some(found) => found,
+        };
+        let is = match found {
+            Ref::Project(_) => "projects",
+            Ref::Task(_) => "tasks",
+            Ref::Goal(_) => "goals",
+            Ref::Workspace(_)
+            | Ref::Team(_)
+            | Ref::User(_)
+            | Ref::UserTaskList(_)
+            | Ref::Section(_)
+            | Ref::Story(_)
+            | Ref::Attachment(_)
+            | Ref::Portfolio(_) => {
+                let message = format!("resource: Not a task, project or goal: {gid}");
+                return Err(ApiError::new(400, message));
+            }
+        };
+        if kind.is_some_and(|kind| kind != is) {
+            return Err(ApiError::unknown("resource", gid));
+        }
+        let fields = fields::Selection::of_events(request.param("opt_fields"));
+        Ok(self.poll(gid, request.param("sync"), self.pages.resource, &fields, now))
+    }
+
+    /// A whole workspace, for service accounts; `opt_fields` is not listed there.
+    fn watch_workspace(
+        &mut self,
+        gid: &str,
+        request: &Request,
+        account: &str,
+        now: Timestamp,
+    ) -> Result<Answer, ApiError> {
+        let Some(Ref::Workspace(_)) = self.world.find(gid) else {
+            return Err(ApiError::unknown("workspace", gid));
+        };
+        if !self.accounts.get(account).is_some_and(|account| account.serves_domain) {
+            let message = "Workspace events are only available to service accounts.";
+            return Err(ApiError::new(403, message));
+        }
+        let all = fields::Selection::All;
+        Ok(self.poll(gid, request.param("sync"), self.pages.workspace, &all, now))
+    }
+
+    fn poll(
+        &mut self,
+        gid: &str,
+        sync: Option<&str>,
+        limit: usize,
+        fields: &fields::Selection,
+        now: Timestamp,
+    ) -> Answer {
+        if !self.streams.contains_key(gid) {
+            self.streams.insert(Arc::from(gid), Stream::default());
+        }
+        self.reveal(gid, now);
+        let Some(stream) = self.streams.get_mut(gid) else {
+            return ApiError::unknown("resource", gid).into();
+        };
+        match stream.poll(gid, sync, limit, now, &self.rules) {
+            Poll::TokenReset { sync } => {
+                let body = format!(r#"{{"errors":[{{"message":"{TOKEN_RESET}"}}],"sync":"{sync}"}}"#);
+                Answer::bytes(412, body)
+            }
+            Poll::Page { start, end, sync, has_more } => {
+                let size: usize = stream.events(start, end).map(|event| event.len() + 1).sum();
+                let mut body = String::with_capacity(size + 96);
+                body.push_str(r#"{"data":["#);
+                for (number, event) in stream.events(start, end).enumerate() {
+                    if number > 0 {
+                        body.push(',');
+                    }
+                    fields.write(event, &mut body);
+                }
+                body.push_str(r#"],"sync":""#);
+                body.push_str(&sync);
+                body.push_str(if has_more { r#"","has_more":true}"# } else { r#"","has_more":false}"# });
+                Answer::bytes(200, body)
+            }
+        }
+    }
+
+    fn fault_answer(&mut self, status: u16, retry_after: Option<u64>) -> Answer {
+        match status {
+            429 => throttled(retry_after.unwrap_or(1)),
+            500 => {
+                let phrase = words::error_phrase(&mut self.phrases);
+                Answer::json(500, &json!({"errors": [{"message": "Server Error", "phrase": phrase}]}))
+            }
+            _ => {
+                let mut answer: Answer = ApiError::new(status, message_of(status)).into();
+                answer.retry_after = retry_after;
+                answer
+            }
+        }
+    }
+}
+
+/// The gid that a request is about, by which faults are scoped.
+fn subject_of<'a>(segments: &[&'a str], request: &'a Request) -> Option<&'a str> {
+    match *segments {
+        [_, gid, ..] => Some(gid),
+        _ => ["resource", "project", "section", "parent", "workspace"].iter().find_map(|name| request.param(name)),
+    }
+}
+
+fn throttled(wait: u64) -> Answer {
+    let mut answer: Answer = ApiError::new(429, THROTTLED).into();
+    answer.retry_after = Some(wait);
+    answer
+}
+
+fn message_of(status: u16) -> &'static str {
+    match status {
+        401 => "Not Authorized",
+        402 => "This feature is only available to premium users.",
+        403 => "You do not have access to this project.",
+        404 => "Unknown object",
+        412 => TOKEN_RESET,
+        451 => "Unavailable for legal reasons",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        400..=499 => "Bad request",
+        _ => "Server Error",
+    }
+}
+
+/// What happens to an answer on its way.
+fn spoil(answer: &mut Answer, harm: &Harm) {
+    answer.delay = harm.delay;
+    if let Some(garbage) = harm.garbage {
+        answer.status = 200;
+        match garbage {
+            GarbageBody::Html => {
+                answer.content_type = "text/html";
+                answer.body = Bytes::from_static(b"<html><body><h1>We'll be right back</h1></body></html>");
+            }
+            GarbageBody::Invalid => answer.body = Bytes::from_static(br#"{"data":[{"gid":,}],"sync":NaN"#),
+            GarbageBody::Truncated => answer.body.truncate(answer.body.len() / 2),
+            GarbageBody::Empty => answer.body = Bytes::new(),
+            GarbageBody::Shape => answer.body = Bytes::from_static(br#"{"data":{"sync":7},"sync":[]}"#),
+        }
+    }
+    if harm.cut {
+        answer.cut = Some(answer.body.len() / 2);
+    }
+}

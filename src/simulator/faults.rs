@@ -1,0 +1,385 @@
+//! Faults on demand: what goes wrong, for whom, and for how long.
+
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::time::{Span, Timestamp};
+
+/// What a fault does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// Kills sync tokens: the next poll with one gets a 412. At once for all
+    /// of them, or one at each poll if bounded by `count`, `for` or `probability`.
+    KillTokens,
+    /// List offsets handed out so far are expired, at once.
+    ExpireOffsets,
+    /// Generated events are never offered.
+    Drop,
+    /// Answers with `status` instead of doing what was asked.
+    Status,
+    /// Waits `delay` before answering.
+    Slow,
+    /// Closes the connection in the middle of the body.
+    Cut,
+    /// Status 200 with a body that is not the answer.
+    Garbage,
+    /// Events stay invisible until the fault ends.
+    Silence,
+}
+
+/// Which garbage stands in for the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GarbageBody {
+    /// A proxy's HTML page.
+    #[default]
+    Html,
+    /// Something like JSON that no parser takes.
+    Invalid,
+    /// The first half of the true answer, properly ended.
+    Truncated,
+    /// No byte at all.
+    Empty,
+    /// Valid JSON of a wrong shape.
+    Shape,
+}
+
+/// Which requests a fault meets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// All of the API.
+    #[default]
+    Any,
+    /// Event streams only.
+    Events,
+    /// All but event streams.
+    Lists,
+}
+
+/// A fault as written in a scenario or posted to `/_sim/faults`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// What happens.
+    pub kind: FaultKind,
+    /// Only for this resource; all if absent.
+    #[serde(default)]
+    pub resource: Option<String>,
+    /// Only for this bearer token; all if absent.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Only on these endpoints.
+    #[serde(default)]
+    pub endpoint: Endpoint,
+    /// Ends after so many hits.
+    #[serde(default)]
+    pub count: Option<u64>,
+    /// Ends after so long, by the simulated clock.
+    #[serde(default, rename = "for")]
+    pub lasts: Option<Span>,
+    /// Hits with this probability (0 to 1); always if absent.
+    #[serde(default)]
+    pub probability: Option<f64>,
+    /// Scenario files only: begins so long after the start, by the simulated clock.
+    #[serde(default)]
+    pub at: Option<Span>,
+    /// `status`: which one.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// `status`: seconds in `Retry-After`; 429 has 1 if absent.
+    #[serde(default)]
+    pub retry_after: Option<u64>,
+    /// `slow`: how long.
+    #[serde(default)]
+    pub delay: Option<Span>,
+    /// `garbage`: which.
+    #[serde(default)]
+    pub body: GarbageBody,
+}
+
+impl Fault {
+    /// A fault of this kind that meets everything, for ever.
+    #[must_use]
+    pub fn new(kind: FaultKind) -> Self {
+        Self {
+            kind,
+            resource: None,
+            token: None,
+            endpoint: Endpoint::Any,
+            count: None,
+            lasts: None,
+            probability: None,
+            at: None,
+            status: None,
+            retry_after: None,
+            delay: None,
+            body: GarbageBody::Html,
+        }
+    }
+
+    /// What is wrong with this fault, in words for who wrote it.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let in_range = |p: f64| (0.0..=1.0).contains(&p);
+        if self.probability.is_some_and(|p| !in_range(p)) {
+            return Some("probability: must be from 0 to 1".to_owned());
+        }
+        match self.kind {
+            FaultKind::Status if !self.status.is_some_and(|s| (400..=599).contains(&s)) => {
+                Some("status: needed, from 400 to 599".to_owned())
+            }
+            FaultKind::Slow if self.delay.is_none() => Some("delay: needed".to_owned()),
+            FaultKind::Status
+            | FaultKind::Slow
+            | FaultKind::KillTokens
+            | FaultKind::ExpireOffsets
+            | FaultKind::Drop
+            | FaultKind::Cut
+            | FaultKind::Garbage
+            | FaultKind::Silence => None,
+        }
+    }
+
+    /// Done once, on the spot, instead of standing for a while.
+    pub(crate) fn is_immediate(&self) -> bool {
+        match self.kind {
+            FaultKind::ExpireOffsets => true,
+            FaultKind::KillTokens => self.count.is_none() && self.lasts.is_none() && self.probability.is_none(),
+            FaultKind::Drop
+            | FaultKind::Status
+            | FaultKind::Slow
+            | FaultKind::Cut
+            | FaultKind::Garbage
+            | FaultKind::Silence => false,
+        }
+    }
+
+    fn meets(&self, subject: Subject<'_>) -> bool {
+        let resource = self.resource.as_deref();
+        let token = self.token.as_deref();
+        let endpoint = match self.endpoint {
+            Endpoint::Any => true,
+            Endpoint::Events => subject.events,
+            Endpoint::Lists => !subject.events,
+        };
+        endpoint && (resource.is_none() || resource == subject.resource) && (token.is_none() || token == subject.token)
+    }
+}
+
+/// What a fault may be scoped by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Subject<'a> {
+    pub(crate) resource: Option<&'a str>,
+    pub(crate) token: Option<&'a str>,
+    /// It is about an event stream.
+    pub(crate) events: bool,
+    /// It brings a sync token.
+    pub(crate) with_sync: bool,
+}
+
+impl<'a> Subject<'a> {
+    fn stream_of(resource: &'a str) -> Self {
+        Self { resource: Some(resource), events: true, ..Self::default() }
+    }
+}
+
+/// What the standing faults do to one request.
+#[derive(Debug, Default)]
+pub(crate) struct Harm {
+    pub(crate) status: Option<(u16, Option<u64>)>,
+    pub(crate) delay: Duration,
+    pub(crate) cut: bool,
+    pub(crate) garbage: Option<GarbageBody>,
+    pub(crate) kill_token: bool,
+}
+
+#[derive(Debug)]
+struct Standing {
+    id: u64,
+    fault: Fault,
+    since: Timestamp,
+    hits: u64,
+}
+
+impl Standing {
+    fn over(&self, now: Timestamp) -> bool {
+        let by_count = self.fault.count.is_some_and(|count| self.hits >= count);
+        let by_time = self.fault.lasts.is_some_and(|span| now.has_passed(self.since, span.0));
+        by_count || by_time
+    }
+}
+
+/// The faults that stand now, and the dice they throw.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    standing: Vec<Standing>,
+    next_id: u64,
+    dice: ChaCha8Rng,
+}
+
+impl Faults {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { standing: Vec::new(), next_id: 1, dice: ChaCha8Rng::seed_from_u64(seed) }
+    }
+
+    pub(crate) fn add(&mut self, fault: Fault, now: Timestamp) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.standing.push(Standing { id, fault, since: now, hits: 0 });
+        id
+    }
+
+    /// Ends one fault; `false` if there is none with this id.
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        let before = self.standing.len();
+        self.standing.retain(|standing| standing.id != id);
+        self.standing.len() < before
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.standing.clear();
+    }
+
+    pub(crate) fn list(&mut self, now: Timestamp) -> Value {
+        self.standing.retain(|standing| !standing.over(now));
+        let each = self.standing.iter().map(|standing| {
+            json!({
+                "id": standing.id,
+                "kind": standing.fault.kind,
+                "resource": standing.fault.resource,
+                "token": standing.fault.token,
+                "endpoint": standing.fault.endpoint,
+                "since": standing.since.to_string(),
+                "hits": standing.hits,
+            })
+        });
+        Value::Array(each.collect())
+    }
+
+    /// What happens to a request; each fault that hits it is counted.
+    pub(crate) fn strike(&mut self, subject: Subject<'_>, now: Timestamp) -> Harm {
+        let mut harm = Harm::default();
+        if self.standing.is_empty() {
+            return harm;
+        }
+        self.standing.retain(|standing| !standing.over(now));
+        for standing in &mut self.standing {
+            let fault = &standing.fault;
+            let of_requests = !matches!(fault.kind, FaultKind::Drop | FaultKind::Silence | FaultKind::ExpireOffsets);
+            if !of_requests || !fault.meets(subject) || harm.status.is_some() {
+                continue;
+            }
+            if fault.kind == FaultKind::KillTokens && !subject.with_sync {
+                continue;
+            }
+            if !fault.probability.is_none_or(|p| self.dice.random_bool(p)) {
+                continue;
+            }
+            standing.hits += 1;
+            match fault.kind {
+                FaultKind::Status => {
+                    harm.status = fault.status.map(|status| (status, fault.retry_after));
+                }
+                FaultKind::Slow => {
+                    harm.delay += fault.delay.map_or(Duration::ZERO, |span| span.0);
+                }
+                FaultKind::Cut => harm.cut = true,
+                FaultKind::Garbage => harm.garbage = Some(fault.body),
+                FaultKind::KillTokens => harm.kill_token = true,
+                FaultKind::Drop | FaultKind::Silence | FaultKind::ExpireOffsets => {}
+            }
+        }
+        harm
+    }
+
+    /// Whether Asana loses an event on the stream of `resource`.
+    pub(crate) fn drops(&mut self, resource: &str, now: Timestamp) -> bool {
+        if self.standing.is_empty() {
+            return false;
+        }
+        self.standing.retain(|standing| !standing.over(now));
+        let subject = Subject::stream_of(resource);
+        for standing in &mut self.standing {
+            let fault = &standing.fault;
+            if fault.kind == FaultKind::Drop
+                && fault.meets(subject)
+                && fault.probability.is_none_or(|p| self.dice.random_bool(p))
+            {
+                standing.hits += 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether the stream of `resource` is silent.
+    pub(crate) fn silences(&self, resource: &str, now: Timestamp) -> bool {
+        let subject = Subject::stream_of(resource);
+        self.standing.iter().any(|standing| {
+            standing.fault.kind == FaultKind::Silence && !standing.over(now) && standing.fault.meets(subject)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn events_of(resource: &str) -> Subject<'_> {
+        Subject { token: Some("t"), ..Subject::stream_of(resource) }
+    }
+
+    #[test]
+    fn a_counted_fault_ends_after_its_hits_and_spares_other_resources() {
+        let mut faults = Faults::new(1);
+        let mut storm = Fault::new(FaultKind::Status);
+        storm.status = Some(503);
+        storm.count = Some(2);
+        storm.resource = Some("7".to_owned());
+        faults.add(storm, at(0));
+        assert!(faults.strike(events_of("8"), at(0)).status.is_none());
+        assert!(faults.strike(events_of("7"), at(0)).status.is_some());
+        assert!(faults.strike(events_of("7"), at(0)).status.is_some());
+        assert!(faults.strike(events_of("7"), at(0)).status.is_none());
+    }
+
+    #[test]
+    fn silence_ends_by_the_clock() {
+        let mut faults = Faults::new(1);
+        let mut silence = Fault::new(FaultKind::Silence);
+        silence.lasts = Some(Span(Duration::from_secs(1)));
+        faults.add(silence, at(0));
+        assert!(faults.silences("7", at(999)));
+        assert!(!faults.silences("7", at(1_000)));
+    }
+
+    #[test]
+    fn a_fault_scoped_to_lists_spares_event_streams() {
+        let mut faults = Faults::new(1);
+        let mut cut = Fault::new(FaultKind::Cut);
+        cut.endpoint = Endpoint::Lists;
+        faults.add(cut, at(0));
+        assert!(!faults.strike(events_of("7"), at(0)).cut);
+        let list = Subject { events: false, ..events_of("7") };
+        assert!(faults.strike(list, at(0)).cut);
+    }
+
+    #[test]
+    fn a_status_fault_needs_a_status_that_is_an_error() {
+        let mut fault = Fault::new(FaultKind::Status);
+        assert!(fault.problem().is_some());
+        fault.status = Some(200);
+        assert!(fault.problem().is_some());
+        fault.status = Some(451);
+        assert!(fault.problem().is_none());
+    }
+}

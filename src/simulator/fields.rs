@@ -1,0 +1,261 @@
+//! `opt_fields` and `opt_pretty`, on JSON text: numbers, key order and
+//! duplicate keys of an injected event survive.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// What the API description lists for `/events`: naming all is asking for everything.
+const EVENT_FIELDS: [&str; 9] =
+    ["action", "created_at", "parent", "parent.name", "resource", "resource.name", "type", "user", "user.name"];
+
+/// The parts of `change`; naming them all is as good as naming `change`.
+const CHANGE_FIELDS: [&str; 5] =
+    ["change.action", "change.added_value", "change.field", "change.new_value", "change.removed_value"];
+
+/// What a client wants to see of each object.
+#[derive(Debug)]
+pub(crate) enum Selection {
+    All,
+    Some(Node),
+}
+
+/// A field that was named, or lies on the way to one.
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    /// Named itself, not only a field below it.
+    named: bool,
+    /// Given as it is.
+    whole: bool,
+    below: BTreeMap<String, Self>,
+}
+
+impl Selection {
+    /// Names separated by commas; no list means everything.
+    pub(crate) fn of(opt_fields: Option<&str>) -> Self {
+        opt_fields.map_or(Self::All, |list| Self::naming(list.split(',')))
+    }
+
+    /// The same for events, where a full list is served without a look inside.
+    pub(crate) fn of_events(opt_fields: Option<&str>) -> Self {
+        let Some(list) = opt_fields else {
+            return Self::All;
+        };
+        let names: Vec<&str> = list.split(',').map(str::trim).collect();
+        let all_of = |wanted: &[&str]| wanted.iter().all(|field| names.contains(field));
+        let change = names.contains(&"change") || all_of(&CHANGE_FIELDS);
+        if change && all_of(&EVENT_FIELDS) {
+            return Self::All;
+        }
+        Self::naming(names.into_iter())
+    }
+
+    /// The named fields as they are, with nothing shrunk below them.
+    pub(crate) fn compact(names: &[&str]) -> Self {
+        let whole = || Node { whole: true, ..Node::default() };
+        Self::Some(Node { below: names.iter().map(|name| ((*name).to_owned(), whole())).collect(), ..Node::default() })
+    }
+
+    fn naming<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut root = Node::default();
+        for name in names.map(str::trim).filter(|name| !name.is_empty()) {
+            let name = name.strip_prefix("this.").unwrap_or(name);
+            let mut node = &mut root;
+            for part in name.split('.') {
+                node = node.below.entry(part.to_owned()).or_default();
+            }
+            node.named = true;
+        }
+        Self::Some(root)
+    }
+
+    /// Writes what is wanted of an object to `out`.
+    pub(crate) fn write(&self, object: &str, out: &mut String) {
+        match self {
+            Self::All => out.push_str(object),
+            Self::Some(root) => root.write(object, out),
+        }
+    }
+}
+
+impl Node {
+    fn write(&self, json: &str, out: &mut String) {
+        let written = match json.as_bytes().first() {
+            _ if self.whole => None,
+            Some(b'{') => self.write_object(json, out),
+            Some(b'[') => self.write_array(json, out),
+            _ => None,
+        };
+        if written.is_none() {
+            out.push_str(json);
+        }
+    }
+
+    fn write_array(&self, json: &str, out: &mut String) -> Option<()> {
+        let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+        out.push('[');
+        for (number, item) in items.iter().enumerate() {
+            if number > 0 {
+                out.push(',');
+            }
+            self.write(item.get(), out);
+        }
+        out.push(']');
+        Some(())
+    }
+
+    /// An object with a gid shrinks to it and the named fields; one without is
+    /// no resource, and is given whole if named.
+    fn write_object(&self, json: &str, out: &mut String) -> Option<()> {
+        let Pairs(pairs) = serde_json::from_str(json).ok()?;
+        let is_resource = pairs.iter().any(|(key, _)| key == "gid");
+        if self.named && !is_resource {
+            return None;
+        }
+        out.push('{');
+        let mut first = true;
+        for (key, value) in &pairs {
+            let below = self.below.get(&**key);
+            let compact = key == "gid" || (self.named && key == "resource_type");
+            if below.is_none() && !compact {
+                continue;
+            }
+            if !first {
+                out.push(',');
+            }
+            first = false;
+            out.push_str(&serde_json::to_string(key).ok()?);
+            out.push(':');
+            match below {
+                Some(node) => node.write(value.get(), out),
+                None => out.push_str(value.get()),
+            }
+        }
+        out.push('}');
+        Some(())
+    }
+}
+
+/// A JSON object's members in their order, values as text.
+struct Pairs<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The same JSON with line breaks and indentation; text that isn't JSON comes
+/// back somehow broken up, but complete.
+pub(crate) fn pretty(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
+    let mut opened = false;
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * depth, b' ');
+    };
+    for &byte in json {
+        if in_string {
+            out.push(byte);
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            continue;
+        }
+        let closes = matches!(byte, b'}' | b']');
+        if closes {
+            depth = depth.saturating_sub(1);
+        }
+        if opened != closes && (opened || closes) {
+            line(&mut out, depth);
+        }
+        opened = false;
+        match byte {
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            b'{' | b'[' => {
+                out.push(byte);
+                depth += 1;
+                opened = true;
+            }
+            b',' => {
+                out.push(byte);
+                line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            _ => {
+                out.push(byte);
+                in_string = byte == b'"';
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str = r#"{"user":{"gid":"1","resource_type":"user","name":"Ada"},"action":"changed","action":"x","n":1.0,"change":{"field":"f"},"parent":null}"#;
+
+    fn select(names: &str) -> String {
+        let mut out = String::new();
+        Selection::of_events(Some(names)).write(EVENT, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_bare_resource_shrinks_to_its_gid_and_type() {
+        assert_eq!(select("user"), r#"{"user":{"gid":"1","resource_type":"user"}}"#);
+        assert_eq!(select("user.name"), r#"{"user":{"gid":"1","name":"Ada"}}"#);
+    }
+
+    #[test]
+    fn duplicate_keys_numbers_and_nulls_survive() {
+        assert_eq!(
+            select("action,n,change,parent.name"),
+            r#"{"action":"changed","action":"x","n":1.0,"change":{"field":"f"},"parent":null}"#
+        );
+    }
+
+    #[test]
+    fn a_full_list_serves_the_event_as_it_is() {
+        let mut all = EVENT_FIELDS.to_vec();
+        all.extend(CHANGE_FIELDS);
+        assert_eq!(select(&all.join(",")), EVENT);
+        assert_ne!(select(&all[1..].join(",")), EVENT);
+    }
+
+    #[test]
+    fn pretty_changes_nothing_but_the_space_between() {
+        let ugly = r#"{"a":[1,{"b":"x\"{,}:\\"}],"c":{},"d":[]}"#;
+        let pretty = String::from_utf8(pretty(ugly.as_bytes())).unwrap();
+        assert!(pretty.lines().count() > 5, "{pretty}");
+        let same: serde_json::Value = serde_json::from_str(&pretty).unwrap();
+        assert_eq!(same, serde_json::from_str::<serde_json::Value>(ugly).unwrap());
+        assert!(pretty.contains(r#""x\"{,}:\\""#), "{pretty}");
+    }
+}

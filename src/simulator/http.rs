@@ -1,0 +1,117 @@
+//! Requests and answers as the simulated Asana sees them: no sockets.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+
+pub(crate) const JSON: &str = "application/json; charset=UTF-8";
+
+/// A request after parsing: everything that an answer may depend on.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    /// What follows `Bearer ` in the `Authorization` header.
+    pub(crate) bearer: Option<String>,
+    /// The `Host` header, for `next_page.uri`.
+    pub(crate) host: String,
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// First value of a query parameter; an empty one counts as missing, as in Asana.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A switch such as `opt_pretty`, on also when it has no value.
+    pub(crate) fn switch(&self, name: &str) -> bool {
+        let found = self.query.iter().find(|(key, _)| key == name);
+        found.is_some_and(|(_, value)| value != "false")
+    }
+
+    /// Path segments below `prefix`.
+    pub(crate) fn below(&self, prefix: &str) -> Option<Vec<&str>> {
+        let rest = self.path.strip_prefix(prefix)?;
+        Some(rest.split('/').filter(|part| !part.is_empty()).collect())
+    }
+}
+
+/// What goes back, and how badly.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Bytes,
+    /// Seconds, for `Retry-After`.
+    pub(crate) retry_after: Option<u64>,
+    /// Waited before the first byte.
+    pub(crate) delay: Duration,
+    /// Close the connection after so many bytes of the body.
+    pub(crate) cut: Option<usize>,
+    /// Account whose request is in flight until the answer is out.
+    pub(crate) holds: Option<String>,
+}
+
+impl Answer {
+    pub(crate) fn bytes(status: u16, body: impl Into<Bytes>) -> Self {
+        Self {
+            status,
+            content_type: JSON,
+            body: body.into(),
+            retry_after: None,
+            delay: Duration::ZERO,
+            cut: None,
+            holds: None,
+        }
+    }
+
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::bytes(status, body.to_string())
+    }
+
+    pub(crate) fn ok(body: &Value) -> Self {
+        Self::json(200, body)
+    }
+}
+
+/// An answer in Asana's error envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) status: u16,
+    pub(crate) message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: u16, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    pub(crate) fn missing(field: &str) -> Self {
+        Self::new(400, format!("{field}: Missing input"))
+    }
+
+    pub(crate) fn unrecognized(field: &str, gid: &str) -> Self {
+        Self::new(400, format!("{field}: Not a recognized ID: {gid}"))
+    }
+
+    pub(crate) fn unknown(field: &str, gid: &str) -> Self {
+        Self::new(404, format!("{field}: Unknown object: {gid}"))
+    }
+
+    pub(crate) fn no_route() -> Self {
+        Self::new(404, "No matching route for request")
+    }
+}
+
+impl From<ApiError> for Answer {
+    fn from(error: ApiError) -> Self {
+        let help = "For more information on API status codes and how to handle them, \
+                    read the docs on errors: https://developers.asana.com/docs/errors";
+        let body = json!({"errors": [{"message": error.message, "help": help}]});
+        Self::json(error.status, &body)
+    }
+}

@@ -1,0 +1,304 @@
+//! An Asana to try things on: streams, lists, limits and faults, with a ledger.
+//!
+//! ```text
+//!  HTTP ──► edge ──► Asana::answer(elapsed, request) ──► Answer
+//!                      ├ accounts   who may call, and how often
+//!                      ├ faults     what goes wrong
+//!                      ├ streams    what was offered, and sync tokens
+//!                      └ world      objects, and users who change them
+//! ```
+//!
+//! Everything right of the edge is pure: equal seeds, requests and times give
+//! equal answers. `docs/simulator.md` is the contract for scripts.
+
+mod accounts;
+mod actions;
+mod arena;
+mod asana;
+mod control;
+mod edge;
+mod event;
+mod faults;
+mod fields;
+mod http;
+mod lists;
+mod objects;
+mod offsets;
+mod scenario;
+mod stream;
+mod time;
+mod words;
+mod world;
+
+use std::{
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::{Value, value::RawValue};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::{asana::Asana, edge::Shared, time::Timestamp};
+pub use self::{
+    faults::{Endpoint, Fault, FaultKind, GarbageBody},
+    scenario::{Limits, OAuth, Pages, Scenario, SupersededTokens, TokenSpec, TypeField, WorldSize},
+    time::Span,
+};
+
+/// Arguments of `simulate`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SimulateArgs {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8888")]
+    pub listen: SocketAddr,
+    /// What to simulate (YAML); a small quiet world if absent
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// Instead of the scenario's seed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// A service account's bearer token, instead of the scenario's tokens; may be repeated
+    #[arg(long = "token", value_name = "T")]
+    pub tokens: Vec<String>,
+}
+
+/// Why a simulator can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulatorError {
+    /// The scenario file can't be read: check its path.
+    #[error("scenario {path}: {source}")]
+    ScenarioFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The scenario is not one: mend what the message names.
+    #[error("scenario: {0}")]
+    Scenario(String),
+    /// The address can't be listened on: choose another.
+    #[error("listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The listener, a signal handler or stdout failed.
+    #[error("simulator: {0}")]
+    Serve(#[from] io::Error),
+}
+
+/// How an in-process [`Simulator`] starts.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port 0, the default, takes a free one on loopback.
+    pub listen: SocketAddr,
+    /// What to simulate.
+    pub scenario: Scenario,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), scenario: Scenario::default() }
+    }
+}
+
+/// A simulated Asana that serves HTTP until it is shut down or dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    server: JoinSet<io::Result<()>>,
+}
+
+impl Simulator {
+    /// Listens and begins to serve.
+    ///
+    /// # Errors
+    /// The scenario contradicts itself, or the address is taken.
+    ///
+    /// *Cancel safety*: nothing is left behind.
+    pub async fn start(options: Options) -> Result<Self, SimulatorError> {
+        let Options { listen, scenario } = options;
+        if let Some(problem) = scenario.problem() {
+            return Err(SimulatorError::Scenario(problem));
+        }
+        let failed = |source| SimulatorError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(Asana::new(&scenario, wall_clock())));
+        let stop = CancellationToken::new();
+        let mut server = JoinSet::new();
+        server.spawn(edge::serve(listener, Arc::clone(&shared), stop.clone()));
+        Ok(Self { address, shared, stop, server })
+    }
+
+    /// `http://127.0.0.1:PORT`, without the `/api/1.0` of the API.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops serving; answers under way have 200 ms to end.
+    ///
+    /// *Cancel safety*: if dropped, the server ends at once.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        while self.server.join_next().await.is_some() {}
+    }
+
+    /// Offers exactly these events on the stream of `resource`, which is made
+    /// (a project without tasks) if the world has no such gid. Returns how many
+    /// were offered there so far.
+    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
+    pub fn offer(&self, resource: &str, events: Vec<Value>) -> usize {
+        let texts = events.into_iter().map(|event| Arc::from(event.to_string()));
+        self.offer_texts(resource, texts)
+    }
+
+    /// As [`offer`](Self::offer), with each event's text kept byte for byte.
+    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
+    pub fn offer_raw(&self, resource: &str, events: Vec<Box<RawValue>>) -> usize {
+        let texts = events.into_iter().map(|event| Arc::from(Box::<str>::from(event)));
+        self.offer_texts(resource, texts)
+    }
+
+    fn offer_texts(&self, resource: &str, texts: impl Iterator<Item = Arc<str>>) -> usize {
+        let texts: Vec<_> = texts.collect();
+        let mut asana = self.shared.lock();
+        let now = asana.advance(self.shared.elapsed());
+        asana.inject(resource, texts, now)
+    }
+
+    /// Everything offered on the stream of `resource`, in order. What
+    /// [`Value`] can't hold, such as `1e400`, comes as a JSON string of its text.
+    #[must_use]
+    pub fn ledger(&self, resource: &str) -> Vec<Value> {
+        let parse = |text: &Arc<str>| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_string()));
+        self.ledger_raw(resource).iter().map(parse).collect()
+    }
+
+    /// Everything offered on the stream of `resource`, in order, byte for byte.
+    #[must_use]
+    pub fn ledger_raw(&self, resource: &str) -> Vec<Arc<str>> {
+        let asana = self.shared.lock();
+        let Some(stream) = asana.streams.get(resource) else {
+            return Vec::new();
+        };
+        stream.events(0, stream.offered()).cloned().collect()
+    }
+
+    /// How many events of the ledger came before the first sync token was
+    /// handed out, so that no poller can have seen them; `None` if none was.
+    #[must_use]
+    pub fn established_at(&self, resource: &str) -> Option<usize> {
+        self.shared.lock().streams.get(resource)?.established_at()
+    }
+
+    /// Gids of all streams on which something was offered or that were polled.
+    #[must_use]
+    pub fn resources(&self) -> Vec<String> {
+        let asana = self.shared.lock();
+        asana.streams.keys().map(ToString::to_string).collect()
+    }
+
+    /// Gids of all projects, in the order of their making.
+    #[must_use]
+    pub fn projects(&self) -> Vec<String> {
+        let asana = self.shared.lock();
+        let projects = asana.world.projects.iter();
+        projects.map(|(_, project)| project.gid.to_string()).collect()
+    }
+
+    /// Gids of all workspaces.
+    #[must_use]
+    pub fn workspaces(&self) -> Vec<String> {
+        let asana = self.shared.lock();
+        let workspaces = asana.world.workspaces.iter();
+        workspaces.map(|(_, workspace)| workspace.gid.to_string()).collect()
+    }
+
+    /// Sets the pace of live events, per second over the whole world; 0 stops them.
+    pub fn set_rate(&self, events_per_second: f64) {
+        let rate = if events_per_second.is_finite() { events_per_second.max(0.0) } else { 0.0 };
+        let elapsed = self.shared.elapsed();
+        let mut asana = self.shared.lock();
+        asana.advance(elapsed);
+        asana.pace.set(elapsed, rate);
+    }
+
+    /// Starts a fault, or does it on the spot (see [`FaultKind`]).
+    ///
+    /// # Errors
+    /// The fault contradicts itself; the message names the field.
+    pub fn fault(&self, fault: Fault) -> Result<(), SimulatorError> {
+        if let Some(problem) = fault.problem() {
+            return Err(SimulatorError::Scenario(problem));
+        }
+        let mut asana = self.shared.lock();
+        let now = asana.advance(self.shared.elapsed());
+        asana.apply(fault, now);
+        Ok(())
+    }
+
+    /// What `GET /_sim/stats` shows: requests and rejections per token.
+    #[must_use]
+    pub fn stats(&self) -> Value {
+        self.shared.lock().stats()
+    }
+}
+
+/// Runs `simulate`: prints `listening on http://ADDR` as the first line of
+/// stdout, then serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// A bad scenario or address (usage), or a listener that breaks.
+///
+/// *Cancel safety*: dropping the future ends the server.
+pub async fn run(args: SimulateArgs) -> Result<(), SimulatorError> {
+    let mut scenario = match &args.scenario {
+        Some(path) => read_scenario(path)?,
+        None => Scenario::default(),
+    };
+    if let Some(seed) = args.seed {
+        scenario.seed = seed;
+    }
+    if !args.tokens.is_empty() {
+        scenario.tokens = args.tokens.into_iter().map(TokenSpec::service_account).collect();
+    }
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut simulator = Simulator::start(Options { listen: args.listen, scenario }).await?;
+    let mut out = io::stdout();
+    writeln!(out, "listening on {}", simulator.url())?;
+    out.flush()?;
+    tokio::select! {
+        signal = tokio::signal::ctrl_c() => signal?,
+        _ = terminate.recv() => {}
+        ended = simulator.server.join_next() => {
+            let ended = ended.map(|joined| joined.map_err(io::Error::other));
+            return Ok(ended.transpose()?.transpose().map(drop)?);
+        }
+    }
+    simulator.shutdown().await;
+    Ok(())
+}
+
+fn read_scenario(path: &PathBuf) -> Result<Scenario, SimulatorError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| SimulatorError::ScenarioFile { path: path.clone(), source })?;
+    let named = |problem| SimulatorError::Scenario(format!("{}: {problem}", path.display()));
+    Scenario::parse(&text).map_err(named)
+}
+
+/// The true time, which a world without a given `start` begins at.
+#[expect(clippy::disallowed_methods, reason = "an edge: read once, at the start")]
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

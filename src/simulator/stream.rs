@@ -1,0 +1,405 @@
+//! One watched resource: what was offered on it, and the sync tokens handed out.
+//!
+//! Events are appended, become visible in the same order, and are never
+//! forgotten: the log is the ledger. A sync token is a place in the log.
+//!
+//! ```text
+//!  entries   e0 e1 │ e2 e3 e4 e5 │ e6 e7
+//!                  │             └ visible: later ones are still delayed
+//!                  └ established_at: before the first token, nobody can see them
+//! ```
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::time::Timestamp;
+
+/// Superseded tokens whose place is remembered, per stream. Older ones are
+/// answered like tokens that never existed.
+const REMEMBERED: usize = 1_000;
+
+/// How a stream's tokens behave; the same for all streams of a simulator.
+#[derive(Debug, Clone)]
+pub(crate) struct TokenRules {
+    /// Life of a token; Asana documents 24 hours at the most.
+    pub(crate) life: Duration,
+    /// Serve a token again after its successor was used. Asana only promises
+    /// the current one.
+    pub(crate) serve_superseded: bool,
+    /// Makes tokens of equal seeds equal.
+    pub(crate) seed: u64,
+}
+
+/// Why a poller may have missed events: a line of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LostReason {
+    /// A fault killed the token.
+    Killed,
+    /// The token was older than its life.
+    Expired,
+    /// The token's successor had been used already.
+    Superseded,
+    /// Never handed out for this resource.
+    Unknown,
+    /// Polled without a token though one had been handed out before.
+    Reestablished,
+}
+
+/// Events `from..to` of the log were not served to who got this answer.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Lost {
+    /// `None` where the token says nothing about a place.
+    pub(crate) from: Option<usize>,
+    pub(crate) to: usize,
+    pub(crate) reason: LostReason,
+}
+
+/// An event that Asana lost: it was never offered.
+#[derive(Debug)]
+pub(crate) struct Dropped {
+    /// Number of events that had been offered before it.
+    pub(crate) after: usize,
+    pub(crate) event: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    event: Arc<str>,
+    due: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TokenState {
+    Live,
+    Killed,
+    Superseded,
+}
+
+/// What the first request with a token was given; later ones get the same.
+#[derive(Debug, Clone)]
+struct Served {
+    end: usize,
+    next: Arc<str>,
+    has_more: bool,
+}
+
+#[derive(Debug)]
+struct Token {
+    position: usize,
+    issued: Timestamp,
+    state: TokenState,
+    served: Option<Served>,
+    previous: Option<Arc<str>>,
+    /// Pages between the 412 that began this chain and this token.
+    depth: u64,
+}
+
+/// Outcome of a poll.
+#[derive(Debug)]
+pub(crate) enum Poll {
+    /// 200: events `start..end` of the log.
+    Page { start: usize, end: usize, sync: Arc<str>, has_more: bool },
+    /// 412 with a fresh token.
+    TokenReset { sync: Arc<str> },
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    entries: Vec<Entry>,
+    visible: usize,
+    established_at: Option<usize>,
+    /// Start of the page last asked for, or place of the last fresh token:
+    /// a poller that keeps Asana's rules has everything before it.
+    anchor: usize,
+    issued: u64,
+    tokens: HashMap<Arc<str>, Token>,
+    superseded: VecDeque<Arc<str>>,
+    lost: Vec<Lost>,
+    dropped: Vec<Dropped>,
+}
+
+impl Stream {
+    /// Appends an event that becomes visible at `due`, or after those before it.
+    pub(crate) fn offer(&mut self, event: Arc<str>, due: Timestamp) {
+        self.entries.push(Entry { event, due });
+    }
+
+    /// Notes an event that is never offered.
+    pub(crate) fn lose(&mut self, event: Arc<str>) {
+        let after = self.entries.len();
+        self.dropped.push(Dropped { after, event });
+    }
+
+    /// Makes visible what is due.
+    pub(crate) fn reveal(&mut self, now: Timestamp) {
+        let waiting = self.entries.get(self.visible..).unwrap_or_default();
+        self.visible += waiting.iter().take_while(|entry| entry.due <= now).count();
+    }
+
+    /// Kills every token that was handed out.
+    pub(crate) fn kill_tokens(&mut self) {
+        #[expect(clippy::iter_over_hash_type, reason = "all get the same")]
+        for token in self.tokens.values_mut() {
+            token.state = TokenState::Killed;
+        }
+    }
+
+    /// Kills one token; unknown ones need no killing.
+    pub(crate) fn kill_token(&mut self, sync: &str) {
+        if let Some(token) = self.tokens.get_mut(sync) {
+            token.state = TokenState::Killed;
+        }
+    }
+
+    /// Answers a poll with at most `limit` events. `gid` is the watched resource.
+    pub(crate) fn poll(
+        &mut self,
+        gid: &str,
+        sync: Option<&str>,
+        limit: usize,
+        now: Timestamp,
+        rules: &TokenRules,
+    ) -> Poll {
+        match self.accept(sync, now, rules) {
+            Ok(token) => {
+                let position = token.position;
+                let depth = token.depth;
+                let served = token.served.clone();
+                let sync: Arc<str> = Arc::from(sync.unwrap_or_default());
+                self.supersede_before(&sync);
+                self.anchor = position;
+                let served = served.unwrap_or_else(|| {
+                    let end = self.visible.min(position.saturating_add(limit));
+                    let next = self.issue(gid, end, depth + 1, Some(&sync), now, rules);
+                    let served = Served { end, next, has_more: end < self.visible };
+                    if let Some(token) = self.tokens.get_mut(&sync) {
+                        token.served = Some(served.clone());
+                    }
+                    served
+                });
+                Poll::Page { start: position, end: served.end, sync: served.next, has_more: served.has_more }
+            }
+            Err(lost) => {
+                self.lost.extend(lost);
+                self.anchor = self.visible;
+                let sync = self.issue(gid, self.visible, 0, None, now, rules);
+                self.established_at.get_or_insert(self.visible);
+                Poll::TokenReset { sync }
+            }
+        }
+    }
+
+    /// The token, or what its refusal loses (nothing at the very first poll).
+    fn accept(&self, sync: Option<&str>, now: Timestamp, rules: &TokenRules) -> Result<&Token, Option<Lost>> {
+        let lost = |from, reason| Err(Some(Lost { from, to: self.visible, reason }));
+        let Some(sync) = sync else {
+            return match self.established_at {
+                None => Err(None),
+                Some(_) => lost(Some(self.anchor), LostReason::Reestablished),
+            };
+        };
+        let Some(token) = self.tokens.get(sync) else {
+            return match self.established_at {
+                None => Err(None),
+                Some(_) => lost(None, LostReason::Unknown),
+            };
+        };
+        let place = Some(token.position);
+        match token.state {
+            TokenState::Killed => lost(place, LostReason::Killed),
+            _ if now.has_passed(token.issued, rules.life) => lost(place, LostReason::Expired),
+            TokenState::Superseded if !rules.serve_superseded => lost(place, LostReason::Superseded),
+            TokenState::Superseded | TokenState::Live => Ok(token),
+        }
+    }
+
+    /// Using a token is the proof that its predecessor's page arrived.
+    fn supersede_before(&mut self, sync: &str) {
+        let previous = self.tokens.get_mut(sync).and_then(|t| t.previous.take());
+        let Some(previous) = previous else { return };
+        if let Some(token) = self.tokens.get_mut(&previous)
+            && token.state == TokenState::Live
+        {
+            token.state = TokenState::Superseded;
+        }
+        self.superseded.push_back(previous);
+        if self.superseded.len() > REMEMBERED
+            && let Some(oldest) = self.superseded.pop_front()
+        {
+            self.tokens.remove(&oldest);
+        }
+    }
+
+    fn issue(
+        &mut self,
+        gid: &str,
+        position: usize,
+        depth: u64,
+        previous: Option<&Arc<str>>,
+        now: Timestamp,
+        rules: &TokenRules,
+    ) -> Arc<str> {
+        self.issued += 1;
+        let digest = xxh3_128_with_seed(format!("{gid} {}", self.issued).as_bytes(), rules.seed);
+        let sync: Arc<str> = Arc::from(format!("{digest:032x}:{depth}"));
+        self.tokens.insert(
+            Arc::clone(&sync),
+            Token {
+                position,
+                issued: now,
+                state: TokenState::Live,
+                served: None,
+                previous: previous.map(Arc::clone),
+                depth,
+            },
+        );
+        sync
+    }
+
+    /// Events `start..end` of the log, verbatim.
+    pub(crate) fn events(&self, start: usize, end: usize) -> impl Iterator<Item = &Arc<str>> {
+        let range = self.entries.get(start..end).unwrap_or_default();
+        range.iter().map(|entry| &entry.event)
+    }
+
+    /// Number of events offered, visible or delayed.
+    pub(crate) fn offered(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn visible(&self) -> usize {
+        self.visible
+    }
+
+    pub(crate) fn established_at(&self) -> Option<usize> {
+        self.established_at
+    }
+
+    pub(crate) fn lost(&self) -> &[Lost] {
+        &self.lost
+    }
+
+    pub(crate) fn dropped(&self) -> &[Dropped] {
+        &self.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn rules() -> TokenRules {
+        TokenRules { life: DAY, serve_superseded: false, seed: 1 }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn with_events(count: usize) -> (Stream, Arc<str>) {
+        let mut stream = Stream::default();
+        let Poll::TokenReset { sync } = stream.poll("1", None, 100, at(0), &rules()) else {
+            panic!("the first poll gives no page");
+        };
+        for n in 0..count {
+            stream.offer(Arc::from(n.to_string()), at(0));
+        }
+        stream.reveal(at(0));
+        (stream, sync)
+    }
+
+    fn page(stream: &mut Stream, sync: &str) -> (usize, usize, Arc<str>, bool) {
+        match stream.poll("1", Some(sync), 100, at(0), &rules()) {
+            Poll::Page { start, end, sync, has_more } => (start, end, sync, has_more),
+            Poll::TokenReset { .. } => panic!("{sync} was refused"),
+        }
+    }
+
+    #[test]
+    fn pages_follow_each_other_until_has_more_is_false() {
+        let (mut stream, first) = with_events(250);
+        let (_, end, second, more) = page(&mut stream, &first);
+        assert_eq!((end, more), (100, true));
+        let (start, end, third, more) = page(&mut stream, &second);
+        assert_eq!((start, end, more), (100, 200, true));
+        let (start, end, _, more) = page(&mut stream, &third);
+        assert_eq!((start, end, more), (200, 250, false));
+    }
+
+    #[test]
+    fn the_current_token_gives_the_same_page_even_after_new_events() {
+        let (mut stream, first) = with_events(1);
+        let before = page(&mut stream, &first);
+        stream.offer(Arc::from("late"), at(0));
+        stream.reveal(at(0));
+        assert_eq!(page(&mut stream, &first), before);
+        let (start, end, ..) = page(&mut stream, &before.2);
+        assert_eq!((start, end), (1, 2));
+    }
+
+    #[test]
+    fn a_superseded_token_is_refused_and_the_window_is_noted() {
+        let (mut stream, first) = with_events(3);
+        let (_, _, second, _) = page(&mut stream, &first);
+        page(&mut stream, &second);
+        let outcome = stream.poll("1", Some(&first), 100, at(0), &rules());
+        assert!(matches!(outcome, Poll::TokenReset { .. }));
+        assert_eq!(stream.lost()[0].reason, LostReason::Superseded);
+        assert_eq!((stream.lost()[0].from, stream.lost()[0].to), (Some(0), 3));
+    }
+
+    #[test]
+    fn a_token_dies_exactly_at_the_end_of_its_life() {
+        let (mut stream, first) = with_events(1);
+        let last_moment = at(86_400_000 - 1);
+        let served = stream.poll("1", Some(&first), 100, last_moment, &rules());
+        assert!(matches!(served, Poll::Page { .. }));
+        let refused = stream.poll("1", Some(&first), 100, at(86_400_000), &rules());
+        assert!(matches!(refused, Poll::TokenReset { .. }));
+        assert_eq!(stream.lost()[0].reason, LostReason::Expired);
+    }
+
+    #[test]
+    fn polling_without_a_token_again_loses_what_came_since_the_anchor() {
+        let (mut stream, first) = with_events(250);
+        let (_, _, second, _) = page(&mut stream, &first);
+        page(&mut stream, &second);
+        stream.poll("1", None, 100, at(0), &rules());
+        let lost = &stream.lost()[0];
+        assert_eq!((lost.from, lost.to), (Some(100), 250));
+        assert_eq!(lost.reason, LostReason::Reestablished);
+    }
+
+    #[test]
+    fn a_killed_token_resets_and_says_what_is_lost() {
+        let (mut stream, first) = with_events(5);
+        stream.kill_tokens();
+        let Poll::TokenReset { sync } = stream.poll("1", Some(&first), 100, at(0), &rules()) else {
+            panic!("a killed token was served");
+        };
+        assert_eq!(stream.lost()[0].reason, LostReason::Killed);
+        let (start, end, ..) = page(&mut stream, &sync);
+        assert_eq!((start, end), (5, 5));
+    }
+
+    #[test]
+    fn delayed_events_stay_hidden_until_due_and_hold_back_later_ones() {
+        let (mut stream, first) = with_events(0);
+        stream.offer(Arc::from("slow"), at(10));
+        stream.offer(Arc::from("fast"), at(5));
+        stream.reveal(at(9));
+        assert_eq!(stream.visible(), 0);
+        stream.reveal(at(10));
+        let (_, end, ..) = page(&mut stream, &first);
+        assert_eq!(end, 2);
+    }
+}

@@ -1,0 +1,543 @@
+//! The objects of the simulated domain and how they hang together.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use super::{
+    arena::{Arena, Id},
+    event::{Compact, Gid},
+    scenario::{Scenario, TypeField, WorldSize},
+    time::Timestamp,
+    words,
+};
+
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) gid: Gid,
+    pub(crate) name: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Team {
+    pub(crate) gid: Gid,
+    pub(crate) name: String,
+    pub(crate) workspace: Id<Workspace>,
+}
+
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) gid: Gid,
+    pub(crate) name: String,
+    pub(crate) email: String,
+    /// Gid of the user's "My tasks".
+    pub(crate) task_list: Gid,
+}
+
+#[derive(Debug)]
+pub(crate) struct Project {
+    pub(crate) gid: Gid,
+    pub(crate) name: String,
+    pub(crate) workspace: Id<Workspace>,
+    pub(crate) team: Option<Id<Team>>,
+    pub(crate) sections: Vec<Id<Section>>,
+    /// Tasks that are in the project now, trashed ones included.
+    pub(crate) tasks: Vec<Id<Task>>,
+    pub(crate) archived: bool,
+    pub(crate) created_at: Timestamp,
+    pub(crate) modified_at: Timestamp,
+    pub(crate) status: Option<StatusUpdate>,
+}
+
+#[derive(Debug)]
+pub(crate) struct StatusUpdate {
+    pub(crate) gid: Gid,
+    pub(crate) title: String,
+    pub(crate) created_at: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) gid: Gid,
+    pub(crate) name: String,
+    pub(crate) project: Id<Project>,
+    pub(crate) created_at: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) gid: Gid,
+    pub(crate) name: String,
+    pub(crate) notes: String,
+    pub(crate) workspace: Id<Workspace>,
+    pub(crate) parent: Option<Id<Self>>,
+    pub(crate) memberships: Vec<Membership>,
+    pub(crate) subtasks: Vec<Id<Self>>,
+    pub(crate) stories: Vec<Id<Story>>,
+    pub(crate) attachments: Vec<Id<Attachment>>,
+    pub(crate) followers: Vec<Id<User>>,
+    pub(crate) assignee: Option<Id<User>>,
+    pub(crate) created_by: Id<User>,
+    pub(crate) completed_at: Option<Timestamp>,
+    pub(crate) due_on: Option<String>,
+    /// Value of the custom field *Priority*.
+    pub(crate) priority: Option<Priority>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) modified_at: Timestamp,
+    pub(crate) trashed: bool,
+}
+
+/// A task's place in one project.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Membership {
+    pub(crate) project: Id<Project>,
+    pub(crate) section: Id<Section>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    Low,
+    Medium,
+    High,
+}
+
+impl Priority {
+    pub(crate) const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Low => "Low",
+            Self::Medium => "Medium",
+            Self::High => "High",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Story {
+    pub(crate) gid: Gid,
+    pub(crate) subtype: &'static str,
+    pub(crate) text: String,
+    pub(crate) created_by: Id<User>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) removed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    pub(crate) gid: Gid,
+    pub(crate) name: String,
+    pub(crate) trashed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Portfolio {
+    pub(crate) gid: Gid,
+    pub(crate) name: String,
+    pub(crate) workspace: Id<Workspace>,
+    pub(crate) owner: Id<User>,
+    pub(crate) items: Vec<Id<Project>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Goal {
+    pub(crate) gid: Gid,
+    pub(crate) name: String,
+    pub(crate) workspace: Id<Workspace>,
+    pub(crate) team: Option<Id<Team>>,
+    pub(crate) owner: Id<User>,
+    pub(crate) stories: Vec<Id<Story>>,
+}
+
+/// An object of any kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ref {
+    Workspace(Id<Workspace>),
+    Team(Id<Team>),
+    User(Id<User>),
+    UserTaskList(Id<User>),
+    Project(Id<Project>),
+    Section(Id<Section>),
+    Task(Id<Task>),
+    Story(Id<Story>),
+    Attachment(Id<Attachment>),
+    Portfolio(Id<Portfolio>),
+    Goal(Id<Goal>),
+}
+
+/// All that exists, and the dice of its users.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) workspaces: Arena<Workspace>,
+    pub(crate) teams: Arena<Team>,
+    pub(crate) users: Arena<User>,
+    pub(crate) projects: Arena<Project>,
+    pub(crate) sections: Arena<Section>,
+    pub(crate) tasks: Arena<Task>,
+    pub(crate) stories: Arena<Story>,
+    pub(crate) attachments: Arena<Attachment>,
+    pub(crate) portfolios: Arena<Portfolio>,
+    pub(crate) goals: Arena<Goal>,
+    /// Projects in which users act; those made for injected events are quiet.
+    pub(crate) lively: Vec<Id<Project>>,
+    pub(crate) dice: ChaCha8Rng,
+    pub(crate) twin: TypeField,
+    pub(crate) priority_field: Gid,
+    by_gid: BTreeMap<Gid, Ref>,
+    last_gid: u64,
+}
+
+impl World {
+    pub(crate) fn new(scenario: &Scenario, now: Timestamp) -> Self {
+        let mut dice = ChaCha8Rng::seed_from_u64(scenario.seed);
+        // Sixteen digits, as real gids have.
+        let last_gid = 1_200_000_000_000_000 + dice.random_range(0..1_000_000_000_u64);
+        let mut world = Self {
+            workspaces: Arena::default(),
+            teams: Arena::default(),
+            users: Arena::default(),
+            projects: Arena::default(),
+            sections: Arena::default(),
+            tasks: Arena::default(),
+            stories: Arena::default(),
+            attachments: Arena::default(),
+            portfolios: Arena::default(),
+            goals: Arena::default(),
+            lively: Vec::new(),
+            dice,
+            twin: scenario.event_type,
+            priority_field: Arc::from(""),
+            by_gid: BTreeMap::new(),
+            last_gid,
+        };
+        world.priority_field = world.new_gid();
+        world.populate(&scenario.world, now);
+        world
+    }
+
+    fn populate(&mut self, size: &WorldSize, now: Timestamp) {
+        for _ in 0..size.workspaces {
+            let name = words::company(&mut self.dice);
+            let gid = self.new_gid();
+            self.add_workspace(gid, name);
+        }
+        for number in 0..size.teams {
+            let Some(workspace) = self.workspaces.nth(number) else {
+                break;
+            };
+            let gid = self.new_gid();
+            let name = words::team(&mut self.dice);
+            let id = self.teams.push(Team { gid: Arc::clone(&gid), name, workspace });
+            self.by_gid.insert(gid, Ref::Team(id));
+        }
+        for _ in 0..size.users {
+            self.add_user();
+        }
+        for number in 0..size.projects {
+            if let Some(team) = self.teams.nth(number) {
+                let project = self.add_project(team, now);
+                for _ in 0..size.tasks_per_project {
+                    self.add_task_in(project, now);
+                }
+            }
+        }
+        for _ in 0..size.portfolios {
+            self.add_portfolio();
+        }
+        for _ in 0..size.goals {
+            self.add_goal();
+        }
+    }
+
+    pub(crate) fn new_gid(&mut self) -> Gid {
+        self.last_gid += self.dice.random_range(1..50_u64);
+        Arc::from(self.last_gid.to_string())
+    }
+
+    /// A random one of many; `None` of none.
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+        let index = self.dice.random_range(0..of.len().max(1));
+        of.get(index).copied()
+    }
+
+    pub(crate) fn any_user(&mut self) -> Id<User> {
+        let number = self.dice.random_range(0..self.users.len().max(1));
+        match self.users.nth(number) {
+            Some(user) => user,
+            None => self.add_user(),
+        }
+    }
+
+    fn add_workspace(&mut self, gid: Gid, name: String) -> Id<Workspace> {
+        let id = self.workspaces.push(Workspace { gid: Arc::clone(&gid), name });
+        self.by_gid.insert(gid, Ref::Workspace(id));
+        id
+    }
+
+    fn add_user(&mut self) -> Id<User> {
+        let gid = self.new_gid();
+        let task_list = self.new_gid();
+        let name = words::person(&mut self.dice);
+        let email = format!("{}@example.com", name.to_lowercase().replace(' ', "."));
+        let id = self.users.push(User { gid: Arc::clone(&gid), name, email, task_list: Arc::clone(&task_list) });
+        self.by_gid.insert(gid, Ref::User(id));
+        self.by_gid.insert(task_list, Ref::UserTaskList(id));
+        id
+    }
+
+    pub(crate) fn add_project(&mut self, team: Id<Team>, now: Timestamp) -> Id<Project> {
+        let gid = self.new_gid();
+        let name = words::project(&mut self.dice);
+        let workspace = self.teams[team].workspace;
+        let project = self.push_project(gid, name, workspace, Some(team), now);
+        for name in ["To do", "Doing", "Done"] {
+            self.add_section(project, name.to_owned(), now);
+        }
+        let gid = self.new_gid();
+        self.projects[project].status =
+            Some(StatusUpdate { gid, title: format!("Status of {}", now.date()), created_at: now });
+        self.lively.push(project);
+        project
+    }
+
+    fn push_project(
+        &mut self,
+        gid: Gid,
+        name: String,
+        workspace: Id<Workspace>,
+        team: Option<Id<Team>>,
+        now: Timestamp,
+    ) -> Id<Project> {
+        let id = self.projects.push(Project {
+            gid: Arc::clone(&gid),
+            name,
+            workspace,
+            team,
+            sections: Vec::new(),
+            tasks: Vec::new(),
+            archived: false,
+            created_at: now,
+            modified_at: now,
+            status: None,
+        });
+        self.by_gid.insert(gid, Ref::Project(id));
+        id
+    }
+
+    /// A project without tasks, made so that injected events have a stream.
+    pub(crate) fn add_quiet_project(&mut self, gid: &str, now: Timestamp) {
+        if let Some(workspace) = self.workspaces.nth(0) {
+            let name = format!("Project {gid}");
+            self.push_project(Arc::from(gid), name, workspace, None, now);
+        }
+    }
+
+    pub(crate) fn add_section(&mut self, project: Id<Project>, name: String, now: Timestamp) -> Id<Section> {
+        let gid = self.new_gid();
+        let id = self.sections.push(Section { gid: Arc::clone(&gid), name, project, created_at: now });
+        self.projects[project].sections.push(id);
+        self.by_gid.insert(gid, Ref::Section(id));
+        id
+    }
+
+    /// A task in the first section of a project.
+    pub(crate) fn add_task_in(&mut self, project: Id<Project>, now: Timestamp) -> Id<Task> {
+        let workspace = self.projects[project].workspace;
+        let task = self.add_task(workspace, None, now);
+        self.put_into(task, project, now);
+        task
+    }
+
+    pub(crate) fn add_subtask(&mut self, parent: Id<Task>, now: Timestamp) -> Id<Task> {
+        let workspace = self.tasks[parent].workspace;
+        let task = self.add_task(workspace, Some(parent), now);
+        self.tasks[parent].subtasks.push(task);
+        task
+    }
+
+    fn add_task(&mut self, workspace: Id<Workspace>, parent: Option<Id<Task>>, now: Timestamp) -> Id<Task> {
+        let gid = self.new_gid();
+        let created_by = self.any_user();
+        let name = words::task(&mut self.dice);
+        let id = self.tasks.push(Task {
+            gid: Arc::clone(&gid),
+            name,
+            notes: String::new(),
+            workspace,
+            parent,
+            memberships: Vec::new(),
+            subtasks: Vec::new(),
+            stories: Vec::new(),
+            attachments: Vec::new(),
+            followers: vec![created_by],
+            assignee: None,
+            created_by,
+            completed_at: None,
+            due_on: None,
+            priority: None,
+            created_at: now,
+            modified_at: now,
+            trashed: false,
+        });
+        self.by_gid.insert(gid, Ref::Task(id));
+        id
+    }
+
+    /// Adds the task to a project, in its first section. The task's
+    /// `modified_at` doesn't move: Asana documents that.
+    pub(crate) fn put_into(&mut self, task: Id<Task>, project: Id<Project>, now: Timestamp) -> Id<Section> {
+        let first = self.projects[project].sections.first().copied();
+        let section = match first {
+            Some(section) => section,
+            None => self.add_section(project, "Untitled section".to_owned(), now),
+        };
+        self.tasks[task].memberships.push(Membership { project, section });
+        self.projects[project].tasks.push(task);
+        section
+    }
+
+    pub(crate) fn take_out(&mut self, task: Id<Task>, project: Id<Project>) {
+        self.tasks[task].memberships.retain(|place| place.project != project);
+        self.projects[project].tasks.retain(|other| *other != task);
+    }
+
+    /// A story on a task moves the task's `modified_at`.
+    pub(crate) fn add_story(
+        &mut self,
+        task: Id<Task>,
+        subtype: &'static str,
+        text: String,
+        by: Id<User>,
+        now: Timestamp,
+    ) -> Id<Story> {
+        let gid = self.new_gid();
+        let id = self.stories.push(Story {
+            gid: Arc::clone(&gid),
+            subtype,
+            text,
+            created_by: by,
+            created_at: now,
+            removed: false,
+        });
+        self.by_gid.insert(gid, Ref::Story(id));
+        self.tasks[task].stories.push(id);
+        self.tasks[task].modified_at = now;
+        id
+    }
+
+    pub(crate) fn add_attachment(&mut self, task: Id<Task>, now: Timestamp) -> Id<Attachment> {
+        let gid = self.new_gid();
+        let name = format!("{}.png", words::one(&mut self.dice));
+        let id = self.attachments.push(Attachment { gid: Arc::clone(&gid), name, trashed: false });
+        self.by_gid.insert(gid, Ref::Attachment(id));
+        self.tasks[task].attachments.push(id);
+        self.tasks[task].modified_at = now;
+        id
+    }
+
+    fn add_portfolio(&mut self) {
+        let Some(workspace) = self.workspaces.nth(self.portfolios.len()) else {
+            return;
+        };
+        let gid = self.new_gid();
+        let name = format!("{} portfolio", words::team(&mut self.dice));
+        let owner = self.users.nth(0);
+        let items = self.projects.iter().filter(|(_, project)| project.workspace == workspace);
+        let items = items.map(|(id, _)| id).take(5).collect();
+        let Some(owner) = owner else { return };
+        let id = self.portfolios.push(Portfolio { gid: Arc::clone(&gid), name, workspace, owner, items });
+        self.by_gid.insert(gid, Ref::Portfolio(id));
+    }
+
+    fn add_goal(&mut self) {
+        let number = self.goals.len();
+        let Some(workspace) = self.workspaces.nth(number) else {
+            return;
+        };
+        let gid = self.new_gid();
+        let name = words::goal(&mut self.dice);
+        let owner = self.any_user();
+        let team = self.teams.nth(number).filter(|team| self.teams[*team].workspace == workspace);
+        let id = self.goals.push(Goal { gid: Arc::clone(&gid), name, workspace, team, owner, stories: Vec::new() });
+        self.by_gid.insert(gid, Ref::Goal(id));
+    }
+
+    pub(crate) fn find(&self, gid: &str) -> Option<Ref> {
+        self.by_gid.get(gid).copied()
+    }
+
+    /// The task and its parents, nearest first.
+    fn line_of(&self, task: Id<Task>) -> impl Iterator<Item = Id<Task>> {
+        std::iter::successors(Some(task), |id| self.tasks[*id].parent)
+    }
+
+    /// Streams that see an event on the task: itself, its parents, the
+    /// projects of all of these, and the workspace. Each once.
+    pub(crate) fn streams_of(&self, task: Id<Task>) -> Vec<Gid> {
+        let mut streams: Vec<Gid> = Vec::new();
+        for id in self.line_of(task) {
+            streams.push(Arc::clone(&self.tasks[id].gid));
+            for place in &self.tasks[id].memberships {
+                let gid = &self.projects[place.project].gid;
+                if !streams.contains(gid) {
+                    streams.push(Arc::clone(gid));
+                }
+            }
+        }
+        let workspace = self.tasks[task].workspace;
+        streams.push(Arc::clone(&self.workspaces[workspace].gid));
+        streams
+    }
+
+    /// Streams that see an event on the project itself.
+    pub(crate) fn streams_of_project(&self, project: Id<Project>) -> Vec<Gid> {
+        let project = &self.projects[project];
+        let workspace = &self.workspaces[project.workspace];
+        vec![Arc::clone(&project.gid), Arc::clone(&workspace.gid)]
+    }
+
+    pub(crate) fn compact_user(&self, user: Id<User>) -> Compact {
+        let user = &self.users[user];
+        Compact::new(&user.gid, "user", &*user.name)
+    }
+
+    pub(crate) fn compact_task(&self, task: Id<Task>) -> Compact {
+        let task = &self.tasks[task];
+        Compact { resource_subtype: Some("default_task"), ..Compact::new(&task.gid, "task", &*task.name) }
+    }
+
+    pub(crate) fn compact_project(&self, project: Id<Project>) -> Compact {
+        let project = &self.projects[project];
+        Compact::new(&project.gid, "project", &*project.name)
+    }
+
+    pub(crate) fn compact_section(&self, section: Id<Section>) -> Compact {
+        let section = &self.sections[section];
+        Compact::new(&section.gid, "section", &*section.name)
+    }
+
+    /// Stories have no name.
+    pub(crate) fn compact_story(&self, story: Id<Story>) -> Compact {
+        let story = &self.stories[story];
+        Compact { resource_subtype: Some(story.subtype), name: None, ..Compact::new(&story.gid, "story", "") }
+    }
+
+    /// Counts, for people.
+    pub(crate) fn summary(&self) -> Value {
+        let gids = |all: Vec<&Gid>| all.into_iter().map(|gid| json!(**gid)).collect::<Value>();
+        json!({
+            "workspaces": gids(self.workspaces.iter().map(|(_, w)| &w.gid).collect()),
+            "teams": self.teams.len(),
+            "users": self.users.len(),
+            "projects": gids(self.projects.iter().map(|(_, p)| &p.gid).collect()),
+            "goals": gids(self.goals.iter().map(|(_, g)| &g.gid).collect()),
+            "portfolios": gids(self.portfolios.iter().map(|(_, p)| &p.gid).collect()),
+            "sections": self.sections.len(),
+            "tasks": self.tasks.len(),
+            "trashed_tasks": self.tasks.iter().filter(|(_, t)| t.trashed).count(),
+            "stories": self.stories.len(),
+        })
+    }
+}

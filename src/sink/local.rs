@@ -1,0 +1,82 @@
+//! What the local sinks share: one process that owns every shard, and one lane.
+
+use super::journal::Journal;
+use super::{CommitError, Ownership, OwnershipEvent, SinkError};
+use crate::core::batch::{Batch, CheckpointWrite, SinkLimits, Target};
+use crate::core::line::Line;
+use std::num::NonZeroU32;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+/// Everything fits.
+pub(super) const LIMITS: SinkLimits = SinkLimits { message_bytes: usize::MAX, batch_messages: usize::MAX };
+/// One, so that the lines of all resources are in one order.
+pub(super) const LANES: NonZeroU32 = NonZeroU32::MIN;
+
+/// Where lines go, and the journal of what went.
+pub(super) trait Output: Send + 'static {
+    fn journal(&self) -> &Journal;
+    fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError>;
+}
+
+/// A session on an output.
+#[derive(Debug)]
+pub(super) struct Session<O> {
+    /// Away while a commit runs; a commit that was dropped half-way doesn't bring it back.
+    output: Option<O>,
+    /// Nothing more is said: closed with the session.
+    _ownership: mpsc::Sender<OwnershipEvent>,
+}
+
+impl<O: Output> Session<O> {
+    /// Opens the output and assigns all of the `shards` shards.
+    pub(super) async fn open(
+        shards: NonZeroU32,
+        open: impl FnOnce() -> Result<O, SinkError> + Send + 'static,
+    ) -> Result<(Self, Ownership), SinkError> {
+        let opened = spawn_blocking(move || {
+            let output = open()?;
+            let checkpoints = output.journal().checkpoints(shards)?;
+            Ok((output, checkpoints))
+        });
+        let (output, checkpoints) =
+            opened.await.unwrap_or_else(|error| Err(SinkError::unavailable("could not open the output", error)))?;
+        let (sender, ownership) = mpsc::channel(1);
+        sender
+            .try_send(OwnershipEvent::Assigned(checkpoints))
+            .map_err(|error| SinkError::unavailable("could not assign the shards", error.to_string()))?;
+        Ok((Self { output: Some(output), _ownership: sender }, ownership))
+    }
+
+    pub(super) async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        let lines = lines(batch)?;
+        let checkpoints = batch.checkpoints.clone();
+        let unknown =
+            |why: String| CommitError::Unknown(SinkError::unavailable("a commit did not come to its end", why));
+        let mut output = self.output.take().ok_or_else(|| unknown("it was dropped".to_owned()))?;
+        let committed = spawn_blocking(move || {
+            let result = output.commit(&lines, &checkpoints);
+            (output, result)
+        });
+        let (output, result) = committed.await.map_err(|error| unknown(error.to_string()))?;
+        self.output = Some(output);
+        result
+    }
+}
+
+fn lines(batch: &Batch) -> Result<Vec<u8>, CommitError> {
+    let mut lines = Vec::new();
+    for message in &batch.messages {
+        let written = match &message.target {
+            Target::Lane { topic, partition } => {
+                Line::write(&mut lines, topic, *partition, &message.key, &message.value)
+                    .map_err(|error| error.to_string())
+            }
+            Target::DeadLetter => Err("no message is too large for a local sink".to_owned()),
+        };
+        written.map_err(|why| {
+            CommitError::Fatal(SinkError::unavailable(format!("could not write record {}", message.attributes.id), why))
+        })?;
+    }
+    Ok(lines)
+}

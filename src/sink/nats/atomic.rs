@@ -1,0 +1,144 @@
+//! One commit as one atomic batch: all of it or nothing, by the server.
+
+use super::error::{PublishError, Verdict};
+use super::head::{Claim, Replace, Session, Shard, claim};
+use super::outgoing::Part;
+use super::patience::Patience;
+use super::publish::{Expect, Publisher, Stored};
+use super::write_ahead::entry_headers;
+use crate::core::ids::ShardId;
+use crate::sink::{CommitError, SinkError};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// The most messages of an atomic batch: nats-server's `max_batch_size`, as it comes.
+pub(super) const MOST_MESSAGES: usize = 1_000;
+
+/// How many messages the parts make, heads included.
+pub(super) fn size(parts: &BTreeMap<ShardId, Part>) -> usize {
+    parts.values().map(|part| part.len() + 1).sum()
+}
+
+/// Writes records, entries and heads in one atomic batch. Each head is expected where the session
+/// left it, so that the server refuses all of it when somebody else has taken one of the shards.
+pub(super) async fn commit(
+    publisher: &Publisher,
+    session: &Session,
+    owned: &mut BTreeMap<ShardId, Shard>,
+    id: &str,
+    parts: BTreeMap<ShardId, Part>,
+) -> Result<(), CommitError> {
+    let layout = Layout::of(&parts);
+    let batch = render(publisher, session, owned, id, parts);
+    match publisher.atomic(id, batch).await {
+        Ok(last) => {
+            layout.committed(owned, last, id);
+            Ok(())
+        }
+        Err(PublishError { verdict: Verdict::Impossible, source }) => Err(CommitError::Fatal(source)),
+        Err(PublishError { verdict: Verdict::Refused, source }) => Err(CommitError::Aborted(source)),
+        Err(PublishError { verdict: Verdict::Stale | Verdict::Silent, source }) => {
+            settle(publisher, session, owned, id, &layout, source).await
+        }
+        Err(PublishError { verdict: Verdict::Duplicate, source }) => {
+            match settle(publisher, session, owned, id, &layout, source).await {
+                // Not this commit's: writing again meets the same refusal.
+                Err(CommitError::Aborted(source)) => Err(CommitError::Fatal(SinkError::Setup {
+                    problem: format!("records are in the JetStream stream that the checkpoint doesn't know: {source}"),
+                    remedy: "the checkpoint was lost or put back by hand; see `checkpoint reset`".to_owned(),
+                })),
+                outcome => outcome,
+            }
+        }
+    }
+}
+
+fn render(
+    publisher: &Publisher,
+    session: &Session,
+    owned: &BTreeMap<ShardId, Shard>,
+    id: &str,
+    parts: BTreeMap<ShardId, Part>,
+) -> Vec<Stored> {
+    let subjects = publisher.subjects();
+    let (mut records, mut entries, mut heads) = (Vec::new(), Vec::new(), Vec::new());
+    for (shard, part) in parts {
+        records.extend(part.messages.into_iter().map(|record| Stored {
+            headers: record.header_map(),
+            subject: record.subject,
+            payload: record.payload,
+        }));
+        entries.extend(part.entries.into_iter().map(|entry| Stored {
+            subject: subjects.entry(shard, &entry.key),
+            headers: publisher.checkpoint_headers(entry_headers(&entry), None),
+            payload: entry.value.unwrap_or_default(),
+        }));
+        let last = owned.get(&shard).map_or(0, |shard| shard.head);
+        let headers = session.head(Some(id.to_owned()), None).headers();
+        heads.push(Stored {
+            subject: subjects.head(shard),
+            headers: publisher.checkpoint_headers(headers, Some(Expect::Replace(last))),
+            payload: Bytes::new(),
+        });
+    }
+    records.append(&mut entries);
+    records.append(&mut heads);
+    records
+}
+
+/// Learns what became of the batch; where it hasn't happened, makes sure that it never will.
+async fn settle(
+    publisher: &Publisher,
+    session: &Session,
+    owned: &mut BTreeMap<ShardId, Shard>,
+    id: &str,
+    layout: &Layout,
+    why: SinkError,
+) -> Result<(), CommitError> {
+    let mut patience = Patience::new();
+    let mut committed = false;
+    // The first claim decides, as the batch needs every head to be where it was.
+    for (heads_behind, shard) in layout.shards.iter().rev().enumerate() {
+        let Claim { replaced, head, completed, pending: _ } = loop {
+            match claim(publisher, session, *shard, Replace::Own).await {
+                Err(CommitError::Unknown(error)) => patience.wait(error).await.map_err(CommitError::Unknown)?,
+                outcome => break outcome?,
+            }
+        };
+        if !committed && completed.as_deref() == Some(id) {
+            layout.committed(owned, replaced + heads_behind as u64, id);
+            committed = true;
+        }
+        let shard = owned.entry(*shard).or_default();
+        shard.head = head;
+        shard.completed = completed;
+    }
+    if committed { Ok(()) } else { Err(CommitError::Aborted(why)) }
+}
+
+/// Which message of the batch is what: an atomic batch has one run of JetStream sequences.
+struct Layout {
+    shards: Vec<ShardId>,
+    entries: Vec<(ShardId, String)>,
+}
+
+impl Layout {
+    fn of(parts: &BTreeMap<ShardId, Part>) -> Self {
+        let entries = parts.iter().flat_map(|(shard, part)| part.entries.iter().map(|e| (*shard, e.key.clone())));
+        Self { shards: parts.keys().copied().collect(), entries: entries.collect() }
+    }
+
+    /// Notes where everything is, from the sequence of the last head.
+    fn committed(&self, owned: &mut BTreeMap<ShardId, Shard>, last: u64, id: &str) {
+        let first = last.saturating_sub((self.entries.len() + self.shards.len()) as u64);
+        let mut sequences = first + 1..;
+        for ((shard, key), sequence) in self.entries.iter().zip(&mut sequences) {
+            owned.entry(*shard).or_default().entries.insert(key.clone(), sequence);
+        }
+        for (shard, sequence) in self.shards.iter().zip(sequences) {
+            let shard = owned.entry(*shard).or_default();
+            shard.head = sequence;
+            shard.completed = Some(id.to_owned());
+        }
+    }
+}

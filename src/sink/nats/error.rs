@@ -1,0 +1,118 @@
+//! What the server's and the client's errors mean for a commit.
+
+use crate::sink::SinkError;
+use async_nats::client::RequestErrorKind;
+
+/// What is known after a publish that didn't succeed: one variant for each thing to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Somebody wrote the subject since: look who.
+    Stale,
+    /// The server has a message of this id: look whether it is this commit's.
+    Duplicate,
+    /// Surely not stored; may work later.
+    Refused,
+    /// Surely not stored, and never will be until somebody acts.
+    Impossible,
+    /// No answer: may or may not be stored, now or later.
+    Silent,
+}
+
+/// How a publish failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Failure {
+    /// The server's answer had this error code.
+    Answer(u64),
+    /// The client gave up.
+    Client(RequestErrorKind),
+    /// The answer can't be read.
+    Garbled,
+}
+
+impl Failure {
+    /// The codes are those of nats-server's `errors.json`.
+    #[expect(clippy::match_same_arms, reason = "each arm has its own reason, said beside it")]
+    pub(super) fn verdict(self) -> Verdict {
+        match self {
+            // Wrong last sequence; and the same while another write of the subject is on its way.
+            Self::Answer(10_071 | 10_164) => Verdict::Stale,
+            // An atomic batch holds a message id that is in the duplicate window.
+            Self::Answer(10_201) => Verdict::Duplicate,
+            // Another JetStream stream answered.
+            Self::Answer(10_060) => Verdict::Impossible,
+            // Message or header too large.
+            Self::Answer(10_054 | 10_097) => Verdict::Impossible,
+            // The JetStream stream is sealed, forbids rollups, message TTLs or atomic batches.
+            Self::Answer(10_109 | 10_111 | 10_166 | 10_174) => Verdict::Impossible,
+            // The atomic batch isn't well-formed for this server.
+            Self::Answer(10_175 | 10_177 | 10_179 | 10_199 | 10_200) => Verdict::Impossible,
+            // No resources, no space, no leader, an abandoned batch: an error says that it isn't stored.
+            Self::Answer(_) => Verdict::Refused,
+            // Nobody listens on the subject: no JetStream, or no JetStream stream, at the moment.
+            Self::Client(RequestErrorKind::NoResponders) => Verdict::Refused,
+            Self::Client(RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded) => {
+                Verdict::Impossible
+            }
+            Self::Client(RequestErrorKind::TimedOut | RequestErrorKind::Other) | Self::Garbled => Verdict::Silent,
+        }
+    }
+}
+
+/// A publish that didn't succeed.
+#[derive(Debug)]
+pub(super) struct PublishError {
+    pub(super) verdict: Verdict,
+    pub(super) source: SinkError,
+}
+
+impl PublishError {
+    pub(super) fn new(
+        subject: &str,
+        failure: Failure,
+        words: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        let verdict = failure.verdict();
+        let source = match verdict {
+            Verdict::Impossible => SinkError::Setup {
+                problem: format!("the server never takes a message for {subject}: {}", words.into()),
+                remedy: "make the JetStream stream and the server's limits fit, see `doctor`".to_owned(),
+            },
+            Verdict::Stale | Verdict::Duplicate | Verdict::Refused | Verdict::Silent => {
+                SinkError::unavailable(format!("publish to {subject}"), words)
+            }
+        };
+        Self { verdict, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_verdict() {
+        let table = [
+            (Failure::Answer(10_071), Verdict::Stale),
+            (Failure::Answer(10_164), Verdict::Stale),
+            (Failure::Answer(10_201), Verdict::Duplicate),
+            (Failure::Answer(10_060), Verdict::Impossible),
+            (Failure::Answer(10_054), Verdict::Impossible),
+            (Failure::Answer(10_174), Verdict::Impossible),
+            (Failure::Answer(10_199), Verdict::Impossible),
+            (Failure::Answer(10_176), Verdict::Refused),
+            (Failure::Answer(10_158), Verdict::Refused),
+            (Failure::Answer(10_023), Verdict::Refused),
+            (Failure::Answer(10_077), Verdict::Refused),
+            (Failure::Answer(10_008), Verdict::Refused),
+            (Failure::Client(RequestErrorKind::NoResponders), Verdict::Refused),
+            (Failure::Client(RequestErrorKind::MaxPayloadExceeded), Verdict::Impossible),
+            (Failure::Client(RequestErrorKind::InvalidSubject), Verdict::Impossible),
+            (Failure::Client(RequestErrorKind::TimedOut), Verdict::Silent),
+            (Failure::Client(RequestErrorKind::Other), Verdict::Silent),
+            (Failure::Garbled, Verdict::Silent),
+        ];
+        for (failure, verdict) in table {
+            assert_eq!(failure.verdict(), verdict, "{failure:?}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The head of a shard: one subject, written only by compare-and-set, that is both
+//! the fence and the log of what is intended and what is done.
+//!
+//! ```text
+//!              claim                    claim: carries a complete intent over,
+//!   (nothing) ───────► settled ◄──────┐       drops an incomplete one
+//!                       │    ▲        │
+//!        atomic batch,  │    │ done   │
+//!        or intent 1..n ▼    │        │
+//!                      intended ──────┘
+//! ```
+
+use super::error::Verdict;
+use super::publish::{Expect, Publisher};
+use crate::core::ids::ShardId;
+use crate::sink::{CommitError, SinkError};
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// The header that holds a [`Head`], as JSON.
+pub(super) const HEAD: &str = "Asana-Bridge-Head";
+
+/// What the newest message on a shard's head says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// The session that wrote it: who owns the shard.
+    pub(super) session: String,
+    /// Its replica, for a person.
+    pub(super) replica: String,
+    /// The newest commit that is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) completed: Option<String>,
+    /// The commit that isn't done, but will be if the intent is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) intent: Option<Intent>,
+}
+
+/// One chunk of a write-ahead intent, or, in a claim, the whole of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Intent {
+    /// Which commit.
+    pub(super) commit: String,
+    /// Which chunk, from 0.
+    pub(super) chunk: u32,
+    /// How many there are.
+    pub(super) chunks: u32,
+    /// The JetStream sequence of chunk 0; in chunk 0 it is its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) first: Option<u64>,
+}
+
+/// A complete intent that has to be redone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) commit: String,
+    /// The JetStream sequence of its first chunk; no record of it is older.
+    pub(super) first: u64,
+    pub(super) chunks: u32,
+}
+
+impl Head {
+    /// The complete intent of a head that stands at `sequence`.
+    pub(super) fn pending(&self, sequence: u64) -> Option<Pending> {
+        let intent = self.intent.as_ref()?;
+        let complete = intent.chunk.checked_add(1)? == intent.chunks;
+        complete.then(|| Pending {
+            commit: intent.commit.clone(),
+            first: intent.first.unwrap_or(sequence),
+            chunks: intent.chunks,
+        })
+    }
+
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        // Strings, numbers and options always become JSON, and JSON of serde_json has no line break.
+        headers.insert(HEAD, serde_json::to_string(self).unwrap_or_default());
+        headers
+    }
+
+    pub(super) fn parse(subject: &str, headers: &HeaderMap) -> Result<Self, SinkError> {
+        let text = headers.get(HEAD).map(ToString::to_string).unwrap_or_default();
+        serde_json::from_str(&text).map_err(|error| SinkError::Setup {
+            problem: format!("the last message on {subject} isn't this program's: {error}"),
+            remedy: "use a subject prefix that nobody else writes to, or the version that wrote it".to_owned(),
+        })
+    }
+}
+
+/// Who writes: one for each session.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) id: String,
+    pub(super) replica: String,
+}
+
+impl Session {
+    /// A head of this session.
+    pub(super) fn head(&self, completed: Option<String>, intent: Option<Intent>) -> Head {
+        Head { session: self.id.clone(), replica: self.replica.clone(), completed, intent }
+    }
+}
+
+/// What a session knows of a shard that it owns.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shard {
+    /// The JetStream sequence of the head.
+    pub(super) head: u64,
+    /// The newest commit that is done.
+    pub(super) completed: Option<String>,
+    /// The JetStream sequence of each entry, removed ones included.
+    pub(super) entries: HashMap<String, u64>,
+}
+
+/// Whose heads a claim may replace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replace {
+    /// Anybody's: the lease is ours.
+    Anybody,
+    /// Our own: to learn what became of a commit, and to end it if it hasn't happened.
+    Own,
+}
+
+/// What a claim found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// The head that it replaced was here (0: there was none).
+    pub(super) replaced: u64,
+    /// The new head is here.
+    pub(super) head: u64,
+    /// The newest commit that is done.
+    pub(super) completed: Option<String>,
+    /// A complete intent: it has to be redone.
+    pub(super) pending: Option<Pending>,
+}
+
+/// Takes a shard: whatever somebody else, or this session before, has on its way to the
+/// shard is refused from now on, or has happened and is seen here.
+///
+/// # Errors
+/// [`CommitError::Fenced`] if it isn't ours to replace, [`CommitError::Unknown`] if the
+/// server doesn't answer (claim again), [`CommitError::Fatal`] otherwise.
+pub(super) async fn claim(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    replace: Replace,
+) -> Result<Claim, CommitError> {
+    let subject = publisher.subjects().head(shard);
+    loop {
+        let found = publisher.last(&subject).await.map_err(CommitError::Unknown)?;
+        let (replaced, head) = match &found {
+            Some(found) => {
+                let head = Head::parse(&subject, &found.headers).map_err(CommitError::Fatal)?;
+                (found.sequence, Some(head))
+            }
+            None => (0, None),
+        };
+        if let Some(head) = &head
+            && replace == Replace::Own
+            && head.session != session.id
+        {
+            return Err(CommitError::Fenced(SinkError::unavailable(
+                format!("write to {subject}"),
+                format!("replica {} has written it since", head.replica),
+            )));
+        }
+        let pending = head.as_ref().and_then(|head| head.pending(replaced));
+        let completed = head.and_then(|head| head.completed);
+        let intent = pending.as_ref().map(|pending| Intent {
+            commit: pending.commit.clone(),
+            chunk: pending.chunks.saturating_sub(1),
+            chunks: pending.chunks,
+            first: Some(pending.first),
+        });
+        // The chunks of a pending intent are on the same subject: they must stay.
+        let expect = if pending.is_some() { Expect::Append(replaced) } else { Expect::Replace(replaced) };
+        let headers = session.head(completed.clone(), intent).headers();
+        match publisher.checkpoint(&subject, headers, Bytes::new(), expect).await {
+            Ok(head) => return Ok(Claim { replaced, head, completed, pending }),
+            // Something came in between: look again.
+            Err(error) if error.verdict == Verdict::Stale => {}
+            Err(error) if error.verdict == Verdict::Impossible => return Err(CommitError::Fatal(error.source)),
+            Err(error) => return Err(CommitError::Unknown(error.source)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(intent: Option<(u32, u32, Option<u64>)>) -> Head {
+        let intent =
+            intent.map(|(chunk, chunks, first)| Intent { commit: "c".to_owned(), chunk, chunks, first });
+        Session { id: "s".to_owned(), replica: "r".to_owned() }.head(None, intent)
+    }
+
+    #[test]
+    fn only_a_complete_intent_is_pending() {
+        let pending = |first, chunks| Some(Pending { commit: "c".to_owned(), first, chunks });
+        assert_eq!(head(None).pending(9), None);
+        assert_eq!(head(Some((0, 2, None))).pending(9), None);
+        assert_eq!(head(Some((0, 1, None))).pending(9), pending(9, 1));
+        assert_eq!(head(Some((1, 2, Some(7)))).pending(9), pending(7, 2));
+    }
+
+    #[test]
+    fn a_head_survives_its_header() {
+        let head = head(Some((1, 2, Some(7))));
+        assert_eq!(Head::parse("x", &head.headers()).unwrap(), head);
+        assert!(Head::parse("x", &HeaderMap::new()).is_err());
+    }
+}

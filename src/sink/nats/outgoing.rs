@@ -1,0 +1,197 @@
+//! Messages in the form in which they go out, and in which a write-ahead intent keeps them.
+
+use super::subject::Subjects;
+use crate::core::batch::{Attributes, Batch, CheckpointWrite, Message, Target};
+use crate::core::ids::{ShardId, StreamId, Topic};
+use async_nats::HeaderMap;
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::collections::BTreeMap;
+
+/// The id by which the server drops a message that it has.
+pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
+/// The server refuses a message whose JetStream stream isn't the named one.
+pub(super) const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
+/// The server refuses a message if the last one on its subject has another sequence.
+pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
+/// `sub`: the message replaces all older ones on its subject.
+pub(super) const ROLLUP: &str = "Nats-Rollup";
+/// `never`: the JetStream stream's `max_age` doesn't hold for the message.
+pub(super) const TTL: &str = "Nats-TTL";
+/// Marks an entry whose key was removed.
+pub(super) const REMOVED: &str = "Asana-Bridge-Removed";
+
+/// The NATS binding of `CloudEvents` has header values percent-encoded: blanks, quotes,
+/// the percent sign, and whatever isn't printable ASCII.
+const NOT_IN_HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+/// What a segment of a URI may have beside letters and digits.
+const NOT_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A record or dead letter, rendered.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Outgoing {
+    #[prost(string, tag = "1")]
+    pub(super) subject: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) headers: Vec<Header>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) payload: bytes::Bytes,
+    /// Within a lane, order is kept. A dead letter has none.
+    #[prost(uint32, optional, tag = "4")]
+    pub(super) lane: Option<u32>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Header {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+/// An entry of a checkpoint.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Entry {
+    #[prost(string, tag = "1")]
+    pub(super) key: String,
+    /// Nothing where the key is removed.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) value: Option<bytes::Bytes>,
+}
+
+/// What one commit writes for one shard; the payload of a write-ahead intent.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Part {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) messages: Vec<Outgoing>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Part {
+    /// The messages that go out, the head not counted.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len() + self.entries.len()
+    }
+}
+
+/// The parts of a batch, by shard.
+pub(super) fn parts(subjects: &Subjects, batch: &Batch) -> BTreeMap<ShardId, Part> {
+    let mut parts: BTreeMap<ShardId, Part> = BTreeMap::new();
+    for message in &batch.messages {
+        parts.entry(message.shard).or_default().messages.push(Outgoing::new(subjects, message));
+    }
+    // An atomic batch takes a subject with a rollup once: the last write of a key counts.
+    let mut entries: BTreeMap<(ShardId, &str), Option<bytes::Bytes>> = BTreeMap::new();
+    for CheckpointWrite { shard, key, value } in &batch.checkpoints {
+        entries.insert((*shard, key), value.as_ref().map(|value| value.clone().into()));
+    }
+    for ((shard, key), value) in entries {
+        parts.entry(shard).or_default().entries.push(Entry { key: key.to_owned(), value });
+    }
+    parts
+}
+
+impl Outgoing {
+    fn new(subjects: &Subjects, message: &Message) -> Self {
+        let Attributes { id, kind, stream, resource_type: _, time } = &message.attributes;
+        let lane = match &message.target {
+            Target::Lane { partition, .. } => Some(*partition),
+            Target::DeadLetter => None,
+        };
+        let event = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", id),
+            ("ce-source", &source(stream.as_ref(), subjects.prefix())),
+            ("ce-type", kind),
+            ("ce-subject", message.key.as_str()),
+            ("ce-time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
+        ];
+        // An attribute without a value isn't there, says CloudEvents.
+        let event = event.into_iter().filter(|(_, value)| !value.is_empty());
+        let mut headers: Vec<_> = event.map(|(name, value)| header(name, value)).collect();
+        headers.push(header("content-type", "application/protobuf"));
+        headers.push(header(MESSAGE_ID, id));
+        Self { subject: subjects.message(message), headers, payload: message.value.clone().into(), lane }
+    }
+
+    /// The id by which a second copy is known.
+    pub(super) fn message_id(&self) -> Option<&str> {
+        self.headers.iter().find(|header| header.name == MESSAGE_ID).map(|header| header.value.as_str())
+    }
+
+    pub(super) fn header_map(&self) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for Header { name, value } in &self.headers {
+            map.insert(name.as_str(), value.as_str());
+        }
+        map
+    }
+}
+
+fn header(name: &str, value: &str) -> Header {
+    Header { name: name.to_owned(), value: utf8_percent_encode(value, NOT_IN_HEADER).to_string() }
+}
+
+/// A URI-reference to who speaks: a stream, or the lanes as such.
+fn source(stream: Option<&StreamId>, prefix: &Topic) -> String {
+    let segment = |text| utf8_percent_encode(text, NOT_IN_SEGMENT);
+    match stream {
+        Some(StreamId { account, resource }) => {
+            format!("/asana/{}/{}", segment(account.as_str()), segment(resource.as_str()))
+        }
+        None => format!("/topics/{}", segment(prefix.as_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ids::Gid;
+    use chrono::DateTime;
+
+    #[test]
+    fn headers_follow_the_binding_of_cloudevents() {
+        let message = Message {
+            target: Target::Lane { topic: Topic::from("asana"), partition: 1 },
+            shard: ShardId(2),
+            key: Gid::from("12"),
+            value: b"value".to_vec(),
+            attributes: Attributes {
+                id: "a \"b\" 50%é\r\n".to_owned(),
+                kind: "asana_event_bridge.v1.Event",
+                stream: Some(StreamId::new("team a", "34")),
+                resource_type: "task".into(),
+                time: DateTime::from_timestamp(1_700_000_000, 123_000_000).unwrap(),
+            },
+        };
+        let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &message);
+        let headers: Vec<_> = out.headers.iter().map(|h| (h.name.as_str(), h.value.as_str())).collect();
+        assert_eq!(
+            headers,
+            [
+                ("ce-specversion", "1.0"),
+                ("ce-id", "a%20%22b%22%2050%25%C3%A9%0D%0A"),
+                ("ce-source", "/asana/team%2520a/34"),
+                ("ce-type", "asana_event_bridge.v1.Event"),
+                ("ce-subject", "12"),
+                ("ce-time", "2023-11-14T22:13:20.123Z"),
+                ("content-type", "application/protobuf"),
+                ("Nats-Msg-Id", "a%20%22b%22%2050%25%C3%A9%0D%0A"),
+            ]
+        );
+        // Building the client's map panics on a value that would break the protocol.
+        assert_eq!(out.header_map().len(), 8);
+    }
+
+    #[test]
+    fn the_last_write_of_a_key_counts() {
+        let write = |value: Option<&str>| CheckpointWrite {
+            shard: ShardId(1),
+            key: "k".to_owned(),
+            value: value.map(|value| value.as_bytes().to_vec()),
+        };
+        let batch = Batch { messages: Vec::new(), checkpoints: vec![write(Some("old")), write(None)] };
+        let parts = parts(&Subjects::new(Topic::from("asana")), &batch);
+        assert_eq!(parts[&ShardId(1)].entries, [Entry { key: "k".to_owned(), value: None }]);
+    }
+}

@@ -1,0 +1,41 @@
+//! How long a commit or a restore waits for a server that doesn't answer.
+
+use crate::sink::SinkError;
+use std::time::Duration;
+
+/// The pauses add up to half a minute; with the time-outs of the requests themselves
+/// it is a few minutes at the most. After that the session ends, and the next one begins by reading.
+const PAUSES: [Duration; 9] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(600),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(10),
+];
+
+/// What is left of the pauses.
+#[derive(Debug)]
+pub(super) struct Patience {
+    pauses: std::array::IntoIter<Duration, { PAUSES.len() }>,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { pauses: PAUSES.into_iter() }
+    }
+
+    /// Waits before the next attempt, or gives the error back when it has been enough.
+    ///
+    /// # Cancel safety
+    /// Dropped, only the pause is lost.
+    pub(super) async fn wait(&mut self, error: SinkError) -> Result<(), SinkError> {
+        let Some(pause) = self.pauses.next() else { return Err(error) };
+        tracing::debug!(%error, ?pause, "the server doesn't answer as hoped; trying again");
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,276 @@
+//! The only place that writes to the JetStream stream and reads from it.
+
+use super::error::{Failure, PublishError};
+use super::outgoing::{EXPECTED_LAST, EXPECTED_STREAM, Outgoing, ROLLUP, TTL};
+use super::subject::Subjects;
+use crate::sink::SinkError;
+use async_nats::client::{Client, Request};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::{HeaderMap, jetstream};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How long one request may take. The client sends what it has when it is connected again, so
+/// an answer after this is possible and is reckoned with.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// An atomic batch waits for an answer each time it has sent this much: the server
+/// buffers at most 128 MiB for a JetStream stream and refuses the rest.
+const BURST_BYTES: usize = 4 << 20;
+/// Messages that one pull asks for.
+const PULL: usize = 1_000;
+
+/// What a write of a checkpoint subject expects there, and leaves there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Expect {
+    /// The last message has this sequence (0: there is none); older ones stay.
+    Append(u64),
+    /// The last message has this sequence (0: there is none); older ones go.
+    Replace(u64),
+}
+
+/// What the server says of a stored message.
+#[derive(Debug, Deserialize)]
+struct Ack {
+    seq: u64,
+}
+
+/// One message as it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) subject: String,
+    pub(super) sequence: u64,
+    pub(super) headers: HeaderMap,
+    pub(super) payload: Bytes,
+}
+
+/// What the JetStream stream can do; the rest is done another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Abilities {
+    /// Atomic batches (nats-server 2.12).
+    pub(super) atomic: bool,
+    /// Messages that `max_age` spares (nats-server 2.11).
+    pub(super) spare: bool,
+}
+
+/// The connection to one JetStream stream.
+#[derive(Clone, Debug)]
+pub(super) struct Publisher {
+    client: Client,
+    stream: Stream<()>,
+    name: String,
+    subjects: Subjects,
+    abilities: Abilities,
+}
+
+impl Publisher {
+    pub(super) async fn new(
+        client: Client,
+        name: String,
+        subjects: Subjects,
+        abilities: Abilities,
+    ) -> Result<Self, SinkError> {
+        let jetstream = jetstream::new(client.clone());
+        let stream = jetstream.get_stream_no_info(&name).await;
+        let stream = stream.map_err(|error| SinkError::unavailable(format!("open JetStream stream {name}"), error))?;
+        Ok(Self { client, stream, name, subjects, abilities })
+    }
+
+    pub(super) fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
+    pub(super) fn abilities(&self) -> Abilities {
+        self.abilities
+    }
+
+    /// The most bytes that the server takes in one message, headers included.
+    pub(super) fn max_payload(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    /// Publishes a record and waits until it is stored, or known to be.
+    pub(super) async fn record(&self, record: &Outgoing) -> Result<(), PublishError> {
+        let mut headers = record.header_map();
+        headers.insert(EXPECTED_STREAM, self.name.as_str());
+        self.publish(&record.subject, headers, record.payload.clone()).await.map(drop)
+    }
+
+    /// Writes a checkpoint subject by compare-and-set; its new sequence.
+    pub(super) async fn checkpoint(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+        expect: Expect,
+    ) -> Result<u64, PublishError> {
+        let headers = self.checkpoint_headers(headers, Some(expect));
+        self.publish(subject, headers, payload).await
+    }
+
+    /// The headers of a checkpoint write; without `expect` it replaces whatever is there.
+    pub(super) fn checkpoint_headers(&self, mut headers: HeaderMap, expect: Option<Expect>) -> HeaderMap {
+        headers.insert(EXPECTED_STREAM, self.name.as_str());
+        if let Some(Expect::Append(last) | Expect::Replace(last)) = expect {
+            headers.insert(EXPECTED_LAST, last.to_string());
+        }
+        if !matches!(expect, Some(Expect::Append(_))) {
+            headers.insert(ROLLUP, "sub");
+        }
+        if self.abilities.spare {
+            headers.insert(TTL, "never");
+        }
+        headers
+    }
+
+    /// Publishes an atomic batch; the sequence of its last message.
+    ///
+    /// The rules are those of the server's design ADR-50: one id of at most 64 characters, sequences from
+    /// 1 without a hole, the last message says so. What is left of a batch that isn't ended is dropped after 10 s.
+    pub(super) async fn atomic(&self, id: &str, batch: Vec<Stored>) -> Result<u64, PublishError> {
+        let mut burst = 0;
+        let last = batch.len();
+        for (index, Stored { subject, mut headers, payload }) in (1_usize..).zip(batch) {
+            headers.insert("Nats-Batch-Id", id);
+            headers.insert("Nats-Batch-Sequence", index.to_string());
+            burst += payload.len();
+            if index == last {
+                headers.insert("Nats-Batch-Commit", "1");
+                return self.publish(&subject, headers, payload).await;
+            }
+            if burst > BURST_BYTES {
+                self.request(&subject, headers, payload).await?;
+                burst = 0;
+            } else if let Err(error) = self.client.publish_with_headers(subject.clone(), headers, payload).await {
+                let failure = match error.kind() {
+                    async_nats::PublishErrorKind::MaxPayloadExceeded => async_nats::RequestErrorKind::MaxPayloadExceeded,
+                    async_nats::PublishErrorKind::InvalidSubject => async_nats::RequestErrorKind::InvalidSubject,
+                    async_nats::PublishErrorKind::Send => async_nats::RequestErrorKind::Other,
+                };
+                return Err(PublishError::new(&subject, Failure::Client(failure), error));
+            }
+        }
+        Err(PublishError::new("nowhere", Failure::Garbled, "an empty batch"))
+    }
+
+    async fn publish(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Result<u64, PublishError> {
+        let answer = self.request(subject, headers, payload).await?;
+        match serde_json::from_slice(&answer) {
+            Ok(Response::Ok(Ack { seq })) => Ok(seq),
+            Ok(Response::Err { error }) => {
+                Err(PublishError::new(subject, Failure::Answer(error.error_code().0), error))
+            }
+            Err(error) => Err(PublishError::new(subject, Failure::Garbled, error)),
+        }
+    }
+
+    async fn request(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Result<Bytes, PublishError> {
+        let request = Request::new().headers(headers).payload(payload).timeout(Some(REQUEST_TIMEOUT));
+        match self.client.send_request(subject.to_owned(), request).await {
+            Ok(answer) => Ok(answer.payload),
+            Err(error) => Err(PublishError::new(subject, Failure::Client(error.kind()), error)),
+        }
+    }
+
+    /// The newest message on a subject, as the leader has it.
+    pub(super) async fn last(&self, subject: &str) -> Result<Option<Found>, SinkError> {
+        match self.stream.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => Ok(Some(Found {
+                subject: message.subject.to_string(),
+                sequence: message.sequence,
+                headers: message.headers,
+                payload: message.payload,
+            })),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(SinkError::unavailable(format!("read the last message on {subject}"), error)),
+        }
+    }
+
+    /// The newest message of each subject that matches.
+    pub(super) async fn last_of_each(&self, filter: String) -> Result<Vec<Found>, SinkError> {
+        self.read(pull::Config {
+            deliver_policy: DeliverPolicy::LastPerSubject,
+            filter_subjects: vec![filter],
+            ..pull::Config::default()
+        })
+        .await
+    }
+
+    /// What matches from a sequence on.
+    pub(super) async fn from(&self, start_sequence: u64, filters: Vec<String>) -> Result<Vec<Found>, SinkError> {
+        self.read(pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
+            filter_subjects: filters,
+            ..pull::Config::default()
+        })
+        .await
+    }
+
+    /// The same, without payloads.
+    pub(super) async fn headers_from(&self, start_sequence: u64, filters: Vec<String>) -> Result<Vec<Found>, SinkError> {
+        self.read(pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
+            filter_subjects: filters,
+            headers_only: true,
+            ..pull::Config::default()
+        })
+        .await
+    }
+
+    /// Reads all that a new consumer has to give, and makes sure that nothing was lost on the way.
+    async fn read(&self, config: pull::Config) -> Result<Vec<Found>, SinkError> {
+        let action = || format!("read {} of JetStream stream {}", config.filter_subjects.join(", "), self.name);
+        let consumer = self.stream.create_consumer(pull::Config {
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            num_replicas: 1,
+            inactive_threshold: REQUEST_TIMEOUT * 6,
+            ..config.clone()
+        });
+        let consumer = consumer.await.map_err(|error| SinkError::unavailable(action(), error))?;
+        let mut found: Vec<Found> = Vec::new();
+        let mut pending = consumer.cached_info().num_pending;
+        while pending > 0 {
+            let messages = consumer.fetch().max_messages(PULL).messages().await;
+            let mut messages = messages.map_err(|error| SinkError::unavailable(action(), error))?;
+            let before = found.len();
+            loop {
+                let next = tokio::time::timeout(REQUEST_TIMEOUT, messages.next()).await;
+                let next = next.map_err(|late| SinkError::unavailable(action(), late))?;
+                let Some(message) = next.transpose().map_err(|error| SinkError::unavailable(action(), error))? else {
+                    break;
+                };
+                let info = message.info().map_err(|error| SinkError::unavailable(action(), error))?;
+                let (sequence, delivered) = (info.stream_sequence, info.consumer_sequence);
+                pending = info.pending;
+                let message = message.message;
+                found.push(Found {
+                    subject: message.subject.to_string(),
+                    sequence,
+                    headers: message.headers.unwrap_or_default(),
+                    payload: message.payload,
+                });
+                if delivered != found.len() as u64 {
+                    return Err(SinkError::unavailable(action(), "messages were lost on the way"));
+                }
+            }
+            if found.len() == before {
+                break;
+            }
+        }
+        // The consumer goes by itself when nobody uses it; this is only tidier.
+        let _gone = self.stream.delete_consumer(&consumer.cached_info().name).await;
+        Ok(found)
+    }
+}
+
+/// One message of an atomic batch.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) subject: String,
+    pub(super) headers: HeaderMap,
+    pub(super) payload: Bytes,
+}

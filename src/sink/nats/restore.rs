@@ -1,0 +1,86 @@
+//! Takes shards over: claims them, finishes what was intended, reads their checkpoints.
+
+use super::head::{Claim, Pending, Replace, Session, Shard, claim};
+use super::patience::Patience;
+use super::publish::Publisher;
+use super::write_ahead;
+use crate::core::batch::StoredCheckpoint;
+use crate::core::ids::ShardId;
+use crate::sink::{CommitError, SinkError};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use std::collections::BTreeMap;
+
+/// Shards that are claimed at once.
+const AT_ONCE: usize = 64;
+
+/// A shard that was taken over.
+pub(super) struct Restored {
+    pub(super) shard: ShardId,
+    pub(super) state: Shard,
+    pub(super) checkpoint: StoredCheckpoint,
+}
+
+/// Takes the shards over from whoever had them.
+///
+/// # Cancel safety
+/// May be dropped and called again, by whichever replica: each step leaves what the next attempt needs.
+pub(super) async fn take_over(
+    publisher: &Publisher,
+    session: &Session,
+    shards: &[ShardId],
+) -> Result<Vec<Restored>, SinkError> {
+    let mut patience = Patience::new();
+    loop {
+        match attempt(publisher, session, shards).await {
+            Ok(restored) => return Ok(restored),
+            Err(CommitError::Fatal(error)) => return Err(error),
+            // Fenced can be met by a redo alone, when somebody claims at the same time.
+            Err(CommitError::Unknown(error) | CommitError::Fenced(error) | CommitError::Aborted(error)) => {
+                patience.wait(error).await?;
+            }
+        }
+    }
+}
+
+async fn attempt(
+    publisher: &Publisher,
+    session: &Session,
+    shards: &[ShardId],
+) -> Result<Vec<Restored>, CommitError> {
+    let one = async |shard: ShardId| Ok((shard, claim(publisher, session, shard, Replace::Anybody).await?));
+    let claims: Vec<_> = shards.iter().copied().map(one).collect();
+    let claims: Vec<(ShardId, Claim)> = stream::iter(claims).buffer_unordered(AT_ONCE).try_collect().await?;
+    let mut restored = BTreeMap::new();
+    let mut pending: Vec<(ShardId, Pending)> = Vec::new();
+    for (shard, claim) in claims {
+        let state = Shard { head: claim.head, completed: claim.completed, ..Shard::default() };
+        restored.insert(shard, Restored { shard, state, checkpoint: StoredCheckpoint::new() });
+        pending.extend(claim.pending.map(|pending| (shard, pending)));
+    }
+    // After the claims nobody else can write an entry that this doesn't see, but for
+    // the rest of a pending intent, which is the same as what is redone.
+    let entries = publisher.last_of_each(publisher.subjects().entries()).await.map_err(CommitError::Unknown)?;
+    for entry in entries {
+        let Some((shard, key)) = publisher.subjects().parse_entry(&entry.subject) else {
+            return Err(CommitError::Fatal(SinkError::Setup {
+                problem: format!("{} isn't a subject of this program", entry.subject),
+                remedy: "use a subject prefix that nobody else writes to".to_owned(),
+            }));
+        };
+        let Some(Restored { state, checkpoint, .. }) = restored.get_mut(&shard) else { continue };
+        if !write_ahead::removed(&entry.headers) {
+            checkpoint.insert(key.clone(), entry.payload.into());
+        }
+        state.entries.insert(key, entry.sequence);
+    }
+    for (shard, pending) in pending {
+        let Some(Restored { state, checkpoint, .. }) = restored.get_mut(&shard) else { continue };
+        for entry in write_ahead::redo(publisher, session, shard, state, &pending).await? {
+            match entry.value {
+                Some(value) => checkpoint.insert(entry.key, value.into()),
+                None => checkpoint.remove(&entry.key),
+            };
+        }
+    }
+    Ok(restored.into_values().collect())
+}

@@ -1,0 +1,172 @@
+//! Names of subjects. The table is in the [module's doc](super).
+
+use crate::core::batch::{Attributes, Message, Target};
+use crate::core::ids::{ShardId, Topic};
+use std::fmt::Write as _;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// A longer token is replaced by its hash: the server's default bound for a whole protocol line is 4,096 bytes.
+const LONGEST_TOKEN: usize = 128;
+
+/// The subjects of one JetStream stream.
+#[derive(Clone, Debug)]
+pub(super) struct Subjects {
+    prefix: Topic,
+}
+
+impl Subjects {
+    pub(super) fn new(prefix: Topic) -> Self {
+        Self { prefix }
+    }
+
+    pub(super) fn prefix(&self) -> &Topic {
+        &self.prefix
+    }
+
+    /// What the JetStream stream binds.
+    pub(super) fn all(&self) -> String {
+        format!("{}.>", self.prefix)
+    }
+
+    /// Where a message goes.
+    pub(super) fn message(&self, message: &Message) -> String {
+        let Attributes { stream, resource_type, .. } = &message.attributes;
+        let (account, resource) = match stream {
+            Some(stream) => (token(stream.account.as_str()), token(stream.resource.as_str())),
+            None => (token(""), token("")),
+        };
+        let place = match &message.target {
+            Target::Lane { partition, .. } => format!("lane.{partition}"),
+            Target::DeadLetter => "dead-letter".to_owned(),
+        };
+        let kind = token(resource_type);
+        let gid = token(message.key.as_str());
+        format!("{}.{place}.{account}.{resource}.{kind}.{gid}", self.prefix)
+    }
+
+    /// Every record and every dead letter, and no checkpoint.
+    pub(super) fn messages(&self) -> Vec<String> {
+        vec![format!("{}.lane.>", self.prefix), format!("{}.dead-letter.>", self.prefix)]
+    }
+
+    /// The head of a shard: its fence and its log of intents.
+    pub(super) fn head(&self, shard: ShardId) -> String {
+        format!("{}._checkpoint.{shard}.head", self.prefix)
+    }
+
+    /// One entry of a shard's checkpoint.
+    pub(super) fn entry(&self, shard: ShardId, key: &str) -> String {
+        format!("{}._checkpoint.{shard}.entry.{}", self.prefix, escape(key))
+    }
+
+    /// The entries of every shard.
+    pub(super) fn entries(&self) -> String {
+        format!("{}._checkpoint.*.entry.*", self.prefix)
+    }
+
+    /// The shard and the key that [`entry`](Self::entry) named.
+    pub(super) fn parse_entry(&self, subject: &str) -> Option<(ShardId, String)> {
+        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix("._checkpoint.")?;
+        let (shard, key) = rest.split_once(".entry.")?;
+        Some((ShardId(shard.parse().ok()?), unescape(key)?))
+    }
+}
+
+/// A token of bounded length: what is too long becomes `=h` and a hash.
+fn token(text: &str) -> String {
+    let escaped = escape(text);
+    if escaped.len() > LONGEST_TOKEN { format!("=h{:032x}", xxh3_128(text.as_bytes())) } else { escaped }
+}
+
+/// ASCII letters, digits, `-` and `_` stand for themselves, other bytes become `=XX`;
+/// the empty text is `_`, and the text `_` is `=5F`.
+fn escape(text: &str) -> String {
+    match text {
+        "" => return "_".to_owned(),
+        "_" => return "=5F".to_owned(),
+        _ => {}
+    }
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String can't fail.
+            let _ok = write!(out, "={byte:02X}");
+        }
+        out
+    })
+}
+
+fn unescape(token: &str) -> Option<String> {
+    if token == "_" {
+        return Some(String::new());
+    }
+    let mut bytes = token.bytes();
+    let mut out = Vec::with_capacity(token.len());
+    while let Some(byte) = bytes.next() {
+        if byte == b'=' {
+            let high = char::from(bytes.next()?).to_digit(16)?;
+            let low = char::from(bytes.next()?).to_digit(16)?;
+            out.push(u8::try_from(high * 16 + low).ok()?);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ids::{Gid, StreamId};
+    use chrono::DateTime;
+    use proptest::prelude::*;
+
+    fn message(target: Target, stream: Option<StreamId>, kind: &str, key: &str) -> Message {
+        Message {
+            target,
+            shard: ShardId(0),
+            key: Gid::from(key),
+            value: Vec::new(),
+            attributes: Attributes {
+                id: "i".to_owned(),
+                kind: "k",
+                stream,
+                resource_type: kind.into(),
+                time: DateTime::UNIX_EPOCH,
+            },
+        }
+    }
+
+    #[test]
+    fn subjects_have_the_documented_form() {
+        let subjects = Subjects::new(Topic::from("asana"));
+        let lane = || Target::Lane { topic: Topic::from("asana"), partition: 3 };
+        let stream = || Some(StreamId::new("team a", "1200"));
+        let of = |target, stream, kind, key| subjects.message(&message(target, stream, kind, key));
+        assert_eq!(of(lane(), stream(), "task", "1201"), "asana.lane.3.team=20a.1200.task.1201");
+        assert_eq!(of(lane(), None, "", ""), "asana.lane.3._._._._");
+        assert_eq!(of(Target::DeadLetter, stream(), "a.b", "1"), "asana.dead-letter.team=20a.1200.a=2Eb.1");
+        assert_eq!(subjects.entry(ShardId(7), "a/b"), "asana._checkpoint.7.entry.a=2Fb");
+    }
+
+    #[test]
+    fn an_overlong_gid_is_hashed() {
+        let subjects = Subjects::new(Topic::from("asana"));
+        let of = |key: &str| subjects.message(&message(Target::DeadLetter, None, "task", key));
+        let subject = of(&"9".repeat(5_000));
+        assert!(subject.len() < 100, "{subject}");
+        assert_ne!(subject, of(&"9".repeat(5_001)));
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_names_its_shard_and_key(shard: u32, key: String) {
+            let subjects = Subjects::new(Topic::from("asana"));
+            let subject = subjects.entry(ShardId(shard), &key);
+            prop_assert!(subject.split('.').count() == 5 && subject.split('.').all(|token| !token.is_empty()));
+            prop_assert!(subject.bytes().all(|b| b.is_ascii_graphic() && b != b'*' && b != b'>'));
+            prop_assert_eq!(subjects.parse_entry(&subject), Some((ShardId(shard), key)));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! One commit of one shard for servers without atomic batches, and for what is too large for one.
+//!
+//! 1. *Intend*: the whole part goes to the shard's head, by compare-and-set. From its last chunk on, the
+//!    commit has happened: whoever owns the shard next will finish it.
+//! 2. *Publish* the records, and *write* the entries by compare-and-set.
+//! 3. *Done*: the head says so.
+//!
+//! Any trouble in 2 or 3 leads to *redo*: the records that are in the JetStream stream already are read
+//! from where the intent is, and only those that are missing are published, so that nothing is twice even
+//! when the server has long forgotten their ids. What is still on its way at that moment is younger
+//! than the duplicate window and is caught by it.
+
+use super::error::{PublishError, Verdict};
+use super::head::{Claim, Intent, Pending, Replace, Session, Shard, claim};
+use super::outgoing::{Entry, MESSAGE_ID, Outgoing, Part, REMOVED};
+use super::patience::Patience;
+use super::publish::{Expect, Publisher};
+use crate::core::ids::ShardId;
+use crate::sink::{CommitError, SinkError};
+use async_nats::HeaderMap;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use prost::Message as _;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Entries that wait for their acknowledgements at once; lanes have no bound but their number.
+const ENTRIES_AT_ONCE: usize = 256;
+/// What an intent's headers and the protocol take of a message.
+const HEADERS: usize = 2 << 10;
+
+/// Makes a part durable, alone: other shards are in commits of their own.
+pub(super) async fn commit(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    state: &mut Shard,
+    id: &str,
+    part: Part,
+) -> Result<(), CommitError> {
+    let why = match intend(publisher, session, shard, state, id, &part).await {
+        Ok(()) => match perform(publisher, session, shard, state, id, part).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error.source,
+        },
+        Err(PublishError { verdict: Verdict::Impossible, source }) => return Err(CommitError::Fatal(source)),
+        Err(error) => error.source,
+    };
+    tracing::debug!(%shard, error = %why, "a commit met with trouble; looking at what became of it");
+    let mut patience = Patience::new();
+    loop {
+        match settle(publisher, session, shard, state, id).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => return Err(CommitError::Aborted(why)),
+            Err(CommitError::Unknown(error)) => patience.wait(error).await.map_err(CommitError::Unknown)?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the commit has happened; if so, it is done.
+async fn settle(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    state: &mut Shard,
+    id: &str,
+) -> Result<bool, CommitError> {
+    let Claim { head, completed, pending, .. } = claim(publisher, session, shard, Replace::Own).await?;
+    state.head = head;
+    state.completed = completed;
+    if let Some(pending) = pending {
+        redo(publisher, session, shard, state, &pending).await?;
+    }
+    Ok(state.completed.as_deref() == Some(id))
+}
+
+/// Writes the intent, in as many chunks as it takes.
+pub(super) async fn intend(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    state: &mut Shard,
+    id: &str,
+    part: &Part,
+) -> Result<(), PublishError> {
+    let subject = publisher.subjects().head(shard);
+    let mut rest = Bytes::from(part.encode_to_vec());
+    let room = publisher.max_payload().saturating_sub(HEADERS).max(1);
+    let chunks = u32::try_from(rest.len().div_ceil(room).max(1)).unwrap_or(u32::MAX);
+    let mut first = None;
+    for chunk in 0..chunks {
+        let payload = rest.split_to(room.min(rest.len()));
+        let intent = Intent { commit: id.to_owned(), chunk, chunks, first };
+        let headers = session.head(state.completed.clone(), Some(intent)).headers();
+        state.head = publisher.checkpoint(&subject, headers, payload, Expect::Append(state.head)).await?;
+        first.get_or_insert(state.head);
+    }
+    Ok(())
+}
+
+/// Publishes what was intended, and says that it is done.
+pub(super) async fn perform(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    state: &mut Shard,
+    id: &str,
+    part: Part,
+) -> Result<(), PublishError> {
+    let (_, sequences) = tokio::try_join!(
+        publish(publisher, part.messages),
+        write_entries(publisher, shard, &state.entries, part.entries)
+    )?;
+    state.entries.extend(sequences);
+    let headers = session.head(Some(id.to_owned()), None).headers();
+    let subject = publisher.subjects().head(shard);
+    state.head = publisher.checkpoint(&subject, headers, Bytes::new(), Expect::Replace(state.head)).await?;
+    state.completed = Some(id.to_owned());
+    Ok(())
+}
+
+/// Publishes records: the lanes at once, each lane's one after the other, so that no failure can
+/// leave a later record of a lane before an earlier one.
+pub(super) async fn publish(publisher: &Publisher, messages: Vec<Outgoing>) -> Result<(), PublishError> {
+    let mut lanes: BTreeMap<Option<u32>, Vec<Outgoing>> = BTreeMap::new();
+    for message in messages {
+        lanes.entry(message.lane).or_default().push(message);
+    }
+    let at_once = lanes.len().max(1);
+    let in_order = async |lane: Vec<Outgoing>| {
+        for record in lane {
+            publisher.record(&record).await?;
+        }
+        Ok(())
+    };
+    let lanes: Vec<_> = lanes.into_values().map(in_order).collect();
+    stream::iter(lanes).buffer_unordered(at_once).try_collect().await
+}
+
+/// Writes entries by compare-and-set; where each one is now.
+async fn write_entries(
+    publisher: &Publisher,
+    shard: ShardId,
+    known: &HashMap<String, u64>,
+    entries: Vec<Entry>,
+) -> Result<Vec<(String, u64)>, PublishError> {
+    let write = async |entry: Entry| {
+        let last = known.get(&entry.key).copied().unwrap_or(0);
+        let sequence = write_entry(publisher, shard, &entry, last).await?;
+        Ok((entry.key, sequence))
+    };
+    let writes: Vec<_> = entries.into_iter().map(write).collect();
+    stream::iter(writes).buffer_unordered(ENTRIES_AT_ONCE).try_collect().await
+}
+
+async fn write_entry(publisher: &Publisher, shard: ShardId, entry: &Entry, last: u64) -> Result<u64, PublishError> {
+    let subject = publisher.subjects().entry(shard, &entry.key);
+    let payload = entry.value.clone().unwrap_or_default();
+    let write = |last| publisher.checkpoint(&subject, entry_headers(entry), payload.clone(), Expect::Replace(last));
+    let stale = match write(last).await {
+        Err(error) if error.verdict == Verdict::Stale => error,
+        outcome => return outcome,
+    };
+    match publisher.last(&subject).await {
+        // Written already, by this commit's first attempt.
+        Ok(Some(found)) if found.payload == payload && removed(&found.headers) == entry.value.is_none() => {
+            Ok(found.sequence)
+        }
+        // It was so old that `max_age` took it.
+        Ok(None) => write(0).await,
+        Ok(Some(_)) => Err(stale),
+        Err(source) => Err(PublishError { verdict: Verdict::Silent, source }),
+    }
+}
+
+pub(super) fn entry_headers(entry: &Entry) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if entry.value.is_none() {
+        headers.insert(REMOVED, "true");
+    }
+    headers
+}
+
+/// Whether an entry says that its key was removed.
+pub(super) fn removed(headers: &HeaderMap) -> bool {
+    headers.get(REMOVED).is_some()
+}
+
+/// Finishes a complete intent; what it wrote, for who restores.
+///
+/// # Errors
+/// [`CommitError::Unknown`]: claim and redo again.
+pub(super) async fn redo(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    state: &mut Shard,
+    pending: &Pending,
+) -> Result<Vec<Entry>, CommitError> {
+    let mut part = read(publisher, shard, pending).await?;
+    let there = publisher.headers_from(pending.first, publisher.subjects().messages()).await;
+    let there = there.map_err(CommitError::Unknown)?;
+    let there: HashSet<&str> =
+        there.iter().filter_map(|found| found.headers.get(MESSAGE_ID)).map(async_nats::HeaderValue::as_str).collect();
+    let count = part.messages.len();
+    part.messages.retain(|message| message.message_id().is_none_or(|id| !there.contains(id)));
+    tracing::info!(%shard, commit = %pending.commit, records = count, missing = part.messages.len(),
+        "finishing a commit that was intended");
+    let entries = part.entries.clone();
+    match perform(publisher, session, shard, state, &pending.commit, part).await {
+        Ok(()) => Ok(entries),
+        Err(PublishError { verdict: Verdict::Impossible, source }) => Err(CommitError::Fatal(source)),
+        Err(error) => Err(CommitError::Unknown(error.source)),
+    }
+}
+
+/// Reads a complete intent back.
+async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending) -> Result<Part, CommitError> {
+    let subject = publisher.subjects().head(shard);
+    let found = publisher.from(pending.first, vec![subject.clone()]).await.map_err(CommitError::Unknown)?;
+    let mut payload = BytesMut::new();
+    let mut chunks = 0;
+    for message in &found {
+        let head = super::head::Head::parse(&subject, &message.headers).map_err(CommitError::Fatal)?;
+        // A claim repeats the last chunk's number; it comes after all of them.
+        if let Some(intent) = head.intent
+            && intent.commit == pending.commit
+            && intent.chunk == chunks
+            && chunks < pending.chunks
+        {
+            payload.extend_from_slice(&message.payload);
+            chunks += 1;
+        }
+    }
+    let broken = |what: String| {
+        CommitError::Fatal(SinkError::Setup {
+            problem: format!("{subject} says that commit {} is intended, but {what}", pending.commit),
+            remedy: "messages were deleted from the JetStream stream, or it was put back from an old copy".to_owned(),
+        })
+    };
+    if chunks != pending.chunks {
+        return Err(broken(format!("{chunks} of its {} chunks are there", pending.chunks)));
+    }
+    Part::decode(payload.freeze()).map_err(|error| broken(format!("it can't be read: {error}")))
+}

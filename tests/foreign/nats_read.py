@@ -1,0 +1,40 @@
+"""Prints every message of a JetStream stream on some subjects, one JSON object a line, with NATS' own Python client.
+
+usage: nats_read.py ADDRESS STREAM FILTER
+
+Reads up to the last message that was there at the start. The lane and the gid are tokens of the subject.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+
+import nats
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+
+async def main(address, stream, filter_subject):
+    connection = await nats.connect(f"nats://{address}")
+    jetstream = connection.jetstream()
+    subscription = await jetstream.pull_subscribe(
+        filter_subject,
+        stream=stream,
+        config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, filter_subject=filter_subject),
+    )
+    pending = (await subscription.consumer_info()).num_pending
+    while pending > 0:
+        for message in await subscription.fetch(min(pending, 500), timeout=20):
+            tokens = message.subject.split(".")
+            print(json.dumps({
+                "lane": tokens[2],
+                "key": tokens[-1],
+                "headers": dict(message.headers or {}),
+                "value": base64.b64encode(message.data).decode(),
+            }))
+            await message.ack()
+            pending -= 1
+    await connection.close()
+
+
+asyncio.run(main(*sys.argv[1:]))

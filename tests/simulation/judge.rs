@@ -1,0 +1,114 @@
+//! Reads the log as a consumer would, and holds it against what Asana had.
+
+use super::asana::Asana;
+use super::bus::Bus;
+use super::world::LANES;
+use asana_event_bridge::core::event::{Event, to_json};
+use asana_event_bridge::core::ids::{Lane, StreamId};
+use asana_event_bridge::pb::{self, record::Body};
+use prost::Message as _;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was found in a log that is as it should be.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) events: usize,
+    pub(crate) gaps: usize,
+    pub(crate) stand_ins: usize,
+}
+
+impl Verdict {
+    pub(crate) fn add(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            gaps: self.gaps + other.gaps,
+            stand_ins: self.stand_ins + other.stand_ins,
+        }
+    }
+}
+
+pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut by_stream: BTreeMap<StreamId, BTreeMap<u64, (Lane, pb::Record)>> = BTreeMap::new();
+    for (lane, messages) in &bus.lanes {
+        let mut last: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        for message in messages {
+            let record = pb::Record::decode(message.value.as_slice()).expect("a record");
+            let position = record.position.clone().expect("a position");
+            let (epoch, sequence) = last.entry(position.shard).or_default();
+            if position.lane_sequence == 1 {
+                assert_eq!(*sequence, 0, "the log is never lost here: one epoch");
+                assert!(matches!(record.body, Some(Body::EpochStart(_))), "a lane begins with an epoch");
+                *epoch = position.epoch;
+            }
+            assert_eq!((*epoch, *sequence + 1), (position.epoch, position.lane_sequence), "lane {lane:?}");
+            *sequence = position.lane_sequence;
+            if let Some(stream) = StreamId::parse(&position.stream) {
+                let before =
+                    by_stream.entry(stream).or_default().insert(position.stream_sequence, (lane.clone(), record));
+                assert!(before.is_none(), "a stream sequence is given twice");
+            }
+        }
+    }
+    for (stream, log) in &asana.streams {
+        let records = by_stream.remove(stream).unwrap_or_default();
+        let sequences: Vec<_> = records.keys().copied().collect();
+        assert_eq!(sequences, (1..=records.len() as u64).collect::<Vec<_>>(), "stream {stream}");
+        // Where in Asana's log the stream is; unknown before its first event, and after a gap.
+        let mut place = None;
+        let mut gaps: BTreeMap<String, BTreeSet<Lane>> = BTreeMap::new();
+        for (lane, record) in records.values() {
+            let event = match record.body.as_ref().expect("a body") {
+                Body::Event(event) => event.clone(),
+                Body::StandIn(stand_in) => {
+                    verdict.stand_ins += 1;
+                    let event = dead_letter(bus, record);
+                    assert_eq!(event.fingerprint, stand_in.fingerprint);
+                    event
+                }
+                Body::SourceGap(gap) => {
+                    assert!(gaps.entry(gap.gap_id.clone()).or_default().insert(lane.clone()), "a gap twice in a lane");
+                    place = None;
+                    continue;
+                }
+                other => panic!("no such record is written: {other:?}"),
+            };
+            verdict.events += 1;
+            let at = number(&event);
+            assert!(place.is_none_or(|place| place == at), "stream {stream}: event {at} after {place:?}");
+            assert_eq!(Event(event), log.events[at]);
+            place = Some(at + 1);
+            for lanes in gaps.values() {
+                assert!(lanes.contains(lane), "a lane has a later event and not the gap");
+            }
+        }
+        assert!(place.is_none_or(|place| place == log.events.len()), "stream {stream} ends at {place:?}");
+        assert!(gaps.len() <= log.kills as usize, "more gaps than dead tokens");
+        for lanes in gaps.values() {
+            let topics: BTreeSet<_> = lanes.iter().map(|lane| &lane.topic).collect();
+            assert_eq!(lanes.len(), topics.len() * LANES.get() as usize, "a gap is in every lane of its topics");
+        }
+        verdict.gaps += gaps.len();
+    }
+    assert!(by_stream.is_empty(), "streams that are not Asana's: {by_stream:?}");
+    verdict
+}
+
+fn number(event: &pb::Event) -> usize {
+    let json: serde_json::Value = serde_json::from_str(&to_json(event)).expect("JSON");
+    json["n"].as_u64().expect("a number") as usize
+}
+
+/// The event that a stand-in stands for.
+fn dead_letter(bus: &Bus, stand_in: &pb::Record) -> pb::Event {
+    let letters =
+        bus.dead_letters.iter().map(|message| pb::DeadLetter::decode(message.value.as_slice()).expect("decodes"));
+    let parts: Vec<_> = letters.filter(|letter| letter.position == stand_in.position).collect();
+    assert!(parts.iter().enumerate().all(|(at, part)| part.part_index as usize == at));
+    assert_eq!(parts.len(), parts[0].part_count as usize);
+    let bytes: Vec<_> = parts.into_iter().flat_map(|part| part.part).collect();
+    match pb::Record::decode(bytes.as_slice()).expect("decodes").body {
+        Some(Body::Event(event)) => event,
+        other => panic!("not an event: {other:?}"),
+    }
+}

@@ -1,0 +1,240 @@
+//! The world, one step at a time.
+
+use super::asana::{Asana, Log, fault};
+use super::bus::{Bus, Owner};
+use super::judge::{Verdict, judge};
+use asana_event_bridge::core::batch::{Batch, SinkLimits};
+use asana_event_bridge::core::checkpoint;
+use asana_event_bridge::core::engine::{AccountSpec, Engine, Poll, Settings, StreamSpec};
+use asana_event_bridge::core::ids::{ShardId, StreamId, StreamKind};
+use asana_event_bridge::core::now::Now;
+use asana_event_bridge::core::page::PollOutcome;
+use asana_event_bridge::core::topic::TopicTemplate;
+use chrono::DateTime;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+pub(crate) const SHARDS: NonZeroU32 = NonZeroU32::new(3).unwrap();
+pub(crate) const LANES: NonZeroU32 = NonZeroU32::new(3).unwrap();
+pub(crate) const MESSAGE_BYTES: usize = 8_000;
+const STREAMS: usize = 5;
+const STEPS: usize = 400;
+
+/// A replica's session: what a crash ends.
+struct Session {
+    owner: Owner,
+    engine: Engine,
+    /// Polls that were sent, and whose answers are under way.
+    answers: Vec<(Poll, PollOutcome)>,
+    committing: Option<Batch>,
+}
+
+pub(crate) struct World {
+    seed: u64,
+    rng: ChaCha8Rng,
+    now: Now,
+    asana: Asana,
+    bus: Bus,
+    sessions: Vec<Session>,
+    next_owner: Owner,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let streams = (0..STREAMS).map(|n| (StreamId::new(["a", "b"][n % 2], n.to_string()), Log::default()));
+        let mut world = Self {
+            seed,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            now: Now { monotonic: Duration::ZERO, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() },
+            asana: Asana { streams: streams.collect() },
+            bus: Bus::default(),
+            sessions: Vec::new(),
+            next_owner: 0,
+        };
+        world.sessions = vec![world.session(), world.session()];
+        for shard in 0..SHARDS.get() {
+            world.assign(ShardId(shard), 0);
+        }
+        world
+    }
+
+    /// Runs to the end, lets the bridge catch up, and judges the log.
+    pub(crate) fn run(mut self) -> Verdict {
+        for _ in 0..STEPS {
+            self.step();
+        }
+        self.settle();
+        judge(&self.asana, &self.bus)
+    }
+
+    fn session(&mut self) -> Session {
+        let template = ["t", "t.{resource_type}", "t.{stream}.{resource_type}"][(self.seed % 3) as usize];
+        let settings = Settings {
+            shards: SHARDS,
+            topic: TopicTemplate::parse(template, 16).unwrap(),
+            min_interval: Duration::from_secs(1),
+            max_interval: Duration::from_secs(8),
+            linger: Duration::from_millis(100),
+            max_records: 10,
+            max_pending_bytes: 1000,
+            replica: "r".to_owned(),
+            dead_letter_topic: "dead".to_owned(),
+        };
+        let limits = SinkLimits { message_bytes: MESSAGE_BYTES, batch_messages: 12 };
+        let account = |name: &str| AccountSpec {
+            name: name.into(),
+            requests_per_minute: NonZeroU32::new(600).unwrap(),
+            max_in_flight: NonZeroU16::new(2).unwrap(),
+        };
+        let spec = |id: &StreamId| StreamSpec { id: id.clone(), kind: StreamKind::Resource };
+        let streams: Vec<_> = self.asana.streams.keys().map(spec).collect();
+        self.next_owner += 1;
+        Session {
+            owner: self.next_owner,
+            engine: Engine::new(settings, limits, &[account("a"), account("b")], &streams),
+            answers: Vec::new(),
+            committing: None,
+        }
+    }
+
+    /// The bus gives a shard to a session. Nobody tells the one that had it.
+    fn assign(&mut self, shard: ShardId, to: usize) {
+        let session = &mut self.sessions[to];
+        if session.committing.is_some() {
+            return;
+        }
+        self.bus.owners.insert(shard, session.owner);
+        let state = checkpoint::restore(shard, &self.bus.restore(shard), SHARDS, self.now.wall).unwrap();
+        session.engine.assign(self.now, shard, state);
+    }
+
+    /// A crash, or the end of a session for any other reason: its shards go to whom the dice say.
+    fn restart(&mut self, which: usize) {
+        self.sessions[which] = self.session();
+        for shard in (0..SHARDS.get()).map(ShardId) {
+            let owner = self.bus.owners[&shard];
+            if !self.sessions.iter().any(|session| session.owner == owner) {
+                let to = self.rng.random_range(0..self.sessions.len());
+                let to = if self.sessions[to].committing.is_some() { which } else { to };
+                self.assign(shard, to);
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        let which = self.rng.random_range(0..self.sessions.len());
+        match self.rng.random_range(0..100) {
+            0..25 => {
+                let stream = self.any_stream();
+                self.asana.happen(&stream, &mut self.rng);
+            }
+            25..27 => {
+                let stream = self.any_stream();
+                self.asana.kill(&stream);
+            }
+            27..45 => self.poll(which, true),
+            45..62 => self.answer(which),
+            62..69 => self.take(which),
+            69..79 => self.commit(which, true),
+            79..80 => {
+                let shard = ShardId(self.rng.random_range(0..SHARDS.get()));
+                self.assign(shard, which);
+            }
+            80..81 => {
+                let shard = ShardId(self.rng.random_range(0..SHARDS.get()));
+                if self.sessions[which].committing.is_none() {
+                    self.sessions[which].engine.revoke(&[shard]);
+                    self.assign(shard, 1 - which);
+                }
+            }
+            81..82 => self.restart(which),
+            _ => self.now = self.now.after(Duration::from_millis(self.rng.random_range(1..2_000))),
+        }
+    }
+
+    fn any_stream(&mut self) -> StreamId {
+        let at = self.rng.random_range(0..STREAMS);
+        self.asana.streams.keys().nth(at).unwrap().clone()
+    }
+
+    fn poll(&mut self, which: usize, faults: bool) {
+        let session = &mut self.sessions[which];
+        let Some(poll) = session.engine.next_poll(self.now) else { return };
+        let outcome = self.asana.poll(&poll.stream.id, poll.token.as_ref(), self.now.wall);
+        let outcome = if faults && self.rng.random_bool(0.1) { fault(&mut self.rng) } else { outcome };
+        session.answers.push((poll, outcome));
+    }
+
+    /// An answer arrives, not always in the order of the questions.
+    fn answer(&mut self, which: usize) {
+        let session = &mut self.sessions[which];
+        if !session.answers.is_empty() {
+            let at = self.rng.random_range(0..session.answers.len());
+            let (poll, outcome) = session.answers.remove(at);
+            session.engine.handle_outcome(self.now, &poll, outcome);
+        }
+    }
+
+    fn take(&mut self, which: usize) {
+        let session = &mut self.sessions[which];
+        while let Some(topic) = session.engine.unknown_topic() {
+            session.engine.set_lanes(topic, LANES);
+        }
+        if session.committing.is_none() {
+            session.committing = session.engine.take_batch(self.now);
+        }
+    }
+
+    /// A commit ends: done, aborted, unknown (done or not), fenced, or by a crash before or after.
+    fn commit(&mut self, which: usize, faults: bool) {
+        let session = &mut self.sessions[which];
+        let Some(batch) = session.committing.take() else { return };
+        let (reaches_bus, then) = match self.rng.random_range(0..10) {
+            _ if !faults => (true, Then::Committed),
+            0 => (false, Then::Aborted),
+            1 => (false, Then::Restart),
+            2 => (true, Then::Restart),
+            _ => (true, Then::Committed),
+        };
+        let fenced = reaches_bus && self.bus.commit(session.owner, &batch).is_err();
+        match then {
+            Then::Restart => self.restart(which),
+            _ if fenced => self.restart(which),
+            Then::Aborted => session.engine.aborted(self.now),
+            Then::Committed => {
+                session.engine.committed(self.now);
+            }
+        }
+    }
+
+    /// No more faults: the bridge has to catch up with Asana.
+    fn settle(&mut self) {
+        for which in 0..self.sessions.len() {
+            self.restart(which);
+        }
+        for shard in (0..SHARDS.get()).map(ShardId) {
+            self.assign(shard, 0);
+        }
+        // Streams are asked every 8 s at the least; a minute of quiet is more than enough.
+        let end = self.now.after(Duration::from_secs(60));
+        while self.now.monotonic < end.monotonic {
+            self.poll(0, false);
+            self.answer(0);
+            self.take(0);
+            self.commit(0, false);
+            let session = &self.sessions[0];
+            if session.answers.is_empty() && session.committing.is_none() {
+                let deadline = session.engine.next_deadline().expect("streams are always due some time");
+                self.now = self.now.after(deadline.saturating_sub(self.now.monotonic));
+            }
+        }
+    }
+}
+
+enum Then {
+    Committed,
+    Aborted,
+    Restart,
+}

@@ -1,0 +1,74 @@
+//! Readers that aren't ours: Kafka's Java client, and NATS' Python client.
+
+use super::service::script;
+use base64::Engine as _;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A record as another client sees it, in the order of its lane.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// The partition, or the lane token of the subject.
+    pub(crate) lane: String,
+    /// The Kafka key, or the gid token of the subject.
+    pub(crate) key: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) value: Vec<u8>,
+}
+
+/// All committed records of a topic, by the official Java client with `isolation.level=read_committed`.
+pub(crate) fn read_kafka(bootstrap: &str, topic: &str) -> Vec<Seen> {
+    #[derive(Deserialize)]
+    struct Line {
+        partition: u32,
+        key: Option<String>,
+        value: Option<String>,
+        headers: BTreeMap<String, String>,
+    }
+    let seen = |line: Line| Seen {
+        lane: line.partition.to_string(),
+        key: line.key.unwrap_or_default(),
+        headers: line.headers,
+        value: decode(&line.value.expect("a value")),
+    };
+    lines(script().args(["java-read", "--bootstrap", bootstrap, "--topics", topic])).into_iter().map(seen).collect()
+}
+
+/// All messages on the record subjects of a JetStream stream, by the official Python client.
+pub(crate) fn read_nats(address: &str, jetstream: &str, filter: &str) -> Vec<Seen> {
+    #[derive(Deserialize)]
+    struct Line {
+        lane: String,
+        key: String,
+        value: String,
+        headers: BTreeMap<String, String>,
+    }
+    let script = root().join("tests/foreign/nats_read.py");
+    let mut command = Command::new(python());
+    let seen = |line: Line| Seen { lane: line.lane, key: line.key, headers: line.headers, value: decode(&line.value) };
+    lines(command.arg(script).args([address, jetstream, filter])).into_iter().map(seen).collect()
+}
+
+fn lines<T: for<'de> Deserialize<'de>>(command: &mut Command) -> Vec<T> {
+    let output = command.output().expect("run the reader");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// A Python with the packages of `tests/foreign/requirements.txt`, made once.
+pub(crate) fn python() -> PathBuf {
+    let output = Command::new(root().join("scripts/python-env")).output().expect("run scripts/python-env");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    PathBuf::from(String::from_utf8(output.stdout).expect("UTF-8").trim())
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn decode(base64: &str) -> Vec<u8> {
+    base64::engine::general_purpose::STANDARD.decode(base64).expect("base64")
+}

@@ -1,0 +1,105 @@
+//! Our own program as a process, and the simulator's control interface.
+
+use super::wait_for;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// The program under test, killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Program(Child);
+
+impl Program {
+    /// Starts it; its log goes to a file.
+    pub(crate) fn start(arguments: &[&str], log: &Path) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("open the log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        Self(command.spawn().expect("start the program"))
+    }
+
+    /// SIGKILL, now.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().expect("kill the program");
+        self.0.wait().expect("wait for the program");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        signal(self.0.id(), "TERM");
+        wait_for("the program's end after SIGTERM", Duration::from_secs(40), || self.0.try_wait().expect("its status"))
+    }
+
+    /// SIGSTOP or SIGCONT, say.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.0.id(), name);
+    }
+
+    /// Panics if it ended by itself.
+    pub(crate) fn assert_running(&mut self) {
+        assert_eq!(self.0.try_wait().expect("its status"), None, "the program ended by itself");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().expect("run kill");
+    assert!(status.success(), "kill -{name} {pid}");
+}
+
+/// A simulator in a process of its own.
+#[derive(Debug)]
+pub(crate) struct Simulator {
+    program: Program,
+    pub(crate) url: String,
+    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Simulator {
+    pub(crate) fn start(arguments: &[&str], log: &Path) -> Self {
+        let arguments = [&["simulate", "--listen", "127.0.0.1:0"], arguments].concat();
+        let mut program = Program::start(&arguments, log);
+        let mut line = String::new();
+        BufReader::new(program.0.stdout.take().expect("its stdout")).read_line(&mut line).expect("read its stdout");
+        let url =
+            line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no address: {line:?}")).to_owned();
+        // Whoever comes second is told so, and is fine.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Self { program, url, client: reqwest::Client::new(), runtime }
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) {
+        let request = self.client.post(format!("{}{path}", self.url)).body(body.to_string());
+        let answer = self.runtime.block_on(request.send()).expect("the simulator answers");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let request = self.client.get(format!("{}{path}", self.url));
+        let text = self.runtime.block_on(async { request.send().await?.error_for_status()?.text().await });
+        serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
+    }
+
+    /// The events that were offered on each stream since its first token, in order.
+    pub(crate) fn offered(&self, resources: &[String]) -> BTreeMap<String, Vec<Value>> {
+        let offered = |resource: &String| {
+            let ledger = self.get(&format!("/_sim/ledger?resource={resource}"));
+            assert_eq!(ledger["lost"], serde_json::json!([]), "no token dies in this test");
+            let first = ledger["established_at"].as_u64().unwrap_or_else(|| panic!("{resource} was never established"));
+            let events = ledger["events"].as_array().expect("events").iter().skip(usize::try_from(first).unwrap());
+            (resource.clone(), events.cloned().collect())
+        };
+        resources.iter().map(offered).collect()
+    }
+}
