@@ -1,1 +1,207 @@
-//! Apache Kafka.
+//! Apache Kafka: one transaction for one batch, fenced by the generation of a consumer group.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `client` | sets librdkafka's clients up |
+//! | `topics` | makes and checks topics |
+//! | `group` | knows which shards are ours: a member of the group, on its own thread |
+//! | `restore` | reads the checkpoints of assigned shards |
+//! | `producer` | writes transactions |
+//! | `headers` | names attributes as Kafka's consumers expect |
+//! | `error` | sorts librdkafka's errors |
+//!
+//! The scheme is that of Kafka Streams' exactly-once-v2 (KIP-447). A transaction holds the
+//! records, the checkpoints and, last, an offset for each shard that it writes together with the
+//! member's generation: the group's coordinator refuses it if the member was replaced.
+
+mod client;
+mod error;
+mod group;
+mod headers;
+mod producer;
+mod restore;
+mod topics;
+
+use super::{CommitError, Committer, Ownership, SinkError};
+use crate::config::KafkaConfig;
+use crate::core::batch::{Batch, SinkLimits};
+use crate::core::ids::Topic;
+use group::{Group, Membership};
+use producer::Producer;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+use topics::{Role, TopicFacts, Topics};
+
+/// Messages and checkpoints of one commit: a tenth of what librdkafka queues by default.
+const BATCH_MESSAGES: usize = 10_000;
+
+/// How long the end of a session may take. What isn't closed by then goes on closing, and
+/// the group does without this replica after its session time-out.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the sink needs to know.
+#[derive(Clone)]
+pub struct KafkaSettings {
+    /// As configured. Its `secret_properties` aren't read.
+    pub config: KafkaConfig,
+    /// The values of `config.secret_properties`.
+    pub secret_properties: BTreeMap<String, String>,
+    /// The number of shards: partitions of the checkpoint topic.
+    pub shards: NonZeroU32,
+    /// This replica's name, stable over its restarts and different from every other's.
+    pub replica: String,
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, secret_properties, shards, replica } = self;
+        f.debug_struct("KafkaSettings")
+            .field("config", config)
+            .field("secret_properties", &secret_properties.keys().map(|name| (name, "…")).collect::<BTreeMap<_, _>>())
+            .field("shards", shards)
+            .field("replica", replica)
+            .finish()
+    }
+}
+
+impl KafkaSettings {
+    /// The topics that are known before the first record. An output topic whose name is a
+    /// template is made or checked when it is first written.
+    fn topics(&self) -> Vec<(String, Role)> {
+        let KafkaConfig { topic, checkpoint_topic, dead_letter_topic, .. } = &self.config;
+        let output = (!topic.contains('{')).then(|| (topic.clone(), Role::Output));
+        [(checkpoint_topic.clone(), Role::Checkpoint), (dead_letter_topic.clone(), Role::DeadLetter)]
+            .into_iter()
+            .chain(output)
+            .collect()
+    }
+}
+
+/// Begins a session: makes or checks the topics, fences an earlier process of the same
+/// replica, and joins the group.
+///
+/// # Errors
+/// [`SinkError::Unavailable`] if the cluster doesn't answer in about a minute: try again.
+/// [`SinkError::Setup`] for topics, properties or rights that aren't as they must be.
+///
+/// # Cancel safety
+/// Dropped half-way, topics may have been made, and an earlier process of the same replica
+/// may have been fenced.
+pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership), SinkError> {
+    let settings = Arc::new(settings);
+    let topics = Topics::new(Arc::clone(&settings))?;
+    let names = settings.topics();
+    let facts = topics.ensure(&names).await?;
+    let largest = facts.iter().map(|facts| facts.message_bytes).max().unwrap_or(0);
+    let outputs = names
+        .into_iter()
+        .zip(facts)
+        .filter(|((_, role), _)| *role == Role::Output)
+        .map(|((name, _), facts)| (Topic::from(name), facts))
+        .collect();
+
+    let membership = Arc::new(Membership::default());
+    let begin = {
+        let (settings, membership) = (Arc::clone(&settings), Arc::clone(&membership));
+        move || {
+            // First the fence, then the group: what the predecessor left open is decided before a restore.
+            let producer = Producer::open(Arc::clone(&settings), largest)?;
+            let (group, ownership) = Group::join(settings, membership, producer.keep_alive())?;
+            Ok((producer, group, ownership))
+        }
+    };
+    let begun = tokio::task::spawn_blocking(begin).await;
+    let (producer, group, ownership) =
+        begun.unwrap_or_else(|error| Err(SinkError::unavailable("starting the clients of Kafka", error)))?;
+    Ok((KafkaCommitter { topics, outputs, largest, producer, membership, group }, ownership))
+}
+
+/// Writes batches to Kafka. Dropped, it leaves the group in the background.
+pub struct KafkaCommitter {
+    topics: Topics,
+    /// The output topics that were found fit.
+    outputs: BTreeMap<Topic, TopicFacts>,
+    /// The size of the largest message that the producer takes.
+    largest: usize,
+    producer: Producer,
+    membership: Arc<Membership>,
+    group: Group,
+}
+
+impl fmt::Debug for KafkaCommitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaCommitter").field("outputs", &self.outputs).finish_non_exhaustive()
+    }
+}
+
+impl Committer for KafkaCommitter {
+    fn limits(&self) -> SinkLimits {
+        let outputs = self.outputs.values().map(|facts| facts.message_bytes).min();
+        let message_bytes = outputs.unwrap_or(self.largest).min(self.largest);
+        SinkLimits { message_bytes, batch_messages: BATCH_MESSAGES }
+    }
+
+    async fn lanes(&mut self, topic: &Topic) -> Result<NonZeroU32, SinkError> {
+        if let Some(facts) = self.outputs.get(topic) {
+            return Ok(facts.partitions);
+        }
+        let found = self.topics.ensure(&[(topic.as_str().to_owned(), Role::Output)]).await?;
+        let facts = found.into_iter().next().ok_or_else(|| {
+            SinkError::unavailable(format!("looking at the topic {topic}"), "the cluster gave no answer for it")
+        })?;
+        self.outputs.insert(topic.clone(), facts);
+        Ok(facts.partitions)
+    }
+
+    async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        self.producer.commit(batch, &self.membership).await
+    }
+
+    async fn close(self) {
+        let Self { producer, group, topics, .. } = self;
+        // Leaving a group and ending a client wait for the cluster.
+        let end = tokio::task::spawn_blocking(move || {
+            group.leave();
+            drop((producer, topics));
+        });
+        if tokio::time::timeout(CLOSE_PATIENCE, end).await.is_err() {
+            tracing::warn!("the clients of Kafka weren't closed in {CLOSE_PATIENCE:?}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Settings of a cluster that isn't there.
+    pub(super) fn settings() -> KafkaSettings {
+        let config = serde_json::json!({ "bootstrapServers": "127.0.0.1:1", "groupId": "bridge" });
+        KafkaSettings {
+            config: serde_json::from_value(config).unwrap(),
+            secret_properties: BTreeMap::new(),
+            shards: NonZeroU32::MIN,
+            replica: "r1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let mut settings = settings();
+        settings.secret_properties.insert("sasl.password".to_owned(), "hunter2".to_owned());
+        let printed = format!("{settings:?}");
+        assert!(printed.contains("sasl.password"), "{printed}");
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
+
+    #[test]
+    fn a_topic_with_a_template_is_left_for_later() {
+        let mut settings = settings();
+        assert_eq!(settings.topics().len(), 3);
+        settings.config.topic = "asana.{resource_type}".to_owned();
+        assert_eq!(settings.topics().len(), 2);
+    }
+}

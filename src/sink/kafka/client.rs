@@ -1,0 +1,207 @@
+//! How each of librdkafka's clients is set up, and where its logs go.
+
+use super::KafkaSettings;
+use crate::sink::SinkError;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+
+/// Past this, librdkafka's own wait for an answer ends and ours begins again.
+pub(super) const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The broker aborts a transaction that is open for longer, so that a dead replica's
+/// doesn't hold up its successors.
+const TRANSACTION_TIMEOUT_MS: &str = "60000";
+
+/// Forwards librdkafka's logs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Logs;
+
+impl ClientContext for Logs {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+}
+
+impl ConsumerContext for Logs {}
+
+/// Writes one line of librdkafka's log.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        // The properties go to all clients, and each says which it can't use.
+        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(target: "librdkafka", facility, "{line}");
+        }
+        // Mostly a lost connection, which librdkafka mends itself.
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::warn!(target: "librdkafka", facility, "{line}");
+        }
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+    }
+}
+
+/// Writes an error of the client as a whole. Errors of calls come back from the calls.
+pub(super) fn report(error: &KafkaError, reason: &str) {
+    tracing::warn!(target: "librdkafka", code = ?error.rdkafka_error_code(), "{reason}");
+}
+
+/// Talks to the cluster about topics.
+pub(super) fn admin(settings: &KafkaSettings) -> ClientConfig {
+    base(settings)
+}
+
+/// Writes: everything that exactly-once depends on is set last.
+pub(super) fn producer(settings: &KafkaSettings, message_bytes: usize) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        // A commit enqueues all it has at once; waiting longer would only delay it.
+        .set("linger.ms", "1")
+        .set("compression.type", "lz4")
+        .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
+    passed_through(&mut config, settings);
+    last(&mut config, settings);
+    config
+        .set("transactional.id", format!("{}-{}", settings.config.group_id, settings.replica))
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("message.max.bytes", message_bytes.to_string())
+        .set("batch.size", super::topics::BATCH_BYTES.to_string());
+    config
+}
+
+/// The member of the consumer group. It never fetches.
+pub(super) fn member(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = base(settings);
+    config
+        .set("group.id", &settings.config.group_id)
+        .set("group.protocol", "classic")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed");
+    config
+}
+
+/// Reads checkpoints, and tells last stable offsets: an answer to "which is the last
+/// offset" follows the client's isolation level.
+pub(super) fn committed_reader(settings: &KafkaSettings) -> Result<BaseConsumer<Logs>, SinkError> {
+    let mut config = reader(settings);
+    config
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        // The end of each partition is only known after a fetch that finds nothing.
+        .set("fetch.wait.max.ms", "20");
+    create(settings, &config, Logs)
+}
+
+/// Tells high watermarks.
+pub(super) fn uncommitted_reader(settings: &KafkaSettings) -> Result<BaseConsumer<Logs>, SinkError> {
+    let mut config = reader(settings);
+    config.set("isolation.level", "read_uncommitted");
+    create(settings, &config, Logs)
+}
+
+/// Makes a client.
+pub(super) fn create<X, C>(settings: &KafkaSettings, config: &ClientConfig, context: X) -> Result<C, SinkError>
+where
+    C: rdkafka::config::FromClientConfigAndContext<X>,
+    X: ClientContext,
+{
+    config.create_with_context(context).map_err(|error| refused(settings, error))
+}
+
+fn reader(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = base(settings);
+    config
+        // Assigning partitions by hand needs a group's name, though the group isn't joined.
+        .set("group.id", &settings.config.group_id)
+        .set("group.protocol", "classic")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false");
+    config
+}
+
+fn base(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    passed_through(&mut config, settings);
+    last(&mut config, settings);
+    config
+}
+
+fn passed_through(config: &mut ClientConfig, settings: &KafkaSettings) {
+    config.set("client.id", format!("asana-event-bridge-{}", settings.replica));
+    for (name, value) in settings.config.properties.iter().chain(&settings.secret_properties) {
+        config.set(name, value);
+    }
+}
+
+fn last(config: &mut ClientConfig, settings: &KafkaSettings) {
+    config
+        .set("bootstrap.servers", &settings.config.bootstrap_servers)
+        // Topics are made on purpose only.
+        .set("allow.auto.create.topics", "false");
+}
+
+/// librdkafka's words on a property may hold its value: those of secrets are left out.
+fn refused(settings: &KafkaSettings, error: KafkaError) -> SinkError {
+    match error {
+        KafkaError::ClientConfig(_, words, name, _) => {
+            let secret = settings.secret_properties.contains_key(&name);
+            let words = if secret { "the value isn't shown".to_owned() } else { words };
+            let list = if secret { "secretProperties" } else { "properties" };
+            SinkError::Setup {
+                problem: format!("librdkafka refuses the property {name}: {words}"),
+                remedy: format!("correct `sink.kafka.{list}.{name}`"),
+            }
+        }
+        KafkaError::ClientCreation(words) => SinkError::Setup {
+            problem: format!("librdkafka refuses the properties: {words}"),
+            remedy: "correct `sink.kafka.properties`".to_owned(),
+        },
+        error => SinkError::unavailable("making a client of Kafka", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::kafka::tests::settings;
+
+    #[test]
+    fn what_exactly_once_depends_on_is_set_after_what_is_passed_through() {
+        let mut settings = settings();
+        for name in ["acks", "transactional.id", "group.id", "isolation.level", "enable.auto.commit"] {
+            settings.config.properties.insert(name.to_owned(), "overridden".to_owned());
+        }
+        settings.config.properties.insert("linger.ms".to_owned(), "7".to_owned());
+        let producer = producer(&settings, 1_000_000);
+        assert_eq!(producer.get("acks"), Some("all"));
+        assert_eq!(producer.get("transactional.id"), Some("bridge-r1"));
+        assert_eq!(producer.get("linger.ms"), Some("7"));
+        let member = member(&settings);
+        assert_eq!(member.get("group.id"), Some("bridge"));
+        assert_eq!(member.get("isolation.level"), Some("read_committed"));
+        assert_eq!(member.get("enable.auto.commit"), Some("false"));
+    }
+
+    #[test]
+    fn a_refused_secret_is_named_but_not_shown() {
+        let mut settings = settings();
+        settings.secret_properties.insert("sasl.mechanisms".to_owned(), "hunter2".to_owned());
+        settings.secret_properties.insert("security.protocol".to_owned(), "hunter3".to_owned());
+        let error = committed_reader(&settings).err().unwrap().to_string();
+        assert!(error.contains("secretProperties.security.protocol"), "{error}");
+        assert!(!error.contains("hunter"), "{error}");
+        settings.secret_properties.clear();
+        settings.config.properties.insert("no.such.property".to_owned(), "1".to_owned());
+        let error = committed_reader(&settings).err().unwrap().to_string();
+        assert!(error.contains("sink.kafka.properties.no.such.property"), "{error}");
+    }
+}

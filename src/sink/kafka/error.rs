@@ -1,0 +1,237 @@
+//! What an error of librdkafka means for the transaction.
+
+use crate::sink::{CommitError, SinkError};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// What was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// `init_transactions`
+    Init,
+    /// `begin_transaction`
+    Begin,
+    /// Sending messages, and their acknowledgement.
+    Deliver,
+    /// `send_offsets_to_transaction`
+    SendOffsets,
+    /// `commit_transaction`
+    Commit,
+    /// `abort_transaction`
+    Abort,
+}
+
+impl Step {
+    /// For a person, after "while".
+    fn action(self) -> &'static str {
+        match self {
+            Self::Init => "initialising Kafka transactions",
+            Self::Begin => "beginning a Kafka transaction",
+            Self::Deliver => "sending messages in a Kafka transaction",
+            Self::SendOffsets => "fencing a Kafka transaction by the group's generation",
+            Self::Commit => "committing a Kafka transaction",
+            Self::Abort => "aborting a Kafka transaction",
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Call the same again: librdkafka goes on where it was.
+    Repeat,
+    /// Abort; nothing of it is on the bus, and the same may be written again.
+    Abort,
+    /// Abort; whether the shards are still ours decides what comes then.
+    AbortAndLook,
+    /// Abort; the group knows of us no more.
+    AbortFenced,
+    /// Abort; the same would fail again until somebody acts.
+    AbortRefused,
+    /// A newer producer of the same name exists; librdkafka's client is at its end.
+    Fenced,
+    /// librdkafka's client is at its end.
+    Fatal,
+}
+
+/// What librdkafka says of an error, apart from its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    code: Option<RDKafkaErrorCode>,
+    fatal: bool,
+    abortable: bool,
+    retriable: bool,
+}
+
+impl Facts {
+    /// `cause` is the code that ended the client, if it is at its end.
+    pub(super) fn new(error: &KafkaError, cause: Option<RDKafkaErrorCode>) -> Self {
+        let code = error.rdkafka_error_code();
+        match (error, cause) {
+            (_, Some(cause)) => Self { code: Some(cause), fatal: true, abortable: false, retriable: false },
+            (KafkaError::Transaction(inner), None) => Self {
+                code,
+                fatal: inner.is_fatal(),
+                abortable: inner.txn_requires_abort(),
+                retriable: inner.is_retriable(),
+            },
+            // The flush before a commit, and what isn't of a transaction.
+            (other, None) => {
+                Self { code, fatal: false, abortable: false, retriable: matches!(other, KafkaError::Flush(_)) }
+            }
+        }
+    }
+}
+
+/// The one place where librdkafka's errors are sorted.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "librdkafka's codes are an open set, sorted by its flags at the end"
+)]
+pub(super) fn sort(step: Step, facts: Facts) -> Fate {
+    use RDKafkaErrorCode as Code;
+    let Facts { code, fatal, abortable, retriable } = facts;
+    match (code.unwrap_or(Code::Unknown), step) {
+        // Another producer has the transactional id. librdkafka makes one code of several.
+        (Code::Fenced | Code::ProducerFenced, _) => Fate::Fenced,
+        // While sending, librdkafka may mend it by a new epoch once the transaction is aborted.
+        (Code::InvalidProducerEpoch, Step::Deliver) if !fatal => Fate::Abort,
+        (Code::InvalidProducerEpoch, _) => Fate::Fenced,
+        // A fatal error is reported again and again, whatever is called.
+        (Code::Fatal, _) => Fate::Fatal,
+        (_, _) if fatal => Fate::Fatal,
+
+        // The group's word on our membership.
+        (Code::UnknownMemberId | Code::FencedInstanceId, Step::SendOffsets) => Fate::AbortFenced,
+        // A rebalance gives a new generation also to who keeps its shards.
+        (Code::IllegalGeneration, Step::SendOffsets) => Fate::AbortAndLook,
+        (Code::RebalanceInProgress, Step::SendOffsets) => Fate::Abort,
+
+        // What nobody but the operator can change.
+        (
+            Code::MessageSizeTooLarge
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::InvalidRecord
+            | Code::PolicyViolation
+            | Code::UnsupportedForMessageFormat
+            | Code::UnsupportedCompressionType,
+            Step::Begin | Step::Deliver | Step::SendOffsets | Step::Commit,
+        ) => Fate::AbortRefused,
+
+        (_, Step::Abort | Step::Init) if retriable => Fate::Repeat,
+        (_, _) if abortable => Fate::Abort,
+        (_, _) if retriable => Fate::Repeat,
+        // A message that failed: librdkafka asks for an abort at the next call.
+        (_, Step::Deliver) => Fate::Abort,
+        // Such as `State`: the client isn't where we think it is.
+        (_, _) => Fate::Fatal,
+    }
+}
+
+/// Aborted, to be written again.
+pub(super) fn aborted(step: Step, error: KafkaError) -> CommitError {
+    CommitError::Aborted(SinkError::unavailable(step.action(), error))
+}
+
+/// Somebody else's.
+pub(super) fn fenced(step: Step, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CommitError {
+    CommitError::Fenced(SinkError::unavailable(step.action(), error))
+}
+
+/// At its end.
+pub(super) fn fatal(step: Step, error: KafkaError) -> CommitError {
+    CommitError::Fatal(setup(step.action(), error))
+}
+
+/// Repeated for as long as is sensible.
+pub(super) fn unknown(step: Step, error: KafkaError) -> CommitError {
+    CommitError::Unknown(SinkError::unavailable(step.action(), error))
+}
+
+/// An error with what to do about it, where somebody can do something.
+#[expect(clippy::wildcard_enum_match_arm, reason = "librdkafka's codes are an open set; the rest has no remedy")]
+pub(super) fn setup(action: &str, error: KafkaError) -> SinkError {
+    use RDKafkaErrorCode as Code;
+    let remedy = match error.rdkafka_error_code().unwrap_or(Code::Unknown) {
+        Code::TopicAuthorizationFailed => {
+            "allow Create, Describe, DescribeConfigs, Read and Write on the bridge's topics"
+        }
+        Code::GroupAuthorizationFailed => "allow Read on the group `sink.kafka.groupId`",
+        Code::ClusterAuthorizationFailed => {
+            "allow IdempotentWrite on the cluster, and Create if the bridge makes topics"
+        }
+        Code::TransactionalIdAuthorizationFailed => {
+            "allow Describe and Write on transactional ids that begin with `sink.kafka.groupId`"
+        }
+        Code::SaslAuthenticationFailed | Code::Authentication => {
+            "check `sink.kafka.properties` and `secretProperties` of SASL and TLS"
+        }
+        Code::MessageSizeTooLarge => "raise the topic's `max.message.bytes` with kafka-configs.sh, then restart",
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+            "was a topic deleted? Restart, so that topics are made or checked anew"
+        }
+        Code::UnsupportedFeature | Code::UnsupportedVersion => "use a cluster of Apache Kafka 2.5 or newer",
+        _ => return SinkError::unavailable(action, error),
+    };
+    SinkError::Setup { problem: format!("{action}: {error}"), remedy: remedy.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RDKafkaErrorCode as Code;
+
+    const PLAIN: Facts = Facts { code: None, fatal: false, abortable: false, retriable: false };
+
+    #[test]
+    fn every_kind_of_error_has_its_fate() {
+        let fatal = |code| Facts { code: Some(code), fatal: true, ..PLAIN };
+        let abortable = |code| Facts { code: Some(code), abortable: true, ..PLAIN };
+        let retriable = |code| Facts { code: Some(code), retriable: true, ..PLAIN };
+        let plain = |code| Facts { code: Some(code), ..PLAIN };
+        let table = [
+            (Step::Commit, retriable(Code::OperationTimedOut), Fate::Repeat),
+            (Step::Abort, retriable(Code::OperationTimedOut), Fate::Repeat),
+            (Step::Init, retriable(Code::OperationTimedOut), Fate::Repeat),
+            (Step::SendOffsets, retriable(Code::OperationTimedOut), Fate::Repeat),
+            (Step::SendOffsets, abortable(Code::OperationTimedOut), Fate::Abort),
+            (Step::SendOffsets, abortable(Code::IllegalGeneration), Fate::AbortAndLook),
+            (Step::SendOffsets, abortable(Code::UnknownMemberId), Fate::AbortFenced),
+            (Step::SendOffsets, abortable(Code::FencedInstanceId), Fate::AbortFenced),
+            (Step::SendOffsets, abortable(Code::RebalanceInProgress), Fate::Abort),
+            (Step::SendOffsets, abortable(Code::GroupAuthorizationFailed), Fate::AbortRefused),
+            (Step::Commit, abortable(Code::OperationTimedOut), Fate::Abort),
+            (Step::Commit, fatal(Code::Fenced), Fate::Fenced),
+            (Step::Commit, fatal(Code::ProducerFenced), Fate::Fenced),
+            (Step::Commit, fatal(Code::InvalidProducerEpoch), Fate::Fenced),
+            (Step::Abort, fatal(Code::Fenced), Fate::Fenced),
+            (Step::Begin, fatal(Code::Fenced), Fate::Fenced),
+            (Step::Commit, fatal(Code::InvalidTransactionalState), Fate::Fatal),
+            (Step::Commit, fatal(Code::Fatal), Fate::Fatal),
+            (Step::Begin, plain(Code::State), Fate::Fatal),
+            (Step::Deliver, plain(Code::MessageTimedOut), Fate::Abort),
+            (Step::Deliver, plain(Code::InvalidProducerEpoch), Fate::Abort),
+            (Step::Deliver, plain(Code::Fenced), Fate::Fenced),
+            (Step::Deliver, plain(Code::MessageSizeTooLarge), Fate::AbortRefused),
+            (Step::Deliver, plain(Code::TopicAuthorizationFailed), Fate::AbortRefused),
+            (Step::Deliver, plain(Code::Fatal), Fate::Fatal),
+            (Step::Init, fatal(Code::TransactionalIdAuthorizationFailed), Fate::Fatal),
+        ];
+        for (step, facts, fate) in table {
+            assert_eq!(sort(step, facts), fate, "{step:?} {facts:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_can_change_is_told_with_a_remedy() {
+        let error = setup("trying", KafkaError::Global(Code::GroupAuthorizationFailed));
+        assert!(matches!(error, SinkError::Setup { .. }), "{error}");
+        let error = setup("trying", KafkaError::Global(Code::BrokerTransportFailure));
+        assert!(matches!(error, SinkError::Unavailable { .. }), "{error}");
+    }
+}

@@ -1,0 +1,363 @@
+//! Which shards are ours: a member of the consumer group on the checkpoint topic.
+//!
+//! An assigned partition is an owned shard. The member fetches nothing; it lives on a thread
+//! of its own, because librdkafka calls back, and waits, on the thread that polls.
+//!
+//! ```text
+//! assigned ──► restoring ──► granted ──► revoked: told, answered, given up
+//!                  │             └─────► lost: told
+//!                  └── revoked or lost: dropped without a word
+//! ```
+
+use super::client::{self, Logs};
+use super::restore::{self, Restored, Ticket};
+use super::{KafkaSettings, error, producer};
+use crate::core::ids::ShardId;
+use crate::sink::{Ownership, OwnershipEvent, SinkError};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc as std_mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+/// How long a revocation waits for what is staged to be committed. Far below
+/// `max.poll.interval.ms` (300 s by default); meanwhile the whole group waits.
+const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often the thread looks for finished restores.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Events that wait for the caller. When it is full the thread waits, and after
+/// `max.poll.interval.ms` the group does without this replica.
+const EVENTS: usize = 64;
+
+/// What may be written now, shared between the group's thread and the producer.
+#[derive(Default)]
+pub(super) struct Membership {
+    granted: Mutex<BTreeMap<ShardId, Tenure>>,
+    member: Mutex<Weak<BaseConsumer<Member>>>,
+}
+
+/// One time of owning a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tenure {
+    /// Differs each time.
+    number: u64,
+    /// What is committed for the shard's partition: any offset will do, the fence is in its being there.
+    offset: i64,
+}
+
+/// The tenures that a transaction began under.
+#[derive(Debug)]
+pub(super) struct Grant(BTreeMap<ShardId, Tenure>);
+
+/// What ties a transaction to the group's generation.
+pub(super) struct Fence {
+    pub(super) offsets: TopicPartitionList,
+    pub(super) member: ConsumerGroupMetadata,
+}
+
+impl Membership {
+    /// The tenures of these shards, or which of them aren't ours.
+    pub(super) fn grant(&self, shards: &[ShardId]) -> Result<Grant, String> {
+        let granted = self.granted();
+        let tenure = |shard: &ShardId| granted.get(shard).map(|tenure| (*shard, *tenure)).ok_or(*shard);
+        let grant = shards.iter().map(tenure).collect::<Result<_, _>>();
+        grant.map(Grant).map_err(|shard| format!("{shard:?} isn't this replica's"))
+    }
+
+    /// The fence of a transaction; none if any of its shards was given up meanwhile, even if
+    /// it was given back. Holding the lock keeps a revocation, and so a new generation in
+    /// which the shards are somebody else's, from coming between look and metadata.
+    pub(super) fn fence(&self, grant: &Grant) -> Option<Fence> {
+        let granted = self.granted();
+        let member = self.member.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
+        let topic = &member.context().settings.config.checkpoint_topic;
+        let mut offsets = TopicPartitionList::new();
+        for (shard, tenure) in &grant.0 {
+            if granted.get(shard) != Some(tenure) {
+                return None;
+            }
+            offsets.add_partition_offset(topic, producer::partition_of(*shard), Offset::Offset(tenure.offset)).ok()?;
+        }
+        let metadata = member.group_metadata()?;
+        // A member that left the group has metadata that fence nothing. librdkafka marks the
+        // loss at the same time as it takes the metadata back, so this order sees either.
+        (!member.assignment_lost()).then_some(Fence { offsets, member: metadata })
+    }
+
+    fn granted(&self) -> MutexGuard<'_, BTreeMap<ShardId, Tenure>> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, shards: &[ShardId]) -> Vec<ShardId> {
+        let mut granted = self.granted();
+        shards.iter().copied().filter(|shard| granted.remove(shard).is_some()).collect()
+    }
+
+    fn has(&self, shards: &[ShardId]) -> Vec<ShardId> {
+        let granted = self.granted();
+        shards.iter().copied().filter(|shard| granted.contains_key(shard)).collect()
+    }
+}
+
+/// The running member. Dropped, it leaves the group on its own thread.
+pub(super) struct Group {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Group {
+    /// Joins. `kept` is dropped by the thread at its end.
+    pub(super) fn join(
+        settings: Arc<KafkaSettings>,
+        membership: Arc<Membership>,
+        kept: Arc<dyn Send + Sync>,
+    ) -> Result<(Self, Ownership), SinkError> {
+        let (events, ownership) = mpsc::channel(EVENTS);
+        let (restored_to, restored) = std_mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let context = Member {
+            settings: Arc::clone(&settings),
+            membership: Arc::clone(&membership),
+            events,
+            stop: Arc::clone(&stop),
+            restored_to,
+            state: Mutex::new(State::default()),
+        };
+        let member: BaseConsumer<Member> = client::create(&settings, &client::member(&settings), context)?;
+        let topic = &settings.config.checkpoint_topic;
+        member.subscribe(&[topic]).map_err(|error| error::setup("joining the group", error))?;
+        let member = Arc::new(member);
+        *membership.member.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&member);
+        let thread = std::thread::Builder::new()
+            .name("kafka-group".to_owned())
+            .spawn(move || {
+                run(&member, &restored);
+                // Leaves the group, which takes its time; then what was kept.
+                drop(member);
+                drop(kept);
+            })
+            .map_err(|error| SinkError::unavailable("starting the group's thread", error))?;
+        Ok((Self { stop, thread: Some(thread) }, ownership))
+    }
+
+    /// Leaves the group, and waits until that is done. Blocks.
+    pub(super) fn leave(mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the group's thread panicked");
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+fn run(member: &BaseConsumer<Member>, restored: &std_mpsc::Receiver<Restored>) {
+    let context = member.context();
+    while !context.ends() {
+        match member.poll(TICK) {
+            None | Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                if let Some(failure) = ending(&error) {
+                    context.send(OwnershipEvent::Failed(failure));
+                    return;
+                }
+                tracing::warn!(%error, "the group's member met an error");
+            }
+        }
+        for outcome in restored.try_iter() {
+            context.state().finished.push(outcome);
+        }
+        if let Err(failure) = context.grant_restored() {
+            context.send(OwnershipEvent::Failed(failure));
+            return;
+        }
+    }
+}
+
+/// Whether the member can't go on after this.
+#[expect(clippy::wildcard_enum_match_arm, reason = "librdkafka's codes are an open set; it goes on after the rest")]
+fn ending(error: &KafkaError) -> Option<SinkError> {
+    use RDKafkaErrorCode as Code;
+    let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+    match error.rdkafka_error_code().unwrap_or(Code::Unknown) {
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::UnknownTopicOrPartition
+        | Code::UnknownTopic
+        | Code::InconsistentGroupProtocol => Some(error::setup("being a member of the group", error.clone())),
+        _ => fatal.then(|| error::setup("being a member of the group", error.clone())),
+    }
+}
+
+/// What librdkafka calls back.
+pub(super) struct Member {
+    settings: Arc<KafkaSettings>,
+    membership: Arc<Membership>,
+    events: mpsc::Sender<OwnershipEvent>,
+    stop: Arc<AtomicBool>,
+    restored_to: std_mpsc::Sender<Restored>,
+    state: Mutex<State>,
+}
+
+/// Only the group's thread looks at it.
+#[derive(Default)]
+struct State {
+    /// Shards whose checkpoints are being read, and which reading counts.
+    restoring: BTreeMap<ShardId, Ticket>,
+    finished: Vec<Restored>,
+    /// Answers to revocations that took too long.
+    late: Vec<oneshot::Receiver<()>>,
+    tenures: u64,
+}
+
+impl ClientContext for Member {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        Logs.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Logs.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Member {
+    fn rebalance(&self, member: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let outcome = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assigned(member, partitions)
+        } else {
+            self.withdrawn(member, partitions)
+        };
+        if let Err(error) = outcome {
+            tracing::error!(%error, "librdkafka refuses a rebalance");
+        }
+    }
+
+    fn main_queue_min_poll_interval(&self) -> Timeout {
+        Timeout::After(TICK)
+    }
+}
+
+impl Member {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ends(&self) -> bool {
+        self.stop.load(Ordering::Acquire) || self.events.is_closed()
+    }
+
+    fn send(&self, event: OwnershipEvent) {
+        if self.events.blocking_send(event).is_err() {
+            tracing::debug!("nobody listens to the ownership any more");
+        }
+    }
+
+    fn assigned(&self, member: &BaseConsumer<Self>, partitions: &mut TopicPartitionList) -> Result<(), KafkaError> {
+        let shards = shards_of(partitions);
+        // Never fetched: the restore reads with a client of its own.
+        partitions.set_all_offsets(Offset::End)?;
+        member.incremental_assign(partitions)?;
+        if shards.is_empty() || self.ends() {
+            return Ok(());
+        }
+        member.pause(partitions)?;
+        tracing::info!(?shards, "shards are assigned: reading their checkpoints");
+        let ticket = restore::start(Arc::clone(&self.settings), shards.clone(), self.restored_to.clone());
+        self.state().restoring.extend(shards.into_iter().map(|shard| (shard, ticket.clone())));
+        Ok(())
+    }
+
+    fn withdrawn(&self, member: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> Result<(), KafkaError> {
+        let shards = shards_of(partitions);
+        self.state().restoring.retain(|shard, _| !shards.contains(shard));
+        if member.assignment_lost() {
+            let lost = self.membership.take(&shards);
+            if !lost.is_empty() && !self.ends() {
+                tracing::warn!(shards = ?lost, "shards are lost");
+                self.send(OwnershipEvent::Lost(lost));
+            }
+        } else {
+            let owned = self.membership.has(&shards);
+            if !owned.is_empty() && !self.ends() {
+                self.give_up(owned);
+            }
+            // Before the group goes on: from here on nothing is committed for them.
+            self.membership.take(&shards);
+        }
+        member.incremental_unassign(partitions)
+    }
+
+    fn give_up(&self, shards: Vec<ShardId>) {
+        tracing::info!(?shards, "shards are revoked");
+        let (done, mut answer) = oneshot::channel();
+        self.send(OwnershipEvent::Revoked { shards, done });
+        let since = now();
+        while matches!(answer.try_recv(), Err(TryRecvError::Empty)) {
+            if self.ends() {
+                return;
+            }
+            if now().duration_since(since) > REVOKE_PATIENCE {
+                tracing::warn!("the revoked shards weren't given up in {REVOKE_PATIENCE:?}: what is staged is fenced");
+                self.state().late.push(answer);
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+
+    /// Tells of restored shards, unless they were withdrawn meanwhile. The caller must have
+    /// taken and answered all that came before: else it might commit what it staged in an
+    /// earlier tenure.
+    fn grant_restored(&self) -> Result<(), SinkError> {
+        let mut state = self.state();
+        state.late.retain_mut(|answer| matches!(answer.try_recv(), Err(TryRecvError::Empty)));
+        let caught_up = state.late.is_empty() && self.events.capacity() == self.events.max_capacity();
+        if !caught_up {
+            return Ok(());
+        }
+        for Restored { ticket, outcome } in std::mem::take(&mut state.finished) {
+            if !state.restoring.values().any(|current| *current == ticket) {
+                continue;
+            }
+            let mut granted = Vec::new();
+            for restored in outcome? {
+                if state.restoring.get(&restored.shard) == Some(&ticket) {
+                    state.restoring.remove(&restored.shard);
+                    state.tenures += 1;
+                    let tenure = Tenure { number: state.tenures, offset: restored.end };
+                    self.membership.granted().insert(restored.shard, tenure);
+                    granted.push((restored.shard, restored.checkpoint));
+                }
+            }
+            self.send(OwnershipEvent::Assigned(granted));
+        }
+        Ok(())
+    }
+}
+
+fn shards_of(partitions: &TopicPartitionList) -> Vec<ShardId> {
+    let numbers = partitions.elements().into_iter().map(|element| element.partition());
+    numbers.filter_map(|partition| u32::try_from(partition).ok()).map(ShardId).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the group's thread is an edge: it measures its own waiting")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,77 @@
+//! Attributes as Kafka headers: `CloudEvents` in binary mode
+//! (its Kafka protocol binding 1.0.2, section 3.2), and Kafka Connect's for dead letters.
+
+use crate::core::batch::{Attributes, Message, Target};
+use crate::core::ids::StreamId;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use rdkafka::message::{Header, OwnedHeaders};
+
+/// What may not stand in a segment of a URI's path as it is (RFC 3986, section 3.3).
+const NOT_IN_SEGMENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// The headers of a message. `output` is the configured output topic, which dead letters name.
+pub(super) fn headers(message: &Message, output: &str) -> OwnedHeaders {
+    let Attributes { id, kind, stream, resource_type: _, time } = &message.attributes;
+    let topic = match &message.target {
+        Target::Lane { topic, .. } => topic.as_str(),
+        Target::DeadLetter => output,
+    };
+    let headers = OwnedHeaders::new_with_capacity(10);
+    let headers = with(headers, "ce_specversion", "1.0");
+    let headers = with(headers, "ce_id", id);
+    let headers = with(headers, "ce_source", &source(stream.as_ref(), topic));
+    let headers = with(headers, "ce_type", kind);
+    let headers = with(headers, "ce_subject", message.key.as_str());
+    let headers = with(headers, "ce_time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+    let headers = with(headers, "content-type", "application/protobuf");
+    match &message.target {
+        Target::Lane { .. } => headers,
+        Target::DeadLetter => {
+            let headers = with(headers, "__connect.errors.topic", output);
+            with(headers, "__connect.errors.exception.message", "larger than the output topic takes")
+        }
+    }
+}
+
+/// A URI-reference to who speaks: a stream, or the lane's topic.
+fn source(stream: Option<&StreamId>, topic: &str) -> String {
+    let segment = |text| utf8_percent_encode(text, NOT_IN_SEGMENT);
+    match stream {
+        Some(StreamId { account, resource }) => {
+            format!("/asana/{}/{}", segment(account.as_str()), segment(resource.as_str()))
+        }
+        None => format!("/topics/{}", segment(topic)),
+    }
+}
+
+fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
+    headers.insert(Header { key, value: Some(value) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_uri_reference() {
+        let stream = StreamId::new("main account", "1200");
+        assert_eq!(source(Some(&stream), "asana.events"), "/asana/main%20account/1200");
+        assert_eq!(source(None, "asana.events"), "/topics/asana.events");
+    }
+}

@@ -1,0 +1,311 @@
+//! The transactional producer: one Kafka transaction for one batch.
+
+use super::client::{self, REQUEST_TIMEOUT};
+use super::error::{self, Facts, Fate, Step};
+use super::group::{Grant, Membership};
+use super::{KafkaSettings, headers};
+use crate::core::batch::{Batch, CheckpointWrite, Message, Target};
+use crate::core::ids::ShardId;
+use crate::sink::{CommitError, SinkError};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How often a call that may be repeated is repeated: a quarter of an hour in all, which
+/// outlasts a restart of the cluster and stays far below a sync token's 24 hours.
+const REPEATS: u32 = 90;
+
+/// Messages are enqueued in runs of this many, so that other tasks get their turn.
+const RUN: usize = 256;
+
+/// What the messages of one transaction wait for.
+pub(super) struct Flight {
+    /// Messages on their way, and one for the sender until it has sent all.
+    outstanding: AtomicUsize,
+    failure: Mutex<Option<KafkaError>>,
+    landed: Notify,
+}
+
+impl Flight {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { outstanding: AtomicUsize::new(1), failure: Mutex::new(None), landed: Notify::new() })
+    }
+
+    fn fail(&self, error: KafkaError) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn land(&self) {
+        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.landed.notify_one();
+        }
+    }
+
+    /// All deliveries, or the first failure.
+    async fn wait(&self) -> KafkaResult<()> {
+        self.land();
+        self.landed.notified().await;
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Takes delivery reports.
+pub(super) struct Deliveries;
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        client::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::report(&error, reason);
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Deliveries {
+    type DeliveryOpaque = Arc<Flight>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, flight: Arc<Flight>) {
+        if let Err((error, _)) = result {
+            flight.fail(error.clone());
+        }
+        flight.land();
+    }
+}
+
+type Inner = ThreadedProducer<Deliveries>;
+
+/// The only producer of the session.
+pub(super) struct Producer {
+    inner: Arc<Inner>,
+    settings: Arc<KafkaSettings>,
+}
+
+impl Producer {
+    /// Makes the producer and fences whoever had its transactional id; a transaction that
+    /// the predecessor left open is aborted by that.
+    pub(super) fn open(settings: Arc<KafkaSettings>, message_bytes: usize) -> Result<Self, SinkError> {
+        let inner: Inner = client::create(&settings, &client::producer(&settings, message_bytes), Deliveries)?;
+        for _ in 0..OPEN_REPEATS {
+            let Err(error) = inner.init_transactions(REQUEST_TIMEOUT) else {
+                return Ok(Self { inner: Arc::new(inner), settings });
+            };
+            if sort(&inner, Step::Init, &error) != Fate::Repeat {
+                return Err(error::setup("initialising Kafka transactions", error));
+            }
+            tracing::warn!(%error, "Kafka transactions aren't initialised yet: trying on");
+        }
+        Err(SinkError::unavailable("initialising Kafka transactions", "no answer from the cluster"))
+    }
+
+    /// Something that keeps librdkafka's client alive: who drops the last one waits for it to end.
+    pub(super) fn keep_alive(&self) -> Arc<dyn Send + Sync> {
+        Arc::clone(&self.inner) as Arc<dyn Send + Sync>
+    }
+
+    /// One batch, all of it or nothing.
+    pub(super) async fn commit(&self, batch: &Batch, membership: &Arc<Membership>) -> Result<(), CommitError> {
+        let grant = membership.grant(&batch.shards()).map_err(|missing| error::fenced(Step::Begin, missing))?;
+        if let Err(error) = self.inner.begin_transaction() {
+            return Err(match sort(&self.inner, Step::Begin, &error) {
+                Fate::Fenced => error::fenced(Step::Begin, error),
+                Fate::Repeat
+                | Fate::Abort
+                | Fate::AbortAndLook
+                | Fate::AbortFenced
+                | Fate::AbortRefused
+                | Fate::Fatal => error::fatal(Step::Begin, error),
+            });
+        }
+        let delivered = self.deliver(batch).await;
+        let (inner, membership) = (Arc::clone(&self.inner), Arc::clone(membership));
+        let finish = move || Transaction { producer: &inner, membership: &membership, grant: &grant }.finish(delivered);
+        match tokio::task::spawn_blocking(finish).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(CommitError::Unknown(SinkError::unavailable("committing a Kafka transaction", error))),
+        }
+    }
+
+    /// Sends all messages and waits until the brokers have them.
+    async fn deliver(&self, batch: &Batch) -> KafkaResult<()> {
+        let flight = Flight::new();
+        let sent = self.send_all(batch, &flight).await;
+        let landed = flight.wait();
+        match sent {
+            Ok(()) => landed.await,
+            // The abort purges what is on its way.
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn send_all(&self, batch: &Batch, flight: &Arc<Flight>) -> KafkaResult<()> {
+        for run in batch.messages.chunks(RUN) {
+            for message in run {
+                self.send_message(message, flight).await?;
+            }
+            tokio::task::yield_now().await;
+        }
+        for run in batch.checkpoints.chunks(RUN) {
+            for write in run {
+                self.send_checkpoint(write, flight).await?;
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn send_message(&self, message: &Message, flight: &Arc<Flight>) -> KafkaResult<()> {
+        let config = &self.settings.config;
+        let (topic, partition) = match &message.target {
+            Target::Lane { topic, partition } => (topic.as_str(), *partition),
+            Target::DeadLetter => (config.dead_letter_topic.as_str(), 0),
+        };
+        let record = BaseRecord::with_opaque_to(topic, Arc::clone(flight))
+            .partition(i32::try_from(partition).unwrap_or(i32::MAX))
+            .key(message.key.as_str())
+            .payload(message.value.as_slice())
+            .headers(headers::headers(message, &config.topic));
+        self.send(record, flight).await
+    }
+
+    async fn send_checkpoint(&self, write: &CheckpointWrite, flight: &Arc<Flight>) -> KafkaResult<()> {
+        let mut record = BaseRecord::with_opaque_to(&self.settings.config.checkpoint_topic, Arc::clone(flight))
+            .partition(partition_of(write.shard))
+            .key(write.key.as_str());
+        record.payload = write.value.as_deref();
+        self.send(record, flight).await
+    }
+
+    async fn send<P: rdkafka::message::ToBytes + ?Sized>(
+        &self,
+        mut record: BaseRecord<'_, str, P, Arc<Flight>>,
+        flight: &Arc<Flight>,
+    ) -> KafkaResult<()> {
+        flight.outstanding.fetch_add(1, Ordering::AcqRel);
+        loop {
+            match self.inner.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => record = back,
+                Err((error, _)) => {
+                    flight.land();
+                    return Err(error);
+                }
+            }
+            // Sent on in the same order as soon as the brokers have taken some.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// About a minute for a cluster to answer a new session.
+const OPEN_REPEATS: u32 = 6;
+
+/// A shard's partition of the checkpoint topic.
+pub(super) fn partition_of(shard: ShardId) -> i32 {
+    i32::try_from(shard.0).unwrap_or(i32::MAX)
+}
+
+/// What is to be done; a client at its end answers all calls alike, and keeps the cause apart.
+fn sort(producer: &Inner, step: Step, error: &KafkaError) -> Fate {
+    let cause = producer.client().fatal_error().map(|(code, _)| code);
+    error::sort(step, Facts::new(error, cause))
+}
+
+/// A transaction whose messages are sent. Its calls block.
+struct Transaction<'a> {
+    producer: &'a Inner,
+    membership: &'a Membership,
+    grant: &'a Grant,
+}
+
+impl Transaction<'_> {
+    fn finish(&self, delivered: KafkaResult<()>) -> Result<(), CommitError> {
+        if let Err(error) = delivered {
+            return Err(self.give_up(Step::Deliver, error));
+        }
+        // After the messages, never before: whoever owns the shard next waits for transactions that
+        // began before it read, and the group lets none end that names its offsets later.
+        self.send_offsets()?;
+        self.settle();
+        self.repeat(Step::Commit, || self.producer.commit_transaction(REQUEST_TIMEOUT))
+    }
+
+    fn send_offsets(&self) -> Result<(), CommitError> {
+        let Some(fence) = self.membership.fence(self.grant) else {
+            self.abort()?;
+            return Err(error::fenced(Step::SendOffsets, "the shards were given up meanwhile"));
+        };
+        self.repeat(Step::SendOffsets, || {
+            self.producer.send_offsets_to_transaction(&fence.offsets, &fence.member, REQUEST_TIMEOUT)
+        })
+    }
+
+    /// A call that finds messages on their way sleeps for 100 ms at a time, and the last
+    /// delivery report is only counted off once our callback has returned.
+    fn settle(&self) {
+        let mut left = 2_000;
+        while self.producer.in_flight_count() > 0 && left > 0 {
+            std::thread::park_timeout(Duration::from_micros(50));
+            left -= 1;
+        }
+    }
+
+    fn repeat(&self, step: Step, call: impl Fn() -> KafkaResult<()>) -> Result<(), CommitError> {
+        let mut repeats = 0;
+        loop {
+            let Err(error) = call() else { return Ok(()) };
+            if sort(self.producer, step, &error) != Fate::Repeat {
+                return Err(self.give_up(step, error));
+            }
+            repeats += 1;
+            if repeats >= REPEATS {
+                return Err(error::unknown(step, error));
+            }
+            tracing::warn!(%error, ?step, repeats, "no answer yet from Kafka: asking on for the same transaction");
+        }
+    }
+
+    /// Ends a transaction that failed.
+    fn give_up(&self, step: Step, error: KafkaError) -> CommitError {
+        let fate = sort(self.producer, step, &error);
+        match fate {
+            Fate::Fenced => return error::fenced(step, error),
+            Fate::Fatal => return error::fatal(step, error),
+            Fate::Repeat | Fate::Abort | Fate::AbortAndLook | Fate::AbortFenced | Fate::AbortRefused => {}
+        }
+        if let Err(failed) = self.abort() {
+            return failed;
+        }
+        match fate {
+            Fate::AbortFenced => error::fenced(step, error),
+            Fate::AbortAndLook if self.membership.fence(self.grant).is_none() => error::fenced(step, error),
+            Fate::AbortRefused => error::fatal(step, error),
+            Fate::Repeat | Fate::Abort | Fate::AbortAndLook | Fate::Fenced | Fate::Fatal => error::aborted(step, error),
+        }
+    }
+
+    fn abort(&self) -> Result<(), CommitError> {
+        for repeats in 1..=REPEATS {
+            let Err(error) = self.producer.abort_transaction(REQUEST_TIMEOUT) else { return Ok(()) };
+            match sort(self.producer, Step::Abort, &error) {
+                Fate::Repeat => tracing::warn!(%error, repeats, "no answer yet from Kafka: asking on for the abort"),
+                Fate::Fenced => return Err(error::fenced(Step::Abort, error)),
+                Fate::Abort | Fate::AbortAndLook | Fate::AbortFenced | Fate::AbortRefused | Fate::Fatal => {
+                    return Err(error::fatal(Step::Abort, error));
+                }
+            }
+        }
+        // Not committed, and never will be: nobody asked for that.
+        Err(CommitError::Fatal(SinkError::unavailable("aborting a Kafka transaction", "no answer from the cluster")))
+    }
+}

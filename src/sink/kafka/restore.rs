@@ -1,0 +1,225 @@
+//! Reads the checkpoints of assigned shards, up to all that was committed.
+
+use super::client::{self, Logs, REQUEST_TIMEOUT};
+use super::{KafkaSettings, error, producer};
+use crate::core::batch::StoredCheckpoint;
+use crate::core::ids::ShardId;
+use crate::sink::SinkError;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak, mpsc};
+use std::time::Duration;
+
+/// How long to wait between looks at an open transaction, and after an error.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// After how many looks an open transaction is logged again: about 5 s.
+const LOOKS_PER_LOG: u32 = 250;
+
+/// Names one reading. The reading ends early once all others of its copies are dropped.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket(Arc<()>);
+
+impl PartialEq for Ticket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// What a reading found, all of its shards together.
+pub(super) struct Restored {
+    pub(super) ticket: Ticket,
+    pub(super) outcome: Result<Vec<RestoredShard>, SinkError>,
+}
+
+/// One shard's checkpoint.
+pub(super) struct RestoredShard {
+    pub(super) shard: ShardId,
+    pub(super) checkpoint: StoredCheckpoint,
+    /// The high watermark that it was read up to.
+    pub(super) end: i64,
+}
+
+/// Starts to read on a thread of its own. Nothing is answered once the ticket is dropped.
+pub(super) fn start(settings: Arc<KafkaSettings>, shards: Vec<ShardId>, to: mpsc::Sender<Restored>) -> Ticket {
+    let ticket = Ticket(Arc::new(()));
+    let (wanted, answer_to) = (Arc::downgrade(&ticket.0), to.clone());
+    let work = move || {
+        let reading = Reading { settings: &settings, shards: &shards, wanted: &wanted };
+        let outcome = reading.run();
+        // A withdrawn reading is forgotten, and so is one whose session is over.
+        if let (Some(ticket), Some(outcome)) = (wanted.upgrade(), outcome.transpose()) {
+            answer_to.send(Restored { ticket: Ticket(ticket), outcome }).unwrap_or_default();
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("kafka-restore".to_owned()).spawn(work) {
+        let outcome = Err(SinkError::unavailable("starting to read checkpoints", error));
+        to.send(Restored { ticket: ticket.clone(), outcome }).unwrap_or_default();
+    }
+    ticket
+}
+
+struct Reading<'a> {
+    settings: &'a KafkaSettings,
+    shards: &'a [ShardId],
+    wanted: &'a Weak<()>,
+}
+
+type Ends = BTreeMap<ShardId, i64>;
+
+impl Reading<'_> {
+    /// The checkpoints; nothing if the reading isn't wanted any more.
+    fn run(&self) -> Result<Option<Vec<RestoredShard>>, SinkError> {
+        let reader = client::committed_reader(self.settings)?;
+        let Some(ends) = self.high_watermarks()? else { return Ok(None) };
+        if !self.wait_for_open_transactions(&reader, &ends)? {
+            return Ok(None);
+        }
+        let Some(checkpoints) = self.read(&reader)? else { return Ok(None) };
+        let restored: Vec<_> = checkpoints
+            .into_iter()
+            .map(|(shard, checkpoint)| RestoredShard { shard, checkpoint, end: ends.get(&shard).copied().unwrap_or(0) })
+            .collect();
+        let entries: usize = restored.iter().map(|shard| shard.checkpoint.len()).sum();
+        tracing::info!(shards = restored.len(), entries, "checkpoints are read");
+        Ok(Some(restored))
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.wanted.strong_count() > 0
+    }
+
+    /// Where the predecessors' writing ends, be it committed or not.
+    fn high_watermarks(&self) -> Result<Option<Ends>, SinkError> {
+        let reader = client::uncommitted_reader(self.settings)?;
+        self.last_offsets(&reader, "reading the high watermarks of the checkpoint topic")
+    }
+
+    /// Waits until nothing that began before the high watermarks were read is undecided:
+    /// a dead predecessor's transaction is aborted by the broker after its time-out.
+    fn wait_for_open_transactions(&self, reader: &BaseConsumer<Logs>, ends: &Ends) -> Result<bool, SinkError> {
+        let mut looks = 0_u32;
+        loop {
+            let action = "reading the last stable offsets of the checkpoint topic";
+            let Some(stable) = self.last_offsets(reader, action)? else { return Ok(false) };
+            let open: Vec<_> = ends
+                .iter()
+                .filter(|(shard, end)| stable.get(shard).is_none_or(|stable| stable < *end))
+                .map(|(shard, _)| shard)
+                .collect();
+            if open.is_empty() {
+                return Ok(true);
+            }
+            if looks.is_multiple_of(LOOKS_PER_LOG) {
+                tracing::info!(shards = ?open, "waiting for a predecessor's open transaction to be decided");
+            }
+            looks += 1;
+            std::thread::park_timeout(PAUSE);
+        }
+    }
+
+    /// The last offsets that the client may see.
+    fn last_offsets(&self, reader: &BaseConsumer<Logs>, action: &str) -> Result<Option<Ends>, SinkError> {
+        while self.is_wanted() {
+            let found = reader
+                .offsets_for_times(self.partitions(Offset::End)?, REQUEST_TIMEOUT)
+                .and_then(|found| found.elements().iter().map(last_offset).collect::<Result<Ends, _>>());
+            match found {
+                Ok(ends) => return Ok(Some(ends)),
+                Err(error) => pause_after(action, error)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Everything committed, the newest value of each key.
+    fn read(&self, reader: &BaseConsumer<Logs>) -> Result<Option<BTreeMap<ShardId, StoredCheckpoint>>, SinkError> {
+        let action = "reading checkpoints";
+        reader.assign(&self.partitions(Offset::Beginning)?).map_err(|error| error::setup(action, error))?;
+        let mut checkpoints: BTreeMap<_, _> =
+            self.shards.iter().map(|shard| (*shard, StoredCheckpoint::new())).collect();
+        let mut unfinished: BTreeSet<_> = self.shards.iter().copied().collect();
+        while !unfinished.is_empty() {
+            if !self.is_wanted() {
+                return Ok(None);
+            }
+            match reader.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Ok(message)) => {
+                    let shard = shard_of(message.partition());
+                    if let Some(checkpoint) = shard.and_then(|shard| checkpoints.get_mut(&shard)) {
+                        apply(checkpoint, &message)?;
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    shard_of(partition).map(|shard| unfinished.remove(&shard)).unwrap_or_default();
+                }
+                Some(Err(error)) => pause_after(action, error)?,
+            }
+        }
+        Ok(Some(checkpoints))
+    }
+
+    fn partitions(&self, offset: Offset) -> Result<TopicPartitionList, SinkError> {
+        let mut partitions = TopicPartitionList::with_capacity(self.shards.len());
+        for shard in self.shards {
+            partitions
+                .add_partition_offset(&self.settings.config.checkpoint_topic, producer::partition_of(*shard), offset)
+                .map_err(|error| error::setup("naming partitions", error))?;
+        }
+        Ok(partitions)
+    }
+}
+
+fn last_offset(
+    element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>,
+) -> Result<(ShardId, i64), KafkaError> {
+    element.error()?;
+    match (shard_of(element.partition()), element.offset()) {
+        (Some(shard), Offset::Offset(offset)) => Ok((shard, offset)),
+        // Not answered for: asked again.
+        _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetNotAvailable)),
+    }
+}
+
+fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) -> Result<(), SinkError> {
+    let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).ok_or_else(|| SinkError::Setup {
+        problem: format!(
+            "topic {}, partition {}, offset {}: a record whose key isn't text",
+            message.topic(),
+            message.partition(),
+            message.offset()
+        ),
+        remedy: "the checkpoint topic must be the bridge's alone: choose a new `sink.kafka.checkpointTopic`, \
+                 or stop who else writes there"
+            .to_owned(),
+    })?;
+    match message.payload() {
+        Some(value) => {
+            checkpoint.insert(key.to_owned(), value.to_vec());
+        }
+        None => {
+            checkpoint.remove(key);
+        }
+    }
+    Ok(())
+}
+
+/// What passes is waited for; what somebody must mend ends the session.
+fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
+    match error::setup(action, error) {
+        error @ SinkError::Setup { .. } => Err(error),
+        error @ SinkError::Unavailable { .. } => {
+            tracing::warn!(%error, "trying on");
+            std::thread::park_timeout(PAUSE * 10);
+            Ok(())
+        }
+    }
+}
+
+fn shard_of(partition: i32) -> Option<ShardId> {
+    u32::try_from(partition).ok().map(ShardId)
+}

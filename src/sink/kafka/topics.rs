@@ -1,0 +1,379 @@
+//! Topics: made where they are missing, checked where they are there.
+
+use super::client::{self, Logs, REQUEST_TIMEOUT};
+use super::{KafkaSettings, error};
+use crate::config::KafkaTopicsConfig;
+use crate::sink::SinkError;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::Metadata;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much librdkafka puts into one request for a partition: its own default for `batch.size`.
+pub(super) const BATCH_BYTES: u32 = 1_000_000;
+
+/// What every topic must take, so that a batch of [`BATCH_BYTES`] always fits. Kafka's
+/// default for `max.message.bytes` is 12 bytes more.
+const LEAST_MESSAGE_BYTES: u64 = 1_048_576;
+
+/// What a record batch takes beside key, value and headers: 61 bytes for itself, at most 21
+/// for a record and 10 for each header (Kafka's message format, version 2).
+const RECORD_OVERHEAD: u64 = 512;
+
+/// What the dead-letter topic is made to take: far above a page of Asana's.
+const DEAD_LETTER_BYTES: &str = "16777216";
+
+/// How long dead letters are kept: 30 days.
+const DEAD_LETTER_RETENTION_MS: &str = "2592000000";
+
+/// How long a new topic may take until all of its partitions have leaders.
+const LEADERS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a topic is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Holds records.
+    Output,
+    /// Holds checkpoints.
+    Checkpoint,
+    /// Holds what output topics can't take.
+    DeadLetter,
+}
+
+/// What is known of a topic that was found fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TopicFacts {
+    /// Its partitions.
+    pub(super) partitions: NonZeroU32,
+    /// The size of the largest message that it takes: key, value and headers.
+    pub(super) message_bytes: usize,
+}
+
+/// Makes and checks topics.
+pub(super) struct Topics {
+    settings: Arc<KafkaSettings>,
+    admin: Arc<AdminClient<Logs>>,
+}
+
+impl Topics {
+    pub(super) fn new(settings: Arc<KafkaSettings>) -> Result<Self, SinkError> {
+        let admin = client::create(&settings, &client::admin(&settings), Logs)?;
+        Ok(Self { settings, admin: Arc::new(admin) })
+    }
+
+    /// Makes the topics that are missing, then checks all of them. The facts are in the
+    /// order of `topics`; what is unfit is told all at once.
+    pub(super) async fn ensure(&self, topics: &[(String, Role)]) -> Result<Vec<TopicFacts>, SinkError> {
+        let mut found = Vec::new();
+        for (name, role) in topics {
+            let layout = match self.layout(name).await? {
+                Some(layout) => layout,
+                None => self.make(name, *role).await?,
+            };
+            found.push(layout);
+        }
+        let configs = self.configs(topics).await?;
+        let mut differences = Vec::new();
+        let mut facts = Vec::new();
+        for (((name, role), layout), config) in topics.iter().zip(&found).zip(&configs) {
+            let check = Check { settings: &self.settings, name, role: *role };
+            facts.push(check.run(layout, config, &mut differences));
+        }
+        match Difference::all(&differences, &self.settings.config.bootstrap_servers) {
+            Some(error) => Err(error),
+            None => Ok(facts),
+        }
+    }
+
+    async fn layout(&self, name: &str) -> Result<Option<Layout>, SinkError> {
+        let action = format!("looking at the topic {name}");
+        let metadata = self.metadata(name, &action).await?;
+        let Some(topic) = metadata.topics().first() else { return Ok(None) };
+        match topic.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(None),
+            // A new topic, whose leaders aren't elected yet.
+            Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
+            Some(code) => return Err(error::setup(&action, rdkafka::error::KafkaError::MetadataFetch(code))),
+        }
+        let partitions = topic.partitions();
+        Ok(Some(Layout {
+            partitions: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+            replicas: partitions.iter().map(|partition| partition.replicas().len()).min().unwrap_or(0),
+            led: !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0),
+        }))
+    }
+
+    async fn metadata(&self, name: &str, action: &str) -> Result<Metadata, SinkError> {
+        let (admin, name) = (Arc::clone(&self.admin), name.to_owned());
+        let fetch = move || admin.inner().fetch_metadata(Some(&name), REQUEST_TIMEOUT);
+        match tokio::task::spawn_blocking(fetch).await {
+            Ok(Ok(metadata)) => Ok(metadata),
+            Ok(Err(error)) => Err(error::setup(action, error)),
+            Err(error) => Err(SinkError::unavailable(action, error)),
+        }
+    }
+
+    async fn make(&self, name: &str, role: Role) -> Result<Layout, SinkError> {
+        let plan = Plan::new(&self.settings, role);
+        if !self.settings.config.topics.create {
+            return Err(SinkError::Setup {
+                problem: format!("the topic {name} is missing, and `sink.kafka.topics.create` is false"),
+                remedy: format!("make it: {}", plan.command(name, &self.settings.config.bootstrap_servers)),
+            });
+        }
+        let mut topic = NewTopic::new(name, plan.partitions, TopicReplication::Fixed(plan.replication_factor));
+        for (key, value) in &plan.config {
+            topic = topic.set(key, value);
+        }
+        let action = format!("making the topic {name}");
+        let options =
+            AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
+        let results =
+            self.admin.create_topics([&topic], &options).await.map_err(|error| error::setup(&action, error))?;
+        match results.into_iter().next() {
+            // Another replica was faster.
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
+            Some(Err((_, code))) => return Err(self.not_made(name, &plan, code).await),
+        }
+        tracing::info!(topic = name, partitions = plan.partitions, "the topic is made");
+        tokio::time::timeout(LEADERS_PATIENCE, self.leaders(name, plan.partitions)).await.unwrap_or_else(|_| {
+            Err(SinkError::unavailable(action, format!("not all partitions have leaders after {LEADERS_PATIENCE:?}")))
+        })
+    }
+
+    async fn leaders(&self, name: &str, partitions: i32) -> Result<Layout, SinkError> {
+        loop {
+            match self.layout(name).await? {
+                Some(layout) if layout.led && i64::from(layout.partitions) >= i64::from(partitions) => {
+                    return Ok(layout);
+                }
+                Some(_) | None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "librdkafka's codes are an open set; the rest has no remedy here"
+    )]
+    async fn not_made(&self, name: &str, plan: &Plan, code: RDKafkaErrorCode) -> SinkError {
+        let action = format!("making the topic {name}");
+        match code {
+            RDKafkaErrorCode::InvalidReplicationFactor => {
+                let brokers = self.metadata(name, &action).await.map(|metadata| metadata.brokers().len());
+                let brokers = brokers.map_or_else(|_| "fewer".to_owned(), |count| count.to_string());
+                SinkError::Setup {
+                    problem: format!(
+                        "the topic {name} can't have {} replicas: the cluster has {brokers} broker(s)",
+                        plan.replication_factor
+                    ),
+                    remedy: "set `sink.kafka.topics.replicationFactor` and `sink.kafka.topics.minInsyncReplicas` \
+                             to 1 for a cluster of one broker"
+                        .to_owned(),
+                }
+            }
+            RDKafkaErrorCode::InvalidConfig
+            | RDKafkaErrorCode::PolicyViolation
+            | RDKafkaErrorCode::InvalidPartitions => SinkError::Setup {
+                problem: format!("{action}: {code}"),
+                remedy: "correct `sink.kafka.topics`, or make it by hand: ".to_owned()
+                    + &plan.command(name, &self.settings.config.bootstrap_servers),
+            },
+            code => error::setup(&action, rdkafka::error::KafkaError::AdminOp(code)),
+        }
+    }
+
+    async fn configs(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
+        let action = "reading the topics' settings";
+        let names: Vec<_> = topics.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect();
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+        let results =
+            self.admin.describe_configs(&names, &options).await.map_err(|error| error::setup(action, error))?;
+        results
+            .into_iter()
+            .map(|result| result.map_err(|code| error::setup(action, rdkafka::error::KafkaError::Global(code))))
+            .collect()
+    }
+}
+
+/// A topic as the cluster has it.
+struct Layout {
+    partitions: u32,
+    replicas: usize,
+    led: bool,
+}
+
+/// A topic as we would make it.
+struct Plan {
+    partitions: i32,
+    replication_factor: i32,
+    config: Vec<(String, String)>,
+}
+
+impl Plan {
+    fn new(settings: &KafkaSettings, role: Role) -> Self {
+        let KafkaTopicsConfig { create: _, partitions, replication_factor, min_insync_replicas, config } =
+            &settings.config.topics;
+        let own: &[(&str, &str)] = match role {
+            Role::Output => &[],
+            // Each commit writes here: compacted often, so that a restore stays short.
+            Role::Checkpoint => &[
+                ("cleanup.policy", "compact"),
+                ("segment.bytes", "16777216"),
+                ("min.cleanable.dirty.ratio", "0.1"),
+                ("max.compaction.lag.ms", "3600000"),
+            ],
+            Role::DeadLetter => &[("max.message.bytes", DEAD_LETTER_BYTES), ("retention.ms", DEAD_LETTER_RETENTION_MS)],
+        };
+        let own = own.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let given = match role {
+            Role::Output => config.clone(),
+            Role::Checkpoint | Role::DeadLetter => std::collections::BTreeMap::new(),
+        };
+        let partitions = match role {
+            Role::Output => partitions.get(),
+            Role::Checkpoint => settings.shards.get(),
+            Role::DeadLetter => 1,
+        };
+        Self {
+            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+            replication_factor: i32::from(replication_factor.get()),
+            config: std::iter::once(("min.insync.replicas".to_owned(), min_insync_replicas.to_string()))
+                .chain(own)
+                .chain(given)
+                .collect(),
+        }
+    }
+
+    /// The command that makes it, for a person.
+    fn command(&self, name: &str, bootstrap: &str) -> String {
+        let config: Vec<_> = self.config.iter().map(|(key, value)| format!("--config {key}={value}")).collect();
+        format!(
+            "kafka-topics.sh --bootstrap-server {bootstrap} --create --topic {name} --partitions {} \
+             --replication-factor {} {}",
+            self.partitions,
+            self.replication_factor,
+            config.join(" ")
+        )
+    }
+}
+
+/// One topic under examination.
+struct Check<'a> {
+    settings: &'a KafkaSettings,
+    name: &'a str,
+    role: Role,
+}
+
+impl Check<'_> {
+    fn run(&self, layout: &Layout, config: &ConfigResource, differences: &mut Vec<Difference>) -> TopicFacts {
+        let value = |key: &str| config.get(key).and_then(|entry| entry.value.clone()).unwrap_or_default();
+        let number = |key: &str| value(key).parse::<u64>().unwrap_or(0);
+        let wanted = &self.settings.config.topics;
+
+        let policy = value("cleanup.policy");
+        let fit = match self.role {
+            Role::Checkpoint => policy == "compact",
+            // Compaction removes all but the newest event of a gid.
+            Role::Output | Role::DeadLetter => !policy.contains("compact"),
+        };
+        if !fit {
+            let policy_wanted = if self.role == Role::Checkpoint { "compact" } else { "delete" };
+            differences.push(self.setting("cleanup.policy", &policy, policy_wanted, policy_wanted));
+        }
+        if self.role == Role::Checkpoint && layout.partitions != self.settings.shards.get() {
+            differences.push(Difference {
+                what: self.what(
+                    "partitions",
+                    layout.partitions,
+                    format_args!("{}, one for each shard", self.settings.shards),
+                ),
+                remedy: Remedy::Say(format!(
+                    "set `shards: {}`, or choose a new `sink.kafka.checkpointTopic`",
+                    layout.partitions
+                )),
+            });
+        }
+        if layout.replicas < usize::from(wanted.replication_factor.get()) {
+            differences.push(Difference {
+                what: self.what(
+                    "replication factor",
+                    layout.replicas,
+                    format_args!("at least {}", wanted.replication_factor),
+                ),
+                remedy: Remedy::Say(format!(
+                    "set `sink.kafka.topics.replicationFactor: {}`, or give {} more replicas with \
+                     kafka-reassign-partitions.sh",
+                    layout.replicas, self.name
+                )),
+            });
+        }
+        let insync = number("min.insync.replicas");
+        if insync < u64::from(wanted.min_insync_replicas.get()) {
+            let least = wanted.min_insync_replicas.to_string();
+            differences.push(self.setting(
+                "min.insync.replicas",
+                &insync.to_string(),
+                &format!("at least {least}"),
+                &least,
+            ));
+        }
+        let bytes = number("max.message.bytes");
+        if bytes < LEAST_MESSAGE_BYTES {
+            let least = LEAST_MESSAGE_BYTES.to_string();
+            differences.push(self.setting(
+                "max.message.bytes",
+                &bytes.to_string(),
+                &format!("at least {least}"),
+                &least,
+            ));
+        }
+        TopicFacts {
+            partitions: NonZeroU32::new(layout.partitions).unwrap_or(NonZeroU32::MIN),
+            message_bytes: usize::try_from(bytes.saturating_sub(RECORD_OVERHEAD)).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn what(&self, setting: &str, found: impl std::fmt::Display, wanted: impl std::fmt::Display) -> String {
+        format!("topic {}: {setting} is {found}, wanted is {wanted}", self.name)
+    }
+
+    fn setting(&self, setting: &str, found: &str, wanted: &str, value: &str) -> Difference {
+        Difference {
+            what: self.what(setting, found, wanted),
+            remedy: Remedy::Set { topic: self.name.to_owned(), setting: format!("{setting}={value}") },
+        }
+    }
+}
+
+/// Something about a topic that isn't as it must be.
+struct Difference {
+    what: String,
+    remedy: Remedy,
+}
+
+enum Remedy {
+    Say(String),
+    Set { topic: String, setting: String },
+}
+
+impl Difference {
+    /// All of them as one error.
+    fn all(differences: &[Self], bootstrap: &str) -> Option<SinkError> {
+        if differences.is_empty() {
+            return None;
+        }
+        let problem = differences.iter().map(|difference| difference.what.as_str()).collect::<Vec<_>>().join("; ");
+        let remedy = |difference: &Self| match &difference.remedy {
+            Remedy::Say(words) => words.clone(),
+            Remedy::Set { topic, setting } => format!(
+                "run kafka-configs.sh --bootstrap-server {bootstrap} --alter --entity-type topics \
+                 --entity-name {topic} --add-config {setting}"
+            ),
+        };
+        Some(SinkError::Setup { problem, remedy: differences.iter().map(remedy).collect::<Vec<_>>().join("; ") })
+    }
+}
