@@ -1,11 +1,12 @@
 //! The NATS sink against real servers: a current one with atomic batches and an old one without.
 #![cfg(feature = "nats")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
-#![expect(missing_docs, reason = "a test")]
+#![expect(unreachable_pub, reason = "a test has one module of helpers")]
 
 #[path = "support/nats.rs"]
 mod support;
 
+use asana_event_bridge::config::{HumanDuration, NatsConfig};
 use asana_event_bridge::core::batch::{Batch, CheckpointWrite, StoredCheckpoint};
 use asana_event_bridge::core::ids::{ShardId, Topic};
 use asana_event_bridge::sink::nats::{NatsSettings, open};
@@ -33,18 +34,8 @@ fn old() -> &'static str {
 /// A short duplicate window: what relies on it is then seen to fail.
 fn forgetful(address: &str, stream: &str) -> NatsSettings {
     let mut settings = settings(address, stream);
-    settings.config.duplicate_window = "100ms".parse_duration();
+    settings.config.duplicate_window = HumanDuration(Duration::from_millis(100));
     settings
-}
-
-trait ParseDuration {
-    fn parse_duration(&self) -> asana_event_bridge::config::HumanDuration;
-}
-
-impl ParseDuration for str {
-    fn parse_duration(&self) -> asana_event_bridge::config::HumanDuration {
-        serde_json::from_value(serde_json::json!(self)).unwrap()
-    }
 }
 
 /// The lease is taken from the holder, who doesn't know yet; a peer has it.
@@ -157,7 +148,7 @@ async fn crash_at(address: &str, step: usize) -> bool {
     let proxy = Proxy::start(address, &stream, After::Dead).await;
     let direct = NatsSettings { lease_time: Duration::from_secs(2), ..forgetful(address, &stream) };
     let mut first = session(NatsSettings {
-        config: asana_event_bridge::config::NatsConfig {
+        config: NatsConfig {
             servers: vec![format!("nats://{}", proxy.address)],
             ..direct.config.clone()
         },
