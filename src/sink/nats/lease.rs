@@ -73,30 +73,19 @@ impl Leases {
     /// Dropped while the server takes the lease, it is held by nobody until it runs out.
     pub(super) async fn acquire(&self, key: &str) -> Lease {
         loop {
+            // The watch is there before the attempt, so that no release falls between the two.
+            let changes = self.store.watch(key).await;
             match self.store.create(key, self.holder.clone()).await {
                 Ok(revision) => return Lease { leases: self.clone(), key: key.to_owned(), revision },
                 Err(error) => tracing::debug!(key, %error, "the lease isn't free"),
             }
-            // A lease that runs out isn't told to watchers by older servers; and an answer may have been lost.
+            // The answer to an earlier attempt may have been lost.
             if let Ok(Some(revision)) = self.held(key).await {
                 return Lease { leases: self.clone(), key: key.to_owned(), revision };
             }
-            let _late = tokio::time::timeout(self.time / 5, self.released(key)).await;
+            // A lease that runs out isn't told to watchers by older servers: look now and then.
+            let _late = tokio::time::timeout(self.time / 5, released(changes.ok())).await;
         }
-    }
-
-    /// Waits until the holder gives the lease up.
-    async fn released(&self, key: &str) {
-        if let Ok(mut changes) = self.store.watch(key).await {
-            while let Some(Ok(entry)) = changes.next().await {
-                match entry.operation {
-                    Operation::Put => {}
-                    Operation::Delete | Operation::Purge => return,
-                }
-            }
-        }
-        // Without a watch, only the time-out ends the wait.
-        std::future::pending::<()>().await;
     }
 
     /// The revision of the lease if it is ours.
@@ -158,6 +147,19 @@ impl Lease {
             tracing::debug!(key = %self.key, %error, "the lease wasn't given up; it will run out");
         }
     }
+}
+
+/// Waits until the holder gives the lease up. Without a watch it never ends.
+async fn released(changes: Option<kv::Watch>) {
+    if let Some(mut changes) = changes {
+        while let Some(Ok(entry)) = changes.next().await {
+            match entry.operation {
+                Operation::Put => {}
+                Operation::Delete | Operation::Purge => return,
+            }
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 enum Renewal {

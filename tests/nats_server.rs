@@ -1,0 +1,510 @@
+//! The NATS sink against real servers: a current one with atomic batches and an old one without.
+#![cfg(feature = "nats")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(unreachable_pub, reason = "a test has one module of helpers")]
+
+#[path = "support/nats.rs"]
+mod support;
+
+use asana_event_bridge::config::{HumanDuration, NatsConfig};
+use asana_event_bridge::core::batch::{Batch, CheckpointWrite, StoredCheckpoint};
+use asana_event_bridge::core::ids::{ShardId, Topic};
+use asana_event_bridge::sink::nats::{NatsSettings, open};
+use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent, SinkError};
+use async_nats::jetstream;
+use futures_util::future::join_all;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use support::{
+    After, PATIENCE, Proxy, Server, Session, Witness, assigned, batch, by_shard, eventually, exactly, message, session,
+    settings,
+};
+
+/// One server of each kind is shared by the tests that don't stop it.
+fn current() -> &'static str {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    &SERVER.get_or_init(|| Server::start("nats")).address
+}
+
+fn old() -> &'static str {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    &SERVER.get_or_init(|| Server::start("nats-old")).address
+}
+
+/// A short duplicate window: what relies on it is then seen to fail.
+fn forgetful(address: &str, stream: &str) -> NatsSettings {
+    let mut settings = settings(address, stream);
+    settings.config.duplicate_window = HumanDuration(Duration::from_millis(100));
+    settings
+}
+
+/// The lease is taken from the holder, who doesn't know yet; a peer has it.
+async fn peer(settings: NatsSettings) -> Session {
+    let witness = Witness::new(&settings.config.servers[0], &settings.config.stream).await;
+    let bucket = format!("{}_leases", settings.config.stream);
+    let (committer, mut ownership) = open(NatsSettings { replica: "replica-1".to_owned(), ..settings }).await.unwrap();
+    witness.jetstream.get_key_value(bucket).await.unwrap().delete("owner").await.unwrap();
+    let restored = assigned(&mut ownership).await;
+    Session { committer, ownership, restored }
+}
+
+fn value(checkpoint: &StoredCheckpoint, key: &str) -> Option<String> {
+    checkpoint.get(key).map(|value| String::from_utf8(value.clone()).unwrap())
+}
+
+fn label(outcome: Result<(), CommitError>) -> &'static str {
+    outcome.map_or_else(|error| error.label(), |()| "committed")
+}
+
+macro_rules! on_both_servers {
+    ($($name:ident),+ $(,)?) => {
+        mod current_server {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() { super::$name(super::current()).await; })+
+        }
+        mod old_server {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() { super::$name(super::old()).await; })+
+        }
+    };
+}
+
+on_both_servers!(
+    what_is_committed_is_there_and_is_restored,
+    a_crash_at_any_message_leaves_all_or_nothing,
+    a_connection_lost_at_any_message_is_healed_by_the_commit_itself,
+    a_stale_owner_is_fenced_and_nothing_of_it_is_there,
+    a_page_larger_than_an_atomic_batch_is_committed,
+    a_batch_larger_than_a_message_is_committed,
+    consumers_filter_by_lane_stream_type_and_gid,
+    ten_thousand_streams_are_restored_in_five_seconds,
+    checkpoints_replace_each_other,
+    close_lets_a_standby_take_over_at_once,
+    a_dead_holder_is_replaced_when_its_lease_runs_out,
+    a_taken_lease_is_noticed,
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_current_server_has_atomic_batches() {
+    let limits = async |address| session(settings(address, "limits")).await.committer.limits();
+    assert_eq!(limits(current()).await.batch_messages, 900);
+    assert_eq!(limits(old()).await.batch_messages, 10_000);
+    assert_eq!(limits(old()).await.message_bytes, (1 << 20) - (4 << 10));
+}
+
+async fn what_is_committed_is_there_and_is_restored(address: &str) {
+    let settings = settings(address, "committed");
+    let mut first = session(settings.clone()).await;
+    assert!(first.restored.len() == 4 && first.restored.values().all(StoredCheckpoint::is_empty));
+    assert_eq!(first.committer.lanes(&Topic::from("committed")).await.unwrap().get(), 3);
+    assert!(first.committer.lanes(&Topic::from("another")).await.is_err());
+
+    let mut two_shards = batch("committed", 1, 0, 9);
+    let other = batch("committed", 2, 0, 9);
+    two_shards.messages.extend(other.messages);
+    two_shards.checkpoints.extend(other.checkpoints);
+    two_shards.checkpoints.push(CheckpointWrite {
+        shard: ShardId(2),
+        key: "gone/9".to_owned(),
+        value: Some(b"soon".to_vec()),
+    });
+    first.committer.commit(&two_shards).await.unwrap();
+    first.committer.commit(&batch("committed", 2, 9, 12)).await.unwrap();
+    first.committer.commit(&Batch::default()).await.unwrap();
+    first.committer.close().await;
+
+    let witness = Witness::new(address, "committed").await;
+    let mut expected = exactly(&[1, 2], 9);
+    for number in 9..12 {
+        expected.get_mut(&((number % 3).to_string(), 2)).unwrap().push(number);
+    }
+    assert_eq!(by_shard(&witness.lanes().await), expected);
+    let seen = witness.read("lane.1.main.1200.task.1001").await;
+    let record = seen.iter().find(|seen| seen.id == "1/1").unwrap();
+    assert_eq!(record.payload, b"record 1 of shard 1");
+    assert_eq!(record.headers.get("ce-source").unwrap().as_str(), "/asana/main/1200");
+    assert_eq!(record.headers.get("ce-time").unwrap().as_str(), "2023-11-14T22:13:20.000Z");
+
+    let second = session(settings).await;
+    assert_eq!(value(&second.restored[&ShardId(1)], "stream/main/1200").as_deref(), Some("9"));
+    assert_eq!(value(&second.restored[&ShardId(2)], "stream/main/1200").as_deref(), Some("12"));
+    assert_eq!(value(&second.restored[&ShardId(2)], "gone/9"), None);
+    assert_eq!(second.restored[&ShardId(2)].len(), 2);
+    assert!(second.restored[&ShardId(0)].is_empty());
+    second.committer.close().await;
+}
+
+/// How many messages one commit of `batch(_, _, 0, 8)` sends at the most: intent, records, entries, head.
+const MESSAGES: usize = 1 + 8 + 3 + 1;
+
+async fn a_crash_at_any_message_leaves_all_or_nothing(address: &str) {
+    let outcomes = join_all((0..=MESSAGES).map(|step| crash_at(address, step))).await;
+    assert!(outcomes.contains(&false) && outcomes.contains(&true), "{outcomes:?}");
+}
+
+/// Commits once in peace, then crashes when `step` messages of the second commit are sent. Whether it has happened.
+async fn crash_at(address: &str, step: usize) -> bool {
+    let stream = format!("crash-{step}");
+    let proxy = Proxy::start(address, &stream, After::Dead).await;
+    let direct = NatsSettings { lease_time: Duration::from_secs(2), ..forgetful(address, &stream) };
+    let mut first = session(NatsSettings {
+        config: NatsConfig {
+            servers: vec![format!("nats://{}", proxy.address)],
+            ..direct.config.clone()
+        },
+        ..direct.clone()
+    })
+    .await;
+    first.committer.commit(&batch(&stream, 0, 0, 8)).await.unwrap();
+    proxy.cut_after(step);
+    let doomed = batch(&stream, 0, 8, 16);
+    tokio::select! {
+        () = proxy.cut() => {}
+        outcome = first.committer.commit(&doomed) => outcome.unwrap(),
+    }
+    drop(first);
+
+    let witness = Witness::new(address, &stream).await;
+    witness.outlive_duplicate_window().await;
+    let mut second = session(direct.clone()).await;
+    let happened = match value(&second.restored[&ShardId(0)], "stream/main/1200").as_deref() {
+        Some("16") => true,
+        Some("8") => false,
+        other => panic!("step {step}: {other:?}"),
+    };
+    let there = if happened { 16 } else { 8 };
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], there), "step {step}");
+    assert_eq!(value(&second.restored[&ShardId(0)], "lanes"), Some(format!("counters at {there}")), "step {step}");
+    // The next session goes on where the last one was.
+    second.committer.commit(&batch(&stream, 0, there, 24)).await.unwrap();
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], 24), "step {step}");
+    second.committer.close().await;
+    happened
+}
+
+async fn a_connection_lost_at_any_message_is_healed_by_the_commit_itself(address: &str) {
+    let outcomes = join_all((0..MESSAGES).map(|step| lose_connection_at(address, step))).await;
+    assert!(outcomes.iter().filter(|was_cut| **was_cut).count() > MESSAGES / 2, "{outcomes:?}");
+}
+
+/// Whether the connection was lost within the commit.
+async fn lose_connection_at(address: &str, step: usize) -> bool {
+    let stream = format!("cut-{step}");
+    let proxy = Proxy::start(address, &stream, After::Alive).await;
+    let mut settings = forgetful(address, &stream);
+    settings.config.servers = vec![format!("nats://{}", proxy.address)];
+    let mut session = session(settings.clone()).await;
+    session.committer.commit(&batch(&stream, 0, 0, 8)).await.unwrap();
+    proxy.cut_after(step);
+    let next = batch(&stream, 0, 8, 16);
+    let was_cut = loop {
+        match session.committer.commit(&next).await {
+            Ok(()) => break proxy.was_cut(),
+            Err(CommitError::Aborted(_)) => {}
+            Err(error) => panic!("step {step}: {error}"),
+        }
+    };
+    session.committer.commit(&batch(&stream, 0, 16, 24)).await.unwrap();
+    let witness = Witness::new(address, &stream).await;
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], 24), "step {step}");
+    session.committer.close().await;
+    was_cut
+}
+
+async fn a_stale_owner_is_fenced_and_nothing_of_it_is_there(address: &str) {
+    let settings = NatsSettings { lease_time: Duration::from_secs(600), ..settings(address, "fenced") };
+    let mut stale = session(settings.clone()).await;
+    stale.committer.commit(&batch("fenced", 0, 0, 8)).await.unwrap();
+    let mut peer = peer(settings).await;
+    assert_eq!(label(stale.committer.commit(&batch("fenced", 0, 8, 16)).await), "fenced");
+    let witness = Witness::new(address, "fenced").await;
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], 8));
+    peer.committer.commit(&batch("fenced", 0, 8, 11)).await.unwrap();
+    assert_eq!(label(stale.committer.commit(&batch("fenced", 0, 8, 16)).await), "fenced");
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], 11));
+    peer.committer.close().await;
+}
+
+async fn a_page_larger_than_an_atomic_batch_is_committed(address: &str) {
+    let settings = settings(address, "large-page");
+    let mut session = session(settings).await;
+    for (from, to) in [(0, 8), (8, 1_208), (1_208, 1_216)] {
+        session.committer.commit(&batch("large-page", 3, from, to)).await.unwrap();
+    }
+    let witness = Witness::new(address, "large-page").await;
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[3], 1_216));
+    session.committer.close().await;
+}
+
+async fn a_batch_larger_than_a_message_is_committed(address: &str) {
+    // The second is more than an intent's chunk in bytes; the third has many messages, too, so that it is written ahead
+    // on every server, and crashes on the way.
+    let settings = NatsSettings { lease_time: Duration::from_secs(2), ..forgetful(address, "large-batch") };
+    let large = |from, to| {
+        let mut batch = batch("large-batch", 0, from, to);
+        for message in &mut batch.messages {
+            message.value.resize(if to > 100 { 4_000 } else { 900_000 }, b'x');
+        }
+        batch
+    };
+    let proxy = Proxy::start(address, "large-batch", After::Dead).await;
+    let mut through_proxy = settings.clone();
+    through_proxy.config.servers = vec![format!("nats://{}", proxy.address)];
+    let mut first = session(through_proxy).await;
+    first.committer.commit(&large(0, 8)).await.unwrap();
+    proxy.cut_after(600);
+    let doomed = large(8, 1_208);
+    tokio::select! {
+        () = proxy.cut() => {}
+        outcome = first.committer.commit(&doomed) => panic!("{outcome:?}"),
+    }
+    drop(first);
+    let witness = Witness::new(address, "large-batch").await;
+    assert!(witness.lanes().await.values().flatten().count() < 1_208);
+    witness.outlive_duplicate_window().await;
+    let second = session(settings).await;
+    assert_eq!(value(&second.restored[&ShardId(0)], "stream/main/1200").as_deref(), Some("1208"));
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], 1_208));
+    second.committer.close().await;
+}
+
+async fn consumers_filter_by_lane_stream_type_and_gid(address: &str) {
+    let mut session = session(settings(address, "filters")).await;
+    let mut all = batch("filters", 0, 0, 21);
+    let mut lane_record = message("filters", 0, 100);
+    lane_record.attributes.stream = None;
+    lane_record.attributes.resource_type = "".into();
+    lane_record.key = "".into();
+    let mut dead_letter = message("filters", 0, 101);
+    dead_letter.target = asana_event_bridge::core::batch::Target::DeadLetter;
+    let mut other_stream = message("filters", 0, 102);
+    other_stream.attributes.stream = Some(asana_event_bridge::core::ids::StreamId::new("team a", "7"));
+    other_stream.attributes.resource_type = "project".into();
+    all.messages.extend([lane_record, dead_letter, other_stream]);
+    session.committer.commit(&all).await.unwrap();
+
+    let witness = Witness::new(address, "filters").await;
+    let count = async |filter: &str| witness.read(filter).await.len();
+    assert_eq!(count("lane.>").await, 23);
+    assert_eq!(count("lane.0.>").await, 8);
+    assert_eq!(count("lane.1.>").await, 8);
+    assert_eq!(count("lane.*.main.1200.>").await, 21);
+    assert_eq!(count("lane.*.team=20a.7.>").await, 1);
+    assert_eq!(count("lane.*._._.>").await, 1);
+    assert_eq!(count("lane.*.*.*.project.*").await, 1);
+    assert_eq!(count("lane.*.*.*.*.1003").await, 3);
+    assert_eq!(count("dead-letter.>").await, 1);
+    session.committer.close().await;
+}
+
+async fn ten_thousand_streams_are_restored_in_five_seconds(address: &str) {
+    let settings = settings(address, "many");
+    let mut first = session(settings.clone()).await;
+    let limit = first.committer.limits().batch_messages.min(2_500);
+    let writes: Vec<_> = (0..10_000_u32)
+        .map(|number| CheckpointWrite {
+            shard: ShardId(number % 4),
+            key: format!("stream/main/{number}"),
+            value: Some(vec![b'x'; 200]),
+        })
+        .collect();
+    for checkpoints in writes.chunks(limit) {
+        first.committer.commit(&Batch { messages: vec![], checkpoints: checkpoints.to_vec() }).await.unwrap();
+    }
+    first.committer.close().await;
+    let begin = Instant::now();
+    let second = session(settings).await;
+    let took = begin.elapsed();
+    assert_eq!(second.restored.values().map(StoredCheckpoint::len).sum::<usize>(), 10_000);
+    println!("10,000 entries restored in {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    second.committer.close().await;
+}
+
+async fn checkpoints_replace_each_other(address: &str) {
+    let mut session = session(settings(address, "replaced")).await;
+    for _ in 0..20 {
+        let write = CheckpointWrite { shard: ShardId(1), key: "k".to_owned(), value: Some(b"v".to_vec()) };
+        session.committer.commit(&Batch { messages: vec![], checkpoints: vec![write] }).await.unwrap();
+    }
+    let witness = Witness::new(address, "replaced").await;
+    // One head for each of four shards, and one entry.
+    assert_eq!(witness.read("_checkpoint.>").await.len(), 5);
+    session.committer.close().await;
+}
+
+async fn close_lets_a_standby_take_over_at_once(address: &str) {
+    let settings = NatsSettings { lease_time: Duration::from_secs(600), ..settings(address, "closed") };
+    let mut first = session(settings.clone()).await;
+    let (standby, mut ownership) = open(settings).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(300), ownership.recv()).await.is_err());
+    first.committer.commit(&batch("closed", 0, 0, 8)).await.unwrap();
+    let begin = Instant::now();
+    first.committer.close().await;
+    assert!(first.ownership.recv().await.is_none());
+    let restored = assigned(&mut ownership).await;
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(value(&restored[&ShardId(0)], "stream/main/1200").as_deref(), Some("8"));
+    standby.close().await;
+}
+
+async fn a_dead_holder_is_replaced_when_its_lease_runs_out(address: &str) {
+    let settings = NatsSettings { lease_time: Duration::from_secs(2), ..settings(address, "dead") };
+    let first = session(settings.clone()).await;
+    let (standby, mut ownership) = open(settings).await.unwrap();
+    // Longer than the lease: the holder renews it.
+    assert!(tokio::time::timeout(Duration::from_secs(4), ownership.recv()).await.is_err());
+    let begin = Instant::now();
+    drop(first);
+    assigned(&mut ownership).await;
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    standby.close().await;
+}
+
+async fn a_taken_lease_is_noticed(address: &str) {
+    let settings = NatsSettings { lease_time: Duration::from_secs(3), ..settings(address, "taken") };
+    let mut first = session(settings.clone()).await;
+    let peer = peer(settings).await;
+    match tokio::time::timeout(PATIENCE, first.ownership.recv()).await.unwrap().unwrap() {
+        OwnershipEvent::Lost(shards) => assert_eq!(shards.len(), 4),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(label(first.committer.commit(&batch("taken", 0, 0, 8)).await), "fenced");
+    // It stands by from now on.
+    peer.committer.close().await;
+    assigned(&mut first.ownership).await;
+    first.committer.commit(&batch("taken", 0, 0, 8)).await.unwrap();
+    first.committer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_current_server_may_crash_at_any_moment() {
+    crash_server("nats").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_may_crash_at_any_moment() {
+    crash_server("nats-old").await;
+}
+
+/// Commits while the server is killed and started again, as the bridge would.
+async fn crash_server(service: &str) {
+    let server = Server::start(service);
+    let settings = forgetful(&server.address, "outage");
+    let writing = async {
+        let mut written = 0;
+        while written < 1_500 {
+            let Ok((mut committer, mut ownership)) = open(settings.clone()).await else { continue };
+            let Some(OwnershipEvent::Assigned(shards)) = ownership.recv().await else { continue };
+            let restored = value(&shards[0].1, "stream/main/1200").map_or(0, |value| value.parse().unwrap());
+            assert!(restored >= written, "progress went back from {written} to {restored}");
+            written = restored;
+            while written < 1_500 {
+                match committer.commit(&batch("outage", 0, written, written + 5)).await {
+                    Ok(()) => written += 5,
+                    Err(CommitError::Aborted(_)) => {}
+                    Err(error) => {
+                        println!("{service}: after {written}: {error}");
+                        break;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            committer.close().await;
+        }
+    };
+    let crashing = async {
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            server.crash();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            server.restart();
+        }
+    };
+    tokio::join!(tokio::time::timeout(PATIENCE * 4, writing), crashing).0.expect("it didn't recover");
+    let witness = Witness::new(&server.address, "outage").await;
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], 1_500));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jetstream_stream_that_does_not_fit_is_refused_with_all_reasons() {
+    let witness = Witness::new(current(), "wrong").await;
+    let made = witness.jetstream.create_stream(jetstream::stream::Config {
+        name: "wrong".to_owned(),
+        subjects: vec!["other.>".to_owned()],
+        max_age: Duration::from_secs(3_600),
+        max_messages_per_subject: 1,
+        max_bytes: 1_000_000,
+        ..jetstream::stream::Config::default()
+    });
+    made.await.unwrap();
+    let Err(SinkError::Setup { problem, remedy }) = open(settings(current(), "wrong")).await.map(drop) else {
+        panic!("it was taken")
+    };
+    for what in ["subjects is other.>, wanted wrong.>", "max_age is 3600s", "max_msgs_per_subject is 1", "max_bytes is"] {
+        assert!(problem.contains(what), "{what}: {problem}");
+    }
+    assert!(remedy.contains("nats stream edit"), "{remedy}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_jetstream_stream_is_made_only_if_it_may() {
+    let mut settings = settings(current(), "missing");
+    settings.config.create = false;
+    let error = open(settings).await.map(drop).unwrap_err();
+    assert!(matches!(&error, SinkError::Setup { .. }), "{error}");
+    assert!(error.to_string().contains("JetStream stream missing doesn't exist"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jetstream_stream_without_atomic_batches_gets_them_only_if_it_may() {
+    let witness = Witness::new(current(), "upgraded").await;
+    let made = witness.jetstream.create_stream(jetstream::stream::Config {
+        name: "upgraded".to_owned(),
+        subjects: vec!["upgraded.>".to_owned()],
+        duplicate_window: Duration::from_secs(120),
+        ..jetstream::stream::Config::default()
+    });
+    made.await.unwrap();
+    let mut settings = settings(current(), "upgraded");
+    settings.config.create = false;
+    let error = open(settings.clone()).await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("lacks allow_atomic and allow_msg_ttl and allow_rollup_hdrs"), "{error}");
+    settings.config.create = true;
+    let session = session(settings).await;
+    assert_eq!(session.committer.limits().batch_messages, 900);
+    session.committer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_named() {
+    let mut settings = settings("127.0.0.1:1", "nowhere");
+    settings.config.servers = vec!["nats://user:secret@127.0.0.1:1".to_owned()];
+    let error = open(settings).await.map(drop).unwrap_err();
+    assert!(matches!(&error, SinkError::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("127.0.0.1:1") && !error.to_string().contains("secret"), "{error}");
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let mut settings = settings("user:secret-1@127.0.0.1:1", "quiet");
+    settings.token = Some("secret-2".to_owned());
+    settings.password = Some("secret-3".to_owned());
+    settings.nkey_seed = Some("secret-4".to_owned());
+    assert!(!format!("{settings:?}").contains("secret-"), "{settings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_outlive_max_age_where_the_server_can_spare_them() {
+    let mut session = session(settings(current(), "spared")).await;
+    session.committer.commit(&batch("spared", 0, 0, 8)).await.unwrap();
+    let witness = Witness::new(current(), "spared").await;
+    let mut stream = witness.jetstream.get_stream("spared").await.unwrap();
+    let mut config = stream.info().await.unwrap().config.clone();
+    config.max_age = Duration::from_secs(1);
+    config.duplicate_window = Duration::from_secs(1);
+    witness.jetstream.update_stream(config).await.unwrap();
+    eventually(async || witness.read("lane.>").await.is_empty().then_some(())).await;
+    assert_eq!(witness.read("_checkpoint.0.entry.>").await.len(), 3);
+    session.committer.close().await;
+}
