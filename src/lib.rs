@@ -24,10 +24,11 @@ pub mod core;
 pub mod ledger;
 pub mod pb;
 #[cfg(feature = "program")]
+pub mod reader;
+#[cfg(feature = "program")]
 pub mod run;
 #[cfg(feature = "simulator")]
 pub mod simulator;
-pub mod reader;
 #[cfg(feature = "bridge")]
 pub mod sink;
 #[cfg(feature = "program")]

@@ -2,10 +2,10 @@
 
 use crate::asana::{AccountSettings, Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
-use crate::config::{Checked, CheckedNats, CheckedSink, FileConfig, NatsLogin, SecretSource};
+use crate::config::{Checked, CheckedKafka, CheckedNats, CheckedSink, FileConfig, NatsLogin, SecretSource};
 use crate::core::engine::{AccountSpec, Settings};
 use crate::core::topic::TopicTemplate;
-use crate::sink::{console, file, nats};
+use crate::sink::{console, file, kafka, nats};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,10 @@ pub async fn run(checked: &Checked, observer: Arc<dyn Observer>, stop: Cancellat
     let plan = plan(checked);
     let shards = checked.shards;
     match &checked.sink {
-        CheckedSink::Kafka(_) => {}
+        CheckedSink::Kafka(sink) => {
+            let settings = kafka_settings(checked, sink)?;
+            bridge::run(plan, source, || kafka::open(settings.clone()), observer, stop).await?;
+        }
         CheckedSink::Nats(sink) => {
             let settings = nats_settings(checked, sink)?;
             bridge::run(plan, source, || nats::open(settings.clone()), observer, stop).await?;
@@ -99,6 +102,19 @@ pub fn plan(checked: &Checked) -> Plan {
         accounts: checked.accounts.iter().map(account).collect(),
         streams: checked.streams.clone(),
     }
+}
+
+fn kafka_settings(checked: &Checked, sink: &CheckedKafka) -> Result<kafka::KafkaSettings, RunError> {
+    let resolve = |(name, source): (&String, &SecretSource)| {
+        let place = format!("sink.kafka.secretProperties.{name}");
+        secret(&place, source).map(|secret| (name.clone(), secret))
+    };
+    Ok(kafka::KafkaSettings {
+        config: sink.config.clone(),
+        secret_properties: sink.secret_properties.iter().map(resolve).collect::<Result<_, _>>()?,
+        shards: checked.shards,
+        replica: checked.replica.clone(),
+    })
 }
 
 fn nats_settings(checked: &Checked, sink: &CheckedNats) -> Result<nats::NatsSettings, RunError> {

@@ -36,7 +36,8 @@ impl Server {
         let mut process = services(&["run", service]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         std::io::BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{service}: {line:?}: {e}"));
+        let ready: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("{service}: {line:?}: {e}"));
         let text = |field: &str| ready[field].as_str().unwrap().to_owned();
         Self { address: text("address"), dir: text("dir"), process }
     }
