@@ -21,6 +21,8 @@ pub mod config;
 pub mod consumer;
 pub mod core;
 #[cfg(feature = "program")]
+pub mod demo;
+#[cfg(feature = "program")]
 pub mod ledger;
 pub mod pb;
 #[cfg(feature = "program")]

@@ -3,8 +3,15 @@
 mod cli;
 
 use asana_event_bridge::bridge::LogObserver;
-use asana_event_bridge::config::{self, Environment, Source};
-use asana_event_bridge::{run, simulator};
+use asana_event_bridge::config::{self, Environment, Problems, Source};
+use asana_event_bridge::consumer::{From, ReadError, Until};
+use asana_event_bridge::demo::{self, DemoArgs, DemoError};
+use asana_event_bridge::ledger::{Ledger, LedgerError};
+use asana_event_bridge::reader::Reader;
+use asana_event_bridge::run::{self, RunError};
+use asana_event_bridge::simulator::{self, SimulatorError};
+use asana_event_bridge::tail::{self, TailArgs};
+use asana_event_bridge::verify::{self, Output, Report, VerifyArgs};
 use clap::Parser as _;
 use cli::{CheckConfigArgs, Cli, Command, Exit};
 use std::io::Write as _;
@@ -29,6 +36,9 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => run(&args.into()),
+        Command::Demo(args) => demo(&args),
+        Command::Tail(args) => tail(&args),
+        Command::Verify(args) => verify(&args),
         Command::Simulate(args) => {
             runtime()?.block_on(simulator::run(args))?;
             Ok(Exit::Fine)
@@ -52,6 +62,51 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
         run::run(&checked, Arc::new(LogObserver), stop).await?;
         Ok(Exit::Fine)
     })
+}
+
+/// With JSON as output, what is shown on the way is no result.
+fn demo(args: &DemoArgs) -> anyhow::Result<Exit> {
+    runtime()?.block_on(async {
+        let stop = stop_on_signal()?;
+        let report = match args.output {
+            Output::Text => demo::run(args, &stop, &mut std::io::stdout()).await?,
+            Output::Json => demo::run(args, &stop, &mut std::io::stderr()).await?,
+        };
+        print_report(&report, args.output)
+    })
+}
+
+fn tail(args: &TailArgs) -> anyhow::Result<Exit> {
+    let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
+    runtime()?.block_on(async {
+        let stop = stop_on_signal()?;
+        let mut reader = Reader::open(run::place(&checked).await?, args.from.into(), Until::Stopped).await?;
+        let mut out = tail::stdout();
+        let printing = tail::print(&mut reader, args.from, args.output, &mut out);
+        stop.run_until_cancelled(printing).await.transpose()?;
+        Ok(Exit::Fine)
+    })
+}
+
+fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
+    let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
+    runtime()?.block_on(async {
+        let ledger = match &args.ledger {
+            Some(url) => Some(Ledger::fetch(url).await?),
+            None => None,
+        };
+        let mut reader = Reader::open(run::place(&checked).await?, From::Start, Until::End).await?;
+        print_report(&verify::read(&mut reader, ledger.as_ref()).await?, args.output)
+    })
+}
+
+fn print_report(report: &Report, output: Output) -> anyhow::Result<Exit> {
+    let mut out = std::io::stdout();
+    match output {
+        Output::Text => writeln!(out, "{report}")?,
+        Output::Json => writeln!(out, "{}", serde_json::to_string(report)?)?,
+    }
+    Ok(if report.is_fine() { Exit::Fine } else { Exit::Wanting })
 }
 
 fn runtime() -> std::io::Result<Runtime> {
@@ -103,13 +158,42 @@ fn count(number: usize, noun: &str) -> String {
 
 /// Says on standard error why it ended, and finds the exit code for it.
 fn report(error: &anyhow::Error) -> Exit {
-    let exit = match (error.downcast_ref::<config::Problems>(), error.downcast_ref::<std::io::Error>()) {
-        (Some(_), _) => Exit::Usage,
-        // Who reads the output has read enough, as in `config-schema | head`.
-        (_, Some(io)) if io.kind() == std::io::ErrorKind::BrokenPipe => return Exit::Fine,
-        _ => Exit::Internal,
-    };
+    // Who reads the output has read enough, as in `config-schema | head`.
+    if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        return Exit::Fine;
+    }
     // With standard error gone there is nowhere left to say it.
     drop(writeln!(std::io::stderr(), "{error:#}"));
-    exit
+    exit_of(error)
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    let of_run = |error: &RunError| if error.is_setup() { Exit::Usage } else { Exit::Unavailable };
+    if let Some(error) = error.downcast_ref() {
+        return of_run(error);
+    }
+    match error.downcast_ref() {
+        Some(DemoError::Run(error)) => return of_run(error),
+        Some(DemoError::Read(_) | DemoError::Stuck(_)) => return Exit::Unavailable,
+        Some(
+            DemoError::Simulator(_)
+            | DemoError::Embedded(_)
+            | DemoError::Config(_)
+            | DemoError::BridgeEnded
+            | DemoError::Io(_),
+        )
+        | None => {}
+    }
+    match error.downcast_ref() {
+        Some(SimulatorError::Scenario(_) | SimulatorError::ScenarioFile { .. }) => return Exit::Usage,
+        Some(SimulatorError::Listen { .. }) => return Exit::Unavailable,
+        Some(SimulatorError::Serve(_)) | None => {}
+    }
+    if error.is::<Problems>() {
+        Exit::Usage
+    } else if error.is::<ReadError>() || error.is::<LedgerError>() {
+        Exit::Unavailable
+    } else {
+        Exit::Internal
+    }
 }

@@ -2,10 +2,12 @@
 
 use crate::asana::{AccountSettings, Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
-use crate::config::{Checked, CheckedKafka, CheckedNats, CheckedSink, FileConfig, NatsLogin, SecretSource};
+use crate::config::{Checked, CheckedKafka, CheckedNats, CheckedSink, FileConfig, KafkaConfig, NatsConfig, NatsLogin, SecretSource};
 use crate::core::engine::{AccountSpec, Settings};
 use crate::core::topic::TopicTemplate;
-use crate::sink::{console, file, kafka, nats};
+use crate::core::ids::Topic;
+use crate::reader::Where;
+use crate::sink::{SinkError, console, file, kafka, nats};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +33,21 @@ pub enum RunError {
     /// See there.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
+    /// The bus can't be read.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+impl RunError {
+    /// Whether somebody has to change something; else trying again later may help.
+    #[must_use]
+    pub fn is_setup(&self) -> bool {
+        match self {
+            Self::Account { .. } | Self::Secret { .. } => true,
+            Self::Bridge(BridgeError::Checkpoint(_)) => true,
+            Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => matches!(error, SinkError::Setup { .. }),
+        }
+    }
 }
 
 /// Runs the bridge until `stop`.
@@ -102,6 +119,43 @@ pub fn plan(checked: &Checked) -> Plan {
         accounts: checked.accounts.iter().map(account).collect(),
         streams: checked.streams.clone(),
     }
+}
+
+/// Where the records of a configuration are, for a reader.
+///
+/// # Errors
+/// [`RunError::Secret`], [`RunError::Sink`].
+pub async fn place(checked: &Checked) -> Result<Where, RunError> {
+    Ok(match &checked.sink {
+        CheckedSink::Kafka(sink) => {
+            let settings = kafka_settings(checked, sink)?;
+            let (template, streams) = (sink.topic.clone(), checked.streams.clone());
+            let KafkaConfig { checkpoint_topic, dead_letter_topic, .. } = sink.config.clone();
+            let wanted = move |name: &str| {
+                let topic = Topic::from(name);
+                name != checkpoint_topic
+                    && name != dead_letter_topic
+                    && streams.iter().any(|stream| template.may_give(&stream.id, &topic))
+            };
+            let mut properties = settings.config.properties;
+            properties.extend(settings.secret_properties);
+            properties.insert("bootstrap.servers".to_owned(), settings.config.bootstrap_servers);
+            Where::Kafka { properties, wanted: Box::new(wanted) }
+        }
+        CheckedSink::Nats(sink) => {
+            let client = nats::connect(&nats_settings(checked, sink)?).await?;
+            let NatsConfig { stream, subject_prefix: prefix, .. } = sink.config.clone();
+            Where::Nats { client, stream, prefix }
+        }
+        CheckedSink::File(sink) => Where::File(sink.path.clone()),
+        CheckedSink::Console(_) => {
+            return Err(SinkError::Setup {
+                problem: "the console keeps nothing that could be read".to_owned(),
+                remedy: "use another sink".to_owned(),
+            }
+            .into());
+        }
+    })
 }
 
 fn kafka_settings(checked: &Checked, sink: &CheckedKafka) -> Result<kafka::KafkaSettings, RunError> {

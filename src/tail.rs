@@ -16,6 +16,12 @@ use std::path::PathBuf;
 
 /// Print records as they come.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge tail --config bridge.yaml
+  asana-event-bridge tail --config bridge.yaml --from start --output json | jq .record.event
+
+Reads committed records only, and in no consumer group: nobody else is disturbed.")]
 pub struct TailArgs {
     /// The bridge's configuration, as YAML: its sink is what is read
     #[arg(long, value_name = "FILE")]
@@ -124,7 +130,8 @@ fn place(topic: &Topic, lane: u32, position: &pb::Position) -> String {
     format!("{topic}[{lane}]/{}.{}.{}", position.shard, position.epoch, position.lane_sequence)
 }
 
-fn body(received: &Received) -> String {
+/// What a record says, in a few words.
+pub(crate) fn body(received: &Received) -> String {
     match &received.record.body {
         Some(Body::Event(event)) => {
             let resource = event.resource.clone().unwrap_or_default();

@@ -106,7 +106,7 @@ def _format(folder):
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     storage_tool = _java("kafka.tools.StorageTool", "format")
     result = subprocess.run(
-        storage_tool + ["--config", str(folder / "server.properties"), "--cluster-id", cluster],
+        storage_tool + ["--config", str(folder / "server.properties"), f"--cluster-id={cluster}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -12,6 +12,8 @@ pub struct Source {
     /// The file. Without one: the account `main` with the token in `ASANA_TOKEN`, at
     /// `ASANA_BASE_URL` where that is set, and the console as sink.
     pub file: Option<PathBuf>,
+    /// A document, instead of a file.
+    pub document: Option<Value>,
     /// A local sink, instead of the file's.
     pub sink: Option<LocalSink>,
     /// Gids of tasks, projects or goals. Any of these, or of `workspaces`, is polled
@@ -42,8 +44,9 @@ impl Source {
 /// # Errors
 /// Every problem there is, each with its place.
 pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Problems> {
-    let mut document = match &source.file {
-        Some(path) => {
+    let mut document = match (&source.document, &source.file) {
+        (Some(document), _) => document.clone(),
+        (None, Some(path)) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
                 let mut problems = Problems::default();
                 problems.add(Place::default(), format!("{} can't be read: {error}", path.display()));
@@ -51,7 +54,7 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Probl
             })?;
             document::parse(&text)?
         }
-        None => without_file(environment),
+        (None, None) => without_file(environment),
     };
     apply_flags(&mut document, source);
     let (config, mut problems) = document::read(document, environment);

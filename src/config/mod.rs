@@ -261,6 +261,9 @@ fn default_group_id() -> String {
 pub struct KafkaTopicsConfig {
     /// Whether missing topics are made.
     pub create: bool,
+    /// Whether the settings of topics that are there are checked. Set false where the bridge
+    /// has no right to read them; then it relies on you.
+    pub check: bool,
     /// Partitions of an output topic that is made.
     pub partitions: NonZeroU32,
     /// Replicas of each partition. Set 1 for a cluster of one broker.
@@ -275,6 +278,7 @@ impl Default for KafkaTopicsConfig {
     fn default() -> Self {
         Self {
             create: true,
+            check: true,
             partitions: NonZeroU32::MIN.saturating_add(11),
             replication_factor: NonZeroU16::MIN.saturating_add(2),
             min_insync_replicas: NonZeroU16::MIN.saturating_add(1),

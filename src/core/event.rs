@@ -332,13 +332,27 @@ fn reference(raw: Option<&RawValue>) -> Option<pb::Resource> {
     })
 }
 
+/// What nests deeper isn't put into `json`, and is in `raw_json` alone: most protobuf libraries refuse more
+/// than 100 nested messages, and each level of JSON takes up to three.
+const MAX_DEPTH: usize = 24;
+
+fn depth(value: &pbjson_types::Value) -> usize {
+    use pbjson_types::value::Kind;
+    let below = match &value.kind {
+        Some(Kind::ListValue(list)) => list.values.iter().map(depth).max(),
+        Some(Kind::StructValue(map)) => map.fields.values().map(depth).max(),
+        Some(Kind::NullValue(_) | Kind::NumberValue(_) | Kind::StringValue(_) | Kind::BoolValue(_)) | None => None,
+    };
+    1 + below.unwrap_or_default()
+}
+
 fn value(raw: Option<&RawValue>) -> Option<pb::ChangeValue> {
     let text = raw?.get();
     if let Some(reference) = object::<Reference<'_>>(text) {
         let resource = reference.into_pb();
         return Some(pb::ChangeValue { value: Some(change_value::Value::Resource(resource)) });
     }
-    let json = serde_json::from_str::<pbjson_types::Value>(text).ok()?;
+    let json = serde_json::from_str(text).ok().filter(|json| depth(json) <= MAX_DEPTH)?;
     Some(pb::ChangeValue { value: Some(change_value::Value::Json(json)) })
 }
 
@@ -403,6 +417,17 @@ mod tests {
         let doubled = r#"{"action":"added","action":"removed"}"#;
         assert_eq!(to_json(&parse(doubled)), doubled);
         assert_eq!(to_json(&parse(r#""\ud800""#)), r#""\ud800""#);
+    }
+
+    #[test]
+    fn a_value_of_any_depth_can_be_decoded_again() {
+        use prost::Message as _;
+        for depth in 1..200 {
+            let value = format!("{}1{}", r#"[{"a":"#.repeat(depth), "}]".repeat(depth));
+            let text = format!(r#"{{"change":{{"new_value":{value}}}}}"#);
+            let decoded = pb::Event::decode(parse(&text).encode_to_vec().as_slice()).expect("decodes");
+            assert_eq!(to_json(&decoded), text);
+        }
     }
 
     #[test]

@@ -194,6 +194,12 @@ impl Simulator {
         stream.events(0, stream.offered()).cloned().collect()
     }
 
+    /// How many events were offered on the stream of `resource`.
+    #[must_use]
+    pub fn offered(&self, resource: &str) -> usize {
+        self.shared.lock().streams.get(resource).map_or(0, stream::Stream::offered)
+    }
+
     /// How many events of the ledger came before the first sync token was
     /// handed out, so that no poller can have seen them; `None` if none was.
     #[must_use]

@@ -51,6 +51,15 @@ pub(super) struct TopicFacts {
     pub(super) message_bytes: usize,
 }
 
+impl TopicFacts {
+    fn new(layout: &Layout, max_message_bytes: u64) -> Self {
+        Self {
+            partitions: NonZeroU32::new(layout.partitions).unwrap_or(NonZeroU32::MIN),
+            message_bytes: usize::try_from(max_message_bytes.saturating_sub(RECORD_OVERHEAD)).unwrap_or(usize::MAX),
+        }
+    }
+}
+
 /// Makes and checks topics.
 pub(super) struct Topics {
     settings: Arc<KafkaSettings>,
@@ -74,12 +83,18 @@ impl Topics {
             };
             found.push(layout);
         }
-        let configs = self.configs(topics).await?;
+        let wants_check = self.settings.config.topics.check;
+        let configs = if wants_check { self.configs(topics).await? } else { Vec::new() };
+        let mut configs = configs.iter();
         let mut differences = Vec::new();
         let mut facts = Vec::new();
-        for (((name, role), layout), config) in topics.iter().zip(&found).zip(&configs) {
+        for ((name, role), layout) in topics.iter().zip(&found) {
             let check = Check { settings: &self.settings, name, role: *role };
-            facts.push(check.run(layout, config, &mut differences));
+            check.shards(layout, &mut differences);
+            facts.push(match configs.next() {
+                Some(config) => check.run(layout, config, &mut differences),
+                None => TopicFacts::new(layout, LEAST_MESSAGE_BYTES),
+            });
         }
         match Difference::all(&differences, &self.settings.config.bootstrap_servers) {
             Some(error) => Err(error),
@@ -215,7 +230,7 @@ struct Plan {
 
 impl Plan {
     fn new(settings: &KafkaSettings, role: Role) -> Self {
-        let KafkaTopicsConfig { create: _, partitions, replication_factor, min_insync_replicas, config } =
+        let KafkaTopicsConfig { create: _, check: _, partitions, replication_factor, min_insync_replicas, config } =
             &settings.config.topics;
         let own: &[(&str, &str)] = match role {
             Role::Output => &[],
@@ -284,19 +299,6 @@ impl Check<'_> {
             let policy_wanted = if self.role == Role::Checkpoint { "compact" } else { "delete" };
             differences.push(self.setting("cleanup.policy", &policy, policy_wanted, policy_wanted));
         }
-        if self.role == Role::Checkpoint && layout.partitions != self.settings.shards.get() {
-            differences.push(Difference {
-                what: self.what(
-                    "partitions",
-                    layout.partitions,
-                    format_args!("{}, one for each shard", self.settings.shards),
-                ),
-                remedy: Remedy::Say(format!(
-                    "set `shards: {}`, or choose a new `sink.kafka.checkpointTopic`",
-                    layout.partitions
-                )),
-            });
-        }
         if layout.replicas < usize::from(wanted.replication_factor.get()) {
             differences.push(Difference {
                 what: self.what(
@@ -331,9 +333,23 @@ impl Check<'_> {
                 &least,
             ));
         }
-        TopicFacts {
-            partitions: NonZeroU32::new(layout.partitions).unwrap_or(NonZeroU32::MIN),
-            message_bytes: usize::try_from(bytes.saturating_sub(RECORD_OVERHEAD)).unwrap_or(usize::MAX),
+        TopicFacts::new(layout, bytes)
+    }
+
+    /// Streams are looked for in the partition of their shard.
+    fn shards(&self, layout: &Layout, differences: &mut Vec<Difference>) {
+        if self.role == Role::Checkpoint && layout.partitions != self.settings.shards.get() {
+            differences.push(Difference {
+                what: self.what(
+                    "partitions",
+                    layout.partitions,
+                    format_args!("{}, one for each shard", self.settings.shards),
+                ),
+                remedy: Remedy::Say(format!(
+                    "set `shards: {}`, or choose a new `sink.kafka.checkpointTopic`",
+                    layout.partitions
+                )),
+            });
         }
     }
 

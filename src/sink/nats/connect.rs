@@ -17,7 +17,7 @@ const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// [`SinkError::Setup`] for what the operator has to change, [`SinkError::Unavailable`] for what may pass.
-pub(super) async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
+pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
     let servers = &settings.config.servers;
     let addresses: Result<Vec<ServerAddr>, _> = servers.iter().map(|server| server.parse::<ServerAddr>()).collect();
     let addresses = addresses.map_err(|error| SinkError::Setup {

@@ -41,6 +41,7 @@ use crate::config::NatsConfig;
 use crate::core::batch::{Batch, SinkLimits};
 use crate::core::ids::{ShardId, Topic};
 use futures_util::{StreamExt as _, stream};
+pub use connect::connect;
 use head::{Session, Shard};
 use outgoing::Part;
 use ownership::{Change, Owner};

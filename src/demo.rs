@@ -1,0 +1,375 @@
+//! Simulator, bridge, bus and consumer in one process, checked at the end.
+
+use crate::bridge::{LogObserver, Observer};
+use crate::config::{self, Checked, Environment, Problems, Source};
+use crate::consumer::{From, ReadError, Until};
+use crate::core::engine::CommitSummary;
+use crate::core::ids::{ShardId, StreamId};
+use crate::core::stream::Notice;
+use crate::ledger::{Ledger, StreamLedger};
+use crate::reader::Reader;
+use crate::run::{self, RunError};
+use crate::simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
+use crate::sink::CommitError;
+use crate::tail;
+use crate::verify::{Output, Report, Verification};
+use rdkafka::error::KafkaError;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Simulator, bridge, bus and consumer in one process, checked at the end.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge demo
+  asana-event-bridge demo --for 2min --rate 500 --bus kafka --address localhost:9092
+
+At the end every event that the simulator offered is looked for in what the consumer read.
+Exits with 1 if any is missing, twice or out of order.
+
+The embedded bus is librdkafka's in-process broker. It is for show: it needs nothing, and it
+proves nothing about exactly-once. --bus kafka and --bus nats do the same on the real thing.")]
+pub struct DemoArgs {
+    /// How long events are made, such as `30s` or `5min`
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+    /// What the records go through
+    #[arg(long, value_enum, default_value_t)]
+    pub bus: DemoBus,
+    /// Where a real bus is; `localhost:9092` for Kafka and `localhost:4222` for NATS unless told otherwise
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: Option<String>,
+    /// What users do a second, over all projects; one deed makes one event or a few
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// Projects, each a stream
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub streams: u32,
+    /// What the simulator's chance is drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// The bus of a demonstration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DemoBus {
+    /// librdkafka's in-process broker: for show
+    #[default]
+    Embedded,
+    /// A real Apache Kafka
+    Kafka,
+    /// A real nats-server
+    Nats,
+}
+
+/// Why there was nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// See there.
+    #[error(transparent)]
+    Simulator(#[from] SimulatorError),
+    /// The in-process broker didn't start.
+    #[error("the embedded bus: {0}")]
+    Embedded(#[from] KafkaError),
+    /// The demonstration's own configuration.
+    #[error(transparent)]
+    Config(#[from] Problems),
+    /// See there.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// See there.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The bridge ended before the demonstration did.
+    #[error("the bridge ended by itself")]
+    BridgeEnded,
+    /// Nothing happened for a minute.
+    #[error("waited a minute in vain for {0}")]
+    Stuck(&'static str),
+    /// Nobody reads what is printed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+const TOPIC: &str = "asana.events";
+/// Lanes, and shards: few, so that a short run is quick to begin.
+const LANES: i32 = 6;
+/// How long a step may make no progress.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_millis(200);
+
+/// Runs it, and tells what was found.
+///
+/// # Errors
+/// [`DemoError`]: the demonstration couldn't be held. What the check finds wanting is in the report.
+///
+/// # Cancel safety
+/// Cancel through `stop`: the check is made of what there is then.
+pub async fn run(args: &DemoArgs, stop: &CancellationToken, show: &mut impl Write) -> Result<Report, DemoError> {
+    let simulator = simulator(args).await?;
+    let projects = simulator.projects();
+    // The broker lives as long as this variable.
+    let embedded = if args.bus == DemoBus::Embedded { Some(embedded()?) } else { None };
+    let bootstrap = embedded.as_ref().map(|cluster| cluster.bootstrap_servers());
+    let checked = configuration(args, &simulator, bootstrap)?;
+    let counts = Arc::new(Counts::default());
+    let (mut tasks, end) = (JoinSet::new(), CancellationToken::new());
+    {
+        let (checked, counts, end) = (checked.clone(), Arc::clone(&counts), end.clone());
+        tasks.spawn(async move { run::run(&checked, counts, end).await.map_err(DemoError::from) });
+    }
+    writeln!(show, "{}", introduction(args, &checked))?;
+    let stage = Stage { simulator: &simulator, projects: &projects, counts: &counts };
+    let held = tokio::select! {
+        held = stage.hold(args, &checked, stop, show) => held,
+        ended = tasks.join_next() => Err(match ended {
+            Some(Ok(Err(error))) => error,
+            Some(Ok(Ok(())) | Err(_)) | None => DemoError::BridgeEnded,
+        }),
+    };
+    end.cancel();
+    tasks.join_all().await;
+    let verification = held?;
+    let report = verification.finish(Some(&stage.ledger()));
+    simulator.shutdown().await;
+    Ok(report)
+}
+
+async fn simulator(args: &DemoArgs) -> Result<Simulator, SimulatorError> {
+    let world = WorldSize { projects: args.streams as usize, ..WorldSize::default() };
+    let scenario = Scenario { seed: args.seed, world, limits: Limits::off(), ..Scenario::default() };
+    Simulator::start(Options { scenario, ..Options::default() }).await
+}
+
+fn embedded() -> Result<MockCluster<'static, DefaultProducerContext>, KafkaError> {
+    let cluster = MockCluster::new(1)?;
+    for (topic, partitions) in [(TOPIC, LANES), ("asana.checkpoints", LANES), ("asana.dead-letters", 1)] {
+        cluster.create_topic(topic, partitions, 1)?;
+    }
+    Ok(cluster)
+}
+
+fn configuration(args: &DemoArgs, simulator: &Simulator, embedded: Option<String>) -> Result<Checked, Problems> {
+    // A run of its own on a bus that lives longer than the demonstration.
+    let run = std::process::id();
+    let address = |default: &str| args.address.clone().unwrap_or_else(|| default.to_owned());
+    let sink = match (embedded, args.bus) {
+        (Some(bootstrap), _) => json!({ "kafka": {
+            "bootstrapServers": bootstrap,
+            "topic": TOPIC,
+            "topics": { "create": false, "check": false },
+        }}),
+        (None, DemoBus::Embedded | DemoBus::Kafka) => json!({ "kafka": {
+            "bootstrapServers": address("localhost:9092"),
+            "topic": format!("asana-demo-{run}.events"),
+            "checkpointTopic": format!("asana-demo-{run}.checkpoints"),
+            "deadLetterTopic": format!("asana-demo-{run}.dead-letters"),
+            "groupId": format!("asana-demo-{run}"),
+            "topics": { "partitions": LANES, "replicationFactor": 1, "minInsyncReplicas": 1 },
+        }}),
+        (None, DemoBus::Nats) => json!({ "nats": {
+            "servers": [format!("nats://{}", address("localhost:4222"))],
+            "stream": format!("ASANA_DEMO_{run}"),
+            "subjectPrefix": format!("asana-demo-{run}"),
+            "lanes": LANES,
+        }}),
+    };
+    let streams: Vec<Value> = simulator.projects().iter().map(|gid| json!({ "resource": gid })).collect();
+    let document = json!({
+        "accounts": { "main": {
+            "token": { "env": "TOKEN" },
+            "baseUrl": format!("{}/api/1.0", simulator.url()),
+            "requestsPerMinute": 60_000,
+        }},
+        "streams": streams,
+        "polling": { "minInterval": "500ms", "maxInterval": "2s" },
+        "shards": LANES,
+        "replica": "demo",
+        "sink": sink,
+    });
+    let environment = Environment::of([("TOKEN", "simulator")]);
+    config::load(&Source { document: Some(document), ..Source::default() }, &environment)
+}
+
+fn introduction(args: &DemoArgs, checked: &Checked) -> String {
+    let bus = match args.bus {
+        DemoBus::Embedded => "librdkafka's embedded broker. It is for show, and proves nothing about exactly-once; \
+                              --bus kafka|nats uses the real thing"
+            .to_owned(),
+        DemoBus::Kafka | DemoBus::Nats => format!("the real {}", checked.sink.name()),
+    };
+    format!(
+        "A simulated Asana with {} projects → bridge → bus → consumer, for {:?}.\nThe bus is {bus}.\n",
+        args.streams, args.duration
+    )
+}
+
+/// What the demonstration plays with.
+struct Stage<'a> {
+    simulator: &'a Simulator,
+    projects: &'a [String],
+    counts: &'a Counts,
+}
+
+impl Stage<'_> {
+    async fn hold(
+        &self,
+        args: &DemoArgs,
+        checked: &Checked,
+        stop: &CancellationToken,
+        show: &mut impl Write,
+    ) -> Result<Verification, DemoError> {
+        let established = || self.projects.iter().all(|gid| self.simulator.established_at(gid).is_some());
+        wait("the streams' first sync tokens", established).await?;
+        self.simulator.set_rate(args.rate.into());
+        let mut reader = open_reader(checked).await?;
+        let mut watch = Watch { verification: Verification::new(false), read: 0, ticks: 0, last: String::new() };
+        let over = tokio::time::sleep(args.duration);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => break,
+                () = stop.cancelled() => break,
+                watched = self.watch(&mut reader, &mut watch, show) => watched?,
+            }
+        }
+        self.simulator.set_rate(0.0);
+        // What was offered and isn't read yet may take as long as it makes progress.
+        let mut idle = Duration::ZERO;
+        while watch.read < self.offered() && idle < PATIENCE {
+            let before = watch.read;
+            self.watch(&mut reader, &mut watch, show).await?;
+            idle = if watch.read > before { Duration::ZERO } else { idle + TICK };
+        }
+        Ok(watch.verification)
+    }
+
+    /// Reads for a moment, and shows where things are.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time: a record that was read is counted at once.
+    async fn watch(&self, reader: &mut Reader, watch: &mut Watch, show: &mut impl Write) -> Result<(), DemoError> {
+        let tick = tokio::time::sleep(TICK);
+        tokio::pin!(tick);
+        loop {
+            tokio::select! {
+                received = reader.next() => if let Some(received) = received? {
+                    watch.verification.take(&received);
+                    watch.read = watch.verification.events();
+                    watch.last = tail::body(&received);
+                },
+                () = &mut tick => break,
+            }
+        }
+        watch.ticks += 1;
+        if watch.ticks % 5 == 0 {
+            let (offered, read) = (self.offered(), watch.read);
+            let Counts { events, commits, .. } = self.counts;
+            let (events, commits) = (events.load(Ordering::Relaxed), commits.load(Ordering::Relaxed));
+            let latency = self.counts.median();
+            writeln!(
+                show,
+                "{:>4} s  offered {offered:>6}  committed {events:>6} in {commits:>4} commits, {latency:>4} ms after the page  \
+                 read {read:>6}   {}",
+                watch.ticks / 5,
+                watch.last
+            )?;
+        }
+        Ok(())
+    }
+
+    fn ledger(&self) -> Ledger {
+        let stream = |gid: &String| {
+            let first = self.simulator.established_at(gid).unwrap_or_default();
+            let events = self.simulator.ledger_raw(gid).into_iter().skip(first).map(|event| event.to_string());
+            (gid.clone(), StreamLedger::new(events))
+        };
+        Ledger { streams: self.projects.iter().map(stream).collect() }
+    }
+
+    fn offered(&self) -> u64 {
+        let offered = |gid: &String| {
+            let first = self.simulator.established_at(gid).unwrap_or_default();
+            self.simulator.offered(gid).saturating_sub(first) as u64
+        };
+        self.projects.iter().map(offered).sum()
+    }
+}
+
+struct Watch {
+    verification: Verification,
+    read: u64,
+    ticks: u64,
+    last: String,
+}
+
+/// The topics may not be there before the bridge has made them.
+async fn open_reader(checked: &Checked) -> Result<Reader, DemoError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let place = run::place(checked).await?;
+        match Reader::open(place, From::Start, Until::Stopped).await {
+            Err(ReadError::Unavailable { .. }) if waited < PATIENCE => {}
+            opened => return Ok(opened?),
+        }
+        tokio::time::sleep(TICK).await;
+        waited += TICK;
+    }
+}
+
+async fn wait(what: &'static str, mut until: impl FnMut() -> bool) -> Result<(), DemoError> {
+    let until = async {
+        while !until() {
+            tokio::time::sleep(TICK / 4).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until).await.map_err(|_elapsed| DemoError::Stuck(what))
+}
+
+/// What the bridge did, for the live view.
+#[derive(Debug, Default)]
+struct Counts {
+    events: AtomicU64,
+    commits: AtomicU64,
+    /// The last commit's.
+    latencies: Mutex<Vec<Duration>>,
+}
+
+impl Counts {
+    /// In milliseconds.
+    fn median(&self) -> u128 {
+        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        latencies.sort_unstable();
+        latencies.get(latencies.len() / 2).map_or(0, Duration::as_millis)
+    }
+}
+
+impl Observer for Counts {
+    fn committed(&self, summary: &CommitSummary) {
+        self.events.fetch_add(summary.events as u64, Ordering::Relaxed);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        *self.latencies.lock().unwrap_or_else(PoisonError::into_inner) = summary.latencies.clone();
+    }
+
+    fn commit_failed(&self, error: &CommitError) {
+        LogObserver.commit_failed(error);
+    }
+
+    fn noticed(&self, stream: &StreamId, notice: &Notice) {
+        if *notice != Notice::Established {
+            LogObserver.noticed(stream, notice);
+        }
+    }
+
+    fn owns(&self, _shards: &[ShardId], _streams: usize) {}
+}
