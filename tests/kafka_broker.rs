@@ -1,0 +1,322 @@
+//! The Kafka sink on a real Apache Kafka.
+#![cfg(feature = "kafka")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+#[path = "support/kafka.rs"]
+mod kafka_support;
+mod support;
+
+use asana_event_bridge::core::batch::{Batch, Target};
+use asana_event_bridge::core::ids::{ShardId, Topic};
+use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent};
+use kafka_support::{
+    PATIENCE, Session, bare_producer, broker, checkpoint, message, refused, settings, step, write_open,
+};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::Producer as _;
+use std::io::{Read as _, Write as _};
+use std::time::Instant;
+use support::foreign::read_kafka;
+use support::service::{Service, script};
+
+/// What the official Java client sees.
+fn seen(bootstrap: &str, topic: &str) -> Vec<String> {
+    read_kafka(bootstrap, topic).into_iter().map(|record| String::from_utf8(record.value).unwrap()).collect()
+}
+
+fn make_topic(bootstrap: &str, name: &str, partitions: u32, config: &[&str]) {
+    let partitions = partitions.to_string();
+    let mut command = script();
+    command.args(["topics", "--bootstrap-server", bootstrap, "--create", "--topic", name]);
+    command.args(["--partitions", &partitions, "--replication-factor", "1"]);
+    command.args(config.iter().flat_map(|setting| ["--config", setting]));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_committed_with_its_headers_and_in_order() {
+    let settings = settings(broker(), "order", 2);
+    let mut session = Session::open(&settings, 2).await;
+    let topic = Topic::from(settings.config.topic.as_str());
+    assert_eq!(session.committer.lanes(&topic).await.unwrap().get(), 3);
+    assert!(session.committer.limits().message_bytes > 1_000_000);
+
+    let mut batch = Batch { messages: Vec::new(), checkpoints: vec![checkpoint(0, "a", Some("1"))] };
+    for number in 0..3_000_u32 {
+        batch.messages.push(message(&settings, number % 3, 0, &number.to_string()));
+    }
+    session.committer.commit(&batch).await.unwrap();
+
+    let mut durations = Vec::new();
+    for number in 3_000..3_050_u32 {
+        let mut batch = step(&settings, 1, &number.to_string());
+        if let Some(message) = batch.messages.first_mut() {
+            message.target = Target::Lane { topic: topic.clone(), partition: number % 3 };
+        }
+        let start = now();
+        session.committer.commit(&batch).await.unwrap();
+        durations.push(start.elapsed());
+    }
+    durations.sort_unstable();
+    println!("50 small commits: p50 {:?}, p90 {:?}, max {:?}", durations[25], durations[45], durations[49]);
+
+    let records = read_kafka(broker(), &settings.config.topic);
+    assert_eq!(records.len(), 3_050);
+    for lane in ["0", "1", "2"] {
+        let numbers: Vec<u32> = records
+            .iter()
+            .filter(|record| record.lane == lane)
+            .map(|record| String::from_utf8(record.value.clone()).unwrap().parse().unwrap())
+            .collect();
+        assert!(numbers.is_sorted(), "lane {lane}");
+    }
+    let headers = &records.first().unwrap().headers;
+    assert_eq!(headers.get("ce_specversion").map(String::as_str), Some("1.0"));
+    assert_eq!(headers.get("ce_source").map(String::as_str), Some("/asana/main/1200"));
+    assert_eq!(headers.get("ce_time").map(String::as_str), Some("1970-01-01T00:00:00.000Z"));
+    assert_eq!(headers.get("content-type").map(String::as_str), Some("application/protobuf"));
+    session.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_finds_the_newest_of_each_key_and_nothing_removed() {
+    let settings = settings(broker(), "restore", 4);
+    let mut session = Session::open(&settings, 4).await;
+    assert!(session.restored.values().all(std::collections::BTreeMap::is_empty));
+    let write = |checkpoints| Batch { messages: Vec::new(), checkpoints };
+    let first = vec![checkpoint(0, "a", Some("1")), checkpoint(0, "b", Some("1")), checkpoint(3, "a", Some("x"))];
+    session.committer.commit(&write(first)).await.unwrap();
+    let many = (0..10_000).map(|number| checkpoint(2, &format!("main/{number}"), Some("token"))).collect();
+    session.committer.commit(&write(many)).await.unwrap();
+    session.committer.commit(&write(vec![checkpoint(0, "a", Some("2")), checkpoint(0, "b", None)])).await.unwrap();
+    session.close().await;
+
+    let start = now();
+    let session = Session::open(&settings, 4).await;
+    println!("a session with 10,000 checkpoints began in {:?}", start.elapsed());
+    let shard = |number| session.restored.get(&ShardId(number)).unwrap();
+    assert_eq!(shard(0), &[("a".to_owned(), b"2".to_vec())].into());
+    assert!(shard(1).is_empty());
+    assert_eq!(shard(2).len(), 10_000);
+    assert_eq!(shard(3), &[("a".to_owned(), b"x".to_vec())].into());
+    session.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_waits_for_the_open_transaction_of_a_dead_predecessor() {
+    let settings = settings(broker(), "open", 1);
+    let mut session = Session::open(&settings, 1).await;
+    session.committer.commit(&step(&settings, 0, "committed")).await.unwrap();
+    session.close().await;
+
+    let predecessor = bare_producer(broker(), "open-somebody", 3_000);
+    write_open(&predecessor, &settings, 0, "never");
+    let start = now();
+    let session = Session::open(&settings, 1).await;
+    let waited = start.elapsed();
+    assert!(waited.as_millis() > 1_500, "the restore didn't wait: {waited:?}");
+    assert_eq!(session.restored.get(&ShardId(0)).unwrap().get("stream").unwrap(), b"committed");
+    session.close().await;
+
+    // The same transactional id: decided at once, though it could stay open for a minute.
+    let predecessor = bare_producer(broker(), "open-r1", 60_000);
+    write_open(&predecessor, &settings, 0, "never");
+    let start = now();
+    let session = Session::open(&settings, 1).await;
+    println!("the same replica began again in {:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 20);
+    assert_eq!(session.restored.get(&ShardId(0)).unwrap().get("stream").unwrap(), b"committed");
+    assert_eq!(seen(broker(), &settings.config.topic), ["committed"]);
+    session.close().await;
+}
+
+/// Makes the coordinator forget a member, which isn't told: Kafka's `LeaveGroup`, version 0, in its name.
+fn expel(bootstrap: &str, group: &str) {
+    let looker: BaseConsumer = rdkafka::ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let groups = looker.fetch_group_list(Some(group), PATIENCE).unwrap();
+    let member = groups.groups().first().unwrap().members().first().unwrap().id().to_owned();
+    let text = |text: &str| [&i16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
+    let header = [13_i16.to_be_bytes(), 0_i16.to_be_bytes()].concat();
+    let request = [header, 1_i32.to_be_bytes().to_vec(), text("test"), text(group), text(&member)].concat();
+    let mut connection = std::net::TcpStream::connect(bootstrap).unwrap();
+    connection.write_all(&i32::try_from(request.len()).unwrap().to_be_bytes()).unwrap();
+    connection.write_all(&request).unwrap();
+    let mut answer = [0; 10];
+    connection.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer[8..], [0, 0], "the coordinator refuses to expel");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_cannot_commit_and_could_without_the_group_metadata() {
+    let mut settings = settings(broker(), "zombie", 1);
+    // The zombie hears of its end long after this test.
+    for (name, value) in [("session.timeout.ms", "240000"), ("heartbeat.interval.ms", "100000")] {
+        settings.config.properties.insert(name.to_owned(), value.to_owned());
+    }
+    let mut zombie = Session::open(&settings, 1).await;
+    zombie.committer.commit(&step(&settings, 0, "1")).await.unwrap();
+    expel(broker(), "zombie");
+
+    let mut heir_settings = settings.clone();
+    heir_settings.replica = "r2".to_owned();
+    let mut heir = Session::open(&heir_settings, 1).await;
+    heir.committer.commit(&step(&settings, 0, "2")).await.unwrap();
+
+    let error = zombie.committer.commit(&step(&settings, 0, "zombie")).await.unwrap_err();
+    assert!(matches!(error, CommitError::Fenced(_)), "{error}");
+    assert!(error.to_string().contains("by the group's generation"), "the broker wasn't asked: {error}");
+    assert_eq!(seen(broker(), &settings.config.topic), ["1", "2"]);
+
+    // The control: the same records in a transaction that doesn't name the group's generation.
+    let bare = bare_producer(broker(), "zombie-without", 60_000);
+    write_open(&bare, &settings, 0, "unfenced");
+    bare.commit_transaction(PATIENCE).unwrap();
+    assert_eq!(seen(broker(), &settings.config.topic), ["1", "2", "unfenced"]);
+    heir.committer.commit(&step(&settings, 0, "3")).await.unwrap();
+    heir.close().await;
+    zombie.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_older_of_two_processes_of_one_replica_is_fenced() {
+    let settings = settings(broker(), "twice", 1);
+    let mut older = Session::open(&settings, 1).await;
+    older.committer.commit(&step(&settings, 0, "1")).await.unwrap();
+    let (newer, _ownership) = asana_event_bridge::sink::kafka::open(settings.clone()).await.unwrap();
+    let error = older.committer.commit(&step(&settings, 0, "older")).await.unwrap_err();
+    assert!(matches!(error, CommitError::Fenced(_)), "{error}");
+    assert_eq!(seen(broker(), &settings.config.topic), ["1"]);
+    older.close().await;
+    newer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_waits_for_its_answer_and_the_heir_sees_the_last_commit() {
+    let settings = settings(broker(), "revoke", 2);
+    let mut first = Session::open(&settings, 2).await;
+    let mut second_settings = settings.clone();
+    second_settings.replica = "r2".to_owned();
+    let opened = tokio::spawn(async move { Session::open(&second_settings, 1).await });
+    let OwnershipEvent::Revoked { shards, done } = first.event().await else { panic!("no revocation") };
+    assert_eq!(shards.len(), 1);
+    let moved = shards[0];
+    // Still ours until the answer; the generation may have changed under the commit.
+    let batch = step(&settings, moved.0, "last");
+    while let Err(error) = first.committer.commit(&batch).await {
+        assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    }
+    done.send(()).unwrap();
+    let second = tokio::time::timeout(PATIENCE, opened).await.unwrap().unwrap();
+    assert_eq!(second.restored.get(&moved).unwrap().get("stream").unwrap(), b"last");
+    let error = first.committer.commit(&step(&settings, moved.0, "late")).await.unwrap_err();
+    assert!(matches!(error, CommitError::Fenced(_)), "{error}");
+    let kept = 1 - moved.0;
+    first.committer.commit(&step(&settings, kept, "kept")).await.unwrap();
+    second.close().await;
+    first.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_topics_is_told_all_at_once() {
+    let mut settings = settings(broker(), "wrong", 4);
+    make_topic(broker(), "wrong.checkpoints", 2, &["cleanup.policy=delete"]);
+    make_topic(broker(), "wrong.events", 3, &["cleanup.policy=compact", "max.message.bytes=1000"]);
+    settings.config.topics.min_insync_replicas = std::num::NonZeroU16::MIN;
+    let error = refused(&settings).await;
+    println!("{error}");
+    for part in [
+        "topic wrong.checkpoints: cleanup.policy is delete, wanted is compact",
+        "topic wrong.checkpoints: partitions is 2, wanted is 4",
+        "set `shards: 2`",
+        "topic wrong.events: cleanup.policy is compact, wanted is delete",
+        "topic wrong.events: max.message.bytes is 1000",
+        "--entity-name wrong.events --add-config max.message.bytes=1048576",
+    ] {
+        assert!(error.contains(part), "{part:?} is missing in {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_topics_and_missing_brokers_are_told_with_a_remedy() {
+    let mut settings = settings(broker(), "missing", 4);
+    settings.config.topics.create = false;
+    let error = refused(&settings).await;
+    assert!(error.contains("missing.checkpoints is missing") && error.contains("kafka-topics.sh"), "{error}");
+    settings.config.topics.create = true;
+    settings.config.topics.replication_factor = 3.try_into().unwrap();
+    let error = refused(&settings).await;
+    assert!(error.contains("3 replicas: the cluster has 1 broker(s)"), "{error}");
+    assert!(error.contains("`sink.kafka.topics.replicationFactor`"), "{error}");
+    settings.config.topics.replication_factor = 1.try_into().unwrap();
+    Session::open(&settings, 4).await.close().await;
+    settings.config.topics.replication_factor = 2.try_into().unwrap();
+    settings.config.topics.min_insync_replicas = 2.try_into().unwrap();
+    let error = refused(&settings).await;
+    assert!(error.contains("replication factor is 1, wanted is at least 2"), "{error}");
+    assert!(error.contains("min.insync.replicas is 1, wanted is at least 2"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_may_be_large_and_what_is_too_large_even_there_is_never_dropped() {
+    let settings = settings(broker(), "large", 1);
+    let mut session = Session::open(&settings, 1).await;
+    let mut batch = step(&settings, 0, "stand-in");
+    let mut dead = message(&settings, 0, 0, &"x".repeat(3_000_000));
+    dead.target = Target::DeadLetter;
+    batch.messages.push(dead);
+    session.committer.commit(&batch).await.unwrap();
+    let dead = read_kafka(broker(), &settings.config.dead_letter_topic);
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].value.len(), 3_000_000);
+    assert_eq!(dead[0].headers.get("__connect.errors.topic"), Some(&settings.config.topic));
+
+    let mut dead = message(&settings, 0, 0, &"x".repeat(20_000_000));
+    dead.target = Target::DeadLetter;
+    let mut batch = step(&settings, 0, "not without its dead letter");
+    batch.messages.push(dead);
+    let error = session.committer.commit(&batch).await.unwrap_err();
+    assert!(matches!(error, CommitError::Fatal(_)), "{error}");
+    assert_eq!(seen(broker(), &settings.config.topic), ["stand-in"]);
+    session.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_in_the_middle_of_commits_loses_and_doubles_nothing() {
+    let service = Service::start("kafka", &[]);
+    let settings = settings(&service.address, "outage", 1);
+    let mut session = Session::open(&settings, 1).await;
+    let (address, topic) = (service.address.clone(), settings.config.topic.clone());
+    let outage = std::thread::spawn(move || {
+        std::thread::park_timeout(std::time::Duration::from_millis(300));
+        service.kill();
+        std::thread::park_timeout(std::time::Duration::from_secs(5));
+        service.restart();
+        service
+    });
+    let mut number = 0;
+    let mut slowest = std::time::Duration::ZERO;
+    let mut after = 0;
+    while after < 20 {
+        let start = now();
+        match session.committer.commit(&step(&settings, 0, &number.to_string())).await {
+            Ok(()) => number += 1,
+            Err(CommitError::Aborted(error)) => println!("aborted: {error}"),
+            Err(error) => panic!("{error}"),
+        }
+        slowest = slowest.max(start.elapsed());
+        after += u32::from(outage.is_finished());
+        assert!(slowest < PATIENCE * 2);
+    }
+    println!("{number} commits; the slowest took {slowest:?}");
+    let service = outage.join().unwrap();
+    let expected: Vec<_> = (0..number).map(|number| number.to_string()).collect();
+    assert_eq!(seen(&address, &topic), expected);
+    session.close().await;
+    drop(service);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test of a running broker measures it")]
+fn now() -> Instant {
+    Instant::now()
+}
