@@ -83,19 +83,14 @@ impl Facts {
 }
 
 /// The one place where librdkafka's errors are sorted.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "librdkafka's codes are an open set, sorted by its flags at the end"
-)]
 pub(super) fn sort(step: Step, facts: Facts) -> Fate {
     use RDKafkaErrorCode as Code;
     let Facts { code, fatal, abortable, retriable } = facts;
     match (code.unwrap_or(Code::Unknown), step) {
-        // Another producer has the transactional id. librdkafka makes one code of several.
-        (Code::Fenced | Code::ProducerFenced, _) => Fate::Fenced,
         // While sending, librdkafka may mend it by a new epoch once the transaction is aborted.
         (Code::InvalidProducerEpoch, Step::Deliver) if !fatal => Fate::Abort,
-        (Code::InvalidProducerEpoch, _) => Fate::Fenced,
+        // Another producer has the transactional id. librdkafka makes one code of several.
+        (Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch, _) => Fate::Fenced,
         // A fatal error is reported again and again, whatever is called.
         (Code::Fatal, _) => Fate::Fatal,
         (_, _) if fatal => Fate::Fatal,

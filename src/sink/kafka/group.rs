@@ -119,22 +119,22 @@ pub(super) struct Group {
 impl Group {
     /// Joins. `kept` is dropped by the thread at its end.
     pub(super) fn join(
-        settings: Arc<KafkaSettings>,
-        membership: Arc<Membership>,
+        settings: &Arc<KafkaSettings>,
+        membership: &Arc<Membership>,
         kept: Arc<dyn Send + Sync>,
     ) -> Result<(Self, Ownership), SinkError> {
         let (events, ownership) = mpsc::channel(EVENTS);
         let (restored_to, restored) = std_mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let context = Member {
-            settings: Arc::clone(&settings),
-            membership: Arc::clone(&membership),
+            settings: Arc::clone(settings),
+            membership: Arc::clone(membership),
             events,
             stop: Arc::clone(&stop),
             restored_to,
             state: Mutex::new(State::default()),
         };
-        let member: BaseConsumer<Member> = client::create(&settings, &client::member(&settings), context)?;
+        let member: BaseConsumer<Member> = client::create(settings, &client::member(settings), context)?;
         let topic = &settings.config.checkpoint_topic;
         member.subscribe(&[topic]).map_err(|error| error::setup("joining the group", error))?;
         let member = Arc::new(member);
@@ -279,7 +279,7 @@ impl Member {
         }
         member.pause(partitions)?;
         tracing::info!(?shards, "shards are assigned: reading their checkpoints");
-        let ticket = restore::start(Arc::clone(&self.settings), shards.clone(), self.restored_to.clone());
+        let ticket = restore::start(Arc::clone(&self.settings), shards.clone(), &self.restored_to);
         self.state().restoring.extend(shards.into_iter().map(|shard| (shard, ticket.clone())));
         Ok(())
     }

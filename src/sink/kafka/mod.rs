@@ -109,7 +109,7 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
         move || {
             // First the fence, then the group: what the predecessor left open is decided before a restore.
             let producer = Producer::open(Arc::clone(&settings), largest)?;
-            let (group, ownership) = Group::join(settings, membership, producer.keep_alive())?;
+            let (group, ownership) = Group::join(&settings, &membership, producer.keep_alive())?;
             Ok((producer, group, ownership))
         }
     };

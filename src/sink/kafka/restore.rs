@@ -44,7 +44,7 @@ pub(super) struct RestoredShard {
 }
 
 /// Starts to read on a thread of its own. Nothing is answered once the ticket is dropped.
-pub(super) fn start(settings: Arc<KafkaSettings>, shards: Vec<ShardId>, to: mpsc::Sender<Restored>) -> Ticket {
+pub(super) fn start(settings: Arc<KafkaSettings>, shards: Vec<ShardId>, to: &mpsc::Sender<Restored>) -> Ticket {
     let ticket = Ticket(Arc::new(()));
     let (wanted, answer_to) = (Arc::downgrade(&ticket.0), to.clone());
     let work = move || {
@@ -155,7 +155,9 @@ impl Reading<'_> {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    shard_of(partition).map(|shard| unfinished.remove(&shard)).unwrap_or_default();
+                    if let Some(shard) = shard_of(partition) {
+                        unfinished.remove(&shard);
+                    }
                 }
                 Some(Err(error)) => pause_after(action, error)?,
             }

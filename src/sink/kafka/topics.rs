@@ -107,10 +107,9 @@ impl Topics {
         let metadata = self.metadata(name, &action).await?;
         let Some(topic) = metadata.topics().first() else { return Ok(None) };
         match topic.error().map(RDKafkaErrorCode::from) {
-            None => {}
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(None),
-            // A new topic, whose leaders aren't elected yet.
-            Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
+            // The second: a new topic, whose leaders aren't elected yet.
+            None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
             Some(code) => return Err(error::setup(&action, rdkafka::error::KafkaError::MetadataFetch(code))),
         }
         let partitions = topic.partitions();
