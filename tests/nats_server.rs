@@ -148,10 +148,7 @@ async fn crash_at(address: &str, step: usize) -> bool {
     let proxy = Proxy::start(address, &stream, After::Dead).await;
     let direct = NatsSettings { lease_time: Duration::from_secs(2), ..forgetful(address, &stream) };
     let mut first = session(NatsSettings {
-        config: NatsConfig {
-            servers: vec![format!("nats://{}", proxy.address)],
-            ..direct.config.clone()
-        },
+        config: NatsConfig { servers: vec![format!("nats://{}", proxy.address)], ..direct.config.clone() },
         ..direct.clone()
     })
     .await;
@@ -441,7 +438,8 @@ async fn a_jetstream_stream_that_does_not_fit_is_refused_with_all_reasons() {
     let Err(SinkError::Setup { problem, remedy }) = open(settings(current(), "wrong")).await.map(drop) else {
         panic!("it was taken")
     };
-    for what in ["subjects is other.>, wanted wrong.>", "max_age is 3600s", "max_msgs_per_subject is 1", "max_bytes is"] {
+    for what in ["subjects is other.>, wanted wrong.>", "max_age is 3600s", "max_msgs_per_subject is 1", "max_bytes is"]
+    {
         assert!(problem.contains(what), "{what}: {problem}");
     }
     assert!(remedy.contains("nats stream edit"), "{remedy}");

@@ -192,8 +192,7 @@ mod tests {
     use super::*;
 
     fn head(intent: Option<(u32, u32, Option<u64>)>) -> Head {
-        let intent =
-            intent.map(|(chunk, chunks, first)| Intent { commit: "c".to_owned(), chunk, chunks, first });
+        let intent = intent.map(|(chunk, chunks, first)| Intent { commit: "c".to_owned(), chunk, chunks, first });
         Session { id: "s".to_owned(), replica: "r".to_owned() }.head(None, intent)
     }
 

@@ -161,11 +161,8 @@ pub struct NatsCommitter {
 
 impl Committer for NatsCommitter {
     fn limits(&self) -> SinkLimits {
-        let batch_messages = if self.publisher.abilities().atomic {
-            atomic::MOST_MESSAGES - ATOMIC_ROOM
-        } else {
-            WRITE_AHEAD_MESSAGES
-        };
+        let batch_messages =
+            if self.publisher.abilities().atomic { atomic::MOST_MESSAGES - ATOMIC_ROOM } else { WRITE_AHEAD_MESSAGES };
         SinkLimits { message_bytes: self.publisher.max_payload().saturating_sub(OVERHEAD_BYTES), batch_messages }
     }
 
@@ -261,9 +258,6 @@ mod tests {
         assert_eq!(label(vec![Ok(()), Ok(())]), None);
         assert_eq!(label(vec![Err(CommitError::Aborted(error()))]), Some("aborted"));
         assert_eq!(label(vec![Ok(()), Err(CommitError::Aborted(error()))]), Some("unknown"));
-        assert_eq!(
-            label(vec![Err(CommitError::Fenced(error())), Err(CommitError::Unknown(error()))]),
-            Some("fenced")
-        );
+        assert_eq!(label(vec![Err(CommitError::Fenced(error())), Err(CommitError::Unknown(error()))]), Some("fenced"));
     }
 }

@@ -146,7 +146,9 @@ impl Publisher {
                 burst = 0;
             } else if let Err(error) = self.client.publish_with_headers(subject.clone(), headers, payload).await {
                 let failure = match error.kind() {
-                    async_nats::PublishErrorKind::MaxPayloadExceeded => async_nats::RequestErrorKind::MaxPayloadExceeded,
+                    async_nats::PublishErrorKind::MaxPayloadExceeded => {
+                        async_nats::RequestErrorKind::MaxPayloadExceeded
+                    }
                     async_nats::PublishErrorKind::InvalidSubject => async_nats::RequestErrorKind::InvalidSubject,
                     async_nats::PublishErrorKind::Send => async_nats::RequestErrorKind::Other,
                 };
@@ -210,7 +212,11 @@ impl Publisher {
     }
 
     /// The same, without payloads.
-    pub(super) async fn headers_from(&self, start_sequence: u64, filters: Vec<String>) -> Result<Vec<Found>, SinkError> {
+    pub(super) async fn headers_from(
+        &self,
+        start_sequence: u64,
+        filters: Vec<String>,
+    ) -> Result<Vec<Found>, SinkError> {
         self.read(pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
             filter_subjects: filters,

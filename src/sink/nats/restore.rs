@@ -42,11 +42,7 @@ pub(super) async fn take_over(
     }
 }
 
-async fn attempt(
-    publisher: &Publisher,
-    session: &Session,
-    shards: &[ShardId],
-) -> Result<Vec<Restored>, CommitError> {
+async fn attempt(publisher: &Publisher, session: &Session, shards: &[ShardId]) -> Result<Vec<Restored>, CommitError> {
     let one = async |shard: ShardId| Ok((shard, claim(publisher, session, shard, Replace::Anybody).await?));
     let claims: Vec<_> = shards.iter().copied().map(one).collect();
     let claims: Vec<(ShardId, Claim)> = stream::iter(claims).buffer_unordered(AT_ONCE).try_collect().await?;
