@@ -12,8 +12,8 @@ use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,6 +33,9 @@ pub struct Server {
 impl Server {
     /// `nats`, or `nats-old` for one without atomic batches.
     pub fn start(service: &str) -> Self {
+        // Two servers that start in the same moment were seen to fail without a word in their logs.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap();
         let mut process = services(&["run", service]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         std::io::BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -54,7 +54,13 @@ impl Leases {
                 });
                 made.await.map_err(|error| match error.kind() {
                     CreateKeyValueErrorKind::InvalidStoreName => bad_bucket(bucket, &error.to_string()),
-                    _ => SinkError::unavailable(format!("make the key-value bucket {bucket}"), error),
+                    CreateKeyValueErrorKind::TooLongHistory
+                    | CreateKeyValueErrorKind::JetStream
+                    | CreateKeyValueErrorKind::BucketCreate
+                    | CreateKeyValueErrorKind::TimedOut
+                    | CreateKeyValueErrorKind::LimitMarkersNotSupported => {
+                        SinkError::unavailable(format!("make the key-value bucket {bucket}"), error)
+                    }
                 })?
             }
             Err(error) => return Err(SinkError::unavailable(format!("open the key-value bucket {bucket}"), error)),

@@ -11,7 +11,7 @@ use async_nats::jetstream::{self, ErrorCode};
 use std::time::Duration;
 
 /// A checkpoint must outlive every sync token, which Asana lets live for 24 hours at the most.
-const SHORTEST_MAX_AGE: Duration = Duration::from_hours(48);
+const SHORTEST_MAX_AGE: Duration = Duration::from_secs(48 * 3600);
 
 /// Makes or checks the JetStream stream; what it can do.
 ///
@@ -236,8 +236,8 @@ mod tests {
     fn fine() -> Config {
         Config {
             subjects: vec!["asana.>".to_owned()],
-            max_age: Duration::from_hours(168),
-            duplicate_window: Duration::from_mins(2),
+            max_age: Duration::from_secs(168 * 3600),
+            duplicate_window: Duration::from_secs(120),
             num_replicas: 1,
             max_messages: -1,
             max_bytes: -1,
@@ -256,7 +256,7 @@ mod tests {
         let table: [(&str, fn(&mut Config)); 11] = [
             ("subjects", |c| c.subjects = vec!["other.>".to_owned()]),
             ("retention", |c| c.retention = RetentionPolicy::WorkQueue),
-            ("max_age", |c| c.max_age = Duration::from_hours(24)),
+            ("max_age", |c| c.max_age = Duration::from_secs(24 * 3600)),
             ("max_msgs_per_subject", |c| c.max_messages_per_subject = 1),
             ("max_msgs", |c| c.max_messages = 5),
             ("max_bytes", |c| c.max_bytes = 5),

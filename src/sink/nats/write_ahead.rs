@@ -107,7 +107,7 @@ pub(super) async fn perform(
     id: &str,
     part: Part,
 ) -> Result<(), PublishError> {
-    let (_, sequences) = tokio::try_join!(
+    let ((), sequences) = tokio::try_join!(
         publish(publisher, part.messages),
         write_entries(publisher, shard, &state.entries, part.entries)
     )?;
