@@ -8,9 +8,7 @@ use asana_event_bridge::verify::VerifyArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 use tracing_subscriber::EnvFilter;
-use url::Url;
 
 /// How a run ends. Scripts depend on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

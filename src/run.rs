@@ -2,10 +2,12 @@
 
 use crate::asana::{AccountSettings, Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
-use crate::config::{Checked, CheckedKafka, CheckedNats, CheckedSink, FileConfig, KafkaConfig, NatsConfig, NatsLogin, SecretSource};
+use crate::config::{
+    Checked, CheckedKafka, CheckedNats, CheckedSink, FileConfig, KafkaConfig, NatsConfig, NatsLogin, SecretSource,
+};
 use crate::core::engine::{AccountSpec, Settings};
-use crate::core::topic::TopicTemplate;
 use crate::core::ids::Topic;
+use crate::core::topic::TopicTemplate;
 use crate::reader::Where;
 use crate::sink::{SinkError, console, file, kafka, nats};
 use std::sync::Arc;

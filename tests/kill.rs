@@ -140,7 +140,7 @@ impl Run {
         let token = token.display();
         let sink = match self.bus.as_str() {
             "kafka" => format!(
-                "kafka: {{ bootstrapServers: '{address}', topics: {{ partitions: 6, replicationFactor: 1, minInsyncReplicas: 1 }} }}"
+                "kafka: {{ bootstrapServers: '{address}', staticMembership: true, topics: {{ partitions: 6, replicationFactor: 1, minInsyncReplicas: 1 }} }}"
             ),
             _ => format!("nats: {{ servers: ['nats://{address}'], lanes: 6 }}"),
         };

@@ -230,6 +230,11 @@ pub struct KafkaConfig {
     /// The consumer group by which replicas share the shards; also the prefix of transactional ids.
     #[serde(default = "default_group_id")]
     pub group_id: String,
+    /// Whether the group knows this replica by its name (`group.instance.id`). Set true where a replica
+    /// comes back under the same name, as in a `StatefulSet` or on one machine: it then has its shards
+    /// again at once, also after a crash. Nobody else gets them before the session time-out, though.
+    #[serde(default)]
+    pub static_membership: bool,
     /// How topics are made and checked.
     #[serde(default)]
     pub topics: KafkaTopicsConfig,

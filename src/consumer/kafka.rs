@@ -1,8 +1,9 @@
 //! Whole lanes from Kafka: committed records only, no consumer group.
 
 use super::{From, ReadError, Received, Until, decode};
+use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
@@ -13,9 +14,18 @@ use std::time::Duration;
 /// How long the broker may take to answer what is asked at the start.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// librdkafka's complaints come back from `recv` too, where they are handled; the end of a partition is none.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, _error: KafkaError, _reason: &str) {}
+}
+
+impl ConsumerContext for Quiet {}
+
 /// Reads every partition of the topics that there were when it began.
 pub struct KafkaReader {
-    consumer: StreamConsumer,
+    consumer: StreamConsumer<Quiet>,
     reading: Reading,
     trimmed: bool,
 }
@@ -65,8 +75,9 @@ impl KafkaReader {
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true");
-        let consumer: StreamConsumer =
-            config.create().map_err(|error| ReadError::unavailable("could not make a Kafka client", error))?;
+        let consumer: StreamConsumer<Quiet> = config
+            .create_with_context(Quiet)
+            .map_err(|error| ReadError::unavailable("could not make a Kafka client", error))?;
         let metadata = consumer
             .fetch_metadata(None, ANSWER)
             .map_err(|error| ReadError::unavailable("could not list the topics", error))?;

@@ -78,7 +78,15 @@ pub(super) fn producer(settings: &KafkaSettings, message_bytes: usize) -> Client
 
 /// The member of the consumer group. It never fetches.
 pub(super) fn member(settings: &KafkaSettings) -> ClientConfig {
-    let mut config = base(settings);
+    let mut config = ClientConfig::new();
+    // How long a crashed replica's shards wait for another owner. Kafka's own default is 45 s, made for
+    // consumers whose processing may block their heart; librdkafka's heart beats on a thread of its own.
+    config.set("session.timeout.ms", "10000");
+    passed_through(&mut config, settings);
+    last(&mut config, settings);
+    if settings.config.static_membership {
+        config.set("group.instance.id", &settings.replica);
+    }
     config
         .set("group.id", &settings.config.group_id)
         .set("group.protocol", "classic")

@@ -73,6 +73,17 @@ impl Leases {
         Ok(Self { store, time, holder: holder.into() })
     }
 
+    /// Takes a lease that an earlier session of the same replica left behind, as after a crash: it
+    /// would only run out. Two replicas of one name would take it from each other for ever.
+    pub(super) async fn inherit(&self, key: &str, replica: &str) {
+        let Ok(Some(entry)) = self.store.entry(key).await else { return };
+        let is_own = entry.operation == Operation::Put
+            && entry.value.strip_prefix(replica.as_bytes()).is_some_and(|rest| rest.starts_with(b" "));
+        if is_own && self.store.update(key, self.holder.clone(), entry.revision).await.is_ok() {
+            tracing::info!(key, replica, "took over the lease of this replica's earlier session");
+        }
+    }
+
     /// Waits until the lease is free, and takes it.
     ///
     /// # Cancel safety

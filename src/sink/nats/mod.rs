@@ -40,8 +40,8 @@ use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::NatsConfig;
 use crate::core::batch::{Batch, SinkLimits};
 use crate::core::ids::{ShardId, Topic};
-use futures_util::{StreamExt as _, stream};
 pub use connect::connect;
+use futures_util::{StreamExt as _, stream};
 use head::{Session, Shard};
 use outgoing::Part;
 use ownership::{Change, Owner};
@@ -109,7 +109,7 @@ impl fmt::Debug for NatsSettings {
 /// # Cancel safety
 /// May be dropped and called again.
 pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), SinkError> {
-    let client = connect::connect(&settings).await?;
+    let client = connect(&settings).await?;
     let NatsSettings { config, shards, replica, lease_time, .. } = settings;
     let subjects = Subjects::new(Topic::from(config.subject_prefix.as_str()));
     let abilities = setup::prepare(&client, &config, &subjects).await?;

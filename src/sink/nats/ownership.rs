@@ -38,6 +38,7 @@ pub(super) struct Owner {
 impl Owner {
     /// Runs until the session ends; then the lease is free.
     pub(super) async fn run(self, end: CancellationToken) {
+        self.leases.inherit(KEY, &self.session.replica).await;
         // Dropping the wait may leave a lease that was granted at this moment: it runs out.
         while let Some(lease) = end.run_until_cancelled(self.leases.acquire(KEY)).await {
             if !self.hold(lease, &end).await {
