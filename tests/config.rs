@@ -5,7 +5,7 @@
 use asana_event_bridge::config::{
     Checked, CheckedSink, Credential, Environment, LocalSink, NatsLogin, Problems, SecretSource, Source, load,
 };
-use asana_event_bridge::core::ids::{Gid, StreamId, StreamKind};
+use asana_event_bridge::core::ids::{StreamId, StreamKind};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;

@@ -79,9 +79,13 @@ struct Run {
 impl Run {
     fn judge(&self) {
         let (folder, mut rng) = (tempfile::tempdir().unwrap(), ChaCha8Rng::seed_from_u64(self.seed));
-        let log = folder.path().join("bridge.log");
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kill-{}-{}.log", self.bus, self.seed));
+        std::fs::remove_file(&log).ok();
         let service = Service::start(&self.bus, &[]);
-        let simulator = Simulator::start(&["--seed", &self.seed.to_string()], &folder.path().join("simulator.log"));
+        let scenario = folder.path().join("scenario.yaml");
+        std::fs::write(&scenario, "limits: { rate_per_minute: null, concurrent_reads: null }\n").unwrap();
+        let arguments = ["--scenario", scenario.to_str().unwrap()];
+        let simulator = Simulator::start(&arguments, &folder.path().join("simulator.log"));
         let streams: Vec<String> = (1..=STREAMS).map(|n| (9_000_000 + n).to_string()).collect();
         for stream in &streams {
             simulator.post("/_sim/events", &json!({ "resource": stream, "events": [] }));
@@ -93,7 +97,7 @@ impl Run {
         let start = || Program::start(&["run", "--config", config.to_str().unwrap()], &log);
 
         let mut bridge = start();
-        let keep_log = KeepLog(&log);
+        println!("{}: the bridge's log is {}", self.bus, log.display());
         wait_for("all streams to be established", Duration::from_secs(60), || {
             bridge.assert_running();
             (simulator.get("/_sim/ledger")["established"].as_object().unwrap().len() >= STREAMS).then_some(())
@@ -126,7 +130,6 @@ impl Run {
         });
         assert!(bridge.stop().success(), "the bridge ends with 0 when it is asked to");
         compare(&offered, &seen);
-        keep_log.drop_it();
     }
 
     fn read(&self, address: &str) -> Vec<Seen> {
@@ -232,21 +235,4 @@ fn compare(offered: &BTreeMap<String, Vec<Value>>, seen: &[Seen]) {
         assert!(read.values().eq(offered), "stream {stream}: {} read, {} offered", read.len(), offered.len());
     }
     assert!(read.is_empty(), "streams that nobody offered: {:?}", read.keys());
-}
-
-/// Prints the end of a log should the test fail.
-struct KeepLog<'a>(&'a Path);
-
-impl KeepLog<'_> {
-    fn drop_it(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for KeepLog<'_> {
-    fn drop(&mut self) {
-        let text = std::fs::read_to_string(self.0).unwrap_or_default();
-        let lines: Vec<_> = text.lines().collect();
-        println!("the bridge's log ends with:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
-    }
 }

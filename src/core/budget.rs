@@ -62,9 +62,13 @@ impl Budget {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Nothing is sent for a while: Asana said so.
-    pub fn pause(&mut self, now: Now, pause: Duration) {
+    /// Nothing is sent for a while, and no burst after it: Asana said so. Whether that is news: answers to
+    /// requests that were in flight together say the same.
+    pub fn pause(&mut self, now: Now, pause: Duration) -> bool {
+        let is_news = self.paused_until <= now.monotonic;
         self.paused_until = self.paused_until.max(now.monotonic + pause);
+        self.next_at = self.next_at.max(self.paused_until + self.burst);
+        is_news
     }
 }
 
@@ -115,8 +119,10 @@ mod tests {
     #[test]
     fn a_pause_holds_everything_back() {
         let mut budget = budget(6000, 9);
-        budget.pause(at(0), Duration::from_secs(30));
+        assert!(budget.pause(at(0), Duration::from_secs(30)));
+        assert!(!budget.pause(at(1), Duration::from_secs(20)), "known already");
         assert!(!budget.take(at(29_999)));
         assert!(budget.take(at(30_000)));
+        assert!(!budget.take(at(30_000)), "no burst");
     }
 }

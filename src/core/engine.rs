@@ -289,9 +289,11 @@ impl Engine {
             | PollOutcome::Failed(_) => (0, now.wall),
         };
         let (next, effects) = entry.committed.clone().step(id, now.wall, outcome);
-        let Effects { events, durable, pace, notice } = effects;
-        if let Pace::AccountPause(pause) = pace {
-            account.budget.pause(now, pause);
+        let Effects { events, durable, pace, mut notice } = effects;
+        if let Pace::AccountPause(pause) = pace
+            && !account.budget.pause(now, pause)
+        {
+            notice = None;
         }
         if !durable {
             entry.committed = next;

@@ -144,6 +144,10 @@ pub enum Notice {
 /// noticed by then.
 const ACCOUNT_REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long an account waits at least after 429: refused requests count, too, so that asking again at once
+/// would only shrink the budget.
+const LEAST_THROTTLE: Duration = Duration::from_secs(1);
+
 impl Stream {
     /// A stream that was never polled.
     #[must_use]
@@ -187,7 +191,8 @@ impl Stream {
             }
             PollOutcome::Denied(denial) => self.suspend(denial),
             PollOutcome::Throttled { retry_after } => {
-                self.stay(Pace::AccountPause(retry_after), Notice::Throttled(retry_after))
+                let pause = retry_after.max(LEAST_THROTTLE);
+                self.stay(Pace::AccountPause(pause), Notice::Throttled(pause))
             }
             PollOutcome::Failed(failure) => self.stay(Pace::Retry, Notice::Failed(failure)),
         }
@@ -350,6 +355,7 @@ mod tests {
                 PollOutcome::Throttled { retry_after: Duration::from_secs(7) },
                 Pace::AccountPause(Duration::from_secs(7)),
             ),
+            (PollOutcome::Throttled { retry_after: Duration::ZERO }, Pace::AccountPause(LEAST_THROTTLE)),
             (PollOutcome::Denied(Denial::Unauthorized), Pace::AccountPause(ACCOUNT_REFUSED_PAUSE)),
             (PollOutcome::Denied(Denial::LegalBlock), Pace::AccountPause(ACCOUNT_REFUSED_PAUSE)),
         ] {

@@ -6,6 +6,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 /// Past this, librdkafka's own wait for an answer ends and ours begins again.
 pub(super) const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -49,7 +50,11 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
 
 /// Writes an error of the client as a whole. Errors of calls come back from the calls.
 pub(super) fn report(error: &KafkaError, reason: &str) {
-    tracing::warn!(target: "librdkafka", code = ?error.rdkafka_error_code(), "{reason}");
+    match error.rdkafka_error_code() {
+        // A restore asks to be told the end of a partition: that is no error.
+        Some(RDKafkaErrorCode::PartitionEOF) => {}
+        code => tracing::warn!(target: "librdkafka", ?code, "{reason}"),
+    }
 }
 
 /// Talks to the cluster about topics.

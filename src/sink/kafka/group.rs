@@ -278,7 +278,7 @@ impl Member {
             return Ok(());
         }
         member.pause(partitions)?;
-        tracing::info!(?shards, "shards are assigned: reading their checkpoints");
+        tracing::info!(shards = shards.len(), "shards are assigned: reading their checkpoints");
         let ticket = restore::start(Arc::clone(&self.settings), shards.clone(), &self.restored_to);
         self.state().restoring.extend(shards.into_iter().map(|shard| (shard, ticket.clone())));
         Ok(())
