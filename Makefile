@@ -48,8 +48,7 @@ kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign
 .PHONY: bench
 bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
 	scripts/bootstrap build
-	cargo build --release --quiet
-	scripts/bench
+	cargo bench --quiet --bench bridge
 
 .PHONY: generate
 generate: ## write what is generated and committed: Rust from proto, schemas, reference pages

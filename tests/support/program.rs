@@ -91,6 +91,27 @@ impl Simulator {
         serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
     }
 
+    /// The gids of all projects.
+    pub(crate) fn projects(&self) -> Vec<String> {
+        let request = |offset: Option<String>| {
+            let offset = offset.map(|offset| format!("&offset={offset}")).unwrap_or_default();
+            let url = format!("{}/api/1.0/projects?limit=100{offset}", self.url);
+            let request = self.client.get(url).bearer_auth("simulator");
+            let text = self.runtime.block_on(async { request.send().await?.error_for_status()?.text().await });
+            serde_json::from_str::<Value>(&text.expect("the simulator answers")).expect("JSON")
+        };
+        let (mut gids, mut offset) = (Vec::new(), None);
+        loop {
+            let page = request(offset);
+            let projects = page["data"].as_array().expect("a list");
+            gids.extend(projects.iter().map(|project| project["gid"].as_str().expect("a gid").to_owned()));
+            match page["next_page"]["offset"].as_str() {
+                Some(next) => offset = Some(next.to_owned()),
+                None => return gids,
+            }
+        }
+    }
+
     /// The events that were offered on each stream since its first token, in order.
     pub(crate) fn offered(&self, resources: &[String]) -> BTreeMap<String, Vec<Value>> {
         let offered = |resource: &String| {
