@@ -30,7 +30,10 @@ pub enum TopicError {
     /// A letter that no topic name has.
     #[error("may only have the letters a-z, A-Z, 0-9, `.`, `_` and `-`")]
     IllegalLetter,
-    /// Nothing, or one of the two names that Kafka keeps for itself.
+    /// Nothing.
+    #[error("is empty")]
+    Empty,
+    /// One of the two names that Kafka keeps for itself.
     #[error("can't be the name of a topic")]
     Reserved,
     /// Longer than a topic name may be.
@@ -53,7 +56,8 @@ const OTHER: &str = "other";
 pub fn check_name(name: &str) -> Result<(), TopicError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     match name {
-        "" | "." | ".." => Err(TopicError::Reserved),
+        "" => Err(TopicError::Empty),
+        "." | ".." => Err(TopicError::Reserved),
         _ if !name.bytes().all(legal) => Err(TopicError::IllegalLetter),
         _ if name.len() > LONGEST_TOPIC => Err(TopicError::TooLong(name.len())),
         _ => Ok(()),
@@ -162,7 +166,7 @@ mod tests {
     fn what_may_become_illegal_is_refused() {
         let long = "x".repeat(250);
         for (text, error) in [
-            ("", TopicError::Reserved),
+            ("", TopicError::Empty),
             ("..", TopicError::Reserved),
             ("a b", TopicError::IllegalLetter),
             ("a{b}", TopicError::UnknownVariable),
