@@ -43,7 +43,7 @@ lint: ## format, lints, documentation, and each set of features
 kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign consumer; BUS=kafka|nats|nats-old SEED=1
 	scripts/bootstrap build
 	KILL_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) KILL_SEED=$(SEED) KILL_COUNT=$(COUNT) \
-		cargo test --test kill the_chosen_run -- --ignored --nocapture
+		cargo test --test kill the_chosen_bus -- --nocapture
 
 .PHONY: bench
 bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone

@@ -284,7 +284,9 @@ async fn a_dead_letter_may_be_large_and_what_is_too_large_even_there_is_never_dr
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_in_the_middle_of_commits_loses_and_doubles_nothing() {
     let service = Service::start("kafka", &[]);
-    let settings = settings(&service.address, "outage", 1);
+    let mut settings = settings(&service.address, "outage", 1);
+    // Longer than the outage and the broker's start: else the session would end, as `tests/kill.rs` has it.
+    settings.config.properties.insert("session.timeout.ms".to_owned(), "60000".to_owned());
     let mut session = Session::open(&settings, 1).await;
     let (address, topic) = (service.address.clone(), settings.config.topic.clone());
     let outage = std::thread::spawn(move || {

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use support::foreign::{Seen, read_kafka, read_nats};
+use support::foreign::{Seen, read_kafka, read_lines, read_nats};
 use support::program::{Program, Simulator};
 use support::service::Service;
 use support::wait_for;
@@ -59,14 +59,15 @@ fn nats_without_atomic_batches_has_every_event_once_though_the_server_is_away() 
     Run { bus: "nats-old".to_owned(), seed: 6, kills: 2, outage: Some(Duration::from_secs(20)) }.judge();
 }
 
-/// What `make kill` runs.
+/// The file sink, unless `make kill` chooses a bus, a seed and a count.
 #[test]
-#[ignore = "by hand: make kill BUS=kafka SEED=1 COUNT=20"]
-fn the_chosen_run() {
-    let variable =
-        |name: &str| std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set")).into_string().unwrap();
-    let number = |name: &str| variable(name).parse().unwrap();
-    Run { bus: variable("KILL_BUS"), seed: number("KILL_SEED"), kills: number("KILL_COUNT"), outage: None }.judge();
+fn the_chosen_bus_has_every_event_once_though_the_bridge_is_killed() {
+    let variable = |name: &str, default: &str| {
+        std::env::var_os(name).map_or_else(|| default.to_owned(), |text| text.into_string().unwrap())
+    };
+    let number = |name: &str, default: &str| variable(name, default).parse().unwrap();
+    let (bus, seed, kills) = (variable("KILL_BUS", "file"), number("KILL_SEED", "7"), number("KILL_COUNT", "10"));
+    Run { bus, seed, kills, outage: None }.judge();
 }
 
 struct Run {
@@ -81,7 +82,9 @@ impl Run {
         let (folder, mut rng) = (tempfile::tempdir().unwrap(), ChaCha8Rng::seed_from_u64(self.seed));
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kill-{}-{}.log", self.bus, self.seed));
         std::fs::remove_file(&log).ok();
-        let service = Service::start(&self.bus, &[]);
+        let service = (self.bus != "file").then(|| Service::start(&self.bus, &[]));
+        let file = folder.path().join("records").display().to_string();
+        let address = service.as_ref().map_or(file, |service| service.address.clone());
         let scenario = folder.path().join("scenario.yaml");
         std::fs::write(&scenario, "limits: { rate_per_minute: null, concurrent_reads: null }\n").unwrap();
         let arguments = ["--scenario", scenario.to_str().unwrap()];
@@ -93,7 +96,7 @@ impl Run {
         let config = folder.path().join("config.yaml");
         let token = folder.path().join("token");
         std::fs::write(&token, "simulator\n").unwrap();
-        std::fs::write(&config, self.config(&service.address, &simulator.url, &token, &streams)).unwrap();
+        std::fs::write(&config, self.config(&address, &simulator.url, &token, &streams)).unwrap();
         let start = || Program::start(&["run", "--config", config.to_str().unwrap()], &log);
 
         let mut bridge = start();
@@ -109,7 +112,7 @@ impl Run {
             println!("{}: kill {kill} of {} after {} events", self.bus, self.kills, load.events);
             bridge = start();
         }
-        if let Some(outage) = self.outage {
+        if let (Some(outage), Some(service)) = (self.outage, &service) {
             load.run(Duration::from_secs(2), &simulator, &streams, &mut rng);
             service.stop();
             println!("{}: away for {outage:?} after {} events", self.bus, load.events);
@@ -123,7 +126,7 @@ impl Run {
         let mut seen = Vec::new();
         wait_for(&format!("{wanted} events on the bus"), Duration::from_secs(180), || {
             bridge.assert_running();
-            seen = self.read(&service.address);
+            seen = self.read(&address);
             let events = seen.iter().filter(|seen| matches!(record(seen).body, Some(Body::Event(_)))).count();
             println!("{}: {events} of {wanted} events are on the bus", self.bus);
             (events >= wanted).then_some(())
@@ -135,6 +138,7 @@ impl Run {
     fn read(&self, address: &str) -> Vec<Seen> {
         match self.bus.as_str() {
             "kafka" => read_kafka(address, "asana.events"),
+            "file" => read_lines(Path::new(address)),
             _ => read_nats(address, "ASANA", "asana.lane.>"),
         }
     }
@@ -145,6 +149,7 @@ impl Run {
             "kafka" => format!(
                 "kafka: {{ bootstrapServers: '{address}', staticMembership: true, topics: {{ partitions: 6, replicationFactor: 1, minInsyncReplicas: 1 }} }}"
             ),
+            "file" => format!("file: {{ path: '{address}' }}"),
             _ => format!("nats: {{ servers: ['nats://{address}'], lanes: 6 }}"),
         };
         let mut config = format!(

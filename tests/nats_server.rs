@@ -81,6 +81,7 @@ on_both_servers!(
     checkpoints_replace_each_other,
     close_lets_a_standby_take_over_at_once,
     a_dead_holder_is_replaced_when_its_lease_runs_out,
+    a_replica_that_comes_back_has_its_lease_at_once,
     a_taken_lease_is_noticed,
 );
 
@@ -333,7 +334,7 @@ async fn checkpoints_replace_each_other(address: &str) {
 async fn close_lets_a_standby_take_over_at_once(address: &str) {
     let settings = NatsSettings { lease_time: Duration::from_secs(600), ..settings(address, "closed") };
     let mut first = session(settings.clone()).await;
-    let (standby, mut ownership) = open(settings).await.unwrap();
+    let (standby, mut ownership) = open(NatsSettings { replica: "replica-1".to_owned(), ..settings }).await.unwrap();
     assert!(tokio::time::timeout(Duration::from_millis(300), ownership.recv()).await.is_err());
     first.committer.commit(&batch("closed", 0, 0, 8)).await.unwrap();
     let begin = Instant::now();
@@ -348,7 +349,7 @@ async fn close_lets_a_standby_take_over_at_once(address: &str) {
 async fn a_dead_holder_is_replaced_when_its_lease_runs_out(address: &str) {
     let settings = NatsSettings { lease_time: Duration::from_secs(2), ..settings(address, "dead") };
     let first = session(settings.clone()).await;
-    let (standby, mut ownership) = open(settings).await.unwrap();
+    let (standby, mut ownership) = open(NatsSettings { replica: "replica-1".to_owned(), ..settings }).await.unwrap();
     // Longer than the lease: the holder renews it.
     assert!(tokio::time::timeout(Duration::from_secs(4), ownership.recv()).await.is_err());
     let begin = Instant::now();
@@ -356,6 +357,17 @@ async fn a_dead_holder_is_replaced_when_its_lease_runs_out(address: &str) {
     assigned(&mut ownership).await;
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     standby.close().await;
+}
+
+async fn a_replica_that_comes_back_has_its_lease_at_once(address: &str) {
+    let settings = NatsSettings { lease_time: Duration::from_secs(600), ..settings(address, "back") };
+    let mut first = session(settings.clone()).await;
+    first.committer.commit(&batch("back", 0, 0, 8)).await.unwrap();
+    let begin = Instant::now();
+    drop(first);
+    let again = session(settings).await;
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    again.committer.close().await;
 }
 
 async fn a_taken_lease_is_noticed(address: &str) {

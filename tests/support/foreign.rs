@@ -1,7 +1,9 @@
 //! Readers that aren't ours: Kafka's Java client, and NATS' Python client.
 
 use super::service::script;
+use asana_event_bridge::pb;
 use base64::Engine as _;
+use prost::Message as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,10 +53,32 @@ pub(crate) fn read_nats(address: &str, jetstream: &str, filter: &str) -> Vec<See
     lines(command.arg(script).args([address, jetstream, filter])).into_iter().map(seen).collect()
 }
 
+/// All whole lines of a file sink, by any reader of JSON.
+pub(crate) fn read_lines(path: &Path) -> Vec<Seen> {
+    #[derive(Deserialize)]
+    struct Line {
+        lane: u32,
+        key: String,
+        record: pb::Record,
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let seen = |line: Line| Seen {
+        lane: line.lane.to_string(),
+        key: line.key,
+        headers: BTreeMap::new(),
+        value: line.record.encode_to_vec(),
+    };
+    parse(whole).into_iter().map(seen).collect()
+}
+
 fn lines<T: for<'de> Deserialize<'de>>(command: &mut Command) -> Vec<T> {
     let output = command.output().expect("run the reader");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    parse(&String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<T> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
