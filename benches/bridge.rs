@@ -3,16 +3,19 @@
 //!
 //! This process holds the bridge and nothing else while it is measured: the simulator and the broker are
 //! processes of their own, and what they use isn't counted.
-#![allow(missing_docs, reason = "a program, not a library")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a benchmark may stop at the first surprise"
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
+#![allow(missing_docs, reason = "a program, not a library")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -120,7 +120,7 @@ pub async fn run(args: &DemoArgs, stop: &CancellationToken, show: &mut impl Writ
     let projects = simulator.projects();
     // The broker lives as long as this variable.
     let embedded = if args.bus == DemoBus::Embedded { Some(embedded()?) } else { None };
-    let bootstrap = embedded.as_ref().map(|cluster| cluster.bootstrap_servers());
+    let bootstrap = embedded.as_ref().map(MockCluster::bootstrap_servers);
     let checked = configuration(args, &simulator, bootstrap)?;
     let counts = Arc::new(Counts::default());
     let (mut tasks, end) = (JoinSet::new(), CancellationToken::new());
@@ -272,7 +272,7 @@ impl Stage<'_> {
             }
         }
         watch.ticks += 1;
-        if watch.ticks % 5 == 0 {
+        if watch.ticks.is_multiple_of(5) {
             let (offered, read) = (self.offered(), watch.read);
             let Counts { events, commits, .. } = self.counts;
             let (events, commits) = (events.load(Ordering::Relaxed), commits.load(Ordering::Relaxed));
@@ -358,7 +358,7 @@ impl Observer for Counts {
     fn committed(&self, summary: &CommitSummary) {
         self.events.fetch_add(summary.events as u64, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
-        *self.latencies.lock().unwrap_or_else(PoisonError::into_inner) = summary.latencies.clone();
+        self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.latencies);
     }
 
     fn commit_failed(&self, error: &CommitError) {

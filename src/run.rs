@@ -45,8 +45,7 @@ impl RunError {
     #[must_use]
     pub fn is_setup(&self) -> bool {
         match self {
-            Self::Account { .. } | Self::Secret { .. } => true,
-            Self::Bridge(BridgeError::Checkpoint(_)) => true,
+            Self::Account { .. } | Self::Secret { .. } | Self::Bridge(BridgeError::Checkpoint(_)) => true,
             Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => matches!(error, SinkError::Setup { .. }),
         }
     }

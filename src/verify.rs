@@ -498,10 +498,8 @@ mod tests {
             stream: "main/9".to_owned(),
             stream_sequence: sequence,
         };
-        let key = match &body {
-            Body::Event(event) => event.resource.clone().unwrap_or_default().gid,
-            _ => String::new(),
-        };
+        let key =
+            if let Body::Event(event) = &body { event.resource.clone().unwrap_or_default().gid } else { String::new() };
         let record = pb::Record { position: Some(position), received_at: None, body: Some(body) };
         Received { topic: "t".into(), lane: 0, key, offset: sequence, record }
     }

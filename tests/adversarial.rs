@@ -3,9 +3,14 @@
 //! `ADVERSARIAL_EVENTS` sets how many (1,000,000 unless told otherwise), `ADVERSARIAL_SEED` from which seed.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
 
 use asana_event_bridge::core::batch::{SinkLimits, Target};
@@ -23,6 +28,7 @@ use rand::{Rng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
@@ -118,7 +124,7 @@ fn engine(now: Now) -> Engine {
     };
     let stream = StreamSpec { id: StreamId::new("main", "1"), kind: StreamKind::Resource };
     let mut engine = Engine::new(settings, limits, &[account], &[stream]);
-    let state = checkpoint::restore(ShardId(0), &Default::default(), NonZeroU32::MIN, now.wall).unwrap();
+    let state = checkpoint::restore(ShardId(0), &BTreeMap::default(), NonZeroU32::MIN, now.wall).unwrap();
     engine.assign(now, ShardId(0), state);
     engine
 }

@@ -1,13 +1,16 @@
 //! The Asana edge against a scripted server: each answer to its outcome.
-#![cfg(feature = "bridge")]
 #![allow(
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "helpers of tests, which may fail loudly"
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
+#![cfg(feature = "bridge")]
 
 #[path = "support/scripted_http.rs"]
 mod scripted_http;

@@ -1,6 +1,16 @@
 //! The command line from outside: exit codes, messages, shipped examples.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
 #![cfg(feature = "program")]
-#![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,6 +1,16 @@
 //! What is wrong with a configuration is said: all of it, at its place, without secrets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
 #![cfg(feature = "bridge")]
-#![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
 
 use asana_event_bridge::config::{
     Checked, CheckedSink, Credential, Environment, LocalSink, NatsLogin, Problems, SecretSource, Source, load,

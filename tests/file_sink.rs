@@ -1,6 +1,16 @@
 //! The file sink: each record exactly once, whatever byte a crash came at.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
 #![cfg(feature = "bridge")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use asana_event_bridge::config::FileConfig;
 use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
@@ -65,8 +75,8 @@ async fn a_crash_at_any_byte_loses_nothing_and_doubles_nothing() {
     let (mut committer, next) = open(&whole).await.unwrap();
     assert_eq!(next, 1);
     committer.commit(&batch(1, 4)).await.unwrap();
-    let data_before = std::fs::metadata(&whole.path).unwrap().len() as usize;
-    let journal_before = std::fs::metadata(&checkpoint).unwrap().len() as usize;
+    let data_before = usize::try_from(std::fs::metadata(&whole.path).unwrap().len()).unwrap();
+    let journal_before = usize::try_from(std::fs::metadata(&checkpoint).unwrap().len()).unwrap();
     committer.commit(&batch(4, 6)).await.unwrap();
     committer.close().await;
     let (data, journal) = (std::fs::read(&whole.path).unwrap(), std::fs::read(&checkpoint).unwrap());

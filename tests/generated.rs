@@ -1,5 +1,15 @@
 //! What is generated and committed is up to date. `UPDATE=1` writes it anew.
-#![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
 
 use std::path::{Path, PathBuf};
 

@@ -3,9 +3,14 @@
 //! By hand, with any seed and count: `make kill BUS=nats SEED=7 COUNT=50`.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
 
 mod support;
@@ -176,7 +181,6 @@ impl Load {
         Self { events: 0 }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the load of a running program is paced by the clock")]
     fn run(&mut self, time: Duration, simulator: &Simulator, streams: &[String], rng: &mut ChaCha8Rng) {
         let (start, before) = (Instant::now(), self.events);
         while start.elapsed() < time {

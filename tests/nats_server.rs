@@ -1,6 +1,16 @@
 //! The NATS sink against real servers: a current one with atomic batches and an old one without.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
 #![cfg(feature = "nats")]
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![expect(unreachable_pub, reason = "a test has one module of helpers")]
 
 #[path = "support/nats.rs"]

@@ -1,5 +1,15 @@
 //! The wire contract in bytes: what other programs rely on.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
 
 use asana_event_bridge::core::placement::{lane_of, murmur2};
 use std::num::NonZeroU32;

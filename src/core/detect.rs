@@ -223,7 +223,7 @@ impl Detector {
             if state.epochs.tally().missing > 0 {
                 return None;
             }
-            let time = state.watermark.clone()?;
+            let time = state.watermark?;
             if least.as_ref().is_none_or(|least| (time.seconds, time.nanos) < (least.seconds, least.nanos)) {
                 least = Some(time);
             }
@@ -328,8 +328,8 @@ mod tests {
         pb::Record { position: Some(position), received_at: None, body }
     }
 
-    fn start(previous_epoch: u64, previous_lane_sequence: u64) -> Option<Body> {
-        Some(Body::EpochStart(pb::EpochStart { previous_epoch, previous_lane_sequence }))
+    fn start(previous_epoch: u64, previous_lane_sequence: u64) -> Body {
+        Body::EpochStart(pb::EpochStart { previous_epoch, previous_lane_sequence })
     }
 
     fn lane(detector: &mut Detector, record: &pb::Record) -> Continuity {
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(total(&detector).missing, 1);
         assert_eq!(lane(&mut detector, &record(9, 2, None)), Missing(1));
         let mut joined_at_a_start = Detector::joining();
-        let verdict = joined_at_a_start.observe(&"t".into(), &record(5, 1, start(4, 70)));
+        let verdict = joined_at_a_start.observe(&"t".into(), &record(5, 1, Some(start(4, 70))));
         assert_eq!(verdict.news, Some(News::EpochChanged { previous_epoch: 4, missing: 0 }));
         assert_eq!(total(&joined_at_a_start).missing, 0);
     }
@@ -365,15 +365,15 @@ mod tests {
     #[test]
     fn an_epoch_start_tells_what_the_end_of_the_last_one_lacks() {
         for mut detector in [Detector::from_start(), Detector::joining()] {
-            lane(&mut detector, &record(4, 1, start(0, 0)));
+            lane(&mut detector, &record(4, 1, Some(start(0, 0))));
             lane(&mut detector, &record(4, 2, None));
-            let verdict = detector.observe(&"t".into(), &record(7, 1, start(4, 5)));
+            let verdict = detector.observe(&"t".into(), &record(7, 1, Some(start(4, 5))));
             assert_eq!(verdict.news, Some(News::EpochChanged { previous_epoch: 4, missing: 3 }));
             assert_eq!(total(&detector).missing, 3);
             assert_eq!(lane(&mut detector, &record(4, 4, None)), Reordered);
             assert_eq!(total(&detector).missing, 2);
             // An epoch of which nothing was seen at all.
-            let verdict = detector.observe(&"t".into(), &record(9, 1, start(8, 10)));
+            let verdict = detector.observe(&"t".into(), &record(9, 1, Some(start(8, 10))));
             assert_eq!(verdict.news, Some(News::EpochChanged { previous_epoch: 8, missing: 10 }));
             assert_eq!(total(&detector).missing, 12);
         }
@@ -445,7 +445,7 @@ mod tests {
             for (number, length) in lengths.iter().enumerate() {
                 let epoch = (number as u64 + 1) * 3;
                 for sequence in 1..=*length {
-                    log.push(record(epoch, sequence, if sequence == 1 { start(previous.0, previous.1) } else { None }));
+                    log.push(record(epoch, sequence, (sequence == 1).then(|| start(previous.0, previous.1))));
                 }
                 previous = (epoch, *length);
             }

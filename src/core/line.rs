@@ -88,7 +88,7 @@ mod tests {
         };
         let mut line = Vec::new();
         Line::write(&mut line, &"t".into(), 2, &"1".into(), &record.encode_to_vec()).expect("a line");
-        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
         let read: Line = serde_json::from_slice(&line).expect("a line");
         assert_eq!(read.record, record);
         let Some(Body::Event(event)) = read.record.body else { panic!("an event") };

@@ -248,7 +248,7 @@ fn write_whole(path: &Path, entries: &BTreeMap<u32, StoredCheckpoint>, data_leng
 
 /// Makes the names in a file's folder durable.
 pub(super) fn sync_folder(of: &Path) -> io::Result<()> {
-    let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder)?.sync_all()
 }
 
@@ -392,7 +392,7 @@ mod tests {
         let path = folder.path().join("checkpoint");
         let mut journal = Journal::open(&path).expect("a journal");
         for number in 0..200_u8 {
-            journal.append(&[write(2, "a", Some(&[number; 20_000]))], u64::from(number)).expect("a commit");
+            journal.append(&[write(2, "a", Some(&vec![number; 20_000]))], u64::from(number)).expect("a commit");
         }
         let expected = state(&journal);
         drop(journal);

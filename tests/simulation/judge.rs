@@ -10,7 +10,7 @@ use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was found in a log that is as it should be.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) events: usize,
     pub(crate) gaps: usize,

@@ -1,6 +1,5 @@
 //! What several tests need: real services, our own programs, readers that aren't ours.
 #![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 pub(crate) mod foreign;
 pub(crate) mod program;
@@ -9,7 +8,6 @@ pub(crate) mod service;
 use std::time::{Duration, Instant};
 
 /// Asks until the answer is there, or panics after the deadline with what was waited for.
-#[expect(clippy::disallowed_methods, reason = "tests of running programs wait for them")]
 pub(crate) fn wait_for<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn each_problem_is_named() {
-        let table: [(&str, fn(&mut Config)); 11] = [
+        type Spoil = fn(&mut Config);
+        let table: [(&str, Spoil); 11] = [
             ("subjects", |c| c.subjects = vec!["other.>".to_owned()]),
             ("retention", |c| c.retention = RetentionPolicy::WorkQueue),
             ("max_age", |c| c.max_age = Duration::from_secs(24 * 3600)),
