@@ -14,6 +14,7 @@
 #![expect(unreachable_pub, reason = "a test has one module of helpers")]
 
 #[path = "support/nats.rs"]
+mod nats;
 mod support;
 
 use asana_event_bridge::config::{HumanDuration, NatsConfig};
@@ -23,22 +24,23 @@ use asana_event_bridge::sink::nats::{NatsSettings, open};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent, SinkError};
 use async_nats::jetstream;
 use futures_util::future::join_all;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
-use support::{
-    After, PATIENCE, Proxy, Server, Session, Witness, assigned, batch, by_shard, eventually, exactly, message, session,
+use nats::{
+    After, PATIENCE, Proxy, Session, Witness, assigned, batch, by_shard, eventually, exactly, message, session,
     settings,
 };
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use support::service::Service;
 
 /// One server of each kind is shared by the tests that don't stop it.
 fn current() -> &'static str {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    &SERVER.get_or_init(|| Server::start("nats")).address
+    static SERVER: OnceLock<Service> = OnceLock::new();
+    &SERVER.get_or_init(|| Service::start("nats", &[])).address
 }
 
 fn old() -> &'static str {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    &SERVER.get_or_init(|| Server::start("nats-old")).address
+    static SERVER: OnceLock<Service> = OnceLock::new();
+    &SERVER.get_or_init(|| Service::start("nats-old", &[])).address
 }
 
 /// A short duplicate window: what relies on it is then seen to fail.
@@ -408,7 +410,7 @@ async fn an_old_server_may_crash_at_any_moment() {
 
 /// Commits while the server is killed and started again, as the bridge would.
 async fn crash_server(service: &str) {
-    let server = Server::start(service);
+    let server = Service::start(service, &[]);
     let settings = forgetful(&server.address, "outage");
     let writing = async {
         let mut written = 0;
@@ -435,7 +437,7 @@ async fn crash_server(service: &str) {
     let crashing = async {
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_millis(700)).await;
-            server.crash();
+            server.kill();
             tokio::time::sleep(Duration::from_millis(300)).await;
             server.restart();
         }

@@ -1,7 +1,7 @@
 //! Wires the core to the edges: sessions of the sink, one after the other, until told to stop.
 //!
-//! The path of a page: [`Source::poll`](crate::asana::Source::poll) on a task of its own →
-//! [`Engine::handle_outcome`] → [`Engine::take_batch`] → [`Committer::commit`](crate::sink::Committer::commit)
+//! The path of a page: [`Source::poll`] on a task of its own →
+//! [`Engine::handle_outcome`] → [`Engine::take_batch`] → [`Committer::commit`]
 //! on the committer's task → [`Engine::committed`], and the stream is due again.
 
 mod clock;

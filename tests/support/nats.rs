@@ -10,10 +10,8 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use chrono::DateTime;
 use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
-use std::io::BufRead as _;
-use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,52 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Longer than anything takes that works.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A server of `scripts/services`; it goes down when this is dropped or the process ends.
-pub struct Server {
-    pub address: String,
-    dir: String,
-    process: Child,
-}
-
-impl Server {
-    /// `nats`, or `nats-old` for one without atomic batches.
-    pub fn start(service: &str) -> Self {
-        // Two servers that start in the same moment were seen to fail without a word in their logs.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _turn = ONE_AT_A_TIME.lock().unwrap();
-        let mut process = services(&["run", service]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        std::io::BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: serde_json::Value =
-            serde_json::from_str(&line).unwrap_or_else(|e| panic!("{service}: {line:?}: {e}"));
-        let text = |field: &str| ready[field].as_str().unwrap().to_owned();
-        Self { address: text("address"), dir: text("dir"), process }
-    }
-
-    /// As with `kill -9`.
-    pub fn crash(&self) {
-        assert!(services(&["kill", &self.dir]).status().unwrap().success());
-    }
-
-    /// On the same port, with the same data.
-    pub fn restart(&self) {
-        assert!(services(&["start", &self.dir]).status().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ended = self.process.wait();
-    }
-}
-
-fn services(arguments: &[&str]) -> Command {
-    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services"));
-    command.args(arguments).stderr(Stdio::inherit());
-    command
-}
 
 /// Settings for a JetStream stream of its own on a server.
 pub fn settings(address: &str, stream: &str) -> NatsSettings {
