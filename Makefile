@@ -16,7 +16,7 @@ help: ## this list
 
 .PHONY: demo
 demo: ## simulator, bridge, bus and consumer for FOR=30s, checked at the end; BUS=embedded|kafka|nats OUTPUT=text|json
-	@scripts/bootstrap build
+	@scripts/bootstrap rust build $(if $(filter kafka,$(BUS)),java python) $(if $(filter nats,$(BUS)),python)
 	@cargo build --quiet
 	@scripts/with-bus $(BUS) target/debug/asana-event-bridge demo --for $(FOR) --bus $(BUS) --output $(OUTPUT)
 
@@ -34,20 +34,19 @@ lint: ## format, lints, documentation, and each set of features
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 	cargo check --quiet --no-default-features
 	cargo check --quiet --no-default-features --features consumer
-	cargo check --quiet --no-default-features --features consumer-kafka
-	cargo check --quiet --no-default-features --features consumer-nats
+	cargo check --quiet --no-default-features --features consumer-kafka,consumer-nats
 	cargo check --quiet --no-default-features --features kafka
 	cargo check --quiet --no-default-features --features nats
 
 .PHONY: kill
 kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign consumer; BUS=kafka|nats|nats-old SEED=1
-	scripts/bootstrap build
+	scripts/bootstrap rust build python java
 	KILL_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) KILL_SEED=$(SEED) KILL_COUNT=$(COUNT) \
 		cargo test --test kill the_chosen_bus -- --nocapture
 
 .PHONY: bench
 bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
-	scripts/bootstrap build
+	scripts/bootstrap rust build python java
 	cargo bench --quiet --bench bridge
 
 .PHONY: generate

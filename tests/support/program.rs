@@ -21,6 +21,14 @@ impl Program {
         Self(command.spawn().expect("start the program"))
     }
 
+    /// The same, with its results in a file.
+    pub(crate) fn start_into(arguments: &[&str], log: &Path, results: &Path) -> Self {
+        let (log, results) = (std::fs::File::create(log), std::fs::File::create(results));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
+        command.args(arguments).stdin(Stdio::null()).stdout(results.expect("a file")).stderr(log.expect("a file"));
+        Self(command.spawn().expect("start the program"))
+    }
+
     /// SIGKILL, now.
     pub(crate) fn kill(&mut self) {
         self.0.kill().expect("kill the program");
