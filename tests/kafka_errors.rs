@@ -1,7 +1,17 @@
 //! What a broker's error codes and silence become, injected by librdkafka's in-process cluster.
 //!
 //! It has no isolation and checks no group: exactly-once is shown on the real thing (`kafka_broker`, `kill`).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
 
 #[path = "support/kafka.rs"]
 mod kafka;
