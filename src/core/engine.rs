@@ -110,6 +110,8 @@ pub struct Engine {
     settings: Settings,
     limits: SinkLimits,
     lanes: Lanes,
+    /// Those that something waits for.
+    unknown_topics: BTreeSet<Topic>,
     accounts: BTreeMap<AccountName, Account>,
     specs: BTreeMap<ShardId, Vec<StreamSpec>>,
     shards: BTreeMap<ShardId, Shard>,
@@ -183,6 +185,7 @@ impl Engine {
             settings,
             limits,
             lanes: Lanes::new(),
+            unknown_topics: BTreeSet::new(),
             shards: BTreeMap::new(),
             streams: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -310,6 +313,11 @@ impl Engine {
         self.pending_bytes += bytes;
         let shard = shard_of(id, self.settings.shards);
         let gap_topics = self.gap_topics(id, shard, &next);
+        for topic in records.iter().map(|(topic, _)| topic).chain(&gap_topics) {
+            if !self.lanes.contains_key(topic) {
+                self.unknown_topics.insert(topic.clone());
+            }
+        }
         let (id, arrived) = (id.clone(), now.monotonic);
         self.waiting.push_back(Pending { shard, id, next, gap_topics, records, received_at, pace, bytes, arrived });
         notice
@@ -318,16 +326,12 @@ impl Engine {
     /// A topic whose lanes have to be known before what waits can become a batch.
     #[must_use]
     pub fn unknown_topic(&self) -> Option<Topic> {
-        self.waiting.iter().find_map(|pending| self.unknown_topic_of(pending))
-    }
-
-    fn unknown_topic_of(&self, pending: &Pending) -> Option<Topic> {
-        let topics = pending.records.iter().map(|(topic, _)| topic).chain(&pending.gap_topics);
-        topics.into_iter().find(|topic| !self.lanes.contains_key(*topic)).cloned()
+        self.unknown_topics.first().cloned()
     }
 
     /// Sets the number of lanes of a topic.
     pub fn set_lanes(&mut self, topic: Topic, lanes: NonZeroU32) {
+        self.unknown_topics.remove(&topic);
         self.lanes.insert(topic, lanes);
     }
 
@@ -348,7 +352,7 @@ impl Engine {
 
     /// The next batch, if it is time for one, none is being committed, and the topics are known.
     pub fn take_batch(&mut self, now: Now) -> Option<Batch> {
-        if self.committing.is_some() || self.batch_due()? > now.monotonic {
+        if self.committing.is_some() || !self.unknown_topics.is_empty() || self.batch_due()? > now.monotonic {
             return None;
         }
         let mut taken = Vec::new();
@@ -356,16 +360,12 @@ impl Engine {
         while let Some(pending) = self.waiting.front() {
             // Each stream adds a checkpoint.
             messages += pending.records.len() + 1;
-            let is_enough = messages > self.limits.batch_messages.min(self.settings.max_records);
-            if (is_enough && !taken.is_empty()) || self.unknown_topic_of(pending).is_some() {
+            if messages > self.limits.batch_messages.min(self.settings.max_records) && !taken.is_empty() {
                 break;
             }
             let Some(pending) = self.waiting.pop_front() else { break };
             self.waiting_records -= pending.records.len();
             taken.push(pending);
-        }
-        if taken.is_empty() {
-            return None;
         }
         let (staged, batch) = stage(taken, &self.shards, &self.lanes, &self.settings, self.limits, now.wall);
         self.committing = Some(staged);
@@ -446,7 +446,8 @@ impl Engine {
         let poll = |account: &Account| Some(account.schedule.next_due()?.max(account.budget.available_at()?));
         let may_poll = !self.is_full() && !self.draining;
         let poll = self.accounts.values().filter(|_| may_poll).filter_map(poll).min();
-        let batch = if self.committing.is_some() { None } else { self.batch_due() };
+        let may_commit = self.committing.is_none() && self.unknown_topics.is_empty();
+        let batch = if may_commit { self.batch_due() } else { None };
         poll.into_iter().chain(batch).min()
     }
 }

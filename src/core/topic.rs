@@ -10,7 +10,7 @@ pub struct TopicTemplate {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    Text(String),
+    Text(Topic),
     ResourceType,
     /// The gid of the workspace; configuration allows it for workspace streams alone.
     Workspace,
@@ -74,7 +74,7 @@ impl TopicTemplate {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             let (variable, after) = after.split_once('}').ok_or(TopicError::Unclosed)?;
-            parts.push(Part::Text(before.to_owned()));
+            parts.push(Part::Text(before.into()));
             parts.push(match variable {
                 "resource_type" => Part::ResourceType,
                 "workspace" => Part::Workspace,
@@ -83,10 +83,10 @@ impl TopicTemplate {
             });
             rest = after;
         }
-        parts.push(Part::Text(rest.to_owned()));
-        parts.retain(|part| *part != Part::Text(String::new()));
+        parts.push(Part::Text(rest.into()));
+        parts.retain(|part| *part != Part::Text("".into()));
         let longest = |part: &Part| match part {
-            Part::Text(text) => text.clone(),
+            Part::Text(text) => text.to_string(),
             Part::ResourceType => "x".repeat(LONGEST_RESOURCE_TYPE),
             Part::Workspace | Part::Stream => "x".repeat(longest_gid),
         };
@@ -97,7 +97,7 @@ impl TopicTemplate {
     /// The same topic for everything.
     #[must_use]
     pub fn fixed(topic: &str) -> Self {
-        Self { parts: vec![Part::Text(topic.to_owned())] }
+        Self { parts: vec![Part::Text(topic.into())] }
     }
 
     /// Whether the topic depends on the workspace, which is known of workspace streams alone.
@@ -109,8 +109,11 @@ impl TopicTemplate {
     /// The topic for events on resources of a type, seen by a stream.
     #[must_use]
     pub fn topic(&self, stream: &StreamId, resource_type: &str) -> Topic {
+        if let [Part::Text(text)] = self.parts.as_slice() {
+            return text.clone();
+        }
         let place = |part: &Part| match part {
-            Part::Text(text) => text.clone(),
+            Part::Text(text) => text.to_string(),
             Part::ResourceType => topic_part(resource_type).to_owned(),
             Part::Workspace | Part::Stream => stream.resource.as_str().to_owned(),
         };
@@ -124,7 +127,7 @@ impl TopicTemplate {
             let Some((first, others)) = parts.split_first() else { return text.is_empty() };
             let literal = |literal: &str| text.strip_prefix(literal).is_some_and(|rest| matches(others, stream, rest));
             match first {
-                Part::Text(part) => literal(part),
+                Part::Text(part) => literal(part.as_str()),
                 Part::Workspace | Part::Stream => literal(stream.resource.as_str()),
                 Part::ResourceType => (1..=text.len()).any(|end| {
                     text.split_at_checked(end)
