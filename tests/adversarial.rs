@@ -13,7 +13,7 @@
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
 
-use asana_event_bridge::core::batch::{SinkLimits, Target};
+use asana_event_bridge::core::batch::{OutputTopic, Target};
 use asana_event_bridge::core::checkpoint;
 use asana_event_bridge::core::engine::{AccountSpec, Engine, Settings, StreamSpec};
 use asana_event_bridge::core::event::{Event, to_json};
@@ -75,7 +75,7 @@ fn run(mut rng: ChaCha8Rng, events: u64) -> u64 {
         let outcome = if poll.token.is_some() { PollOutcome::Page(page) } else { PollOutcome::TokenReset("0".into()) };
         engine.handle_outcome(now, &poll, outcome);
         while let Some(topic) = engine.unknown_topic() {
-            engine.set_lanes(topic, NonZeroU32::new(6).unwrap());
+            engine.set_topic(topic, OutputTopic { lanes: NonZeroU32::new(6).unwrap(), message_bytes: usize::MAX });
         }
         now = now.after(Duration::from_millis(10));
         let batch = engine.take_batch(now).unwrap();
@@ -116,14 +116,13 @@ fn engine(now: Now) -> Engine {
         replica: "r".to_owned(),
         dead_letter_topic: "dead".to_owned(),
     };
-    let limits = SinkLimits { message_bytes: usize::MAX, batch_messages: 10_000 };
     let account = AccountSpec {
         name: "main".into(),
         requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
         max_in_flight: NonZeroU16::MIN,
     };
     let stream = StreamSpec { id: StreamId::new("main", "1"), kind: StreamKind::Resource };
-    let mut engine = Engine::new(settings, limits, &[account], &[stream]);
+    let mut engine = Engine::new(settings, 10_000, &[account], &[stream]);
     let state = checkpoint::restore(ShardId(0), &BTreeMap::default(), NonZeroU32::MIN, now.wall).unwrap();
     engine.assign(now, ShardId(0), state);
     engine

@@ -34,7 +34,8 @@ fn last_line(output: &Output) -> (Value, Option<i32>) {
 }
 
 /// A bridge that meets a bad day at Asana, and loses nothing without saying so.
-fn a_bad_day(sink: &str) {
+/// `refuses_large`: the sink takes no event of more than a megabyte.
+fn a_bad_day(sink: &str, refuses_large: bool) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("scenario.yaml"), "world: { projects: 8 }\n").unwrap();
@@ -80,13 +81,17 @@ fn a_bad_day(sink: &str) {
     wait_for("the faults to have been met", Duration::from_secs(60), || {
         simulator.get("/_sim/faults")["faults"].as_array().unwrap().is_empty().then_some(())
     });
+    // An event that is too large for a bus.
+    let large = json!({ "action": "changed", "pad": "x".repeat(1_200_000) });
+    simulator.post("/_sim/events", &json!({ "resource": projects[1], "events": [large] }));
     // The stream's token dies, and what happened meanwhile is gone: said, not passed over.
     let caught_up = |why: &str| {
         wait_for(why, Duration::from_secs(90), || {
             bridge_verdict(&path("config.yaml"), &simulator.url).filter(|report| report["missing"] == 0)
         })
     };
-    caught_up("the bridge to catch up with Asana");
+    let report = caught_up("the bridge to catch up with Asana");
+    assert_eq!(report["explained"], u32::from(refuses_large), "a stand-in explains the large event: {report}");
     simulator.post("/_sim/faults", &json!({ "kind": "kill_tokens", "resource": projects[0] }));
     act();
     wait_for("the source gap", Duration::from_secs(60), || log().contains("a source gap says so").then_some(()));
@@ -133,18 +138,19 @@ fn kafka_survives_a_bad_day_with_a_topic_for_each_type() {
         "deadLetterTopic": "bridge-dead-letters",
         "topics": { "partitions": 3, "replicationFactor": 1, "minInsyncReplicas": 1 },
     }});
-    a_bad_day(&sink.to_string());
+    a_bad_day(&sink.to_string(), true);
 }
 
 #[test]
 fn nats_survives_a_bad_day() {
     let service = Service::start("nats", &[]);
-    a_bad_day(&json!({ "nats": { "servers": [format!("nats://{}", service.address)] } }).to_string());
+    let sink = json!({ "nats": { "servers": [format!("nats://{}", service.address)] } });
+    a_bad_day(&sink.to_string(), true);
 }
 
 #[test]
 fn a_file_survives_a_bad_day() {
-    a_bad_day(r#"{ "file": { "path": "FOLDER/records" } }"#);
+    a_bad_day(r#"{ "file": { "path": "FOLDER/records" } }"#, false);
 }
 
 #[test]

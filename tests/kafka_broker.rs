@@ -49,8 +49,9 @@ async fn a_batch_is_committed_with_its_headers_and_in_order() {
     let settings = settings(broker(), "order", 2);
     let mut session = Session::open(&settings, 2).await;
     let topic = Topic::from(settings.config.topic.as_str());
-    assert_eq!(session.committer.lanes(&topic).await.unwrap().get(), 3);
-    assert!(session.committer.limits().message_bytes > 1_000_000);
+    let known = session.committer.output_topic(&topic).await.unwrap();
+    assert_eq!(known.lanes.get(), 3);
+    assert!((1_000_000..1 << 20).contains(&known.message_bytes), "{known:?}");
 
     let mut batch = Batch { messages: Vec::new(), checkpoints: vec![checkpoint(0, "a", Some("1"))] };
     for number in 0..3_000_u32 {

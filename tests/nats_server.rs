@@ -99,18 +99,18 @@ on_both_servers!(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_current_server_has_atomic_batches() {
-    let limits = async |address| session(settings(address, "limits")).await.committer.limits();
-    assert_eq!(limits(current()).await.batch_messages, 900);
-    assert_eq!(limits(old()).await.batch_messages, 10_000);
-    assert_eq!(limits(old()).await.message_bytes, (1 << 20) - (4 << 10));
+    let batch_messages = async |address| session(settings(address, "limits")).await.committer.batch_messages();
+    assert_eq!(batch_messages(current()).await, 900);
+    assert_eq!(batch_messages(old()).await, 10_000);
 }
 
 async fn what_is_committed_is_there_and_is_restored(address: &str) {
     let settings = settings(address, "committed");
     let mut first = session(settings.clone()).await;
     assert!(first.restored.len() == 4 && first.restored.values().all(StoredCheckpoint::is_empty));
-    assert_eq!(first.committer.lanes(&Topic::from("committed")).await.unwrap().get(), 3);
-    assert!(first.committer.lanes(&Topic::from("another")).await.is_err());
+    let topic = first.committer.output_topic(&Topic::from("committed")).await.unwrap();
+    assert_eq!((topic.lanes.get(), topic.message_bytes), (3, (1 << 20) - (4 << 10)));
+    assert!(first.committer.output_topic(&Topic::from("another")).await.is_err());
 
     let mut two_shards = batch("committed", 1, 0, 9);
     let other = batch("committed", 2, 0, 9);
@@ -310,7 +310,7 @@ async fn consumers_filter_by_lane_stream_type_and_gid(address: &str) {
 async fn ten_thousand_streams_are_restored_in_five_seconds(address: &str) {
     let settings = settings(address, "many");
     let mut first = session(settings.clone()).await;
-    let limit = first.committer.limits().batch_messages.min(2_500);
+    let limit = first.committer.batch_messages().min(2_500);
     let writes: Vec<_> = (0..10_000_u32)
         .map(|number| CheckpointWrite {
             shard: ShardId(number % 4),
@@ -494,7 +494,7 @@ async fn a_jetstream_stream_without_atomic_batches_gets_them_only_if_it_may() {
     assert!(error.contains("lacks allow_atomic and allow_msg_ttl and allow_rollup_hdrs"), "{error}");
     settings.config.create = true;
     let session = session(settings).await;
-    assert_eq!(session.committer.limits().batch_messages, 900);
+    assert_eq!(session.committer.batch_messages(), 900);
     session.committer.close().await;
 }
 

@@ -2,17 +2,16 @@
 //!
 //! A commit is awaited here to its end, whatever else happens; the session goes on polling meanwhile.
 
-use crate::core::batch::Batch;
+use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::Topic;
 use crate::sink::{CommitError, Committer, SinkError};
-use std::num::NonZeroU32;
 use tokio::sync::mpsc;
 
 /// What the session asks for. One at a time: the next follows the answer to the last.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// The number of lanes of a topic.
-    Lanes(Topic),
+    /// What is to be known of an output topic.
+    OutputTopic(Topic),
     /// Make the batch durable.
     Commit(Batch),
 }
@@ -20,7 +19,7 @@ pub(super) enum Request {
 /// The answer.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Lanes(Topic, Result<NonZeroU32, SinkError>),
+    OutputTopic(Topic, Result<OutputTopic, SinkError>),
     Commit(Result<(), CommitError>),
 }
 
@@ -32,9 +31,9 @@ pub(super) async fn serve<C: Committer>(
 ) {
     while let Some(request) = requests.recv().await {
         let answer = match request {
-            Request::Lanes(topic) => {
-                let lanes = committer.lanes(&topic).await;
-                Answer::Lanes(topic, lanes)
+            Request::OutputTopic(topic) => {
+                let known = committer.output_topic(&topic).await;
+                Answer::OutputTopic(topic, known)
             }
             Request::Commit(batch) => Answer::Commit(committer.commit(&batch).await),
         };

@@ -81,7 +81,8 @@ where
             Err(error) => SessionEnd::Sink(error),
             Ok((committer, ownership)) => {
                 has_run = true;
-                let engine = Engine::new(plan.settings.clone(), committer.limits(), &plan.accounts, &plan.streams);
+                let engine =
+                    Engine::new(plan.settings.clone(), committer.batch_messages(), &plan.accounts, &plan.streams);
                 Session::new(engine, &plan.settings, Arc::clone(&source), Arc::clone(&observer), clock)
                     .run(committer, ownership, stop.clone())
                     .await

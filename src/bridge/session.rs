@@ -136,7 +136,7 @@ impl<S: Source + 'static> Session<S> {
             return Ok(());
         }
         let request = match self.engine.unknown_topic() {
-            Some(topic) => Request::Lanes(topic),
+            Some(topic) => Request::OutputTopic(topic),
             None => match self.engine.take_batch(self.clock.now()) {
                 Some(batch) => Request::Commit(batch),
                 None => return Ok(()),
@@ -162,7 +162,7 @@ impl<S: Source + 'static> Session<S> {
     fn handle_answer(&mut self, answer: Option<Answer>) -> Result<(), SessionEnd> {
         self.busy = false;
         match answer.ok_or_else(committer_ended)? {
-            Answer::Lanes(topic, lanes) => self.engine.set_lanes(topic, lanes?),
+            Answer::OutputTopic(topic, known) => self.engine.set_topic(topic, known?),
             Answer::Commit(Ok(())) => {
                 let summary = self.engine.committed(self.clock.now());
                 self.observer.committed(&summary);

@@ -2,6 +2,7 @@
 
 use super::ids::{Gid, ShardId, StreamId, Topic};
 use chrono::{DateTime, Utc};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// The records and checkpoints of one atomic commit. All of it becomes durable, or none.
@@ -82,11 +83,11 @@ pub struct CheckpointWrite {
 /// The checkpoint of a shard as it was found: the newest value of each key.
 pub type StoredCheckpoint = std::collections::BTreeMap<String, Vec<u8>>;
 
-/// What a sink takes in one commit.
+/// What is to be known of an output topic before records are made for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SinkLimits {
+pub struct OutputTopic {
+    /// Its lanes.
+    pub lanes: NonZeroU32,
     /// The greatest size of a message's key, value and headers together, in bytes.
     pub message_bytes: usize,
-    /// How many messages and checkpoints a batch should have at most. One page may exceed it.
-    pub batch_messages: usize,
 }

@@ -14,7 +14,7 @@
 //! only when what came with it is on the bus, since Asana may refuse to go back.
 
 use super::backoff::Backoff;
-use super::batch::{Batch, SinkLimits};
+use super::batch::{Batch, OutputTopic};
 use super::budget::Budget;
 use super::checkpoint::ShardState;
 use super::ids::{AccountName, ShardId, StreamId, StreamKind, SyncToken, Topic};
@@ -24,7 +24,7 @@ use super::placement::shard_of;
 use super::record::Prepared;
 use super::schedule::Schedule;
 use super::sequence::Counters;
-use super::staging::{Lanes, Staged, stage};
+use super::staging::{Staged, Topics, stage};
 use super::stream::{Effects, Notice, Pace, Stream};
 use super::topic::TopicTemplate;
 use chrono::{DateTime, Utc};
@@ -108,8 +108,8 @@ const ABORTED: Backoff = Backoff { first: Duration::from_millis(100), longest: D
 #[derive(Debug)]
 pub struct Engine {
     settings: Settings,
-    limits: SinkLimits,
-    lanes: Lanes,
+    batch_messages: usize,
+    topics: Topics,
     /// Those that something waits for.
     unknown_topics: BTreeSet<Topic>,
     accounts: BTreeMap<AccountName, Account>,
@@ -170,7 +170,7 @@ pub(crate) struct Pending {
 impl Engine {
     /// An engine that owns nothing yet.
     #[must_use]
-    pub fn new(settings: Settings, limits: SinkLimits, accounts: &[AccountSpec], streams: &[StreamSpec]) -> Self {
+    pub fn new(settings: Settings, batch_messages: usize, accounts: &[AccountSpec], streams: &[StreamSpec]) -> Self {
         let account = |spec: &AccountSpec| {
             let budget = Budget::new(spec.requests_per_minute, spec.max_in_flight);
             (spec.name.clone(), Account { budget, schedule: Schedule::default() })
@@ -183,8 +183,8 @@ impl Engine {
             accounts: accounts.iter().map(account).collect(),
             specs,
             settings,
-            limits,
-            lanes: Lanes::new(),
+            batch_messages,
+            topics: Topics::new(),
             unknown_topics: BTreeSet::new(),
             shards: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -314,7 +314,7 @@ impl Engine {
         let shard = shard_of(id, self.settings.shards);
         let gap_topics = self.gap_topics(id, shard, &next);
         for topic in records.iter().map(|(topic, _)| topic).chain(&gap_topics) {
-            if !self.lanes.contains_key(topic) {
+            if !self.topics.contains_key(topic) {
                 self.unknown_topics.insert(topic.clone());
             }
         }
@@ -323,16 +323,16 @@ impl Engine {
         notice
     }
 
-    /// A topic whose lanes have to be known before what waits can become a batch.
+    /// A topic that has to be known before what waits can become a batch.
     #[must_use]
     pub fn unknown_topic(&self) -> Option<Topic> {
         self.unknown_topics.first().cloned()
     }
 
-    /// Sets the number of lanes of a topic.
-    pub fn set_lanes(&mut self, topic: Topic, lanes: NonZeroU32) {
+    /// Makes a topic known.
+    pub fn set_topic(&mut self, topic: Topic, known: OutputTopic) {
         self.unknown_topics.remove(&topic);
-        self.lanes.insert(topic, lanes);
+        self.topics.insert(topic, known);
     }
 
     /// The topics that a new gap of the stream concerns: all that its shard wrote and the stream may have
@@ -360,14 +360,14 @@ impl Engine {
         while let Some(pending) = self.waiting.front() {
             // Each stream adds a checkpoint.
             messages += pending.records.len() + 1;
-            if messages > self.limits.batch_messages.min(self.settings.max_records) && !taken.is_empty() {
+            if messages > self.batch_messages.min(self.settings.max_records) && !taken.is_empty() {
                 break;
             }
             let Some(pending) = self.waiting.pop_front() else { break };
             self.waiting_records -= pending.records.len();
             taken.push(pending);
         }
-        let (staged, batch) = stage(taken, &self.shards, &self.lanes, &self.settings, self.limits, now.wall);
+        let (staged, batch) = stage(taken, &self.shards, &self.topics, &self.settings, now.wall);
         self.committing = Some(staged);
         Some(batch)
     }
@@ -377,7 +377,7 @@ impl Engine {
         let oldest = self.waiting.front()?;
         let at_once = self.draining
             || self.is_full()
-            || self.waiting_records >= self.settings.max_records.min(self.limits.batch_messages);
+            || self.waiting_records >= self.settings.max_records.min(self.batch_messages);
         let due = if at_once { oldest.arrived } else { oldest.arrived + self.settings.linger };
         Some(due.max(self.not_before))
     }

@@ -1,6 +1,6 @@
 //! Gives sequences to what waits, and makes a batch of it.
 
-use super::batch::{Batch, Message, SinkLimits};
+use super::batch::{Batch, Message, OutputTopic};
 use super::checkpoint::{write_lanes, write_shard, write_stream};
 use super::engine::{Pending, Settings, Shard};
 use super::ids::{Lane, ShardId, Topic};
@@ -11,10 +11,9 @@ use super::stream::{OpenGap, Stream};
 use crate::pb;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 
-/// How many lanes each known topic has.
-pub(crate) type Lanes = BTreeMap<Topic, NonZeroU32>;
+/// The topics that are known.
+pub(crate) type Topics = BTreeMap<Topic, OutputTopic>;
 
 /// What takes the place of the committed progress once the batch is on the bus.
 #[derive(Debug)]
@@ -28,16 +27,15 @@ pub(crate) struct Staged {
 /// Stages pending states, in order.
 ///
 /// # Panics
-/// If a shard isn't in `shards` or a topic isn't in `lanes`. Nothing is lost then: nothing was committed.
+/// If a shard isn't in `shards` or a topic isn't in `topics`. Nothing is lost then: nothing was committed.
 pub(crate) fn stage(
     taken: Vec<Pending>,
     shards: &BTreeMap<ShardId, Shard>,
-    lanes: &Lanes,
+    topics: &Topics,
     settings: &Settings,
-    limits: SinkLimits,
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
-    let mut staging = Staging { lanes, settings, message_bytes: limits.message_bytes, now, messages: Vec::new() };
+    let mut staging = Staging { topics, settings, now, messages: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
     let mut pending = Vec::with_capacity(taken.len());
@@ -63,9 +61,8 @@ pub(crate) fn stage(
 }
 
 struct Staging<'a> {
-    lanes: &'a Lanes,
+    topics: &'a Topics,
     settings: &'a Settings,
-    message_bytes: usize,
     now: DateTime<Utc>,
     messages: Vec<Message>,
 }
@@ -79,7 +76,7 @@ impl Staging<'_> {
         }
         for (topic, prepared) in &pending.records {
             self.announce_gaps(pending, &mut next, topic, counters);
-            let partition = lane_of(prepared.key.as_str().as_bytes(), self.lanes[topic]);
+            let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
             let lane = Lane { topic: topic.clone(), partition };
             self.record(pending, &mut next, lane, prepared, counters);
         }
@@ -94,7 +91,7 @@ impl Staging<'_> {
         };
         let gaps: Vec<_> = next.open_gaps.iter_mut().filter_map(announce).collect();
         for prepared in gaps {
-            for partition in 0..self.lanes[topic].get() {
+            for partition in 0..self.topics[topic].lanes.get() {
                 let lane = Lane { topic: topic.clone(), partition };
                 self.record(pending, next, lane, &prepared, counters);
             }
@@ -138,6 +135,7 @@ impl Staging<'_> {
     }
 
     fn push(&mut self, prepared: &Prepared, place: &Place) {
-        prepared.messages(place, self.message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
+        let message_bytes = self.topics[&place.lane.topic].message_bytes;
+        prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
     }
 }

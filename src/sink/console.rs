@@ -8,7 +8,7 @@ use super::journal::Journal;
 use super::local::{self, Output, Session};
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::ConsoleConfig;
-use crate::core::batch::{Batch, CheckpointWrite, SinkLimits};
+use crate::core::batch::{Batch, CheckpointWrite, OutputTopic};
 use crate::core::ids::Topic;
 use std::io::{ErrorKind, Stdout, Write};
 use std::num::NonZeroU32;
@@ -75,12 +75,12 @@ impl<W: Write + Send + 'static> Output for Lines<W> {
 }
 
 impl<W: Write + Send + 'static> Committer for ConsoleCommitter<W> {
-    fn limits(&self) -> SinkLimits {
-        local::LIMITS
+    fn batch_messages(&self) -> usize {
+        usize::MAX
     }
 
-    async fn lanes(&mut self, _topic: &Topic) -> Result<NonZeroU32, SinkError> {
-        Ok(local::LANES)
+    async fn output_topic(&mut self, _topic: &Topic) -> Result<OutputTopic, SinkError> {
+        Ok(local::OUTPUT_TOPIC)
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {

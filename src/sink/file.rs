@@ -10,7 +10,7 @@ use super::journal::{self, Journal};
 use super::local::{self, Output, Session};
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::FileConfig;
-use crate::core::batch::{Batch, CheckpointWrite, SinkLimits};
+use crate::core::batch::{Batch, CheckpointWrite, OutputTopic};
 use crate::core::ids::Topic;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -117,12 +117,12 @@ fn mismatch(path: &Path, problem: &str) -> SinkError {
 }
 
 impl Committer for FileCommitter {
-    fn limits(&self) -> SinkLimits {
-        local::LIMITS
+    fn batch_messages(&self) -> usize {
+        usize::MAX
     }
 
-    async fn lanes(&mut self, _topic: &Topic) -> Result<NonZeroU32, SinkError> {
-        Ok(local::LANES)
+    async fn output_topic(&mut self, _topic: &Topic) -> Result<OutputTopic, SinkError> {
+        Ok(local::OUTPUT_TOPIC)
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {

@@ -2,16 +2,14 @@
 
 use super::journal::Journal;
 use super::{CommitError, Ownership, OwnershipEvent, SinkError};
-use crate::core::batch::{Batch, CheckpointWrite, SinkLimits, Target};
+use crate::core::batch::{Batch, CheckpointWrite, OutputTopic, Target};
 use crate::core::line::Line;
 use std::num::NonZeroU32;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-/// Everything fits.
-pub(super) const LIMITS: SinkLimits = SinkLimits { message_bytes: usize::MAX, batch_messages: usize::MAX };
-/// One, so that the lines of all resources are in one order.
-pub(super) const LANES: NonZeroU32 = NonZeroU32::MIN;
+/// One lane, so that the lines of all resources are in one order; and everything fits.
+pub(super) const OUTPUT_TOPIC: OutputTopic = OutputTopic { lanes: NonZeroU32::MIN, message_bytes: usize::MAX };
 
 /// Where lines go, and the journal of what went.
 pub(super) trait Output: Send + 'static {

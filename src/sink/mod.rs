@@ -14,24 +14,23 @@ mod local;
 #[cfg(feature = "nats")]
 pub mod nats;
 
-use crate::core::batch::{Batch, SinkLimits, StoredCheckpoint};
+use crate::core::batch::{Batch, OutputTopic, StoredCheckpoint};
 use crate::core::ids::{ShardId, Topic};
-use std::num::NonZeroU32;
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes batches. One per session, and nobody else writes.
 pub trait Committer: Send {
-    /// What one commit may hold.
-    fn limits(&self) -> SinkLimits;
+    /// How many messages and checkpoints a batch should have at most. One page may exceed it.
+    fn batch_messages(&self) -> usize;
 
-    /// The number of lanes of an output topic, which is made or checked first.
+    /// What is to be known of an output topic, which is made or checked first.
     ///
     /// # Errors
     /// [`SinkError`] says what to do; the session ends.
     ///
     /// # Cancel safety
     /// May be called again after it was dropped.
-    fn lanes(&mut self, topic: &Topic) -> impl Future<Output = Result<NonZeroU32, SinkError>> + Send;
+    fn output_topic(&mut self, topic: &Topic) -> impl Future<Output = Result<OutputTopic, SinkError>> + Send;
 
     /// Makes the batch durable, all of it or nothing.
     ///

@@ -3,7 +3,7 @@
 use super::asana::{Asana, Log, fault};
 use super::bus::{Bus, Owner};
 use super::judge::{Verdict, judge};
-use asana_event_bridge::core::batch::{Batch, SinkLimits};
+use asana_event_bridge::core::batch::{Batch, OutputTopic};
 use asana_event_bridge::core::checkpoint;
 use asana_event_bridge::core::engine::{AccountSpec, Engine, Poll, Settings, StreamSpec};
 use asana_event_bridge::core::ids::{ShardId, StreamId, StreamKind};
@@ -82,7 +82,6 @@ impl World {
             replica: "r".to_owned(),
             dead_letter_topic: "dead".to_owned(),
         };
-        let limits = SinkLimits { message_bytes: MESSAGE_BYTES, batch_messages: 12 };
         let account = |name: &str| AccountSpec {
             name: name.into(),
             requests_per_minute: NonZeroU32::new(600).unwrap(),
@@ -93,7 +92,7 @@ impl World {
         self.next_owner += 1;
         Session {
             owner: self.next_owner,
-            engine: Engine::new(settings, limits, &[account("a"), account("b")], &streams),
+            engine: Engine::new(settings, 12, &[account("a"), account("b")], &streams),
             answers: Vec::new(),
             committing: None,
         }
@@ -180,7 +179,7 @@ impl World {
     fn take(&mut self, which: usize) {
         let session = &mut self.sessions[which];
         while let Some(topic) = session.engine.unknown_topic() {
-            session.engine.set_lanes(topic, LANES);
+            session.engine.set_topic(topic, OutputTopic { lanes: LANES, message_bytes: MESSAGE_BYTES });
         }
         if session.committing.is_none() {
             session.committing = session.engine.take_batch(self.now);

@@ -24,7 +24,7 @@ mod topics;
 
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::KafkaConfig;
-use crate::core::batch::{Batch, SinkLimits};
+use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::Topic;
 use group::{Group, Membership};
 use producer::Producer;
@@ -137,23 +137,28 @@ impl fmt::Debug for KafkaCommitter {
     }
 }
 
+impl KafkaCommitter {
+    /// The producer's own bound was set when it was made, by the topics that were known then.
+    fn output(&self, facts: TopicFacts) -> OutputTopic {
+        OutputTopic { lanes: facts.partitions, message_bytes: facts.message_bytes.min(self.largest) }
+    }
+}
+
 impl Committer for KafkaCommitter {
-    fn limits(&self) -> SinkLimits {
-        let outputs = self.outputs.values().map(|facts| facts.message_bytes).min();
-        let message_bytes = outputs.unwrap_or(self.largest).min(self.largest);
-        SinkLimits { message_bytes, batch_messages: BATCH_MESSAGES }
+    fn batch_messages(&self) -> usize {
+        BATCH_MESSAGES
     }
 
-    async fn lanes(&mut self, topic: &Topic) -> Result<NonZeroU32, SinkError> {
+    async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {
         if let Some(facts) = self.outputs.get(topic) {
-            return Ok(facts.partitions);
+            return Ok(self.output(*facts));
         }
         let found = self.topics.ensure(&[(topic.as_str().to_owned(), Role::Output)]).await?;
         let facts = found.into_iter().next().ok_or_else(|| {
             SinkError::unavailable(format!("looking at the topic {topic}"), "the cluster gave no answer for it")
         })?;
         self.outputs.insert(topic.clone(), facts);
-        Ok(facts.partitions)
+        Ok(self.output(facts))
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {

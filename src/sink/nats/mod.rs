@@ -38,7 +38,7 @@ mod write_ahead;
 
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::NatsConfig;
-use crate::core::batch::{Batch, SinkLimits};
+use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::{ShardId, Topic};
 pub use connect::connect;
 use futures_util::{StreamExt as _, stream};
@@ -161,16 +161,15 @@ pub struct NatsCommitter {
 }
 
 impl Committer for NatsCommitter {
-    fn limits(&self) -> SinkLimits {
-        let batch_messages =
-            if self.publisher.abilities().atomic { atomic::MOST_MESSAGES - ATOMIC_ROOM } else { WRITE_AHEAD_MESSAGES };
-        SinkLimits { message_bytes: self.publisher.max_payload().saturating_sub(OVERHEAD_BYTES), batch_messages }
+    fn batch_messages(&self) -> usize {
+        if self.publisher.abilities().atomic { atomic::MOST_MESSAGES - ATOMIC_ROOM } else { WRITE_AHEAD_MESSAGES }
     }
 
-    async fn lanes(&mut self, topic: &Topic) -> Result<NonZeroU32, SinkError> {
+    async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {
         let prefix = self.publisher.subjects().prefix();
         if topic == prefix {
-            return Ok(self.lanes);
+            let message_bytes = self.publisher.max_payload().saturating_sub(OVERHEAD_BYTES);
+            return Ok(OutputTopic { lanes: self.lanes, message_bytes });
         }
         Err(SinkError::Setup {
             problem: format!("{topic} isn't the subject prefix {prefix}"),
