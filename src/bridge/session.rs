@@ -9,7 +9,7 @@ use super::committer::{Answer, Request, serve};
 use super::observer::Observer;
 use crate::asana::Source;
 use crate::core::checkpoint::{self, CheckpointError};
-use crate::core::engine::{Engine, Poll, Settings};
+use crate::core::engine::{CommitSummary, Engine, Poll, Settings};
 use crate::core::page::PollOutcome;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use std::sync::Arc;
@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long giving up ownership may take.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often progress is said.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,15 @@ pub(super) struct Session<S> {
     polls: JoinSet<(Poll, PollOutcome)>,
     /// The committer has a request that it hasn't answered.
     busy: bool,
+    progress: Progress,
+}
+
+/// What was published since it was last said.
+#[derive(Debug, Default)]
+struct Progress {
+    said: Duration,
+    events: usize,
+    commits: usize,
 }
 
 impl<S: Source + 'static> Session<S> {
@@ -61,7 +73,8 @@ impl<S: Source + 'static> Session<S> {
         observer: Arc<dyn Observer>,
         clock: Clock,
     ) -> Self {
-        Self { engine, shards: settings.shards, source, observer, clock, polls: JoinSet::new(), busy: false }
+        let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
+        Self { engine, shards: settings.shards, source, observer, clock, polls: JoinSet::new(), busy: false, progress }
     }
 
     /// Runs until something ends the session, then closes the sink.
@@ -165,6 +178,7 @@ impl<S: Source + 'static> Session<S> {
             Answer::OutputTopic(topic, known) => self.engine.set_topic(topic, known?),
             Answer::Commit(Ok(())) => {
                 let summary = self.engine.committed(self.clock.now());
+                self.say_progress(&summary);
                 self.observer.committed(&summary);
             }
             Answer::Commit(Err(error)) => {
@@ -178,6 +192,18 @@ impl<S: Source + 'static> Session<S> {
             }
         }
         Ok(())
+    }
+
+    /// Now and then a line that says that all is well.
+    fn say_progress(&mut self, summary: &CommitSummary) {
+        self.progress.events += summary.events;
+        self.progress.commits += 1;
+        let now = self.clock.now().monotonic;
+        if now >= self.progress.said + PROGRESS_INTERVAL {
+            let Progress { events, commits, .. } = self.progress;
+            tracing::info!(events, commits, "published in the last minute");
+            self.progress = Progress { said: now, ..Progress::default() };
+        }
     }
 
     fn handle_ownership(&mut self, event: Option<OwnershipEvent>) -> Result<(), SessionEnd> {
