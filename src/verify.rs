@@ -471,10 +471,11 @@ impl fmt::Display for Report {
             self.duplicates,
             self.reordered
         )?;
-        f.write_str(if self.is_fine() {
-            "\nEvery event is accounted for."
-        } else {
-            "\nNot every event is accounted for."
+        let announced = self.explained + self.source_gaps_open + self.source_gaps_healed;
+        f.write_str(match (self.is_fine(), announced) {
+            (true, 0) => "\nevery event accounted for",
+            (true, _) => "\nevery event accounted for, but what the source gaps and stand-ins above announce",
+            (false, _) => "\nnot every event accounted for",
         })
     }
 }
