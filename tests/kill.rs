@@ -36,32 +36,42 @@ const EVENTS_PER_SECOND: u64 = 200;
 
 #[test]
 fn kafka_has_every_event_once_though_the_bridge_is_killed() {
-    Run { bus: "kafka".to_owned(), seed: 1, kills: 20, outage: None }.judge();
+    Run { bus: "kafka".to_owned(), seed: 1, kills: 20, trouble: Trouble::None }.judge();
 }
 
 #[test]
 fn nats_has_every_event_once_though_the_bridge_is_killed() {
-    Run { bus: "nats".to_owned(), seed: 2, kills: 20, outage: None }.judge();
+    Run { bus: "nats".to_owned(), seed: 2, kills: 20, trouble: Trouble::None }.judge();
 }
 
 #[test]
 fn nats_without_atomic_batches_has_every_event_once_though_the_bridge_is_killed() {
-    Run { bus: "nats-old".to_owned(), seed: 3, kills: 20, outage: None }.judge();
+    Run { bus: "nats-old".to_owned(), seed: 3, kills: 20, trouble: Trouble::None }.judge();
 }
 
 #[test]
 fn kafka_has_every_event_once_though_the_broker_is_away_for_a_minute() {
-    Run { bus: "kafka".to_owned(), seed: 4, kills: 2, outage: Some(Duration::from_secs(60)) }.judge();
+    Run { bus: "kafka".to_owned(), seed: 4, kills: 2, trouble: Trouble::Outage(Duration::from_secs(60)) }.judge();
 }
 
 #[test]
 fn nats_has_every_event_once_though_the_server_is_away_for_a_minute() {
-    Run { bus: "nats".to_owned(), seed: 5, kills: 2, outage: Some(Duration::from_secs(60)) }.judge();
+    Run { bus: "nats".to_owned(), seed: 5, kills: 2, trouble: Trouble::Outage(Duration::from_secs(60)) }.judge();
 }
 
 #[test]
 fn nats_without_atomic_batches_has_every_event_once_though_the_server_is_away() {
-    Run { bus: "nats-old".to_owned(), seed: 6, kills: 2, outage: Some(Duration::from_secs(20)) }.judge();
+    Run { bus: "nats-old".to_owned(), seed: 6, kills: 2, trouble: Trouble::Outage(Duration::from_secs(20)) }.judge();
+}
+
+#[test]
+fn kafka_has_every_event_once_though_a_paused_bridge_wakes_up_beside_its_heir() {
+    Run { bus: "kafka".to_owned(), seed: 8, kills: 0, trouble: Trouble::Zombie }.judge();
+}
+
+#[test]
+fn nats_has_every_event_once_though_a_paused_bridge_wakes_up_beside_its_heir() {
+    Run { bus: "nats".to_owned(), seed: 9, kills: 0, trouble: Trouble::Zombie }.judge();
 }
 
 /// The file sink, unless `make kill` chooses a bus, a seed and a count.
@@ -72,14 +82,24 @@ fn the_chosen_bus_has_every_event_once_though_the_bridge_is_killed() {
     };
     let number = |name: &str, default: &str| variable(name, default).parse().unwrap();
     let (bus, seed, kills) = (variable("KILL_BUS", "file"), number("KILL_SEED", "7"), number("KILL_COUNT", "10"));
-    Run { bus, seed, kills, outage: None }.judge();
+    Run { bus, seed, kills, trouble: Trouble::None }.judge();
 }
 
 struct Run {
     bus: String,
     seed: u64,
     kills: u64,
-    outage: Option<Duration>,
+    trouble: Trouble,
+}
+
+/// What happens besides kills.
+#[derive(Debug)]
+enum Trouble {
+    None,
+    /// The bus is away.
+    Outage(Duration),
+    /// The bridge is paused until another has taken over, and wakes up again.
+    Zombie,
 }
 
 impl Run {
@@ -102,7 +122,10 @@ impl Run {
         let token = folder.path().join("token");
         std::fs::write(&token, "simulator\n").unwrap();
         std::fs::write(&config, self.config(&address, &simulator.url, &token, &streams)).unwrap();
-        let start = || Program::start(&["run", "--config", config.to_str().unwrap()], &log);
+        let heir = folder.path().join("heir.yaml");
+        std::fs::write(&heir, std::fs::read_to_string(&config).unwrap().replace("kill-test", "heir")).unwrap();
+        let start_with = |config: &Path| Program::start(&["run", "--config", config.to_str().unwrap()], &log);
+        let start = || start_with(&config);
 
         let mut bridge = start();
         println!("{}: the bridge's log is {}", self.bus, log.display());
@@ -117,7 +140,20 @@ impl Run {
             println!("{}: kill {kill} of {} after {} events", self.bus, self.kills, load.events);
             bridge = start();
         }
-        if let (Some(outage), Some(service)) = (self.outage, &service) {
+        let mut second = None;
+        if let Trouble::Zombie = self.trouble {
+            load.run(Duration::from_secs(2), &simulator, &streams, &mut rng);
+            bridge.signal("STOP");
+            println!("{}: paused after {} events", self.bus, load.events);
+            second = Some(start_with(&heir));
+            // Longer than the session time-out and the lease, which are 10 s.
+            load.run(Duration::from_secs(25), &simulator, &streams, &mut rng);
+            bridge.signal("CONT");
+            println!("{}: awake after {} events", self.bus, load.events);
+            load.run(Duration::from_secs(5), &simulator, &streams, &mut rng);
+        }
+        if let (Trouble::Outage(outage), Some(service)) = (&self.trouble, &service) {
+            let outage = *outage;
             load.run(Duration::from_secs(2), &simulator, &streams, &mut rng);
             service.stop();
             println!("{}: away for {outage:?} after {} events", self.bus, load.events);
@@ -136,7 +172,9 @@ impl Run {
             println!("{}: {events} of {wanted} events are on the bus", self.bus);
             (events >= wanted).then_some(())
         });
-        assert!(bridge.stop().success(), "the bridge ends with 0 when it is asked to");
+        for bridge in std::iter::once(bridge).chain(second) {
+            assert!(bridge.stop().success(), "the bridge ends with 0 when it is asked to");
+        }
         compare(&offered, &seen);
     }
 
@@ -152,7 +190,9 @@ impl Run {
         let token = token.display();
         let sink = match self.bus.as_str() {
             "kafka" => format!(
-                "kafka: {{ bootstrapServers: '{address}', staticMembership: true, topics: {{ partitions: 6, replicationFactor: 1, minInsyncReplicas: 1 }} }}"
+                "kafka: {{ bootstrapServers: '{address}', staticMembership: {}, topics: {{ partitions: 6, replicationFactor: 1, minInsyncReplicas: 1 }} }}",
+                // A replica that comes back is to have its shards at once; an heir of another name, too.
+                !matches!(self.trouble, Trouble::Zombie)
             ),
             "file" => format!("file: {{ path: '{address}' }}"),
             _ => format!("nats: {{ servers: ['nats://{address}'], lanes: 6 }}"),

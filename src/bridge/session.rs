@@ -180,6 +180,9 @@ impl<S: Source + 'static> Session<S> {
                 let summary = self.engine.committed(self.clock.now());
                 self.say_progress(&summary);
                 self.observer.committed(&summary);
+                for (stream, notice) in &summary.notices {
+                    self.observer.noticed(stream, notice);
+                }
             }
             Answer::Commit(Err(error)) => {
                 self.observer.commit_failed(&error);

@@ -86,7 +86,7 @@ pub struct Poll {
     pub token: Option<SyncToken>,
 }
 
-/// What a commit made durable, for metrics.
+/// What a commit made durable, for metrics and the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitSummary {
     /// Messages of all kinds.
@@ -95,6 +95,8 @@ pub struct CommitSummary {
     pub events: usize,
     /// How long each page took from its arrival to here.
     pub latencies: Vec<Duration>,
+    /// What is true of streams from now on.
+    pub notices: Vec<(StreamId, Notice)>,
 }
 
 /// A stream that gives no usable answer is asked again after these delays.
@@ -162,6 +164,7 @@ pub(crate) struct Pending {
     /// Each with its topic.
     pub(crate) records: Vec<(Topic, Prepared)>,
     pub(crate) received_at: DateTime<Utc>,
+    notice: Option<Notice>,
     pace: Pace,
     bytes: usize,
     arrived: Duration,
@@ -276,7 +279,8 @@ impl Engine {
         None
     }
 
-    /// What a poll returned. The notice is for the log.
+    /// What a poll returned. The notice is for the log; one of something that has to be durable first comes with
+    /// its commit, since a stale owner sees tokens dead that are alive elsewhere.
     pub fn handle_outcome(&mut self, now: Now, poll: &Poll, outcome: PollOutcome) -> Option<Notice> {
         let id = &poll.stream.id;
         let account = self.accounts.get_mut(&id.account)?;
@@ -319,8 +323,19 @@ impl Engine {
             }
         }
         let (id, arrived) = (id.clone(), now.monotonic);
-        self.waiting.push_back(Pending { shard, id, next, gap_topics, records, received_at, pace, bytes, arrived });
-        notice
+        self.waiting.push_back(Pending {
+            shard,
+            id,
+            next,
+            gap_topics,
+            records,
+            received_at,
+            notice,
+            pace,
+            bytes,
+            arrived,
+        });
+        None
     }
 
     /// A topic that has to be known before what waits can become a batch.
@@ -394,6 +409,7 @@ impl Engine {
             self.pending_bytes -= pending.bytes;
             summary.events += pending.records.len();
             summary.latencies.push(now.monotonic.saturating_sub(pending.arrived));
+            summary.notices.extend(pending.notice.map(|notice| (pending.id.clone(), notice)));
             if let Some(entry) = self.streams.get_mut(&pending.id) {
                 entry.committed = next;
             }
