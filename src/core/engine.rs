@@ -433,7 +433,6 @@ impl Engine {
         let Some(entry) = self.streams.get_mut(id) else { return };
         let (min, max) = (self.settings.min_interval, self.settings.max_interval);
         entry.failures = if pace == Pace::Retry { entry.failures + 1 } else { 0 };
-        let who = id.to_string();
         let wait = match pace {
             Pace::AtOnce | Pace::AccountPause(_) => Duration::ZERO,
             Pace::Active => {
@@ -444,8 +443,8 @@ impl Engine {
                 entry.interval = (entry.interval * 3 / 2).clamp(min, max);
                 entry.interval
             }
-            Pace::Retry => RETRY.delay(entry.failures, &who),
-            Pace::Suspended(denials) => SUSPENDED.delay(denials, &who),
+            Pace::Retry => RETRY.delay(entry.failures, &id.to_string()),
+            Pace::Suspended(denials) => SUSPENDED.delay(denials, &id.to_string()),
         };
         if let Some(account) = self.accounts.get_mut(&id.account) {
             account.schedule.set(id.clone(), now.monotonic + wait);
