@@ -34,6 +34,8 @@ pub(crate) fn settings(bootstrap: &str, name: &str, shards: u32) -> KafkaSetting
         "deadLetterTopic": format!("{name}.dead-letters"),
         "groupId": name,
         "topics": { "partitions": 3, "replicationFactor": 1, "minInsyncReplicas": 1 },
+        // Nobody is thought dead because the machine is slow; the longest that `max.poll.interval.ms` allows.
+        "properties": { "session.timeout.ms": "300000" },
     });
     KafkaSettings {
         config: serde_json::from_value(config).unwrap(),

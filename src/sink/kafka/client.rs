@@ -15,6 +15,10 @@ pub(super) const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::fro
 /// doesn't hold up its successors.
 const TRANSACTION_TIMEOUT_MS: &str = "60000";
 
+/// librdkafka's own 10 s, and half of it more by chance, outlast the session time-out:
+/// a broker's short absence would cost the membership.
+const RECONNECT_BACKOFF_MAX_MS: &str = "1000";
+
 /// Forwards librdkafka's logs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Logs;
@@ -149,7 +153,9 @@ fn base(settings: &KafkaSettings) -> ClientConfig {
 }
 
 fn passed_through(config: &mut ClientConfig, settings: &KafkaSettings) {
-    config.set("client.id", format!("asana-event-bridge-{}", settings.replica));
+    config
+        .set("client.id", format!("asana-event-bridge-{}", settings.replica))
+        .set("reconnect.backoff.max.ms", RECONNECT_BACKOFF_MAX_MS);
     for (name, value) in settings.config.properties.iter().chain(&settings.secret_properties) {
         config.set(name, value);
     }
