@@ -162,9 +162,7 @@ fn expel(bootstrap: &str, group: &str) {
 async fn a_zombie_cannot_commit_and_could_without_the_group_metadata() {
     let mut settings = settings(broker(), "zombie", 1);
     // The zombie hears of its end long after this test.
-    for (name, value) in [("session.timeout.ms", "240000"), ("heartbeat.interval.ms", "100000")] {
-        settings.config.properties.insert(name.to_owned(), value.to_owned());
-    }
+    settings.config.properties.insert("heartbeat.interval.ms".to_owned(), "200000".to_owned());
     let mut zombie = Session::open(&settings, 1).await;
     zombie.committer.commit(&step(&settings, 0, "1")).await.unwrap();
     expel(broker(), "zombie");
@@ -175,7 +173,7 @@ async fn a_zombie_cannot_commit_and_could_without_the_group_metadata() {
     heir.committer.commit(&step(&settings, 0, "2")).await.unwrap();
 
     let error = zombie.committer.commit(&step(&settings, 0, "zombie")).await.unwrap_err();
-    assert!(matches!(error, CommitError::Fenced(_)), "{error}");
+    assert!(matches!(error, CommitError::Aborted(_)), "{error}");
     assert!(error.to_string().contains("by the group's generation"), "the broker wasn't asked: {error}");
     assert_eq!(seen(broker(), &settings.config.topic), ["1", "2"]);
 
@@ -187,6 +185,24 @@ async fn a_zombie_cannot_commit_and_could_without_the_group_metadata() {
     heir.committer.commit(&step(&settings, 0, "3")).await.unwrap();
     heir.close().await;
     zombie.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_expelled_hears_of_it_and_comes_back_in_the_same_session() {
+    let settings = settings(broker(), "expelled", 1);
+    let mut session = Session::open(&settings, 1).await;
+    expel(broker(), "expelled");
+    let batch = step(&settings, 0, "1");
+    let error = session.committer.commit(&batch).await.unwrap_err();
+    assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    let OwnershipEvent::Lost(lost) = session.event().await else { panic!("no loss") };
+    assert_eq!(lost, [ShardId(0)]);
+    let OwnershipEvent::Assigned(_) = session.event().await else { panic!("no return") };
+    while let Err(error) = session.committer.commit(&batch).await {
+        assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    }
+    assert_eq!(seen(broker(), &settings.config.topic), ["1"]);
+    session.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,9 +237,11 @@ async fn a_revocation_waits_for_its_answer_and_the_heir_sees_the_last_commit() {
     let second = tokio::time::timeout(PATIENCE, opened).await.unwrap().unwrap();
     assert_eq!(second.restored.get(&moved).unwrap().get("stream").unwrap(), b"last");
     let error = first.committer.commit(&step(&settings, moved.0, "late")).await.unwrap_err();
-    assert!(matches!(error, CommitError::Fenced(_)), "{error}");
-    let kept = 1 - moved.0;
-    first.committer.commit(&step(&settings, kept, "kept")).await.unwrap();
+    assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    let batch = step(&settings, 1 - moved.0, "kept");
+    while let Err(error) = first.committer.commit(&batch).await {
+        assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    }
     second.close().await;
     first.close().await;
 }
@@ -295,9 +313,7 @@ async fn a_dead_letter_may_be_large_and_what_is_too_large_even_there_is_never_dr
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_in_the_middle_of_commits_loses_and_doubles_nothing() {
     let service = Service::start("kafka", &[]);
-    let mut settings = settings(&service.address, "outage", 1);
-    // Longer than the outage and the broker's start: else the session would end, as `tests/kill.rs` has it.
-    settings.config.properties.insert("session.timeout.ms".to_owned(), "60000".to_owned());
+    let settings = settings(&service.address, "outage", 1);
     let mut session = Session::open(&settings, 1).await;
     let (address, topic) = (service.address.clone(), settings.config.topic.clone());
     let outage = std::thread::spawn(move || {
