@@ -138,7 +138,8 @@ struct Account {
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
     pub(crate) counters: Counters,
-    pub(crate) is_new: bool,
+    /// The next batch is the first of this replica for the shard, and says whose it is.
+    pub(crate) header_due: bool,
 }
 
 /// A stream of an owned shard.
@@ -219,7 +220,7 @@ impl Engine {
                 account.schedule.set(spec.id.clone(), now.monotonic);
             }
         }
-        self.shards.insert(shard, Shard { counters: state.counters, is_new: state.is_new });
+        self.shards.insert(shard, Shard { counters: state.counters, header_due: true });
     }
 
     /// Shards are somebody else's: what waits for a commit is dropped, and will be polled again there.
@@ -403,7 +404,7 @@ impl Engine {
         self.aborts = 0;
         let mut summary = CommitSummary { messages: staged.messages, ..CommitSummary::default() };
         for (shard, counters) in staged.counters {
-            self.shards.insert(shard, Shard { counters, is_new: false });
+            self.shards.insert(shard, Shard { counters, header_due: false });
         }
         for (pending, next) in staged.pending {
             self.pending_bytes -= pending.bytes;

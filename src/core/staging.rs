@@ -42,7 +42,7 @@ pub(crate) fn stage(
     for one in taken {
         let shard = &shards[&one.shard];
         let counters = counters.entry(one.shard).or_insert_with(|| {
-            if shard.is_new {
+            if shard.header_due {
                 let epoch = shard.counters.epoch();
                 checkpoints.push(write_shard(one.shard, settings.shards, epoch, &settings.replica));
             }
