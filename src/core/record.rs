@@ -195,6 +195,7 @@ fn kind(body: &Body) -> &'static str {
         Body::SourceGapHealed(_) => "asana_event_bridge.v1.SourceGapHealed",
         Body::EpochStart(_) => "asana_event_bridge.v1.EpochStart",
         Body::Watermark(_) => "asana_event_bridge.v1.Watermark",
+        Body::LanesChanged(_) => "asana_event_bridge.v1.LanesChanged",
     }
 }
 

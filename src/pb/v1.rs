@@ -14,7 +14,7 @@ pub struct Record {
     #[prost(message, optional, tag = "2")]
     pub received_at: ::core::option::Option<::pbjson_types::Timestamp>,
     /// What the record says. Numbers 10 to 29 are for bodies.
-    #[prost(oneof = "record::Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18")]
+    #[prost(oneof = "record::Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19")]
     pub body: ::core::option::Option<record::Body>,
 }
 /// Nested message and enum types in `Record`.
@@ -49,6 +49,9 @@ pub mod record {
         /// Everything up to a time is in this lane.
         #[prost(message, tag = "18")]
         Watermark(super::Watermark),
+        /// A shard writes to more lanes of the topic from now on.
+        #[prost(message, tag = "19")]
+        LanesChanged(super::LanesChanged),
     }
 }
 /// Where a record stands, by two counters. Both begin at 1.
@@ -301,6 +304,17 @@ pub struct EpochStart {
 pub struct Watermark {
     #[prost(message, optional, tag = "1")]
     pub complete_up_to: ::core::option::Option<::pbjson_types::Timestamp>,
+}
+/// The number of the topic's lanes has grown. Each shard writes it into every
+/// lane; its sequences go on, and begin with an EpochStart in the new lanes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LanesChanged {
+    /// How many lanes the shard wrote to before.
+    #[prost(uint32, tag = "1")]
+    pub previous_count: u32,
+    /// How many it writes to from now on.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
 }
 /// Why resources are read anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
