@@ -34,7 +34,6 @@ struct Vector {
     view: View,
     start: Start,
     limits: Limits,
-    expect_lanes: Option<u32>,
     steps: Vec<(String, Vec<u8>)>,
 }
 
@@ -46,7 +45,6 @@ impl Vector {
             view: View::ByLane,
             start: Start::Beginning,
             limits: Limits::default(),
-            expect_lanes: None,
             steps: records.into_iter().map(|record| (TOPIC.to_owned(), record.encode_to_vec())).collect(),
         }
     }
@@ -58,13 +56,10 @@ impl Vector {
     /// Runs it.
     fn json(&self) -> Value {
         let mut detector = Detector::new(self.view, self.start, self.limits);
-        if let Some(count) = self.expect_lanes {
-            detector.expect_lanes(TOPIC, count);
-        }
         let mut steps = Vec::new();
         let mut topics = BTreeSet::new();
         for (topic, bytes) in &self.steps {
-            let record = decode::record(bytes).unwrap();
+            let record = decode::wire(bytes).unwrap();
             let verdict = detector.observe(topic, &record);
             topics.insert(topic.as_str());
             steps.push(json!({
@@ -97,9 +92,6 @@ impl Vector {
         });
         if self.limits != Limits::default() {
             vector["limits"] = json!({ "holes": self.limits.holes });
-        }
-        if let Some(count) = self.expect_lanes {
-            vector["expect_lanes"] = json!({ TOPIC: count });
         }
         vector
     }
@@ -155,8 +147,14 @@ fn start(at: At, previous_epoch: u64, previous_lane_sequence: u64) -> pb::Record
     of_lane(at, 1, Body::EpochStart(pb::EpochStart { previous_epoch, previous_lane_sequence }))
 }
 
+/// Of a topic with one lane, and one shard.
 fn watermark(at: At, sequence: u64, time: i64) -> pb::Record {
-    of_lane(at, sequence, Body::Watermark(pb::Watermark { complete_up_to: Some(seconds(1_767_000_000 + time)) }))
+    watermark_of(at, sequence, time, 1, 1)
+}
+
+fn watermark_of(at: At, sequence: u64, time: i64, shards: u32, lanes: u32) -> pb::Record {
+    let complete_up_to = Some(seconds(1_767_000_000 + time));
+    of_lane(at, sequence, Body::Watermark(pb::Watermark { complete_up_to, shards, lanes }))
 }
 
 fn changed(at: At, sequence: u64, previous_count: u32, count: u32) -> pb::Record {
@@ -293,7 +291,7 @@ fn vectors() -> Vec<Vector> {
                 events(AT, [4]),
                 vec![watermark(AT, 5, 20), watermark(AT, 6, 30)],
                 events(AT, [3]),
-                vec![watermark(AT, 7, 25), watermark(shard(2, AT), 1, 15)],
+                vec![watermark(AT, 7, 25), watermark_of(shard(2, AT), 1, 15, 2, 1)],
                 vec![start(epoch(101), 100, 8), watermark(epoch(101), 2, 40)],
                 events(AT, [8]),
             ]
@@ -315,25 +313,23 @@ fn vectors() -> Vec<Vector> {
             "lane-tail-loss",
             "Lane 1 has fallen silent, although the other lanes of its shard have a later watermark. Shard 2 is complete.",
             [
-                vec![watermark(at(0), 1, 10), watermark(at(1), 1, 10), watermark(at(2), 1, 10)],
-                vec![
-                    watermark(shard(2, at(0)), 1, 12),
-                    watermark(shard(2, at(1)), 1, 12),
-                    watermark(shard(2, at(2)), 1, 12),
-                ],
+                (0..3).map(|lane| watermark_of(at(lane), 1, 10, 2, 3)).collect(),
+                (0..3).map(|lane| watermark_of(shard(2, at(lane)), 1, 12, 2, 3)).collect(),
                 events(at(1), [2]),
-                vec![watermark(at(0), 2, 20), watermark(at(2), 2, 20)],
+                vec![watermark_of(at(0), 2, 20, 2, 3), watermark_of(at(2), 2, 20, 2, 3)],
             ]
             .concat(),
         ),
-        Vector {
-            expect_lanes: Some(3),
-            ..Vector::by_lane(
-                "lane-silent-from-the-start",
-                "The reader knows of three lanes. Nothing of the last one was ever seen, so that nothing is complete.",
-                [watermark(at(0), 1, 10), watermark(at(1), 1, 10)],
-            )
-        },
+        Vector::by_lane(
+            "lane-silent-from-the-start",
+            "There are three lanes, say the watermarks. Nothing of the last one was ever seen, so that nothing is complete.",
+            [watermark_of(at(0), 1, 10, 1, 3), watermark_of(at(1), 1, 10, 1, 3)],
+        ),
+        Vector::by_lane(
+            "lane-silent-shard",
+            "There are two shards, say the watermarks. Nothing is complete before the second has one in each lane, too.",
+            [watermark_of(at(0), 1, 10, 2, 2), watermark_of(at(1), 1, 10, 2, 2), record(shard(2, at(1)), 1, event())],
+        ),
         Vector {
             start: Start::Middle,
             ..Vector::by_lane(
@@ -341,14 +337,14 @@ fn vectors() -> Vec<Vector> {
                 "A shard's lanes grow from 1 to 3. It is complete once the new ones have a watermark, too. A new lane is read from its \
                  start, also by a reader that joined; shard 7 wrote there before.",
                 [
-                    watermark(AT, 70, 10),
+                    watermark_of(AT, 70, 10, 1, 1),
                     record(shard(7, at(2)), 500, event()),
                     changed(AT, 71, 1, 3),
                     record(at(1), 3, event()),
                     start(at(2), 0, 0),
                     changed(at(2), 2, 1, 3),
-                    watermark(AT, 72, 20),
-                    watermark(at(2), 3, 20),
+                    watermark_of(AT, 72, 20, 1, 3),
+                    watermark_of(at(2), 3, 20, 1, 3),
                 ],
             )
         },
@@ -458,7 +454,7 @@ fn random() -> Vector {
         }
         *sequence += 1;
         records.push(match chance(8) {
-            0 => watermark(at, *sequence, number),
+            0 => watermark_of(at, *sequence, number, 2, 3),
             _ => record(at, *sequence, event()),
         });
     }

@@ -42,7 +42,11 @@ fn start(epoch: u64, previous_epoch: u64, previous_lane_sequence: u64) -> Sighti
 }
 
 fn watermark(sequence: u64, seconds: i64) -> Sighting<'static> {
-    of_lane(1, sequence, Signal::Watermark(Some(time(seconds))))
+    watermark_of(sequence, seconds, 1, 1)
+}
+
+fn watermark_of(sequence: u64, seconds: i64, shards: u32, lanes: u32) -> Sighting<'static> {
+    of_lane(1, sequence, Signal::Watermark { complete_up_to: Some(time(seconds)), shards, lanes })
 }
 
 fn in_lane(lane: u32, shard: u32, record: Sighting<'_>) -> Sighting<'_> {
@@ -171,7 +175,7 @@ fn a_topic_is_complete_up_to_the_least_watermark_that_nothing_is_missing_before(
     assert_eq!(complete(&detector), None);
     assert_eq!(news(&mut detector, watermark(1, 50)), Some(News::CompleteUpTo { time: time(50) }));
     assert_eq!(complete(&detector), Some(50));
-    detector.observe(TOPIC, in_lane(0, 2, watermark(1, 40)));
+    detector.observe(TOPIC, in_lane(0, 2, watermark_of(1, 40, 2, 1)));
     assert_eq!(complete(&detector), Some(40), "another shard");
     detector.observe(TOPIC, in_lane(0, 2, watermark(3, 60)));
     assert_eq!(complete(&detector), Some(40), "one is missing before the later one");
@@ -190,29 +194,28 @@ fn a_topic_is_complete_up_to_the_least_watermark_that_nothing_is_missing_before(
 fn a_lane_whose_tail_is_lost_is_behind_the_others_of_its_shard() {
     let mut detector = Detector::by_lane(Start::Beginning);
     for lane in 0..3 {
-        detector.observe(TOPIC, in_lane(lane, 1, watermark(1, 50)));
+        detector.observe(TOPIC, in_lane(lane, 1, watermark_of(1, 50, 1, 4)));
     }
-    assert!(detector.behind().is_empty());
-    for lane in [0, 2] {
-        detector.observe(TOPIC, in_lane(lane, 1, watermark(2, 60)));
+    let lanes = |detector: &Detector| detector.behind().iter().map(|it| it.key.lane).collect::<Vec<_>>();
+    assert_eq!((complete(&detector), lanes(&detector)), (None, vec![3]), "a lane that never had a record");
+    detector.observe(TOPIC, in_lane(3, 1, watermark_of(1, 50, 1, 4)));
+    assert_eq!((complete(&detector), lanes(&detector)), (Some(50), vec![]));
+    for lane in [0, 2, 3] {
+        detector.observe(TOPIC, in_lane(lane, 1, watermark_of(2, 60, 1, 4)));
     }
     assert_eq!(complete(&detector), Some(50));
-    let behind = detector.behind();
-    assert_eq!(
-        behind.iter().map(|it| (it.key.lane, it.complete_up_to, it.others)).collect::<Vec<_>>(),
-        [(1, Some(time(50)), time(60))]
-    );
-    // A lane that never had a record: known from the reader's word.
-    detector.observe(TOPIC, in_lane(1, 1, watermark(2, 60)));
-    detector.expect_lanes(TOPIC, 4);
-    assert_eq!((complete(&detector), detector.behind()[0].key.lane), (None, 3));
+    let [behind] = detector.behind().try_into().unwrap();
+    assert_eq!((behind.key.lane, behind.complete_up_to, behind.others), (1, Some(time(50)), time(60)));
     // What is missing before a watermark holds it back, too, until the reader has dealt with it.
-    detector.observe(TOPIC, in_lane(3, 1, watermark(9, 60)));
-    assert_eq!(detector.behind()[0].key.lane, 3);
+    detector.observe(TOPIC, in_lane(1, 1, watermark_of(9, 60, 1, 4)));
+    assert_eq!(lanes(&detector), [1]);
     detector.accept_losses();
-    assert_eq!((complete(&detector), detector.behind().len()), (Some(60), 0));
-    assert_eq!(detector.total().missing, 8, "they stay counted");
-    assert_eq!(continuity(&mut detector, in_lane(3, 1, record(1, 4))), Older);
+    assert_eq!((complete(&detector), lanes(&detector)), (Some(60), vec![]));
+    assert_eq!(detector.total().missing, 7, "they stay counted");
+    assert_eq!(continuity(&mut detector, in_lane(1, 1, record(1, 4))), Older);
+    // A shard of which nothing was seen.
+    detector.observe(TOPIC, in_lane(0, 1, watermark_of(3, 70, 2, 4)));
+    assert_eq!((complete(&detector), detector.lane_complete_up_to(TOPIC, 0)), (None, None));
 }
 
 #[test]
@@ -285,7 +288,6 @@ fn a_restart_does_not_blind_it() {
         for record in damaged {
             detector.observe(TOPIC, record);
         }
-        detector.expect_lanes(TOPIC, 9);
         let mut restored = Detector::restore(&detector.save(), Limits::default()).unwrap();
         let after = [
             record(1, 7),
@@ -334,7 +336,15 @@ fn a_lane_that_needs_more_room_than_there_is_gives_up_holes() {
         }
         detector.observe(
             TOPIC,
-            in_lane(0, shard, of_lane(1_764_000_000_000, 1_198, Signal::Watermark(Some(time(1_764_000_000))))),
+            in_lane(
+                0,
+                shard,
+                of_lane(
+                    1_764_000_000_000,
+                    1_198,
+                    Signal::Watermark { complete_up_to: Some(time(1_764_000_000)), shards: 32, lanes: 12 },
+                ),
+            ),
         );
     }
     let whole = detector.save_lane(TOPIC, 0, usize::MAX).unwrap();

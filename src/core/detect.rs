@@ -162,10 +162,18 @@ pub struct Behind {
 #[derive(Clone, Debug, Default)]
 pub(super) struct TopicTracks {
     pub(super) lanes: BTreeMap<u32, LaneTracks>,
-    /// What the reader says.
-    pub(super) expected: u32,
-    /// By shard: from how many lanes, to how many.
-    pub(super) grown: BTreeMap<u32, (u32, u32)>,
+    /// How many shards there are, if a watermark said so.
+    pub(super) shards: u32,
+    /// By shard.
+    pub(super) spread: BTreeMap<u32, Spread>,
+}
+
+/// To how many lanes a shard writes. Each shard learns by itself that there are more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spread {
+    /// The lanes from this one on began while the reader was there; 0 where it didn't see lanes begin.
+    pub(super) began: u32,
+    pub(super) lanes: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -226,12 +234,10 @@ impl Detector {
 
     fn observe_lane(&mut self, topic: &str, record: &Sighting<'_>) -> Verdict {
         let topic = self.topics.entry_ref(topic).or_default();
-        if let Signal::LanesChanged { previous_count, count } = record.signal {
-            let grown = topic.grown.entry(record.shard).or_insert((previous_count, count));
-            *grown = (grown.0.min(previous_count), grown.1.max(count));
-        }
+        topic.note(record);
         // Who has seen a shard's lanes grow has seen the new ones begin.
-        let born = topic.grown.get(&record.shard).is_some_and(|(previous, _)| record.lane >= *previous);
+        let began = topic.spread.get(&record.shard).map_or(0, |spread| spread.began);
+        let born = began > 0 && record.lane >= began;
         let lane = topic.lanes.entry(record.lane).or_default();
         let whole = born || lane.start.unwrap_or(self.start) == Start::Beginning;
         let track = lane.shards.entry(record.shard).or_insert_with(|| {
@@ -249,7 +255,7 @@ impl Detector {
                 _ => 0,
             };
             let watermark = match record.signal {
-                Signal::Watermark(Some(time)) => {
+                Signal::Watermark { complete_up_to: Some(time), .. } => {
                     Some(Watermark { epoch: record.epoch, sequence: record.lane_sequence, time })
                 }
                 _ => None,
@@ -286,12 +292,6 @@ impl Detector {
     /// seen of yet.
     pub fn begin_lane(&mut self, topic: &str, lane: u32, start: Start) {
         self.topics.entry_ref(topic).or_default().lanes.entry(lane).or_default().start = Some(start);
-    }
-
-    /// Says how many lanes the topic has, so that one of which nothing was ever seen is missed.
-    pub fn expect_lanes(&mut self, topic: &str, count: u32) {
-        let topic = self.topics.entry_ref(topic).or_default();
-        topic.expected = topic.expected.max(count);
     }
 
     /// Forgets a lane that is read no longer, or by somebody else.
@@ -408,51 +408,54 @@ impl Detector {
         self.forgotten
     }
 
-    /// The time up to which everything is here that Asana returned, in all lanes of the topic: the least of each
-    /// shard and lane, and no later than the beginning of an open source gap. `None` where that isn't
+    /// The time up to which everything is here that Asana had to tell, in all lanes of the topic: the least over all
+    /// shards and lanes that there are, and no later than the beginning of an open source gap. `None` where that isn't
     /// known of any time: a shard has no watermark in one of its lanes, or something is missing before the first one.
-    ///
-    /// A shard that never wrote anything isn't known, and a quiet one holds it back: see
-    /// [`shards_complete_up_to`](Self::shards_complete_up_to).
     #[must_use]
     pub fn complete_up_to(&self, topic: &str) -> Option<DateTime<Utc>> {
         let tracks = self.topics.get(topic)?;
         let shards = self.shards_complete_up_to(topic);
-        let least = shards.into_values().min()??;
+        let all = shards.len() >= tracks.shards as usize;
+        let least = shards.into_values().min().filter(|_| all)??;
         tracks.lanes.values().try_fold(least, |least, lane| lane.gaps.cap(least))
     }
 
-    /// The same of one lane: for who reads some lanes of a topic.
+    /// The same of one lane: for who reads some lanes of a topic, and takes the least of them.
     #[must_use]
     pub fn lane_complete_up_to(&self, topic: &str, lane: u32) -> Option<DateTime<Utc>> {
         let tracks = self.topics.get(topic).filter(|_| self.forgotten == 0)?;
         let lane = tracks.lanes.get(&lane)?;
-        let complete = |shard: u32| lane.shards.get(&shard).and_then(|track| track.complete_up_to);
-        lane.gaps.cap(tracks.shards().into_iter().map(complete).min()??)
+        let shards = tracks.shards_seen();
+        let complete = |shard: &u32| lane.shards.get(shard).and_then(|track| track.complete_up_to);
+        let all = shards.len() >= tracks.shards as usize;
+        lane.gaps.cap(shards.iter().map(complete).min().filter(|_| all)??)
     }
 
-    /// What each shard of the topic is complete up to, in all of its lanes; source gaps apart.
+    /// What each shard of the topic that was seen is complete up to, in all of its lanes; source gaps apart.
     #[must_use]
     pub fn shards_complete_up_to(&self, topic: &str) -> BTreeMap<u32, Option<DateTime<Utc>>> {
         let Some(tracks) = self.topics.get(topic) else { return BTreeMap::new() };
         let of_shard = |shard: u32| {
-            let complete = |lane: u32| tracks.lanes.get(&lane)?.shards.get(&shard)?.complete_up_to;
-            let least = (0..tracks.lanes_of(shard)).map(complete).min().flatten();
-            (shard, least.filter(|_| self.forgotten == 0))
+            let lanes = tracks.lanes.values().filter_map(|lane| lane.shards.get(&shard));
+            let (least, seen) = lanes.fold((None, 0), |(least, seen), track| {
+                (Some(least.map_or(track.complete_up_to, |least| track.complete_up_to.min(least))), seen + 1)
+            });
+            let all = seen >= tracks.lanes_of(shard) && self.forgotten == 0;
+            (shard, least.flatten().filter(|_| all))
         };
-        tracks.shards().into_iter().map(of_shard).collect()
+        tracks.shards_seen().into_iter().map(of_shard).collect()
     }
 
     /// Where the tail of a lane may be missing: see [`Behind`]. Each of a shard's watermarks is in all lanes, committed at once; so
-    /// whoever has read all lanes up to the same time and finds one here for longer than a few rounds (of 10 s, unless
+    /// whoever has read all lanes up to the same time and finds one here for longer than a few rounds (of a minute, unless
     /// the bridge is configured otherwise) has lost the lane's last records.
     #[must_use]
     pub fn behind(&self) -> Vec<Behind> {
         let mut found = Vec::new();
         for (name, tracks) in self.topics.iter().collect::<BTreeMap<_, _>>() {
-            for shard in tracks.shards() {
+            for shard in tracks.shards_seen() {
                 let complete = |lane: u32| tracks.lanes.get(&lane)?.shards.get(&shard)?.complete_up_to;
-                let lanes = 0..tracks.lanes_of(shard);
+                let lanes = 0..tracks.lanes_of(shard).min(u32::try_from(self.limits.tracks).unwrap_or(u32::MAX));
                 let Some(others) = lanes.clone().filter_map(complete).max() else { continue };
                 for lane in lanes.filter(|lane| complete(*lane) < Some(others)) {
                     let key = LaneKey { topic: name.clone(), lane, shard };
@@ -472,20 +475,31 @@ impl TopicTracks {
         })
     }
 
-    fn shards(&self) -> BTreeSet<u32> {
+    fn note(&mut self, record: &Sighting<'_>) {
+        match record.signal {
+            Signal::Watermark { shards, lanes, .. } => {
+                self.shards = self.shards.max(shards);
+                let spread = self.spread.entry(record.shard).or_default();
+                spread.lanes = spread.lanes.max(lanes);
+            }
+            Signal::LanesChanged { previous_count, count } => {
+                let spread = self.spread.entry(record.shard).or_default();
+                spread.lanes = spread.lanes.max(count);
+                spread.began = if spread.began == 0 { previous_count } else { spread.began.min(previous_count) };
+            }
+            Signal::EpochStart { .. } | Signal::SourceGap { .. } | Signal::SourceGapHealed { .. } | Signal::None => {}
+        }
+    }
+
+    fn shards_seen(&self) -> BTreeSet<u32> {
         self.lanes.values().flat_map(|lane| lane.shards.keys().copied()).collect()
     }
 
-    /// To how many lanes a shard writes. Each shard learns by itself that there are more.
+    /// To how many lanes a shard writes.
     fn lanes_of(&self, shard: u32) -> u32 {
         let seen = self.lanes.iter().rev().find(|(_, tracks)| tracks.shards.contains_key(&shard));
         let seen = seen.map_or(0, |(lane, _)| lane.saturating_add(1));
-        let all = self.lanes.keys().next_back().map_or(0, |lane| lane.saturating_add(1)).max(self.expected);
-        let known = match self.grown.get(&shard) {
-            Some((_, count)) => *count,
-            None => self.grown.values().map(|(previous, _)| *previous).min().unwrap_or(all),
-        };
-        known.max(seen)
+        self.spread.get(&shard).map_or(0, |spread| spread.lanes).max(seen)
     }
 }
 
@@ -519,7 +533,7 @@ fn news(record: &Sighting<'_>, seen: Seen, missing: u64) -> Option<News> {
         Signal::LanesChanged { previous_count, count } => return Some(News::LanesChanged { previous_count, count }),
         Signal::SourceGap { gap_id, .. } => return Some(News::SourceGapOpened { gap_id: gap_id.to_owned() }),
         Signal::SourceGapHealed { gap_id } => return Some(News::SourceGapHealed { gap_id: gap_id.to_owned() }),
-        Signal::Watermark(_) | Signal::None => {}
+        Signal::Watermark { .. } | Signal::None => {}
     }
     seen.epoch_after.map(|previous_epoch| News::EpochChanged { previous_epoch, missing })
 }

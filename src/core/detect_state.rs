@@ -1,6 +1,6 @@
 //! A detector's memory as bytes, to be kept beside the reader's own offsets.
 
-use super::detect::{Detector, LaneTracks, Limits, Start, View};
+use super::detect::{Detector, LaneTracks, Limits, Spread, Start, View};
 use super::gaps::{GapKey, Gaps};
 use super::holes::Holes;
 use super::track::{Counter, Tally, Track, Watermark};
@@ -63,10 +63,10 @@ struct SavedTopic {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(uint32, tag = "2")]
-    expected: u32,
-    /// Shard, from, to; one after the other.
+    shards: u32,
+    /// Shard, where its lanes began, how many it writes to; one after the other.
     #[prost(uint32, repeated, tag = "3")]
-    grown: Vec<u32>,
+    spread: Vec<u32>,
     #[prost(message, repeated, tag = "4")]
     lanes: Vec<SavedLane>,
 }
@@ -164,7 +164,7 @@ impl Detector {
         let mut part = Self { clock: self.clock, ..Self::new(self.view, self.start, self.limits) };
         if let Some(tracks) = self.topics.get(topic) {
             let copy = part.topics.entry_ref(topic).or_default();
-            (copy.expected, copy.grown) = (tracks.expected, tracks.grown.clone());
+            (copy.shards, copy.spread) = (tracks.shards, tracks.spread.clone());
             copy.lanes.extend(tracks.lanes.get(&lane).map(|tracks| (lane, tracks.clone())));
         }
         loop {
@@ -212,10 +212,10 @@ impl Detector {
                 self.forget_lane(&topic.name, lane.lane);
             }
             let tracks = self.topics.entry_ref(topic.name.as_str()).or_default();
-            tracks.expected = tracks.expected.max(topic.expected);
-            for (shard, previous, count) in topic.grown.as_chunks().0.iter().map(|[a, b, c]| (*a, *b, *c)) {
-                let grown = tracks.grown.entry(shard).or_insert((previous, count));
-                *grown = (grown.0.min(previous), grown.1.max(count));
+            tracks.shards = tracks.shards.max(topic.shards);
+            for [shard, began, lanes] in topic.spread.as_chunks().0 {
+                let spread = tracks.spread.entry(*shard).or_insert(Spread { began: *began, lanes: *lanes });
+                spread.lanes = spread.lanes.max(*lanes);
             }
             for lane in topic.lanes {
                 let start = match lane.start {
@@ -244,8 +244,8 @@ impl Detector {
             .iter()
             .map(|(name, topic)| SavedTopic {
                 name: name.clone(),
-                expected: topic.expected,
-                grown: topic.grown.iter().flat_map(|(shard, (from, to))| [*shard, *from, *to]).collect(),
+                shards: topic.shards,
+                spread: topic.spread.iter().flat_map(|(shard, it)| [*shard, it.began, it.lanes]).collect(),
                 lanes: topic.lanes.iter().map(|(lane, tracks)| SavedLane::of(*lane, tracks)).collect(),
             })
             .collect();

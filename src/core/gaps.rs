@@ -50,7 +50,7 @@ impl Gaps {
                     }
                 }
             }
-            Signal::EpochStart { .. } | Signal::Watermark(_) | Signal::LanesChanged { .. } | Signal::None => {}
+            Signal::EpochStart { .. } | Signal::Watermark { .. } | Signal::LanesChanged { .. } | Signal::None => {}
         }
     }
 

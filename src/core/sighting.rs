@@ -36,7 +36,14 @@ pub enum Signal<'a> {
         previous_lane_sequence: u64,
     },
     /// Everything up to a time is in this lane, before this record.
-    Watermark(Option<DateTime<Utc>>),
+    Watermark {
+        /// The time.
+        complete_up_to: Option<DateTime<Utc>>,
+        /// How many shards there are.
+        shards: u32,
+        /// How many lanes the topic has.
+        lanes: u32,
+    },
     /// Asana may have lost events.
     SourceGap {
         /// Its id.
@@ -80,7 +87,11 @@ impl<'a> From<&'a Body> for Signal<'a> {
                 previous_epoch: it.previous_epoch,
                 previous_lane_sequence: it.previous_lane_sequence,
             },
-            Body::Watermark(it) => Self::Watermark(it.complete_up_to.as_ref().and_then(time)),
+            Body::Watermark(it) => Self::Watermark {
+                complete_up_to: it.complete_up_to.as_ref().and_then(time),
+                shards: it.shards,
+                lanes: it.lanes,
+            },
             Body::SourceGap(it) => {
                 Self::SourceGap { gap_id: &it.gap_id, since: it.last_complete_poll_at.as_ref().and_then(time) }
             }

@@ -49,7 +49,7 @@ pub mod record {
         /// Everything up to a time is in this lane.
         #[prost(message, tag = "18")]
         Watermark(super::Watermark),
-        /// A shard writes to more lanes of the topic from now on.
+        /// The topic has another number of lanes.
         #[prost(message, tag = "19")]
         LanesChanged(super::LanesChanged),
     }
@@ -76,7 +76,7 @@ pub struct Position {
     pub lane_sequence: u64,
     /// The stream, as "account/gid": the bridge's name of the credential, and the
     /// gid of the watched task, project, goal or workspace. Empty in a record of
-    /// the lane itself (EpochStart, Watermark).
+    /// the lane itself (EpochStart, Watermark, LanesChanged).
     #[prost(string, tag = "5")]
     pub stream: ::prost::alloc::string::String,
     /// Contiguous for each (stream, epoch), over all topics and lanes. For who
@@ -298,21 +298,35 @@ pub struct EpochStart {
     #[prost(uint64, tag = "2")]
     pub previous_lane_sequence: u64,
 }
-/// Whatever Asana returned of this shard's streams up to a time is in this lane,
-/// before this record.
+/// Whatever Asana had to tell of this shard's streams at a time is in this lane,
+/// before this record. In every lane of the topic, every minute by default,
+/// so that a consumer also notices that the last records of a lane are missing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Watermark {
+    /// Each stream of the shard that can be polled was asked at or after this
+    /// time, and everything that Asana returned is on the bus. Asana may
+    /// take some minutes until it tells of a change.
     #[prost(message, optional, tag = "1")]
     pub complete_up_to: ::core::option::Option<::pbjson_types::Timestamp>,
+    /// The number of shards: a topic is complete up to the least of all shards and lanes.
+    #[prost(uint32, tag = "2")]
+    pub shards: u32,
+    /// The number of lanes of the topic.
+    #[prost(uint32, tag = "3")]
+    pub lanes: u32,
 }
-/// The number of the topic's lanes has grown. Each shard writes it into every
-/// lane; its sequences go on, and begin with an EpochStart in the new lanes.
+/// From here on this shard spreads keys over another number of lanes. In every
+/// lane that there is now, before any event that is placed by the new number.
+///
+/// Sequences go on. A key's earlier events may be in another lane: who
+/// needs a key's events in order handles what is before this record in all
+/// lanes first.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LanesChanged {
-    /// How many lanes the shard wrote to before.
+    /// How many there were.
     #[prost(uint32, tag = "1")]
     pub previous_count: u32,
-    /// How many it writes to from now on.
+    /// How many there are.
     #[prost(uint32, tag = "2")]
     pub count: u32,
 }

@@ -2675,9 +2675,21 @@ impl serde::Serialize for Watermark {
         if self.complete_up_to.is_some() {
             len += 1;
         }
+        if self.shards != 0 {
+            len += 1;
+        }
+        if self.lanes != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Watermark", len)?;
         if let Some(v) = self.complete_up_to.as_ref() {
             struct_ser.serialize_field("completeUpTo", v)?;
+        }
+        if self.shards != 0 {
+            struct_ser.serialize_field("shards", &self.shards)?;
+        }
+        if self.lanes != 0 {
+            struct_ser.serialize_field("lanes", &self.lanes)?;
         }
         struct_ser.end()
     }
@@ -2691,11 +2703,15 @@ impl<'de> serde::Deserialize<'de> for Watermark {
         const FIELDS: &[&str] = &[
             "complete_up_to",
             "completeUpTo",
+            "shards",
+            "lanes",
         ];
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
             CompleteUpTo,
+            Shards,
+            Lanes,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2718,6 +2734,8 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                     {
                         match value {
                             "completeUpTo" | "complete_up_to" => Ok(GeneratedField::CompleteUpTo),
+                            "shards" => Ok(GeneratedField::Shards),
+                            "lanes" => Ok(GeneratedField::Lanes),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2738,6 +2756,8 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                     V: serde::de::MapAccess<'de>,
             {
                 let mut complete_up_to__ = None;
+                let mut shards__ = None;
+                let mut lanes__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::CompleteUpTo => {
@@ -2746,10 +2766,28 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                             }
                             complete_up_to__ = map_.next_value()?;
                         }
+                        GeneratedField::Shards => {
+                            if shards__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("shards"));
+                            }
+                            shards__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Lanes => {
+                            if lanes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lanes"));
+                            }
+                            lanes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(Watermark {
                     complete_up_to: complete_up_to__,
+                    shards: shards__.unwrap_or_default(),
+                    lanes: lanes__.unwrap_or_default(),
                 })
             }
         }
