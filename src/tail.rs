@@ -1,7 +1,7 @@
 //! Print records as they come, decoded, with what is wrong marked.
 
 use crate::consumer::{Detector, ReadError, Received};
-use crate::core::detect::{Continuity, News, Verdict};
+use crate::core::detect::{Continuity, News, Start, Verdict};
 use crate::core::ids::{Gid, Topic};
 use crate::core::line::Line;
 use crate::pb::{self, record::Body};
@@ -62,11 +62,11 @@ impl From<Begin> for crate::consumer::From {
 /// May be dropped: a line is printed whole or not at all.
 pub async fn print(reader: &mut Reader, begin: Begin, output: Output, to: &mut impl Write) -> Result<(), TailError> {
     let whole = begin == Begin::Start && !reader.trimmed();
-    let mut detector = if whole { Detector::from_start() } else { Detector::joining() };
+    let mut detector = Detector::by_lane(if whole { Start::Beginning } else { Start::Middle });
     loop {
         let line = match reader.next().await {
             Ok(Some(received)) => {
-                let verdict = detector.observe(&received.topic, &received.record);
+                let verdict = detector.observe(received.topic.as_str(), &received.record);
                 match output {
                     Output::Text => text(&received, &verdict),
                     Output::Json => json(received)?,
@@ -174,11 +174,12 @@ fn or_dash(text: &str) -> String {
 /// What a person should see. By lane alone: lanes are read side by side, streams run across them.
 fn marks(verdict: &Verdict) -> Vec<String> {
     let mut marks = Vec::new();
-    match verdict.lane {
-        Continuity::InOrder => {}
+    match verdict.continuity {
+        Continuity::InOrder | Continuity::NotFollowed => {}
         Continuity::Missing(count) => marks.push(format!("{count} MISSING before it")),
         Continuity::Duplicate => marks.push("DUPLICATE".to_owned()),
         Continuity::Reordered => marks.push("REORDERED".to_owned()),
+        Continuity::Older => marks.push("OLDER than where reading began".to_owned()),
         Continuity::Unnumbered => marks.push("NO POSITION".to_owned()),
     }
     match &verdict.news {
@@ -186,7 +187,13 @@ fn marks(verdict: &Verdict) -> Vec<String> {
             marks.push(format!("{missing} MISSING at the end of epoch {previous_epoch}"));
         }
         Some(News::SourceGapOpened { .. }) => marks.push("SOURCE GAP".to_owned()),
-        Some(News::EpochChanged { .. } | News::SourceGapHealed { .. }) | None => {}
+        Some(
+            News::EpochChanged { .. }
+            | News::SourceGapHealed { .. }
+            | News::LanesChanged { .. }
+            | News::CompleteUpTo { .. },
+        )
+        | None => {}
     }
     marks
 }

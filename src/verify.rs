@@ -1,7 +1,7 @@
 //! Read all lanes and say whether anything is missing, by positions and by a simulator's ledger.
 
 use crate::consumer::{Detector, ReadError, Received};
-use crate::core::detect::{Continuity, LaneKey, Tally};
+use crate::core::detect::{Continuity, LaneKey, Start, Tally};
 use crate::core::event;
 use crate::core::ids::Topic;
 use crate::ledger::{Ledger, StreamLedger, digest};
@@ -200,6 +200,7 @@ enum Kept {
 #[derive(Debug)]
 pub struct Verification {
     detector: Detector,
+    by_stream: Detector,
     report: Report,
     /// By stream: epoch, stream sequence, what.
     streams: BTreeMap<String, Vec<(u64, u64, Kept)>>,
@@ -214,7 +215,8 @@ impl Verification {
     #[must_use]
     pub fn new(trimmed: bool) -> Self {
         Self {
-            detector: if trimmed { Detector::joining() } else { Detector::from_start() },
+            detector: Detector::by_lane(if trimmed { Start::Middle } else { Start::Beginning }),
+            by_stream: Detector::by_stream(Start::Beginning),
             report: Report { trimmed, ..Report::default() },
             streams: BTreeMap::new(),
             last_in_lane: HashMap::new(),
@@ -231,12 +233,13 @@ impl Verification {
 
     /// Takes the next record of its lane.
     pub fn take(&mut self, received: &Received) {
-        let verdict = self.detector.observe(&received.topic, &received.record);
+        let verdict = self.detector.observe(received.topic.as_str(), &received.record).continuity;
+        let stream = self.by_stream.observe(received.topic.as_str(), &received.record).continuity;
         let Some(position) = &received.record.position else { return };
         if position.lane != received.lane {
             self.report.misplaced += 1;
         }
-        if verdict.lane == Continuity::Duplicate || verdict.stream == Some(Continuity::Duplicate) {
+        if verdict == Continuity::Duplicate || stream == Continuity::Duplicate {
             return;
         }
         let kept = match &received.record.body {
@@ -260,7 +263,7 @@ impl Verification {
         let lane = (received.topic.clone(), received.lane, position.stream.clone());
         let last = self.last_in_lane.entry(lane).or_insert(place);
         // A lane's own reordering is counted by the detector.
-        if place < *last && verdict.lane != Continuity::Reordered {
+        if place < *last && verdict != Continuity::Reordered {
             self.out_of_order += 1;
         }
         *last = place.max(*last);
@@ -280,7 +283,7 @@ impl Verification {
     pub fn finish(mut self, ledger: Option<&Ledger>) -> Report {
         let lanes = self.count_lanes();
         let mut by_stream: BTreeMap<String, StreamReport> = BTreeMap::new();
-        for (stream, tally) in self.detector.streams() {
+        for (stream, tally) in self.by_stream.streams() {
             // Without the oldest records, a stream's numbers are spread over lanes that begin at different times.
             let missing = if self.report.trimmed { 0 } else { tally.missing };
             by_stream.insert(
@@ -300,24 +303,18 @@ impl Verification {
         self.report.duplicates = lanes.duplicates + compared.duplicates;
         self.report.reordered = lanes.reordered + self.out_of_order + compared.reordered;
         self.report.unnumbered = self.detector.unnumbered();
-        for (_, healed) in self.detector.source_gaps() {
-            if healed {
-                self.report.source_gaps_healed += 1;
-            } else {
-                self.report.source_gaps_open += 1;
-            }
-        }
+        self.report.source_gaps_open = self.detector.open_gaps().len() as u64;
         self.report.streams = by_stream.into_values().collect();
         self.report
     }
 
     fn count_lanes(&mut self) -> Tally {
         let mut total = Tally::default();
-        let mut lanes: BTreeMap<(&str, u32), LaneReport> = BTreeMap::new();
+        let mut lanes: BTreeMap<(String, u32), LaneReport> = BTreeMap::new();
         for (LaneKey { topic, lane, .. }, tally) in self.detector.lanes() {
-            let report = lanes.entry((topic.as_str(), *lane)).or_insert_with(|| LaneReport {
-                topic: topic.to_string(),
-                lane: *lane,
+            let report = lanes.entry((topic.clone(), lane)).or_insert_with(|| LaneReport {
+                topic,
+                lane,
                 read: 0,
                 missing: 0,
                 duplicates: 0,

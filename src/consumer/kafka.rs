@@ -183,7 +183,7 @@ impl Reading {
 
 fn received(message: &BorrowedMessage<'_>) -> Result<Received, ReadError> {
     let place = || format!("{}[{}] at {}", message.topic(), message.partition(), message.offset());
-    let record = decode::record(message.payload().unwrap_or_default())
+    let record = decode::wire(message.payload().unwrap_or_default())
         .map_err(|error| ReadError::NoRecord { place: place(), reason: error.to_string() })?;
     Ok(Received {
         topic: message.topic().into(),

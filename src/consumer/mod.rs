@@ -1,16 +1,46 @@
 //! For who reads the records: decode them, and know whether any is missing.
 //!
-//! [`decode::record`] reads a message's value, [`Detector`] follows positions. The
-//! readers of each bus give whole lanes.
+//! [`decode::record`] makes a [`Record`] of a message's value, and [`Detector::observe`] says of it whether anything before
+//! it is missing. Both work with any client of any bus, in any runtime:
+//!
+//! ```
+//! use asana_event_bridge::consumer::{Body, Continuity, Detector, Start, decode};
+//!
+//! # fn message() -> Vec<u8> {
+//! #     use asana_event_bridge::pb;
+//! #     let position = pb::Position { epoch: 1, lane_sequence: 1, ..Default::default() };
+//! #     prost::Message::encode_to_vec(&pb::Record { position: Some(position), ..Default::default() })
+//! # }
+//! let mut detector = Detector::by_lane(Start::Beginning);
+//! let record = decode::record(&message())?;
+//! let verdict = detector.observe("asana.events", &record);
+//! match verdict.continuity {
+//!     Continuity::InOrder | Continuity::Reordered => {
+//!         if let Body::Event(event) = &record.body {
+//!             println!("{} {:?}", event.action, event.resource);
+//!         }
+//!     }
+//!     Continuity::Duplicate => {}
+//!     lost => eprintln!("{}", lost.label()),
+//! }
+//! # Ok::<(), prost::DecodeError>(())
+//! ```
+//!
+//! [`Dedupe`] recognises a change that comes through two streams. The
+//! features `consumer-kafka` and `consumer-nats` add a client: see their modules.
 
 pub mod decode;
+pub mod dedupe;
 pub mod file;
 #[cfg(feature = "consumer-kafka")]
 pub mod kafka;
 #[cfg(feature = "consumer-nats")]
 pub mod nats;
+pub mod record;
 
-pub use crate::core::detect::Detector;
+pub use crate::core::detect::{Continuity, Detector, Limits, News, Start, StateError, Tally, Verdict, View};
+pub use dedupe::Dedupe;
+pub use record::{Action, Body, Event, Position, Record, Resource};
 
 use crate::core::ids::Topic;
 use crate::pb;

@@ -101,7 +101,7 @@ impl NatsReader {
 
     fn received(&self, message: &Message, offset: u64) -> Result<Received, ReadError> {
         let subject = message.subject.as_str();
-        let record = decode::record(&message.payload).map_err(|error| ReadError::NoRecord {
+        let record = decode::wire(&message.payload).map_err(|error| ReadError::NoRecord {
             place: format!("{subject} at {offset}"),
             reason: error.to_string(),
         })?;

@@ -1,64 +1,120 @@
-//! What a consumer knows from positions alone: missing, duplicate, reordered; source
+//! What a consumer knows from the records alone: missing, duplicate, reordered; source
 //! gaps open and healed; complete up to a time.
 //!
-//! Two counters are followed. *Lane sequences* are for who reads whole lanes: there a record is in
-//! order, or something is wrong. *Stream sequences* are for who reads one stream out of
-//! a filtered subject. Who reads several lanes at once sees a stream's records
-//! interleaved, so that its verdicts by stream mean something only once all lanes are read: see
-//! [`Detector::streams`].
+//! A detector follows one of two counters. *Lane sequences* are for who reads whole lanes: there a
+//! record is in order, or something is wrong, and watermarks say up to when a lane is complete.
+//! *Stream sequences* are for who reads single streams out of a filtered subject; watermarks
+//! are no part of a stream, so that the loss of its last records shows with its next record only.
+//!
+//! # How it works
+//! A *track* is a shard in a lane of a topic, or a stream. For each of its epochs it keeps the next sequence and the
+//! holes before it. A sequence beyond the next one opens a hole (missing), one in a hole
+//! fills it (reordered), any other one was seen (duplicate). An `EpochStart` opens a hole at the end of the epoch
+//! that it names. A watermark holds once nothing before it is missing.
+//!
+//! # What bounds its memory
+//! [`Limits`]. Past `holes`, the track with the most gives up the lower half of its own: they stay
+//! counted as missing, and a late record of them is `Older`. Past `tracks`, the sixteenth that was quiet the longest is
+//! forgotten and counted in [`Detector::forgotten`]; whoever of them comes again is taken as by a reader that joins.
+//! Past `gaps` in a lane, further source gaps are told and not kept.
+//! A track remembers four epochs.
 
-use super::ids::Topic;
-use super::ranges::Ranges;
-use crate::pb::{self, record::Body};
-use pbjson_types::Timestamp;
-use std::collections::BTreeMap;
+use super::gaps::Gaps;
+use super::sighting::{Sighting, Signal};
+use super::track::{Seen, Track, Watermark};
+use chrono::{DateTime, SecondsFormat, Utc};
+use hashbrown::HashMap;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Follows the positions of records. Its memory grows with the number of lanes,
-/// streams, epochs, source gaps and holes, not with the number of records.
+pub use super::detect_state::StateError;
+pub use super::gaps::GapKey;
+pub use super::track::{Continuity, Tally};
+
+/// Follows the positions of records.
 #[derive(Clone, Debug)]
 pub struct Detector {
-    joins: bool,
-    lanes: BTreeMap<LaneKey, LaneState>,
-    streams: BTreeMap<String, Epochs>,
-    gaps: BTreeMap<GapKey, BTreeMap<(Topic, u32), Gap>>,
-    unnumbered: u64,
+    pub(super) view: View,
+    /// Of lanes and streams that nothing else is said of.
+    pub(super) start: Start,
+    pub(super) limits: Limits,
+    pub(super) topics: HashMap<String, TopicTracks>,
+    pub(super) streams: HashMap<String, Track>,
+    /// By stream; those of lanes are with the lane.
+    pub(super) gaps: Gaps,
+    /// Records taken: the detector's clock.
+    pub(super) clock: u64,
+    /// Of all tracks.
+    pub(super) holes: usize,
+    pub(super) tracks: usize,
+    pub(super) forgotten: u64,
+    pub(super) unnumbered: u64,
 }
 
-/// What one record says about those before it.
+/// Which counter is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum View {
+    /// Lane sequences: the reader reads whole lanes.
+    ByLane,
+    /// Stream sequences: the reader reads all lanes of single streams.
+    ByStream,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// With the first record that there ever was: the first sequence is 1.
+    Beginning,
+    /// Somewhere: nothing is missing before the first record that it sees.
+    Middle,
+}
+
+/// What a detector may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Holes of all tracks together, some 30 bytes each. Default: 1,048,576.
+    pub holes: usize,
+    /// Shards in lanes of topics, or streams, some 300 bytes each. Default: 65,536.
+    pub tracks: usize,
+    /// Open source gaps in a lane (by stream: in all), some 100 bytes each. Default: 4,096.
+    pub gaps: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { holes: 1 << 20, tracks: 1 << 16, gaps: 1 << 12 }
+    }
+}
+
+/// What one record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// By lane sequence.
-    pub lane: Continuity,
-    /// By stream sequence; `None` for a record of the lane itself.
-    pub stream: Option<Continuity>,
-    /// What else it announces.
+    /// Of those before it.
+    pub continuity: Continuity,
+    /// Beside that; of a duplicate or older record: nothing.
     pub news: Option<News>,
 }
 
-/// Where a record stands among those seen before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Continuity {
-    /// Next after the greatest.
-    InOrder,
-    /// So many sequences before it haven't been seen. They may come yet, as `Reordered`.
-    Missing(u64),
-    /// Seen before.
-    Duplicate,
-    /// It was missing, or is older than where the reader began.
-    Reordered,
-    /// It has no position, or one that the wire contract doesn't allow.
-    Unnumbered,
-}
-
-/// What a record announces beside its own place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a record tells beside its own place.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum News {
-    /// The counters of this shard begin anew in this lane.
+    /// The counters begin anew.
     EpochChanged {
         /// The epoch before; 0 where there was none, or it isn't known.
         previous_epoch: u64,
-        /// How many records at that epoch's end were not seen, and not known to be missing till now.
+        /// How many records at that epoch's end were not seen, and not known to be missing till now. By stream this
+        /// can't be known, and is 0.
         missing: u64,
+    },
+    /// The shard writes to more lanes of the topic from now on.
+    LanesChanged {
+        /// How many it wrote to.
+        previous_count: u32,
+        /// How many it writes to.
+        count: u32,
     },
     /// Asana may have lost events of the stream.
     SourceGapOpened {
@@ -70,143 +126,274 @@ pub enum News {
         /// Its id.
         gap_id: String,
     },
+    /// Whatever Asana returned of this shard's streams up to a time was seen in this lane.
+    CompleteUpTo {
+        /// The time.
+        #[serde(serialize_with = "text")]
+        time: DateTime<Utc>,
+    },
 }
 
-/// Counts over the records of a lane or stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// All of them, with the duplicates.
-    pub read: u64,
-    /// Sequences known to exist that haven't been seen.
-    pub missing: u64,
-    /// Records that were seen before.
-    pub duplicates: u64,
-    /// Records that came later than a greater sequence.
-    pub reordered: u64,
-}
-
-/// The counters of one shard in one lane of one topic.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A shard in a lane of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct LaneKey {
     /// The topic.
-    pub topic: Topic,
+    pub topic: String,
     /// The lane.
     pub lane: u32,
     /// The shard.
     pub shard: u32,
 }
 
-/// A source gap.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GapKey {
-    /// The stream, as `account/gid`.
-    pub stream: String,
-    /// Its id.
-    pub gap_id: String,
-}
-
-/// In one lane. Healed is final, in whatever order the two records come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Gap {
-    Open,
-    Healed,
+/// A shard in a lane lacks watermarks that the shard's other lanes have: either the
+/// lane isn't read as far as they are, or its last records are lost.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Behind {
+    /// Which.
+    pub key: LaneKey,
+    /// What it is complete up to, if anything.
+    #[serde(serialize_with = "text_or_null")]
+    pub complete_up_to: Option<DateTime<Utc>>,
+    /// What the lane is complete up to that is ahead of all others.
+    #[serde(serialize_with = "text")]
+    pub others: DateTime<Utc>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct LaneState {
-    epochs: Epochs,
-    watermark: Option<Timestamp>,
+pub(super) struct TopicTracks {
+    pub(super) lanes: BTreeMap<u32, LaneTracks>,
+    /// How many shards there are, if a watermark said so.
+    pub(super) shards: u32,
+    /// By shard.
+    pub(super) spread: BTreeMap<u32, Spread>,
+}
+
+/// To how many lanes a shard writes. Each shard learns by itself that there are more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spread {
+    /// The lanes from this one on began while the reader was there; 0 where it didn't see lanes begin.
+    pub(super) began: u32,
+    pub(super) lanes: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct LaneTracks {
+    pub(super) start: Option<Start>,
+    pub(super) shards: BTreeMap<u32, Track>,
+    pub(super) gaps: Gaps,
 }
 
 impl Detector {
-    /// For a reader that begins where the lanes begin: the first sequence is 1.
+    /// Follows lanes or streams, which are read from `start`.
     #[must_use]
-    pub fn from_start() -> Self {
-        Self { joins: false, lanes: BTreeMap::new(), streams: BTreeMap::new(), gaps: BTreeMap::new(), unnumbered: 0 }
+    pub fn new(view: View, start: Start, limits: Limits) -> Self {
+        Self {
+            view,
+            start,
+            limits,
+            topics: HashMap::new(),
+            streams: HashMap::new(),
+            gaps: Gaps::default(),
+            clock: 0,
+            holes: 0,
+            tracks: 0,
+            forgotten: 0,
+            unnumbered: 0,
+        }
     }
 
-    /// For a reader that begins in mid-lane: nothing is missing before the first record that it
-    /// sees of a lane. For streams that holds only where it reads one lane; with several,
-    /// judge by lane.
+    /// Follows whole lanes.
     #[must_use]
-    pub fn joining() -> Self {
-        Self { joins: true, ..Self::from_start() }
+    pub fn by_lane(start: Start) -> Self {
+        Self::new(View::ByLane, start, Limits::default())
     }
 
-    /// Takes the next record of a lane of the topic.
-    pub fn observe(&mut self, topic: &Topic, record: &pb::Record) -> Verdict {
-        let Some(position) =
-            record.position.as_ref().filter(|it| it.epoch > 0 && (1..u64::MAX).contains(&it.lane_sequence))
-        else {
+    /// Follows single streams.
+    #[must_use]
+    pub fn by_stream(start: Start) -> Self {
+        Self::new(View::ByStream, start, Limits::default())
+    }
+
+    /// Takes the next record of a lane of the topic. Allocates for new tracks, holes and source gaps only.
+    pub fn observe<'a>(&mut self, topic: &str, record: impl Into<Sighting<'a>>) -> Verdict {
+        let record = record.into();
+        let by_lane = self.view == View::ByLane;
+        let sequence = if by_lane { record.lane_sequence } else { record.stream_sequence };
+        if !by_lane && record.epoch > 0 && record.stream.is_empty() {
+            return Verdict { continuity: Continuity::NotFollowed, news: None };
+        }
+        if record.epoch == 0 || !(1..u64::MAX).contains(&sequence) {
             self.unnumbered += 1;
-            return Verdict { lane: Continuity::Unnumbered, stream: None, news: None };
-        };
-        let key = LaneKey { topic: topic.clone(), lane: position.lane, shard: position.shard };
-        let state = self.lanes.entry(key).or_default();
-        let known = !self.joins || !state.epochs.counters.is_empty();
-        let lane = state.epochs.observe(position.epoch, position.lane_sequence, self.joins);
-        let stream = (!position.stream.is_empty()).then(|| {
-            if !(1..u64::MAX).contains(&position.stream_sequence) {
-                self.unnumbered += 1;
-                return Continuity::Unnumbered;
-            }
-            let epochs = self.streams.entry(position.stream.clone()).or_default();
-            epochs.observe(position.epoch, position.stream_sequence, self.joins)
+            return Verdict { continuity: Continuity::Unnumbered, news: None };
+        }
+        self.clock += 1;
+        let verdict = if by_lane { self.observe_lane(topic, &record) } else { self.observe_stream(&record) };
+        self.keep_limits();
+        verdict
+    }
+
+    fn observe_lane(&mut self, topic: &str, record: &Sighting<'_>) -> Verdict {
+        let topic = self.topics.entry_ref(topic).or_default();
+        topic.note(record);
+        // Who has seen a shard's lanes grow has seen the new ones begin.
+        let began = topic.spread.get(&record.shard).map_or(0, |spread| spread.began);
+        let born = began > 0 && record.lane >= began;
+        let lane = topic.lanes.entry(record.lane).or_default();
+        let whole = born || lane.start.unwrap_or(self.start) == Start::Beginning;
+        let track = lane.shards.entry(record.shard).or_insert_with(|| {
+            self.tracks += 1;
+            Track::default()
         });
-        let news = match &record.body {
-            _ if lane == Continuity::Duplicate => None,
-            Some(Body::EpochStart(start)) => {
-                let missing = if known { state.epochs.expect(start) } else { 0 };
-                Some(News::EpochChanged { previous_epoch: start.previous_epoch, missing })
-            }
-            Some(Body::Watermark(watermark)) => {
-                let time = |it: &Timestamp| (it.seconds, it.nanos);
-                if watermark.complete_up_to.as_ref().map(time) > state.watermark.as_ref().map(time) {
-                    state.watermark.clone_from(&watermark.complete_up_to);
+        let (holes, known) = (track.holes(), whole || !track.epochs.is_empty());
+        track.seen_at = self.clock;
+        let seen = track.observe(record.epoch, record.lane_sequence, whole);
+        let news = if is_new(seen) {
+            let ended = match record.signal {
+                Signal::EpochStart { previous_epoch, previous_lane_sequence } if known => {
+                    track.expect(previous_epoch, previous_lane_sequence)
                 }
-                None
-            }
-            Some(Body::SourceGap(gap)) => {
-                self.note(topic, position, &gap.gap_id, Gap::Open);
-                Some(News::SourceGapOpened { gap_id: gap.gap_id.clone() })
-            }
-            Some(Body::SourceGapHealed(gap)) => {
-                self.note(topic, position, &gap.gap_id, Gap::Healed);
-                Some(News::SourceGapHealed { gap_id: gap.gap_id.clone() })
-            }
-            Some(
-                Body::Event(_)
-                | Body::StandIn(_)
-                | Body::Snapshot(_)
-                | Body::SnapshotBegin(_)
-                | Body::SnapshotEnd(_)
-                | Body::LanesChanged(_),
-            )
-            | None => None,
+                _ => 0,
+            };
+            let watermark = match record.signal {
+                Signal::Watermark { complete_up_to: Some(time), .. } => {
+                    Some(Watermark { epoch: record.epoch, sequence: record.lane_sequence, time })
+                }
+                _ => None,
+            };
+            let complete = track.advance(watermark).map(|time| News::CompleteUpTo { time });
+            let late = track.holes() > 0;
+            lane.gaps.note(record, late, self.limits.gaps);
+            news(record, seen, ended).or(complete)
+        } else {
+            None
         };
-        Verdict { lane, stream, news }
+        self.holes = (self.holes + track.holes()) - holes;
+        Verdict { continuity: seen.continuity, news }
     }
 
-    fn note(&mut self, topic: &Topic, position: &pb::Position, gap_id: &str, gap: Gap) {
-        let key = GapKey { stream: position.stream.clone(), gap_id: gap_id.to_owned() };
-        let lane = self.gaps.entry(key).or_default().entry((topic.clone(), position.lane)).or_insert(gap);
-        *lane = gap.max(*lane);
+    fn observe_stream(&mut self, record: &Sighting<'_>) -> Verdict {
+        let tracks = self.streams.len();
+        let track = self.streams.entry_ref(record.stream).or_default();
+        let holes = track.holes();
+        track.seen_at = self.clock;
+        let seen = track.observe(record.epoch, record.stream_sequence, self.start == Start::Beginning);
+        let news = if is_new(seen) {
+            self.gaps.note(record, track.holes() > 0, self.limits.gaps);
+            news(record, seen, 0)
+        } else {
+            None
+        };
+        self.holes = (self.holes + track.holes()) - holes;
+        self.tracks += self.streams.len() - tracks;
+        Verdict { continuity: seen.continuity, news }
     }
 
-    /// Each lane's counts, by shard.
-    pub fn lanes(&self) -> impl Iterator<Item = (&LaneKey, Tally)> {
-        self.lanes.iter().map(|(key, state)| (key, state.epochs.tally()))
+    /// Says where one lane is read from, if not from where the detector's others are. For a lane that nothing was
+    /// seen of yet.
+    pub fn begin_lane(&mut self, topic: &str, lane: u32, start: Start) {
+        self.topics.entry_ref(topic).or_default().lanes.entry(lane).or_default().start = Some(start);
     }
 
-    /// Each stream's counts. Where several lanes are read, `missing` means something once all
-    /// are read to the same time, and `reordered` nothing.
-    pub fn streams(&self) -> impl Iterator<Item = (&str, Tally)> {
-        self.streams.iter().map(|(stream, epochs)| (stream.as_str(), epochs.tally()))
+    /// Forgets a lane that is read no longer, or by somebody else.
+    pub fn forget_lane(&mut self, topic: &str, lane: u32) {
+        if let Some(gone) = self.topics.get_mut(topic).and_then(|topic| topic.lanes.remove(&lane)) {
+            self.tracks -= gone.shards.len();
+            self.holes -= gone.shards.values().map(Track::holes).sum::<usize>();
+        }
     }
 
-    /// Each source gap that was seen, and whether it is healed in every lane where it was opened.
-    pub fn source_gaps(&self) -> impl Iterator<Item = (&GapKey, bool)> {
-        self.gaps.iter().map(|(key, lanes)| (key, lanes.values().all(|gap| *gap == Gap::Healed)))
+    /// The reader knows what is missing, and has dealt with it: it no longer holds back completeness, and stays counted.
+    pub fn accept_losses(&mut self) {
+        for track in self.tracks_mut() {
+            track.accept();
+        }
+        for topic in self.topics.values_mut() {
+            for lane in topic.lanes.values_mut() {
+                lane.gaps.unkept = 0;
+            }
+        }
+        self.gaps.unkept = 0;
+        self.holes = 0;
+        self.forgotten = 0;
+    }
+
+    pub(super) fn tracks_mut(&mut self) -> impl Iterator<Item = &mut Track> {
+        let lanes = self.topics.values_mut().flat_map(|topic| topic.lanes.values_mut());
+        lanes.flat_map(|lane| lane.shards.values_mut()).chain(self.streams.values_mut())
+    }
+
+    fn keep_limits(&mut self) {
+        while self.holes > self.limits.holes {
+            let Some(track) = self.tracks_mut().max_by_key(|track| track.holes()) else { break };
+            let before = track.holes();
+            track.give_up(before.div_ceil(2));
+            let given_up = before - track.holes();
+            self.holes -= given_up;
+            if given_up == 0 {
+                break;
+            }
+        }
+        if self.tracks > self.limits.tracks {
+            self.forget_quiet();
+        }
+    }
+
+    /// Forgets those that were quiet the longest.
+    fn forget_quiet(&mut self) {
+        let mut times: Vec<_> = self.tracks_mut().map(|track| track.seen_at).collect();
+        let count = (self.limits.tracks / 16).max(self.tracks - self.limits.tracks);
+        let (_, last, _) = times.select_nth_unstable(count - 1);
+        let last = *last;
+        for topic in self.topics.values_mut() {
+            for lane in topic.lanes.values_mut() {
+                lane.shards.retain(|_, track| track.seen_at > last);
+            }
+            topic.lanes.retain(|_, lane| lane.start.is_some() || !lane.shards.is_empty());
+        }
+        self.streams.retain(|_, track| track.seen_at > last);
+        let (tracks, holes) = self.tracks_mut().fold((0, 0), |(count, holes), it| (count + 1, holes + it.holes()));
+        self.forgotten += (self.tracks - tracks) as u64;
+        (self.tracks, self.holes) = (tracks, holes);
+    }
+}
+
+/// What is known of completeness, losses and source gaps.
+impl Detector {
+    /// Which counter is followed.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view
+    }
+
+    /// Each shard in each lane, with its counts, in order.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<(LaneKey, Tally)> {
+        let tracks = self.topics.iter().flat_map(|(topic, tracks)| tracks.keyed(topic));
+        let mut lanes: Vec<_> = tracks.map(|(key, track)| (key, track.tally())).collect();
+        lanes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        lanes
+    }
+
+    /// Each stream's counts, in order.
+    #[must_use]
+    pub fn streams(&self) -> Vec<(&str, Tally)> {
+        let mut streams: Vec<_> = self.streams.iter().map(|(stream, track)| (stream.as_str(), track.tally())).collect();
+        streams.sort_unstable_by_key(|(stream, _)| *stream);
+        streams
+    }
+
+    /// All counts together.
+    #[must_use]
+    pub fn total(&self) -> Tally {
+        let lanes = self.topics.values().flat_map(|topic| topic.lanes.values()).flat_map(|lane| lane.shards.values());
+        lanes.chain(self.streams.values()).map(Track::tally).fold(Tally::default(), Tally::plus)
+    }
+
+    /// The source gaps that are open in any lane, in order, each once.
+    #[must_use]
+    pub fn open_gaps(&self) -> BTreeSet<&GapKey> {
+        let lanes = self.topics.values().flat_map(|topic| topic.lanes.values());
+        lanes.flat_map(|lane| lane.gaps.open()).chain(self.gaps.open()).collect()
     }
 
     /// How many records had no position that could be followed.
@@ -215,291 +402,150 @@ impl Detector {
         self.unnumbered
     }
 
-    /// The time up to which a lane is complete: every shard that wrote to it has said so, nothing is
-    /// missing, and no source gap is open. `None` where that isn't known of any time.
+    /// How many tracks were forgotten for [`Limits::tracks`]. While it isn't 0, nothing is complete.
     #[must_use]
-    pub fn complete_up_to(&self, topic: &Topic, lane: u32) -> Option<Timestamp> {
-        let place = (topic.clone(), lane);
-        if self.gaps.values().any(|lanes| lanes.get(&place) == Some(&Gap::Open)) {
-            return None;
-        }
-        let mut least: Option<Timestamp> = None;
-        for (_, state) in self.lanes.iter().filter(|(key, _)| key.topic == *topic && key.lane == lane) {
-            if state.epochs.tally().missing > 0 {
-                return None;
-            }
-            let time = state.watermark?;
-            if least.as_ref().is_none_or(|least| (time.seconds, time.nanos) < (least.seconds, least.nanos)) {
-                least = Some(time);
-            }
-        }
-        least
-    }
-}
-
-/// The counters of one lane or stream, by epoch. An epoch that is over keeps its counter, since a late record may
-/// still fill a hole.
-#[derive(Clone, Debug, Default)]
-struct Epochs {
-    counters: BTreeMap<u64, Counter>,
-}
-
-impl Epochs {
-    fn observe(&mut self, epoch: u64, sequence: u64, joins: bool) -> Continuity {
-        // Whoever has seen an earlier epoch has seen this one begin.
-        let begins = !joins || self.counters.range(..epoch).next().is_some();
-        let first = if begins { 1 } else { sequence };
-        self.counters.entry(epoch).or_insert_with(|| Counter::new(first)).observe(sequence)
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
-    /// Learns where the previous epoch ended; how many more are missing than was known.
-    fn expect(&mut self, start: &pb::EpochStart) -> u64 {
-        if start.previous_epoch == 0 || start.previous_lane_sequence == 0 {
-            return 0;
-        }
-        let counter = self.counters.entry(start.previous_epoch).or_insert_with(|| Counter::new(1));
-        let missing = start.previous_lane_sequence.min(u64::MAX - 1).saturating_sub(counter.greatest);
-        counter.greatest += missing;
-        missing
+    /// The time up to which everything is here that Asana had to tell, in all lanes of the topic: the least over all
+    /// shards and lanes that there are, and no later than the beginning of an open source gap. `None` where that isn't
+    /// known of any time: a shard has no watermark in one of its lanes, or something is missing before the first one.
+    #[must_use]
+    pub fn complete_up_to(&self, topic: &str) -> Option<DateTime<Utc>> {
+        let tracks = self.topics.get(topic)?;
+        let shards = self.shards_complete_up_to(topic);
+        let all = shards.len() >= tracks.shards as usize;
+        let least = shards.into_values().min().filter(|_| all)??;
+        tracks.lanes.values().try_fold(least, |least, lane| lane.gaps.cap(least))
     }
 
-    fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
-        for counter in self.counters.values() {
-            tally.read += counter.read;
-            tally.missing = tally.missing.saturating_add(counter.missing());
-            tally.duplicates += counter.duplicates;
-            tally.reordered += counter.reordered;
-        }
-        tally
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Counter {
-    seen: Ranges,
-    /// Where the reader began.
-    first: u64,
-    /// The greatest sequence known to exist.
-    greatest: u64,
-    read: u64,
-    duplicates: u64,
-    reordered: u64,
-}
-
-impl Counter {
-    fn new(first: u64) -> Self {
-        Self { seen: Ranges::default(), first, greatest: first - 1, read: 0, duplicates: 0, reordered: 0 }
+    /// The same of one lane: for who reads some lanes of a topic, and takes the least of them.
+    #[must_use]
+    pub fn lane_complete_up_to(&self, topic: &str, lane: u32) -> Option<DateTime<Utc>> {
+        let tracks = self.topics.get(topic).filter(|_| self.forgotten == 0)?;
+        let lane = tracks.lanes.get(&lane)?;
+        let shards = tracks.shards_seen();
+        let complete = |shard: &u32| lane.shards.get(shard).and_then(|track| track.complete_up_to);
+        let all = shards.len() >= tracks.shards as usize;
+        lane.gaps.cap(shards.iter().map(complete).min().filter(|_| all)??)
     }
 
-    fn observe(&mut self, sequence: u64) -> Continuity {
-        self.read += 1;
-        if !self.seen.insert(sequence) {
-            self.duplicates += 1;
-            return Continuity::Duplicate;
-        }
-        if sequence <= self.greatest {
-            self.reordered += 1;
-            return Continuity::Reordered;
-        }
-        let missing = sequence - self.greatest - 1;
-        self.greatest = sequence;
-        if missing == 0 { Continuity::InOrder } else { Continuity::Missing(missing) }
-    }
-
-    fn missing(&self) -> u64 {
-        // From 1 on, neither sum can leave the range of a u64.
-        let seen = |(low, last): (u64, u64)| last + 1 - low.max(self.first).min(last + 1);
-        (self.greatest + 1 - self.first) - self.seen.iter().map(seen).sum::<u64>()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Continuity::{Duplicate, InOrder, Missing, Reordered};
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeSet;
-
-    fn record(epoch: u64, sequence: u64, body: Option<Body>) -> pb::Record {
-        let position = pb::Position {
-            shard: 1,
-            epoch,
-            lane: 0,
-            lane_sequence: sequence,
-            stream: "a/1".to_owned(),
-            stream_sequence: sequence,
+    /// What each shard of the topic that was seen is complete up to, in all of its lanes; source gaps apart.
+    #[must_use]
+    pub fn shards_complete_up_to(&self, topic: &str) -> BTreeMap<u32, Option<DateTime<Utc>>> {
+        let Some(tracks) = self.topics.get(topic) else { return BTreeMap::new() };
+        let of_shard = |shard: u32| {
+            let lanes = tracks.lanes.values().filter_map(|lane| lane.shards.get(&shard));
+            let (least, seen) = lanes.fold((None, 0), |(least, seen), track| {
+                (Some(least.map_or(track.complete_up_to, |least| track.complete_up_to.min(least))), seen + 1)
+            });
+            let all = seen >= tracks.lanes_of(shard) && self.forgotten == 0;
+            (shard, least.flatten().filter(|_| all))
         };
-        pb::Record { position: Some(position), received_at: None, body }
+        tracks.shards_seen().into_iter().map(of_shard).collect()
     }
 
-    fn start(previous_epoch: u64, previous_lane_sequence: u64) -> Body {
-        Body::EpochStart(pb::EpochStart { previous_epoch, previous_lane_sequence })
-    }
-
-    fn lane(detector: &mut Detector, record: &pb::Record) -> Continuity {
-        detector.observe(&"t".into(), record).lane
-    }
-
-    fn total(detector: &Detector) -> Tally {
-        detector.lanes().next().expect("a lane").1
-    }
-
-    #[test]
-    fn a_hole_is_missing_until_it_is_filled() {
-        let mut detector = Detector::from_start();
-        let verdicts = [3, 1, 3, 4, 2].map(|sequence| lane(&mut detector, &record(1, sequence, None)));
-        assert_eq!(verdicts, [Missing(2), Reordered, Duplicate, InOrder, Reordered]);
-        assert_eq!(total(&detector), Tally { read: 5, missing: 0, duplicates: 1, reordered: 2 });
-    }
-
-    #[test]
-    fn a_reader_that_joins_misses_nothing_before_its_first_record() {
-        let mut detector = Detector::joining();
-        assert_eq!(lane(&mut detector, &record(4, 100, None)), InOrder);
-        assert_eq!(lane(&mut detector, &record(4, 102, None)), Missing(1));
-        assert_eq!(lane(&mut detector, &record(4, 99, None)), Reordered);
-        assert_eq!(total(&detector).missing, 1);
-        assert_eq!(lane(&mut detector, &record(9, 2, None)), Missing(1));
-        let mut joined_at_a_start = Detector::joining();
-        let verdict = joined_at_a_start.observe(&"t".into(), &record(5, 1, Some(start(4, 70))));
-        assert_eq!(verdict.news, Some(News::EpochChanged { previous_epoch: 4, missing: 0 }));
-        assert_eq!(total(&joined_at_a_start).missing, 0);
-    }
-
-    #[test]
-    fn an_epoch_start_tells_what_the_end_of_the_last_one_lacks() {
-        for mut detector in [Detector::from_start(), Detector::joining()] {
-            lane(&mut detector, &record(4, 1, Some(start(0, 0))));
-            lane(&mut detector, &record(4, 2, None));
-            let verdict = detector.observe(&"t".into(), &record(7, 1, Some(start(4, 5))));
-            assert_eq!(verdict.news, Some(News::EpochChanged { previous_epoch: 4, missing: 3 }));
-            assert_eq!(total(&detector).missing, 3);
-            assert_eq!(lane(&mut detector, &record(4, 4, None)), Reordered);
-            assert_eq!(total(&detector).missing, 2);
-            // An epoch of which nothing was seen at all.
-            let verdict = detector.observe(&"t".into(), &record(9, 1, Some(start(8, 10))));
-            assert_eq!(verdict.news, Some(News::EpochChanged { previous_epoch: 8, missing: 10 }));
-            assert_eq!(total(&detector).missing, 12);
-        }
-    }
-
-    #[test]
-    fn a_source_gap_is_open_until_each_of_its_lanes_has_the_healing() {
-        let mut detector = Detector::from_start();
-        let gap = || Some(Body::SourceGap(pb::SourceGap { gap_id: "g".to_owned(), ..pb::SourceGap::default() }));
-        let healed = || {
-            let healed = pb::SourceGapHealed { gap_id: "g".to_owned(), ..pb::SourceGapHealed::default() };
-            Some(Body::SourceGapHealed(healed))
-        };
-        let mut other_lane = record(1, 1, gap());
-        other_lane.position.as_mut().expect("a position").lane = 1;
-        let state = |detector: &Detector| detector.source_gaps().map(|it| it.1).collect::<Vec<_>>();
-        detector.observe(&"t".into(), &record(1, 1, gap()));
-        assert_eq!(state(&detector), [false]);
-        detector.observe(&"t".into(), &record(1, 2, healed()));
-        assert_eq!(state(&detector), [true]);
-        detector.observe(&"t".into(), &other_lane);
-        assert_eq!(state(&detector), [false]);
-        other_lane.body = healed();
-        other_lane.position.as_mut().expect("a position").lane_sequence = 2;
-        detector.observe(&"t".into(), &other_lane);
-        assert_eq!(state(&detector), [true]);
-    }
-
-    #[test]
-    fn a_lane_is_complete_up_to_the_least_watermark_of_its_shards() {
-        let mut detector = Detector::from_start();
-        let watermark = |shard, sequence, seconds| {
-            let time = Some(Timestamp { seconds, nanos: 0 });
-            let mut record =
-                record(1, sequence, Some(Body::Watermark(pb::Watermark { complete_up_to: time, shards: 2, lanes: 1 })));
-            let position = record.position.as_mut().expect("a position");
-            position.shard = shard;
-            position.stream.clear();
-            record
-        };
-        let seconds = |detector: &Detector| detector.complete_up_to(&"t".into(), 0).map(|time| time.seconds);
-        assert_eq!(seconds(&detector), None);
-        lane(&mut detector, &watermark(1, 1, 50));
-        lane(&mut detector, &watermark(2, 1, 40));
-        assert_eq!(seconds(&detector), Some(40));
-        lane(&mut detector, &watermark(2, 3, 60));
-        assert_eq!(seconds(&detector), None, "one is missing");
-        lane(&mut detector, &watermark(2, 2, 55));
-        assert_eq!(seconds(&detector), Some(50));
-    }
-
-    #[test]
-    fn a_position_that_the_contract_does_not_allow_is_counted() {
-        let mut detector = Detector::from_start();
-        for record in [pb::Record::default(), record(0, 1, None), record(1, 0, None), record(1, u64::MAX, None)] {
-            assert_eq!(lane(&mut detector, &record), Continuity::Unnumbered);
-        }
-        assert_eq!(detector.unnumbered(), 4);
-    }
-
-    proptest! {
-        /// Drops, doubles and moves records of a few epochs, and compares each verdict with the truth.
-        #[test]
-        fn the_verdict_is_the_truth(
-            lengths in proptest::collection::vec(1..12_u64, 1..4),
-            moves in proptest::collection::vec((0..64_usize, 0..64_usize, 0..3_u8), 0..12),
-        ) {
-            let mut log = Vec::new();
-            let mut previous = (0, 0);
-            for (number, length) in lengths.iter().enumerate() {
-                let epoch = (number as u64 + 1) * 3;
-                for sequence in 1..=*length {
-                    log.push(record(epoch, sequence, (sequence == 1).then(|| start(previous.0, previous.1))));
+    /// Where the tail of a lane may be missing: see [`Behind`]. Each of a shard's watermarks is in all lanes, committed at once; so
+    /// whoever has read all lanes up to the same time and finds one here for longer than a few rounds (of a minute, unless
+    /// the bridge is configured otherwise) has lost the lane's last records.
+    #[must_use]
+    pub fn behind(&self) -> Vec<Behind> {
+        let mut found = Vec::new();
+        for (name, tracks) in self.topics.iter().collect::<BTreeMap<_, _>>() {
+            for shard in tracks.shards_seen() {
+                let complete = |lane: u32| tracks.lanes.get(&lane)?.shards.get(&shard)?.complete_up_to;
+                let lanes = 0..tracks.lanes_of(shard).min(u32::try_from(self.limits.tracks).unwrap_or(u32::MAX));
+                let Some(others) = lanes.clone().filter_map(complete).max() else { continue };
+                for lane in lanes.filter(|lane| complete(*lane) < Some(others)) {
+                    let key = LaneKey { topic: name.clone(), lane, shard };
+                    found.push(Behind { key, complete_up_to: complete(lane), others });
                 }
-                previous = (epoch, *length);
             }
-            let exists: BTreeSet<_> = log.iter().map(place).collect();
-            for (from, to, what) in moves {
-                if log.is_empty() { break; }
-                let record = log[from % log.len()].clone();
-                if what != 0 { let at = from % log.len(); log.remove(at); }
-                if what != 1 { let at = to % (log.len() + 1); log.insert(at, record); }
+        }
+        found
+    }
+}
+
+impl TopicTracks {
+    fn keyed(&self, topic: &str) -> impl Iterator<Item = (LaneKey, &Track)> {
+        self.lanes.iter().flat_map(move |(lane, tracks)| {
+            let key = |shard: u32| LaneKey { topic: topic.to_owned(), lane: *lane, shard };
+            tracks.shards.iter().map(move |(shard, track)| (key(*shard), track))
+        })
+    }
+
+    fn note(&mut self, record: &Sighting<'_>) {
+        match record.signal {
+            Signal::Watermark { shards, lanes, .. } => {
+                self.shards = self.shards.max(shards);
+                let spread = self.spread.entry(record.shard).or_default();
+                spread.lanes = spread.lanes.max(lanes);
             }
-            let mut detector = Detector::from_start();
-            let mut seen = BTreeSet::new();
-            // Known to exist: everything up to the greatest seen, or named by an epoch's start.
-            let mut known: BTreeMap<u64, u64> = BTreeMap::new();
-            let (mut duplicates, mut reordered) = (0, 0);
-            for record in &log {
-                let (epoch, sequence) = place(record);
-                let greatest = known.get(&epoch).copied().unwrap_or(0);
-                let expected = if !seen.insert((epoch, sequence)) { duplicates += 1; Duplicate }
-                    else if sequence <= greatest { reordered += 1; Reordered }
-                    else if sequence == greatest + 1 { InOrder }
-                    else { Missing(sequence - greatest - 1) };
-                known.insert(epoch, greatest.max(sequence));
-                let told = match &record.body {
-                    Some(Body::EpochStart(it)) if expected != Duplicate => {
-                        let mut missing = 0;
-                        if it.previous_epoch > 0 {
-                            let end = known.entry(it.previous_epoch).or_default();
-                            missing = it.previous_lane_sequence.saturating_sub(*end);
-                            *end += missing;
-                        }
-                        Some(News::EpochChanged { previous_epoch: it.previous_epoch, missing })
-                    }
-                    _ => None,
-                };
-                let verdict = detector.observe(&"t".into(), record);
-                prop_assert_eq!((verdict.lane, verdict.news), (expected, told));
+            Signal::LanesChanged { previous_count, count } => {
+                let spread = self.spread.entry(record.shard).or_default();
+                spread.lanes = spread.lanes.max(count);
+                spread.began = if spread.began == 0 { previous_count } else { spread.began.min(previous_count) };
             }
-            let expected: BTreeSet<_> =
-                known.iter().flat_map(|(epoch, end)| (1..=*end).map(|sequence| (*epoch, sequence))).collect();
-            prop_assert!(expected.is_subset(&exists));
-            let missing = expected.difference(&seen).count() as u64;
-            let tally = detector.lanes().map(|it| it.1).next().unwrap_or_default();
-            prop_assert_eq!(tally, Tally { read: log.len() as u64, missing, duplicates, reordered });
+            Signal::EpochStart { .. } | Signal::SourceGap { .. } | Signal::SourceGapHealed { .. } | Signal::None => {}
         }
     }
 
-    fn place(record: &pb::Record) -> (u64, u64) {
-        record.position.as_ref().map(|it| (it.epoch, it.lane_sequence)).expect("a position")
+    fn shards_seen(&self) -> BTreeSet<u32> {
+        self.lanes.values().flat_map(|lane| lane.shards.keys().copied()).collect()
+    }
+
+    /// To how many lanes a shard writes.
+    fn lanes_of(&self, shard: u32) -> u32 {
+        let seen = self.lanes.iter().rev().find(|(_, tracks)| tracks.shards.contains_key(&shard));
+        let seen = seen.map_or(0, |(lane, _)| lane.saturating_add(1));
+        self.spread.get(&shard).map_or(0, |spread| spread.lanes).max(seen)
+    }
+}
+
+impl Serialize for Verdict {
+    /// `{"continuity":"missing","missing":2,"news":{"kind":"complete_up_to","time":"…"}}`, the last two where there are any.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("continuity", self.continuity.label())?;
+        if let Continuity::Missing(count) = self.continuity {
+            map.serialize_entry("missing", &count)?;
+        }
+        if let Some(news) = &self.news {
+            map.serialize_entry("news", news)?;
+        }
+        map.end()
+    }
+}
+
+/// Whether the record was never seen before, so that what it says is news.
+fn is_new(seen: Seen) -> bool {
+    match seen.continuity {
+        Continuity::InOrder | Continuity::Missing(_) | Continuity::Reordered => true,
+        Continuity::Duplicate | Continuity::Older | Continuity::Unnumbered | Continuity::NotFollowed => false,
+    }
+}
+
+/// What the record itself tells.
+fn news(record: &Sighting<'_>, seen: Seen, missing: u64) -> Option<News> {
+    match record.signal {
+        Signal::EpochStart { previous_epoch, .. } => return Some(News::EpochChanged { previous_epoch, missing }),
+        Signal::LanesChanged { previous_count, count } => return Some(News::LanesChanged { previous_count, count }),
+        Signal::SourceGap { gap_id, .. } => return Some(News::SourceGapOpened { gap_id: gap_id.to_owned() }),
+        Signal::SourceGapHealed { gap_id } => return Some(News::SourceGapHealed { gap_id: gap_id.to_owned() }),
+        Signal::Watermark { .. } | Signal::None => {}
+    }
+    seen.epoch_after.map(|previous_epoch| News::EpochChanged { previous_epoch, missing })
+}
+
+fn text<S: Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
+#[expect(clippy::ref_option, reason = "serde's own form")]
+fn text_or_null<S: Serializer>(time: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => text(time, to),
+        None => to.serialize_none(),
     }
 }

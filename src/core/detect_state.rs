@@ -1,0 +1,380 @@
+//! A detector's memory as bytes, to be kept beside the reader's own offsets.
+
+use super::detect::{Detector, LaneTracks, Limits, Spread, Start, View};
+use super::gaps::{GapKey, Gaps};
+use super::holes::Holes;
+use super::track::{Counter, Tally, Track, Watermark};
+use chrono::{DateTime, Utc};
+use pbjson_types::Timestamp;
+use prost::Message;
+
+/// Raised when older readers would misunderstand what is written.
+const VERSION: u32 = 1;
+
+/// Why saved bytes are of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// They are something else, or damaged.
+    #[error("this is no saved detector: {0}")]
+    Damaged(#[from] prost::DecodeError),
+    /// A later version of this library wrote them.
+    #[error("the detector was saved in format {found}, and this version knows {VERSION}")]
+    Version {
+        /// Its format.
+        found: u32,
+    },
+    /// They follow the other counter.
+    #[error("the detector was saved by another view")]
+    View,
+    /// There are too many shards and source gaps for the room that there is.
+    #[error("the lane's state takes {bytes} bytes, and there is room for {room}")]
+    TooLarge {
+        /// What it takes with all holes given up.
+        bytes: usize,
+        /// What there is.
+        room: usize,
+    },
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Saved {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(bool, tag = "2")]
+    by_stream: bool,
+    #[prost(bool, tag = "3")]
+    middle: bool,
+    #[prost(message, repeated, tag = "4")]
+    topics: Vec<SavedTopic>,
+    #[prost(message, repeated, tag = "5")]
+    streams: Vec<SavedTrack>,
+    #[prost(message, optional, tag = "6")]
+    gaps: Option<SavedGaps>,
+    #[prost(uint64, tag = "7")]
+    clock: u64,
+    #[prost(uint64, tag = "8")]
+    forgotten: u64,
+    #[prost(uint64, tag = "9")]
+    unnumbered: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SavedTopic {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(uint32, tag = "2")]
+    shards: u32,
+    /// Shard, where its lanes began, how many it writes to; one after the other.
+    #[prost(uint32, repeated, tag = "3")]
+    spread: Vec<u32>,
+    #[prost(message, repeated, tag = "4")]
+    lanes: Vec<SavedLane>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SavedLane {
+    #[prost(uint32, tag = "1")]
+    lane: u32,
+    /// 0: not said, 1: beginning, 2: middle.
+    #[prost(uint32, tag = "2")]
+    start: u32,
+    #[prost(message, repeated, tag = "3")]
+    shards: Vec<SavedTrack>,
+    #[prost(message, optional, tag = "4")]
+    gaps: Option<SavedGaps>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SavedTrack {
+    #[prost(uint32, tag = "1")]
+    shard: u32,
+    #[prost(string, tag = "2")]
+    stream: String,
+    #[prost(message, repeated, tag = "3")]
+    epochs: Vec<SavedEpoch>,
+    #[prost(uint64, tag = "4")]
+    retired: u64,
+    /// Read, given up, duplicates, reordered, older, accepted.
+    #[prost(uint64, repeated, tag = "5")]
+    counted: Vec<u64>,
+    #[prost(message, optional, tag = "6")]
+    complete_up_to: Option<Timestamp>,
+    #[prost(message, optional, tag = "7")]
+    pending: Option<SavedWatermark>,
+    #[prost(uint64, tag = "8")]
+    seen_at: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SavedEpoch {
+    #[prost(uint64, tag = "1")]
+    epoch: u64,
+    #[prost(uint64, tag = "2")]
+    floor: u64,
+    #[prost(uint64, tag = "3")]
+    next: u64,
+    /// For each hole how far it begins behind the end of the one before (or `floor`), and its width.
+    #[prost(uint64, repeated, tag = "4")]
+    holes: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SavedWatermark {
+    #[prost(uint64, tag = "1")]
+    epoch: u64,
+    #[prost(uint64, tag = "2")]
+    sequence: u64,
+    #[prost(message, optional, tag = "3")]
+    time: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SavedGaps {
+    #[prost(message, repeated, tag = "1")]
+    open: Vec<SavedGap>,
+    #[prost(message, repeated, tag = "2")]
+    healed_early: Vec<SavedGap>,
+    #[prost(uint64, tag = "3")]
+    unkept: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SavedGap {
+    #[prost(string, tag = "1")]
+    stream: String,
+    #[prost(string, tag = "2")]
+    gap_id: String,
+    #[prost(message, optional, tag = "3")]
+    since: Option<Timestamp>,
+}
+
+impl Detector {
+    /// All that it knows.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        self.saved().encode_to_vec()
+    }
+
+    /// What it knows of one lane, in no more than `room` bytes: for who hands lanes to other readers. Where there is too
+    /// little room, the saved state has given up as many of the lowest holes as it must.
+    ///
+    /// # Errors
+    /// `TooLarge` where even that isn't enough.
+    pub fn save_lane(&self, topic: &str, lane: u32, room: usize) -> Result<Vec<u8>, StateError> {
+        let mut part = Self { clock: self.clock, ..Self::new(self.view, self.start, self.limits) };
+        if let Some(tracks) = self.topics.get(topic) {
+            let copy = part.topics.entry_ref(topic).or_default();
+            (copy.shards, copy.spread) = (tracks.shards, tracks.spread.clone());
+            copy.lanes.extend(tracks.lanes.get(&lane).map(|tracks| (lane, tracks.clone())));
+        }
+        loop {
+            let saved = part.saved().encode_to_vec();
+            if saved.len() <= room {
+                return Ok(saved);
+            }
+            let worst = part.tracks_mut().max_by_key(|track| track.holes()).filter(|track| track.holes() > 0);
+            let Some(worst) = worst else { return Err(StateError::TooLarge { bytes: saved.len(), room }) };
+            worst.give_up(worst.holes().div_ceil(2));
+        }
+    }
+
+    /// A detector as it was saved.
+    ///
+    /// # Errors
+    /// The bytes aren't a saved detector that this version knows.
+    pub fn restore(saved: &[u8], limits: Limits) -> Result<Self, StateError> {
+        let saved = decode(saved)?;
+        let view = if saved.by_stream { View::ByStream } else { View::ByLane };
+        let start = if saved.middle { Start::Middle } else { Start::Beginning };
+        let mut detector = Self::new(view, start, limits);
+        (detector.forgotten, detector.unnumbered) = (saved.forgotten, saved.unnumbered);
+        detector.absorb(saved);
+        Ok(detector)
+    }
+
+    /// Takes over what was saved of a lane, in place of what is known of it here.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore); `View` where the bytes are of the other view.
+    pub fn restore_lane(&mut self, saved: &[u8]) -> Result<(), StateError> {
+        let saved = decode(saved)?;
+        if saved.by_stream != (self.view == View::ByStream) {
+            return Err(StateError::View);
+        }
+        self.absorb(saved);
+        Ok(())
+    }
+
+    fn absorb(&mut self, saved: Saved) {
+        self.clock = self.clock.max(saved.clock);
+        for topic in saved.topics {
+            for lane in &topic.lanes {
+                self.forget_lane(&topic.name, lane.lane);
+            }
+            let tracks = self.topics.entry_ref(topic.name.as_str()).or_default();
+            tracks.shards = tracks.shards.max(topic.shards);
+            for [shard, began, lanes] in topic.spread.as_chunks().0 {
+                let spread = tracks.spread.entry(*shard).or_insert(Spread { began: *began, lanes: *lanes });
+                spread.lanes = spread.lanes.max(*lanes);
+            }
+            for lane in topic.lanes {
+                let start = match lane.start {
+                    0 => None,
+                    1 => Some(Start::Beginning),
+                    _ => Some(Start::Middle),
+                };
+                let shards = lane.shards.into_iter().map(|track| (track.shard, track.load())).collect();
+                let gaps = lane.gaps.map(SavedGaps::load).unwrap_or_default();
+                tracks.lanes.insert(lane.lane, LaneTracks { start, shards, gaps });
+            }
+        }
+        for stream in saved.streams {
+            self.streams.insert(stream.stream.clone(), stream.load());
+        }
+        if let Some(gaps) = saved.gaps {
+            self.gaps = gaps.load();
+        }
+        let (tracks, holes) = self.tracks_mut().fold((0, 0), |(count, holes), it| (count + 1, holes + it.holes()));
+        (self.tracks, self.holes) = (tracks, holes);
+    }
+
+    fn saved(&self) -> Saved {
+        let mut topics: Vec<_> = self
+            .topics
+            .iter()
+            .map(|(name, topic)| SavedTopic {
+                name: name.clone(),
+                shards: topic.shards,
+                spread: topic.spread.iter().flat_map(|(shard, it)| [*shard, it.began, it.lanes]).collect(),
+                lanes: topic.lanes.iter().map(|(lane, tracks)| SavedLane::of(*lane, tracks)).collect(),
+            })
+            .collect();
+        topics.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        let mut streams: Vec<_> =
+            self.streams.iter().map(|(stream, track)| SavedTrack::of(0, stream.clone(), track)).collect();
+        streams.sort_unstable_by(|one, other| one.stream.cmp(&other.stream));
+        Saved {
+            version: VERSION,
+            by_stream: self.view == View::ByStream,
+            middle: self.start == Start::Middle,
+            topics,
+            streams,
+            gaps: SavedGaps::of(&self.gaps),
+            clock: self.clock,
+            forgotten: self.forgotten,
+            unnumbered: self.unnumbered,
+        }
+    }
+}
+
+fn decode(saved: &[u8]) -> Result<Saved, StateError> {
+    let saved = Saved::decode(saved)?;
+    if saved.version == VERSION { Ok(saved) } else { Err(StateError::Version { found: saved.version }) }
+}
+
+impl SavedLane {
+    fn of(lane: u32, tracks: &LaneTracks) -> Self {
+        let start = match tracks.start {
+            None => 0,
+            Some(Start::Beginning) => 1,
+            Some(Start::Middle) => 2,
+        };
+        let shards = tracks.shards.iter().map(|(shard, track)| SavedTrack::of(*shard, String::new(), track)).collect();
+        Self { lane, start, shards, gaps: SavedGaps::of(&tracks.gaps) }
+    }
+}
+
+impl SavedTrack {
+    fn of(shard: u32, stream: String, track: &Track) -> Self {
+        let Tally { read, missing, duplicates, reordered, older } = track.counted;
+        Self {
+            shard,
+            stream,
+            epochs: track.epochs.iter().map(|(epoch, counter)| SavedEpoch::of(*epoch, counter)).collect(),
+            retired: track.retired,
+            counted: vec![read, missing, duplicates, reordered, older, track.accepted],
+            complete_up_to: track.complete_up_to.map(Timestamp::from),
+            pending: track.pending.map(|it| SavedWatermark {
+                epoch: it.epoch,
+                sequence: it.sequence,
+                time: Some(it.time.into()),
+            }),
+            seen_at: track.seen_at,
+        }
+    }
+
+    fn load(self) -> Track {
+        let counted = |at: usize| self.counted.get(at).copied().unwrap_or_default();
+        let watermark = |it: SavedWatermark| {
+            Some(Watermark { epoch: it.epoch, sequence: it.sequence, time: time(it.time.as_ref())? })
+        };
+        let mut epochs: Vec<_> = self.epochs.iter().map(|epoch| (epoch.epoch, epoch.load())).collect();
+        epochs.sort_unstable_by_key(|(epoch, _)| *epoch);
+        Track {
+            epochs,
+            retired: self.retired,
+            counted: Tally {
+                read: counted(0),
+                missing: counted(1),
+                duplicates: counted(2),
+                reordered: counted(3),
+                older: counted(4),
+            },
+            accepted: counted(5),
+            complete_up_to: time(self.complete_up_to.as_ref()),
+            pending: self.pending.and_then(watermark),
+            seen_at: self.seen_at,
+        }
+    }
+}
+
+impl SavedEpoch {
+    fn of(epoch: u64, counter: &Counter) -> Self {
+        let mut end = counter.floor;
+        let mut holes = Vec::with_capacity(2 * counter.holes.len());
+        for (first, last) in counter.holes.iter() {
+            holes.extend([first.saturating_sub(end), last - first]);
+            end = last;
+        }
+        Self { epoch, floor: counter.floor, next: counter.next, holes }
+    }
+
+    fn load(&self) -> Counter {
+        let mut holes = Holes::default();
+        let mut end = self.floor;
+        for [behind, more] in self.holes.as_chunks().0 {
+            let first = end.saturating_add(*behind);
+            end = first.saturating_add(*more);
+            holes.open(first, end);
+        }
+        Counter { floor: self.floor, next: self.next, holes }
+    }
+}
+
+impl SavedGaps {
+    fn of(gaps: &Gaps) -> Option<Self> {
+        let gap = |key: &GapKey, since: Option<DateTime<Utc>>| SavedGap {
+            stream: key.stream.clone(),
+            gap_id: key.gap_id.clone(),
+            since: since.map(Timestamp::from),
+        };
+        (*gaps != Gaps::default()).then(|| Self {
+            open: gaps.open.iter().map(|(key, since)| gap(key, *since)).collect(),
+            healed_early: gaps.healed_early.iter().map(|key| gap(key, None)).collect(),
+            unkept: gaps.unkept,
+        })
+    }
+
+    fn load(self) -> Gaps {
+        let load = |it: SavedGap| (GapKey { stream: it.stream, gap_id: it.gap_id }, time(it.since.as_ref()));
+        Gaps {
+            open: self.open.into_iter().map(load).collect(),
+            healed_early: self.healed_early.into_iter().map(|gap| load(gap).0).collect(),
+            unkept: self.unkept,
+        }
+    }
+}
+
+fn time(saved: Option<&Timestamp>) -> Option<DateTime<Utc>> {
+    saved.and_then(super::sighting::time)
+}
