@@ -1,0 +1,152 @@
+package consumer;
+
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import io.github.asana_event_bridge.v1.Position;
+import io.github.asana_event_bridge.v1.Record;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.Set;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.StringDeserializer;
+
+/** Reads a topic of asana_event_bridge.v1.Record: a line of JSON for each record, with the detector's verdict. */
+public final class Main {
+    private static final String USAGE = """
+            consumer --bootstrap HOST:PORT --topic TOPIC [--until-end]
+            consumer --vectors FILE...""";
+    private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create();
+    private static final Gson WITH_NULLS = GSON.newBuilder().serializeNulls().create();
+
+    private final Detector detector = new Detector(true, true, Detector.MOST_HOLES);
+    private final PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
+
+    public static void main(String[] arguments) throws IOException {
+        Map<String, String> options = new HashMap<>();
+        List<String> vectors = new ArrayList<>();
+        for (int at = 0; at < arguments.length; at++) {
+            switch (arguments[at]) {
+                case "--bootstrap", "--topic" -> {
+                    if (at + 1 < arguments.length) {
+                        options.put(arguments[at], arguments[++at]);
+                    }
+                }
+                case "--until-end" -> options.put("--until-end", "");
+                case "--vectors" -> vectors = List.of(arguments).subList(at + 1, at = arguments.length);
+                default -> usage();
+            }
+        }
+        if (!vectors.isEmpty()) {
+            System.exit(check(vectors));
+        }
+        if (!options.containsKey("--bootstrap") || !options.containsKey("--topic")) {
+            usage();
+        }
+        new Main().read(options.get("--bootstrap"), options.get("--topic"), options.containsKey("--until-end"));
+    }
+
+    private static void usage() {
+        System.err.println(USAGE);
+        System.exit(64);
+    }
+
+    /** All committed records of the topic from the start on; with `untilEnd`, those that are there. */
+    private void read(String bootstrap, String topic, boolean untilEnd) {
+        Properties settings = new Properties();
+        settings.put(ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, bootstrap);
+        settings.put(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
+        settings.put(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, "false");
+        try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new ByteArrayDeserializer())) {
+            List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
+                    .map(info -> new TopicPartition(topic, info.partition())).toList();
+            consumer.assign(partitions);
+            consumer.seekToBeginning(partitions);
+            Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+            Set<TopicPartition> unfinished = new HashSet<>(partitions);
+            while (!untilEnd || !unfinished.isEmpty()) {
+                consumer.poll(Duration.ofSeconds(1)).forEach(this::print);
+                out.flush();
+                unfinished.removeIf(partition -> consumer.position(partition) >= ends.get(partition));
+            }
+        }
+        out.println(WITH_NULLS.toJson(Map.of("after", Report.of(detector, List.of(topic)))));
+        out.flush();
+    }
+
+    private void print(ConsumerRecord<String, byte[]> message) {
+        Record record;
+        try {
+            record = Record.parseFrom(message.value());
+        } catch (com.google.protobuf.InvalidProtocolBufferException error) {
+            throw new IllegalArgumentException(message.topic() + " has something else than records", error);
+        }
+        Verdict verdict = detector.observe(message.topic(), record);
+        Position position = record.getPosition();
+        boolean known = record.getBodyCase() != Record.BodyCase.BODY_NOT_SET;
+        Map<String, Object> line = new LinkedHashMap<>();
+        line.put("partition", message.partition());
+        line.put("offset", message.offset());
+        line.put("shard", Integer.toUnsignedLong(position.getShard()));
+        line.put("epoch", position.getEpoch());
+        line.put("lane_sequence", position.getLaneSequence());
+        line.put("stream", position.getStream());
+        line.put("body", known ? record.getBodyCase().name().toLowerCase(java.util.Locale.ROOT) : null);
+        line.put("key", message.key() == null ? "" : message.key());
+        line.put("action", record.hasEvent() ? record.getEvent().getAction() : null);
+        JsonObject json = WITH_NULLS.toJsonTree(line).getAsJsonObject();
+        json.add("verdict", GSON.toJsonTree(verdict));
+        out.println(WITH_NULLS.toJson(json));
+    }
+
+    /** Runs conformance vectors; 1 if one of them differs. */
+    private static int check(List<String> paths) throws IOException {
+        int differences = 0;
+        for (String path : paths) {
+            JsonObject vector = JsonParser.parseString(Files.readString(Path.of(path))).getAsJsonObject();
+            JsonObject limits = vector.getAsJsonObject("limits");
+            Detector detector = new Detector(vector.get("view").getAsString().equals("by_lane"),
+                    vector.get("start").getAsString().equals("beginning"),
+                    limits == null ? Detector.MOST_HOLES : limits.get("holes").getAsInt());
+            Set<String> topics = new HashSet<>();
+            int number = 0;
+            for (JsonElement element : vector.getAsJsonArray("steps")) {
+                JsonObject step = element.getAsJsonObject();
+                topics.add(step.get("topic").getAsString());
+                Record record = Record.parseFrom(Base64.getDecoder().decode(step.get("record").getAsString()));
+                Verdict verdict = detector.observe(step.get("topic").getAsString(), record);
+                differences += differs(path + ": step " + number++, step.get("verdict"), GSON.toJson(verdict));
+            }
+            String after = WITH_NULLS.toJson(Report.of(detector, topics));
+            differences += differs(path + ": after", vector.get("after"), after);
+        }
+        System.out.println(paths.size() + " vectors, " + differences + " differences");
+        return differences == 0 ? 0 : 1;
+    }
+
+    private static int differs(String place, JsonElement wanted, String found) {
+        if (wanted.equals(JsonParser.parseString(found))) {
+            return 0;
+        }
+        System.out.println(place + ": " + found + ", and it should be " + wanted);
+        return 1;
+    }
+}

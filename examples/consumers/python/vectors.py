@@ -1,0 +1,26 @@
+"""Runs conformance vectors (proto/conformance)."""
+
+import base64
+import json
+
+from asana_event_bridge.v1.record_pb2 import Record
+from detector import Detector
+from report import after
+
+
+def differences(path):
+    """What the detector says otherwise than the vector."""
+    with open(path) as file:
+        vector = json.load(file)
+    limits = {"most_holes": vector["limits"]["holes"]} if "limits" in vector else {}
+    detector = Detector(vector["view"] == "by_lane", vector["start"] == "beginning", **limits)
+    for number, step in enumerate(vector["steps"]):
+        record = Record.FromString(base64.b64decode(step["record"]))
+        yield from differs(f"step {number}", step["verdict"], detector.observe(step["topic"], record))
+    topics = {step["topic"] for step in vector["steps"]}
+    yield from differs("after", vector["after"], after(detector, topics))
+
+
+def differs(place, wanted, found):
+    if wanted != found:
+        yield f"{place}: {json.dumps(found)}, and it should be {json.dumps(wanted)}"
