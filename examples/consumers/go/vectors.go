@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+
+	pb "asana_event_bridge_consumer/bridgev1"
+
+	"google.golang.org/protobuf/proto"
+)
+
+type vector struct {
+	View   string
+	Start  string
+	Limits *struct{ Holes int }
+	Steps  []struct {
+		Topic   string
+		Record  []byte
+		Verdict any
+	}
+	After any
+}
+
+// check runs conformance vectors (proto/conformance) and says how many verdicts differ.
+func check(paths []string) (differences int, err error) {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return 0, err
+		}
+		var v vector
+		if err := json.Unmarshal(text, &v); err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		holes := mostHoles
+		if v.Limits != nil {
+			holes = v.Limits.Holes
+		}
+		detector, topics := newDetector(v.View == "by_lane", v.Start == "beginning", holes), []string{}
+		seen := map[string]bool{}
+		for number, step := range v.Steps {
+			var record pb.Record
+			if err := proto.Unmarshal(step.Record, &record); err != nil {
+				return 0, fmt.Errorf("%s: %w", path, err)
+			}
+			if !seen[step.Topic] {
+				seen[step.Topic], topics = true, append(topics, step.Topic)
+			}
+			verdict := detector.Observe(step.Topic, &record)
+			differences += differs(fmt.Sprintf("%s: step %d", path, number), step.Verdict, verdict)
+		}
+		differences += differs(path+": after", v.After, report(detector, topics))
+	}
+	return differences, nil
+}
+
+func differs(place string, wanted, found any) int {
+	text, err := json.Marshal(found)
+	if err != nil {
+		panic(err) // our own types
+	}
+	var read any
+	if err := json.Unmarshal(text, &read); err != nil {
+		panic(err)
+	}
+	if reflect.DeepEqual(wanted, read) {
+		return 0
+	}
+	should, _ := json.Marshal(wanted)
+	fmt.Printf("%s: %s, and it should be %s\n", place, text, should)
+	return 1
+}
