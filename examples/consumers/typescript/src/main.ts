@@ -1,0 +1,111 @@
+/**
+ * Reads a topic of asana_event_bridge.v1.Record: a line of JSON for each record, with the detector's verdict.
+ *
+ *   node dist/main.js --bootstrap HOST:PORT --topic TOPIC [--until-end]
+ *   node dist/main.js --vectors FILE...
+ */
+import { randomUUID } from "node:crypto";
+import { parseArgs } from "node:util";
+import { fromBinary } from "@bufbuild/protobuf";
+import kafkajs, { type KafkaMessage } from "kafkajs";
+import lz4 from "lz4-napi";
+import { Detector } from "./detector.js";
+import { RecordSchema } from "./gen/asana_event_bridge/v1/record_pb.js";
+import { json } from "./json.js";
+import { report } from "./report.js";
+import { differences } from "./vectors.js";
+
+const USAGE = "consumer --bootstrap HOST:PORT --topic TOPIC [--until-end]\nconsumer --vectors FILE...";
+
+// kafkajs brings gzip only, and the bridge compresses with lz4.
+kafkajs.CompressionCodecs[kafkajs.CompressionTypes.LZ4] = () => ({
+  compress: (encoder: { buffer: Buffer }) => lz4.compressFrame(encoder.buffer),
+  decompress: (buffer: Buffer) => lz4.decompressFrame(buffer),
+});
+
+async function main(): Promise<number> {
+  const options = parse();
+  if (options.vectors) {
+    const found = options.vectors.flatMap(differences);
+    console.log([...found, `${options.vectors.length} vectors, ${found.length} differences`].join("\n"));
+    return found.length > 0 ? 1 : 0;
+  }
+  if (!options.bootstrap || !options.topic) {
+    console.error(USAGE);
+    return 64;
+  }
+  const detector = new Detector();
+  await read(options.bootstrap, options.topic, options["until-end"], (partition, message) => {
+    console.log(json(line(detector, options.topic!, partition, message)));
+  });
+  console.log(json({ after: report(detector, [options.topic]) }));
+  return 0;
+}
+
+/** Hands over all committed messages of the topic from the start on; with `untilEnd`, ends after those that are there. */
+async function read(
+  bootstrap: string, topic: string, untilEnd: boolean, take: (partition: number, message: KafkaMessage) => void,
+): Promise<void> {
+  const kafka = new kafkajs.Kafka({ brokers: [bootstrap], logLevel: kafkajs.logLevel.ERROR });
+  const admin = kafka.admin();
+  await admin.connect();
+  const ends = await admin.fetchTopicOffsets(topic);
+  // kafkajs reads as a member of a group only: ours is new and has one member, who has all partitions.
+  const groupId = `asana-event-bridge-consumer-${randomUUID()}`;
+  const consumer = kafka.consumer({ groupId, readUncommitted: false });
+  const unfinished = new Map(ends.filter(({ low, high }) => low !== high).map((end) => [end.partition, BigInt(end.high)]));
+  const done = new Promise<void>((resolve, reject) => {
+    const finish = () => untilEnd && unfinished.size === 0 && resolve();
+    // Also told of batches that hold nothing but markers of transactions.
+    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload: { partition, lastOffset } }) => {
+      const end = unfinished.get(partition);
+      if (end !== undefined && BigInt(lastOffset) + 1n >= end) unfinished.delete(partition);
+      finish();
+    });
+    consumer.on(consumer.events.CRASH, ({ payload: { error, restart } }) => restart || reject(error));
+    finish();
+  });
+  try {
+    await consumer.connect();
+    await consumer.subscribe({ topic, fromBeginning: true });
+    await consumer.run({ autoCommit: false, eachMessage: async ({ partition, message }) => take(partition, message) });
+    await done;
+  } finally {
+    await consumer.disconnect();
+    await admin.deleteGroups([groupId]).catch(() => undefined); // nobody misses it
+    await admin.disconnect();
+  }
+}
+
+function line(detector: Detector, topic: string, partition: number, message: KafkaMessage) {
+  const record = fromBinary(RecordSchema, message.value ?? new Uint8Array());
+  const verdict = detector.observe(topic, record);
+  const { position, body } = record;
+  return {
+    partition,
+    offset: BigInt(message.offset),
+    shard: position?.shard ?? 0,
+    epoch: position?.epoch ?? 0n,
+    lane_sequence: position?.laneSequence ?? 0n,
+    stream: position?.stream ?? "",
+    body: body.case === undefined ? null : RecordSchema.field[body.case].name,
+    key: message.key?.toString() ?? "",
+    action: body.case === "event" ? body.value.action : null,
+    verdict,
+  };
+}
+
+function parse() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      bootstrap: { type: "string" },
+      topic: { type: "string" },
+      "until-end": { type: "boolean", default: false },
+      vectors: { type: "string" },
+    },
+  });
+  return { ...values, vectors: values.vectors === undefined ? undefined : [values.vectors, ...positionals] };
+}
+
+process.exitCode = await main();
