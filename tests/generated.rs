@@ -11,6 +11,9 @@
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
 
+#[path = "generated/contract.rs"]
+mod contract;
+
 use std::path::{Path, PathBuf};
 
 const PROTOS: [&str; 2] = ["asana_event_bridge/v1/record.proto", "asana_event_bridge/checkpoint/v1/checkpoint.proto"];
@@ -76,4 +79,21 @@ fn the_reference_of_the_configuration_is_up_to_date() {
     let (_, after) = rest.split_once(END).expect("the mark behind the keys");
     let keys = asana_event_bridge::config::reference::markdown();
     check(&path, &format!("{before}{BEGIN}\n{keys}{END}{after}"));
+}
+
+#[test]
+fn the_reference_of_the_wire_contract_is_up_to_date() {
+    let descriptors = protox::compile([PROTOS[0]], [root().join("proto")]).expect("the protos compile");
+    let file = descriptors.file.iter().find(|file| file.name() == PROTOS[0]).expect("the contract");
+    check(&root().join("docs/contract.md"), &contract::markdown(file));
+}
+
+#[test]
+fn the_schemas_of_the_asyncapi_document_are_up_to_date() {
+    const BEGIN: &str = "by `UPDATE=1 cargo test --test generated`.\n";
+    let path = root().join("docs/asyncapi.yaml");
+    let committed = std::fs::read_to_string(&path).expect("the document is there");
+    let (before, _) = committed.split_once(BEGIN).expect("the mark before the schemas");
+    let proto = std::fs::read_to_string(root().join("proto").join(PROTOS[0])).expect("the contract");
+    check(&path, &format!("{before}{BEGIN}{}", contract::asyncapi_schemas(&proto)));
 }
