@@ -21,14 +21,15 @@ demo: ## simulator, bridge, bus and consumer for FOR=30s, checked at the end; BU
 	@scripts/with-bus $(BUS) target/debug/asana-event-bridge demo --for $(FOR) --bus $(BUS) --output $(OUTPUT)
 
 .PHONY: test
-test: lint ## every check: format, lints, docs, unit, property, simulation, real Kafka, real NATS, Asana's clients
+test: lint ## every check: format, lints, docs, unit, property, simulation, real Kafka, real NATS, foreign clients
 	scripts/services install all
 	cargo test
 	cargo test --doc
 
 .PHONY: lint
-lint: ## format, lints, documentation, and each set of features
+lint: ## format, lints, documentation, the contract's compatibility, and each set of features
 	scripts/bootstrap
+	scripts/lint-proto
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
@@ -50,5 +51,5 @@ bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside lib
 	cargo bench --quiet --bench bridge
 
 .PHONY: generate
-generate: ## write what is generated and committed: Rust from proto, schemas, reference pages
-	UPDATE=1 cargo test --quiet --test generated
+generate: ## write what is generated and committed: Rust from proto, schemas, reference pages, conformance vectors
+	UPDATE=1 cargo test --quiet --test generated --test conformance
