@@ -9,6 +9,7 @@ FOR ?= 30s
 OUTPUT ?= text
 SEED ?= 1
 COUNT ?= 20
+RECORDS ?= 10000000
 
 .PHONY: help
 help: ## this list
@@ -49,6 +50,17 @@ bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside lib
 	scripts/bootstrap rust build python java
 	cargo bench --quiet --bench bridge
 
+.PHONY: detect
+detect: ## lose, double and move RECORDS=10000000 records at random, and cut lanes: each must be found; SEED=1
+	scripts/bootstrap
+	RECORDS=$(RECORDS) SEED=$(SEED) cargo test --release --no-default-features --features consumer \
+		--test damage -- --nocapture --test-threads 1
+
+.PHONY: bench-detect
+bench-detect: ## decode and detect, records/s of one core
+	scripts/bootstrap
+	cargo bench --quiet --no-default-features --features consumer --bench detect
+
 .PHONY: generate
 generate: ## write what is generated and committed: Rust from proto, schemas, reference pages
-	UPDATE=1 cargo test --quiet --test generated
+	UPDATE=1 cargo test --quiet --test generated --test conformance
