@@ -114,7 +114,7 @@ fn values(count: u64) -> Vec<Vec<u8>> {
             stream_sequence: *in_stream,
         };
         let time = |offset: u64| {
-            Some(Timestamp { seconds: 1_767_000_000 + (number + offset) as i64 / 100, nanos: 123_000_000 })
+            Some(Timestamp { seconds: 1_767_000_000 + ((number + offset) / 100).cast_signed(), nanos: 123_000_000 })
         };
         pb::Record { position: Some(position), received_at: time(90), body: Some(event(number, time(0))) }
             .encode_to_vec()

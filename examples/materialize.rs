@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// SQLite's integers are signed; epochs and sequences stay far below their end.
+/// `SQLite`'s integers are signed; epochs and sequences stay far below their end.
 fn mark(mark: Mark) -> Result<(i64, i64), std::num::TryFromIntError> {
     Ok((mark.epoch.try_into()?, mark.sequence.try_into()?))
 }

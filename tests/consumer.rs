@@ -75,7 +75,7 @@ fn event(lane: u32, sequence: u64) -> Vec<u8> {
 fn produce(topic: &str, lane: u32, values: impl IntoIterator<Item = Vec<u8>>) {
     let producer: BaseProducer = client().create().unwrap();
     for value in values {
-        let record = BaseRecord::to(topic).partition(lane as i32).key("1200").payload(&value);
+        let record = BaseRecord::to(topic).partition(lane.cast_signed()).key("1200").payload(&value);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
     producer.flush(PATIENCE).unwrap();

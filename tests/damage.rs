@@ -28,7 +28,7 @@ const LATE: u64 = 20_000;
 /// What the detector may take: its holes, in a B-tree, and the lanes.
 const MEMORY_KB: u64 = 64 * 1024;
 
-/// A generator of which the whole log is known to be the same for the same seed (Steele's SplitMix64).
+/// A generator of which the whole log is known to be the same for the same seed (Steele's `SplitMix64`).
 struct Chance(u64);
 
 impl Chance {
@@ -205,7 +205,7 @@ fn run(records: u64, seed: u64, harm: u64, cuts: usize) {
     let lanes = || (0..SHARDS as u32).flat_map(|shard| (0..LANES as u32).map(move |lane| (shard, lane)));
     let watermarks = |world: &mut World, epoch: u64, time: u64, sure: bool| {
         for (shard, lane) in lanes() {
-            let complete_up_to = Some(Timestamp { seconds: time as i64, nanos: 0 });
+            let complete_up_to = Some(Timestamp { seconds: time.cast_signed(), nanos: 0 });
             let watermark = pb::Watermark { complete_up_to, shards: SHARDS as u32, lanes: LANES as u32 };
             world.write(shard, lane, epoch, Some(Body::Watermark(watermark)), sure);
         }

@@ -231,13 +231,13 @@ impl KafkaGroup {
             let element = committed.find_partition(topic.as_str(), partition);
             let (offset, metadata) = element
                 .map_or((Offset::Invalid, String::new()), |element| (element.offset(), element.metadata().to_owned()));
-            let start = match offset {
-                Offset::Offset(offset) => Found::Committed { offset, metadata },
-                _ if !from_earliest => Found::Nothing(Start::Middle),
-                _ => {
-                    let (low, _) = consumer.fetch_watermarks(topic.as_str(), partition, ANSWER)?;
-                    Found::Nothing(if low == 0 { Start::Beginning } else { Start::Middle })
-                }
+            let start = if let Offset::Offset(offset) = offset {
+                Found::Committed { offset, metadata }
+            } else if from_earliest {
+                let (low, _) = consumer.fetch_watermarks(topic.as_str(), partition, ANSWER)?;
+                Found::Nothing(if low == 0 { Start::Beginning } else { Start::Middle })
+            } else {
+                Found::Nothing(Start::Middle)
             };
             Ok(start)
         });

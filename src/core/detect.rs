@@ -248,18 +248,16 @@ impl Detector {
         track.seen_at = self.clock;
         let seen = track.observe(record.epoch, record.lane_sequence, whole);
         let news = if is_new(seen) {
-            let ended = match record.signal {
-                Signal::EpochStart { previous_epoch, previous_lane_sequence } if known => {
-                    track.expect(previous_epoch, previous_lane_sequence)
-                }
-                _ => 0,
-            };
-            let watermark = match record.signal {
-                Signal::Watermark { complete_up_to: Some(time), .. } => {
-                    Some(Watermark { epoch: record.epoch, sequence: record.lane_sequence, time })
-                }
-                _ => None,
-            };
+            let mut ended = 0;
+            if let Signal::EpochStart { previous_epoch, previous_lane_sequence } = record.signal
+                && known
+            {
+                ended = track.expect(previous_epoch, previous_lane_sequence);
+            }
+            let mut watermark = None;
+            if let Signal::Watermark { complete_up_to: Some(time), .. } = record.signal {
+                watermark = Some(Watermark { epoch: record.epoch, sequence: record.lane_sequence, time });
+            }
             let complete = track.advance(watermark).map(|time| News::CompleteUpTo { time });
             let late = track.holes() > 0;
             lane.gaps.note(record, late, self.limits.gaps);

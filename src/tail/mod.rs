@@ -95,11 +95,13 @@ fn shown(received: &Received, verdict: &Verdict, form: &Form, is_wanted: bool) -
         Form::Text | Form::Template(_) => {
             // A loss stands where the lost records would.
             let mut lines: Vec<_> = losses(received, verdict).into_iter().map(|loss| marked(&loss)).collect();
-            let marks = marks.iter().map(|mark| format!("  {}", marked(mark))).collect::<String>();
-            if is_wanted {
-                lines.push(body(received) + &marks);
-            } else if !marks.is_empty() && lines.is_empty() {
-                lines.push(text(received) + &marks);
+            if is_wanted || lines.is_empty() {
+                let mut line = if is_wanted { body(received) } else { text(received) };
+                for mark in marks {
+                    // Writing to a string doesn't fail.
+                    write!(line, "  {}", marked(&mark)).ok();
+                }
+                lines.push(line);
             }
             Ok(Some(lines.join("\n")))
         }

@@ -41,7 +41,7 @@ macro_rules! fields {
 fields! {
     Time "time", Received "received", Stream "stream", Place "place", Topic "topic", Lane "lane", Key "key", Body "body",
     Action "action", Resource "resource", Gid "gid", Type "type", Name "name", Parent "parent", User "user",
-    Field "field", Json "json", Verdict "verdict",
+    Changed "field", Json "json", Verdict "verdict",
 }
 
 impl FromStr for Template {
@@ -112,7 +112,7 @@ impl Field {
             Self::Name => or_dash(changed.and_then(|it| it.name.as_deref()).unwrap_or_default()),
             Self::Parent => other(event.and_then(|event| event.parent.as_ref())),
             Self::User => other(event.and_then(|event| event.user.as_ref())),
-            Self::Field => {
+            Self::Changed => {
                 or_dash(event.and_then(|event| event.change.as_ref()).map_or("", |change| change.field.as_str()))
             }
             Self::Json => event.map_or_else(|| "-".to_owned(), event::to_json),
