@@ -9,6 +9,7 @@ FOR ?= 30s
 OUTPUT ?= text
 SEED ?= 1
 COUNT ?= 20
+RECORDS ?= 10000000
 
 .PHONY: help
 help: ## this list
@@ -49,6 +50,17 @@ kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign
 bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
 	scripts/bootstrap rust build python java
 	cargo bench --quiet --bench bridge
+
+.PHONY: detect
+detect: ## lose, double and move RECORDS=10000000 records at random, and cut lanes: each must be found; SEED=1
+	scripts/bootstrap
+	RECORDS=$(RECORDS) SEED=$(SEED) cargo test --release --no-default-features --features consumer \
+		--test damage -- --nocapture --test-threads 1
+
+.PHONY: bench-detect
+bench-detect: ## decode and detect, records/s of one core
+	scripts/bootstrap
+	cargo bench --quiet --no-default-features --features consumer --bench detect
 
 .PHONY: generate
 generate: ## write what is generated and committed: Rust from proto, schemas, reference pages, conformance vectors

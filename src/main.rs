@@ -92,9 +92,9 @@ fn tail(args: &TailArgs) -> anyhow::Result<Exit> {
     let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
     runtime()?.block_on(async {
         let stop = stop_on_signal()?;
-        let mut reader = Reader::open(run::place(&checked).await?, args.from.into(), Until::Stopped).await?;
+        let mut reader = Reader::open(run::place(&checked).await?, args.begin().into(), args.until()).await?;
         let mut out = tail::stdout();
-        let printing = tail::print(&mut reader, args.from, args.output, &mut out);
+        let printing = tail::print(&mut reader, args, &mut out);
         stop.run_until_cancelled(printing).await.transpose()?;
         Ok(Exit::Fine)
     })

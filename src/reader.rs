@@ -96,6 +96,16 @@ impl Reader {
         }
     }
 
+    /// How many records there are to the end, at the most; `None` where that isn't known.
+    #[must_use]
+    pub fn expected(&self) -> Option<u64> {
+        match self {
+            Self::Kafka(reader) => reader.expected(),
+            Self::Nats(reader) => reader.expected(),
+            Self::File(..) => None,
+        }
+    }
+
     /// The next record; `None` at the end.
     ///
     /// # Errors

@@ -52,15 +52,12 @@ impl Dedupe {
         self.forget(now);
         let seen = self.seen.entry(fingerprint).or_default();
         let before = seen.by_stream.iter().map(|(_, count)| *count).max().unwrap_or(0);
-        let count = match seen.by_stream.iter_mut().find(|(known, _)| **known == *stream) {
-            Some((_, count)) => {
-                *count += 1;
-                *count
-            }
-            None => {
-                seen.by_stream.push((stream.into(), 1));
-                1
-            }
+        let count = if let Some((_, count)) = seen.by_stream.iter_mut().find(|(known, _)| **known == *stream) {
+            *count += 1;
+            *count
+        } else {
+            seen.by_stream.push((stream.into(), 1));
+            1
         };
         let is_first = count > before;
         if is_first {

@@ -7,12 +7,17 @@ use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Interval, MissedTickBehavior};
 
 /// How long the broker may take to answer what is asked at the start.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// How often a reader that reads for ever looks for topics and partitions that are new.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// librdkafka's complaints come back from `recv` too, where they are handled; the end of a partition is none.
 struct Quiet;
@@ -23,23 +28,31 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
-/// Reads every partition of the topics that there were when it began.
+/// Reads every partition of its topics: to the end as it was when it began, or for ever, with the topics and
+/// partitions that come later from their start.
 pub struct KafkaReader {
-    consumer: StreamConsumer<Quiet>,
+    consumer: Arc<StreamConsumer<Quiet>>,
     reading: Reading,
     trimmed: bool,
+    expected: Option<u64>,
 }
 
-#[derive(Debug)]
 enum Reading {
     /// All topics at once.
-    ForEver,
+    ForEver(Lookout),
     /// Topic after topic, since librdkafka's word for the end of a partition names no topic.
     ToEnd {
         /// Where each partition of the topic that is being read ends, if it isn't read to there yet.
         ends: BTreeMap<i32, i64>,
         later: Vec<TopicPart>,
     },
+}
+
+/// Finds topics and partitions that are new.
+struct Lookout {
+    wanted: Box<dyn Fn(&str) -> bool + Send>,
+    known: BTreeSet<(String, i32)>,
+    next: Interval,
 }
 
 /// The partitions of a topic, and where each ends.
@@ -51,7 +64,7 @@ struct TopicPart {
 
 impl fmt::Debug for KafkaReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaReader").field("reading", &self.reading).finish_non_exhaustive()
+        f.debug_struct("KafkaReader").field("trimmed", &self.trimmed).finish_non_exhaustive()
     }
 }
 
@@ -60,10 +73,13 @@ impl KafkaReader {
     /// among them. Blocks while it asks the broker: call it on a thread that may.
     ///
     /// # Errors
-    /// `Unavailable` where the broker doesn't answer, or no topic is wanted.
+    /// `Unavailable` where the broker doesn't answer, or where there is no topic to read to the end.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, where it is to read for ever.
     pub fn open(
         properties: &BTreeMap<String, String>,
-        wanted: impl Fn(&str) -> bool,
+        wanted: impl Fn(&str) -> bool + Send + 'static,
         from: From,
         until: Until,
     ) -> Result<Self, ReadError> {
@@ -104,28 +120,41 @@ impl KafkaReader {
             }
             topics.push(part);
         }
-        if topics.is_empty() {
+        if topics.is_empty() && until == Until::End {
             return Err(ReadError::unavailable("could not find an output topic", "no topic of the cluster matches"));
         }
+        let ends = topics.iter().flat_map(|topic| topic.ends.iter().map(|(id, high)| (&topic.assignment, *id, *high)));
+        let expected = ends.map(|(assignment, id, high)| high - begin(assignment, id)).sum::<i64>();
+        let expected = u64::try_from(expected).ok().filter(|_| until == Until::End);
         let reading = match until {
             Until::End => Reading::ToEnd { ends: BTreeMap::new(), later: topics },
             Until::Stopped => {
                 let mut all = TopicPartitionList::new();
+                let mut known = BTreeSet::new();
                 for element in topics.iter().flat_map(|topic| topic.assignment.elements()) {
+                    known.insert((element.topic().to_owned(), element.partition()));
                     all.add_partition_offset(element.topic(), element.partition(), element.offset())
                         .map_err(|error| ReadError::unavailable("could not assign partitions", error))?;
                 }
                 consumer.assign(&all).map_err(|error| ReadError::unavailable("could not assign partitions", error))?;
-                Reading::ForEver
+                let mut next = tokio::time::interval(LOOK);
+                next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                Reading::ForEver(Lookout { wanted: Box::new(wanted), known, next })
             }
         };
-        Ok(Self { consumer, reading, trimmed })
+        Ok(Self { consumer: Arc::new(consumer), reading, trimmed, expected })
     }
 
     /// Whether the broker has deleted the oldest records of a partition.
     #[must_use]
     pub fn trimmed(&self) -> bool {
         self.trimmed
+    }
+
+    /// How many records there are to the end, at the most, if it has one: transaction markers are among them.
+    #[must_use]
+    pub fn expected(&self) -> Option<u64> {
+        self.expected
     }
 
     /// The next record of any lane; `None` once all are read to their end.
@@ -137,7 +166,19 @@ impl KafkaReader {
     /// Dropped before it returns, it has taken no record.
     pub async fn next(&mut self) -> Result<Option<Received>, ReadError> {
         while self.go_on()? {
-            match self.consumer.recv().await {
+            let received_or_none = match &mut self.reading {
+                Reading::ForEver(lookout) => tokio::select! {
+                    biased;
+                    message = self.consumer.recv() => Some(message),
+                    _ = lookout.next.tick() => None,
+                },
+                Reading::ToEnd { .. } => Some(self.consumer.recv().await),
+            };
+            let Some(message) = received_or_none else {
+                self.look().await?;
+                continue;
+            };
+            match message {
                 Ok(message) => {
                     if self.reading.wants(message.partition(), message.offset()) {
                         return received(&message).map(Some);
@@ -152,6 +193,36 @@ impl KafkaReader {
             }
         }
         Ok(None)
+    }
+
+    /// Reads what is new since it was looked last, from its start. A broker that doesn't answer is asked again later.
+    async fn look(&mut self) -> Result<(), ReadError> {
+        let Reading::ForEver(lookout) = &mut self.reading else { return Ok(()) };
+        let consumer = Arc::clone(&self.consumer);
+        let asked = tokio::task::spawn_blocking(move || {
+            let metadata = consumer.fetch_metadata(None, ANSWER).ok()?;
+            let partitions = metadata
+                .topics()
+                .iter()
+                .flat_map(|topic| topic.partitions().iter().map(|partition| (topic.name().to_owned(), partition.id())));
+            Some(partitions.collect::<Vec<_>>())
+        });
+        let found = asked.await.map_err(|error| ReadError::unavailable("could not list the topics", error))?;
+        let mut new = TopicPartitionList::new();
+        for (topic, id) in found.unwrap_or_default() {
+            if (lookout.wanted)(&topic) && !lookout.known.contains(&(topic.clone(), id)) {
+                new.add_partition_offset(&topic, id, Offset::Beginning)
+                    .map_err(|error| ReadError::unavailable("could not assign partitions", error))?;
+            }
+        }
+        if new.count() > 0 {
+            self.consumer
+                .incremental_assign(&new)
+                .map_err(|error| ReadError::unavailable("could not assign partitions", error))?;
+            let partitions = new.elements().into_iter().map(|it| (it.topic().to_owned(), it.partition()));
+            lookout.known.extend(partitions);
+        }
+        Ok(())
     }
 
     /// Turns to the next topic where one is read to its end; `false` where all are.
@@ -179,6 +250,12 @@ impl Reading {
         }
         offset < end
     }
+}
+
+/// Where the reading of a partition begins.
+fn begin(assignment: &TopicPartitionList, id: i32) -> i64 {
+    let element = assignment.elements().into_iter().find(|element| element.partition() == id);
+    element.and_then(|element| element.offset().to_raw()).unwrap_or_default()
 }
 
 fn received(message: &BorrowedMessage<'_>) -> Result<Received, ReadError> {

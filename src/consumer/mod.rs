@@ -26,7 +26,7 @@
 //! # Ok::<(), prost::DecodeError>(())
 //! ```
 //!
-//! [`Dedupe`] recognises a change that comes through two streams. The
+//! [`Dedupe`] recognises a change that comes through two streams, [`Materializer`] keeps the resources that there are. The
 //! features `consumer-kafka` and `consumer-nats` add a client: see their modules.
 
 pub mod decode;
@@ -34,12 +34,18 @@ pub mod dedupe;
 pub mod file;
 #[cfg(feature = "consumer-kafka")]
 pub mod kafka;
+#[cfg(feature = "consumer-kafka")]
+pub mod kafka_group;
+pub mod materialize;
 #[cfg(feature = "consumer-nats")]
 pub mod nats;
+#[cfg(feature = "consumer-nats")]
+pub mod nats_durable;
 pub mod record;
 
 pub use crate::core::detect::{Continuity, Detector, Limits, News, Start, StateError, Tally, Verdict, View};
 pub use dedupe::Dedupe;
+pub use materialize::Materializer;
 pub use record::{Action, Body, Event, Position, Record, Resource};
 
 use crate::core::ids::Topic;

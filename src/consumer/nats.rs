@@ -13,6 +13,7 @@ pub struct NatsReader {
     /// The last sequence that is wanted; `None` reads for ever.
     end: Option<u64>,
     trimmed: bool,
+    expected: Option<u64>,
 }
 
 impl fmt::Debug for NatsReader {
@@ -59,13 +60,25 @@ impl NatsReader {
             .await
             .map_err(|error| ReadError::unavailable("could not read from JetStream", error))?;
         let end = (until == Until::End).then_some(if pending == 0 { 0 } else { last });
-        Ok(Self { messages, prefix: prefix.to_owned(), end, trimmed: first > 1 })
+        Ok(Self {
+            messages,
+            prefix: prefix.to_owned(),
+            end,
+            trimmed: first > 1,
+            expected: (until == Until::End).then_some(pending),
+        })
     }
 
     /// Whether the server may have deleted the oldest records.
     #[must_use]
     pub fn trimmed(&self) -> bool {
         self.trimmed
+    }
+
+    /// How many records there are to the end, if it has one.
+    #[must_use]
+    pub fn expected(&self) -> Option<u64> {
+        self.expected
     }
 
     /// The next record of any lane; `None` once all are read to their end.

@@ -52,6 +52,7 @@ impl Position {
 /// What a record says. The bodies without a type of their own are those of the contract.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "nearly every record is an event: a box would cost each of them")]
 pub enum Body {
     /// Something changed in Asana.
     Event(Event),

@@ -151,10 +151,10 @@ pub struct LaneKey {
 pub struct Behind {
     /// Which.
     pub key: LaneKey,
-    /// What it is complete up to, if anything.
+    /// The time of its latest watermark, if there is one.
     #[serde(serialize_with = "text_or_null")]
-    pub complete_up_to: Option<DateTime<Utc>>,
-    /// What the lane is complete up to that is ahead of all others.
+    pub watermark: Option<DateTime<Utc>>,
+    /// That of the lane that is ahead of all others.
     #[serde(serialize_with = "text")]
     pub others: DateTime<Utc>,
 }
@@ -248,18 +248,16 @@ impl Detector {
         track.seen_at = self.clock;
         let seen = track.observe(record.epoch, record.lane_sequence, whole);
         let news = if is_new(seen) {
-            let ended = match record.signal {
-                Signal::EpochStart { previous_epoch, previous_lane_sequence } if known => {
-                    track.expect(previous_epoch, previous_lane_sequence)
-                }
-                _ => 0,
-            };
-            let watermark = match record.signal {
-                Signal::Watermark { complete_up_to: Some(time), .. } => {
-                    Some(Watermark { epoch: record.epoch, sequence: record.lane_sequence, time })
-                }
-                _ => None,
-            };
+            let mut ended = 0;
+            if let Signal::EpochStart { previous_epoch, previous_lane_sequence } = record.signal
+                && known
+            {
+                ended = track.expect(previous_epoch, previous_lane_sequence);
+            }
+            let mut watermark = None;
+            if let Signal::Watermark { complete_up_to: Some(time), .. } = record.signal {
+                watermark = Some(Watermark { epoch: record.epoch, sequence: record.lane_sequence, time });
+            }
             let complete = track.advance(watermark).map(|time| News::CompleteUpTo { time });
             let late = track.holes() > 0;
             lane.gaps.note(record, late, self.limits.gaps);
@@ -454,12 +452,12 @@ impl Detector {
         let mut found = Vec::new();
         for (name, tracks) in self.topics.iter().collect::<BTreeMap<_, _>>() {
             for shard in tracks.shards_seen() {
-                let complete = |lane: u32| tracks.lanes.get(&lane)?.shards.get(&shard)?.complete_up_to;
+                let latest = |lane: u32| tracks.lanes.get(&lane)?.shards.get(&shard)?.latest();
                 let lanes = 0..tracks.lanes_of(shard).min(u32::try_from(self.limits.tracks).unwrap_or(u32::MAX));
-                let Some(others) = lanes.clone().filter_map(complete).max() else { continue };
-                for lane in lanes.filter(|lane| complete(*lane) < Some(others)) {
+                let Some(others) = lanes.clone().filter_map(latest).max() else { continue };
+                for lane in lanes.filter(|lane| latest(*lane) < Some(others)) {
                     let key = LaneKey { topic: name.clone(), lane, shard };
-                    found.push(Behind { key, complete_up_to: complete(lane), others });
+                    found.push(Behind { key, watermark: latest(lane), others });
                 }
             }
         }

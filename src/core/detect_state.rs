@@ -156,7 +156,7 @@ impl Detector {
     }
 
     /// What it knows of one lane, in no more than `room` bytes: for who hands lanes to other readers. Where there is too
-    /// little room, the saved state has given up as many of the lowest holes as it must.
+    /// little room, the saved state has given up as many of the lowest holes as it must, and then the source gaps' names.
     ///
     /// # Errors
     /// `TooLarge` where even that isn't enough.
@@ -167,15 +167,31 @@ impl Detector {
             (copy.shards, copy.spread) = (tracks.shards, tracks.spread.clone());
             copy.lanes.extend(tracks.lanes.get(&lane).map(|tracks| (lane, tracks.clone())));
         }
+        part.holes = part.tracks_mut().map(|track| track.holes()).sum();
         loop {
             let saved = part.saved().encode_to_vec();
             if saved.len() <= room {
                 return Ok(saved);
             }
-            let worst = part.tracks_mut().max_by_key(|track| track.holes()).filter(|track| track.holes() > 0);
-            let Some(worst) = worst else { return Err(StateError::TooLarge { bytes: saved.len(), room }) };
-            worst.give_up(worst.holes().div_ceil(2));
+            if part.holes > 0 {
+                if let Some(worst) = part.tracks_mut().max_by_key(|track| track.holes()) {
+                    worst.give_up(worst.holes().div_ceil(2));
+                }
+                part.holes = part.tracks_mut().map(|track| track.holes()).sum();
+            } else if !part.forget_gaps() {
+                return Err(StateError::TooLarge { bytes: saved.len(), room });
+            }
         }
+    }
+
+    /// Open source gaps become a number. Whether there were any.
+    fn forget_gaps(&mut self) -> bool {
+        let mut any = false;
+        for gaps in self.topics.values_mut().flat_map(|topic| topic.lanes.values_mut()).map(|lane| &mut lane.gaps) {
+            any |= !gaps.open.is_empty() || !gaps.healed_early.is_empty();
+            *gaps = Gaps { unkept: gaps.unkept + gaps.open.len() as u64, ..Gaps::default() };
+        }
+        any
     }
 
     /// A detector as it was saved.

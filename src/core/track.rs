@@ -184,6 +184,11 @@ impl Track {
         self.complete_up_to
     }
 
+    /// The time of the latest watermark, whatever is missing before it.
+    pub(super) fn latest(&self) -> Option<DateTime<Utc>> {
+        self.complete_up_to.max(self.pending.map(|pending| pending.time))
+    }
+
     fn lacks_before(&self, watermark: &Watermark) -> bool {
         let in_epoch = |(epoch, counter): &(u64, Counter)| match counter.holes.lowest() {
             Some(lowest) => *epoch < watermark.epoch || (*epoch == watermark.epoch && lowest < watermark.sequence),

@@ -1,0 +1,135 @@
+//! The smallest useful consumer: Asana's resources as a table in `SQLite`, exactly once, and honest about losses.
+//!
+//! `cargo run --example materialize -- records.jsonl resources.db` reads what the file sink wrote (`run --sink file`); called again, it
+//! goes on where it was. Ops, the reader's place and the detector's state are in one transaction, so that a
+//! crash at any moment leaves all of a batch or none of it.
+#![allow(clippy::print_stdout, reason = "a program for the command line")]
+
+use asana_event_bridge::consumer::file::FileReader;
+use asana_event_bridge::consumer::materialize::{Mark, Op, Row};
+use asana_event_bridge::consumer::{Continuity, Detector, Limits, Record, Start};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use std::error::Error;
+use std::path::Path;
+
+/// Records in a transaction.
+const BATCH: usize = 10_000;
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS resource (
+        stream TEXT, gid TEXT, type TEXT, name TEXT, parent TEXT, state TEXT, changed_at TEXT, lane INTEGER,
+        epoch INTEGER, sequence INTEGER, PRIMARY KEY (stream, gid)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS crawl (
+        stream TEXT, lane INTEGER, crawl_id TEXT, epoch INTEGER, sequence INTEGER, PRIMARY KEY (stream, lane)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS reader (one INTEGER PRIMARY KEY CHECK (one = 1), place INTEGER, detector BLOB);";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let [records, database] = arguments.as_slice() else {
+        return Err("usage: materialize RECORDS.jsonl RESOURCES.db".into());
+    };
+    let mut database = Connection::open(database)?;
+    database.execute_batch(TABLES)?;
+    let saved: Option<(u64, Vec<u8>)> = database
+        .query_row("SELECT place, detector FROM reader", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (place, mut detector) = match saved {
+        Some((place, state)) => (place, Detector::restore(&state, Limits::default())?),
+        None => (0, Detector::by_lane(Start::Beginning)),
+    };
+    let mut reader = FileReader::open(Path::new(records))?;
+    let mut at = 0;
+    while at < place && reader.read()?.is_some() {
+        at += 1;
+    }
+    loop {
+        let batch = database.transaction()?;
+        let before = at;
+        while at - before < BATCH as u64
+            && let Some(received) = reader.read()?
+        {
+            at += 1;
+            let record = Record::from(received.record);
+            let verdict = detector.observe(received.topic.as_str(), &record);
+            match verdict.continuity {
+                Continuity::Duplicate | Continuity::Older => continue,
+                Continuity::Missing(count) => println!("{count} records are missing before {:?}", record.position),
+                Continuity::InOrder | Continuity::Reordered | Continuity::Unnumbered | Continuity::NotFollowed => {}
+            }
+            if let Some(op) = Op::of(&record) {
+                apply(&batch, op)?;
+            }
+        }
+        batch.execute("INSERT OR REPLACE INTO reader VALUES (1, ?, ?)", params![at, detector.save()])?;
+        batch.commit()?;
+        if at == before {
+            break;
+        }
+    }
+    let mut counts = database.prepare("SELECT stream, type, count(*) FROM resource GROUP BY 1, 2 ORDER BY 1, 2")?;
+    let mut rows = counts.query([])?;
+    while let Some(row) = rows.next()? {
+        println!("{}  {}: {}", row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, u64>(2)?);
+    }
+    println!("{:?}; open source gaps: {}", detector.total(), detector.open_gaps().len());
+    Ok(())
+}
+
+/// `SQLite`'s integers are signed; epochs and sequences stay far below their end.
+fn mark(mark: Mark) -> Result<(i64, i64), std::num::TryFromIntError> {
+    Ok((mark.epoch.try_into()?, mark.sequence.try_into()?))
+}
+
+fn apply(batch: &Transaction<'_>, op: Op) -> Result<(), Box<dyn Error>> {
+    match op {
+        Op::Put(row) => {
+            let (epoch, sequence) = mark(row.mark)?;
+            let Row { stream, gid, resource_type, name, parent, state_json, changed_at, lane, .. } = row;
+            batch
+                .prepare_cached(
+                    "INSERT INTO resource VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                     ON CONFLICT DO UPDATE SET type = excluded.type, name = coalesce(excluded.name, name),
+                         parent = coalesce(excluded.parent, parent), state = coalesce(excluded.state, state),
+                         changed_at = coalesce(excluded.changed_at, changed_at), lane = excluded.lane,
+                         epoch = excluded.epoch, sequence = excluded.sequence
+                     WHERE (epoch, sequence) < (excluded.epoch, excluded.sequence)",
+                )?
+                .execute(params![
+                    stream,
+                    gid,
+                    resource_type,
+                    name,
+                    parent,
+                    state_json,
+                    changed_at.map(|time| time.to_rfc3339()),
+                    lane,
+                    epoch,
+                    sequence
+                ])?;
+        }
+        Op::Remove { stream, gid, mark: at } => {
+            let (epoch, sequence) = mark(at)?;
+            batch
+                .prepare_cached("DELETE FROM resource WHERE stream = ? AND gid = ? AND (epoch, sequence) <= (?, ?)")?
+                .execute(params![stream, gid, epoch, sequence])?;
+        }
+        Op::BeginCrawl { stream, lane, crawl_id, mark: at } => {
+            let (epoch, sequence) = mark(at)?;
+            batch.execute(
+                "INSERT OR REPLACE INTO crawl VALUES (?, ?, ?, ?, ?)",
+                params![stream, lane, crawl_id, epoch, sequence],
+            )?;
+        }
+        Op::EndCrawl { stream, lane, crawl_id } => {
+            batch.execute(
+                "DELETE FROM resource WHERE stream = ?1 AND lane = ?2 AND (epoch, sequence) <
+                 (SELECT epoch, sequence FROM crawl WHERE stream = ?1 AND lane = ?2 AND crawl_id = ?3)",
+                params![stream, lane, crawl_id],
+            )?;
+            batch.execute("DELETE FROM crawl WHERE stream = ? AND lane = ?", params![stream, lane])?;
+        }
+    }
+    Ok(())
+}

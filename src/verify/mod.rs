@@ -1,0 +1,466 @@
+//! Read all lanes and say whether anything is missing, by positions and by a simulator's ledger.
+
+mod ledger;
+mod report;
+
+use crate::consumer::{Detector, ReadError, Received};
+use crate::core::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
+use crate::core::event;
+use crate::core::ids::Topic;
+use crate::ledger::Ledger;
+use crate::pb::record::Body;
+use crate::reader::Reader;
+use chrono::{SecondsFormat, TimeDelta};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ledger::Kept;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
+
+pub use report::{LaneReport, Report, StreamReport};
+
+/// So many keys at the most are followed to see whether each stays in its lane.
+const KEYS: usize = 1 << 20;
+/// A lane that is so far behind the others of its shard has lost its tail. The ends of a topic's lanes are asked for one after
+/// the other, so that two rounds of watermarks (a minute each, by default) may be between them on a busy bridge.
+const TAIL_GRACE: TimeDelta = TimeDelta::seconds(150);
+
+/// Read all lanes from the start and report what is missing, double or out of order.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge verify --config bridge.yaml
+  asana-event-bridge verify --config bridge.yaml --ledger http://127.0.0.1:8080 --output json
+
+Exits with 1 if anything is missing, twice or out of order. Source gaps are announced losses:
+they are counted, and explain what is missing beside them.")]
+pub struct VerifyArgs {
+    /// The bridge's configuration, as YAML: its sink is what is read
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// A simulator, such as `http://127.0.0.1:8080`: every event of its ledger must have been read
+    #[arg(long, value_name = "URL")]
+    pub ledger: Option<String>,
+    /// For people, or one JSON object on the last line
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// As JSON.
+    Json,
+}
+
+/// Checks records, in the order of each lane, that were read from the start of all lanes.
+#[must_use]
+pub fn check(records: impl IntoIterator<Item = Received>, ledger: Option<&Ledger>) -> Report {
+    let mut verification = Verification::new(false);
+    for received in records {
+        verification.take(&received);
+    }
+    verification.finish(ledger)
+}
+
+/// Reads to the reader's end, and checks. Memory grows with the number of lanes, streams and holes, and with the events of
+/// the ledger where there is one; not with the records.
+///
+/// # Errors
+/// `Unavailable` where the bus can't be read to the end.
+///
+/// # Cancel safety
+/// Nothing is left behind.
+pub async fn read(reader: &mut Reader, ledger: Option<&Ledger>) -> Result<Report, ReadError> {
+    let mut verification = Verification::new(reader.trimmed());
+    verification.keeps_events = ledger.is_some();
+    let progress = Progress::new(reader.expected());
+    loop {
+        match reader.next().await {
+            Ok(Some(received)) => verification.take(&received),
+            Ok(None) => break,
+            Err(ReadError::NoRecord { .. }) => verification.report.no_record += 1,
+            Err(error) => return Err(error),
+        }
+        progress.0.inc(1);
+    }
+    drop(progress);
+    Ok(verification.finish(ledger))
+}
+
+/// Shown on standard error where that is a terminal; gone at the end.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn new(expected: Option<u64>) -> Self {
+        let bar = ProgressBar::with_draw_target(expected, ProgressDrawTarget::stderr_with_hz(5));
+        let template = match expected {
+            Some(_) => "{bar:32} {human_pos} of {human_len} records, {per_sec}, {eta} left",
+            None => "{spinner} {human_pos} records, {per_sec}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Self(bar)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A verification under way.
+#[derive(Debug)]
+pub struct Verification {
+    detector: Detector,
+    report: Report,
+    /// Whether a ledger will be there to compare with.
+    keeps_events: bool,
+    streams: BTreeMap<String, StreamSeen>,
+    keys: KeySample,
+    gaps: BTreeSet<GapKey>,
+    out_of_order: u64,
+}
+
+/// What is known of a stream.
+#[derive(Debug, Default)]
+struct StreamSeen {
+    events: u64,
+    /// Of each epoch.
+    epochs: BTreeMap<u64, Sequences>,
+    /// The greatest epoch and sequence in each lane of a topic.
+    last: HashMap<(Topic, u32), (u64, u64)>,
+    kept: Vec<Kept>,
+}
+
+/// Sequences from 1 on, without what the lanes show to be duplicates. Lanes are read side by side, so that a set of ranges would
+/// be large; their number, sum and greatest tell whether they are all there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sequences {
+    count: u64,
+    sum: u128,
+    greatest: u64,
+}
+
+impl Sequences {
+    fn insert(&mut self, sequence: u64) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(sequence.into());
+        self.greatest = self.greatest.max(sequence);
+    }
+
+    /// How many are missing, and how many there are twice, at the least.
+    fn faults(self) -> (u64, u64) {
+        let greatest = u128::from(self.greatest);
+        let all = greatest * (greatest + 1) / 2;
+        match (self.greatest.saturating_sub(self.count), self.count.saturating_sub(self.greatest)) {
+            (0, 0) if self.sum != all => (1, 1),
+            faults => faults,
+        }
+    }
+}
+
+/// The lane of each key, of as many keys as there is room for: where it ends, those with the greater half of hashes go.
+#[derive(Debug)]
+struct KeySample {
+    lanes: HashMap<u64, u32>,
+    below: u64,
+    /// To how many lanes a shard spreads its keys, as far as a lane's records said so.
+    spread: BTreeMap<LaneKey, u32>,
+}
+
+impl KeySample {
+    fn new() -> Self {
+        Self { lanes: HashMap::new(), below: u64::MAX, spread: BTreeMap::new() }
+    }
+
+    /// The topic has another number of lanes: from here on, keys of this shard are elsewhere.
+    fn respread(&mut self, topic: &str, lane: u32, shard: u32, count: u32) {
+        self.spread.insert(LaneKey { topic: topic.to_owned(), lane, shard }, count);
+    }
+
+    /// Whether the key has been in another lane.
+    fn strayed(&mut self, received: &Received, shard: u32) -> bool {
+        let (topic, lane) = (received.topic.as_str(), received.lane);
+        let spread = if self.spread.is_empty() {
+            0
+        } else {
+            self.spread.get(&LaneKey { topic: topic.to_owned(), lane, shard }).copied().unwrap_or(0)
+        };
+        let mut hash = Xxh3::new();
+        hash.update(topic.as_bytes());
+        hash.update(&spread.to_le_bytes());
+        hash.update(&shard.to_le_bytes());
+        hash.update(received.key.as_bytes());
+        let hash = hash.digest();
+        if hash >= self.below {
+            return false;
+        }
+        let strayed = *self.lanes.entry(hash).or_insert(lane) != lane;
+        if self.lanes.len() > KEYS {
+            self.below /= 2;
+            let below = self.below;
+            self.lanes.retain(|hash, _| *hash < below);
+        }
+        strayed
+    }
+}
+
+impl Verification {
+    /// Nothing read yet. `trimmed`: the oldest records are gone. Events are kept for a ledger.
+    #[must_use]
+    pub fn new(trimmed: bool) -> Self {
+        Self {
+            detector: Detector::by_lane(if trimmed { Start::Middle } else { Start::Beginning }),
+            report: Report { trimmed, ..Report::default() },
+            keeps_events: true,
+            streams: BTreeMap::new(),
+            keys: KeySample::new(),
+            gaps: BTreeSet::new(),
+            out_of_order: 0,
+        }
+    }
+
+    /// How many events were taken, duplicates left out.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.report.read
+    }
+
+    /// Takes the next record of its lane.
+    pub fn take(&mut self, received: &Received) {
+        let topic = received.topic.as_str();
+        let verdict = self.detector.observe(topic, &received.record);
+        let Some(position) = &received.record.position else { return };
+        if position.lane != received.lane {
+            self.report.misplaced += 1;
+        }
+        match verdict.news {
+            Some(News::LanesChanged { count, .. }) => self.keys.respread(topic, received.lane, position.shard, count),
+            Some(News::SourceGapOpened { gap_id }) => {
+                self.gaps.insert(GapKey { stream: position.stream.clone(), gap_id });
+            }
+            Some(News::SourceGapHealed { .. } | News::EpochChanged { .. } | News::CompleteUpTo { .. }) | None => {}
+        }
+        if verdict.continuity == Continuity::Duplicate || position.stream.is_empty() {
+            return;
+        }
+        if !self.streams.contains_key(&position.stream) {
+            self.streams.insert(position.stream.clone(), StreamSeen::default());
+        }
+        let Some(stream) = self.streams.get_mut(&position.stream) else { return };
+        stream.epochs.entry(position.epoch).or_default().insert(position.stream_sequence);
+        let place = (position.epoch, position.stream_sequence);
+        let last = stream.last.entry((received.topic.clone(), received.lane)).or_insert(place);
+        // A lane's own reordering is counted by the detector.
+        if place < *last && verdict.continuity != Continuity::Reordered {
+            self.out_of_order += 1;
+        }
+        *last = place.max(*last);
+        let (epoch, sequence) = place;
+        match &received.record.body {
+            Some(Body::Event(event)) => {
+                self.report.read += 1;
+                stream.events += 1;
+                if self.keys.strayed(received, position.shard) {
+                    self.report.misplaced += 1;
+                }
+                if self.keeps_events {
+                    stream.kept.push(Kept { epoch, sequence, digest: Kept::digest(&event::to_json(event)) });
+                }
+            }
+            Some(Body::SourceGap(_) | Body::StandIn(_)) if self.keeps_events => {
+                stream.kept.push(Kept { epoch, sequence, digest: None });
+            }
+            Some(
+                Body::SourceGap(_)
+                | Body::StandIn(_)
+                | Body::Snapshot(_)
+                | Body::SnapshotBegin(_)
+                | Body::SnapshotEnd(_)
+                | Body::SourceGapHealed(_)
+                | Body::EpochStart(_)
+                | Body::Watermark(_)
+                | Body::LanesChanged(_),
+            )
+            | None => {}
+        }
+    }
+
+    /// The report.
+    #[must_use]
+    pub fn finish(mut self, ledger: Option<&Ledger>) -> Report {
+        let lanes = self.count_lanes();
+        let mut by_stream: BTreeMap<String, StreamReport> = BTreeMap::new();
+        let (mut missing_in_streams, mut doubled_in_streams) = (0, 0);
+        for (stream, seen) in &self.streams {
+            let faults = seen.epochs.values().map(|sequences| sequences.faults());
+            let (missing, doubled) = faults.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+            // Without the oldest records, a stream's numbers are spread over lanes that begin at different times.
+            let (missing, doubled) = if self.report.trimmed { (0, 0) } else { (missing, doubled) };
+            missing_in_streams += missing;
+            doubled_in_streams += doubled;
+            let report = StreamReport { stream: stream.clone(), read: seen.events, missing, ..StreamReport::default() };
+            by_stream.insert(stream.clone(), report);
+        }
+        let kept = |(stream, mut seen): (String, StreamSeen)| {
+            seen.kept.sort_unstable();
+            (stream, seen.kept)
+        };
+        let kept: BTreeMap<_, _> = std::mem::take(&mut self.streams).into_iter().map(kept).collect();
+        let compared = ledger.map(|ledger| ledger::compare_all(&mut self.report, &kept, ledger, &mut by_stream));
+        let compared = compared.unwrap_or_default();
+        self.report.missing = lanes.missing.max(missing_in_streams).max(compared.missing);
+        self.report.duplicates = lanes.duplicates + doubled_in_streams.max(compared.duplicates);
+        self.report.reordered = lanes.reordered + self.out_of_order + compared.reordered;
+        self.report.unnumbered = self.detector.unnumbered();
+        let open = self.detector.open_gaps();
+        self.report.source_gaps_open = open.len() as u64;
+        self.report.source_gaps_healed = self.gaps.iter().filter(|gap| !open.contains(gap)).count() as u64;
+        self.report.streams = by_stream.into_values().collect();
+        self.judge_tails();
+        self.report
+    }
+
+    fn judge_tails(&mut self) {
+        let topics: BTreeSet<_> = self.report.lanes.iter().map(|lane| lane.topic.clone()).collect();
+        for topic in topics {
+            let time = self.detector.complete_up_to(&topic);
+            let text = time.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            self.report.complete_up_to.insert(topic, text);
+        }
+        self.report.cut_off = self.detector.behind();
+        self.report.cut_off.retain(|it| it.watermark.is_none_or(|time| it.others - time > TAIL_GRACE));
+    }
+
+    fn count_lanes(&mut self) -> Tally {
+        let mut total = Tally::default();
+        let mut lanes: BTreeMap<(String, u32), LaneReport> = BTreeMap::new();
+        for (LaneKey { topic, lane, .. }, tally) in self.detector.lanes() {
+            let report = lanes.entry((topic.clone(), lane)).or_insert_with(|| LaneReport {
+                topic,
+                lane,
+                read: 0,
+                missing: 0,
+                duplicates: 0,
+                reordered: 0,
+            });
+            report.read += tally.read;
+            report.missing += tally.missing;
+            report.duplicates += tally.duplicates;
+            report.reordered += tally.reordered;
+            total.missing += tally.missing;
+            total.duplicates += tally.duplicates;
+            total.reordered += tally.reordered;
+        }
+        self.report.lanes = lanes.into_values().collect();
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::Event;
+    use crate::ledger::{StreamLedger, digest};
+    use crate::pb;
+
+    fn event(number: u64) -> String {
+        format!(r#"{{"resource":{{"gid":"{}","resource_type":"task"}},"number":{number}}}"#, number % 3)
+    }
+
+    fn received(sequence: u64, body: Body) -> Received {
+        let position = pb::Position {
+            shard: 1,
+            epoch: 1,
+            lane: 0,
+            lane_sequence: sequence,
+            stream: "main/9".to_owned(),
+            stream_sequence: sequence,
+        };
+        let key =
+            if let Body::Event(event) = &body { event.resource.clone().unwrap_or_default().gid } else { String::new() };
+        let record = pb::Record { position: Some(position), received_at: None, body: Some(body) };
+        Received { topic: "t".into(), lane: 0, key, offset: sequence, record }
+    }
+
+    fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<Received> {
+        let body = |number: u64| {
+            let raw: Box<serde_json::value::RawValue> = serde_json::from_str(&event(number)).expect("JSON");
+            Body::Event(Event::parse(&raw).0)
+        };
+        numbers.into_iter().zip(1..).map(|(number, sequence)| received(sequence, body(number))).collect()
+    }
+
+    fn ledger(numbers: impl IntoIterator<Item = u64>) -> Ledger {
+        let events = StreamLedger::new(numbers.into_iter().map(event));
+        Ledger { streams: [("9".to_owned(), events)].into() }
+    }
+
+    #[test]
+    fn all_that_was_offered_and_read_is_fine() {
+        let report = check(events(0..20), Some(&ledger(0..20)));
+        assert!(report.is_fine(), "{report}");
+        assert_eq!((report.offered, report.read, report.lanes.len(), report.streams.len()), (Some(20), 20, 1, 1));
+        assert!(check(events(0..20), None).is_fine());
+    }
+
+    #[test]
+    fn each_fault_is_seen() {
+        let mut lost = events(0..9);
+        lost.remove(4);
+        let report = check(lost, Some(&ledger(0..9)));
+        assert_eq!((report.missing, report.duplicates, report.reordered), (1, 0, 0));
+        assert_eq!(report.examples, [format!("main/9: {}", event(4))]);
+
+        let mut doubled = events(0..9);
+        doubled.push(doubled[2].clone());
+        let report = check(doubled, Some(&ledger(0..9)));
+        assert_eq!((report.missing, report.duplicates, report.reordered), (0, 1, 0));
+
+        let mut swapped = events(0..9);
+        swapped.swap(3, 4);
+        let report = check(swapped, Some(&ledger(0..9)));
+        assert_eq!((report.missing, report.duplicates, report.reordered), (0, 0, 1));
+
+        // Sequences without a fault, and yet not what was offered.
+        let report = check(events([0, 1, 3, 2, 3, 77]), Some(&ledger(0..5)));
+        assert_eq!((report.missing, report.duplicates, report.reordered, report.unexpected), (1, 1, 1, 1));
+
+        let mut elsewhere = events(0..9);
+        elsewhere[5].lane = 1;
+        assert!(check(elsewhere, None).misplaced > 0);
+        assert!(!check(vec![Received { record: pb::Record::default(), ..events(0..1).remove(0) }], None).is_fine());
+        assert_eq!(check(Vec::new(), Some(&ledger(0..5))).missing, 5);
+    }
+
+    #[test]
+    fn what_a_source_gap_lost_is_explained_and_nothing_else() {
+        let gap = || Body::SourceGap(pb::SourceGap { gap_id: "g".to_owned(), ..pb::SourceGap::default() });
+        let mut read = events([0, 1, 7, 8]);
+        read.insert(2, received(0, gap()));
+        for (record, sequence) in read.iter_mut().zip(1..) {
+            let position = record.record.position.as_mut().expect("a position");
+            (position.lane_sequence, position.stream_sequence) = (sequence, sequence);
+        }
+        let report = check(read.clone(), Some(&ledger(0..9)));
+        assert!(report.is_fine(), "{report}");
+        assert_eq!((report.explained, report.source_gaps_open), (5, 1));
+        let report = check(read, Some(&ledger(0..12)));
+        assert_eq!((report.explained, report.missing), (5, 3));
+    }
+
+    #[test]
+    fn json_that_means_the_same_is_the_same() {
+        assert_eq!(digest(r#"{"a":1,"b":{"y":[1,2],"x":null}}"#), digest(r#"{ "b": {"x":null,"y":[1,2]}, "a":1 }"#));
+        assert_ne!(digest(r#"{"a":[1,2]}"#), digest(r#"{"a":[2,1]}"#));
+        assert_ne!(digest("[1e400]"), digest("[1e401]"));
+    }
+}

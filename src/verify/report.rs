@@ -1,0 +1,162 @@
+//! What a verification found, for a person and for a script.
+
+use crate::core::detect::Behind;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What was found. `missing`, `duplicates` and `reordered` are the greatest that
+/// positions and ledger show.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Events that the ledger says a poller could have seen; `None` without a ledger.
+    pub offered: Option<u64>,
+    /// Events that were read, duplicates left out.
+    pub read: u64,
+    /// Records or events that should be there and are not.
+    pub missing: u64,
+    /// Records or events that are there more often than they should.
+    pub duplicates: u64,
+    /// Records or events behind one that should come after them.
+    pub reordered: u64,
+    /// Events of the ledger that are not there, and a source gap or a stand-in says why.
+    pub explained: u64,
+    /// Events that the ledger doesn't know.
+    pub unexpected: u64,
+    /// Records in another lane than they say, or of a key that has records in several lanes of a topic.
+    pub misplaced: u64,
+    /// Records whose position can't be followed.
+    pub unnumbered: u64,
+    /// Messages that are no record.
+    pub no_record: u64,
+    /// Source gaps that are not healed.
+    pub source_gaps_open: u64,
+    /// Source gaps that are healed.
+    pub source_gaps_healed: u64,
+    /// The bus no longer had its oldest records: checked from where it begins now, by lanes alone.
+    pub trimmed: bool,
+    /// By lane, all shards together.
+    pub lanes: Vec<LaneReport>,
+    /// By stream.
+    pub streams: Vec<StreamReport>,
+    /// Shards in lanes whose last records are missing: they lack watermarks that the shard's other lanes have for long.
+    pub cut_off: Vec<Behind>,
+    /// By topic: when everything is there up to, or null where no time can be said.
+    pub complete_up_to: BTreeMap<String, Option<String>>,
+    /// Some of the missing events.
+    pub examples: Vec<String>,
+}
+
+/// A lane's part of the report, by lane sequences.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LaneReport {
+    /// The topic.
+    pub topic: String,
+    /// The lane.
+    pub lane: u32,
+    /// Records, with duplicates.
+    pub read: u64,
+    /// Sequences that are not there.
+    pub missing: u64,
+    /// Sequences that are there again.
+    pub duplicates: u64,
+    /// Sequences behind a greater one.
+    pub reordered: u64,
+}
+
+/// A stream's part of the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StreamReport {
+    /// The stream, as `account/gid`; the gid alone where nothing of it was read.
+    pub stream: String,
+    /// What a poller could have seen; `None` without a ledger of it.
+    pub offered: Option<u64>,
+    /// Events that were read, duplicates left out.
+    pub read: u64,
+    /// By stream sequences, or by the ledger: the greater.
+    pub missing: u64,
+}
+
+impl Report {
+    /// Whether everything is there once and in order. Source gaps are announced, so they don't count.
+    #[must_use]
+    pub fn is_fine(&self) -> bool {
+        let faults = [
+            self.missing,
+            self.duplicates,
+            self.reordered,
+            self.unexpected,
+            self.misplaced,
+            self.unnumbered,
+            self.no_record,
+            self.cut_off.len() as u64,
+        ];
+        faults.into_iter().all(|count| count == 0)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for lane in self.lanes.iter().filter(|lane| lane.missing + lane.duplicates + lane.reordered > 0) {
+            let LaneReport { topic, lane, read, missing, duplicates, reordered } = lane;
+            writeln!(
+                f,
+                "{topic}[{lane}]: {read} records, {missing} missing, {duplicates} duplicates, {reordered} reordered"
+            )?;
+        }
+        for stream in self.streams.iter().filter(|stream| stream.missing > 0) {
+            writeln!(f, "{}: {} events read, {} missing", stream.stream, stream.read, stream.missing)?;
+        }
+        for Behind { key, watermark, others } in &self.cut_off {
+            let (topic, lane, shard) = (&key.topic, key.lane, key.shard);
+            let end = watermark.map_or_else(|| "nothing".to_owned(), |time| time.to_string());
+            writeln!(
+                f,
+                "{topic}[{lane}]: the tail of shard {shard} is missing: {end} there, {others} in its other lanes"
+            )?;
+        }
+        for example in &self.examples {
+            writeln!(f, "missing: {example}")?;
+        }
+        if self.trimmed {
+            writeln!(f, "The bus no longer has its oldest records; checked from where its lanes begin now.")?;
+        }
+        let known = [
+            ("source gaps open", self.source_gaps_open),
+            ("source gaps healed", self.source_gaps_healed),
+            ("events explained by a source gap or stand-in", self.explained),
+            ("unexpected events", self.unexpected),
+            ("misplaced records", self.misplaced),
+            ("records without a position", self.unnumbered),
+            ("messages that are no record", self.no_record),
+        ];
+        for (what, count) in known.into_iter().filter(|(_, count)| *count > 0) {
+            writeln!(f, "{what}: {count}")?;
+        }
+        for (topic, time) in &self.complete_up_to {
+            match time {
+                Some(time) => writeln!(f, "{topic} is complete up to {time}")?,
+                None => writeln!(f, "{topic}: no time is known that it is complete up to")?,
+            }
+        }
+        if let Some(offered) = self.offered {
+            write!(f, "{offered} events offered, ")?;
+        }
+        write!(
+            f,
+            "{} events read from {} lanes and {} streams: {} missing, {} duplicates, {} reordered",
+            self.read,
+            self.lanes.len(),
+            self.streams.len(),
+            self.missing,
+            self.duplicates,
+            self.reordered
+        )?;
+        let announced = self.explained + self.source_gaps_open + self.source_gaps_healed;
+        f.write_str(match (self.is_fine(), announced) {
+            (true, 0) => "\nevery event accounted for",
+            (true, _) => "\nevery event accounted for, but what the source gaps and stand-ins above announce",
+            (false, _) => "\nnot every event accounted for",
+        })
+    }
+}
