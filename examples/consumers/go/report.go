@@ -39,9 +39,9 @@ type Gap struct {
 
 // Behind is a lane that lacks watermarks which other lanes of the same shard have: its tail may be lost.
 type Behind struct {
-	Key          Lane    `json:"key"`
-	CompleteUpTo *string `json:"complete_up_to"`
-	Others       string  `json:"others"`
+	Key       Lane    `json:"key"`
+	Watermark *string `json:"watermark"`
+	Others    string  `json:"others"`
 }
 
 func report(d *Detector, topics []string) Report {
@@ -85,7 +85,9 @@ func completeUpTo(d *Detector, topic string) (least time.Time) {
 	}
 	var times []time.Time
 	for _, lanes := range shards {
-		times = append(times, lanes...)
+		for _, t := range lanes {
+			times = append(times, t.complete)
+		}
 	}
 	for gap, since := range d.gaps {
 		if gap.topic == topic {
@@ -98,28 +100,31 @@ func completeUpTo(d *Detector, topic string) (least time.Time) {
 func behind(d *Detector, topic string) (found []Behind) {
 	shards := shardsOf(d, topic)
 	for _, shard := range slices.Sorted(maps.Keys(shards)) {
-		others := slices.MaxFunc(shards[shard], time.Time.Compare)
-		for lane, complete := range shards[shard] {
-			if complete.Before(others) {
-				found = append(found, Behind{Lane{topic, uint32(lane), shard}, maybe(complete), text(others)})
+		var others time.Time
+		for _, t := range shards[shard] {
+			others = slices.MaxFunc([]time.Time{others, t.latest()}, time.Time.Compare)
+		}
+		for lane, t := range shards[shard] {
+			if t.latest().Before(others) {
+				found = append(found, Behind{Lane{topic, uint32(lane), shard}, maybe(t.latest()), text(others)})
 			}
 		}
 	}
 	return found
 }
 
-// shardsOf has, for each shard that was seen, what each of its lanes is complete up to; also lanes never seen.
-func shardsOf(d *Detector, topic string) map[uint32][]time.Time {
-	shards := map[uint32][]time.Time{}
+// shardsOf has, for each shard that was seen, the track of each of its lanes; an empty one for a lane never seen.
+func shardsOf(d *Detector, topic string) map[uint32][]*track {
+	shards := map[uint32][]*track{}
 	for k, t := range d.tracks {
 		if !d.byLane || k.topic != topic {
 			continue
 		}
 		lanes := shards[k.shard]
-		if wanted := int(max(k.lane+1, d.lanes[shardKey{topic, k.shard}])); wanted > len(lanes) {
-			lanes = append(lanes, make([]time.Time, wanted-len(lanes))...)
+		for len(lanes) < int(max(k.lane+1, d.lanes[shardKey{topic, k.shard}])) {
+			lanes = append(lanes, &track{})
 		}
-		lanes[k.lane] = t.complete
+		lanes[k.lane] = t
 		shards[k.shard] = lanes
 	}
 	return shards

@@ -175,6 +175,14 @@ func (t *track) advance() bool {
 	return later
 }
 
+// latest is the time of the latest watermark, whatever is missing before it; zero if there is none.
+func (t *track) latest() time.Time {
+	if t.pending != nil && t.pending.time.After(t.complete) {
+		return t.pending.time
+	}
+	return t.complete
+}
+
 func (t *track) holes() (count int) {
 	for _, c := range t.epochs {
 		count += len(c.holes)

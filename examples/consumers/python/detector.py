@@ -94,6 +94,11 @@ class Track:
         self.complete = time
         return time
 
+    def latest(self):
+        """The time of the latest watermark, whatever is missing before it."""
+        times = [self.complete, self.pending and self.pending[2]]
+        return max((time for time in times if time is not None), default=None)
+
     def holes(self):
         return sum(len(counter.holes) for counter in self.epochs.values())
 

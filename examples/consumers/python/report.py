@@ -24,7 +24,7 @@ def complete_up_to(detector, topic):
     shards = shards_of(detector, topic)
     if not shards or len(shards) < detector.shards.get(topic, 0):
         return None
-    times = [time for lanes in shards.values() for time in lanes.values()]
+    times = [track and track.complete for lanes in shards.values() for track in lanes.values()]
     times += [since for (of, *_), since in detector.gaps.items() if of == topic]
     return None if None in times else min(times)
 
@@ -32,19 +32,20 @@ def complete_up_to(detector, topic):
 def behind(detector, topic):
     """Lanes that lack watermarks which other lanes of the same shard have: their tails may be lost."""
     for shard, lanes in sorted(shards_of(detector, topic).items()):
-        others = max((time for time in lanes.values() if time is not None), default=None)
-        for lane, time in sorted(lanes.items()):
+        latest = {lane: track and track.latest() for lane, track in lanes.items()}
+        others = max((time for time in latest.values() if time is not None), default=None)
+        for lane, time in sorted(latest.items()):
             if others is not None and (time is None or time < others):
                 key = {"topic": topic, "lane": lane, "shard": shard}
-                yield {"key": key, "complete_up_to": maybe(time), "others": text(others)}
+                yield {"key": key, "watermark": maybe(time), "others": text(others)}
 
 
 def shards_of(detector, topic):
-    """For each shard that was seen, what each of its lanes is complete up to; lanes count that were never seen, too."""
+    """For each shard that was seen, the track of each of its lanes; none for a lane that was never seen."""
     seen = {}
     for key, track in detector.tracks.items() if detector.by_lane else ():
         if key[0] == topic:
-            seen.setdefault(key[2], {})[key[1]] = track.complete
+            seen.setdefault(key[2], {})[key[1]] = track
     return {
         shard: {lane: lanes.get(lane) for lane in range(max(max(lanes) + 1, detector.lanes.get((topic, shard), 0)))}
         for shard, lanes in seen.items()

@@ -1,5 +1,5 @@
 import { type Detector, shardKey, text } from "./detector.js";
-import type { Tally } from "./track.js";
+import type { Tally, Track } from "./track.js";
 
 /** What a detector knows in the end: counts, open source gaps, and how far each topic is complete. */
 export function report(detector: Detector, topics: Iterable<string>) {
@@ -34,7 +34,7 @@ export function completeUpTo(detector: Detector, topic: string): bigint | undefi
   const shards = shardsOf(detector, topic);
   if (shards.size === 0 || shards.size < (detector.shards.get(topic) ?? 0)) return undefined;
   const gaps = [...detector.gaps.values()].filter((gap) => gap.topic === topic).map(({ since }) => since);
-  const times = [...[...shards.values()].flat(), ...gaps];
+  const times = [...[...shards.values()].flat().map((track) => track?.complete), ...gaps];
   return times.includes(undefined) ? undefined : least(times as bigint[]);
 }
 
@@ -42,25 +42,27 @@ export function completeUpTo(detector: Detector, topic: string): bigint | undefi
 function behind(detector: Detector, topic: string) {
   const shards = [...shardsOf(detector, topic)].sort(([one], [other]) => one - other);
   return shards.flatMap(([shard, lanes]) => {
-    const others = lanes.reduce((one, other) => ((one ?? -1n) > (other ?? -1n) ? one : other), undefined);
-    if (others === undefined) return [];
-    return lanes.flatMap((time, lane) =>
+    const latest = lanes.map((track) => track?.latest);
+    const known = latest.filter((time) => time !== undefined);
+    if (known.length === 0) return [];
+    const others = known.reduce((one, other) => (one > other ? one : other));
+    return latest.flatMap((time, lane) =>
       time === undefined || time < others
-        ? [{ key: { topic, lane, shard }, complete_up_to: maybe(time), others: text(others) }]
+        ? [{ key: { topic, lane, shard }, watermark: maybe(time), others: text(others) }]
         : [],
     );
   });
 }
 
-/** For each shard that was seen, what each of its lanes is complete up to; also lanes that were never seen. */
-function shardsOf(detector: Detector, topic: string): Map<number, (bigint | undefined)[]> {
-  const shards = new Map<number, (bigint | undefined)[]>();
+/** For each shard that was seen, the track of each of its lanes; nothing for a lane that was never seen. */
+function shardsOf(detector: Detector, topic: string): Map<number, (Track | undefined)[]> {
+  const shards = new Map<number, (Track | undefined)[]>();
   for (const { place, track } of detector.tracks.values()) {
     if (!("lane" in place) || place.lane.topic !== topic) continue;
     const { lane, shard } = place.lane;
     const lanes = shards.get(shard) ?? [];
     while (lanes.length < Math.max(lane + 1, detector.lanes.get(shardKey(topic, shard)) ?? 0)) lanes.push(undefined);
-    lanes[lane] = track.complete;
+    lanes[lane] = track;
     shards.set(shard, lanes);
   }
   return shards;

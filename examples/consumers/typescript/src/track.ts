@@ -86,6 +86,13 @@ export class Track {
     return [...this.epochs.values()].reduce((sum, counter) => sum + counter.holes.length, 0);
   }
 
+  /** The time of the latest watermark, whatever is missing before it. */
+  get latest(): bigint | undefined {
+    const pending = this.pending?.time;
+    if (this.complete === undefined || pending === undefined) return this.complete ?? pending;
+    return pending > this.complete ? pending : this.complete;
+  }
+
   /** Takes the next record. `whole`: the track is read from its start. */
   place(epoch: bigint, sequence: bigint, whole: boolean): [Continuity, bigint] {
     const placed = this.find(epoch, sequence, whole)?.place(sequence) ?? ["older", 0n];

@@ -19,7 +19,7 @@ record Report(Track.Tally total, List<Map<String, Object>> tracks, long unnumber
     record Lane(String topic, long lane, long shard) {}
 
     /** A lane that lacks watermarks which other lanes of the same shard have: its tail may be lost. */
-    record Behind(Lane key, String complete_up_to, String others) {}
+    record Behind(Lane key, String watermark, String others) {}
 
     static Report of(Detector detector, Collection<String> topics) {
         List<Map<String, Object>> tracks = new ArrayList<>();
@@ -49,13 +49,14 @@ record Report(Track.Tally total, List<Map<String, Object>> tracks, long unnumber
 
     /** The time up to which all shards and lanes are complete; nothing if one of them lacks a watermark. */
     static Optional<Instant> completeUpTo(Detector detector, String topic) {
-        TreeMap<Long, List<Optional<Instant>>> shards = shards(detector, topic);
+        TreeMap<Long, List<Optional<Track>>> shards = shards(detector, topic);
         if (shards.isEmpty() || shards.size() < detector.shards.getOrDefault(topic, 0L)) {
             return Optional.empty();
         }
         Stream<Optional<Instant>> gaps = detector.gaps.entrySet().stream()
                 .filter(gap -> gap.getKey().topic().equals(topic)).map(Map.Entry::getValue);
-        List<Optional<Instant>> times = Stream.concat(shards.values().stream().flatMap(List::stream), gaps).toList();
+        List<Optional<Instant>> times = Stream.concat(
+                shards.values().stream().flatMap(List::stream).map(track -> track.map(it -> it.complete)), gaps).toList();
         return times.stream().allMatch(Optional::isPresent)
                 ? times.stream().map(Optional::get).min(Instant::compareTo)
                 : Optional.empty();
@@ -64,9 +65,10 @@ record Report(Track.Tally total, List<Map<String, Object>> tracks, long unnumber
     private static List<Behind> behind(Detector detector, String topic) {
         List<Behind> found = new ArrayList<>();
         shards(detector, topic).forEach((shard, lanes) -> {
-            Optional<Instant> others = lanes.stream().flatMap(Optional::stream).max(Instant::compareTo);
+            List<Optional<Instant>> latest = lanes.stream().map(track -> track.map(Track::latest)).toList();
+            Optional<Instant> others = latest.stream().flatMap(Optional::stream).max(Instant::compareTo);
             for (int lane = 0; lane < lanes.size(); lane++) {
-                Instant time = lanes.get(lane).orElse(null);
+                Instant time = latest.get(lane).orElse(null);
                 if (others.isPresent() && (time == null || time.isBefore(others.get()))) {
                     found.add(new Behind(new Lane(topic, lane, shard), Objects.toString(time, null), others.get().toString()));
                 }
@@ -75,19 +77,19 @@ record Report(Track.Tally total, List<Map<String, Object>> tracks, long unnumber
         return found;
     }
 
-    /** For each shard that was seen, what each of its lanes is complete up to; also lanes that were never seen. */
-    private static TreeMap<Long, List<Optional<Instant>>> shards(Detector detector, String topic) {
+    /** For each shard that was seen, the track of each of its lanes; nothing for a lane that was never seen. */
+    private static TreeMap<Long, List<Optional<Track>>> shards(Detector detector, String topic) {
         TreeMap<Long, TreeMap<Long, Track>> seen = new TreeMap<>();
         detector.tracks.forEach((key, track) -> {
             if (detector.byLane && key.topic().equals(topic)) {
                 seen.computeIfAbsent(key.shard(), unused -> new TreeMap<>()).put(key.lane(), track);
             }
         });
-        TreeMap<Long, List<Optional<Instant>>> shards = new TreeMap<>();
+        TreeMap<Long, List<Optional<Track>>> shards = new TreeMap<>();
         seen.forEach((shard, lanes) -> {
             long said = detector.lanes.getOrDefault(new Detector.ShardKey(topic, shard), 0L);
             shards.put(shard, Stream.iterate(0L, lane -> lane < Math.max(said, lanes.lastKey() + 1), lane -> lane + 1)
-                    .map(lane -> Optional.ofNullable(lanes.get(lane)).map(track -> track.complete))
+                    .map(lane -> Optional.ofNullable(lanes.get(lane)))
                     .collect(Collectors.toList()));
         });
         return shards;

@@ -148,6 +148,11 @@ final class Track {
                 && (order < 0 || (order == 0 && Long.compareUnsigned(holes.firstKey(), pending.sequence) < 0));
     }
 
+    /** The time of the latest watermark, whatever is missing before it; null if there is none. */
+    Instant latest() {
+        return pending == null || (complete != null && complete.isAfter(pending.time)) ? complete : pending.time;
+    }
+
     int holes() {
         return epochs.values().stream().mapToInt(counter -> counter.holes.size()).sum();
     }
