@@ -7,7 +7,7 @@
 import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
 import { fromBinary } from "@bufbuild/protobuf";
-import kafkajs, { type KafkaMessage } from "kafkajs";
+import kafkajs, { type EachMessagePayload, type KafkaMessage } from "kafkajs";
 import lz4 from "lz4-napi";
 import { Detector } from "./detector.js";
 import { RecordSchema } from "./gen/asana_event_bridge/v1/record_pb.js";
@@ -54,7 +54,9 @@ async function read(
   const groupId = `asana-event-bridge-consumer-${randomUUID()}`;
   const consumer = kafka.consumer({ groupId, readUncommitted: false });
   const unfinished = new Map(ends.filter(({ low, high }) => low !== high).map((end) => [end.partition, BigInt(end.high)]));
+  let fail: (error: unknown) => void = () => undefined;
   const done = new Promise<void>((resolve, reject) => {
+    fail = reject;
     const finish = () => untilEnd && unfinished.size === 0 && resolve();
     // Also told of batches that hold nothing but markers of transactions.
     consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload: { partition, lastOffset } }) => {
@@ -68,7 +70,15 @@ async function read(
   try {
     await consumer.connect();
     await consumer.subscribe({ topic, fromBeginning: true });
-    await consumer.run({ autoCommit: false, eachMessage: async ({ partition, message }) => take(partition, message) });
+    const eachMessage = async ({ partition, message }: EachMessagePayload) => {
+      try {
+        take(partition, message);
+      } catch (error) {
+        fail(error); // kafkajs would try for ever
+        throw error;
+      }
+    };
+    await consumer.run({ autoCommit: false, eachMessage });
     await done;
   } finally {
     await consumer.disconnect();
