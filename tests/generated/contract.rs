@@ -1,4 +1,4 @@
-//! The wire contract as a page, and as the schemas of the AsyncAPI document: both are made of its proto.
+//! The wire contract as a page, and as the schemas of the `AsyncAPI` document: both are made of its proto.
 
 use prost_types::field_descriptor_proto::Type;
 use prost_types::source_code_info::Location;
@@ -88,7 +88,8 @@ impl Page<'_> {
     /// The comment before something, a blank of each line's beginning taken off.
     fn comment(&self, path: &[i32]) -> Option<String> {
         let comment = self.location(path)?.leading_comments.as_ref()?;
-        Some(comment.lines().map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect())
+        let lines: Vec<_> = comment.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+        Some(lines.join("\n") + "\n")
     }
 
     fn line(&self, path: &[i32]) -> i32 {
@@ -100,7 +101,7 @@ impl Page<'_> {
     }
 }
 
-/// The entries of `components.schemas` in the AsyncAPI document.
+/// The entries of `components.schemas` in the `AsyncAPI` document.
 pub(crate) fn asyncapi_schemas(proto: &str) -> String {
     schema("record", "Record", proto) + &schema("deadLetter", "DeadLetter", proto)
 }
@@ -113,7 +114,8 @@ fn schema(name: &str, root: &str, proto: &str) -> String {
     let mut text =
         format!("    {name}:\n      schemaFormat: application/vnd.google.protobuf;version=3\n      schema: |\n");
     for line in proto.lines() {
-        text += &if line.is_empty() { "\n".to_owned() } else { format!("        {line}\n") };
+        let indent = if line.is_empty() { "" } else { "        " };
+        writeln!(text, "{indent}{line}").unwrap();
     }
     text
 }
