@@ -148,8 +148,13 @@ fn base(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
+/// How the brokers know a replica's clients.
+pub(super) fn client_id(settings: &KafkaSettings) -> String {
+    format!("asana-event-bridge-{}", settings.replica)
+}
+
 fn passed_through(config: &mut ClientConfig, settings: &KafkaSettings) {
-    config.set("client.id", format!("asana-event-bridge-{}", settings.replica));
+    config.set("client.id", client_id(settings));
     for (name, value) in settings.config.properties.iter().chain(&settings.secret_properties) {
         config.set(name, value);
     }

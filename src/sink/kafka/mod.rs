@@ -8,6 +8,7 @@
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
 //! | `headers` | names attributes as Kafka's consumers expect |
+//! | `offline` | looks at checkpoints without owning them, hands them over |
 //! | `error` | sorts librdkafka's errors |
 //!
 //! The scheme is that of Kafka Streams' exactly-once-v2 (KIP-447). A transaction holds the
@@ -18,6 +19,7 @@ mod client;
 mod error;
 mod group;
 mod headers;
+pub mod offline;
 mod producer;
 mod restore;
 mod topics;

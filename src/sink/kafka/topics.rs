@@ -345,7 +345,7 @@ impl Check<'_> {
                     format_args!("{}, one for each shard", self.settings.shards),
                 ),
                 remedy: Remedy::Say(format!(
-                    "set `shards: {}`, or choose a new `sink.kafka.checkpointTopic`",
+                    "set `shards: {}`; to change it, run `asana-event-bridge checkpoint migrate`",
                     layout.partitions
                 )),
             });

@@ -12,11 +12,21 @@ const LONGEST_TOKEN: usize = 128;
 #[derive(Clone, Debug)]
 pub(super) struct Subjects {
     prefix: Topic,
+    /// The token that all of a checkpoint's subjects have.
+    checkpoint: String,
 }
 
 impl Subjects {
     pub(super) fn new(prefix: Topic) -> Self {
-        Self { prefix }
+        Self { prefix, checkpoint: "_checkpoint".to_owned() }
+    }
+
+    /// The same, with the checkpoint of a name.
+    pub(super) fn with_checkpoint(self, name: Option<&str>) -> Self {
+        match name {
+            Some(name) => Self { checkpoint: format!("_checkpoint-{name}"), ..self },
+            None => self,
+        }
     }
 
     pub(super) fn prefix(&self) -> &Topic {
@@ -51,22 +61,23 @@ impl Subjects {
 
     /// The head of a shard: its fence and its log of intents.
     pub(super) fn head(&self, shard: ShardId) -> String {
-        format!("{}._checkpoint.{shard}.head", self.prefix)
+        format!("{}.{}.{shard}.head", self.prefix, self.checkpoint)
     }
 
     /// One entry of a shard's checkpoint.
     pub(super) fn entry(&self, shard: ShardId, key: &str) -> String {
-        format!("{}._checkpoint.{shard}.entry.{}", self.prefix, escape(key))
+        format!("{}.{}.{shard}.entry.{}", self.prefix, self.checkpoint, escape(key))
     }
 
     /// The entries of every shard.
     pub(super) fn entries(&self) -> String {
-        format!("{}._checkpoint.*.entry.*", self.prefix)
+        format!("{}.{}.*.entry.*", self.prefix, self.checkpoint)
     }
 
     /// The shard and the key that [`entry`](Self::entry) named.
     pub(super) fn parse_entry(&self, subject: &str) -> Option<(ShardId, String)> {
-        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix("._checkpoint.")?;
+        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix('.')?;
+        let rest = rest.strip_prefix(self.checkpoint.as_str())?.strip_prefix('.')?;
         let (shard, key) = rest.split_once(".entry.")?;
         Some((ShardId(shard.parse().ok()?), unescape(key)?))
     }
@@ -148,6 +159,11 @@ mod tests {
         assert_eq!(of(lane(), None, "", ""), "asana.lane.3._._._._");
         assert_eq!(of(Target::DeadLetter, stream(), "a.b", "1"), "asana.dead-letter.team=20a.1200.a=2Eb.1");
         assert_eq!(subjects.entry(ShardId(7), "a/b"), "asana._checkpoint.7.entry.a=2Fb");
+        let named = subjects.clone().with_checkpoint(Some("v2"));
+        let entry = named.entry(ShardId(7), "a/b");
+        assert_eq!(entry, "asana._checkpoint-v2.7.entry.a=2Fb");
+        assert_eq!(named.parse_entry(&entry), Some((ShardId(7), "a/b".to_owned())));
+        assert_eq!(subjects.parse_entry(&entry), None);
     }
 
     #[test]
