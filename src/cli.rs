@@ -1,5 +1,6 @@
 //! The command line: what can be said, not what is done.
 
+use asana_event_bridge::checkpoints::CheckpointArgs;
 use asana_event_bridge::config::{LocalSink, Source};
 use asana_event_bridge::demo::DemoArgs;
 use asana_event_bridge::simulator::SimulateArgs;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Read all lanes from the start and say whether anything is missing
     Verify(VerifyArgs),
+    /// Look at stored progress and mend it
+    Checkpoint(CheckpointArgs),
     /// Check a configuration without connecting to anything
     CheckConfig(CheckConfigArgs),
     /// Print the JSON Schema of the configuration

@@ -91,9 +91,10 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
         return Ok(Plan::Nothing);
     }
     let valid: BTreeSet<_> = new.iter().filter(|(_, it)| it.header.is_some()).map(|(shard, _)| *shard).collect();
-    let foreign = new
-        .iter()
-        .find(|(shard, it)| it.retired.is_some() || (shard.0 >= target.shards.get() && **it != Contents::default()));
+    let misplaced = |shard: &ShardId, it: &Contents| it.streams.keys().any(|id| shard_of(id, target.shards) != *shard);
+    let beyond = |shard: &ShardId, it: &Contents| shard.0 >= target.shards.get() && *it != Contents::default();
+    // What an unfinished migration to another number of shards left, or more than a migration leaves.
+    let foreign = new.iter().find(|(shard, it)| it.retired.is_some() || beyond(shard, it) || misplaced(shard, it));
     let taken = if retired_all { None } else { valid.first().copied() };
     if let Some(shard) = taken.or(foreign.map(|(shard, _)| *shard)) {
         return Err(MigrationError::InUse { target: target.name.to_owned(), shard });
