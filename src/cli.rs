@@ -214,6 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_is_named_by_its_configuration() {
+        assert!(parse("x checkpoint list").is_err());
+        assert!(parse("x checkpoint list --config f.yaml --output json").is_ok());
+        assert!(parse("x checkpoint show --config f.yaml main/1").is_ok());
+        assert!(parse("x checkpoint show --config f.yaml 1").is_err(), "no stream");
+        assert!(parse("x checkpoint reset --config f.yaml").is_err(), "nothing to reset");
+        assert!(parse("x checkpoint reset --config f.yaml --all main/1").is_err(), "one or the other");
+        assert!(parse("x checkpoint reset --config f.yaml main/1 main/2 --yes").is_ok());
+        assert!(parse("x checkpoint migrate --config f.yaml --shards 0").is_err());
+        assert!(parse("x checkpoint migrate --config f.yaml --shards 8 --to x").is_ok());
+    }
+
+    #[test]
     fn demo_has_defaults_for_everything() {
         let Ok(Command::Demo(args)) = parse("x demo") else { panic!("no option is required") };
         assert_eq!(args.duration.as_secs(), 30);

@@ -206,12 +206,8 @@ fn an_operators_day(bus: &'static str) {
     Site::stop(bridge);
 
     site.offer(100);
-    for pause in [300, 900, 1_500] {
-        let config = site.config(&eight);
-        let arguments = ["checkpoint", "migrate", "--config", &config, "--shards", "3", "--yes"];
-        let mut migrating = Program::start(&arguments, &site.folder.path().join("migrate.log"));
-        std::thread::sleep(Duration::from_millis(pause));
-        migrating.kill();
+    for delay in [0, 20, 100] {
+        killed_while_migrating(&site, &eight, "3", Duration::from_millis(delay));
     }
     let three = a_migration(&site, &eight, 3);
     let mut bridge = site.start(&three);
@@ -280,6 +276,21 @@ fn announced(site: &Site, stream: &str) {
     let wanted = if site.bus == "file" { 1 } else { LANES };
     assert_eq!(lanes.iter().copied().collect::<BTreeSet<_>>(), (0..wanted).collect(), "{lanes:?}");
     assert_eq!(lanes.len(), wanted as usize, "once in each lane");
+}
+
+/// Kills a migration some time after it has begun to write.
+fn killed_while_migrating(site: &Site, old: &Settings, shards: &str, delay: Duration) {
+    let (log, results) = (site.folder.path().join("migrate.log"), site.folder.path().join("migrate.out"));
+    let arguments = ["checkpoint", "migrate", "--config", &site.config(old), "--shards", shards, "--yes"];
+    let mut migrating = Program::start_into(&arguments, &log, &results);
+    let has = |file: &Path, words: &str| std::fs::read_to_string(file).unwrap_or_default().contains(words);
+    wait_for("the migration to write", Duration::from_secs(120), || {
+        // An earlier one may have come to its end.
+        (has(&log, "migrating") || has(&results, "done before")).then_some(())
+    });
+    std::thread::sleep(delay);
+    migrating.kill();
+    println!("{}: killed {delay:?} after it began; done: {}", site.bus, has(&results, "migrated"));
 }
 
 /// Migrates, and sees to it that the old settings are refused with the new ones.

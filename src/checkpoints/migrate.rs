@@ -217,22 +217,22 @@ impl Job<'_> {
         // A producer of the same name would fence the first one.
         let new = kafka_settings(&place::as_command(self.to, NEW_ROLE), new)?;
         let topic = new.config.checkpoint_topic.clone();
-        self.between(kafka::open(old).await, kafka::open(new), async |old, _new, steps| {
+        let hand_over = async |old: &mut _, _new: &mut _, steps| {
             let Steps { entries, headers, retired, .. } = steps;
             let written = entries.into_iter().chain(headers).collect();
             kafka::offline::hand_over(old, &topic, written, retired, self.now).await
-        })
-        .await
+        };
+        self.between(kafka::open(old).await, kafka::open(new), hand_over).await
     }
 
     async fn nats(&self, old: &CheckedNats, new: &CheckedNats) -> Result<Plan, CheckpointsError> {
         let old = nats_settings(&place::as_command(self.from, ROLE), old)?;
         let new = nats_settings(&place::as_command(self.to, NEW_ROLE), new)?;
-        self.between(nats::open(old).await, nats::open(new), async |old, new, steps| {
+        let hand_over = async |old: &mut _, new: &mut _, steps| {
             let Steps { entries, headers, retired, .. } = steps;
             nats::offline::hand_over(old, new, entries, headers, retired).await
-        })
-        .await
+        };
+        Box::pin(self.between(nats::open(old).await, nats::open(new), hand_over)).await
     }
 
     /// Owns both checkpoints, so that nobody begins on the new one meanwhile, and hands the old one over.
@@ -270,6 +270,7 @@ impl Job<'_> {
         if let Plan::Steps(steps) = &plan {
             old.still_alone()?;
             new.still_alone()?;
+            tracing::info!(streams = steps.streams, "both checkpoints are owned: migrating");
             repeat(async || hand_over(&mut old.committer, &mut new.committer, steps.clone()).await).await?;
         }
         Ok(plan)
@@ -281,7 +282,8 @@ impl Job<'_> {
         let shards = self.from.shards.max(self.to.shards);
         place::rewrite(&place::as_command(self.from, ROLE), shards, |stored| {
             plan = self.plan(stored, &Stored::new(), true)?;
-            let Plan::Steps(Steps { entries, headers, .. }) = &plan else { return Ok(Batch::default()) };
+            let Plan::Steps(Steps { entries, headers, streams, .. }) = &plan else { return Ok(Batch::default()) };
+            tracing::info!(streams, "the checkpoint is owned: migrating");
             let removed = stored.iter().flat_map(|(shard, checkpoint)| {
                 checkpoint.keys().map(|key| CheckpointWrite { shard: *shard, key: key.clone(), value: None })
             });

@@ -32,7 +32,7 @@ pub(super) fn setting(checked: &Checked) -> String {
         CheckedSink::Kafka(sink) => format!("sink.kafka.checkpointTopic: {}", sink.config.checkpoint_topic),
         CheckedSink::Nats(sink) => match &sink.config.checkpoint {
             Some(name) => format!("sink.nats.checkpoint: {name}"),
-            None => "no sink.nats.checkpoint".to_owned(),
+            None => "sink.nats.checkpoint isn't set".to_owned(),
         },
         CheckedSink::Console(sink) => format!("sink.console.checkpoint: {}", sink.checkpoint.display()),
         CheckedSink::File(sink) => format!("sink.file.checkpoint: {}", sink.checkpoint.display()),

@@ -239,14 +239,14 @@ impl StreamReport {
     }
 
     fn cells(&self) -> [String; 11] {
-        let span = |seconds: Option<u64>| seconds.map_or_else(|| "-".to_owned(), |seconds| span(seconds));
+        let spans = |seconds: Option<u64>| seconds.map_or_else(|| "-".to_owned(), span);
         [
             self.stream.clone(),
             self.shard.to_string(),
             self.state.to_string(),
             self.token.clone().unwrap_or_else(|| "-".to_owned()),
-            span(self.token_age_seconds),
-            span(self.token_expires_in_seconds),
+            spans(self.token_age_seconds),
+            spans(self.token_expires_in_seconds),
             self.last_complete_poll_at.clone().unwrap_or_else(|| "-".to_owned()),
             self.epoch.to_string(),
             self.last_sequence.to_string(),

@@ -96,7 +96,7 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
     // What an unfinished migration to another number of shards left, or more than a migration leaves.
     let foreign = new.iter().find(|(shard, it)| it.retired.is_some() || beyond(shard, it) || misplaced(shard, it));
     let taken = if retired_all { None } else { valid.first().copied() };
-    if let Some(shard) = taken.or(foreign.map(|(shard, _)| *shard)) {
+    if let Some(shard) = taken.or_else(|| foreign.map(|(shard, _)| *shard)) {
         return Err(MigrationError::InUse { target: target.name.to_owned(), shard });
     }
     if valid.len() == target.shards.get() as usize {
@@ -104,7 +104,7 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
     }
     let mut entries = entries(old, target.shards);
     let mut headers: Vec<_> =
-        shards(target.shards).map(|shard| write_shard(shard, target.shards, epoch, target.replica)).collect();
+        all_shards(target.shards).map(|shard| write_shard(shard, target.shards, epoch, target.replica)).collect();
     // A shard that was made valid by an earlier attempt may have gone on since.
     entries.retain(|write| !valid.contains(&write.shard));
     headers.retain(|write| !valid.contains(&write.shard));
@@ -184,7 +184,7 @@ fn epoch(old: &Set, now: DateTime<Utc>) -> u64 {
 fn entries(old: &Set, to: NonZeroU32) -> Vec<CheckpointWrite> {
     let topics: BTreeSet<&Topic> = old.values().flat_map(|contents| contents.lanes.keys()).collect();
     let mut entries = Vec::new();
-    for shard in shards(to) {
+    for shard in all_shards(to) {
         for topic in &topics {
             let lanes = old.get(&shard).and_then(|contents| contents.lanes.get(*topic));
             entries.push(write_lanes(shard, topic, lanes.map_or(&[], Vec::as_slice)));
@@ -195,7 +195,7 @@ fn entries(old: &Set, to: NonZeroU32) -> Vec<CheckpointWrite> {
     entries
 }
 
-fn shards(count: NonZeroU32) -> impl Iterator<Item = ShardId> {
+fn all_shards(count: NonZeroU32) -> impl Iterator<Item = ShardId> {
     (0..count.get()).map(ShardId)
 }
 
@@ -235,13 +235,13 @@ mod tests {
     fn set(stored: &Stored, shards: u32) -> Set {
         let nothing = StoredCheckpoint::new();
         let of = |shard| (shard, read(shard, stored.get(&shard).unwrap_or(&nothing)).expect("readable"));
-        super::shards(number(shards)).map(of).collect()
+        all_shards(number(shards)).map(of).collect()
     }
 
     fn restored(stored: &Stored, shards: u32) -> Result<Vec<ShardState>, CheckpointError> {
         let nothing = StoredCheckpoint::new();
         let of = |shard| restore(shard, stored.get(&shard).unwrap_or(&nothing), number(shards), at(1));
-        super::shards(number(shards)).map(of).collect()
+        all_shards(number(shards)).map(of).collect()
     }
 
     /// A checkpoint as a bridge leaves it: some shards were never written.
@@ -318,7 +318,7 @@ mod tests {
             prop_assert_eq!(steps(&old, from, &new, to), Plan::Done);
 
             prop_assert_eq!(all_streams(&after), all_streams(&before));
-            for (shard, state) in super::shards(number(to)).zip(&after) {
+            for (shard, state) in all_shards(number(to)).zip(&after) {
                 prop_assert!(!state.is_new && state.counters.epoch() > epoch && state.counters.epoch() >= 50);
                 prop_assert!(state.streams.keys().all(|id| shard_of(id, number(to)) == shard));
                 prop_assert!(state.counters.topics().eq(after[0].counters.topics()), "each knows all topics");

@@ -46,7 +46,7 @@ pub async fn members(settings: &KafkaSettings) -> Result<Vec<String>, SinkError>
         let groups = reader.fetch_group_list(Some(group), REQUEST_TIMEOUT);
         let groups = groups.map_err(|error| error::setup(action, error))?;
         let own = client::client_id(&settings);
-        let members = groups.groups().iter().flat_map(|group| group.members());
+        let members = groups.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
         let others = members.filter(|member| member.client_id() != own);
         Ok(others.map(|member| format!("{} at {}", member.client_id(), member.client_host())).collect())
     })
