@@ -202,7 +202,8 @@ struct Job<'a> {
 impl Job<'_> {
     fn plan(&self, old: &Stored, new: &Stored, in_place: bool) -> Result<Plan, CheckpointsError> {
         let name = place::setting(self.to);
-        let target = Target { name: &name, shards: self.to.shards, replica: &self.from.replica };
+        let writer = place::as_command(self.from, ROLE).replica;
+        let target = Target { name: &name, shards: self.to.shards, replica: &writer };
         let old = set(old, self.from.shards)?;
         let plan = if in_place {
             reshard::plan_in_place(&old, target, self.now)

@@ -15,7 +15,7 @@ pub use report::{
 
 use crate::config::Checked;
 use crate::core::batch::{Batch, CheckpointWrite};
-use crate::core::checkpoint::{CheckpointError, read, restore, write_reset};
+use crate::core::checkpoint::{CheckpointError, read, restore, write_reset, write_shard};
 use crate::core::ids::StreamId;
 use crate::core::reshard::{MigrationError, Set};
 use crate::run::RunError;
@@ -24,7 +24,7 @@ use crate::verify::Output;
 use chrono::{DateTime, Utc};
 use own::Stored;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -358,10 +358,11 @@ fn plan_reset(
     wanted: Option<&[StreamId]>,
     now: DateTime<Utc>,
 ) -> Result<(Vec<CheckpointWrite>, Reset), CheckpointsError> {
-    let mut streams = std::collections::BTreeMap::new();
+    let (mut streams, mut epochs) = (BTreeMap::new(), BTreeMap::new());
     for (shard, checkpoint) in stored {
         let state = restore(*shard, checkpoint, checked.shards, now)?;
         streams.extend(state.streams.into_iter().map(|(id, stream)| (id, (*shard, stream))));
+        epochs.insert(*shard, state.counters.epoch());
     }
     let all: Vec<_> = streams.keys().cloned().collect();
     let mut reset = Reset { done: false, streams: Vec::new(), establishing: Vec::new(), unknown: Vec::new() };
@@ -380,6 +381,10 @@ fn plan_reset(
             (Some(_) | None, _) => reset.establishing.push(id.to_string()),
         }
     }
+    // As any owner with its first batch: an heir then knows whose open transaction it may have to abort.
+    let written: BTreeSet<_> = writes.iter().map(|write| write.shard).collect();
+    let headers = epochs.into_iter().filter(|(shard, _)| written.contains(shard));
+    writes.extend(headers.map(|(shard, epoch)| write_shard(shard, checked.shards, epoch, &checked.replica)));
     if !reset.unknown.is_empty() {
         writes.clear();
     }

@@ -204,7 +204,10 @@ impl ShardReport {
                 shards: retired.shards,
                 at: time(retired.at),
             }),
-            lanes: lanes.iter().map(|(topic, of)| (topic.to_string(), of.iter().map(lane).collect())).collect(),
+            lanes: lanes
+                .iter()
+                .map(|(topic, lanes)| (topic.to_string(), lanes.counters.iter().map(lane).collect()))
+                .collect(),
         }
     }
 }
@@ -262,7 +265,7 @@ impl From<&OpenGap> for GapReport {
             gap_id: gap.id.clone(),
             last_complete_poll_at: time(gap.last_complete_poll_at),
             resumed_at: time(gap.resumed_at),
-            topics: gap.topics.iter().map(ToString::to_string).collect(),
+            topics: gap.topics.keys().map(ToString::to_string).collect(),
         }
     }
 }

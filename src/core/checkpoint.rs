@@ -5,7 +5,7 @@
 
 use super::batch::{CheckpointWrite, StoredCheckpoint};
 use super::ids::{ShardId, StreamId, SyncToken, Topic};
-use super::sequence::{Counters, LaneCounter};
+use super::sequence::{Counters, LaneCounter, Lanes};
 use super::stream::{Live, OpenGap, State, Stream};
 use crate::pb::checkpoint as pb;
 use crate::pb::checkpoint::checkpoint::Kind;
@@ -75,7 +75,7 @@ pub struct Contents {
     /// Set where another checkpoint took its place.
     pub retired: Option<Retired>,
     /// The lane counters of each topic.
-    pub lanes: BTreeMap<Topic, Vec<LaneCounter>>,
+    pub lanes: BTreeMap<Topic, Lanes>,
     /// The streams that were ever established.
     pub streams: BTreeMap<StreamId, Stream>,
 }
@@ -109,8 +109,6 @@ pub struct ShardState {
     pub counters: Counters,
     /// The streams that were ever established.
     pub streams: BTreeMap<StreamId, Stream>,
-    /// The shard has no checkpoint: it is written with the first batch.
-    pub is_new: bool,
 }
 
 /// Reads what a sink found, whether or not it can be gone on from.
@@ -136,7 +134,7 @@ pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, Check
             Kind::Lanes(entry) => {
                 let counters = entry.lanes.iter();
                 let counters = counters.map(|it| LaneCounter { epoch: it.epoch, last: it.last_sequence }).collect();
-                contents.lanes.insert(Topic::from(entry.topic), counters);
+                contents.lanes.insert(Topic::from(entry.topic), Lanes { count: entry.count, counters });
             }
             Kind::Stream(entry) => {
                 let id = key.strip_prefix("stream/").and_then(StreamId::parse);
@@ -173,9 +171,19 @@ pub fn restore(
     if header.is_none() && !stored.is_empty() {
         return Err(headless(shard));
     }
-    let is_new = header.is_none();
     let epoch = header.map_or_else(|| fresh_epoch(now), |header| header.epoch);
-    Ok(ShardState { counters: Counters::new(epoch, lanes), streams, is_new })
+    Ok(ShardState { counters: Counters::new(epoch, lanes), streams })
+}
+
+/// The replica that wrote last, by the entry of the shard itself: each owner's first batch renews it.
+#[must_use]
+pub fn last_owner(stored: &StoredCheckpoint) -> Option<String> {
+    let replica = match pb::Checkpoint::decode(stored.get(SHARD_KEY)?.as_slice()).ok()?.kind? {
+        Kind::Shard(entry) => entry.replica,
+        Kind::Retired(entry) => entry.replica,
+        Kind::Lanes(_) | Kind::Stream(_) => return None,
+    };
+    Some(replica).filter(|replica| !replica.is_empty())
 }
 
 /// Entries without the one of the shard itself, which a migration writes last.
@@ -200,11 +208,17 @@ pub(crate) fn write_shard(shard: ShardId, shards: NonZeroU32, epoch: u64, replic
 }
 
 /// The entry that ends a shard: in the place of [`write_shard`]'s.
-pub(crate) fn write_retired(shard: ShardId, retired: &Retired, before: Option<&Header>) -> CheckpointWrite {
+pub(crate) fn write_retired(
+    shard: ShardId,
+    retired: &Retired,
+    before: Option<&Header>,
+    replica: &str,
+) -> CheckpointWrite {
     let entry = pb::RetiredShard {
         successor: retired.successor.clone(),
         shards: retired.shards,
         retired_at: Some(retired.at.into()),
+        replica: replica.to_owned(),
         before: before.map(|it| pb::ShardCheckpoint {
             shards: it.shards,
             epoch: it.epoch,
@@ -215,9 +229,9 @@ pub(crate) fn write_retired(shard: ShardId, retired: &Retired, before: Option<&H
 }
 
 /// The entry of a topic's lanes.
-pub(crate) fn write_lanes(shard: ShardId, topic: &Topic, lanes: &[LaneCounter]) -> CheckpointWrite {
-    let lanes = lanes.iter().map(|it| pb::LaneCounter { epoch: it.epoch, last_sequence: it.last }).collect();
-    let entry = pb::LanesCheckpoint { topic: topic.to_string(), lanes };
+pub(crate) fn write_lanes(shard: ShardId, topic: &Topic, lanes: &Lanes) -> CheckpointWrite {
+    let counters = lanes.counters.iter().map(|it| pb::LaneCounter { epoch: it.epoch, last_sequence: it.last });
+    let entry = pb::LanesCheckpoint { topic: topic.to_string(), lanes: counters.collect(), count: lanes.count };
     write(shard, format!("lanes/{topic}"), Kind::Lanes(entry))
 }
 
@@ -264,7 +278,11 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
                 gap_id: gap.id.clone(),
                 last_complete_poll_at: Some(gap.last_complete_poll_at.into()),
                 resumed_at: Some(gap.resumed_at.into()),
-                topics: gap.topics.iter().map(Topic::to_string).collect(),
+                topics: gap
+                    .topics
+                    .iter()
+                    .map(|(topic, lanes)| pb::AnnouncedTopic { topic: topic.to_string(), lanes: *lanes })
+                    .collect(),
             })
             .collect(),
     }
@@ -285,7 +303,7 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         id: gap.gap_id,
         last_complete_poll_at: time(gap.last_complete_poll_at.as_ref()),
         resumed_at: time(gap.resumed_at.as_ref()),
-        topics: gap.topics.into_iter().map(Topic::from).collect(),
+        topics: gap.topics.into_iter().map(|it| (Topic::from(it.topic), it.lanes)).collect(),
     };
     Stream {
         state,
@@ -332,20 +350,21 @@ mod tests {
                 id: "g".into(),
                 last_complete_poll_at: at,
                 resumed_at: at,
-                topics: [Topic::from("t")].into(),
+                topics: [(Topic::from("t"), 2)].into(),
             }],
         };
-        let lanes = vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()];
+        let lanes = Lanes { count: 2, counters: vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()] };
         let topic = Topic::from("t");
-        let state = restored(&stored(vec![
+        let stored = stored(vec![
             write_shard(SHARD, SHARDS, 9, "r"),
             write_lanes(SHARD, &topic, &lanes),
             write_stream(SHARD, &id, &stream),
-        ]));
+        ]);
+        assert_eq!(last_owner(&stored).as_deref(), Some("r"));
+        let state = restored(&stored);
         let expected = ShardState {
             counters: Counters::new(9, BTreeMap::from([(topic, lanes)])),
             streams: BTreeMap::from([(id, stream)]),
-            is_new: false,
         };
         assert_eq!(state, Ok(expected));
     }
@@ -361,7 +380,8 @@ mod tests {
             let result = restored(&BTreeMap::from([(key.to_owned(), value)]));
             assert!(matches!(result, Err(CheckpointError::Unreadable { .. })), "{key}: {result:?}");
         }
-        let headless = stored(vec![write_lanes(SHARD, &Topic::from("t"), &[])]);
+        let headless = stored(vec![write_lanes(SHARD, &Topic::from("t"), &Lanes::default())]);
+        assert_eq!(last_owner(&headless), None);
         assert!(matches!(restored(&headless), Err(CheckpointError::Unreadable { .. })));
     }
 
@@ -370,7 +390,8 @@ mod tests {
         let retired = Retired { successor: "x: y".to_owned(), shards: 8, at: DateTime::UNIX_EPOCH };
         let before = Header { shards: 4, epoch: 9, replica: "r".to_owned() };
         for before in [Some(&before), None] {
-            let stored = stored(vec![write_shard(SHARD, SHARDS, 9, "r"), write_retired(SHARD, &retired, before)]);
+            let stored = stored(vec![write_shard(SHARD, SHARDS, 9, "r"), write_retired(SHARD, &retired, before, "q")]);
+            assert_eq!(last_owner(&stored).as_deref(), Some("q"));
             let error = restored(&stored).expect_err("retired").to_string();
             assert!(error.contains("set shards: 8 and x: y"), "{error}");
             let contents = read(SHARD, &stored).expect("readable");

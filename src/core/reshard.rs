@@ -17,6 +17,7 @@ use super::checkpoint::{
 };
 use super::ids::{ShardId, Topic};
 use super::placement::shard_of;
+use super::sequence::Lanes;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -109,7 +110,8 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
     entries.retain(|write| !valid.contains(&write.shard));
     headers.retain(|write| !valid.contains(&write.shard));
     let to = Retired { successor: target.name.to_owned(), shards: target.shards.get(), at: now };
-    let retire = |(shard, contents): (&ShardId, &Contents)| write_retired(*shard, &to, contents.header.as_ref());
+    let retire =
+        |(shard, contents): (&ShardId, &Contents)| write_retired(*shard, &to, contents.header.as_ref(), target.replica);
     let retired = old.iter().filter(|(_, contents)| contents.retired.is_none()).map(retire).collect();
     let ended = old.iter().filter(|(shard, it)| shard.0 >= target.shards.get() && !it.lanes.is_empty());
     Ok(Plan::Steps(Steps {
@@ -170,7 +172,7 @@ fn check(old: &Set, target: Target<'_>) -> Result<(), CheckpointError> {
 fn epoch(old: &Set, now: DateTime<Utc>) -> u64 {
     let of = |contents: &Contents| {
         let header = contents.header.iter().map(|header| header.epoch);
-        let lanes = contents.lanes.values().flatten().map(|lane| lane.epoch);
+        let lanes = contents.lanes.values().flat_map(|lanes| &lanes.counters).map(|lane| lane.epoch);
         let streams = contents.streams.values().map(|stream| stream.epoch);
         header.chain(lanes).chain(streams).max()
     };
@@ -184,10 +186,14 @@ fn epoch(old: &Set, now: DateTime<Utc>) -> u64 {
 fn entries(old: &Set, to: NonZeroU32) -> Vec<CheckpointWrite> {
     let topics: BTreeSet<&Topic> = old.values().flat_map(|contents| contents.lanes.keys()).collect();
     let mut entries = Vec::new();
-    for shard in all_shards(to) {
-        for topic in &topics {
-            let lanes = old.get(&shard).and_then(|contents| contents.lanes.get(*topic));
-            entries.push(write_lanes(shard, topic, lanes.map_or(&[], Vec::as_slice)));
+    for topic in topics {
+        let of = |contents: &Contents| contents.lanes.get(topic).cloned();
+        // Whoever takes a stream over has to notice when the number of lanes changes.
+        let count = old.values().filter_map(of).map(|lanes| lanes.count).max().unwrap_or(0);
+        for shard in all_shards(to) {
+            let lanes = old.get(&shard).and_then(of);
+            let lanes = lanes.unwrap_or_else(|| Lanes { count, counters: Vec::new() });
+            entries.push(write_lanes(shard, topic, &lanes));
         }
     }
     let streams = old.values().flat_map(|contents| &contents.streams);
@@ -254,11 +260,12 @@ mod tests {
                 id: format!("gap of {gid}"),
                 last_complete_poll_at: at(1),
                 resumed_at: at(2),
-                topics: [Topic::from("t")].into(),
+                topics: [(Topic::from("t"), 2)].into(),
             };
             let stream = Stream { state: State::Live(live), epoch, last_sequence: *sequence, open_gaps: vec![gap] };
             let shard = shard_of(&id, number(shards));
-            let lanes = [LaneCounter { epoch, last: u64::from(shard.0) + 1 }, LaneCounter::default()];
+            let counters = vec![LaneCounter { epoch, last: u64::from(shard.0) + 1 }, LaneCounter::default()];
+            let lanes = Lanes { count: 2, counters };
             let topic = Topic::from(format!("topic-{}", shard.0 % 2));
             let writes = [
                 write_shard(shard, number(shards), epoch, "r"),
@@ -319,7 +326,7 @@ mod tests {
 
             prop_assert_eq!(all_streams(&after), all_streams(&before));
             for (shard, state) in all_shards(number(to)).zip(&after) {
-                prop_assert!(!state.is_new && state.counters.epoch() > epoch && state.counters.epoch() >= 50);
+                prop_assert!(state.counters.epoch() > epoch && state.counters.epoch() >= 50);
                 prop_assert!(state.streams.keys().all(|id| shard_of(id, number(to)) == shard));
                 prop_assert!(state.counters.topics().eq(after[0].counters.topics()), "each knows all topics");
                 for topic in state.counters.topics() {

@@ -30,7 +30,7 @@ pub async fn stored(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, Stored
     blocking("reading checkpoints", move || read(&settings)).await
 }
 
-/// Who else is in the group, as `client id at host`. Empty where the group's protocol doesn't tell.
+/// Who else is in the group, by client id. Empty where the cluster doesn't tell: then only joining shows it.
 ///
 /// # Errors
 /// As [`open`](super::open).
@@ -39,16 +39,10 @@ pub async fn stored(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, Stored
 /// As [`stored`].
 pub async fn members(settings: &KafkaSettings) -> Result<Vec<String>, SinkError> {
     let settings = settings.clone();
-    let action = "asking for the members of the group";
-    blocking(action, move || {
+    blocking("asking for the members of the group", move || {
         let reader = client::uncommitted_reader(&settings)?;
-        let group = &settings.config.group_id;
-        let groups = reader.fetch_group_list(Some(group), REQUEST_TIMEOUT);
-        let groups = groups.map_err(|error| error::setup(action, error))?;
-        let own = client::client_id(&settings);
-        let members = groups.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
-        let others = members.filter(|member| member.client_id() != own);
-        Ok(others.map(|member| format!("{} at {}", member.client_id(), member.client_host())).collect())
+        let own = client::client_id(&settings.replica);
+        Ok(client::members(&reader, &settings).into_iter().filter(|member| *member != own).collect())
     })
     .await
 }
