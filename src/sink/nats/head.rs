@@ -22,6 +22,9 @@ use std::collections::HashMap;
 /// The header that holds a [`Head`], as JSON.
 pub(super) const HEAD: &str = "Asana-Bridge-Head";
 
+/// How often in a row a claim may find that the head isn't where it has just been read.
+const MOST_REFUSALS: u32 = 8;
+
 /// What the newest message on a shard's head says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
@@ -140,7 +143,7 @@ pub(super) struct Claim {
 ///
 /// # Errors
 /// [`CommitError::Fenced`] if it isn't ours to replace, [`CommitError::Unknown`] if the
-/// server doesn't answer (claim again), [`CommitError::Fatal`] otherwise.
+/// server doesn't answer or is behind (claim again), [`CommitError::Fatal`] otherwise.
 pub(super) async fn claim(
     publisher: &Publisher,
     session: &Session,
@@ -148,6 +151,7 @@ pub(super) async fn claim(
     replace: Replace,
 ) -> Result<Claim, CommitError> {
     let subject = publisher.subjects().head(shard);
+    let mut refusals = 0;
     loop {
         let found = publisher.last(&subject).await.map_err(CommitError::Unknown)?;
         let (replaced, head) = match &found {
@@ -161,10 +165,7 @@ pub(super) async fn claim(
             && replace == Replace::Own
             && head.session != session.id
         {
-            return Err(CommitError::Fenced(SinkError::unavailable(
-                format!("write to {subject}"),
-                format!("replica {} has written it since", head.replica),
-            )));
+            return Err(CommitError::Fenced(taken(&subject, head)));
         }
         let pending = head.as_ref().and_then(|head| head.pending(replaced));
         let completed = head.and_then(|head| head.completed);
@@ -179,12 +180,29 @@ pub(super) async fn claim(
         let headers = session.head(completed.clone(), intent).headers();
         match publisher.checkpoint(&subject, headers, Bytes::new(), expect).await {
             Ok(head) => return Ok(Claim { replaced, head, completed, pending }),
-            // Something came in between: look again.
-            Err(error) if error.verdict == Verdict::Stale => {}
+            // Something came in between: look again. A leader that is one no more would show the same for ever.
+            Err(error) if error.verdict == Verdict::Stale && refusals < MOST_REFUSALS => refusals += 1,
             Err(error) if error.verdict == Verdict::Impossible => return Err(CommitError::Fatal(error.source)),
             Err(error) => return Err(CommitError::Unknown(error.source)),
         }
     }
+}
+
+/// Whether the shard's head is somebody else's, for all that is known: a look, and no claim.
+pub(super) async fn foreign(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    state: &Shard,
+) -> Option<(ShardId, SinkError)> {
+    let subject = publisher.subjects().head(shard);
+    let found = publisher.last(&subject).await.ok()??;
+    let head = Head::parse(&subject, &found.headers).ok()?;
+    (found.sequence > state.head && head.session != session.id).then(|| (shard, taken(&subject, &head)))
+}
+
+fn taken(subject: &str, head: &Head) -> SinkError {
+    SinkError::unavailable(format!("write to {subject}"), format!("replica {} has written it since", head.replica))
 }
 
 #[cfg(test)]

@@ -55,9 +55,11 @@ async fn attempt(publisher: &Publisher, session: &Session, shards: &[ShardId]) -
     }
     // After the claims nobody else can write an entry that this doesn't see, but for
     // the rest of a pending intent, which is the same as what is redone.
-    let entries = publisher.last_of_each(publisher.subjects().entries()).await.map_err(CommitError::Unknown)?;
-    for entry in entries {
-        let Some((shard, key)) = publisher.subjects().parse_entry(&entry.subject) else {
+    let subjects = publisher.subjects();
+    let newest = restored.values().map(|restored| restored.state.head).max().unwrap_or_default();
+    let found = publisher.last_of_each(subjects.checkpoints(shards), newest).await.map_err(CommitError::Unknown)?;
+    for entry in found.into_iter().filter(|found| !subjects.is_head(&found.subject)) {
+        let Some((shard, key)) = subjects.parse_entry(&entry.subject) else {
             return Err(CommitError::Fatal(SinkError::Setup {
                 problem: format!("{} isn't a subject of this program", entry.subject),
                 remedy: "use a subject prefix that nobody else writes to".to_owned(),

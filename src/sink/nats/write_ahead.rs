@@ -28,7 +28,11 @@ const ENTRIES_AT_ONCE: usize = 256;
 /// What an intent's headers and the protocol take of a message.
 const HEADERS: usize = 2 << 10;
 
-/// Makes a part durable, alone: other shards are in commits of their own.
+/// Makes a part durable. Where it is `alone`, a refusal is left to the caller; other
+/// shards' parts may have happened already, and then this one has to.
+///
+/// # Errors
+/// [`CommitError::Fenced`]: the shard is somebody else's.
 pub(super) async fn commit(
     publisher: &Publisher,
     session: &Session,
@@ -36,24 +40,47 @@ pub(super) async fn commit(
     state: &mut Shard,
     id: &str,
     part: Part,
+    alone: bool,
 ) -> Result<(), CommitError> {
-    let why = match intend(publisher, session, shard, state, id, &part).await {
-        Ok(()) => match perform(publisher, session, shard, state, id, part).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error.source,
-        },
-        Err(PublishError { verdict: Verdict::Impossible, source }) => return Err(CommitError::Fatal(source)),
-        Err(error) => error.source,
-    };
-    tracing::debug!(%shard, error = %why, "a commit met with trouble; looking at what became of it");
     let mut patience = Patience::new();
     loop {
-        match settle(publisher, session, shard, state, id).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => return Err(CommitError::Aborted(why)),
-            Err(CommitError::Unknown(error)) => patience.wait(error).await.map_err(CommitError::Unknown)?,
-            Err(error) => return Err(error),
+        let why = match attempt(publisher, session, shard, state, id, &part).await {
+            Ok(()) => return Ok(()),
+            Err(PublishError { verdict: Verdict::Impossible, source }) => return Err(CommitError::Fatal(source)),
+            Err(error) => error.source,
+        };
+        tracing::debug!(%shard, error = %why, "a commit met with trouble; looking at what became of it");
+        let happened = loop {
+            match settle(publisher, session, shard, state, id).await {
+                Err(CommitError::Unknown(error)) => patience.wait(error).await.map_err(CommitError::Unknown)?,
+                outcome => break outcome?,
+            }
+        };
+        if happened {
+            return Ok(());
         }
+        if alone {
+            return Err(CommitError::Aborted(why));
+        }
+        patience.wait(why).await.map_err(CommitError::Aborted)?;
+    }
+}
+
+async fn attempt(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    state: &mut Shard,
+    id: &str,
+    part: &Part,
+) -> Result<(), PublishError> {
+    intend(publisher, session, shard, state, id, part).await?;
+    match perform(publisher, session, shard, state, id, part.clone()).await {
+        // The intent has happened: whatever is impossible now is found out by the redo.
+        Err(PublishError { verdict: Verdict::Impossible, source }) => {
+            Err(PublishError { verdict: Verdict::Silent, source })
+        }
+        outcome => outcome,
     }
 }
 
@@ -197,8 +224,10 @@ pub(super) async fn redo(
     state: &mut Shard,
     pending: &Pending,
 ) -> Result<Vec<Entry>, CommitError> {
-    let mut part = read(publisher, shard, pending).await?;
-    let there = publisher.headers_from(pending.first, publisher.subjects().messages()).await;
+    let mut part = read(publisher, shard, pending, state.head).await?;
+    let mut filters = publisher.subjects().messages();
+    filters.push(publisher.subjects().head(shard));
+    let there = publisher.headers_from(pending.first, filters, state.head).await;
     let there = there.map_err(CommitError::Unknown)?;
     let there: HashSet<&str> =
         there.iter().filter_map(|found| found.headers.get(MESSAGE_ID)).map(async_nats::HeaderValue::as_str).collect();
@@ -214,10 +243,10 @@ pub(super) async fn redo(
     }
 }
 
-/// Reads a complete intent back.
-async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending) -> Result<Part, CommitError> {
+/// Reads a complete intent back; the head that carries it over is at `claim`.
+async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending, claim: u64) -> Result<Part, CommitError> {
     let subject = publisher.subjects().head(shard);
-    let found = publisher.from(pending.first, vec![subject.clone()]).await.map_err(CommitError::Unknown)?;
+    let found = publisher.from(pending.first, vec![subject.clone()], claim).await.map_err(CommitError::Unknown)?;
     let mut payload = BytesMut::new();
     let mut chunks = 0;
     for message in &found {
