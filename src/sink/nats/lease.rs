@@ -67,8 +67,12 @@ impl Leases {
         let status = status.map_err(|error| SinkError::unavailable(format!("look at bucket {bucket}"), error))?;
         let found = status.info.config.num_replicas;
         if found < replicas {
-            tracing::warn!(bucket, found, wanted = replicas,
-                "the key-value bucket has fewer replicas than sink.nats.replicas: change it with `nats stream edit`");
+            tracing::warn!(
+                bucket,
+                found,
+                wanted = replicas,
+                "the key-value bucket has fewer replicas than sink.nats.replicas: change it with `nats stream edit`"
+            );
         }
         let time = status.max_age();
         if time.is_zero() {

@@ -160,8 +160,8 @@ impl Member {
     pub(super) fn answered(&mut self, now: Duration, sent: Duration, key: &Key, known: u64, answer: Answer) {
         let request = self.requests.remove(key);
         // The leader is behind, or another write is on its way.
-        let is_refused_for_now = matches!(&answer, Answer::Found(revision, _) if *revision == known)
-            && request == Some(Request::Write);
+        let is_refused_for_now =
+            matches!(&answer, Answer::Found(revision, _) if *revision == known) && request == Some(Request::Write);
         if answer == Answer::Silent || is_refused_for_now {
             self.pauses.insert(key.clone(), now + self.lease_time / RETRIES);
         }

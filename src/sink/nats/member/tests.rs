@@ -78,7 +78,8 @@ impl World {
         self.crash(name);
         self.sessions += 1;
         let me = Holder { replica: name.to_owned(), session: self.sessions.to_string() };
-        let mut told: Vec<Told> = self.bucket.iter().map(|(key, (at, who, _))| (key.clone(), *at, who.clone())).collect();
+        let mut told: Vec<Told> =
+            self.bucket.iter().map(|(key, (at, who, _))| (key.clone(), *at, who.clone())).collect();
         told.sort_by_key(|(_, revision, _)| *revision);
         let member = Member::new(me.clone(), self.shards, LEASE);
         let node =
