@@ -297,14 +297,15 @@ impl Member {
                 self.joined = Some(lease);
                 self.has_joined = true;
             }
-            Key::Shard(shard) => match self.held.get_mut(shard) {
-                Some(held) => held.lease = lease,
-                None => {
+            Key::Shard(shard) => {
+                if let Some(held) = self.held.get_mut(shard) {
+                    held.lease = lease;
+                } else {
                     self.tenures += 1;
                     let tenure = Tenure { shard: *shard, number: self.tenures };
                     self.held.insert(*shard, Held { lease, tenure, stage: Stage::Taken });
                 }
-            },
+            }
         }
     }
 

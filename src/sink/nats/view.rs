@@ -136,11 +136,12 @@ impl View {
 
     /// The replicas that are there.
     pub(super) fn members(&self) -> BTreeSet<&str> {
-        let replica = |key| match key {
-            &Key::Replica(ref name) => self.holder(key).map(|_| name.as_str()),
+        let live = self.keys.keys().filter(|key| self.holder(key).is_some());
+        let names = live.filter_map(|key| match key {
+            Key::Replica(name) => Some(name.as_str()),
             Key::Shard(_) => None,
-        };
-        self.keys.keys().filter_map(replica).collect()
+        });
+        names.collect()
     }
 
     /// How many shards a replica of this name is seen to hold.
