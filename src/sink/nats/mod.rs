@@ -20,7 +20,10 @@
 //! is `_`, and what would be longer than 128 characters is `=h` and its XXH3 hash of 128 bits. Headers are
 //! those of `CloudEvents` in binary mode (`ce-id`, …), and `Nats-Msg-Id`.
 //!
-//! How a commit is all or nothing is in `docs/decisions/nats-write-ahead.md`.
+//! Leases are keys of the bucket `{stream}_leases`: `replica.{name}` and `shard.{n}`.
+//!
+//! How a commit is all or nothing is in `docs/decisions/nats-write-ahead.md`, who owns which shard in
+//! `docs/decisions/nats-ownership.md`.
 
 mod atomic;
 mod connect;
