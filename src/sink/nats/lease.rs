@@ -93,6 +93,7 @@ impl Leases {
             Ok(Ok(revision)) => Answer::Written(revision),
             Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => self.look(key).await,
             Ok(Err(error)) => {
+                // One of several that fit into the lease time; what is lost in the end is told.
                 tracing::debug!(%key, %error, "a lease wasn't written");
                 Answer::Silent
             }
@@ -154,7 +155,10 @@ impl Leases {
                         }
                     }
                 }
-                Err(error) => tracing::debug!(%error, "the leases can't be watched"),
+                Err(error) => {
+                    tracing::warn!(%error, "the leases can't be watched: this replica takes no shards until they can");
+                    tokio::time::sleep(self.patience()).await;
+                }
             }
             tokio::time::sleep(self.patience() / 10).await;
         }

@@ -9,6 +9,7 @@ use super::tenures::{Foreign, Tenures};
 use super::view::{Holder, Key};
 use crate::core::ids::ShardId;
 use crate::sink::{OwnershipEvent, SinkError};
+use futures_util::future::join_all;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
 /// At the end, how long lease writes under way are waited for.
 const LAST_WRITES: Duration = Duration::from_millis(500);
+/// At the end, how long giving up may take. A server that is away for longer lets the leases run out.
+const RELEASES: Duration = Duration::from_secs(5);
 /// Changes of keys that wait here; more of them wait in the client.
 const TOLD: usize = 256;
 
@@ -247,16 +250,18 @@ impl Running {
             }
         };
         tokio::time::timeout(LAST_WRITES, last_writes).await.ok();
+        let leases = &self.leases;
         let mut keys = self.member.leave().into_iter();
-        // As long as we are a member, the others leave our share to us.
-        if let Some((mine, revision)) = keys.next() {
-            self.leases.release(&mine, revision).await;
+        let releases = async {
+            // As long as we are a member, the others leave our share to us.
+            if let Some((mine, revision)) = keys.next() {
+                leases.release(&mine, revision).await;
+            }
+            join_all(keys.map(async |(key, revision)| leases.release(&key, revision).await)).await
+        };
+        if tokio::time::timeout(RELEASES, releases).await.is_err() {
+            tracing::warn!("the leases weren't given up in {RELEASES:?}: they run out");
         }
-        let releases = keys.map(|(key, revision)| {
-            let leases = Arc::clone(&self.leases);
-            async move { leases.release(&key, revision).await }
-        });
-        futures_util::future::join_all(releases).await;
         if let Some(error) = self.failure {
             // Nobody may be there to hear it.
             self.events.send(OwnershipEvent::Failed(error)).await.ok();
