@@ -1,6 +1,6 @@
 //! One commit as one atomic batch: all of it or nothing, by the server.
 
-use super::error::{PublishError, Verdict};
+use super::error::{PublishError, ShardError, Verdict};
 use super::head::{Claim, Replace, Session, Shard, claim};
 use super::outgoing::Part;
 use super::patience::Patience;
@@ -108,12 +108,15 @@ async fn settle(
     'shards: for (heads_behind, shard) in layout.shards.iter().rev().enumerate() {
         let Claim { replaced, head, completed, pending: _ } = loop {
             match claim(publisher, session, *shard, Replace::Own).await {
-                Err(CommitError::Unknown(error)) => patience.wait(error).await.map_err(CommitError::Unknown)?,
-                Err(CommitError::Fenced(_)) => {
+                Ok(claim) => break claim,
+                Err(ShardError::Unknown(error) | ShardError::Aborted(error)) => {
+                    patience.wait(error).await.map_err(CommitError::Unknown)?;
+                }
+                Err(ShardError::Foreign(_)) => {
                     foreign.push(*shard);
                     continue 'shards;
                 }
-                outcome => break outcome?,
+                Err(ShardError::Fatal(error)) => return Err(CommitError::Fatal(error)),
             }
         };
         if !committed && completed.as_deref() == Some(id) {

@@ -10,10 +10,10 @@
 //!                      intended ──────┘
 //! ```
 
-use super::error::Verdict;
+use super::error::{ShardError, Verdict};
 use super::publish::{Expect, Publisher};
 use crate::core::ids::ShardId;
-use crate::sink::{CommitError, SinkError};
+use crate::sink::SinkError;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -142,21 +142,21 @@ pub(super) struct Claim {
 /// shard is refused from now on, or has happened and is seen here.
 ///
 /// # Errors
-/// [`CommitError::Fenced`] if it isn't ours to replace, [`CommitError::Unknown`] if the
-/// server doesn't answer or is behind (claim again), [`CommitError::Fatal`] otherwise.
+/// [`ShardError::Foreign`] if it isn't ours to replace, [`ShardError::Unknown`] if the
+/// server doesn't answer or is behind (claim again), [`ShardError::Fatal`] otherwise.
 pub(super) async fn claim(
     publisher: &Publisher,
     session: &Session,
     shard: ShardId,
     replace: Replace,
-) -> Result<Claim, CommitError> {
+) -> Result<Claim, ShardError> {
     let subject = publisher.subjects().head(shard);
     let mut refusals = 0;
     loop {
-        let found = publisher.last(&subject).await.map_err(CommitError::Unknown)?;
+        let found = publisher.last(&subject).await.map_err(ShardError::Unknown)?;
         let (replaced, head) = match &found {
             Some(found) => {
-                let head = Head::parse(&subject, &found.headers).map_err(CommitError::Fatal)?;
+                let head = Head::parse(&subject, &found.headers).map_err(ShardError::Fatal)?;
                 (found.sequence, Some(head))
             }
             None => (0, None),
@@ -165,7 +165,7 @@ pub(super) async fn claim(
             && replace == Replace::Own
             && head.session != session.id
         {
-            return Err(CommitError::Fenced(taken(&subject, head)));
+            return Err(ShardError::Foreign(taken(&subject, head)));
         }
         let pending = head.as_ref().and_then(|head| head.pending(replaced));
         let completed = head.and_then(|head| head.completed);
@@ -182,8 +182,8 @@ pub(super) async fn claim(
             Ok(head) => return Ok(Claim { replaced, head, completed, pending }),
             // Something came in between: look again. A leader that is one no more would show the same for ever.
             Err(error) if error.verdict == Verdict::Stale && refusals < MOST_REFUSALS => refusals += 1,
-            Err(error) if error.verdict == Verdict::Impossible => return Err(CommitError::Fatal(error.source)),
-            Err(error) => return Err(CommitError::Unknown(error.source)),
+            Err(error) if error.verdict == Verdict::Impossible => return Err(ShardError::Fatal(error.source)),
+            Err(error) => return Err(ShardError::Unknown(error.source)),
         }
     }
 }

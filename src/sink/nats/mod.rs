@@ -47,6 +47,7 @@ use crate::config::NatsConfig;
 use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::{ShardId, Topic};
 pub use connect::connect;
+use error::ShardError;
 use futures_util::{StreamExt as _, stream};
 use head::{Session, Shard};
 use outgoing::Part;
@@ -264,24 +265,25 @@ impl NatsCommitter {
 }
 
 /// The outcome of a batch from those of its shards; the lost ones are added to `lost`.
-fn together(outcomes: Vec<(ShardId, Result<(), CommitError>)>, lost: &mut Vec<ShardId>) -> Result<(), CommitError> {
+fn together(outcomes: Vec<(ShardId, Result<(), ShardError>)>, lost: &mut Vec<ShardId>) -> Result<(), CommitError> {
     let some_committed = outcomes.iter().any(|(_, outcome)| outcome.is_ok());
-    let is_fenced = |outcome: &Result<(), CommitError>| matches!(outcome, Err(CommitError::Fenced(_)));
-    lost.extend(outcomes.iter().filter(|(_, outcome)| is_fenced(outcome)).map(|(shard, _)| *shard));
-    let severity = |error: &CommitError| match error {
-        CommitError::Fenced(_) | CommitError::Aborted(_) => 0,
-        CommitError::Unknown(_) => 1,
-        CommitError::Fatal(_) => 2,
+    let is_foreign = |outcome: &Result<(), ShardError>| matches!(outcome, Err(ShardError::Foreign(_)));
+    lost.extend(outcomes.iter().filter(|(_, outcome)| is_foreign(outcome)).map(|(shard, _)| *shard));
+    let severity = |error: &ShardError| match error {
+        ShardError::Foreign(_) | ShardError::Aborted(_) => 0,
+        ShardError::Unknown(_) => 1,
+        ShardError::Fatal(_) => 2,
     };
     match outcomes.into_iter().filter_map(|(_, outcome)| outcome.err()).max_by_key(severity) {
         None => Ok(()),
+        Some(ShardError::Fatal(error)) => Err(CommitError::Fatal(error)),
+        Some(ShardError::Unknown(error)) => Err(CommitError::Unknown(error)),
         // Nothing may be written again that a part of it is there of.
-        Some(CommitError::Fenced(error) | CommitError::Aborted(error)) if some_committed => {
+        Some(ShardError::Foreign(error) | ShardError::Aborted(error)) if some_committed => {
             Err(CommitError::Unknown(error))
         }
         // What was staged for the lost shards is dropped, the rest is written again.
-        Some(CommitError::Fenced(error)) => Err(CommitError::Aborted(error)),
-        Some(error) => Err(error),
+        Some(ShardError::Foreign(error) | ShardError::Aborted(error)) => Err(CommitError::Aborted(error)),
     }
 }
 
@@ -292,21 +294,21 @@ mod tests {
     #[test]
     fn a_batch_is_what_its_shards_are() {
         let error = || SinkError::unavailable("x", "y");
-        let of = |outcomes: Vec<Result<(), CommitError>>| {
+        let of = |outcomes: Vec<Result<(), ShardError>>| {
             let mut lost = Vec::new();
             let outcome = together((0..).map(ShardId).zip(outcomes).collect(), &mut lost);
             (outcome.err().map(|error| error.label()), lost.into_iter().map(|shard| shard.0).collect::<Vec<_>>())
         };
-        let (aborted, fenced) = (|| Err(CommitError::Aborted(error())), || Err(CommitError::Fenced(error())));
-        let unknown = || Err(CommitError::Unknown(error()));
+        let (aborted, foreign) = (|| Err(ShardError::Aborted(error())), || Err(ShardError::Foreign(error())));
+        let unknown = || Err(ShardError::Unknown(error()));
         assert_eq!(of(vec![Ok(()), Ok(())]), (None, vec![]));
         assert_eq!(of(vec![aborted()]), (Some("aborted"), vec![]));
         assert_eq!(of(vec![Ok(()), aborted()]), (Some("unknown"), vec![]));
-        assert_eq!(of(vec![fenced()]), (Some("aborted"), vec![0]));
-        assert_eq!(of(vec![aborted(), fenced(), fenced()]), (Some("aborted"), vec![1, 2]));
-        assert_eq!(of(vec![Ok(()), fenced()]), (Some("unknown"), vec![1]));
-        assert_eq!(of(vec![fenced(), unknown()]), (Some("unknown"), vec![0]));
-        let fatal = Err(CommitError::Fatal(error()));
+        assert_eq!(of(vec![foreign()]), (Some("aborted"), vec![0]));
+        assert_eq!(of(vec![aborted(), foreign(), foreign()]), (Some("aborted"), vec![1, 2]));
+        assert_eq!(of(vec![Ok(()), foreign()]), (Some("unknown"), vec![1]));
+        assert_eq!(of(vec![foreign(), unknown()]), (Some("unknown"), vec![0]));
+        let fatal = Err(ShardError::Fatal(error()));
         assert_eq!(of(vec![unknown(), fatal, Ok(())]), (Some("fatal"), vec![]));
     }
 }
