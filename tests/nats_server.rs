@@ -26,7 +26,9 @@ use asana_event_bridge::sink::nats::{NatsSettings, open};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent, SinkError};
 use async_nats::jetstream;
 use futures_util::future::join_all;
-use nats::{After, Proxy, Witness, assigned, batch, by_shard, eventually, exactly, message, next, session, settings};
+use nats::{
+    After, Proxy, Seen, Witness, assigned, batch, by_shard, eventually, exactly, message, next, session, settings,
+};
 use nats_worker::{Worker, assert_contiguous, balanced, progress};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -240,6 +242,14 @@ async fn a_stale_owner_of_a_shard_loses_that_one_alone(address: &str) {
     stale.committer.commit(&over("stale", &[0, 1, 2], 0, 8)).await.unwrap();
     witness.claim(1).await;
     assert_eq!(label(stale.committer.commit(&over("stale", &[0, 1, 2], 8, 16)).await), "aborted");
+    // It takes the shard again, but as long as the caller hasn't heard of the loss, it must not write what it staged before.
+    let head = "_checkpoint.1.head";
+    let is_ours = |seen: &Seen| !seen.headers.get("Asana-Bridge-Head").unwrap().as_str().contains("thief");
+    eventually(async || witness.read(head).await.last().is_some_and(is_ours).then_some(())).await;
+    for _ in 0..20 {
+        assert_eq!(label(stale.committer.commit(&over("stale", &[0, 1, 2], 8, 16)).await), "aborted");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(lost(stale.ownership.try_recv().unwrap()), [1]);
     assert_eq!(by_shard(&witness.lanes().await), exactly(&[0, 1, 2], 8));
     // The caller drops what was lost, and writes the rest again.

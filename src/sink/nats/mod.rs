@@ -51,7 +51,7 @@ use error::ShardError;
 use futures_util::{StreamExt as _, stream};
 use head::{Session, Shard};
 use outgoing::Part;
-use ownership::Owner;
+use ownership::{EVENTS, Owner};
 use publish::Publisher;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,8 +68,6 @@ use view::Holder;
 
 /// How long a dead replica's lease holds its peers up.
 pub const LEASE_TIME: Duration = Duration::from_secs(10);
-/// Events that wait for the caller; more of them wait in the ownership task.
-const EVENTS: usize = 64;
 /// What subject, message headers and batch headers may take of a message.
 const OVERHEAD_BYTES: usize = 4 << 10;
 /// Room in an atomic batch for what the caller doesn't count: the heads.

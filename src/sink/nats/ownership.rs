@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// Events that wait for the session; more of them wait in the task.
+pub(super) const EVENTS: usize = 64;
 /// How long a revocation waits for what is staged to be committed; meanwhile the lease is renewed.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
 /// At the end, how long lease writes under way are waited for.
@@ -62,6 +64,8 @@ struct Running {
     start: Instant,
     requests: JoinSet<Ended>,
     works: JoinSet<Done>,
+    /// What waits to be granted, see [`grant`](Self::grant).
+    restored: Vec<(Vec<Tenure>, Vec<Restored>)>,
     /// What the session is to be told. It doesn't listen while it commits, and leases have to be renewed all the same.
     outbox: VecDeque<OwnershipEvent>,
     events: mpsc::Sender<OwnershipEvent>,
@@ -89,6 +93,7 @@ impl Owner {
             start: clock(),
             requests: JoinSet::new(),
             works,
+            restored: Vec::new(),
             outbox: VecDeque::new(),
             events: events.clone(),
             failure: None,
@@ -114,6 +119,12 @@ impl Owner {
                 }
                 Ok(permit) = events.reserve(), if !running.outbox.is_empty() => {
                     if let Some(event) = running.outbox.pop_front() {
+                        permit.send(event);
+                    }
+                }
+                // All permits at once: the session has taken all that it was told.
+                Ok(mut permits) = events.reserve_many(EVENTS), if running.has_to_grant() => {
+                    if let (Some(event), Some(permit)) = (running.grant(), permits.next()) {
                         permit.send(event);
                     }
                 }
@@ -216,19 +227,7 @@ impl Running {
     /// Whether the session goes on.
     fn end_work(&mut self, done: Done) -> bool {
         match done {
-            Done::Restored(tenures, Ok(restored)) => {
-                let granted = self.member.restored(&tenures);
-                let mut assigned = Vec::new();
-                for Restored { shard, state, checkpoint } in restored {
-                    if granted.contains(&shard) {
-                        self.tenures.gain(shard, state);
-                        assigned.push((shard, checkpoint));
-                    }
-                }
-                if !assigned.is_empty() {
-                    self.outbox.push_back(OwnershipEvent::Assigned(assigned));
-                }
-            }
+            Done::Restored(tenures, Ok(restored)) => self.restored.push((tenures, restored)),
             Done::Restored(_, Err(error)) => {
                 self.failure = Some(error);
                 return false;
@@ -237,6 +236,26 @@ impl Running {
             Done::Watched => {}
         }
         true
+    }
+
+    fn has_to_grant(&self) -> bool {
+        self.outbox.is_empty() && !self.restored.is_empty()
+    }
+
+    /// Lets the committer write what was restored. The session must have taken all that it was told before: it might
+    /// commit what it staged in an earlier tenure, and the heads would let it through.
+    fn grant(&mut self) -> Option<OwnershipEvent> {
+        let mut assigned = Vec::new();
+        for (tenures, restored) in self.restored.drain(..) {
+            let granted = self.member.restored(&tenures);
+            for Restored { shard, state, checkpoint } in restored {
+                if granted.contains(&shard) {
+                    self.tenures.gain(shard, state);
+                    assigned.push((shard, checkpoint));
+                }
+            }
+        }
+        (!assigned.is_empty()).then_some(OwnershipEvent::Assigned(assigned))
     }
 
     /// Gives all leases up, so that peers have them at once.
