@@ -225,8 +225,12 @@ impl Member {
     pub(super) fn leave(&self) -> Vec<(Key, u64)> {
         let written = self.requests.iter().filter(|(_, request)| **request == Request::Write).map(|(key, _)| key);
         let held = self.held.keys().map(|shard| Key::Shard(*shard));
-        let mine: BTreeSet<Key> = written.cloned().chain(held).chain([self.my_key.clone()]).collect();
-        mine.into_iter().map(|key| (key.clone(), self.view.revision(&key))).collect()
+        let name = self.joined.map(|_| self.my_key.clone());
+        let mine: BTreeSet<Key> = written.cloned().chain(held).chain(name).collect();
+        let revision =
+            |key: &Key| self.view.holder(key).filter(|holder| **holder == self.me).map(|_| self.view.revision(key));
+        // One that may be ours by now isn't given up at the revision at which it was somebody else's.
+        mine.into_iter().map(|key| (key.clone(), revision(&key).unwrap_or(0))).collect()
     }
 
     /// What is to do now.
