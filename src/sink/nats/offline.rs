@@ -43,7 +43,9 @@ pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredC
     let abilities = Abilities { atomic: false, spare: false };
     let publisher = Publisher::new(client, name, subjects(&settings.config), abilities).await?;
     let mut stored: BTreeMap<ShardId, StoredCheckpoint> = BTreeMap::new();
-    for entry in publisher.last_of_each(publisher.subjects().entries()).await? {
+    let filter = publisher.subjects().entries();
+    let Some(newest) = publisher.last(&filter).await? else { return Ok(stored) };
+    for entry in publisher.last_of_each(vec![filter], newest.sequence).await? {
         if let Some((shard, key)) = publisher.subjects().parse_entry(&entry.subject)
             && !write_ahead::removed(&entry.headers)
         {
@@ -121,8 +123,8 @@ async fn together(
     new: &mut NatsCommitter,
     parts: [BTreeMap<ShardId, outgoing::Part>; 2],
 ) -> Result<(), CommitError> {
-    old.hear_of_ownership();
-    new.hear_of_ownership();
+    old.tenures.note(&mut old.owned);
+    new.tenures.note(&mut new.owned);
     old.commits += 1;
     let id = format!("{}-{}", old.session.id, old.commits);
     let mut messages = Vec::new();

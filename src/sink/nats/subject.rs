@@ -8,6 +8,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// A longer token is replaced by its hash: the server's default bound for a whole protocol line is 4,096 bytes.
 const LONGEST_TOKEN: usize = 128;
 
+/// The server looks each filter up for itself: beyond this, all are read and what wasn't asked for is dropped.
+const MOST_FILTERS: usize = 16;
+
 /// The subjects of one JetStream stream.
 #[derive(Clone, Debug)]
 pub(super) struct Subjects {
@@ -74,11 +77,30 @@ impl Subjects {
         format!("{}.{}.*.entry.*", self.prefix, self.checkpoint)
     }
 
+    /// Heads and entries of some shards, in few filters.
+    pub(super) fn checkpoints(&self, shards: &[ShardId]) -> Vec<String> {
+        let Self { prefix, checkpoint } = self;
+        if shards.len() > MOST_FILTERS {
+            return vec![format!("{prefix}.{checkpoint}.>")];
+        }
+        shards.iter().map(|shard| format!("{prefix}.{checkpoint}.{shard}.>")).collect()
+    }
+
+    /// Whether this is a shard's head.
+    pub(super) fn is_head(&self, subject: &str) -> bool {
+        let rest = self.of_checkpoint(subject).and_then(|rest| rest.strip_suffix(".head"));
+        rest.is_some_and(|shard| shard.parse::<u32>().is_ok())
+    }
+
+    /// What follows the tokens that all of the checkpoint's subjects have.
+    fn of_checkpoint<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix('.')?;
+        rest.strip_prefix(self.checkpoint.as_str())?.strip_prefix('.')
+    }
+
     /// The shard and the key that [`entry`](Self::entry) named.
     pub(super) fn parse_entry(&self, subject: &str) -> Option<(ShardId, String)> {
-        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix('.')?;
-        let rest = rest.strip_prefix(self.checkpoint.as_str())?.strip_prefix('.')?;
-        let (shard, key) = rest.split_once(".entry.")?;
+        let (shard, key) = self.of_checkpoint(subject)?.split_once(".entry.")?;
         Some((ShardId(shard.parse().ok()?), unescape(key)?))
     }
 }
@@ -91,7 +113,7 @@ fn token(text: &str) -> String {
 
 /// ASCII letters, digits, `-` and `_` stand for themselves, other bytes become `=XX`;
 /// the empty text is `_`, and the text `_` is `=5F`.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     match text {
         "" => return "_".to_owned(),
         "_" => return "=5F".to_owned(),
@@ -108,7 +130,7 @@ fn escape(text: &str) -> String {
     })
 }
 
-fn unescape(token: &str) -> Option<String> {
+pub(super) fn unescape(token: &str) -> Option<String> {
     if token == "_" {
         return Some(String::new());
     }
