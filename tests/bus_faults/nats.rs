@@ -6,6 +6,7 @@ use crate::support::proxy::Network;
 use crate::support::service::{Node, Service};
 use crate::support::wait_for;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const STREAM: &str = "ASANA";
@@ -31,7 +32,9 @@ struct Cluster {
 impl Cluster {
     fn faults(&self, play: &mut Play<'_>) {
         let leader = self.stream_leader(play);
-        play.fault(&format!("kill -9: node {leader}, leader of the JetStream stream"), |play| self.killed(play, leader));
+        play.fault(&format!("kill -9: node {leader}, leader of the JetStream stream"), |play| {
+            self.killed(play, leader)
+        });
         let leader = self.meta_leader(play);
         play.fault(&format!("kill -9: node {leader}, the meta leader"), |play| self.killed(play, leader));
         play.fault("rolling restart of all nodes", |play| {
@@ -69,26 +72,23 @@ impl Cluster {
         self.wait_until_whole(play);
     }
 
-    /// Every JetStream stream has a leader, which finds all replicas up to date.
+    /// Every JetStream stream is on every node, and has a leader that finds the others up to date.
     fn wait_until_whole(&self, play: &Play<'_>) {
         wait_for("all replicas to be up to date", WHOLE, || {
-            let told: Vec<_> = self.service.nodes.iter().map(|node| self.streams(play, node)).collect();
-            let names = told.iter().flatten().flatten().map(|stream| &stream["name"]);
-            let is_whole = |name: &Value| {
-                let led = self.service.nodes.iter().zip(&told).any(|(node, streams)| {
-                    let stream = streams.iter().flatten().find(|stream| stream["name"] == *name);
-                    stream.is_some_and(|stream| {
-                        let replicas = stream["cluster"]["replicas"].as_array();
-                        stream["cluster"]["leader"].as_str() == node.name.as_deref()
-                            && replicas.is_some_and(|replicas| {
-                                replicas.len() == 2 && replicas.iter().all(|replica| replica["current"] == true)
-                            })
-                    })
-                });
-                let everywhere = told.iter().flatten().filter(|streams| streams.iter().any(|stream| stream["name"] == *name));
-                led && everywhere.count() == told.len()
-            };
-            (told.iter().all(Option::is_some) && names.into_iter().all(is_whole)).then_some(())
+            let told: Option<Vec<_>> = self.service.nodes.iter().map(|node| self.streams(play, node)).collect();
+            let mut copies: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+            for (node, streams) in self.service.nodes.iter().zip(told?) {
+                for stream in streams {
+                    let cluster = &stream["cluster"];
+                    let replicas = cluster["replicas"].as_array().map_or(&[][..], Vec::as_slice);
+                    let others_are_current =
+                        replicas.len() == 2 && replicas.iter().all(|other| other["current"] == true);
+                    let leads = cluster["leader"].as_str() == node.name.as_deref();
+                    copies.entry(stream["name"].to_string()).or_default().push(leads && others_are_current);
+                }
+            }
+            let is_whole = |copies: &Vec<bool>| copies.len() == self.service.nodes.len() && copies.contains(&true);
+            (!copies.is_empty() && copies.values().all(is_whole)).then_some(())
         });
     }
 
