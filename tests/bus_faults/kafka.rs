@@ -15,7 +15,7 @@ const RECORDS: &str = "asana.events";
 const GROUP: &str = "asana-event-bridge";
 
 /// How long the cluster may take to become whole.
-const WHOLE: Duration = Duration::from_secs(120);
+const WHOLE: Duration = Duration::from_secs(180);
 
 #[test]
 fn kafka_has_every_event_once_though_its_nodes_and_the_network_fail() {

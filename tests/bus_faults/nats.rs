@@ -12,7 +12,7 @@ use std::time::Duration;
 const STREAM: &str = "ASANA";
 
 /// How long the cluster may take to become whole.
-const WHOLE: Duration = Duration::from_secs(120);
+const WHOLE: Duration = Duration::from_secs(180);
 
 #[test]
 fn nats_has_every_event_once_though_its_nodes_and_the_network_fail() {

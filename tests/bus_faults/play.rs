@@ -18,7 +18,7 @@ const REPLICAS: [&str; 2] = ["r1", "r2"];
 
 /// How long all streams may wait for their polls after a fault. Mostly it is a few seconds; a slow machine, a session
 /// time-out, a transaction that has to time out, and the bridge's pauses between sessions all take their part.
-const RECOVERY: Duration = Duration::from_secs(120);
+const RECOVERY: Duration = Duration::from_secs(180);
 
 /// What the faults are made in.
 pub(crate) struct Play<'a> {
