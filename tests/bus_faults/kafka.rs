@@ -7,7 +7,7 @@ use crate::support::service::{Service, script};
 use crate::support::wait_for;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::metadata::Metadata;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use std::time::Duration;
 
 const CHECKPOINTS: &str = "asana.checkpoints";
@@ -46,11 +46,11 @@ impl Cluster {
     fn faults(&self, play: &mut Play<'_>) {
         let leader = self.leader(CHECKPOINTS);
         play.fault(&format!("kill -9: node {leader}, leader of a checkpoint partition"), |play| {
-            self.killed(play, leader)
+            self.killed(play, leader);
         });
         let coordinator = self.group_coordinator();
         play.fault(&format!("kill -9: node {coordinator}, the group's coordinator"), |play| {
-            self.killed(play, coordinator)
+            self.killed(play, coordinator);
         });
         let coordinator = self.transaction_coordinator();
         play.fault(&format!("kill -9: node {coordinator}, coordinator of a replica's transactions"), |play| {
@@ -104,7 +104,7 @@ impl Cluster {
     fn wait_until_whole(&self) {
         wait_for("all replicas to be in sync", WHOLE, || {
             let metadata = self.metadata(None)?;
-            let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
             let whole = metadata.brokers().len() == self.service.nodes.len()
                 && partitions
                     .all(|partition| partition.leader() >= 0 && partition.isr().len() == partition.replicas().len());

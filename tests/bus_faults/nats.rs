@@ -33,7 +33,7 @@ impl Cluster {
     fn faults(&self, play: &mut Play<'_>) {
         let leader = self.stream_leader(play);
         play.fault(&format!("kill -9: node {leader}, leader of the JetStream stream"), |play| {
-            self.killed(play, leader)
+            self.killed(play, leader);
         });
         let leader = self.meta_leader(play);
         play.fault(&format!("kill -9: node {leader}, the meta leader"), |play| self.killed(play, leader));
@@ -75,7 +75,7 @@ impl Cluster {
     /// Every JetStream stream is on every node, and has a leader that finds the others up to date.
     fn wait_until_whole(&self, play: &Play<'_>) {
         wait_for("all replicas to be up to date", WHOLE, || {
-            let told: Option<Vec<_>> = self.service.nodes.iter().map(|node| self.streams(play, node)).collect();
+            let told: Option<Vec<_>> = self.service.nodes.iter().map(|node| streams(play, node)).collect();
             let mut copies: BTreeMap<String, Vec<bool>> = BTreeMap::new();
             for (node, streams) in self.service.nodes.iter().zip(told?) {
                 for stream in streams {
@@ -95,7 +95,7 @@ impl Cluster {
     fn stream_leader(&self, play: &Play<'_>) -> u32 {
         wait_for("a leader of the JetStream stream", WHOLE, || {
             self.service.nodes.iter().find_map(|node| {
-                let streams = self.streams(play, node)?;
+                let streams = streams(play, node)?;
                 let stream = streams.iter().find(|stream| stream["name"] == STREAM)?;
                 self.node(&stream["cluster"]["leader"])
             })
@@ -109,14 +109,14 @@ impl Cluster {
         })
     }
 
-    /// The JetStream streams, as a node knows them.
-    fn streams(&self, play: &Play<'_>, node: &Node) -> Option<Vec<Value>> {
-        Some(jsz(play, node)?["account_details"][0]["stream_detail"].as_array()?.clone())
-    }
-
     fn node(&self, name: &Value) -> Option<u32> {
         Some(self.service.nodes.iter().find(|node| node.name.as_deref() == name.as_str())?.id)
     }
+}
+
+/// The JetStream streams, as a node knows them.
+fn streams(play: &Play<'_>, node: &Node) -> Option<Vec<Value>> {
+    Some(jsz(play, node)?["account_details"][0]["stream_detail"].as_array()?.clone())
 }
 
 /// What a node says of its JetStream.
