@@ -3,6 +3,7 @@
 
 pub(crate) mod foreign;
 pub(crate) mod program;
+pub(crate) mod proxy;
 pub(crate) mod service;
 
 use std::time::{Duration, Instant};
