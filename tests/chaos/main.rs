@@ -1,0 +1,76 @@
+//! Four replicas, many streams, and everything that can go wrong, at times drawn from a seed; then the ledger judges.
+//!
+//! By hand: `make chaos BUS=nats SEED=7 MINUTES=10`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
+
+mod attendance;
+mod load;
+mod plan;
+mod records;
+mod run;
+#[path = "../support/mod.rs"]
+mod support;
+mod verdict;
+mod world;
+
+use run::Clock;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use world::{Bus, World};
+
+#[test]
+fn kafka_has_every_event_once_in_chaos() {
+    Chaos { bus: Bus::Kafka, seed: 1, length: Duration::from_secs(30), streams: 200 }.judge();
+}
+
+/// A short one on NATS, unless `make chaos` chooses.
+#[test]
+fn the_chosen_bus_has_every_event_once_in_chaos() {
+    let minutes: f64 = variable("CHAOS_MINUTES", "0.5").parse().expect("MINUTES is a number");
+    Chaos {
+        bus: Bus::parse(&variable("CHAOS_BUS", "nats")),
+        seed: variable("CHAOS_SEED", "2").parse().expect("SEED is a number"),
+        length: Duration::from_secs_f64(60.0 * minutes),
+        streams: variable("CHAOS_STREAMS", "200").parse().expect("STREAMS is a number"),
+    }
+    .judge();
+}
+
+fn variable(name: &str, default: &str) -> String {
+    std::env::var_os(name).map_or_else(|| default.to_owned(), |text| text.into_string().unwrap())
+}
+
+struct Chaos {
+    bus: Bus,
+    seed: u64,
+    length: Duration,
+    streams: usize,
+}
+
+impl Chaos {
+    fn judge(&self) {
+        let Self { bus, seed, length, streams } = *self;
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{}-{seed}", bus.name()));
+        println!("{}, seed {seed}: {streams} streams, logs in {}", bus.name(), folder.display());
+        let plan = plan::draw(seed, length, bus, streams);
+        let started = Instant::now();
+        let mut world = World::start(bus, &folder, streams);
+        println!("the bus and the simulator are there after {:.1} s", started.elapsed().as_secs_f64());
+        world.establish();
+        println!("all streams are established after {:.1} s", started.elapsed().as_secs_f64());
+        let clock = Clock::start(&world.simulator, attendance::late_after(streams));
+        let outcome = run::perform(&mut world, &plan, seed, length, clock);
+        verdict::reach(world, &outcome, clock);
+    }
+}

@@ -1,0 +1,236 @@
+//! All that takes part: a bus of three nodes behind a network that can fail, the simulator, and the replicas.
+
+use crate::plan::{NODES, REPLICAS};
+use crate::support::foreign::{Seen, read_kafka, read_nats};
+use crate::support::program::{Program, Simulator};
+use crate::support::proxy::Network;
+use crate::support::service::{Service, script};
+use crate::support::wait_for;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Partitions, or lane tokens, at the start.
+pub(crate) const LANES: u32 = 6;
+/// The pace of a quiet stream.
+pub(crate) const MAX_INTERVAL: Duration = Duration::from_secs(10);
+/// The pace of a stream on which events come.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A credential, whose name is its token, too.
+pub(crate) struct Account {
+    pub(crate) name: &'static str,
+    /// What the bridge may use for each 1,000 streams, and what the simulator lets through.
+    per_minute: u32,
+}
+
+/// From one that has plenty to one that can't poll all of its streams at the slowest pace.
+pub(crate) const ACCOUNTS: [Account; 4] = [
+    Account { name: "ample", per_minute: 3_000 },
+    Account { name: "good", per_minute: 2_000 },
+    Account { name: "scarce", per_minute: 1_500 },
+    Account { name: "poor", per_minute: 1_000 },
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bus {
+    Kafka,
+    Nats,
+}
+
+impl Bus {
+    pub(crate) fn parse(name: &str) -> Self {
+        match name {
+            "kafka" => Self::Kafka,
+            "nats" => Self::Nats,
+            other => panic!("BUS is kafka or nats, not {other}"),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Nats => "nats",
+        }
+    }
+
+    /// Kafka's own tool does it.
+    pub(crate) fn add_partitions(self, address: &str, count: u32) {
+        assert_eq!(self, Self::Kafka, "lanes of NATS are a matter of configuration");
+        let mut command = script();
+        command.args(["topics", "--bootstrap-server", address, "--alter", "--topic", "asana.events"]);
+        let output = command.args(["--partitions", &count.to_string()]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The `sink` of a configuration.
+    pub(crate) fn sink(self, address: &str, copies: u32) -> serde_json::Value {
+        let insync = copies.div_ceil(2).max(1);
+        match self {
+            Self::Kafka => json!({ "kafka": { "bootstrapServers": address, "topics": {
+                "partitions": LANES, "replicationFactor": copies, "minInsyncReplicas": insync,
+            } } }),
+            Self::Nats => {
+                let servers: Vec<_> = address.split(',').map(|node| format!("nats://{node}")).collect();
+                json!({ "nats": { "servers": servers, "lanes": LANES, "replicas": copies } })
+            }
+        }
+    }
+}
+
+/// One stream that is watched.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) gid: String,
+    pub(crate) account: usize,
+}
+
+/// The budget of an account with this number of streams in all, in requests a minute.
+pub(crate) fn budget(account: usize, streams: usize) -> u32 {
+    let streams = u32::try_from(streams).unwrap();
+    (ACCOUNTS[account].per_minute * streams / 1_000).max(60)
+}
+
+pub(crate) struct World {
+    pub(crate) bus: Bus,
+    pub(crate) service: Service,
+    pub(crate) network: Network,
+    pub(crate) simulator: Simulator,
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) replicas: Vec<Replica>,
+    /// Where configurations and logs are.
+    pub(crate) folder: PathBuf,
+}
+
+/// A process that comes and goes.
+pub(crate) struct Replica {
+    pub(crate) name: String,
+    config: PathBuf,
+    log: PathBuf,
+    pub(crate) program: Option<Program>,
+    /// CPU that earlier processes used.
+    pub(crate) cpu: Duration,
+}
+
+impl Replica {
+    pub(crate) fn start(&mut self) {
+        self.program = Some(Program::start(&["run", "--config", self.config.to_str().unwrap()], &self.log));
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        self.program.as_ref().expect("it is there").signal(name);
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.take().kill();
+    }
+
+    /// Waits for the end that SIGTERM asked for.
+    pub(crate) fn end(&mut self) -> Result<(), String> {
+        let status = self.take().wait();
+        if status.success() { Ok(()) } else { Err(format!("{}: {status} after SIGTERM", self.name)) }
+    }
+
+    /// Whether it is gone though nobody asked it to end; SIGTERM does.
+    pub(crate) fn ended_by_itself(&mut self) -> Option<String> {
+        let status = self.program.as_mut()?.ended()?;
+        (!status.success()).then(|| {
+            self.program = None;
+            format!("{} ended by itself: {status}", self.name)
+        })
+    }
+
+    /// Its process, which is to end.
+    fn take(&mut self) -> Program {
+        let program = self.program.take().expect("it is there");
+        self.cpu += program.cpu();
+        program
+    }
+}
+
+impl World {
+    pub(crate) fn start(bus: Bus, folder: &Path, streams: usize) -> Self {
+        std::fs::remove_dir_all(folder).ok();
+        std::fs::create_dir_all(folder).unwrap();
+        let (service, network) = Service::start_proxied(bus.name(), NODES as usize, &[]);
+        let simulator = simulator(folder, streams);
+        let streams: Vec<_> =
+            (0..streams).map(|n| Stream { gid: (9_000_000 + n).to_string(), account: n % ACCOUNTS.len() }).collect();
+        for stream in &streams {
+            simulator.post("/_sim/events", &json!({ "resource": stream.gid, "events": [] }));
+        }
+        let replica = |n: usize| {
+            let (name, path) = (format!("replica-{n}"), |end: &str| folder.join(format!("replica-{n}.{end}")));
+            Replica { name, config: path("yaml"), log: path("log"), program: None, cpu: Duration::ZERO }
+        };
+        let replicas = (0..REPLICAS).map(replica).collect();
+        let world = Self { bus, service, network, simulator, streams, replicas, folder: folder.to_owned() };
+        world.configure();
+        world
+    }
+
+    /// Writes the replicas' configurations, which differ in their names alone.
+    fn configure(&self) {
+        let accounts = ACCOUNTS.iter().enumerate().map(|(number, account)| {
+            let token = self.folder.join(format!("{}.token", account.name));
+            std::fs::write(&token, account.name).unwrap();
+            let settings = json!({
+                "token": { "file": token },
+                "baseUrl": format!("{}/api/1.0", self.simulator.url),
+                "requestsPerMinute": budget(number, self.streams.len()),
+                "requestTimeout": "5s",
+            });
+            (account.name.to_owned(), settings)
+        });
+        let mut config = json!({
+            "accounts": accounts.collect::<serde_json::Map<_, _>>(),
+            "polling": {
+                "minInterval": format!("{}s", MIN_INTERVAL.as_secs()),
+                "maxInterval": format!("{}s", MAX_INTERVAL.as_secs()),
+            },
+            "sink": self.bus.sink(&self.network.address(), NODES),
+            "streams": self.streams.iter().map(|stream| {
+                json!({ "resource": stream.gid, "account": ACCOUNTS[stream.account].name })
+            }).collect::<Vec<_>>(),
+        });
+        for replica in &self.replicas {
+            config["replica"] = json!(replica.name);
+            // JSON is YAML.
+            std::fs::write(&replica.config, config.to_string()).unwrap();
+        }
+    }
+
+    /// Starts all replicas, and waits until each stream has used the token of its first page.
+    pub(crate) fn establish(&mut self) {
+        self.replicas.iter_mut().for_each(Replica::start);
+        let count = self.streams.len();
+        wait_for("all streams to be established", Duration::from_secs(180), || {
+            for replica in &mut self.replicas {
+                replica.program.as_mut().unwrap().assert_running();
+            }
+            let polls = self.simulator.get("/_sim/polls");
+            let twice =
+                polls["streams"].as_object().unwrap().values().filter(|stream| stream["polls"].as_u64() >= Some(2));
+            (twice.count() >= count).then_some(())
+        });
+    }
+
+    /// All records, by a client that isn't ours, which comes to the bus directly.
+    pub(crate) fn read(&self) -> Vec<Seen> {
+        match self.bus {
+            Bus::Kafka => read_kafka(&self.service.address, "asana.events"),
+            Bus::Nats => {
+                let first = self.service.address.split(',').next().unwrap();
+                read_nats(first, "ASANA", "asana.lane.>")
+            }
+        }
+    }
+}
+
+fn simulator(folder: &Path, streams: usize) -> Simulator {
+    let token = |(number, account): (usize, &Account)| json!({ "token": account.name, "rate_per_minute": budget(number, streams) });
+    let tokens: Vec<_> = ACCOUNTS.iter().enumerate().map(token).collect();
+    let scenario = folder.join("scenario.yaml");
+    std::fs::write(&scenario, json!({ "tokens": tokens }).to_string()).unwrap();
+    Simulator::start(&["--scenario", scenario.to_str().unwrap()], &folder.join("simulator.log"))
+}
