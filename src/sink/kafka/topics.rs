@@ -200,7 +200,30 @@ impl Topics {
         }
     }
 
+    /// All settings of the topics, once the broker that is asked knows them: it may hear of a new topic later than
+    /// the one that made it.
     async fn configs(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
+        let known = async {
+            loop {
+                let configs = self.read_configs(topics).await?;
+                // The client passes over the error of a single topic, and a topic without any setting is none.
+                if configs.iter().all(|config| !config.entries.is_empty()) {
+                    return Ok(configs);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(LEADERS_PATIENCE, known).await.unwrap_or_else(|_| {
+            Err(SinkError::Setup {
+                problem: "the topics' settings can't be read".to_owned(),
+                remedy: "allow the bridge to describe the configuration of its topics, or set \
+                         `sink.kafka.topics.check` to false"
+                    .to_owned(),
+            })
+        })
+    }
+
+    async fn read_configs(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
         let action = "reading the topics' settings";
         let names: Vec<_> = topics.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect();
         let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
