@@ -125,7 +125,8 @@ fn measure(
     let observer: Arc<dyn Observer> = Arc::<Watcher>::clone(watcher);
     let mut usage = None;
     runtime.block_on(async {
-        let running = run::run(checked, observer, stop.clone());
+        let (_, no_reloads) = tokio::sync::mpsc::channel(1);
+        let running = run::run(checked.clone(), no_reloads, observer, stop.clone());
         let watching = async {
             // Time runs from the moment that there is something to do.
             let (mut start, mut before) = (start, cpu);

@@ -21,6 +21,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -126,7 +127,8 @@ pub async fn run(args: &DemoArgs, stop: &CancellationToken, show: &mut impl Writ
     let (mut tasks, end) = (JoinSet::new(), CancellationToken::new());
     {
         let (checked, counts, end) = (checked.clone(), Arc::clone(&counts), end.clone());
-        tasks.spawn(async move { run::run(&checked, counts, end).await.map_err(DemoError::from) });
+        let (_, no_reloads) = mpsc::channel(1);
+        tasks.spawn(async move { run::run(checked, no_reloads, counts, end).await.map_err(DemoError::from) });
     }
     writeln!(show, "{}", introduction(args, &checked))?;
     let stage = Stage { simulator: &simulator, projects: &projects, counts: &counts };

@@ -28,6 +28,8 @@ pub mod pb;
 #[cfg(feature = "program")]
 pub mod reader;
 #[cfg(feature = "program")]
+pub mod reload;
+#[cfg(feature = "program")]
 pub mod run;
 #[cfg(feature = "simulator")]
 pub mod simulator;

@@ -8,6 +8,7 @@ use asana_event_bridge::consumer::{From, ReadError, Until};
 use asana_event_bridge::demo::{self, DemoArgs, DemoError};
 use asana_event_bridge::ledger::{Ledger, LedgerError};
 use asana_event_bridge::reader::Reader;
+use asana_event_bridge::reload;
 use asana_event_bridge::run::{self, RunError};
 use asana_event_bridge::simulator::{self, SimulatorError};
 use asana_event_bridge::tail::{self, TailArgs};
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -53,13 +55,23 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
 }
 
 fn run(source: &Source) -> anyhow::Result<Exit> {
-    let checked = config::load(source, &Environment::of_process())?;
+    let environment = Environment::of_process();
+    let checked = config::load(source, &environment)?;
     for warning in &checked.warnings {
         tracing::warn!("{warning}");
     }
     runtime()?.block_on(async {
         let stop = stop_on_signal()?;
-        run::run(&checked, Arc::new(LogObserver), stop).await?;
+        let (reloads_to, reloads) = mpsc::channel(1);
+        let running = run::run(checked, reloads, Arc::new(LogObserver), stop);
+        let watching = async {
+            reload::watch(source, &environment, reloads_to).await?;
+            std::future::pending().await
+        };
+        tokio::select! {
+            ended = running => ended?,
+            failed = watching => return failed,
+        }
         Ok(Exit::Fine)
     })
 }

@@ -3,14 +3,20 @@
 use crate::asana::{AccountSettings, Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
 use crate::config::{
-    Checked, CheckedKafka, CheckedNats, CheckedSink, FileConfig, KafkaConfig, NatsConfig, NatsLogin, SecretSource,
+    Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, FileConfig, KafkaConfig, NatsConfig, NatsLogin,
+    SecretSource,
 };
+use crate::core::budget::Limit;
 use crate::core::engine::{AccountSpec, Settings};
 use crate::core::ids::Topic;
 use crate::core::topic::TopicTemplate;
 use crate::reader::Where;
 use crate::sink::{SinkError, console, file, kafka, nats};
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Why a bridge didn't start, or gave up.
@@ -51,58 +57,119 @@ impl RunError {
     }
 }
 
-/// Runs the bridge until `stop`.
+/// Runs the bridge until `stop`. A configuration out of `reloads` takes the place of the one before it, if it
+/// can without a restart.
 ///
 /// # Errors
 /// [`RunError`]: somebody has to act. A bus that can't be reached any more is waited for.
 ///
 /// # Cancel safety
 /// Cancel through `stop`: then all that was polled is committed first.
-pub async fn run(checked: &Checked, observer: Arc<dyn Observer>, stop: CancellationToken) -> Result<(), RunError> {
-    let source = Arc::new(accounts(checked)?);
-    let plan = plan(checked);
+pub async fn run(
+    checked: Checked,
+    reloads: mpsc::Receiver<Checked>,
+    observer: Arc<dyn Observer>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let accounts = accounts(&Accounts::default(), &checked)?;
+    let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, accounts)));
+    let sink = checked.sink.clone();
     let shards = checked.shards;
-    match &checked.sink {
-        CheckedSink::Kafka(sink) => {
-            let settings = kafka_settings(checked, sink)?;
-            bridge::run(plan, source, || kafka::open(settings.clone()), observer, stop).await?;
-        }
-        CheckedSink::Nats(sink) => {
-            let settings = nats_settings(checked, sink)?;
-            bridge::run(plan, source, || nats::open(settings.clone()), observer, stop).await?;
-        }
-        CheckedSink::Console(sink) => {
-            bridge::run(plan, source, || console::open(sink, shards), observer, stop).await?;
-        }
-        CheckedSink::File(sink) => {
-            let sink = FileConfig { path: sink.path.clone(), checkpoint: Some(sink.checkpoint.clone()) };
-            bridge::run(plan, source, || file::open(&sink, shards), observer, stop).await?;
-        }
+    tokio::select! {
+        ended = async {
+            match &sink {
+                CheckedSink::Kafka(sink) => {
+                    let settings = kafka_settings(&checked, sink)?;
+                    bridge::run(plans, || kafka::open(settings.clone()), observer, stop).await?;
+                }
+                CheckedSink::Nats(sink) => {
+                    let settings = nats_settings(&checked, sink)?;
+                    bridge::run(plans, || nats::open(settings.clone()), observer, stop).await?;
+                }
+                CheckedSink::Console(sink) => {
+                    bridge::run(plans, || console::open(sink, shards), observer, stop).await?;
+                }
+                CheckedSink::File(sink) => {
+                    let sink = FileConfig { path: sink.path.clone(), checkpoint: Some(sink.checkpoint.clone()) };
+                    bridge::run(plans, || file::open(&sink, shards), observer, stop).await?;
+                }
+            }
+            Ok(())
+        } => ended,
+        never = reload(checked.clone(), reloads, &plans_to) => match never {},
     }
-    Ok(())
 }
 
-fn accounts(checked: &Checked) -> Result<Accounts, RunError> {
+/// Turns configurations into plans. One that can't be followed is refused, and the one before stays in force.
+async fn reload(
+    mut checked: Checked,
+    mut reloads: mpsc::Receiver<Checked>,
+    plans: &watch::Sender<Arc<Plan<Accounts>>>,
+) -> Infallible {
+    while let Some(next) = reloads.recv().await {
+        let restart = needs_restart(&checked, &next);
+        if !restart.is_empty() {
+            let keys = restart.join(", ");
+            tracing::error!(keys, "the new configuration is refused, the one before stays: these need a restart");
+            continue;
+        }
+        let before = Arc::clone(&plans.borrow());
+        match accounts(&before.source, &next) {
+            Ok(accounts) => {
+                let plan = plan(&next, accounts);
+                say_difference(&before, &plan);
+                plans.send_replace(Arc::new(plan));
+                checked = next;
+            }
+            Err(error) => tracing::error!(%error, "the new configuration is refused, the one before stays"),
+        }
+    }
+    std::future::pending().await
+}
+
+/// The keys that differ and can't be changed while the bridge runs.
+fn needs_restart(before: &Checked, after: &Checked) -> Vec<&'static str> {
+    let differ = [
+        ("sink", before.sink != after.sink),
+        ("shards", before.shards != after.shards),
+        ("replica", before.replica != after.replica),
+    ];
+    differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+}
+
+fn say_difference(before: &Plan<Accounts>, after: &Plan<Accounts>) {
+    let lacks = |plan: &Plan<Accounts>, other: &Plan<Accounts>| {
+        let ids: BTreeSet<_> = plan.streams.iter().collect();
+        other.streams.iter().filter(|stream| !ids.contains(stream)).count()
+    };
+    let (added, removed) = (lacks(before, after), lacks(after, before));
+    let (streams, accounts) = (after.streams.len(), after.accounts.len());
+    tracing::info!(added, removed, streams, accounts, "the new configuration is in force");
+}
+
+fn accounts(before: &Accounts, checked: &Checked) -> Result<Accounts, RunError> {
     let settings = checked.accounts.iter().map(|account| AccountSettings::from(account.clone()));
-    Accounts::new(settings).map_err(|(account, source)| RunError::Account { account: account.to_string(), source })
+    before.with(settings).map_err(|(account, source)| RunError::Account { account: account.to_string(), source })
 }
 
 /// What the configuration says, in the core's terms.
-#[must_use]
-pub fn plan(checked: &Checked) -> Plan {
-    let (topic, dead_letter_topic) = match &checked.sink {
-        CheckedSink::Kafka(sink) => (sink.topic.clone(), sink.config.dead_letter_topic.clone()),
+fn plan(checked: &Checked, accounts: Accounts) -> Plan<Accounts> {
+    let (topic, dead_letter_topic, watermark_interval) = match &checked.sink {
+        CheckedSink::Kafka(sink) => {
+            (sink.topic.clone(), sink.config.dead_letter_topic.clone(), checked.commit.watermark_interval.0)
+        }
         CheckedSink::Nats(sink) => {
             let prefix = &sink.config.subject_prefix;
-            (TopicTemplate::fixed(prefix), format!("{prefix}.dead-letter"))
+            (TopicTemplate::fixed(prefix), format!("{prefix}.dead-letter"), checked.commit.watermark_interval.0)
         }
-        // These take records of any size.
-        CheckedSink::Console(_) | CheckedSink::File(_) => (TopicTemplate::fixed("asana.events"), String::new()),
+        // These take records of any size, and whoever reads them sees their end.
+        CheckedSink::Console(_) | CheckedSink::File(_) => {
+            (TopicTemplate::fixed("asana.events"), String::new(), Duration::ZERO)
+        }
     };
-    let account = |account: &crate::config::CheckedAccount| AccountSpec {
+    let account = |account: &CheckedAccount| AccountSpec {
         name: account.name.clone(),
-        requests_per_minute: account.requests_per_minute,
-        max_in_flight: account.max_in_flight,
+        limit: Limit { requests_per_minute: account.requests_per_minute, max_in_flight: account.max_in_flight },
     };
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Plan {
@@ -114,11 +181,13 @@ pub fn plan(checked: &Checked) -> Plan {
             linger: checked.commit.linger.0,
             max_records: size(checked.commit.max_records.get().into()),
             max_pending_bytes: size(checked.commit.max_pending.0),
+            watermark_interval,
             replica: checked.replica.clone(),
             dead_letter_topic,
         },
         accounts: checked.accounts.iter().map(account).collect(),
         streams: checked.streams.clone(),
+        source: Arc::new(accounts),
     }
 }
 

@@ -162,6 +162,7 @@ pub(crate) fn body(received: &Received) -> String {
             format!("epoch starts, after {} at {}", it.previous_epoch, it.previous_lane_sequence)
         }
         Some(Body::Watermark(it)) => format!("complete up to {}", time(it.complete_up_to.as_ref())),
+        Some(Body::LanesChanged(it)) => format!("{} lanes, after {}", it.count, it.previous_count),
         None => "a body that this version doesn't know".to_owned(),
     }
 }

@@ -248,7 +248,8 @@ impl Verification {
                 | Body::SnapshotEnd(_)
                 | Body::SourceGapHealed(_)
                 | Body::EpochStart(_)
-                | Body::Watermark(_),
+                | Body::Watermark(_)
+                | Body::LanesChanged(_),
             )
             | None => None,
         };

@@ -7,8 +7,8 @@ use crate::core::page::{Failure, PollOutcome};
 use std::collections::BTreeMap;
 
 /// A client for each account; a stream is polled by its own.
-#[derive(Clone, Debug)]
-pub struct Accounts(BTreeMap<AccountName, Client>);
+#[derive(Clone, Debug, Default)]
+pub struct Accounts(BTreeMap<AccountName, (AccountSettings, Client)>);
 
 impl Accounts {
     /// Makes ready to poll; connects to nothing.
@@ -16,10 +16,26 @@ impl Accounts {
     /// # Errors
     /// The first account that can't be polled, and why.
     pub fn new(accounts: impl IntoIterator<Item = AccountSettings>) -> Result<Self, (AccountName, ClientError)> {
+        Self::default().with(accounts)
+    }
+
+    /// These accounts in place of the present ones. An account whose settings are the same keeps its connections
+    /// and access tokens.
+    ///
+    /// # Errors
+    /// The first account that can't be polled, and why.
+    pub fn with(
+        &self,
+        accounts: impl IntoIterator<Item = AccountSettings>,
+    ) -> Result<Self, (AccountName, ClientError)> {
         let client = |settings: AccountSettings| {
             let name = settings.name.clone();
-            match Client::new(settings) {
-                Ok(client) => Ok((name, client)),
+            let client = match self.0.get(&name) {
+                Some((same, client)) if *same == settings => Ok(client.clone()),
+                _ => Client::new(settings.clone()),
+            };
+            match client {
+                Ok(client) => Ok((name, (settings, client))),
                 Err(error) => Err((name, error)),
             }
         };
@@ -52,7 +68,7 @@ impl From<CheckedAccount> for AccountSettings {
 impl Source for Accounts {
     async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
         match self.0.get(&stream.account) {
-            Some(client) => client.poll(stream, kind, token).await,
+            Some((_, client)) => client.poll(stream, kind, token).await,
             None => PollOutcome::Failed(Failure::Credential(format!("there is no account {}", stream.account))),
         }
     }

@@ -37,7 +37,7 @@ const USER_AGENT: &str = concat!("asana-event-bridge/", env!("CARGO_PKG_VERSION"
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A credential and how it polls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountSettings {
     /// The account's name; polled streams have the same one.
     pub name: AccountName,

@@ -18,7 +18,7 @@ use url::Url;
 const MAX_SECRET: u64 = 64 << 10;
 
 /// What an account polls with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialSource {
     /// A personal access token, or a service account's token.
     Token(SecretSource),
@@ -27,7 +27,7 @@ pub enum CredentialSource {
 }
 
 /// An OAuth application's access, kept alive by its refresh token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OauthSource {
     /// The application's client id.
     pub client_id: String,

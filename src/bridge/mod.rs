@@ -15,22 +15,25 @@ pub use observer::{LogObserver, Observer};
 use crate::asana::Source;
 use crate::core::backoff::Backoff;
 use crate::core::checkpoint::CheckpointError;
-use crate::core::engine::{AccountSpec, Engine, Settings, StreamSpec};
-use crate::sink::{Committer, Ownership, SinkError};
+use crate::core::engine::{AccountSpec, Settings, StreamSpec};
+use crate::sink::{CommitError, Committer, Ownership, SinkError};
 use session::{Session, SessionEnd};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// What is bridged, whatever the sink.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Plan<S> {
     /// What the operator decided.
     pub settings: Settings,
     /// The credentials' rates.
     pub accounts: Vec<AccountSpec>,
     /// What is polled.
     pub streams: Vec<StreamSpec>,
+    /// Who is asked.
+    pub source: Arc<S>,
 }
 
 /// Why the bridge gave up.
@@ -49,7 +52,8 @@ const FIRST_OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between sessions.
 const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(15) };
 
-/// Runs until `stop`: opens the sink, bridges, and opens it anew whenever a session ends.
+/// Runs until `stop`: opens the sink, bridges, and opens it anew whenever a session ends. The newest plan
+/// counts; the number of shards, the topic and the replica's name must be the same in all of them.
 ///
 /// # Errors
 /// [`BridgeError`]: the sink was never reachable, or a person has to act. Once a session ran, a bus that
@@ -58,8 +62,7 @@ const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Du
 /// # Cancel safety
 /// Cancel through `stop`. Dropped instead, nothing that was committed is lost, and peers take over late.
 pub async fn run<S, C, F>(
-    plan: Plan,
-    source: Arc<S>,
+    mut plans: watch::Receiver<Arc<Plan<S>>>,
     open: impl Fn() -> F,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
@@ -70,6 +73,7 @@ where
     F: Future<Output = Result<(C, Ownership), SinkError>>,
 {
     let clock = Clock::start();
+    let replica = plans.borrow().settings.replica.clone();
     let (mut failures, mut has_run) = (0, false);
     while !stop.is_cancelled() {
         let opened = tokio::select! {
@@ -81,9 +85,7 @@ where
             Err(error) => SessionEnd::Sink(error),
             Ok((committer, ownership)) => {
                 has_run = true;
-                let engine =
-                    Engine::new(plan.settings.clone(), committer.batch_messages(), &plan.accounts, &plan.streams);
-                Session::new(engine, &plan.settings, Arc::clone(&source), Arc::clone(&observer), clock)
+                Session::new(&mut plans, committer.batch_messages(), Arc::clone(&observer), clock)
                     .run(committer, ownership, stop.clone())
                     .await
             }
@@ -99,8 +101,12 @@ where
                 let now = clock.now().monotonic;
                 // A session that went well for a while begins a new count.
                 failures = if now > began + REOPEN.longest { 1 } else { failures + 1 };
-                let pause = REOPEN.delay(failures, &plan.settings.replica);
-                tracing::warn!(error = %end, retry_in = ?pause, "the session ended; starting over from the bus");
+                let pause = REOPEN.delay(failures, &replica);
+                if let SessionEnd::Commit(CommitError::Fenced(_)) = end {
+                    tracing::info!(reason = %end, retry_in = ?pause, "the session ended; joining anew");
+                } else {
+                    tracing::warn!(error = %end, retry_in = ?pause, "the session ended; starting over from the bus");
+                }
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = stop.cancelled() => {}

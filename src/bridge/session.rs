@@ -4,21 +4,27 @@
 //! again. Nothing is awaited in the `select!` that mustn't be cut in half: polls run on tasks of
 //! their own, and so does the committer.
 
+use super::Plan;
 use super::clock::Clock;
 use super::committer::{Answer, Request, serve};
 use super::observer::Observer;
 use crate::asana::Source;
+use crate::core::batch::OutputTopic;
 use crate::core::checkpoint::{self, CheckpointError};
-use crate::core::engine::{CommitSummary, Engine, Poll, Settings};
+use crate::core::engine::{CommitSummary, Engine, Poll};
+use crate::core::ids::Topic;
 use crate::core::page::PollOutcome;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long polls in flight may go on after the order to stop, and what they brought may take to commit.
+/// How long polls in flight may go on after the order to stop. Most are answered by then; whoever has the
+/// shards next asks the others again.
+pub(super) const POLL_GRACE: Duration = Duration::from_millis(500);
+/// How long what was polled may take to commit after the order to stop.
 /// With [`CLOSE_TIMEOUT`] below the grace period that Kubernetes gives a pod.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long giving up ownership may take.
@@ -45,10 +51,10 @@ pub(super) enum SessionEnd {
 }
 
 /// The moving parts of a session.
-pub(super) struct Session<S> {
+pub(super) struct Session<'a, S> {
     engine: Engine,
-    shards: std::num::NonZeroU32,
-    source: Arc<S>,
+    plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
+    plan: Arc<Plan<S>>,
     observer: Arc<dyn Observer>,
     clock: Clock,
     polls: JoinSet<(Poll, PollOutcome)>,
@@ -65,16 +71,17 @@ struct Progress {
     commits: usize,
 }
 
-impl<S: Source + 'static> Session<S> {
+impl<'a, S: Source + 'static> Session<'a, S> {
     pub(super) fn new(
-        engine: Engine,
-        settings: &Settings,
-        source: Arc<S>,
+        plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
+        batch_messages: usize,
         observer: Arc<dyn Observer>,
         clock: Clock,
     ) -> Self {
+        let plan = Arc::clone(&plans.borrow_and_update());
+        let engine = Engine::new(plan.settings.clone(), batch_messages, &plan.accounts, &plan.streams);
         let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
-        Self { engine, shards: settings.shards, source, observer, clock, polls: JoinSet::new(), busy: false, progress }
+        Self { engine, plans, plan, observer, clock, polls: JoinSet::new(), busy: false, progress }
     }
 
     /// Runs until something ends the session, then closes the sink.
@@ -108,7 +115,7 @@ impl<S: Source + 'static> Session<S> {
         mut ownership: Ownership,
         stop: CancellationToken,
     ) -> Result<(), SessionEnd> {
-        let mut drain_until = None;
+        let (mut grace_until, mut drain_until) = (None, None);
         loop {
             self.send_polls();
             self.send_request(requests).await?;
@@ -120,10 +127,16 @@ impl<S: Source + 'static> Session<S> {
                 answer = answers.recv() => self.handle_answer(answer)?,
                 // The engine's shards don't change under a running commit.
                 event = ownership.recv(), if !self.busy => self.handle_ownership(event)?,
+                Ok(()) = self.plans.changed(), if !self.busy => self.handle_plan(),
                 () = self.clock.sleep_until(self.engine.next_deadline()) => {}
                 () = stop.cancelled(), if drain_until.is_none() => {
                     self.engine.drain();
-                    drain_until = Some(self.clock.now().monotonic + DRAIN_TIMEOUT);
+                    let now = self.clock.now().monotonic;
+                    (grace_until, drain_until) = (Some(now + POLL_GRACE), Some(now + DRAIN_TIMEOUT));
+                }
+                () = self.clock.sleep_until(grace_until), if grace_until.is_some() => {
+                    self.polls.abort_all();
+                    grace_until = None;
                 }
                 () = self.clock.sleep_until(drain_until), if drain_until.is_some() => {
                     tracing::warn!("not all that was polled could be committed in time; it will be polled again");
@@ -135,7 +148,7 @@ impl<S: Source + 'static> Session<S> {
 
     fn send_polls(&mut self) {
         while let Some(poll) = self.engine.next_poll(self.clock.now()) {
-            let source = Arc::clone(&self.source);
+            let source = Arc::clone(&self.plan.source);
             self.polls.spawn(async move {
                 let outcome = source.poll(&poll.stream.id, poll.stream.kind, poll.token.as_ref()).await;
                 (poll, outcome)
@@ -148,7 +161,7 @@ impl<S: Source + 'static> Session<S> {
         if self.busy {
             return Ok(());
         }
-        let request = match self.engine.unknown_topic() {
+        let request = match self.engine.topic_to_look_at(self.clock.now()) {
             Some(topic) => Request::OutputTopic(topic),
             None => match self.engine.take_batch(self.clock.now()) {
                 Some(batch) => Request::Commit(batch),
@@ -167,6 +180,8 @@ impl<S: Source + 'static> Session<S> {
                     self.observer.noticed(&poll.stream.id, &notice);
                 }
             }
+            // Nothing of it was seen, so nothing is lost.
+            Err(error) if error.is_cancelled() => {}
             // A poll is total; one that panicked is a fault of ours that must not be passed over.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
@@ -175,7 +190,7 @@ impl<S: Source + 'static> Session<S> {
     fn handle_answer(&mut self, answer: Option<Answer>) -> Result<(), SessionEnd> {
         self.busy = false;
         match answer.ok_or_else(committer_ended)? {
-            Answer::OutputTopic(topic, known) => self.engine.set_topic(topic, known?),
+            Answer::OutputTopic(topic, known) => self.handle_topic(&topic, known)?,
             Answer::Commit(Ok(())) => {
                 let summary = self.engine.committed(self.clock.now());
                 self.say_progress(&summary);
@@ -209,26 +224,54 @@ impl<S: Source + 'static> Session<S> {
         }
     }
 
+    fn handle_topic(&mut self, topic: &Topic, known: Result<OutputTopic, SinkError>) -> Result<(), SinkError> {
+        let now = self.clock.now();
+        match known {
+            Ok(known) => {
+                let before = self.engine.set_topic(now, topic.clone(), known);
+                if let Some(before) = before.filter(|before| before.lanes != known.lanes) {
+                    let (from, to) = (before.lanes, known.lanes);
+                    tracing::info!(%topic, from, to, "the number of lanes changed: each lane says so before more events");
+                }
+                Ok(())
+            }
+            Err(SinkError::Unavailable { .. }) if self.engine.keep_topic(now, topic) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// From now on the newest plan counts.
+    fn handle_plan(&mut self) {
+        self.plan = Arc::clone(&self.plans.borrow_and_update());
+        let Plan { settings, accounts, streams, .. } = self.plan.as_ref();
+        self.engine.reconfigure(self.clock.now(), settings.clone(), accounts, streams);
+        self.tell_owned();
+    }
+
+    fn tell_owned(&self) {
+        let (shards, streams) = self.engine.owned();
+        self.observer.owns(&shards, streams);
+    }
+
     fn handle_ownership(&mut self, event: Option<OwnershipEvent>) -> Result<(), SessionEnd> {
         let ended = || SinkError::unavailable("keep the shards", "the sink's ownership ended");
         match event.ok_or_else(ended)? {
             OwnershipEvent::Assigned(shards) => {
                 let now = self.clock.now();
                 for (shard, stored) in shards {
-                    let state = checkpoint::restore(shard, &stored, self.shards, now.wall)?;
+                    let state = checkpoint::restore(shard, &stored, self.plan.settings.shards, now.wall)?;
                     self.engine.assign(now, shard, state);
                 }
             }
             OwnershipEvent::Revoked { shards, done } => {
-                self.engine.revoke(&shards);
+                self.engine.revoke(self.clock.now(), &shards);
                 // Dropping it would answer too; who asked may have stopped waiting.
                 done.send(()).ok();
             }
-            OwnershipEvent::Lost(shards) => self.engine.revoke(&shards),
+            OwnershipEvent::Lost(shards) => self.engine.revoke(self.clock.now(), &shards),
             OwnershipEvent::Failed(error) => return Err(error.into()),
         }
-        let (shards, streams) = self.engine.owned();
-        self.observer.owns(&shards, streams);
+        self.tell_owned();
         Ok(())
     }
 }

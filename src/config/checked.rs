@@ -12,7 +12,7 @@ use std::time::Duration;
 use url::Url;
 
 /// A configuration without problems. Secrets were readable when it was checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     /// At least one, by name, each used by a stream or not.
     pub accounts: Vec<CheckedAccount>,
@@ -33,7 +33,7 @@ pub struct Checked {
 }
 
 /// An account with exactly one credential.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CheckedAccount {
     /// Its name in the configuration.
     pub name: AccountName,
@@ -50,7 +50,7 @@ pub struct CheckedAccount {
 }
 
 /// How an account shows who it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Credential {
     /// A bearer token as it is.
     Token(SecretSource),
@@ -59,7 +59,7 @@ pub enum Credential {
 }
 
 /// An OAuth application's access.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CheckedOauth {
     /// The application's client id.
     pub client_id: String,
@@ -74,7 +74,7 @@ pub struct CheckedOauth {
 }
 
 /// The one sink.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CheckedSink {
     /// Apache Kafka.
     Kafka(Box<CheckedKafka>),
@@ -100,7 +100,7 @@ impl CheckedSink {
 }
 
 /// Kafka without a property that would break exactly-once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CheckedKafka {
     /// As it stands in the file.
     pub config: KafkaConfig,
@@ -111,7 +111,7 @@ pub struct CheckedKafka {
 }
 
 /// NATS with legal names and one way to log in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CheckedNats {
     /// As it stands in the file.
     pub config: NatsConfig,
@@ -120,7 +120,7 @@ pub struct CheckedNats {
 }
 
 /// How the bridge shows a NATS server who it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum NatsLogin {
     /// Not at all.
     Nobody,
@@ -140,7 +140,7 @@ pub enum NatsLogin {
 }
 
 /// A file and its checkpoint, which are not the same.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CheckedFile {
     /// The file that records are appended to.
     pub path: PathBuf,

@@ -36,7 +36,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The configuration of asana-event-bridge.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Config {
     /// The credentials that poll, by a name of your choice. The name is part of every
@@ -67,7 +67,7 @@ fn default_shards() -> NonZeroU32 {
 }
 
 /// A credential and its rate budget.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AccountConfig {
     /// A personal access token, or a service account's token.
@@ -105,7 +105,7 @@ fn default_request_timeout() -> HumanDuration {
 }
 
 /// A secret: from a file (read again when it changes) or from the environment.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SecretConfig {
     /// The file that holds it, and nothing else but white space around it.
@@ -117,7 +117,7 @@ pub struct SecretConfig {
 }
 
 /// An OAuth application's access, kept alive by its refresh token.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct OauthConfig {
     /// The application's client id.
@@ -142,7 +142,7 @@ fn default_token_url() -> String {
 }
 
 /// One stream: a task, project or goal, or a whole workspace.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct StreamConfig {
     /// The gid of a task, project or goal.
@@ -158,7 +158,7 @@ pub struct StreamConfig {
 
 /// How often streams are polled. Each stream has its own pace between the two
 /// intervals: it goes to the shortest when events come, and slows down while none do.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct PollingConfig {
     /// The pace of a stream on which events come.
@@ -177,7 +177,7 @@ impl Default for PollingConfig {
 }
 
 /// How records are gathered into commits.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct CommitConfig {
     /// How long the first page of a batch waits for others.
@@ -186,6 +186,9 @@ pub struct CommitConfig {
     pub max_records: NonZeroU32,
     /// Pages that wait for the sink may weigh this much; past it, polling pauses.
     pub max_pending: ByteSize,
+    /// How often each lane of an output topic is told, for each shard, up to when it is complete, so that
+    /// consumers also notice that the last records of a lane are missing. `0s`: never. On Kafka and NATS.
+    pub watermark_interval: HumanDuration,
 }
 
 impl Default for CommitConfig {
@@ -194,12 +197,13 @@ impl Default for CommitConfig {
             linger: HumanDuration(Duration::from_millis(100)),
             max_records: NonZeroU32::MIN.saturating_add(9_999),
             max_pending: ByteSize(64 << 20),
+            watermark_interval: HumanDuration(Duration::from_secs(60)),
         }
     }
 }
 
 /// Where records go: exactly one of these.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct SinkConfig {
     /// Apache Kafka.
@@ -213,7 +217,7 @@ pub struct SinkConfig {
 }
 
 /// Apache Kafka, or what speaks its protocol with transactions.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KafkaConfig {
     /// `host:port`, separated by commas.
@@ -261,7 +265,7 @@ fn default_group_id() -> String {
 }
 
 /// How topics are made where they are missing, and what is asked of those that are there.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct KafkaTopicsConfig {
     /// Whether missing topics are made.
@@ -293,7 +297,7 @@ impl Default for KafkaTopicsConfig {
 }
 
 /// NATS with JetStream.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NatsConfig {
     /// Such as `nats://host:4222`.
@@ -362,7 +366,7 @@ fn default_duplicate_window() -> HumanDuration {
 }
 
 /// TLS of a NATS connection.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct NatsTlsConfig {
     /// The authorities that may sign the server's certificate, as PEM. Default: the system's.
@@ -374,7 +378,7 @@ pub struct NatsTlsConfig {
 }
 
 /// JSON lines on standard output.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct ConsoleConfig {
     /// Where the checkpoint is kept.
@@ -388,7 +392,7 @@ impl Default for ConsoleConfig {
 }
 
 /// JSON lines in a file, exactly once: what a crash left unfinished is cut off.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct FileConfig {
     /// The file that records are appended to.

@@ -1,57 +1,88 @@
-//! The rate of one account.
+//! One replica's part of an account's rate.
 //!
 //! Asana counts requests in a window of a minute, refused ones too, and doesn't say how
-//! many are left. So a tenth of the budget may go in a burst and the rest is
-//! spread evenly: over any minute the sum is at most the budget.
+//! many are left. All replicas that share an account share its rate, each by what it owns: a
+//! stream has one owner at a time, so the shares never exceed the whole, and nobody
+//! has to be asked. A share is a bucket that refills: its size and a minute's refill are what the
+//! share allows. What is gained comes empty, so a stream that moves doesn't bring requests with it.
 
 use super::now::Now;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
-/// What an account may still do. Counts requests when they are sent.
+/// What this replica may still do. Counts requests when they are sent.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    /// Between two requests at the steady rate.
-    spacing: Duration,
-    /// How far ahead of the steady rate a burst may run.
-    burst: Duration,
-    /// When the next request would be due at the steady rate.
-    next_at: Duration,
+    limit: Limit,
+    share: Share,
+    /// What may be sent at `counted_at`, in units of [`REQUEST`].
+    credit: u128,
+    counted_at: Duration,
     paused_until: Duration,
     in_flight: u16,
-    max_in_flight: u16,
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// What an account allows, over all replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Requests in any minute.
+    pub requests_per_minute: NonZeroU32,
+    /// Requests in flight at once.
+    pub max_in_flight: NonZeroU16,
+}
+
+/// How much of an account is this replica's, in streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Of the shards that it owns.
+    pub owned: usize,
+    /// Configured.
+    pub all: usize,
+}
+
+/// A thousandth of a request a minute, for a nanosecond: a rate in thousandths of requests a minute and a time in
+/// nanoseconds multiply to it, without rounding.
+const REQUEST: u128 = 1_000 * 60_000_000_000;
 
 impl Budget {
-    /// A budget of requests a minute, and of requests in flight at once.
+    /// A budget without a share.
     #[must_use]
-    pub fn new(requests_per_minute: NonZeroU32, max_in_flight: NonZeroU16) -> Self {
-        let burst = requests_per_minute.get() / 10;
-        let steady = requests_per_minute.get() - burst;
-        let spacing = MINUTE / steady.max(1);
+    pub fn new(limit: Limit) -> Self {
         Self {
-            spacing,
-            burst: spacing * burst.saturating_sub(1),
-            next_at: Duration::ZERO,
+            limit,
+            share: Share { owned: 0, all: 0 },
+            credit: 0,
+            counted_at: Duration::ZERO,
             paused_until: Duration::ZERO,
             in_flight: 0,
-            max_in_flight: max_in_flight.get(),
         }
     }
 
-    /// When the next request may be sent; `None` while too many are in flight.
+    /// From now on the limit and the share are these.
+    pub fn set(&mut self, now: Now, limit: Limit, share: Share) {
+        self.credit = self.credit_at(now.monotonic);
+        self.counted_at = self.counted_at.max(now.monotonic);
+        (self.limit, self.share) = (limit, share);
+        self.credit = self.credit.min(self.size());
+    }
+
+    /// When the next request may be sent; `None` without a share, and while too many are in flight.
     #[must_use]
     pub fn available_at(&self) -> Option<Duration> {
-        (self.in_flight < self.max_in_flight).then(|| self.next_at.saturating_sub(self.burst).max(self.paused_until))
+        let in_flight = self.of_share(self.limit.max_in_flight.get().into()).max(1);
+        let missing = REQUEST.saturating_sub(self.credit);
+        let wait = missing.div_ceil(self.refill().max(1));
+        let wait = Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX));
+        let may_send = self.share.owned > 0 && u64::from(self.in_flight) < in_flight;
+        may_send.then(|| (self.counted_at + wait).max(self.paused_until))
     }
 
     /// Takes one request out of the budget, if there is one now.
     pub fn take(&mut self, now: Now) -> bool {
         let available = self.available_at().is_some_and(|at| at <= now.monotonic);
         if available {
-            self.next_at = self.next_at.max(now.monotonic) + self.spacing;
+            self.credit = self.credit_at(now.monotonic).saturating_sub(REQUEST);
+            self.counted_at = self.counted_at.max(now.monotonic);
             self.in_flight += 1;
         }
         available
@@ -67,8 +98,31 @@ impl Budget {
     pub fn pause(&mut self, now: Now, pause: Duration) -> bool {
         let is_news = self.paused_until <= now.monotonic;
         self.paused_until = self.paused_until.max(now.monotonic + pause);
-        self.next_at = self.next_at.max(self.paused_until + self.burst);
+        self.credit = REQUEST;
+        self.counted_at = self.paused_until;
         is_news
+    }
+
+    fn credit_at(&self, time: Duration) -> u128 {
+        let refilled = self.refill() * time.saturating_sub(self.counted_at).as_nanos();
+        (self.credit + refilled).min(self.size())
+    }
+
+    /// The bucket: a tenth of the share's minute, and room for one request.
+    fn size(&self) -> u128 {
+        u128::from(self.of_share(self.limit.requests_per_minute.get().into()) / 10).max(1) * REQUEST
+    }
+
+    /// In thousandths of requests a minute. A fiftieth is left for requests that take longer on their way than
+    /// those after them. A share of a few requests a minute keeps half of it, whatever the bucket takes.
+    fn refill(&self) -> u128 {
+        let share = u128::from(self.of_share(u64::from(self.limit.requests_per_minute.get()) * 1_000));
+        (share * 49 / 50).saturating_sub(self.size() / REQUEST * 1_000).max(share / 2)
+    }
+
+    fn of_share(&self, whole: u64) -> u64 {
+        let Share { owned, all } = self.share;
+        whole * owned as u64 / (all as u64).max(1)
     }
 }
 
@@ -81,8 +135,23 @@ mod tests {
         Now { monotonic: Duration::from_millis(millis), wall: chrono::DateTime::UNIX_EPOCH }
     }
 
+    fn limit(per_minute: u32, in_flight: u16) -> Limit {
+        Limit {
+            requests_per_minute: NonZeroU32::new(per_minute).unwrap(),
+            max_in_flight: NonZeroU16::new(in_flight).unwrap(),
+        }
+    }
+
     fn budget(per_minute: u32, in_flight: u16) -> Budget {
-        Budget::new(NonZeroU32::new(per_minute).unwrap(), NonZeroU16::new(in_flight).unwrap())
+        let mut budget = Budget::new(limit(per_minute, in_flight));
+        budget.set(at(0), limit(per_minute, in_flight), Share { owned: 1, all: 1 });
+        budget
+    }
+
+    /// The most in any minute.
+    fn busiest(sent: &[u64]) -> usize {
+        let minute = |index: usize| sent[index..].iter().take_while(|time| **time < sent[index] + 60_000).count();
+        (0..sent.len()).map(minute).max().unwrap_or(0)
     }
 
     proptest! {
@@ -99,21 +168,70 @@ mod tests {
                     sent.push(now);
                 }
             }
-            for (index, start) in sent.iter().enumerate() {
-                let in_minute = sent[index..].iter().take_while(|time| **time < start + 60_000).count();
-                prop_assert!(in_minute <= per_minute as usize, "{in_minute} of {per_minute} from {start}");
+            prop_assert!(busiest(&sent) <= per_minute as usize, "{} of {per_minute}", busiest(&sent));
+        }
+
+        /// Streams move all the time, replicas come and go, and all of them send what they may.
+        #[test]
+        fn no_minute_has_more_requests_than_the_budget_over_all_replicas(
+            per_minute in 20_u32..2_000,
+            steps in proptest::collection::vec((0_u64..2_000, 0_usize..24, 0_usize..4, any::<bool>()), 1..300),
+        ) {
+            const STREAMS: usize = 24;
+            let limit = limit(per_minute, u16::MAX);
+            let mut replicas = vec![Budget::new(limit); 4];
+            let mut owners = [None::<usize>; STREAMS];
+            let (mut now, mut sent) = (0, Vec::new());
+            for (step, stream, to, restarts) in steps {
+                now += step;
+                if restarts && stream == 0 {
+                    replicas[to] = Budget::new(limit);
+                    owners.iter_mut().filter(|owner| **owner == Some(to)).for_each(|owner| *owner = None);
+                }
+                owners[stream] = Some(to);
+                for (which, replica) in replicas.iter_mut().enumerate() {
+                    let owned = owners.iter().filter(|owner| **owner == Some(which)).count();
+                    replica.set(at(now), limit, Share { owned, all: STREAMS });
+                    while replica.take(at(now)) {
+                        sent.push(now);
+                    }
+                }
+            }
+            prop_assert!(busiest(&sent) <= per_minute as usize, "{} of {per_minute}", busiest(&sent));
+        }
+    }
+
+    #[test]
+    fn the_budget_is_used() {
+        let (mut budget, mut sent) = (budget(150, 40), 0);
+        for second in 0..600 {
+            while budget.take(at(second * 1000)) {
+                budget.finish();
+                sent += 1;
             }
         }
+        assert!(sent > 10 * 130, "{sent} in ten minutes");
+    }
+
+    #[test]
+    fn nothing_is_sent_without_a_share_and_a_new_one_comes_empty() {
+        let mut budget = Budget::new(limit(60, 9));
+        assert_eq!(budget.available_at(), None);
+        budget.set(at(100_000), limit(60, 9), Share { owned: 1, all: 1 });
+        assert!(!budget.take(at(100_000)));
+        let at_last = budget.available_at().unwrap();
+        assert!(at_last > Duration::from_secs(101) && at_last < Duration::from_secs(102), "{at_last:?}");
+        assert!(budget.take(Now { monotonic: at_last, ..at(0) }), "what is said to be available is");
     }
 
     #[test]
     fn requests_in_flight_are_bounded() {
         let mut budget = budget(6000, 2);
-        assert!(budget.take(at(0)) && budget.take(at(0)));
-        assert!(!budget.take(at(0)));
+        assert!(budget.take(at(100)) && budget.take(at(100)));
+        assert!(!budget.take(at(100)));
         assert_eq!(budget.available_at(), None);
         budget.finish();
-        assert!(budget.take(at(0)));
+        assert!(budget.take(at(100)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::batch::{CheckpointWrite, StoredCheckpoint};
 use super::ids::{ShardId, StreamId, SyncToken, Topic};
-use super::sequence::{Counters, LaneCounter};
+use super::sequence::{Counters, LaneCounter, Lanes};
 use super::stream::{Live, OpenGap, State, Stream};
 use crate::pb::checkpoint as pb;
 use crate::pb::checkpoint::checkpoint::Kind;
@@ -89,7 +89,7 @@ pub fn restore(
             Kind::Lanes(entry) => {
                 let counters = entry.lanes.iter();
                 let counters = counters.map(|it| LaneCounter { epoch: it.epoch, last: it.last_sequence }).collect();
-                lanes.insert(Topic::from(entry.topic), counters);
+                lanes.insert(Topic::from(entry.topic), Lanes { count: entry.count, counters });
             }
             Kind::Stream(entry) => {
                 let id = key.strip_prefix("stream/").and_then(StreamId::parse);
@@ -123,9 +123,9 @@ pub(crate) fn write_shard(shard: ShardId, shards: NonZeroU32, epoch: u64, replic
 }
 
 /// The entry of a topic's lanes.
-pub(crate) fn write_lanes(shard: ShardId, topic: &Topic, lanes: &[LaneCounter]) -> CheckpointWrite {
-    let lanes = lanes.iter().map(|it| pb::LaneCounter { epoch: it.epoch, last_sequence: it.last }).collect();
-    let entry = pb::LanesCheckpoint { topic: topic.to_string(), lanes };
+pub(crate) fn write_lanes(shard: ShardId, topic: &Topic, lanes: &Lanes) -> CheckpointWrite {
+    let counters = lanes.counters.iter().map(|it| pb::LaneCounter { epoch: it.epoch, last_sequence: it.last });
+    let entry = pb::LanesCheckpoint { topic: topic.to_string(), lanes: counters.collect(), count: lanes.count };
     write(shard, format!("lanes/{topic}"), Kind::Lanes(entry))
 }
 
@@ -154,7 +154,11 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
                 gap_id: gap.id.clone(),
                 last_complete_poll_at: Some(gap.last_complete_poll_at.into()),
                 resumed_at: Some(gap.resumed_at.into()),
-                topics: gap.topics.iter().map(Topic::to_string).collect(),
+                topics: gap
+                    .topics
+                    .iter()
+                    .map(|(topic, lanes)| pb::AnnouncedTopic { topic: topic.to_string(), lanes: *lanes })
+                    .collect(),
             })
             .collect(),
     }
@@ -175,7 +179,7 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         id: gap.gap_id,
         last_complete_poll_at: time(gap.last_complete_poll_at.as_ref()),
         resumed_at: time(gap.resumed_at.as_ref()),
-        topics: gap.topics.into_iter().map(Topic::from).collect(),
+        topics: gap.topics.into_iter().map(|it| (Topic::from(it.topic), it.lanes)).collect(),
     };
     Stream {
         state,
@@ -215,10 +219,10 @@ mod tests {
                 id: "g".into(),
                 last_complete_poll_at: at,
                 resumed_at: at,
-                topics: [Topic::from("t")].into(),
+                topics: [(Topic::from("t"), 2)].into(),
             }],
         };
-        let lanes = vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()];
+        let lanes = Lanes { count: 2, counters: vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()] };
         let topic = Topic::from("t");
         let state = restored(&stored(vec![
             write_shard(SHARD, SHARDS, 9, "r"),
@@ -244,7 +248,7 @@ mod tests {
             let result = restored(&BTreeMap::from([(key.to_owned(), value)]));
             assert!(matches!(result, Err(CheckpointError::Unreadable { .. })), "{key}: {result:?}");
         }
-        let headless = stored(vec![write_lanes(SHARD, &Topic::from("t"), &[])]);
+        let headless = stored(vec![write_lanes(SHARD, &Topic::from("t"), &Lanes::default())]);
         assert!(matches!(restored(&headless), Err(CheckpointError::Unreadable { .. })));
     }
 }

@@ -175,7 +175,12 @@ impl Detector {
                 Some(News::SourceGapHealed { gap_id: gap.gap_id.clone() })
             }
             Some(
-                Body::Event(_) | Body::StandIn(_) | Body::Snapshot(_) | Body::SnapshotBegin(_) | Body::SnapshotEnd(_),
+                Body::Event(_)
+                | Body::StandIn(_)
+                | Body::Snapshot(_)
+                | Body::SnapshotBegin(_)
+                | Body::SnapshotEnd(_)
+                | Body::LanesChanged(_),
             )
             | None => None,
         };
@@ -407,7 +412,8 @@ mod tests {
         let mut detector = Detector::from_start();
         let watermark = |shard, sequence, seconds| {
             let time = Some(Timestamp { seconds, nanos: 0 });
-            let mut record = record(1, sequence, Some(Body::Watermark(pb::Watermark { complete_up_to: time })));
+            let mut record =
+                record(1, sequence, Some(Body::Watermark(pb::Watermark { complete_up_to: time, shards: 2, lanes: 1 })));
             let position = record.position.as_mut().expect("a position");
             position.shard = shard;
             position.stream.clear();

@@ -2,10 +2,11 @@
 //!
 //! A driver feeds it and does what it says:
 //!
-//! 1. [`assign`](Engine::assign) and [`revoke`](Engine::revoke) as ownership changes;
+//! 1. [`assign`](Engine::assign) and [`revoke`](Engine::revoke) as ownership changes, and
+//!    [`reconfigure`](Engine::reconfigure) as the configuration does;
 //! 2. [`next_poll`](Engine::next_poll) until it gives nothing more, and each outcome back by
 //!    [`handle_outcome`](Engine::handle_outcome);
-//! 3. when no commit runs: [`unknown_topic`](Engine::unknown_topic) until there is none, then
+//! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) until there is none, then
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
 //! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens.
@@ -15,7 +16,7 @@
 
 use super::backoff::Backoff;
 use super::batch::{Batch, OutputTopic};
-use super::budget::Budget;
+use super::budget::{Budget, Limit, Share};
 use super::checkpoint::ShardState;
 use super::ids::{AccountName, ShardId, StreamId, StreamKind, SyncToken, Topic};
 use super::now::Now;
@@ -24,12 +25,12 @@ use super::placement::shard_of;
 use super::record::Prepared;
 use super::schedule::Schedule;
 use super::sequence::Counters;
-use super::staging::{Staged, Topics, stage};
-use super::stream::{Effects, Notice, Pace, Stream};
+use super::staging::{ShardWatermark, Staged, Topics, stage};
+use super::stream::{Effects, Notice, Pace, State, Stream};
 use super::topic::TopicTemplate;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// What the operator decided.
@@ -49,6 +50,8 @@ pub struct Settings {
     pub max_records: usize,
     /// Pages that wait may weigh this much, in bytes; past it nothing is polled.
     pub max_pending_bytes: usize,
+    /// How often each lane is told up to when it is complete; never if it is zero.
+    pub watermark_interval: Duration,
     /// This replica's name, for the checkpoint.
     pub replica: String,
     /// Where stand-ins say that the whole record is.
@@ -60,14 +63,12 @@ pub struct Settings {
 pub struct AccountSpec {
     /// Its name.
     pub name: AccountName,
-    /// Requests a minute.
-    pub requests_per_minute: NonZeroU32,
-    /// Requests in flight at once.
-    pub max_in_flight: NonZeroU16,
+    /// Over all replicas.
+    pub limit: Limit,
 }
 
 /// A stream to poll.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamSpec {
     /// Its identity.
     pub id: StreamId,
@@ -106,14 +107,19 @@ const SUSPENDED: Backoff = Backoff { first: Duration::from_secs(300), longest: D
 /// An aborted commit is tried again after these.
 const ABORTED: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(10) };
 
+/// How often it is looked whether an output topic still is as it was: partitions may be added.
+const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// How soon a topic is looked at again that couldn't be looked at.
+const TOPIC_RETRY: Duration = Duration::from_secs(1);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Engine {
     settings: Settings,
     batch_messages: usize,
     topics: Topics,
-    /// Those that something waits for.
-    unknown_topics: BTreeSet<Topic>,
+    /// When each topic is to be looked at.
+    looks: BTreeMap<Topic, Look>,
     accounts: BTreeMap<AccountName, Account>,
     specs: BTreeMap<ShardId, Vec<StreamSpec>>,
     shards: BTreeMap<ShardId, Shard>,
@@ -128,9 +134,18 @@ pub struct Engine {
     draining: bool,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    due: Duration,
+    /// Nothing is committed before.
+    required: bool,
+}
+
 #[derive(Debug)]
 struct Account {
     budget: Budget,
+    limit: Limit,
+    share: Share,
     schedule: Schedule,
 }
 
@@ -139,6 +154,9 @@ struct Account {
 pub(crate) struct Shard {
     pub(crate) counters: Counters,
     pub(crate) is_new: bool,
+    /// Streams with a checkpoint that aren't configured. They go on from it if they come back.
+    parked: BTreeMap<StreamId, Stream>,
+    watermark_at: Duration,
 }
 
 /// A stream of an owned shard.
@@ -174,21 +192,13 @@ impl Engine {
     /// An engine that owns nothing yet.
     #[must_use]
     pub fn new(settings: Settings, batch_messages: usize, accounts: &[AccountSpec], streams: &[StreamSpec]) -> Self {
-        let account = |spec: &AccountSpec| {
-            let budget = Budget::new(spec.requests_per_minute, spec.max_in_flight);
-            (spec.name.clone(), Account { budget, schedule: Schedule::default() })
-        };
-        let mut specs: BTreeMap<ShardId, Vec<StreamSpec>> = BTreeMap::new();
-        for spec in streams {
-            specs.entry(shard_of(&spec.id, settings.shards)).or_default().push(spec.clone());
-        }
-        Self {
-            accounts: accounts.iter().map(account).collect(),
-            specs,
+        let mut engine = Self {
+            accounts: BTreeMap::new(),
+            specs: by_shard(streams, settings.shards),
             settings,
             batch_messages,
             topics: Topics::new(),
-            unknown_topics: BTreeSet::new(),
+            looks: BTreeMap::new(),
             shards: BTreeMap::new(),
             streams: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -199,45 +209,117 @@ impl Engine {
             not_before: Duration::ZERO,
             polls: 0,
             draining: false,
-        }
+        };
+        engine.set_accounts(Now { monotonic: Duration::ZERO, wall: DateTime::UNIX_EPOCH }, accounts);
+        engine
     }
 
     /// A shard is this replica's now: its streams are due at once.
     pub fn assign(&mut self, now: Now, shard: ShardId, state: ShardState) {
-        self.revoke(&[shard]);
-        let mut streams = state.streams;
-        for spec in self.specs.get(&shard).into_iter().flatten() {
-            let entry = Entry {
-                kind: spec.kind,
-                committed: streams.remove(&spec.id).unwrap_or_default(),
-                polling: None,
-                interval: self.settings.min_interval,
-                failures: 0,
-            };
-            self.streams.insert(spec.id.clone(), entry);
-            if let Some(account) = self.accounts.get_mut(&spec.id.account) {
-                account.schedule.set(spec.id.clone(), now.monotonic);
-            }
+        self.revoke(now, &[shard]);
+        // The owner before may have known of lanes that were added since this replica looked.
+        for look in self.looks.values_mut() {
+            *look = Look { due: now.monotonic, required: true };
         }
-        self.shards.insert(shard, Shard { counters: state.counters, is_new: state.is_new });
+        let ShardState { counters, mut streams, is_new } = state;
+        for spec in self.specs.get(&shard).cloned().unwrap_or_default() {
+            let committed = streams.remove(&spec.id).unwrap_or_default();
+            self.add_stream(now, spec, committed);
+        }
+        let watermark_at = now.monotonic + self.settings.watermark_interval;
+        self.shards.insert(shard, Shard { counters, is_new, parked: streams, watermark_at });
     }
 
     /// Shards are somebody else's: what waits for a commit is dropped, and will be polled again there.
     /// Not while a commit runs: wait for its result first.
-    pub fn revoke(&mut self, shards: &[ShardId]) {
+    pub fn revoke(&mut self, now: Now, shards: &[ShardId]) {
         debug_assert!(self.committing.is_none(), "a commit runs");
         for shard in shards {
-            if self.shards.remove(shard).is_none() {
-                continue;
-            }
-            for spec in self.specs.get(shard).into_iter().flatten() {
-                self.streams.remove(&spec.id);
-                if let Some(account) = self.accounts.get_mut(&spec.id.account) {
-                    account.schedule.remove(&spec.id);
+            if self.shards.remove(shard).is_some() {
+                for spec in self.specs.get(shard).cloned().unwrap_or_default() {
+                    self.remove_stream(now, &spec.id);
                 }
             }
         }
-        self.waiting.retain(|pending| self.shards.contains_key(&pending.shard));
+        self.drop_orphans();
+    }
+
+    /// The configuration is this from now on. The number of shards, the topic and the replica's name must be as
+    /// they were. Not while a commit runs: wait for its result first.
+    pub fn reconfigure(&mut self, now: Now, settings: Settings, accounts: &[AccountSpec], streams: &[StreamSpec]) {
+        debug_assert!(self.committing.is_none(), "a commit runs");
+        let before = std::mem::replace(&mut self.specs, by_shard(streams, settings.shards));
+        self.settings = settings;
+        let stays: BTreeSet<_> = streams.iter().map(|spec| &spec.id).collect();
+        let owned: Vec<_> = self.shards.keys().copied().collect();
+        for shard in &owned {
+            for spec in before.get(shard).into_iter().flatten().filter(|spec| !stays.contains(&spec.id)) {
+                let removed = self.remove_stream(now, &spec.id);
+                if let (Some(stream), Some(shard)) = (removed, self.shards.get_mut(shard)) {
+                    shard.parked.insert(spec.id.clone(), stream);
+                }
+            }
+        }
+        self.set_accounts(now, accounts);
+        for shard in &owned {
+            for spec in self.specs.get(shard).cloned().unwrap_or_default() {
+                if let Some(entry) = self.streams.get_mut(&spec.id) {
+                    entry.kind = spec.kind;
+                } else if let Some(shard) = self.shards.get_mut(shard) {
+                    let committed = shard.parked.remove(&spec.id).unwrap_or_default();
+                    self.add_stream(now, spec, committed);
+                }
+            }
+        }
+        self.drop_orphans();
+    }
+
+    /// Each account's limit, and how many streams it has.
+    fn set_accounts(&mut self, now: Now, accounts: &[AccountSpec]) {
+        let mut all: BTreeMap<&AccountName, usize> = BTreeMap::new();
+        for spec in self.specs.values().flatten() {
+            *all.entry(&spec.id.account).or_default() += 1;
+        }
+        self.accounts.retain(|name, _| accounts.iter().any(|spec| spec.name == *name));
+        for AccountSpec { name, limit } in accounts {
+            let all = all.get(name).copied().unwrap_or_default();
+            let account = self.accounts.entry(name.clone()).or_insert_with(|| Account {
+                budget: Budget::new(*limit),
+                limit: *limit,
+                share: Share { owned: 0, all },
+                schedule: Schedule::default(),
+            });
+            account.limit = *limit;
+            account.share.all = all;
+            account.budget.set(now, account.limit, account.share);
+        }
+    }
+
+    /// The stream is this replica's, due at once, and brings its part of the account's budget.
+    fn add_stream(&mut self, now: Now, spec: StreamSpec, committed: Stream) {
+        if let Some(account) = self.accounts.get_mut(&spec.id.account) {
+            account.share.owned += 1;
+            account.budget.set(now, account.limit, account.share);
+            account.schedule.set(spec.id.clone(), now.monotonic);
+        }
+        let interval = self.settings.min_interval;
+        let entry = Entry { kind: spec.kind, committed, polling: None, interval, failures: 0 };
+        self.streams.insert(spec.id, entry);
+    }
+
+    fn remove_stream(&mut self, now: Now, id: &StreamId) -> Option<Stream> {
+        let entry = self.streams.remove(id)?;
+        if let Some(account) = self.accounts.get_mut(&id.account) {
+            account.share.owned -= 1;
+            account.budget.set(now, account.limit, account.share);
+            account.schedule.remove(id);
+        }
+        Some(entry.committed)
+    }
+
+    /// Forgets pages of streams that this replica doesn't have any more.
+    fn drop_orphans(&mut self) {
+        self.waiting.retain(|pending| self.streams.contains_key(&pending.id));
         self.waiting_records = self.waiting.iter().map(|pending| pending.records.len()).sum();
         self.pending_bytes = self.waiting.iter().map(|pending| pending.bytes).sum();
     }
@@ -318,9 +400,7 @@ impl Engine {
         let shard = shard_of(id, self.settings.shards);
         let gap_topics = self.gap_topics(id, shard, &next);
         for topic in records.iter().map(|(topic, _)| topic).chain(&gap_topics) {
-            if !self.topics.contains_key(topic) {
-                self.unknown_topics.insert(topic.clone());
-            }
+            want(&mut self.looks, now, topic);
         }
         let (id, arrived) = (id.clone(), now.monotonic);
         self.waiting.push_back(Pending {
@@ -338,16 +418,29 @@ impl Engine {
         None
     }
 
-    /// A topic that has to be known before what waits can become a batch.
+    /// A topic that has to be known before what waits can become a batch, or that may have changed.
     #[must_use]
-    pub fn unknown_topic(&self) -> Option<Topic> {
-        self.unknown_topics.first().cloned()
+    pub fn topic_to_look_at(&self, now: Now) -> Option<Topic> {
+        let mut due = self.looks.iter().filter(|(_, look)| look.due <= now.monotonic);
+        due.next().map(|(topic, _)| topic.clone())
     }
 
-    /// Makes a topic known.
-    pub fn set_topic(&mut self, topic: Topic, known: OutputTopic) {
-        self.unknown_topics.remove(&topic);
-        self.topics.insert(topic, known);
+    /// Makes a topic known, or known anew. How it was before.
+    pub fn set_topic(&mut self, now: Now, topic: Topic, known: OutputTopic) -> Option<OutputTopic> {
+        self.looks.insert(topic.clone(), Look { due: now.monotonic + TOPIC_CHECK_INTERVAL, required: false });
+        self.topics.insert(topic, known)
+    }
+
+    /// A topic couldn't be looked at. Whether it is known from before, and looked at again after a while.
+    pub fn keep_topic(&mut self, now: Now, topic: &Topic) -> bool {
+        if let Some(look) = self.looks.get_mut(topic) {
+            look.due = now.monotonic + TOPIC_RETRY;
+        }
+        self.topics.contains_key(topic)
+    }
+
+    fn may_commit(&self) -> bool {
+        self.committing.is_none() && self.looks.values().all(|look| !look.required)
     }
 
     /// The topics that a new gap of the stream concerns: all that its shard wrote and the stream may have
@@ -367,33 +460,93 @@ impl Engine {
 
     /// The next batch, if it is time for one, none is being committed, and the topics are known.
     pub fn take_batch(&mut self, now: Now) -> Option<Batch> {
-        if self.committing.is_some() || !self.unknown_topics.is_empty() || self.batch_due()? > now.monotonic {
+        if !self.may_commit() || self.batch_due()? > now.monotonic {
             return None;
         }
+        let room = self.batch_messages.min(self.settings.max_records);
         let mut taken = Vec::new();
         let mut messages = 0;
         while let Some(pending) = self.waiting.front() {
             // Each stream adds a checkpoint.
             messages += pending.records.len() + 1;
-            if messages > self.batch_messages.min(self.settings.max_records) && !taken.is_empty() {
+            if messages > room && !taken.is_empty() {
                 break;
             }
             let Some(pending) = self.waiting.pop_front() else { break };
             self.waiting_records -= pending.records.len();
             taken.push(pending);
         }
-        let (staged, batch) = stage(taken, &self.shards, &self.topics, &self.settings, now.wall);
+        let watermarks = self.take_watermarks(now, room.saturating_sub(messages));
+        if taken.is_empty() && watermarks.is_empty() {
+            return None;
+        }
+        let (staged, batch) = stage(taken, &watermarks, &self.shards, &self.topics, &self.settings, now.wall);
         self.committing = Some(staged);
         Some(batch)
     }
 
-    /// When the next batch is to be taken, if anything waits.
+    /// The watermarks that are due and whose topics are known, as many as there is room for, or one.
+    fn take_watermarks(&mut self, now: Now, room: usize) -> Vec<ShardWatermark> {
+        let is_due = |(_, shard): &(&ShardId, &Shard)| self.watermark_due(shard).is_some_and(|at| at <= now.monotonic);
+        let due: Vec<_> = self.shards.iter().filter(is_due).map(|(shard, _)| *shard).collect();
+        let (mut watermarks, mut messages) = (Vec::new(), 0);
+        for shard in due {
+            let topics = self.topics_of(shard);
+            if topics.iter().any(|topic| !self.topics.contains_key(topic)) {
+                for topic in &topics {
+                    want(&mut self.looks, now, topic);
+                }
+                continue;
+            }
+            let lanes = |topic| self.topics.get(topic).map_or(0, |known| known.lanes.get() as usize);
+            messages += topics.iter().map(lanes).sum::<usize>() + topics.len();
+            if messages > room && !watermarks.is_empty() {
+                break;
+            }
+            let complete_up_to = self.complete_up_to(now, shard);
+            if let Some(shard) = self.shards.get_mut(&shard) {
+                shard.watermark_at = now.monotonic + self.settings.watermark_interval;
+            }
+            if !topics.is_empty() {
+                watermarks.push(ShardWatermark { shard, complete_up_to, topics });
+            }
+        }
+        watermarks
+    }
+
+    fn watermark_due(&self, shard: &Shard) -> Option<Duration> {
+        (!self.draining && !self.settings.watermark_interval.is_zero()).then_some(shard.watermark_at)
+    }
+
+    /// The topics that consumers look for the shard's records in.
+    fn topics_of(&self, shard: ShardId) -> Vec<Topic> {
+        let template = &self.settings.topic;
+        let specs = self.specs.get(&shard).map_or(&[][..], Vec::as_slice);
+        let written = self.shards.get(&shard).into_iter().flat_map(|shard| shard.counters.topics());
+        let written = written.filter(|topic| specs.iter().any(|spec| template.may_give(&spec.id, topic)));
+        written.chain(template.only_topic()).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The time at or after which each of the shard's streams that can be polled was polled to its end. What
+    /// is committed counts, so that all of it is on the bus.
+    fn complete_up_to(&self, now: Now, shard: ShardId) -> DateTime<Utc> {
+        let streams = self.specs.get(&shard).into_iter().flatten().filter_map(|spec| self.streams.get(&spec.id));
+        let polled = streams.filter_map(|entry| match &entry.committed.state {
+            State::Live(live) => Some(live.last_complete_poll_at),
+            State::Establish | State::Suspended { .. } => None,
+        });
+        polled.min().unwrap_or(now.wall)
+    }
+
+    /// When the next batch is to be taken, if there is something for it.
     fn batch_due(&self) -> Option<Duration> {
-        let oldest = self.waiting.front()?;
         let at_once = self.draining
             || self.is_full()
             || self.waiting_records >= self.settings.max_records.min(self.batch_messages);
-        let due = if at_once { oldest.arrived } else { oldest.arrived + self.settings.linger };
+        let linger = if at_once { Duration::ZERO } else { self.settings.linger };
+        let pages = self.waiting.front().map(|oldest| oldest.arrived + linger);
+        let watermark = self.shards.values().filter_map(|shard| self.watermark_due(shard)).min();
+        let due = pages.into_iter().chain(watermark).min()?;
         Some(due.max(self.not_before))
     }
 
@@ -403,7 +556,10 @@ impl Engine {
         self.aborts = 0;
         let mut summary = CommitSummary { messages: staged.messages, ..CommitSummary::default() };
         for (shard, counters) in staged.counters {
-            self.shards.insert(shard, Shard { counters, is_new: false });
+            if let Some(shard) = self.shards.get_mut(&shard) {
+                shard.counters = counters;
+                shard.is_new = false;
+            }
         }
         for (pending, next) in staged.pending {
             self.pending_bytes -= pending.bytes;
@@ -461,8 +617,23 @@ impl Engine {
         let poll = |account: &Account| Some(account.schedule.next_due()?.max(account.budget.available_at()?));
         let may_poll = !self.is_full() && !self.draining;
         let poll = self.accounts.values().filter(|_| may_poll).filter_map(poll).min();
-        let may_commit = self.committing.is_none() && self.unknown_topics.is_empty();
-        let batch = if may_commit { self.batch_due() } else { None };
-        poll.into_iter().chain(batch).min()
+        let batch = if self.may_commit() { self.batch_due() } else { None };
+        let look = self.looks.values().map(|look| look.due).min().filter(|_| self.committing.is_none());
+        poll.into_iter().chain(batch).chain(look).min()
     }
+}
+
+/// Has a topic looked at that isn't known.
+fn want(looks: &mut BTreeMap<Topic, Look>, now: Now, topic: &Topic) {
+    if !looks.contains_key(topic) {
+        looks.insert(topic.clone(), Look { due: now.monotonic, required: true });
+    }
+}
+
+fn by_shard(streams: &[StreamSpec], shards: NonZeroU32) -> BTreeMap<ShardId, Vec<StreamSpec>> {
+    let mut specs: BTreeMap<ShardId, Vec<StreamSpec>> = BTreeMap::new();
+    for spec in streams {
+        specs.entry(shard_of(&spec.id, shards)).or_default().push(spec.clone());
+    }
+    specs
 }

@@ -110,7 +110,7 @@ impl fmt::Debug for StreamId {
 }
 
 /// Which request polls a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StreamKind {
     /// `GET /events?resource=…`: a task, project or goal.
     Resource,

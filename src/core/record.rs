@@ -47,20 +47,16 @@ impl Prepared {
             .and_then(|time| DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?));
         let fingerprint = event.0.fingerprint.clone();
         let time = time.unwrap_or(received_at);
-        Self { fingerprint, key, resource_type, time, ..Self::new(&Body::Event(event.0), time) }
+        Self { fingerprint, key, resource_type, time, ..Self::of_lane(&Body::Event(event.0), time) }
     }
 
     /// A source gap, keyed by the watched resource.
     pub(crate) fn source_gap(gap: pb::SourceGap, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
-        Self { key: stream.resource.clone(), ..Self::new(&Body::SourceGap(gap), received_at) }
+        Self { key: stream.resource.clone(), ..Self::of_lane(&Body::SourceGap(gap), received_at) }
     }
 
-    /// The beginning of an epoch in a lane; it has no key.
-    pub(crate) fn epoch_start(start: pb::EpochStart, now: DateTime<Utc>) -> Self {
-        Self::new(&Body::EpochStart(start), now)
-    }
-
-    fn new(body: &Body, time: DateTime<Utc>) -> Self {
+    /// A record of the lane itself; it has no key.
+    pub(crate) fn of_lane(body: &Body, time: DateTime<Utc>) -> Self {
         let mut bytes = Vec::with_capacity(body.encoded_len());
         body.encode(&mut bytes);
         Self {
@@ -195,6 +191,7 @@ fn kind(body: &Body) -> &'static str {
         Body::SourceGapHealed(_) => "asana_event_bridge.v1.SourceGapHealed",
         Body::EpochStart(_) => "asana_event_bridge.v1.EpochStart",
         Body::Watermark(_) => "asana_event_bridge.v1.Watermark",
+        Body::LanesChanged(_) => "asana_event_bridge.v1.LanesChanged",
     }
 }
 

@@ -8,7 +8,7 @@ use super::placement::lane_of;
 use super::record::{Place, Prepared};
 use super::sequence::Counters;
 use super::stream::{OpenGap, Stream};
-use crate::pb;
+use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
@@ -24,12 +24,21 @@ pub(crate) struct Staged {
     pub(crate) messages: usize,
 }
 
-/// Stages pending states, in order.
+/// What is to be said of a shard as a whole: up to when its topics are complete.
+#[derive(Debug)]
+pub(crate) struct ShardWatermark {
+    pub(crate) shard: ShardId,
+    pub(crate) complete_up_to: DateTime<Utc>,
+    pub(crate) topics: Vec<Topic>,
+}
+
+/// Stages pending states, in order, then watermarks.
 ///
 /// # Panics
 /// If a shard isn't in `shards` or a topic isn't in `topics`. Nothing is lost then: nothing was committed.
 pub(crate) fn stage(
     taken: Vec<Pending>,
+    watermarks: &[ShardWatermark],
     shards: &BTreeMap<ShardId, Shard>,
     topics: &Topics,
     settings: &Settings,
@@ -38,19 +47,25 @@ pub(crate) fn stage(
     let mut staging = Staging { topics, settings, now, messages: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
+    for shard in taken.iter().map(|it| it.shard).chain(watermarks.iter().map(|it| it.shard)) {
+        counters.entry(shard).or_insert_with(|| {
+            let Shard { counters, is_new, .. } = &shards[&shard];
+            if *is_new {
+                checkpoints.push(write_shard(shard, settings.shards, counters.epoch(), &settings.replica));
+            }
+            counters.clone()
+        });
+    }
     let mut pending = Vec::with_capacity(taken.len());
     for one in taken {
-        let shard = &shards[&one.shard];
-        let counters = counters.entry(one.shard).or_insert_with(|| {
-            if shard.is_new {
-                let epoch = shard.counters.epoch();
-                checkpoints.push(write_shard(one.shard, settings.shards, epoch, &settings.replica));
-            }
-            shard.counters.clone()
-        });
+        let Some(counters) = counters.get_mut(&one.shard) else { continue };
         let next = staging.pending(&one, counters);
         checkpoints.push(write_stream(one.shard, &one.id, &next));
         pending.push((one, next));
+    }
+    for watermark in watermarks {
+        let Some(counters) = counters.get_mut(&watermark.shard) else { continue };
+        staging.watermark(watermark, counters);
     }
     for (shard, counters) in &mut counters {
         let changed = counters.take_changed();
@@ -72,10 +87,10 @@ impl Staging<'_> {
     fn pending(&mut self, pending: &Pending, counters: &mut Counters) -> Stream {
         let mut next = pending.next.clone();
         for topic in &pending.gap_topics {
-            self.announce_gaps(pending, &mut next, topic, counters);
+            self.prepare_topic(pending, &mut next, topic, counters);
         }
         for (topic, prepared) in &pending.records {
-            self.announce_gaps(pending, &mut next, topic, counters);
+            self.prepare_topic(pending, &mut next, topic, counters);
             let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
             let lane = Lane { topic: topic.clone(), partition };
             self.record(pending, &mut next, lane, prepared, counters);
@@ -84,17 +99,48 @@ impl Staging<'_> {
     }
 
     /// Puts the stream's open gaps into every lane of a topic that doesn't have them.
-    fn announce_gaps(&mut self, pending: &Pending, next: &mut Stream, topic: &Topic, counters: &mut Counters) {
+    fn prepare_topic(&mut self, pending: &Pending, next: &mut Stream, topic: &Topic, counters: &mut Counters) {
+        self.spread(pending.shard, topic, counters);
+        let lanes = self.topics[topic].lanes.get();
         let announce = |gap: &mut OpenGap| {
-            let is_new = gap.topics.insert(topic.clone());
-            is_new.then(|| Prepared::source_gap(gap.record(), &pending.id, pending.received_at))
+            let has_it = gap.topics.insert(topic.clone(), lanes).unwrap_or(0);
+            (has_it < lanes).then(|| (Prepared::source_gap(gap.record(), &pending.id, pending.received_at), has_it))
         };
         let gaps: Vec<_> = next.open_gaps.iter_mut().filter_map(announce).collect();
-        for prepared in gaps {
-            for partition in 0..self.topics[topic].lanes.get() {
+        for (prepared, has_it) in gaps {
+            for partition in has_it..lanes {
                 let lane = Lane { topic: topic.clone(), partition };
                 self.record(pending, next, lane, &prepared, counters);
             }
+        }
+    }
+
+    /// Tells every lane of a topic that keys are spread over another number of lanes, if so.
+    fn spread(&mut self, shard: ShardId, topic: &Topic, counters: &mut Counters) {
+        let count = self.topics[topic].lanes.get();
+        if let Some(previous_count) = counters.spread(topic, count) {
+            self.of_each_lane(shard, topic, &Body::LanesChanged(pb::LanesChanged { previous_count, count }), counters);
+        }
+    }
+
+    fn watermark(&mut self, watermark: &ShardWatermark, counters: &mut Counters) {
+        for topic in &watermark.topics {
+            self.spread(watermark.shard, topic, counters);
+            let body = pb::Watermark {
+                complete_up_to: Some(watermark.complete_up_to.into()),
+                shards: self.settings.shards.get(),
+                lanes: self.topics[topic].lanes.get(),
+            };
+            self.of_each_lane(watermark.shard, topic, &Body::Watermark(body), counters);
+        }
+    }
+
+    fn of_each_lane(&mut self, shard: ShardId, topic: &Topic, body: &Body, counters: &mut Counters) {
+        let prepared = Prepared::of_lane(body, self.now);
+        for partition in 0..self.topics[topic].lanes.get() {
+            let lane = Lane { topic: topic.clone(), partition };
+            self.begin_lane(shard, &lane, counters);
+            self.of_lane(shard, lane, &prepared, counters);
         }
     }
 
@@ -123,15 +169,19 @@ impl Staging<'_> {
     fn begin_lane(&mut self, shard: ShardId, lane: &Lane, counters: &mut Counters) {
         let Some(before) = counters.begins(&lane.topic, lane.partition) else { return };
         let start = pb::EpochStart { previous_epoch: before.epoch, previous_lane_sequence: before.last };
+        self.of_lane(shard, lane.clone(), &Prepared::of_lane(&Body::EpochStart(start), self.now), counters);
+    }
+
+    fn of_lane(&mut self, shard: ShardId, lane: Lane, prepared: &Prepared, counters: &mut Counters) {
         let place = Place {
             shard,
             epoch: counters.epoch(),
             lane_sequence: counters.next(&lane.topic, lane.partition),
-            lane: lane.clone(),
+            lane,
             stream: None,
             received_at: self.now,
         };
-        self.push(&Prepared::epoch_start(start, self.now), &place);
+        self.push(prepared, &place);
     }
 
     fn push(&mut self, prepared: &Prepared, place: &Place) {

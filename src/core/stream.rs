@@ -16,7 +16,7 @@ use super::ids::{StreamId, SyncToken, Topic};
 use super::page::{Denial, Failure, Page, PollOutcome};
 use crate::pb;
 use chrono::{DateTime, SecondsFormat, Utc};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One stream: what is durable of it, and whether Asana lets it be polled.
@@ -70,9 +70,9 @@ pub struct OpenGap {
     pub last_complete_poll_at: DateTime<Utc>,
     /// When the new token was given: nothing after it is lost.
     pub resumed_at: DateTime<Utc>,
-    /// The topics that have its record in every lane. A topic that the stream comes to later
-    /// gets it before the stream's first event there.
-    pub topics: BTreeSet<Topic>,
+    /// The topics that have its record, each in how many lanes. A topic that the stream comes to later, and a lane
+    /// that is added later, gets it before the stream's first event there.
+    pub topics: BTreeMap<Topic, u32>,
 }
 
 impl OpenGap {
@@ -232,7 +232,7 @@ impl Stream {
                 let gap_id = format!("{id}@{time}/{}", self.last_sequence);
                 let last_complete_poll_at = live.last_complete_poll_at;
                 let gap =
-                    OpenGap { id: gap_id.clone(), last_complete_poll_at, resumed_at: now, topics: BTreeSet::new() };
+                    OpenGap { id: gap_id.clone(), last_complete_poll_at, resumed_at: now, topics: BTreeMap::new() };
                 self.open_gaps.push(gap);
                 Notice::SourceGap { gap_id }
             }

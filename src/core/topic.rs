@@ -100,6 +100,15 @@ impl TopicTemplate {
         Self { parts: vec![Part::Text(topic.into())] }
     }
 
+    /// The topic, if it is the same for everything.
+    #[must_use]
+    pub fn only_topic(&self) -> Option<&Topic> {
+        match self.parts.as_slice() {
+            [Part::Text(topic)] => Some(topic),
+            _ => None,
+        }
+    }
+
     /// Whether the topic depends on the workspace, which is known of workspace streams alone.
     #[must_use]
     pub fn uses_workspace(&self) -> bool {
@@ -109,8 +118,8 @@ impl TopicTemplate {
     /// The topic for events on resources of a type, seen by a stream.
     #[must_use]
     pub fn topic(&self, stream: &StreamId, resource_type: &str) -> Topic {
-        if let [Part::Text(text)] = self.parts.as_slice() {
-            return text.clone();
+        if let Some(topic) = self.only_topic() {
+            return topic.clone();
         }
         let place = |part: &Part| match part {
             Part::Text(text) => text.to_string(),

@@ -41,6 +41,9 @@ pub struct LanesCheckpoint {
     /// By lane.
     #[prost(message, repeated, tag = "2")]
     pub lanes: ::prost::alloc::vec::Vec<LaneCounter>,
+    /// Over how many lanes keys were spread.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
 }
 /// The counter of one lane.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -74,7 +77,7 @@ pub struct StreamCheckpoint {
     pub open_gaps: ::prost::alloc::vec::Vec<OpenGap>,
 }
 /// A source gap that isn't healed yet: what its records say, and where they are.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OpenGap {
     #[prost(string, tag = "1")]
     pub gap_id: ::prost::alloc::string::String,
@@ -82,7 +85,16 @@ pub struct OpenGap {
     pub last_complete_poll_at: ::core::option::Option<::pbjson_types::Timestamp>,
     #[prost(message, optional, tag = "3")]
     pub resumed_at: ::core::option::Option<::pbjson_types::Timestamp>,
-    /// The topics that have it in every lane.
-    #[prost(string, repeated, tag = "4")]
-    pub topics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where it is announced.
+    #[prost(message, repeated, tag = "4")]
+    pub topics: ::prost::alloc::vec::Vec<AnnouncedTopic>,
+}
+/// A topic that has a source gap in its first lanes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnnouncedTopic {
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    /// How many lanes have it.
+    #[prost(uint32, tag = "2")]
+    pub lanes: u32,
 }

@@ -14,7 +14,7 @@ pub struct Record {
     #[prost(message, optional, tag = "2")]
     pub received_at: ::core::option::Option<::pbjson_types::Timestamp>,
     /// What the record says. Numbers 10 to 29 are for bodies.
-    #[prost(oneof = "record::Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18")]
+    #[prost(oneof = "record::Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19")]
     pub body: ::core::option::Option<record::Body>,
 }
 /// Nested message and enum types in `Record`.
@@ -49,6 +49,9 @@ pub mod record {
         /// Everything up to a time is in this lane.
         #[prost(message, tag = "18")]
         Watermark(super::Watermark),
+        /// The topic has another number of lanes.
+        #[prost(message, tag = "19")]
+        LanesChanged(super::LanesChanged),
     }
 }
 /// Where a record stands, by two counters. Both begin at 1.
@@ -73,7 +76,7 @@ pub struct Position {
     pub lane_sequence: u64,
     /// The stream, as "account/gid": the bridge's name of the credential, and the
     /// gid of the watched task, project, goal or workspace. Empty in a record of
-    /// the lane itself (EpochStart, Watermark).
+    /// the lane itself (EpochStart, Watermark, LanesChanged).
     #[prost(string, tag = "5")]
     pub stream: ::prost::alloc::string::String,
     /// Contiguous for each (stream, epoch), over all topics and lanes. For who
@@ -295,12 +298,37 @@ pub struct EpochStart {
     #[prost(uint64, tag = "2")]
     pub previous_lane_sequence: u64,
 }
-/// Whatever Asana returned of this shard's streams up to a time is in this lane,
-/// before this record.
+/// Whatever Asana had to tell of this shard's streams at a time is in this lane,
+/// before this record. In every lane of the topic, every minute by default,
+/// so that a consumer also notices that the last records of a lane are missing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Watermark {
+    /// Each stream of the shard that can be polled was asked at or after this
+    /// time, and everything that Asana returned is on the bus. Asana may
+    /// take some minutes until it tells of a change.
     #[prost(message, optional, tag = "1")]
     pub complete_up_to: ::core::option::Option<::pbjson_types::Timestamp>,
+    /// The number of shards: a topic is complete up to the least of all shards and lanes.
+    #[prost(uint32, tag = "2")]
+    pub shards: u32,
+    /// The number of lanes of the topic.
+    #[prost(uint32, tag = "3")]
+    pub lanes: u32,
+}
+/// From here on this shard spreads keys over another number of lanes. In every
+/// lane that there is now, before any event that is placed by the new number.
+///
+/// Sequences go on. A key's earlier events may be in another lane: who
+/// needs a key's events in order handles what is before this record in all
+/// lanes first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LanesChanged {
+    /// How many there were.
+    #[prost(uint32, tag = "1")]
+    pub previous_count: u32,
+    /// How many there are.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
 }
 /// Why resources are read anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -863,6 +863,119 @@ impl<'de> serde::Deserialize<'de> for Event {
         deserializer.deserialize_struct("asana_event_bridge.v1.Event", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for LanesChanged {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.previous_count != 0 {
+            len += 1;
+        }
+        if self.count != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.LanesChanged", len)?;
+        if self.previous_count != 0 {
+            struct_ser.serialize_field("previousCount", &self.previous_count)?;
+        }
+        if self.count != 0 {
+            struct_ser.serialize_field("count", &self.count)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for LanesChanged {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "previous_count",
+            "previousCount",
+            "count",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            PreviousCount,
+            Count,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "previousCount" | "previous_count" => Ok(GeneratedField::PreviousCount),
+                            "count" => Ok(GeneratedField::Count),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = LanesChanged;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.LanesChanged")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<LanesChanged, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut previous_count__ = None;
+                let mut count__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::PreviousCount => {
+                            if previous_count__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("previousCount"));
+                            }
+                            previous_count__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Count => {
+                            if count__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("count"));
+                            }
+                            count__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(LanesChanged {
+                    previous_count: previous_count__.unwrap_or_default(),
+                    count: count__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.LanesChanged", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Position {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -1110,6 +1223,9 @@ impl serde::Serialize for Record {
                 record::Body::Watermark(v) => {
                     struct_ser.serialize_field("watermark", v)?;
                 }
+                record::Body::LanesChanged(v) => {
+                    struct_ser.serialize_field("lanesChanged", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -1140,6 +1256,8 @@ impl<'de> serde::Deserialize<'de> for Record {
             "epoch_start",
             "epochStart",
             "watermark",
+            "lanes_changed",
+            "lanesChanged",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1155,6 +1273,7 @@ impl<'de> serde::Deserialize<'de> for Record {
             SourceGapHealed,
             EpochStart,
             Watermark,
+            LanesChanged,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1187,6 +1306,7 @@ impl<'de> serde::Deserialize<'de> for Record {
                             "sourceGapHealed" | "source_gap_healed" => Ok(GeneratedField::SourceGapHealed),
                             "epochStart" | "epoch_start" => Ok(GeneratedField::EpochStart),
                             "watermark" => Ok(GeneratedField::Watermark),
+                            "lanesChanged" | "lanes_changed" => Ok(GeneratedField::LanesChanged),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1284,6 +1404,13 @@ impl<'de> serde::Deserialize<'de> for Record {
                                 return Err(serde::de::Error::duplicate_field("watermark"));
                             }
                             body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::Watermark)
+;
+                        }
+                        GeneratedField::LanesChanged => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lanesChanged"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::LanesChanged)
 ;
                         }
                     }
@@ -2548,9 +2675,21 @@ impl serde::Serialize for Watermark {
         if self.complete_up_to.is_some() {
             len += 1;
         }
+        if self.shards != 0 {
+            len += 1;
+        }
+        if self.lanes != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Watermark", len)?;
         if let Some(v) = self.complete_up_to.as_ref() {
             struct_ser.serialize_field("completeUpTo", v)?;
+        }
+        if self.shards != 0 {
+            struct_ser.serialize_field("shards", &self.shards)?;
+        }
+        if self.lanes != 0 {
+            struct_ser.serialize_field("lanes", &self.lanes)?;
         }
         struct_ser.end()
     }
@@ -2564,11 +2703,15 @@ impl<'de> serde::Deserialize<'de> for Watermark {
         const FIELDS: &[&str] = &[
             "complete_up_to",
             "completeUpTo",
+            "shards",
+            "lanes",
         ];
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
             CompleteUpTo,
+            Shards,
+            Lanes,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2591,6 +2734,8 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                     {
                         match value {
                             "completeUpTo" | "complete_up_to" => Ok(GeneratedField::CompleteUpTo),
+                            "shards" => Ok(GeneratedField::Shards),
+                            "lanes" => Ok(GeneratedField::Lanes),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2611,6 +2756,8 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                     V: serde::de::MapAccess<'de>,
             {
                 let mut complete_up_to__ = None;
+                let mut shards__ = None;
+                let mut lanes__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::CompleteUpTo => {
@@ -2619,10 +2766,28 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                             }
                             complete_up_to__ = map_.next_value()?;
                         }
+                        GeneratedField::Shards => {
+                            if shards__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("shards"));
+                            }
+                            shards__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Lanes => {
+                            if lanes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lanes"));
+                            }
+                            lanes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(Watermark {
                     complete_up_to: complete_up_to__,
+                    shards: shards__.unwrap_or_default(),
+                    lanes: lanes__.unwrap_or_default(),
                 })
             }
         }

@@ -3,27 +3,37 @@
 use asana_event_bridge::core::batch::{Batch, Message, StoredCheckpoint, Target};
 use asana_event_bridge::core::ids::{Lane, ShardId};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 /// Names an owner: a replica's session. A later session of the same replica is another owner.
 pub(crate) type Owner = u32;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Bus {
+    /// Of each topic; it may grow.
+    pub(crate) lane_count: NonZeroU32,
     pub(crate) lanes: BTreeMap<Lane, Vec<Message>>,
     pub(crate) dead_letters: Vec<Message>,
     checkpoints: BTreeMap<ShardId, StoredCheckpoint>,
     pub(crate) owners: BTreeMap<ShardId, Owner>,
 }
 
-/// Some shard of the batch is somebody else's.
+/// These shards of the batch are somebody else's.
 #[derive(Debug)]
-pub(crate) struct Fenced;
+pub(crate) struct Fenced(pub(crate) Vec<ShardId>);
 
 impl Bus {
+    pub(crate) fn new(lane_count: NonZeroU32) -> Self {
+        let (lanes, checkpoints, owners) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { lane_count, lanes, dead_letters: Vec::new(), checkpoints, owners }
+    }
+
     pub(crate) fn commit(&mut self, owner: Owner, batch: &Batch) -> Result<(), Fenced> {
         assert!(batch.messages.iter().all(|message| batch.shards().contains(&message.shard)), "unfenced message");
-        if batch.shards().iter().any(|shard| self.owners.get(shard) != Some(&owner)) {
-            return Err(Fenced);
+        let lost = batch.shards().into_iter().filter(|shard| self.owners.get(shard) != Some(&owner));
+        let lost: Vec<_> = lost.collect();
+        if !lost.is_empty() {
+            return Err(Fenced(lost));
         }
         for message in batch.messages.clone() {
             match &message.target {

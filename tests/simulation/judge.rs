@@ -2,12 +2,15 @@
 
 use super::asana::Asana;
 use super::bus::Bus;
-use super::world::LANES;
+use super::world::{LANES, MOST_LANES};
+use asana_event_bridge::core::batch::Message;
 use asana_event_bridge::core::event::{Event, to_json};
 use asana_event_bridge::core::ids::{Lane, StreamId};
+use asana_event_bridge::core::placement::lane_of;
 use asana_event_bridge::pb::{self, record::Body};
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 /// What was found in a log that is as it should be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +18,8 @@ pub(crate) struct Verdict {
     pub(crate) events: usize,
     pub(crate) gaps: usize,
     pub(crate) stand_ins: usize,
+    pub(crate) watermarks: usize,
+    pub(crate) lane_changes: usize,
 }
 
 impl Verdict {
@@ -23,6 +28,8 @@ impl Verdict {
             events: self.events + other.events,
             gaps: self.gaps + other.gaps,
             stand_ins: self.stand_ins + other.stand_ins,
+            watermarks: self.watermarks + other.watermarks,
+            lane_changes: self.lane_changes + other.lane_changes,
         }
     }
 }
@@ -32,6 +39,7 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
     let mut by_stream: BTreeMap<StreamId, BTreeMap<u64, (Lane, pb::Record)>> = BTreeMap::new();
     for (lane, messages) in &bus.lanes {
         let mut last: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        let mut of_shard: BTreeMap<u32, LaneOfShard> = BTreeMap::new();
         for message in messages {
             let record = pb::Record::decode(message.value.as_slice()).expect("a record");
             let position = record.position.clone().expect("a position");
@@ -43,6 +51,7 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
             }
             assert_eq!((*epoch, *sequence + 1), (position.epoch, position.lane_sequence), "lane {lane:?}");
             *sequence = position.lane_sequence;
+            of_shard.entry(position.shard).or_default().read(lane, message, &record, &mut verdict);
             if let Some(stream) = StreamId::parse(&position.stream) {
                 let before =
                     by_stream.entry(stream).or_default().insert(position.stream_sequence, (lane.clone(), record));
@@ -71,7 +80,7 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
                     place = None;
                     continue;
                 }
-                other => panic!("no such record is written: {other:?}"),
+                other => panic!("no such record is written of a stream: {other:?}"),
             };
             verdict.events += 1;
             let at = number(&event);
@@ -85,13 +94,55 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
         assert!(place.is_none_or(|place| place == log.events.len()), "stream {stream} ends at {place:?}");
         assert!(gaps.len() <= log.kills as usize, "more gaps than dead tokens");
         for lanes in gaps.values() {
-            let topics: BTreeSet<_> = lanes.iter().map(|lane| &lane.topic).collect();
-            assert_eq!(lanes.len(), topics.len() * LANES.get() as usize, "a gap is in every lane of its topics");
+            let mut topics: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+            lanes.iter().for_each(|lane| topics.entry(&lane.topic).or_default().push(lane.partition));
+            for lanes in topics.into_values() {
+                // Those that were added later have it if the stream came to them.
+                assert!(lanes.len() >= LANES.get() as usize && lanes.iter().copied().eq(0..lanes.len() as u32));
+            }
         }
         verdict.gaps += gaps.len();
     }
     assert!(by_stream.is_empty(), "streams that are not Asana's: {by_stream:?}");
     verdict
+}
+
+/// What a consumer of a lane knows of one shard.
+#[derive(Default)]
+struct LaneOfShard {
+    /// The numbers of lanes that explain where the keys so far are.
+    counts: Option<BTreeSet<u32>>,
+    complete_up_to: i64,
+}
+
+impl LaneOfShard {
+    fn read(&mut self, lane: &Lane, message: &Message, record: &pb::Record, verdict: &mut Verdict) {
+        let counts = self.counts.get_or_insert_with(|| (LANES.get()..=MOST_LANES).collect());
+        match record.body.as_ref().expect("a body") {
+            Body::LanesChanged(change) => {
+                verdict.lane_changes += 1;
+                // A lane that was added has nothing before it.
+                assert!(counts.contains(&change.previous_count), "{lane:?}: {counts:?}, {change:?}");
+                *counts = [change.count].into();
+            }
+            Body::Watermark(watermark) => {
+                verdict.watermarks += 1;
+                self.complete_up_to = millis(watermark.complete_up_to.as_ref()).max(self.complete_up_to);
+            }
+            Body::Event(_) | Body::StandIn(_) => {
+                let key = message.key.as_str().as_bytes();
+                counts.retain(|count| lane_of(key, NonZeroU32::new(*count).unwrap()) == lane.partition);
+                assert!(!counts.is_empty(), "a key is in a lane that nothing explains: {lane:?}");
+                let received_at = millis(record.received_at.as_ref());
+                assert!(received_at >= self.complete_up_to, "later than the watermark, and received before it");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn millis(time: Option<&pbjson_types::Timestamp>) -> i64 {
+    time.map(|time| time.seconds * 1000 + i64::from(time.nanos) / 1_000_000).expect("a time")
 }
 
 fn number(event: &pb::Event) -> usize {

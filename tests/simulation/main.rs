@@ -42,7 +42,9 @@ fn any_order_of_crashes_and_faults_loses_and_doubles_nothing() {
     });
     println!("{seeds} seeds: {total:?}");
     // A run in which nothing happens would pass, and prove nothing.
-    assert!(total.events > 20 * seeds as usize && total.gaps > seeds as usize && total.stand_ins > seeds as usize);
+    let least = seeds as usize;
+    assert!(total.events > 20 * least && total.gaps > least && total.stand_ins > least, "{total:?}");
+    assert!(total.watermarks > 20 * least && total.lane_changes > least, "{total:?}");
 }
 
 /// Runs a seed, and names it should it fail.

@@ -1,9 +1,10 @@
 //! The world, one step at a time.
 
 use super::asana::{Asana, Log, fault};
-use super::bus::{Bus, Owner};
+use super::bus::{Bus, Fenced, Owner};
 use super::judge::{Verdict, judge};
 use asana_event_bridge::core::batch::{Batch, OutputTopic};
+use asana_event_bridge::core::budget::Limit;
 use asana_event_bridge::core::checkpoint;
 use asana_event_bridge::core::engine::{AccountSpec, Engine, Poll, Settings, StreamSpec};
 use asana_event_bridge::core::ids::{ShardId, StreamId, StreamKind};
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub(crate) const SHARDS: NonZeroU32 = NonZeroU32::new(3).unwrap();
 pub(crate) const LANES: NonZeroU32 = NonZeroU32::new(3).unwrap();
+pub(crate) const MOST_LANES: u32 = 6;
 pub(crate) const MESSAGE_BYTES: usize = 8_000;
 const STREAMS: usize = 5;
 const STEPS: usize = 400;
@@ -39,6 +41,8 @@ pub(crate) struct World {
     bus: Bus,
     sessions: Vec<Session>,
     next_owner: Owner,
+    /// How many of Asana's streams are configured.
+    configured: usize,
 }
 
 impl World {
@@ -49,9 +53,10 @@ impl World {
             rng: ChaCha8Rng::seed_from_u64(seed),
             now: Now { monotonic: Duration::ZERO, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() },
             asana: Asana { streams: streams.collect() },
-            bus: Bus::default(),
+            bus: Bus::new(LANES),
             sessions: Vec::new(),
             next_owner: 0,
+            configured: STREAMS,
         };
         world.sessions = vec![world.session(), world.session()];
         for shard in 0..SHARDS.get() {
@@ -69,9 +74,9 @@ impl World {
         judge(&self.asana, &self.bus)
     }
 
-    fn session(&mut self) -> Session {
+    fn settings(&self) -> Settings {
         let template = ["t", "t.{resource_type}", "t.{stream}.{resource_type}"][(self.seed % 3) as usize];
-        let settings = Settings {
+        Settings {
             shards: SHARDS,
             topic: TopicTemplate::parse(template, 16).unwrap(),
             min_interval: Duration::from_secs(1),
@@ -79,20 +84,28 @@ impl World {
             linger: Duration::from_millis(100),
             max_records: 10,
             max_pending_bytes: 1000,
+            watermark_interval: Duration::from_secs(20),
             replica: "r".to_owned(),
             dead_letter_topic: "dead".to_owned(),
-        };
-        let account = |name: &str| AccountSpec {
-            name: name.into(),
-            requests_per_minute: NonZeroU32::new(600).unwrap(),
-            max_in_flight: NonZeroU16::new(2).unwrap(),
-        };
+        }
+    }
+
+    fn accounts() -> [AccountSpec; 2] {
+        let limit =
+            Limit { requests_per_minute: NonZeroU32::new(600).unwrap(), max_in_flight: NonZeroU16::new(2).unwrap() };
+        ["a", "b"].map(|name| AccountSpec { name: name.into(), limit })
+    }
+
+    fn streams(&self) -> Vec<StreamSpec> {
         let spec = |id: &StreamId| StreamSpec { id: id.clone(), kind: StreamKind::Resource };
-        let streams: Vec<_> = self.asana.streams.keys().map(spec).collect();
+        self.asana.streams.keys().take(self.configured).map(spec).collect()
+    }
+
+    fn session(&mut self) -> Session {
         self.next_owner += 1;
         Session {
             owner: self.next_owner,
-            engine: Engine::new(settings, 12, &[account("a"), account("b")], &streams),
+            engine: Engine::new(self.settings(), 12, &Self::accounts(), &self.streams()),
             answers: Vec::new(),
             committing: None,
         }
@@ -144,12 +157,25 @@ impl World {
             80..81 => {
                 let shard = ShardId(self.rng.random_range(0..SHARDS.get()));
                 if self.sessions[which].committing.is_none() {
-                    self.sessions[which].engine.revoke(&[shard]);
+                    self.sessions[which].engine.revoke(self.now, &[shard]);
                     self.assign(shard, 1 - which);
                 }
             }
             81..82 => self.restart(which),
+            82..83 => self.reconfigure(which),
+            83..84 if self.bus.lane_count.get() < MOST_LANES && self.rng.random_bool(0.3) => {
+                self.bus.lane_count = self.bus.lane_count.saturating_add(1);
+            }
             _ => self.now = self.now.after(Duration::from_millis(self.rng.random_range(1..2_000))),
+        }
+    }
+
+    /// A replica reads a configuration with more or fewer streams. The other goes on with its own.
+    fn reconfigure(&mut self, which: usize) {
+        if self.sessions[which].committing.is_none() {
+            self.configured = self.rng.random_range(1..=STREAMS);
+            let (settings, streams) = (self.settings(), self.streams());
+            self.sessions[which].engine.reconfigure(self.now, settings, &Self::accounts(), &streams);
         }
     }
 
@@ -178,8 +204,9 @@ impl World {
 
     fn take(&mut self, which: usize) {
         let session = &mut self.sessions[which];
-        while let Some(topic) = session.engine.unknown_topic() {
-            session.engine.set_topic(topic, OutputTopic { lanes: LANES, message_bytes: MESSAGE_BYTES });
+        while let Some(topic) = session.engine.topic_to_look_at(self.now) {
+            let known = OutputTopic { lanes: self.bus.lane_count, message_bytes: MESSAGE_BYTES };
+            session.engine.set_topic(self.now, topic, known);
         }
         if session.committing.is_none() {
             session.committing = session.engine.take_batch(self.now);
@@ -197,12 +224,15 @@ impl World {
             2 => (true, Then::Restart),
             _ => (true, Then::Committed),
         };
-        let fenced = reaches_bus && self.bus.commit(session.owner, &batch).is_err();
-        match then {
-            Then::Restart => self.restart(which),
-            _ if fenced => self.restart(which),
-            Then::Aborted => session.engine.aborted(self.now),
-            Then::Committed => {
+        let fenced = if reaches_bus { self.bus.commit(session.owner, &batch).err() } else { None };
+        match (then, fenced) {
+            (Then::Restart, _) => self.restart(which),
+            (_, Some(Fenced(lost))) => {
+                session.engine.aborted(self.now);
+                session.engine.revoke(self.now, &lost);
+            }
+            (Then::Aborted, None) => session.engine.aborted(self.now),
+            (Then::Committed, None) => {
                 session.engine.committed(self.now);
             }
         }
@@ -210,6 +240,7 @@ impl World {
 
     /// No more faults: the bridge has to catch up with Asana.
     fn settle(&mut self) {
+        self.configured = STREAMS;
         for which in 0..self.sessions.len() {
             self.restart(which);
         }
