@@ -30,8 +30,8 @@ pub(crate) struct Attendance {
 /// How long a stream may wait while nothing is wrong.
 fn bound(account: usize, streams: usize) -> Duration {
     let of_account = streams.div_ceil(ACCOUNTS.len());
-    // A tenth of a budget is for bursts. What replicas share isn't divided to the last request.
-    let per_minute = (budget(account, streams) * 9 / 10).saturating_sub(REPLICAS as u32).max(1);
+    // A tenth of a budget is for bursts, and a fiftieth is left. What replicas share isn't divided to the last request.
+    let per_minute = (budget(account, streams) * 88 / 100).saturating_sub(REPLICAS as u32).max(1);
     let round = Duration::from_secs(60) * u32::try_from(of_account).unwrap() / per_minute;
     MAX_INTERVAL + round + SLACK
 }
@@ -53,7 +53,11 @@ impl Attendance {
             })
             .collect();
         longest.sort_unstable_by_key(|(time, _)| *time);
-        let disturbed = union(outcome.disturbances.iter().map(|(time, _)| time.clone()).collect());
+        let disturbed = |number: usize, account: usize| {
+            let concerned = outcome.disturbances.iter().filter(|(_, kind)| kind.concerns(number, account));
+            union(concerned.map(|(time, _)| time.clone()).collect())
+        };
+        let all = union(outcome.disturbances.iter().map(|(time, _)| time.clone()).collect());
         let mut late: Vec<_> = polls["late"]
             .as_array()
             .expect("a list")
@@ -73,23 +77,27 @@ impl Attendance {
             median: longest[longest.len() / 2].0,
             longest: longest[longest.len() - 1].0,
             undisturbed: 1.0
-                - overlap(&disturbed, &(Duration::ZERO..clock.elapsed())).as_secs_f64() / clock.elapsed().as_secs_f64(),
+                - overlap(&all, &(Duration::ZERO..clock.elapsed())).as_secs_f64() / clock.elapsed().as_secs_f64(),
             excused: 0,
             problems: Vec::new(),
         };
         for (gid, time) in late {
-            let account = world.streams.iter().find(|stream| stream.gid == gid).map_or(0, |stream| stream.account);
+            let Some(number) = world.streams.iter().position(|stream| stream.gid == gid) else { continue };
+            let account = world.streams[number].account;
             let (bound, lasted) = (bound(account, world.streams.len()), time.end.saturating_sub(time.start));
             if lasted <= bound {
                 continue;
             }
-            if lasted.saturating_sub(overlap(&disturbed, &time)) <= bound {
+            if lasted.saturating_sub(overlap(&disturbed(number, account), &time)) <= bound {
                 attendance.excused += 1;
                 continue;
             }
-            let causes = outcome.disturbances.iter().filter(|(when, _)| when.start < time.end && time.start < when.end);
-            let causes: Vec<_> = causes
-                .map(|(when, what)| format!("{what} ({:.1}-{:.1} s)", when.start.as_secs_f64(), when.end.as_secs_f64()))
+            let meanwhile = |when: &Range<Duration>| when.start < time.end && time.start < when.end;
+            let causes: Vec<_> = outcome
+                .disturbances
+                .iter()
+                .filter(|(when, kind)| meanwhile(when) && kind.concerns(number, account))
+                .map(|(when, kind)| format!("{kind} ({:.1}-{:.1} s)", when.start.as_secs_f64(), when.end.as_secs_f64()))
                 .collect();
             attendance.problems.push(format!(
                 "stream {}/{gid} wasn't polled from {:.1} to {:.1} s: {:.1} s, {:.1} s are the bound; meanwhile: {}",

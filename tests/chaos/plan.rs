@@ -22,6 +22,10 @@ const TAKEOVER: Duration = Duration::from_secs(2);
 const START: Duration = Duration::from_secs(2);
 /// How long a bus takes to notice that a node is gone, and to do without it: Kafka's `broker.session.timeout.ms` is 9 s.
 const FAILOVER: Duration = Duration::from_secs(10);
+/// How often a bridge looks at its configuration file.
+const LOOK: Duration = Duration::from_secs(5);
+/// What Asana says with a 429.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The longest pause of a bridge before it tries a bus again that was away.
 const REOPEN: Duration = Duration::from_secs(15);
 
@@ -52,6 +56,12 @@ pub(crate) enum Kind {
     Kill(usize),
     /// SIGSTOP for longer than the session, then SIGCONT.
     Pause(usize),
+    /// These streams, by number, are taken out of the configuration, and put back.
+    LeaveOut(Vec<usize>, Notice),
+    /// An account may use only a part of its budget for a while.
+    Lower(usize, Notice),
+    /// The configuration has a mistake, and is put right.
+    BadFile(Notice),
     /// SIGTERM for one node.
     StopNode(u32),
     /// SIGKILL for nodes: for two of three the bus is away.
@@ -68,24 +78,57 @@ pub(crate) enum Kind {
     KillTokens(Vec<usize>),
 }
 
+/// How replicas get to know that their configuration has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// They are told by SIGHUP.
+    Hangup,
+    /// They look at the file every 5 s.
+    File,
+}
+
+/// What [`Kind::Lower`] leaves of a budget: one part of so many is taken.
+pub(crate) const LOWERED_BY: u32 = 3;
+
 impl Kind {
+    /// The streams, by number, that are concerned; all, if none is named.
+    pub(crate) fn concerns(&self, stream: usize, account: usize) -> bool {
+        match self {
+            Self::LeaveOut(streams, _) => streams.contains(&stream),
+            Self::Lower(lowered, _) => *lowered == account,
+            Self::Asana(fault) => fault["token"].as_str().is_none_or(|token| token == ACCOUNTS[account].name),
+            Self::Terminate(_)
+            | Self::Kill(_)
+            | Self::Pause(_)
+            | Self::BadFile(_)
+            | Self::StopNode(_)
+            | Self::KillNodes(_)
+            | Self::Cut
+            | Self::Freeze
+            | Self::AddPartitions(_)
+            | Self::KillTokens(_) => true,
+        }
+    }
+
     /// In which times streams may be polled late because of it, if it was there from `began` to `ended`.
     pub(crate) fn disturbs(&self, began: Duration, ended: Duration) -> Vec<Range<Duration>> {
         match self {
             // Its shards move, and move back when it returns.
             Self::Terminate(_) => vec![began..began + TAKEOVER, ended..ended + START + TAKEOVER],
             Self::Kill(_) | Self::Pause(_) => vec![began..began + SESSION + TAKEOVER, ended..ended + START + TAKEOVER],
+            Self::LeaveOut(..) | Self::Lower(..) => vec![began..ended + LOOK + TAKEOVER],
             Self::StopNode(_) => vec![began..began + FAILOVER, ended..ended + TAKEOVER],
             Self::KillNodes(nodes) if nodes.len() == 1 => {
-                vec![began..began + FAILOVER + SESSION + TAKEOVER, ended..ended + TAKEOVER]
+                vec![began..began + FAILOVER + TAKEOVER, ended..ended + TAKEOVER]
             }
             // While the bus is away nothing can be committed, and what isn't committed isn't polled again.
             Self::KillNodes(_) | Self::Cut | Self::Freeze => {
                 vec![began..ended + REOPEN + SESSION + TAKEOVER]
             }
-            Self::AddPartitions(_) | Self::KillTokens(_) => Vec::new(),
-            // The bridge backs off for as long again as it was refused.
-            Self::Asana(_) => vec![began..ended + ended.saturating_sub(began) + TAKEOVER],
+            // All of an account waits for what Asana said.
+            Self::Asana(fault) if fault["status"] == 429 => vec![began..ended + RETRY_AFTER + TAKEOVER],
+            // Others are asked again after a second, two, four: sooner than they are due.
+            Self::Asana(_) | Self::AddPartitions(_) | Self::KillTokens(_) | Self::BadFile(_) => Vec::new(),
         }
     }
 }
@@ -96,6 +139,13 @@ impl fmt::Display for Kind {
             Self::Terminate(replica) => write!(f, "SIGTERM for replica-{replica}"),
             Self::Kill(replica) => write!(f, "SIGKILL for replica-{replica}"),
             Self::Pause(replica) => write!(f, "SIGSTOP for replica-{replica}"),
+            Self::LeaveOut(streams, notice) => {
+                write!(f, "{} streams are left out of the configuration ({notice:?})", streams.len())
+            }
+            Self::Lower(account, notice) => {
+                write!(f, "the budget of `{}` is lowered ({notice:?})", ACCOUNTS[*account].name)
+            }
+            Self::BadFile(notice) => write!(f, "the configuration has a mistake ({notice:?})"),
             Self::StopNode(node) => write!(f, "SIGTERM for node {node} of the bus"),
             Self::KillNodes(nodes) => write!(f, "SIGKILL for {} of the bus: {nodes:?}", nodes_word(nodes.len())),
             Self::Cut => f.write_str("the network to the bus is cut"),
@@ -116,7 +166,7 @@ pub(crate) fn draw(seed: u64, length: Duration, bus: Bus, streams: usize) -> Pla
     let mut partitions = crate::world::LANES;
     let track = |number: u64| ChaCha8Rng::seed_from_u64(seed.wrapping_mul(3).wrapping_add(number));
     Plan {
-        replicas: follow(&mut track(0), length, 4_000..12_000, of_replicas),
+        replicas: follow(&mut track(0), length, 4_000..12_000, |rng| of_replicas(rng, streams)),
         bus: follow(&mut track(1), length, 6_000..20_000, |rng| of_bus(rng, bus, &mut partitions)),
         asana: follow(&mut track(2), length, 3_000..10_000, |rng| of_asana(rng, streams)),
     }
@@ -147,14 +197,21 @@ fn seconds(rng: &mut ChaCha8Rng, range: Range<f64>) -> Duration {
     Duration::from_secs_f64(rng.random_range(range))
 }
 
-fn of_replicas(rng: &mut ChaCha8Rng) -> Vec<(Kind, Duration)> {
+fn of_replicas(rng: &mut ChaCha8Rng, streams: usize) -> Vec<(Kind, Duration)> {
     let replica = rng.random_range(0..REPLICAS);
     let away = seconds(rng, 2.0..15.0);
-    match rng.random_range(0..10) {
+    let notice = if rng.random_bool(0.5) { Notice::Hangup } else { Notice::File };
+    match rng.random_range(0..14) {
         0..3 => vec![(Kind::Terminate(replica), away)],
         3..5 => vec![(Kind::Kill(replica), Duration::ZERO)],
         5..7 => vec![(Kind::Kill(replica), away)],
         7..9 => vec![(Kind::Pause(replica), SESSION + seconds(rng, 2.0..10.0))],
+        9..11 => {
+            let left_out = (0..streams).filter(|_| rng.random_bool(0.05)).collect();
+            vec![(Kind::LeaveOut(left_out, notice), LOOK + away)]
+        }
+        11 => vec![(Kind::Lower(rng.random_range(0..ACCOUNTS.len()), notice), LOOK + away)],
+        12 => vec![(Kind::BadFile(notice), LOOK + Duration::from_secs(1))],
         _ => (0..REPLICAS).map(|replica| (Kind::Terminate(replica), seconds(rng, 1.0..3.0))).collect(),
     }
 }
@@ -184,7 +241,7 @@ fn of_asana(rng: &mut ChaCha8Rng, streams: usize) -> Vec<(Kind, Duration)> {
     let fault = match rng.random_range(0..7) {
         0 => {
             let token = ACCOUNTS[rng.random_range(0..ACCOUNTS.len())].name;
-            json!({ "kind": "status", "status": 429, "retry_after": 2, "token": token, "for": text })
+            json!({ "kind": "status", "status": 429, "retry_after": RETRY_AFTER.as_secs(), "token": token, "for": text })
         }
         1 => json!({ "kind": "status", "status": 503, "probability": 0.3, "for": text }),
         2 => json!({ "kind": "slow", "delay": "1500ms", "probability": 0.3, "for": text }),

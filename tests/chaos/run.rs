@@ -1,11 +1,11 @@
 //! Does what the plan says, while events come.
 
 use crate::load;
-use crate::plan::{Fault, Kind, Plan};
+use crate::plan::{Fault, Kind, Notice, Plan};
 use crate::support::program::Simulator;
 use crate::support::proxy::Network;
 use crate::support::service::Service;
-use crate::world::{Replica, Stream, World};
+use crate::world::{Change, Configuration, Replica, Stream, World};
 use serde_json::json;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,7 +46,7 @@ impl Clock {
 pub(crate) struct Outcome {
     pub(crate) events: u64,
     /// When streams may have been polled late, and why.
-    pub(crate) disturbances: Vec<(Range<Duration>, String)>,
+    pub(crate) disturbances: Vec<(Range<Duration>, Kind)>,
     /// What must not have happened.
     pub(crate) problems: Vec<String>,
     /// Numbers of the streams whose tokens were killed.
@@ -56,14 +56,14 @@ pub(crate) struct Outcome {
 
 /// Until all that was planned is done and mended.
 pub(crate) fn perform(world: &mut World, plan: &Plan, seed: u64, length: Duration, clock: Clock) -> Outcome {
-    let World { bus, service, network, simulator, streams, replicas, .. } = world;
+    let World { bus, service, network, simulator, streams, replicas, configuration, .. } = world;
     let (bus, service, network, simulator, streams) = (*bus, &*service, &*network, &*simulator, &**streams);
     let (offered, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut outcome = Outcome::default();
     std::thread::scope(|scope| {
         scope.spawn(|| load::offer(simulator, streams, seed, &offered, &stop));
         let of_replicas = scope.spawn(|| {
-            let mut crew = ReplicaCrew { replicas, clock, problems: Vec::new() };
+            let mut crew = ReplicaCrew { replicas, configuration, clock, problems: Vec::new() };
             let disturbances = follow(&plan.replicas, clock, &mut crew);
             (disturbances, crew.problems)
         });
@@ -103,7 +103,7 @@ trait Crew {
     fn watch(&mut self) {}
 }
 
-fn follow(track: &[Fault], clock: Clock, crew: &mut impl Crew) -> Vec<(Range<Duration>, String)> {
+fn follow(track: &[Fault], clock: Clock, crew: &mut impl Crew) -> Vec<(Range<Duration>, Kind)> {
     let mut disturbances = Vec::new();
     let wait_until = |time: Duration, crew: &mut dyn Crew| {
         while clock.elapsed() < time {
@@ -122,13 +122,14 @@ fn follow(track: &[Fault], clock: Clock, crew: &mut impl Crew) -> Vec<(Range<Dur
         if ended > began + Duration::from_millis(500) {
             clock.say(&format!("    mended: {kind}"));
         }
-        disturbances.extend(kind.disturbs(began, ended).into_iter().map(|time| (time, kind.to_string())));
+        disturbances.extend(kind.disturbs(began, ended).into_iter().map(|time| (time, kind.clone())));
     }
     disturbances
 }
 
 struct ReplicaCrew<'a> {
     replicas: &'a mut [Replica],
+    configuration: &'a Configuration,
     clock: Clock,
     problems: Vec<String>,
 }
@@ -138,6 +139,15 @@ impl ReplicaCrew<'_> {
         self.clock.say(&format!("PROBLEM: {problem}"));
         self.problems.push(problem);
     }
+
+    fn configure(&self, change: &Change<'_>, notice: Notice) {
+        for replica in &*self.replicas {
+            self.configuration.write(replica, change);
+        }
+        if notice == Notice::Hangup {
+            self.replicas.iter().for_each(|replica| replica.signal("HUP"));
+        }
+    }
 }
 
 impl Crew for ReplicaCrew<'_> {
@@ -146,6 +156,9 @@ impl Crew for ReplicaCrew<'_> {
             Kind::Terminate(n) => self.replicas[*n].signal("TERM"),
             Kind::Kill(n) => self.replicas[*n].kill(),
             Kind::Pause(n) => self.replicas[*n].signal("STOP"),
+            Kind::LeaveOut(streams, notice) => self.configure(&Change::LeaveOut(streams), *notice),
+            Kind::Lower(account, notice) => self.configure(&Change::Lower(*account), *notice),
+            Kind::BadFile(notice) => self.configure(&Change::Mistake, *notice),
             other => unreachable!("not of replicas: {other}"),
         }
     }
@@ -160,6 +173,15 @@ impl Crew for ReplicaCrew<'_> {
             }
             Kind::Kill(n) => self.replicas[*n].start(),
             Kind::Pause(n) => self.replicas[*n].signal("CONT"),
+            Kind::LeaveOut(_, notice) | Kind::Lower(_, notice) => self.configure(&Change::None, *notice),
+            Kind::BadFile(notice) => {
+                for n in 0..self.replicas.len() {
+                    if !self.replicas[n].refused_a_configuration() {
+                        self.problem(format!("{} didn't refuse the bad configuration", self.replicas[n].name));
+                    }
+                }
+                self.configure(&Change::None, *notice);
+            }
             other => unreachable!("not of replicas: {other}"),
         }
     }

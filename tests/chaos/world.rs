@@ -1,12 +1,12 @@
 //! All that takes part: a bus of three nodes behind a network that can fail, the simulator, and the replicas.
 
-use crate::plan::{NODES, REPLICAS};
+use crate::plan::{LOWERED_BY, NODES, REPLICAS};
 use crate::support::foreign::{Seen, read_kafka, read_nats};
 use crate::support::program::{Program, Simulator};
 use crate::support::proxy::Network;
 use crate::support::service::{Service, script};
 use crate::support::wait_for;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Bus {
     }
 
     /// The `sink` of a configuration.
-    pub(crate) fn sink(self, address: &str, copies: u32) -> serde_json::Value {
+    pub(crate) fn sink(self, address: &str, copies: u32) -> Value {
         let insync = copies.div_ceil(2).max(1);
         match self {
             Self::Kafka => json!({ "kafka": { "bootstrapServers": address, "topics": {
@@ -91,6 +91,45 @@ pub(crate) fn budget(account: usize, streams: usize) -> u32 {
     (ACCOUNTS[account].per_minute * streams / 1_000).max(60)
 }
 
+/// The file that all replicas share but for their names.
+pub(crate) struct Configuration(Value);
+
+/// How it differs from what it was at first.
+pub(crate) enum Change<'a> {
+    None,
+    /// Without these streams.
+    LeaveOut(&'a [usize]),
+    /// With a part of this account's budget.
+    Lower(usize),
+    /// One that no replica may take.
+    Mistake,
+}
+
+impl Configuration {
+    /// Replaces the file of a replica, as a whole.
+    pub(crate) fn write(&self, replica: &Replica, change: &Change<'_>) {
+        let mut config = self.0.clone();
+        config["replica"] = json!(replica.name);
+        match change {
+            Change::None => {}
+            Change::LeaveOut(streams) => {
+                let mut number = 0..;
+                let all = config["streams"].as_array_mut().unwrap();
+                all.retain(|_| !streams.contains(&number.next().unwrap()));
+            }
+            Change::Lower(account) => {
+                let limit = &mut config["accounts"][ACCOUNTS[*account].name]["requestsPerMinute"];
+                *limit = json!(limit.as_u64().unwrap() * u64::from(LOWERED_BY - 1) / u64::from(LOWERED_BY));
+            }
+            Change::Mistake => config["streams"][0]["account"] = json!("nobody"),
+        }
+        let new = replica.config.with_extension("new");
+        // JSON is YAML.
+        std::fs::write(&new, config.to_string()).unwrap();
+        std::fs::rename(&new, &replica.config).unwrap();
+    }
+}
+
 pub(crate) struct World {
     pub(crate) bus: Bus,
     pub(crate) service: Service,
@@ -98,6 +137,7 @@ pub(crate) struct World {
     pub(crate) simulator: Simulator,
     pub(crate) streams: Vec<Stream>,
     pub(crate) replicas: Vec<Replica>,
+    pub(crate) configuration: Configuration,
     /// Where configurations and logs are.
     pub(crate) folder: PathBuf,
 }
@@ -105,14 +145,20 @@ pub(crate) struct World {
 /// A process that comes and goes.
 pub(crate) struct Replica {
     pub(crate) name: String,
-    config: PathBuf,
-    log: PathBuf,
+    pub(crate) config: PathBuf,
+    pub(crate) log: PathBuf,
     pub(crate) program: Option<Program>,
     /// CPU that earlier processes used.
     pub(crate) cpu: Duration,
 }
 
 impl Replica {
+    /// Not started, with its files in a folder.
+    pub(crate) fn new(name: &str, folder: &Path) -> Self {
+        let path = |end: &str| folder.join(format!("{name}.{end}"));
+        Self { name: name.to_owned(), config: path("yaml"), log: path("log"), program: None, cpu: Duration::ZERO }
+    }
+
     pub(crate) fn start(&mut self) {
         self.program = Some(Program::start(&["run", "--config", self.config.to_str().unwrap()], &self.log));
     }
@@ -129,6 +175,11 @@ impl Replica {
     pub(crate) fn end(&mut self) -> Result<(), String> {
         let status = self.take().wait();
         if status.success() { Ok(()) } else { Err(format!("{}: {status} after SIGTERM", self.name)) }
+    }
+
+    /// Whether its log says so.
+    pub(crate) fn refused_a_configuration(&self) -> bool {
+        std::fs::read_to_string(&self.log).unwrap().contains("the new configuration is refused")
     }
 
     /// Whether it is gone though nobody asked it to end; SIGTERM does.
@@ -159,45 +210,12 @@ impl World {
         for stream in &streams {
             simulator.post("/_sim/events", &json!({ "resource": stream.gid, "events": [] }));
         }
-        let replica = |n: usize| {
-            let (name, path) = (format!("replica-{n}"), |end: &str| folder.join(format!("replica-{n}.{end}")));
-            Replica { name, config: path("yaml"), log: path("log"), program: None, cpu: Duration::ZERO }
-        };
-        let replicas = (0..REPLICAS).map(replica).collect();
-        let world = Self { bus, service, network, simulator, streams, replicas, folder: folder.to_owned() };
-        world.configure();
-        world
-    }
-
-    /// Writes the replicas' configurations, which differ in their names alone.
-    fn configure(&self) {
-        let accounts = ACCOUNTS.iter().enumerate().map(|(number, account)| {
-            let token = self.folder.join(format!("{}.token", account.name));
-            std::fs::write(&token, account.name).unwrap();
-            let settings = json!({
-                "token": { "file": token },
-                "baseUrl": format!("{}/api/1.0", self.simulator.url),
-                "requestsPerMinute": budget(number, self.streams.len()),
-                "requestTimeout": "5s",
-            });
-            (account.name.to_owned(), settings)
-        });
-        let mut config = json!({
-            "accounts": accounts.collect::<serde_json::Map<_, _>>(),
-            "polling": {
-                "minInterval": format!("{}s", MIN_INTERVAL.as_secs()),
-                "maxInterval": format!("{}s", MAX_INTERVAL.as_secs()),
-            },
-            "sink": self.bus.sink(&self.network.address(), NODES),
-            "streams": self.streams.iter().map(|stream| {
-                json!({ "resource": stream.gid, "account": ACCOUNTS[stream.account].name })
-            }).collect::<Vec<_>>(),
-        });
-        for replica in &self.replicas {
-            config["replica"] = json!(replica.name);
-            // JSON is YAML.
-            std::fs::write(&replica.config, config.to_string()).unwrap();
+        let replicas: Vec<_> = (0..REPLICAS).map(|n| Replica::new(&format!("replica-{n}"), folder)).collect();
+        let configuration = configuration(bus, folder, &simulator, &network, &streams);
+        for replica in &replicas {
+            configuration.write(replica, &Change::None);
         }
+        Self { bus, service, network, simulator, streams, replicas, configuration, folder: folder.to_owned() }
     }
 
     /// Starts all replicas, and waits until each stream has used the token of its first page.
@@ -225,6 +243,36 @@ impl World {
             }
         }
     }
+}
+
+fn configuration(
+    bus: Bus,
+    folder: &Path,
+    simulator: &Simulator,
+    network: &Network,
+    streams: &[Stream],
+) -> Configuration {
+    let accounts = ACCOUNTS.iter().enumerate().map(|(number, account)| {
+        let token = folder.join(format!("{}.token", account.name));
+        std::fs::write(&token, account.name).unwrap();
+        let settings = json!({
+            "token": { "file": token },
+            "baseUrl": format!("{}/api/1.0", simulator.url),
+            "requestsPerMinute": budget(number, streams.len()),
+            "requestTimeout": "5s",
+        });
+        (account.name.to_owned(), settings)
+    });
+    let stream = |stream: &Stream| json!({ "resource": stream.gid, "account": ACCOUNTS[stream.account].name });
+    Configuration(json!({
+        "accounts": accounts.collect::<serde_json::Map<_, _>>(),
+        "polling": {
+            "minInterval": format!("{}s", MIN_INTERVAL.as_secs()),
+            "maxInterval": format!("{}s", MAX_INTERVAL.as_secs()),
+        },
+        "sink": bus.sink(&network.address(), NODES),
+        "streams": streams.iter().map(stream).collect::<Vec<_>>(),
+    }))
 }
 
 fn simulator(folder: &Path, streams: usize) -> Simulator {
