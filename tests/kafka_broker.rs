@@ -16,11 +16,12 @@
 mod kafka_support;
 mod support;
 
-use asana_event_bridge::core::batch::{Batch, Target};
+use asana_event_bridge::core::batch::{Batch, CheckpointWrite, Target};
 use asana_event_bridge::core::ids::{ShardId, Topic};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent};
 use kafka_support::{
-    PATIENCE, Session, bare_producer, broker, checkpoint, message, refused, settings, step, write_open,
+    PATIENCE, Session, bare_producer, broker, checkpoint, header, message, refused, replica, settings, step,
+    write_more, write_open,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::Producer as _;
@@ -114,32 +115,69 @@ async fn a_restore_finds_the_newest_of_each_key_and_nothing_removed() {
     session.close().await;
 }
 
+/// Long enough that a test which waits for the broker fails: the most that a broker allows.
+const NEVER_MS: u32 = 900_000;
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restore_waits_for_the_open_transaction_of_a_dead_predecessor() {
-    let settings = settings(broker(), "open", 1);
-    let mut session = Session::open(&settings, 1).await;
-    session.committer.commit(&step(&settings, 0, "committed")).await.unwrap();
-    session.close().await;
+async fn a_restore_waits_for_what_a_live_predecessor_has_open() {
+    let settings = settings(broker(), "open", 2);
+    let mut first = Session::open(&settings, 2).await;
+    let mut batch = Batch { messages: Vec::new(), checkpoints: Vec::new() };
+    for shard in [0, 1] {
+        let owner = CheckpointWrite { shard: ShardId(shard), key: "shard".to_owned(), value: Some(header("r1")) };
+        batch.checkpoints.extend([owner, checkpoint(shard, "stream", Some("early"))]);
+    }
+    first.committer.commit(&batch).await.unwrap();
+    // Takes the place of the first one's producer; the member stays in the group.
+    let producer = bare_producer(broker(), "open-r1", NEVER_MS);
+    write_open(&producer, &settings, 0, "late");
+    write_more(&producer, &settings, 1, "stream", b"late");
 
-    let predecessor = bare_producer(broker(), "open-somebody", 3_000);
-    write_open(&predecessor, &settings, 0, "never");
-    let start = now();
-    let session = Session::open(&settings, 1).await;
-    let waited = start.elapsed();
-    assert!(waited.as_millis() > 1_500, "the restore didn't wait: {waited:?}");
-    assert_eq!(session.restored.get(&ShardId(0)).unwrap().get("stream").unwrap(), b"committed");
-    session.close().await;
+    let second_settings = replica(&settings, "r2");
+    let second = tokio::spawn(async move { Session::open(&second_settings, 1).await });
+    let OwnershipEvent::Revoked { shards, done } = first.event().await else { panic!("no revocation") };
+    done.send(()).unwrap();
+    // Time for a restore that doesn't wait, and for one that aborts what isn't its own.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert!(!second.is_finished());
+    producer.commit_transaction(PATIENCE).unwrap();
+    let second = tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap();
+    assert_eq!(second.restored.get(&shards[0]).unwrap().get("stream").unwrap(), b"late");
+    second.close().await;
+    first.close().await;
+}
 
-    // The same transactional id: decided at once, though it could stay open for a minute.
-    let predecessor = bare_producer(broker(), "open-r1", 60_000);
+#[tokio::test(flavor = "multi_thread")]
+async fn an_heir_aborts_at_once_what_a_dead_predecessor_left_open() {
+    let settings = settings(broker(), "heir", 1);
+    let mut session = Session::open(&replica(&settings, "r0"), 1).await;
+    let mut batch = step(&settings, 0, "committed");
+    batch.checkpoints.push(CheckpointWrite { shard: ShardId(0), key: "shard".to_owned(), value: Some(header("r0")) });
+    session.committer.commit(&batch).await.unwrap();
+    session.close().await;
+    let restored = async |left: &str| {
+        let start = now();
+        let session = Session::open(&settings, 1).await;
+        println!("with {left}, a session began in {:?}", start.elapsed());
+        assert_eq!(session.restored.get(&ShardId(0)).unwrap().get("stream").unwrap(), b"committed");
+        session.close().await;
+    };
+    restored("nothing left open").await;
+
+    let predecessor = bare_producer(broker(), "heir-r0", NEVER_MS);
     write_open(&predecessor, &settings, 0, "never");
-    let start = now();
-    let session = Session::open(&settings, 1).await;
-    println!("the same replica began again in {:?}", start.elapsed());
-    assert!(start.elapsed().as_secs() < 20);
-    assert_eq!(session.restored.get(&ShardId(0)).unwrap().get("stream").unwrap(), b"committed");
+    restored("a transaction left open by the last owner").await;
+
+    // It died in its first batch.
+    let predecessor = bare_producer(broker(), "heir-r9", NEVER_MS);
+    write_open(&predecessor, &settings, 0, "never");
+    write_more(&predecessor, &settings, 0, "shard", &header("r9"));
+    restored("a transaction left open by who had just begun").await;
+
+    let predecessor = bare_producer(broker(), "heir-r1", NEVER_MS);
+    write_open(&predecessor, &settings, 0, "never");
+    restored("a transaction left open by the same replica").await;
     assert_eq!(seen(broker(), &settings.config.topic), ["committed"]);
-    session.close().await;
 }
 
 /// Makes the coordinator forget a member, which isn't told: Kafka's `LeaveGroup`, version 0, in its name.
@@ -162,20 +200,16 @@ fn expel(bootstrap: &str, group: &str) {
 async fn a_zombie_cannot_commit_and_could_without_the_group_metadata() {
     let mut settings = settings(broker(), "zombie", 1);
     // The zombie hears of its end long after this test.
-    for (name, value) in [("session.timeout.ms", "240000"), ("heartbeat.interval.ms", "100000")] {
-        settings.config.properties.insert(name.to_owned(), value.to_owned());
-    }
+    settings.config.properties.insert("heartbeat.interval.ms".to_owned(), "200000".to_owned());
     let mut zombie = Session::open(&settings, 1).await;
     zombie.committer.commit(&step(&settings, 0, "1")).await.unwrap();
     expel(broker(), "zombie");
 
-    let mut heir_settings = settings.clone();
-    heir_settings.replica = "r2".to_owned();
-    let mut heir = Session::open(&heir_settings, 1).await;
+    let mut heir = Session::open(&replica(&settings, "r2"), 1).await;
     heir.committer.commit(&step(&settings, 0, "2")).await.unwrap();
 
     let error = zombie.committer.commit(&step(&settings, 0, "zombie")).await.unwrap_err();
-    assert!(matches!(error, CommitError::Fenced(_)), "{error}");
+    assert!(matches!(error, CommitError::Aborted(_)), "{error}");
     assert!(error.to_string().contains("by the group's generation"), "the broker wasn't asked: {error}");
     assert_eq!(seen(broker(), &settings.config.topic), ["1", "2"]);
 
@@ -187,6 +221,24 @@ async fn a_zombie_cannot_commit_and_could_without_the_group_metadata() {
     heir.committer.commit(&step(&settings, 0, "3")).await.unwrap();
     heir.close().await;
     zombie.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_expelled_hears_of_it_and_comes_back_in_the_same_session() {
+    let settings = settings(broker(), "expelled", 1);
+    let mut session = Session::open(&settings, 1).await;
+    expel(broker(), "expelled");
+    let batch = step(&settings, 0, "1");
+    let error = session.committer.commit(&batch).await.unwrap_err();
+    assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    let OwnershipEvent::Lost(lost) = session.event().await else { panic!("no loss") };
+    assert_eq!(lost, [ShardId(0)]);
+    let OwnershipEvent::Assigned(_) = session.event().await else { panic!("no return") };
+    while let Err(error) = session.committer.commit(&batch).await {
+        assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    }
+    assert_eq!(seen(broker(), &settings.config.topic), ["1"]);
+    session.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,8 +258,7 @@ async fn the_older_of_two_processes_of_one_replica_is_fenced() {
 async fn a_revocation_waits_for_its_answer_and_the_heir_sees_the_last_commit() {
     let settings = settings(broker(), "revoke", 2);
     let mut first = Session::open(&settings, 2).await;
-    let mut second_settings = settings.clone();
-    second_settings.replica = "r2".to_owned();
+    let second_settings = replica(&settings, "r2");
     let opened = tokio::spawn(async move { Session::open(&second_settings, 1).await });
     let OwnershipEvent::Revoked { shards, done } = first.event().await else { panic!("no revocation") };
     assert_eq!(shards.len(), 1);
@@ -221,9 +272,11 @@ async fn a_revocation_waits_for_its_answer_and_the_heir_sees_the_last_commit() {
     let second = tokio::time::timeout(PATIENCE, opened).await.unwrap().unwrap();
     assert_eq!(second.restored.get(&moved).unwrap().get("stream").unwrap(), b"last");
     let error = first.committer.commit(&step(&settings, moved.0, "late")).await.unwrap_err();
-    assert!(matches!(error, CommitError::Fenced(_)), "{error}");
-    let kept = 1 - moved.0;
-    first.committer.commit(&step(&settings, kept, "kept")).await.unwrap();
+    assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    let batch = step(&settings, 1 - moved.0, "kept");
+    while let Err(error) = first.committer.commit(&batch).await {
+        assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    }
     second.close().await;
     first.close().await;
 }
@@ -295,9 +348,7 @@ async fn a_dead_letter_may_be_large_and_what_is_too_large_even_there_is_never_dr
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_in_the_middle_of_commits_loses_and_doubles_nothing() {
     let service = Service::start("kafka", &[]);
-    let mut settings = settings(&service.address, "outage", 1);
-    // Longer than the outage and the broker's start: else the session would end, as `tests/kill.rs` has it.
-    settings.config.properties.insert("session.timeout.ms".to_owned(), "60000".to_owned());
+    let settings = settings(&service.address, "outage", 1);
     let mut session = Session::open(&settings, 1).await;
     let (address, topic) = (service.address.clone(), settings.config.topic.clone());
     let outage = std::thread::spawn(move || {

@@ -17,9 +17,9 @@
 mod kafka;
 mod support;
 
-use asana_event_bridge::sink::kafka::KafkaSettings;
-use asana_event_bridge::sink::{CommitError, Committer as _};
-use kafka::{Session, settings, step};
+use asana_event_bridge::sink::kafka::{KafkaCommitter, KafkaSettings};
+use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent};
+use kafka::{PATIENCE, Session, settings, step};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey as Request, RDKafkaRespErr as Code};
@@ -29,11 +29,16 @@ type Cluster = MockCluster<'static, DefaultProducerContext>;
 
 /// A cluster with the topics of a session of two shards.
 async fn begin(name: &str) -> (Cluster, KafkaSettings, Session) {
+    begin_with(name, |_| {}).await
+}
+
+async fn begin_with(name: &str, change: impl FnOnce(&mut KafkaSettings)) -> (Cluster, KafkaSettings, Session) {
     let cluster = MockCluster::new(1).unwrap();
     let mut settings = settings(&cluster.bootstrap_servers(), name, 2);
     // The in-process cluster knows nothing of topics' settings.
     settings.config.topics.create = false;
     settings.config.topics.check = false;
+    change(&mut settings);
     for (topic, partitions) in
         [(&settings.config.topic, 3), (&settings.config.checkpoint_topic, 2), (&settings.config.dead_letter_topic, 1)]
     {
@@ -72,15 +77,18 @@ async fn what_passes_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_generation_of_shards_that_stay_is_no_loss_of_them() {
-    let code = Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION;
-    assert_eq!(outcomes("generation", Request::TxnOffsetCommit, &[code]).await, ("aborted", "committed"));
+async fn the_groups_refusal_aborts_and_the_session_goes_on() {
+    for (name, code) in [
+        ("generation", Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION),
+        ("member", Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID),
+        ("instance", Code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID),
+    ] {
+        assert_eq!(outcomes(name, Request::TxnOffsetCommit, &[code]).await, ("aborted", "committed"), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_owner_fences() {
-    let code = Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
-    assert_eq!(outcomes("member", Request::TxnOffsetCommit, &[code]).await.0, "fenced");
+async fn a_newer_producer_of_the_same_name_fences() {
     let code = Code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED;
     assert_eq!(outcomes("fenced", Request::EndTxn, &[code]).await, ("fenced", "fenced"));
 }
@@ -95,17 +103,54 @@ async fn missing_rights_abort_until_they_are_there() {
 async fn a_silent_broker_is_waited_for() {
     let (cluster, settings, mut session) = begin("silent").await;
     cluster.broker_down(1).unwrap();
-    let commit = async {
-        let batch = step(&settings, 0, "through");
-        // Surely not on the bus: the same records again, as the bridge does.
-        while let Err(error) = session.committer.commit(&batch).await {
-            assert_eq!(error.label(), "aborted", "{error}");
-        }
-    };
+    let commit = commit_at_last(&mut session.committer, &settings);
     let outage = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
         cluster.broker_up(1).unwrap();
     };
     tokio::join!(commit, outage);
     session.close().await;
+}
+
+/// Surely not on the bus: the same records again, as the bridge does.
+async fn commit_at_last(committer: &mut KafkaCommitter, settings: &KafkaSettings) {
+    let batch = step(settings, 0, "through");
+    while let Err(error) = committer.commit(&batch).await {
+        assert_eq!(error.label(), "aborted", "{error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_membership_that_an_outage_cost_is_told_and_won_again_in_the_same_session() {
+    let short = |settings: &mut KafkaSettings| {
+        settings.config.properties.insert("session.timeout.ms".to_owned(), "6000".to_owned());
+    };
+    let (cluster, settings, mut session) = begin_with("lost", short).await;
+    cluster.broker_down(1).unwrap();
+    let Session { committer, ownership, .. } = &mut session;
+    let told = async {
+        assert_eq!(shards(ownership.recv().await), ("lost", 2));
+        cluster.broker_up(1).unwrap();
+        let mut again = 0;
+        while again < 2 {
+            let (kind, count) = shards(ownership.recv().await);
+            assert_eq!(kind, "assigned");
+            again += count;
+        }
+    };
+    let commit = commit_at_last(committer, &settings);
+    let both = async { tokio::join!(commit, told) };
+    tokio::time::timeout(PATIENCE * 2, both).await.expect("the shards and the commit in time");
+    session.close().await;
+}
+
+/// What is told of how many shards.
+fn shards(event: Option<OwnershipEvent>) -> (&'static str, usize) {
+    match event.expect("the session goes on") {
+        OwnershipEvent::Assigned(shards) => ("assigned", shards.len()),
+        OwnershipEvent::Revoked { shards, .. } => ("revoked", shards.len()),
+        OwnershipEvent::Lost(shards) => ("lost", shards.len()),
+        OwnershipEvent::Failed(error) => panic!("{error}"),
+    }
 }

@@ -58,8 +58,6 @@ pub struct ShardState {
     pub counters: Counters,
     /// The streams that were ever established.
     pub streams: BTreeMap<StreamId, Stream>,
-    /// The shard has no checkpoint: it is written with the first batch.
-    pub is_new: bool,
 }
 
 /// Reads what a sink restored.
@@ -110,10 +108,18 @@ pub fn restore(
             problem: "it is missing while others are there".to_owned(),
         });
     }
-    let is_new = header.is_none();
     let fresh = u64::try_from(now.timestamp_millis()).unwrap_or(1);
     let epoch = header.map_or(fresh, |header| header.epoch);
-    Ok(ShardState { counters: Counters::new(epoch, lanes), streams, is_new })
+    Ok(ShardState { counters: Counters::new(epoch, lanes), streams })
+}
+
+/// The replica that wrote last, by the entry of the shard itself: each owner's first batch renews it.
+#[must_use]
+pub fn last_owner(stored: &StoredCheckpoint) -> Option<String> {
+    match pb::Checkpoint::decode(stored.get(SHARD_KEY)?.as_slice()).ok()?.kind? {
+        Kind::Shard(entry) => Some(entry.replica).filter(|replica| !replica.is_empty()),
+        Kind::Lanes(_) | Kind::Stream(_) => None,
+    }
 }
 
 /// The entry of the shard itself.
@@ -224,15 +230,16 @@ mod tests {
         };
         let lanes = Lanes { count: 2, counters: vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()] };
         let topic = Topic::from("t");
-        let state = restored(&stored(vec![
+        let stored = stored(vec![
             write_shard(SHARD, SHARDS, 9, "r"),
             write_lanes(SHARD, &topic, &lanes),
             write_stream(SHARD, &id, &stream),
-        ]));
+        ]);
+        assert_eq!(last_owner(&stored).as_deref(), Some("r"));
+        let state = restored(&stored);
         let expected = ShardState {
             counters: Counters::new(9, BTreeMap::from([(topic, lanes)])),
             streams: BTreeMap::from([(id, stream)]),
-            is_new: false,
         };
         assert_eq!(state, Ok(expected));
     }
@@ -249,6 +256,7 @@ mod tests {
             assert!(matches!(result, Err(CheckpointError::Unreadable { .. })), "{key}: {result:?}");
         }
         let headless = stored(vec![write_lanes(SHARD, &Topic::from("t"), &Lanes::default())]);
+        assert_eq!(last_owner(&headless), None);
         assert!(matches!(restored(&headless), Err(CheckpointError::Unreadable { .. })));
     }
 }

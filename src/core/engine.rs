@@ -153,7 +153,8 @@ struct Account {
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
     pub(crate) counters: Counters,
-    pub(crate) is_new: bool,
+    /// The next batch is the first of this replica for the shard, and says whose it is.
+    pub(crate) header_due: bool,
     /// Streams with a checkpoint that aren't configured. They go on from it if they come back.
     parked: BTreeMap<StreamId, Stream>,
     watermark_at: Duration,
@@ -221,13 +222,13 @@ impl Engine {
         for look in self.looks.values_mut() {
             *look = Look { due: now.monotonic, required: true };
         }
-        let ShardState { counters, mut streams, is_new } = state;
+        let ShardState { counters, mut streams } = state;
         for spec in self.specs.get(&shard).cloned().unwrap_or_default() {
             let committed = streams.remove(&spec.id).unwrap_or_default();
             self.add_stream(now, spec, committed);
         }
         let watermark_at = now.monotonic + self.settings.watermark_interval;
-        self.shards.insert(shard, Shard { counters, is_new, parked: streams, watermark_at });
+        self.shards.insert(shard, Shard { counters, header_due: true, parked: streams, watermark_at });
     }
 
     /// Shards are somebody else's: what waits for a commit is dropped, and will be polled again there.
@@ -322,6 +323,13 @@ impl Engine {
         self.waiting.retain(|pending| self.streams.contains_key(&pending.id));
         self.waiting_records = self.waiting.iter().map(|pending| pending.records.len()).sum();
         self.pending_bytes = self.waiting.iter().map(|pending| pending.bytes).sum();
+    }
+
+    /// Nothing is polled for a while, and what the budgets saved up is gone.
+    pub fn pause_polls(&mut self, now: Now, pause: Duration) {
+        for account in self.accounts.values_mut() {
+            account.budget.pause(now, pause);
+        }
     }
 
     /// Nothing more is polled, and what waits is committed without lingering.
@@ -558,7 +566,7 @@ impl Engine {
         for (shard, counters) in staged.counters {
             if let Some(shard) = self.shards.get_mut(&shard) {
                 shard.counters = counters;
-                shard.is_new = false;
+                shard.header_due = false;
             }
         }
         for (pending, next) in staged.pending {

@@ -49,8 +49,8 @@ pub(crate) fn stage(
     let mut checkpoints = Vec::new();
     for shard in taken.iter().map(|it| it.shard).chain(watermarks.iter().map(|it| it.shard)) {
         counters.entry(shard).or_insert_with(|| {
-            let Shard { counters, is_new, .. } = &shards[&shard];
-            if *is_new {
+            let Shard { counters, header_due, .. } = &shards[&shard];
+            if *header_due {
                 checkpoints.push(write_shard(shard, settings.shards, counters.epoch(), &settings.replica));
             }
             counters.clone()

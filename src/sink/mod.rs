@@ -2,7 +2,7 @@
 //!
 //! A *session* is the life of one client of the bus: each sink's `open` begins it, any
 //! error but [`CommitError::Aborted`] ends it, and the next one restores what it
-//! owns from the bus. Two handles come out: the [`Committer`] writes, the
+//! owns from the bus. Shards come and go within a session. Two handles come out: the [`Committer`] writes, the
 //! [`Ownership`] says which shards this replica may write.
 
 pub mod console;
@@ -72,14 +72,15 @@ pub enum OwnershipEvent {
 /// Why a commit didn't return with success: one variant for each thing that the caller can do.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// Surely not on the bus: write the same records again, after a pause.
+    /// Surely not on the bus: write the same records again, after a pause, without those of shards that
+    /// were revoked or lost. Such a change is in the [`Ownership`] channel by then, or soon will be.
     #[error("the commit was aborted: {0}")]
     Aborted(#[source] SinkError),
     /// May or may not be on the bus: drop everything and restore from there.
     #[error("the outcome of the commit is unknown: {0}")]
     Unknown(#[source] SinkError),
-    /// Another owner exists: drop the shards. Not a fault.
-    #[error("another replica owns the shard now: {0}")]
+    /// Surely not on the bus, and another client has taken this one's place: a new session. Not a fault.
+    #[error("another client has taken this one's place: {0}")]
     Fenced(#[source] SinkError),
     /// The client can't go on: a new session.
     #[error("the client of the bus failed: {0}")]

@@ -95,7 +95,9 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
         assert!(gaps.len() <= log.kills as usize, "more gaps than dead tokens");
         for lanes in gaps.values() {
             let mut topics: BTreeMap<_, Vec<u32>> = BTreeMap::new();
-            lanes.iter().for_each(|lane| topics.entry(&lane.topic).or_default().push(lane.partition));
+            for lane in lanes {
+                topics.entry(&lane.topic).or_default().push(lane.partition);
+            }
             for lanes in topics.into_values() {
                 // Those that were added later have it if the stream came to them.
                 assert!(lanes.len() >= LANES.get() as usize && lanes.iter().copied().eq(0..lanes.len() as u32));

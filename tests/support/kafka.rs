@@ -5,8 +5,10 @@
 use crate::support::service::Service;
 use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, Topic};
+use asana_event_bridge::pb::checkpoint as pb;
 use asana_event_bridge::sink::kafka::{self, KafkaCommitter, KafkaSettings};
 use asana_event_bridge::sink::{Committer as _, Ownership, OwnershipEvent, SinkError};
+use prost::Message as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::collections::BTreeMap;
@@ -20,9 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The broker that the tests of a binary share. It goes down with the process, whose end closes its input.
 pub(crate) fn broker() -> &'static str {
     static BROKER: OnceLock<Service> = OnceLock::new();
-    // A dead predecessor's transaction is looked for every 10 s otherwise.
-    let set = ["--set", "transaction.abort.timed.out.transaction.cleanup.interval.ms=500"];
-    &BROKER.get_or_init(|| Service::start("kafka", &set)).address
+    &BROKER.get_or_init(|| Service::start("kafka", &[])).address
 }
 
 /// Settings with names that no other test has.
@@ -34,6 +34,8 @@ pub(crate) fn settings(bootstrap: &str, name: &str, shards: u32) -> KafkaSetting
         "deadLetterTopic": format!("{name}.dead-letters"),
         "groupId": name,
         "topics": { "partitions": 3, "replicationFactor": 1, "minInsyncReplicas": 1 },
+        // Nobody is thought dead because the machine is slow; the longest that `max.poll.interval.ms` allows.
+        "properties": { "session.timeout.ms": "300000" },
     });
     KafkaSettings {
         config: serde_json::from_value(config).unwrap(),
@@ -41,6 +43,11 @@ pub(crate) fn settings(bootstrap: &str, name: &str, shards: u32) -> KafkaSetting
         shards: NonZeroU32::new(shards).unwrap(),
         replica: "r1".to_owned(),
     }
+}
+
+/// The same for another replica.
+pub(crate) fn replica(settings: &KafkaSettings, name: &str) -> KafkaSettings {
+    KafkaSettings { replica: name.to_owned(), ..settings.clone() }
 }
 
 /// One session of the sink.
@@ -123,14 +130,23 @@ pub(crate) fn bare_producer(bootstrap: &str, transactional_id: &str, timeout_ms:
     producer
 }
 
+/// What the first batch of a replica says of a shard.
+pub(crate) fn header(replica: &str) -> Vec<u8> {
+    let shard = pb::ShardCheckpoint { shards: 1, epoch: 1, replica: replica.to_owned() };
+    pb::Checkpoint { format: 1, kind: Some(pb::checkpoint::Kind::Shard(shard)) }.encode_to_vec()
+}
+
 /// Begins a transaction that writes the same as [`step`], and leaves it open.
 pub(crate) fn write_open(producer: &BaseProducer, settings: &KafkaSettings, shard: i32, value: &str) {
     producer.begin_transaction().unwrap();
-    let to = |topic, partition| BaseRecord::to(topic).partition(partition).payload(value);
-    producer.send(to(settings.config.topic.as_str(), 0).key("1200")).map_err(|(error, _)| error).unwrap();
-    producer
-        .send(to(settings.config.checkpoint_topic.as_str(), shard).key("stream"))
-        .map_err(|(error, _)| error)
-        .unwrap();
+    let record = BaseRecord::to(&settings.config.topic).partition(0).key("1200").payload(value);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    write_more(producer, settings, shard, "stream", value.as_bytes());
+}
+
+/// Writes an entry of a shard's checkpoint in the open transaction.
+pub(crate) fn write_more(producer: &BaseProducer, settings: &KafkaSettings, shard: i32, key: &str, value: &[u8]) {
+    let record = BaseRecord::to(&settings.config.checkpoint_topic).partition(shard).key(key).payload(value);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
     producer.flush(PATIENCE).unwrap();
 }

@@ -4,16 +4,25 @@ use super::KafkaSettings;
 use crate::sink::SinkError;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::groups::GroupInfo;
 use rdkafka::types::RDKafkaErrorCode;
+use std::collections::BTreeSet;
 
 /// Past this, librdkafka's own wait for an answer ends and ours begins again.
 pub(super) const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// All brokers are asked for the members of a group, and one of them may be down.
+const LIST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The broker aborts a transaction that is open for longer, so that a dead replica's
 /// doesn't hold up its successors.
 const TRANSACTION_TIMEOUT_MS: &str = "60000";
+
+/// librdkafka's own 10 s, and half of it more by chance, outlast the session time-out:
+/// a broker's short absence would cost the membership.
+const RECONNECT_BACKOFF_MAX_MS: &str = "1000";
 
 /// Forwards librdkafka's logs.
 #[derive(Clone, Copy, Debug)]
@@ -106,19 +115,35 @@ pub(super) fn member(settings: &KafkaSettings) -> ClientConfig {
 /// offset" follows the client's isolation level.
 pub(super) fn committed_reader(settings: &KafkaSettings) -> Result<BaseConsumer<Logs>, SinkError> {
     let mut config = reader(settings);
-    config
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true")
-        // The end of each partition is only known after a fetch that finds nothing.
-        .set("fetch.wait.max.ms", "20");
+    config.set("isolation.level", "read_committed");
     create(settings, &config, Logs)
 }
 
-/// Tells high watermarks.
+/// The client ids of the group's members; none where the cluster can't tell, as of KIP-848's groups.
+pub(super) fn members(client: &BaseConsumer<Logs>, settings: &KafkaSettings) -> BTreeSet<String> {
+    let group = settings.config.group_id.as_str();
+    match client.fetch_group_list(Some(group), LIST_TIMEOUT) {
+        Ok(groups) => {
+            let members = groups.groups().iter().flat_map(GroupInfo::members);
+            members.map(|member| member.client_id().to_owned()).collect()
+        }
+        Err(error) => {
+            tracing::warn!(%error, group, "the members of the group aren't known");
+            BTreeSet::new()
+        }
+    }
+}
+
+/// Tells high watermarks, and reads what isn't decided yet, too.
 pub(super) fn uncommitted_reader(settings: &KafkaSettings) -> Result<BaseConsumer<Logs>, SinkError> {
     let mut config = reader(settings);
     config.set("isolation.level", "read_uncommitted");
     create(settings, &config, Logs)
+}
+
+/// What a replica's clients call themselves.
+pub(super) fn client_id(replica: &str) -> String {
+    format!("asana-event-bridge-{replica}")
 }
 
 /// Makes a client.
@@ -137,7 +162,10 @@ fn reader(settings: &KafkaSettings) -> ClientConfig {
         .set("group.id", &settings.config.group_id)
         .set("group.protocol", "classic")
         .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false");
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        // The end of each partition is only known after a fetch that finds nothing.
+        .set("fetch.wait.max.ms", "20");
     config
 }
 
@@ -149,7 +177,7 @@ fn base(settings: &KafkaSettings) -> ClientConfig {
 }
 
 fn passed_through(config: &mut ClientConfig, settings: &KafkaSettings) {
-    config.set("client.id", format!("asana-event-bridge-{}", settings.replica));
+    config.set("client.id", client_id(&settings.replica)).set("reconnect.backoff.max.ms", RECONNECT_BACKOFF_MAX_MS);
     for (name, value) in settings.config.properties.iter().chain(&settings.secret_properties) {
         config.set(name, value);
     }

@@ -41,10 +41,6 @@ pub(super) enum Fate {
     Repeat,
     /// Abort; nothing of it is on the bus, and the same may be written again.
     Abort,
-    /// Abort; whether the shards are still ours decides what comes then.
-    AbortAndLook,
-    /// Abort; the group knows of us no more.
-    AbortFenced,
     /// Abort; the same would fail again until somebody acts.
     AbortRefused,
     /// A newer producer of the same name exists; librdkafka's client is at its end.
@@ -95,11 +91,12 @@ pub(super) fn sort(step: Step, facts: Facts) -> Fate {
         (Code::Fatal, _) => Fate::Fatal,
         (_, _) if fatal => Fate::Fatal,
 
-        // The group's word on our membership.
-        (Code::UnknownMemberId | Code::FencedInstanceId, Step::SendOffsets) => Fate::AbortFenced,
-        // A rebalance gives a new generation also to who keeps its shards.
-        (Code::IllegalGeneration, Step::SendOffsets) => Fate::AbortAndLook,
-        (Code::RebalanceInProgress, Step::SendOffsets) => Fate::Abort,
+        // The group's word on our membership. A rebalance gives a new generation also to who keeps its
+        // shards; what was lost, the member hears with its next heartbeat.
+        (
+            Code::UnknownMemberId | Code::FencedInstanceId | Code::IllegalGeneration | Code::RebalanceInProgress,
+            Step::SendOffsets,
+        ) => Fate::Abort,
 
         // What nobody but the operator can change.
         (
@@ -129,12 +126,12 @@ pub(super) fn sort(step: Step, facts: Facts) -> Fate {
 }
 
 /// Aborted, to be written again.
-pub(super) fn aborted(step: Step, error: KafkaError) -> CommitError {
+pub(super) fn aborted(step: Step, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CommitError {
     CommitError::Aborted(SinkError::unavailable(step.action(), error))
 }
 
-/// Somebody else's.
-pub(super) fn fenced(step: Step, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CommitError {
+/// Another producer has our transactional id.
+pub(super) fn fenced(step: Step, error: KafkaError) -> CommitError {
     CommitError::Fenced(SinkError::unavailable(step.action(), error))
 }
 
@@ -195,9 +192,9 @@ mod tests {
             (Step::Init, retriable(Code::OperationTimedOut), Fate::Repeat),
             (Step::SendOffsets, retriable(Code::OperationTimedOut), Fate::Repeat),
             (Step::SendOffsets, abortable(Code::OperationTimedOut), Fate::Abort),
-            (Step::SendOffsets, abortable(Code::IllegalGeneration), Fate::AbortAndLook),
-            (Step::SendOffsets, abortable(Code::UnknownMemberId), Fate::AbortFenced),
-            (Step::SendOffsets, abortable(Code::FencedInstanceId), Fate::AbortFenced),
+            (Step::SendOffsets, abortable(Code::IllegalGeneration), Fate::Abort),
+            (Step::SendOffsets, abortable(Code::UnknownMemberId), Fate::Abort),
+            (Step::SendOffsets, abortable(Code::FencedInstanceId), Fate::Abort),
             (Step::SendOffsets, abortable(Code::RebalanceInProgress), Fate::Abort),
             (Step::SendOffsets, abortable(Code::GroupAuthorizationFailed), Fate::AbortRefused),
             (Step::Commit, abortable(Code::OperationTimedOut), Fate::Abort),

@@ -115,16 +115,11 @@ impl Producer {
 
     /// One batch, all of it or nothing.
     pub(super) async fn commit(&self, batch: &Batch, membership: &Arc<Membership>) -> Result<(), CommitError> {
-        let grant = membership.grant(&batch.shards()).map_err(|missing| error::fenced(Step::Begin, missing))?;
+        let grant = membership.grant(&batch.shards()).map_err(|missing| error::aborted(Step::Begin, missing))?;
         if let Err(error) = self.inner.begin_transaction() {
             return Err(match sort(&self.inner, Step::Begin, &error) {
                 Fate::Fenced => error::fenced(Step::Begin, error),
-                Fate::Repeat
-                | Fate::Abort
-                | Fate::AbortAndLook
-                | Fate::AbortFenced
-                | Fate::AbortRefused
-                | Fate::Fatal => error::fatal(Step::Begin, error),
+                Fate::Repeat | Fate::Abort | Fate::AbortRefused | Fate::Fatal => error::fatal(Step::Begin, error),
             });
         }
         let delivered = self.deliver(batch).await;
@@ -243,7 +238,7 @@ impl Transaction<'_> {
     fn send_offsets(&self) -> Result<(), CommitError> {
         let Some(fence) = self.membership.fence(self.grant) else {
             self.abort()?;
-            return Err(error::fenced(Step::SendOffsets, "the shards were given up meanwhile"));
+            return Err(error::aborted(Step::SendOffsets, "shards were given up meanwhile"));
         };
         self.repeat(Step::SendOffsets, || {
             self.producer.send_offsets_to_transaction(&fence.offsets, &fence.member, REQUEST_TIMEOUT)
@@ -281,16 +276,14 @@ impl Transaction<'_> {
         match fate {
             Fate::Fenced => return error::fenced(step, error),
             Fate::Fatal => return error::fatal(step, error),
-            Fate::Repeat | Fate::Abort | Fate::AbortAndLook | Fate::AbortFenced | Fate::AbortRefused => {}
+            Fate::Repeat | Fate::Abort | Fate::AbortRefused => {}
         }
         if let Err(failed) = self.abort() {
             return failed;
         }
         match fate {
-            Fate::AbortFenced => error::fenced(step, error),
-            Fate::AbortAndLook if self.membership.fence(self.grant).is_none() => error::fenced(step, error),
             Fate::AbortRefused => error::fatal(step, error),
-            Fate::Repeat | Fate::Abort | Fate::AbortAndLook | Fate::Fenced | Fate::Fatal => error::aborted(step, error),
+            Fate::Repeat | Fate::Abort | Fate::Fenced | Fate::Fatal => error::aborted(step, error),
         }
     }
 
@@ -300,9 +293,7 @@ impl Transaction<'_> {
             match sort(self.producer, Step::Abort, &error) {
                 Fate::Repeat => tracing::warn!(%error, repeats, "no answer yet from Kafka: asking on for the abort"),
                 Fate::Fenced => return Err(error::fenced(Step::Abort, error)),
-                Fate::Abort | Fate::AbortAndLook | Fate::AbortFenced | Fate::AbortRefused | Fate::Fatal => {
-                    return Err(error::fatal(Step::Abort, error));
-                }
+                Fate::Abort | Fate::AbortRefused | Fate::Fatal => return Err(error::fatal(Step::Abort, error)),
             }
         }
         // Not committed, and never will be: nobody asked for that.

@@ -1,8 +1,10 @@
 //! Reads the checkpoints of assigned shards, up to all that was committed.
 
 use super::client::{self, Logs, REQUEST_TIMEOUT};
-use super::{KafkaSettings, error, producer};
+use super::producer::Producer;
+use super::{KafkaSettings, error, producer, topics};
 use crate::core::batch::StoredCheckpoint;
+use crate::core::checkpoint::last_owner;
 use crate::core::ids::ShardId;
 use crate::sink::SinkError;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -16,7 +18,11 @@ use std::time::Duration;
 /// How long to wait between looks at an open transaction, and after an error.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// After how many looks an open transaction is logged again: about 5 s.
+/// How many looks an open transaction may take to end by itself: about half a second. A live
+/// predecessor answers for its commits before it gives a shard up; only their markers are still to come.
+const LOOKS_OF_GRACE: u32 = 25;
+
+/// After how many looks an open transaction is logged, and seen to, again: about 5 s.
 const LOOKS_PER_LOG: u32 = 250;
 
 /// Names one reading. The reading ends early once all others of its copies are dropped.
@@ -69,6 +75,7 @@ struct Reading<'a> {
 }
 
 type Ends = BTreeMap<ShardId, i64>;
+type Checkpoints = BTreeMap<ShardId, StoredCheckpoint>;
 
 impl Reading<'_> {
     /// The checkpoints; nothing if the reading isn't wanted any more.
@@ -78,7 +85,7 @@ impl Reading<'_> {
         if !self.wait_for_open_transactions(&reader, &ends)? {
             return Ok(None);
         }
-        let Some(checkpoints) = self.read(&reader)? else { return Ok(None) };
+        let Some(checkpoints) = self.read(&reader, self.shards)? else { return Ok(None) };
         let restored: Vec<_> = checkpoints
             .into_iter()
             .map(|(shard, checkpoint)| RestoredShard { shard, checkpoint, end: ends.get(&shard).copied().unwrap_or(0) })
@@ -98,34 +105,61 @@ impl Reading<'_> {
         self.last_offsets(&reader, "reading the high watermarks of the checkpoint topic")
     }
 
-    /// Waits until nothing that began before the high watermarks were read is undecided:
-    /// a dead predecessor's transaction is aborted by the broker after its time-out.
+    /// Waits until nothing that began before the high watermarks were read is undecided.
     fn wait_for_open_transactions(&self, reader: &BaseConsumer<Logs>, ends: &Ends) -> Result<bool, SinkError> {
         let mut looks = 0_u32;
+        let mut ended = BTreeSet::new();
         loop {
             let action = "reading the last stable offsets of the checkpoint topic";
             let Some(stable) = self.last_offsets(reader, action)? else { return Ok(false) };
             let open: Vec<_> = ends
                 .iter()
                 .filter(|(shard, end)| stable.get(shard).is_none_or(|stable| stable < *end))
-                .map(|(shard, _)| shard)
+                .map(|(shard, _)| *shard)
                 .collect();
             if open.is_empty() {
                 return Ok(true);
             }
-            if looks.is_multiple_of(LOOKS_PER_LOG) {
+            if looks % LOOKS_PER_LOG == LOOKS_OF_GRACE {
                 tracing::info!(shards = ?open, "waiting for a predecessor's open transaction to be decided");
+                self.end_transactions_of_the_dead(&open, &mut ended)?;
             }
             looks += 1;
             std::thread::park_timeout(PAUSE);
         }
     }
 
+    /// The coordinator aborts what a producer left open when another one begins in its name; else it would
+    /// stay open for `transaction.timeout.ms`. Who wrote last is in the log, be it committed or not. A replica
+    /// that is still in the group is left in peace, since this ends its session, too: it decides by itself.
+    fn end_transactions_of_the_dead(&self, open: &[ShardId], ended: &mut BTreeSet<String>) -> Result<(), SinkError> {
+        let reader = client::uncommitted_reader(self.settings)?;
+        let Some(written) = self.read(&reader, open)? else { return Ok(()) };
+        let alive = client::members(&reader, self.settings);
+        let owners: BTreeSet<_> = written.values().filter_map(last_owner).collect();
+        for replica in owners {
+            let is_us = replica == self.settings.replica;
+            if is_us || alive.contains(&client::client_id(&replica)) || ended.contains(&replica) {
+                continue;
+            }
+            let settings = KafkaSettings { replica: replica.clone(), ..self.settings.clone() };
+            match Producer::open(Arc::new(settings), topics::BATCH_BYTES as usize) {
+                Ok(_) => {
+                    tracing::info!(replica, "aborted what a predecessor left open");
+                    ended.insert(replica);
+                }
+                // The broker aborts it later.
+                Err(error) => tracing::warn!(replica, %error, "what a predecessor left open can't be aborted now"),
+            }
+        }
+        Ok(())
+    }
+
     /// The last offsets that the client may see.
     fn last_offsets(&self, reader: &BaseConsumer<Logs>, action: &str) -> Result<Option<Ends>, SinkError> {
         while self.is_wanted() {
             let found = reader
-                .offsets_for_times(self.partitions(Offset::End)?, REQUEST_TIMEOUT)
+                .offsets_for_times(self.partitions(self.shards, Offset::End)?, REQUEST_TIMEOUT)
                 .and_then(|found| found.elements().iter().map(last_offset).collect::<Result<Ends, _>>());
             match found {
                 Ok(ends) => return Ok(Some(ends)),
@@ -135,13 +169,13 @@ impl Reading<'_> {
         Ok(None)
     }
 
-    /// Everything committed, the newest value of each key.
-    fn read(&self, reader: &BaseConsumer<Logs>) -> Result<Option<BTreeMap<ShardId, StoredCheckpoint>>, SinkError> {
+    /// Everything that the reader may see, the newest value of each key.
+    fn read(&self, reader: &BaseConsumer<Logs>, shards: &[ShardId]) -> Result<Option<Checkpoints>, SinkError> {
         let action = "reading checkpoints";
-        reader.assign(&self.partitions(Offset::Beginning)?).map_err(|error| error::setup(action, error))?;
-        let mut checkpoints: BTreeMap<_, _> =
-            self.shards.iter().map(|shard| (*shard, StoredCheckpoint::new())).collect();
-        let mut unfinished: BTreeSet<_> = self.shards.iter().copied().collect();
+        let partitions = self.partitions(shards, Offset::Beginning)?;
+        reader.assign(&partitions).map_err(|error| error::setup(action, error))?;
+        let mut checkpoints: Checkpoints = shards.iter().map(|shard| (*shard, StoredCheckpoint::new())).collect();
+        let mut unfinished: BTreeSet<_> = shards.iter().copied().collect();
         while !unfinished.is_empty() {
             if !self.is_wanted() {
                 return Ok(None);
@@ -165,9 +199,9 @@ impl Reading<'_> {
         Ok(Some(checkpoints))
     }
 
-    fn partitions(&self, offset: Offset) -> Result<TopicPartitionList, SinkError> {
-        let mut partitions = TopicPartitionList::with_capacity(self.shards.len());
-        for shard in self.shards {
+    fn partitions(&self, shards: &[ShardId], offset: Offset) -> Result<TopicPartitionList, SinkError> {
+        let mut partitions = TopicPartitionList::with_capacity(shards.len());
+        for shard in shards {
             partitions
                 .add_partition_offset(&self.settings.config.checkpoint_topic, producer::partition_of(*shard), offset)
                 .map_err(|error| error::setup("naming partitions", error))?;
