@@ -1,10 +1,15 @@
 //! Whether each stream was polled in time.
 //!
-//! A stream is due `polling.maxInterval` after its last poll at the latest. Besides, it may have to wait until its
-//! account's budget has let all other streams of the account pass, and while something is wrong that it can't be
-//! polled in: until a dead replica's shards have another owner, while the bus is away (what isn't committed isn't
-//! polled again), while Asana refuses. [`Kind::disturbs`](crate::plan::Kind::disturbs) says how long each of these may
-//! take. What remains of the time between two polls without such times is held against the bound.
+//! A stream is due `polling.maxInterval` after its last poll at the latest. Besides, it may have to wait
+//!
+//! - until its account's budget has let all other streams of the account pass: one round; and one more for each
+//!   time that shards moved meanwhile, since a new owner has them all due at once;
+//! - while it can't be polled: until a dead replica's shards have another owner, while the bus is away (what isn't
+//!   committed isn't polled again), while Asana refuses. [`Kind::disturbs`](crate::plan::Kind::disturbs) says how long
+//!   each of these may take, and such times aren't counted.
+//!
+//! The verdict says how many times between two polls were longer than without any fault, and for how much of the run
+//! no fault excused that.
 
 use crate::plan::REPLICAS;
 use crate::run::{Clock, Outcome};
@@ -27,13 +32,17 @@ pub(crate) struct Attendance {
     pub(crate) problems: Vec<String>,
 }
 
-/// How long a stream may wait while nothing is wrong.
-fn bound(account: usize, streams: usize) -> Duration {
+/// How long the budget of an account takes to let all of its streams pass.
+fn round(account: usize, streams: usize) -> Duration {
     let of_account = streams.div_ceil(ACCOUNTS.len());
     // A tenth of a budget is for bursts, and a fiftieth is left. What replicas share isn't divided to the last request.
     let per_minute = (budget(account, streams) * 88 / 100).saturating_sub(REPLICAS as u32).max(1);
-    let round = Duration::from_secs(60) * u32::try_from(of_account).unwrap() / per_minute;
-    MAX_INTERVAL + round + SLACK
+    Duration::from_secs(60) * u32::try_from(of_account).unwrap() / per_minute
+}
+
+/// How long a stream may wait while nothing is wrong.
+fn bound(account: usize, streams: usize) -> Duration {
+    MAX_INTERVAL + round(account, streams) + SLACK
 }
 
 /// What the simulator is to take down as late.
@@ -88,24 +97,29 @@ impl Attendance {
             if lasted <= bound {
                 continue;
             }
-            if lasted.saturating_sub(overlap(&disturbed(number, account), &time)) <= bound {
+            let meanwhile: Vec<_> = outcome
+                .disturbances
+                .iter()
+                .filter(|(when, kind)| when.start < time.end && time.start < when.end && kind.concerns(number, account))
+                .collect();
+            let undisturbed = lasted.saturating_sub(overlap(&disturbed(number, account), &time));
+            let moves = meanwhile.iter().filter(|(_, kind)| kind.moves_shards()).count();
+            let rounds = round(account, world.streams.len()) * u32::try_from(moves).unwrap();
+            if undisturbed <= bound + rounds {
                 attendance.excused += 1;
                 continue;
             }
-            let meanwhile = |when: &Range<Duration>| when.start < time.end && time.start < when.end;
-            let causes: Vec<_> = outcome
-                .disturbances
-                .iter()
-                .filter(|(when, kind)| meanwhile(when) && kind.concerns(number, account))
-                .map(|(when, kind)| format!("{kind} ({:.1}-{:.1} s)", when.start.as_secs_f64(), when.end.as_secs_f64()))
-                .collect();
+            let causes = meanwhile.into_iter().map(|(when, kind)| {
+                format!("{kind} ({:.1}-{:.1} s)", when.start.as_secs_f64(), when.end.as_secs_f64())
+            });
+            let causes: Vec<_> = causes.collect();
             attendance.problems.push(format!(
-                "stream {}/{gid} wasn't polled from {:.1} to {:.1} s: {:.1} s, {:.1} s are the bound; meanwhile: {}",
+                "stream {}/{gid} wasn't polled from {:.1} to {:.1} s; {:.1} s of it undisturbed, where {:.1} s are the bound; meanwhile: {}",
                 ACCOUNTS[account].name,
                 time.start.as_secs_f64(),
                 time.end.as_secs_f64(),
-                lasted.as_secs_f64(),
-                bound.as_secs_f64(),
+                undisturbed.as_secs_f64(),
+                (bound + rounds).as_secs_f64(),
                 if causes.is_empty() { "nothing".to_owned() } else { causes.join(", ") },
             ));
         }

@@ -110,6 +110,20 @@ impl Kind {
         }
     }
 
+    /// Whether shards go to other owners because of it.
+    pub(crate) fn moves_shards(&self) -> bool {
+        match self {
+            Self::Terminate(_) | Self::Kill(_) | Self::Pause(_) | Self::KillNodes(_) | Self::Cut | Self::Freeze => true,
+            Self::LeaveOut(..)
+            | Self::Lower(..)
+            | Self::BadFile(_)
+            | Self::StopNode(_)
+            | Self::AddPartitions(_)
+            | Self::Asana(_)
+            | Self::KillTokens(_) => false,
+        }
+    }
+
     /// In which times streams may be polled late because of it, if it was there from `began` to `ended`.
     pub(crate) fn disturbs(&self, began: Duration, ended: Duration) -> Vec<Range<Duration>> {
         match self {

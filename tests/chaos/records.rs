@@ -15,6 +15,8 @@ pub(crate) struct Ledger {
     events: Vec<Value>,
     /// What a dead token may have lost.
     lost: Vec<Range<usize>>,
+    /// Who crashes before the first sync token is on the bus asks for another: what came between them isn't owed.
+    established: usize,
 }
 
 impl Ledger {
@@ -22,18 +24,21 @@ impl Ledger {
     pub(crate) fn parse(shown: &Value) -> Self {
         let number = |value: &Value| usize::try_from(value.as_u64().expect("a number")).unwrap();
         let first = number(&shown["established_at"]);
-        let lost = shown["lost"].as_array().expect("a list").iter();
         // What a stale owner meets with a superseded token loses nothing: the newer one is good.
-        let killed = lost.filter(|lost| lost["reason"] == "killed");
+        let lost = |reason: &'static str| {
+            let lost = shown["lost"].as_array().expect("a list").iter().filter(move |lost| lost["reason"] == reason);
+            lost.map(|lost| number(&lost["from"]).saturating_sub(first)..number(&lost["to"]) - first)
+        };
         Self {
             events: shown["events"].as_array().expect("events").iter().skip(first).cloned().collect(),
-            lost: killed.map(|lost| number(&lost["from"]).saturating_sub(first)..number(&lost["to"]) - first).collect(),
+            established: lost("reestablished").map(|lost| lost.end).max().unwrap_or(0),
+            lost: lost("killed").collect(),
         }
     }
 
     /// Events that must be on the bus.
     pub(crate) fn owed(&self) -> usize {
-        (0..self.events.len()).filter(|index| !self.may_be_lost(*index)).count()
+        (self.established..self.events.len()).filter(|index| !self.may_be_lost(*index)).count()
     }
 
     fn may_be_lost(&self, index: usize) -> bool {
@@ -215,7 +220,8 @@ impl Findings {
 
     /// What isn't there must have been lost by Asana, and a source gap must stand in its place.
     fn check_absent(&mut self, gid: &str, ledger: &Ledger, places: &BTreeMap<usize, Place>, read: &Read) {
-        for index in (0..ledger.events.len()).filter(|index| !places.contains_key(index)) {
+        let first = places.keys().next().copied().unwrap_or(ledger.events.len()).min(ledger.established);
+        for index in (first..ledger.events.len()).filter(|index| !places.contains_key(index)) {
             if !ledger.may_be_lost(index) {
                 self.missing += 1;
                 self.problem(format!("stream {gid}: event {index} of {} is missing", ledger.events.len()));

@@ -218,18 +218,15 @@ impl World {
         Self { bus, service, network, simulator, streams, replicas, configuration, folder: folder.to_owned() }
     }
 
-    /// Starts all replicas, and waits until each stream has used the token of its first page.
+    /// Starts all replicas, and waits until each stream was polled.
     pub(crate) fn establish(&mut self) {
         self.replicas.iter_mut().for_each(Replica::start);
-        let count = self.streams.len();
         wait_for("all streams to be established", Duration::from_secs(180), || {
             for replica in &mut self.replicas {
                 replica.program.as_mut().unwrap().assert_running();
             }
-            let polls = self.simulator.get("/_sim/polls");
-            let twice =
-                polls["streams"].as_object().unwrap().values().filter(|stream| stream["polls"].as_u64() >= Some(2));
-            (twice.count() >= count).then_some(())
+            let ledger = self.simulator.get("/_sim/ledger");
+            (ledger["established"].as_object().unwrap().len() >= self.streams.len()).then_some(())
         });
     }
 
