@@ -97,8 +97,7 @@ class Instance:
             "address": ",".join(node.address() for node in nodes),
             "dir": str(self.folder),
             "nodes": [
-                {"id": node.number, "address": node.address(), "pid": node.pid}
-                | ({"upstream": self.service.upstream(node)} if node.advertised else {})
+                {"id": node.number, "address": node.address(), "pid": node.pid} | self.service.details(node)
                 for node in nodes
             ],
         }

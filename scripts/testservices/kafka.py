@@ -40,7 +40,7 @@ PORTS = 3
 
 TOOLS = {
     "acls": "org.apache.kafka.tools.AclCommand",
-    "configs": "org.apache.kafka.tools.ConfigCommand",
+    "configs": "kafka.admin.ConfigCommand",
     "consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "features": "org.apache.kafka.tools.FeatureCommand",
     "groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
@@ -94,9 +94,9 @@ def command(node):
     return _java("kafka.Kafka", str(node.folder / "server.properties"), heap="512m", log_level="info")
 
 
-def upstream(node):
-    """Where a proxy has to lead to if clients are to hear of nothing but the proxy."""
-    return node.address(PROXIED)
+def details(node):
+    """What else is told of a node."""
+    return {"upstream": node.address(PROXIED)} if node.advertised else {}
 
 
 def is_ready(node, nodes):

@@ -42,9 +42,10 @@ class Nats:
         """The command line of the server."""
         return [str(cache.nats_server(self.name)), "--config", str(node.folder / "nats.conf")]
 
-    def upstream(self, node):
-        """Where a proxy has to lead to; clients hear of nothing but the proxy anyway."""
-        return node.address(CLIENT)
+    def details(self, node):
+        """What else is told of a node."""
+        details = {"name": _server_name(node), "monitor": node.address(MONITOR)}
+        return details | ({"upstream": node.address(CLIENT)} if node.advertised else {})
 
     def is_ready(self, node, nodes):
         """Whether the server at this port is ours (another process may have the port), its JetStream is up to date,

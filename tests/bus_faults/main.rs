@@ -12,6 +12,9 @@
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
 
+mod kafka;
+mod nats;
 mod network;
+mod play;
 #[path = "../support/mod.rs"]
 mod support;

@@ -126,9 +126,13 @@ impl Simulator {
     }
 
     pub(crate) fn get(&self, path: &str) -> Value {
-        let request = self.client.get(format!("{}{path}", self.url));
-        let text = self.runtime.block_on(async { request.send().await?.error_for_status()?.text().await });
-        serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
+        self.fetch(&format!("{}{path}", self.url)).expect("the simulator answers")
+    }
+
+    /// JSON from any server.
+    pub(crate) fn fetch(&self, url: &str) -> reqwest::Result<Value> {
+        let text = self.runtime.block_on(async { self.client.get(url).send().await?.error_for_status()?.text().await });
+        Ok(serde_json::from_str(&text?).expect("JSON"))
     }
 
     /// The gids of all projects.

@@ -24,6 +24,10 @@ pub(crate) struct Node {
     pub(crate) address: String,
     /// Where a proxy has to lead to, if there is one.
     pub(crate) upstream: Option<String>,
+    /// What a nats-server calls itself.
+    pub(crate) name: Option<String>,
+    /// Where a nats-server is asked for its state by HTTP.
+    pub(crate) monitor: Option<String>,
 }
 
 #[derive(Deserialize)]
