@@ -1,10 +1,11 @@
 //! Events, at a steady rate, most of them on a few streams.
 
 use crate::support::program::Simulator;
+use crate::support::scene::event;
 use crate::world::Stream;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,17 +29,4 @@ pub(crate) fn offer(simulator: &Simulator, streams: &[Stream], seed: u64, offere
         simulator.post("/_sim/events", &json!({ "resource": stream.gid, "events": events }));
         offered.fetch_add(count, Ordering::Relaxed);
     }
-}
-
-/// An event that no other is equal to.
-fn event(number: u64, rng: &mut ChaCha8Rng) -> Value {
-    let gid = rng.random_range(1_000..1_040).to_string();
-    json!({
-        "action": "changed",
-        "resource": { "gid": gid, "resource_type": "task", "name": format!("event {number}") },
-        "parent": null,
-        "change": { "field": "name", "action": "changed" },
-        "created_at": "2026-01-01T00:00:00.000Z",
-        "user": { "gid": "7", "resource_type": "user", "name": "Greg" },
-    })
 }

@@ -7,6 +7,7 @@ use crate::world::{ACCOUNTS, Bus};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -133,7 +134,8 @@ impl Kind {
             Self::LeaveOut(..) | Self::Lower(..) => vec![began..ended + LOOK + TAKEOVER],
             Self::StopNode(_) => vec![began..began + FAILOVER, ended..ended + TAKEOVER],
             Self::KillNodes(nodes) if nodes.len() == 1 => {
-                vec![began..began + FAILOVER + TAKEOVER, ended..ended + TAKEOVER]
+                // If it led the group, all members' time-outs may pass before another does.
+                vec![began..began + FAILOVER + SESSION + TAKEOVER, ended..ended + TAKEOVER]
             }
             // While the bus is away nothing can be committed, and what isn't committed isn't polled again.
             Self::KillNodes(_) | Self::Cut | Self::Freeze => {
@@ -262,8 +264,8 @@ fn of_asana(rng: &mut ChaCha8Rng, streams: usize) -> Vec<(Kind, Duration)> {
         3 => json!({ "kind": "cut", "probability": 0.3, "for": text }),
         4 => json!({ "kind": "garbage", "body": "html", "probability": 0.2, "for": text }),
         _ => {
-            let dead = (0..rng.random_range(3..10)).map(|_| rng.random_range(0..streams)).collect();
-            return vec![(Kind::KillTokens(dead), Duration::ZERO)];
+            let dead: BTreeSet<_> = (0..rng.random_range(3..10)).map(|_| rng.random_range(0..streams)).collect();
+            return vec![(Kind::KillTokens(dead.into_iter().collect()), Duration::ZERO)];
         }
     };
     vec![(Kind::Asana(fault), lasts)]

@@ -8,7 +8,7 @@ use crate::support::service::{Service, script};
 use crate::support::wait_for;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Partitions, or lane tokens, at the start.
 pub(crate) const LANES: u32 = 6;
@@ -31,6 +31,9 @@ pub(crate) const ACCOUNTS: [Account; 4] = [
     Account { name: "scarce", per_minute: 1_500 },
     Account { name: "poor", per_minute: 1_000 },
 ];
+
+/// How long a replica may take to end: Kubernetes gives a pod 30 s, and the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bus {
@@ -173,8 +176,15 @@ impl Replica {
 
     /// Waits for the end that SIGTERM asked for.
     pub(crate) fn end(&mut self) -> Result<(), String> {
-        let status = self.take().wait();
-        if status.success() { Ok(()) } else { Err(format!("{}: {status} after SIGTERM", self.name)) }
+        let (mut program, asked) = (self.take(), Instant::now());
+        while asked.elapsed() < PATIENCE {
+            match program.ended() {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(format!("{}: {status} after SIGTERM", self.name)),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        Err(format!("{} doesn't end in {PATIENCE:?} after SIGTERM", self.name))
     }
 
     /// Whether its log says so.
