@@ -42,8 +42,8 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: Kind,
-    /// Since the start, or as soon as the one before it on its track is mended.
-    pub(crate) begins: Duration,
+    /// After the one before it on its track was mended.
+    pub(crate) pause: Duration,
     /// Until it is mended.
     pub(crate) lasts: Duration,
 }
@@ -181,10 +181,12 @@ fn nodes_word(count: usize) -> &'static str {
 pub(crate) fn draw(seed: u64, length: Duration, bus: Bus, streams: usize) -> Plan {
     let mut partitions = crate::world::LANES;
     let track = |number: u64| ChaCha8Rng::seed_from_u64(seed.wrapping_mul(3).wrapping_add(number));
+    // A short run has no time for long pauses.
+    let pauses = |range: Range<u64>| if length < Duration::from_secs(120) { 1_000..4_000 } else { range };
     Plan {
-        replicas: follow(&mut track(0), length, 4_000..12_000, |rng| of_replicas(rng, streams)),
-        bus: follow(&mut track(1), length, 6_000..20_000, |rng| of_bus(rng, bus, &mut partitions)),
-        asana: follow(&mut track(2), length, 3_000..10_000, |rng| of_asana(rng, streams)),
+        replicas: follow(&mut track(0), length, pauses(4_000..12_000), |rng| of_replicas(rng, streams)),
+        bus: follow(&mut track(1), length, pauses(6_000..20_000), |rng| of_bus(rng, bus, &mut partitions)),
+        asana: follow(&mut track(2), length, pauses(3_000..10_000), |rng| of_asana(rng, streams)),
     }
 }
 
@@ -195,16 +197,16 @@ fn follow(
     pauses: Range<u64>,
     mut next: impl FnMut(&mut ChaCha8Rng) -> Vec<(Kind, Duration)>,
 ) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut time = Duration::ZERO;
+    let (mut faults, mut time) = (Vec::new(), Duration::ZERO);
     loop {
-        time += Duration::from_millis(rng.random_range(pauses.clone()));
+        let mut pause = Duration::from_millis(rng.random_range(pauses.clone()));
         for (kind, lasts) in next(rng) {
+            time += pause + lasts;
             if time >= length {
                 return faults;
             }
-            faults.push(Fault { kind, begins: time, lasts });
-            time += lasts + Duration::from_secs(1);
+            faults.push(Fault { kind, pause, lasts });
+            pause = Duration::from_secs(1);
         }
     }
 }
@@ -269,4 +271,30 @@ fn of_asana(rng: &mut ChaCha8Rng, streams: usize) -> Vec<(Kind, Duration)> {
         }
     };
     vec![(Kind::Asana(fault), lasts)]
+}
+
+#[test]
+fn equal_seeds_give_equal_plans_and_all_kinds_of_faults_occur() {
+    let length = Duration::from_secs(600);
+    let plan = |seed| draw(seed, length, Bus::Kafka, 100);
+    assert_eq!(format!("{:?}", plan(3)), format!("{:?}", plan(3)));
+    assert_ne!(format!("{:?}", plan(3)), format!("{:?}", plan(4)));
+    let plans: Vec<_> = (0..10).map(plan).collect();
+    let all = plans.iter().flat_map(|plan| [&plan.replicas, &plan.bus, &plan.asana]).flatten();
+    let kinds: BTreeSet<_> =
+        all.map(|fault| fault.kind.to_string().split(' ').take(3).collect::<Vec<_>>().join(" ")).collect();
+    for wanted in [
+        "SIGTERM for replica-0",
+        "SIGKILL for replica-0",
+        "SIGSTOP for replica-0",
+        "the configuration has",
+        "the budget of",
+        "SIGTERM for node",
+        "SIGKILL for a",
+        "SIGKILL for two",
+        "the network to",
+        "the output topic",
+    ] {
+        assert!(kinds.iter().any(|kind| kind.starts_with(wanted)), "{wanted} never occurs: {kinds:?}");
+    }
 }
