@@ -62,7 +62,8 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
     for warning in &checked.warnings {
         tracing::warn!("{warning}");
     }
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let stop = stop_on_signal()?;
         let (reloads_to, reloads) = mpsc::channel(1);
         let running = run::run(checked, reloads, Arc::new(LogObserver), stop);
@@ -75,7 +76,11 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
             failed = watching => return failed,
         }
         Ok(Exit::Fine)
-    })
+    });
+    // A client of a bus that is away may still be closing, on a thread that can't be interrupted: the end of
+    // the process ends it, and what it would have told the bus, the bus finds out by its time-outs.
+    runtime.shutdown_background();
+    ended
 }
 
 /// With JSON as output, what is shown on the way is no result.

@@ -114,7 +114,7 @@ impl Load {
 }
 
 /// An event that no other is equal to.
-fn event(number: u64, rng: &mut ChaCha8Rng) -> Value {
+pub(crate) fn event(number: u64, rng: &mut ChaCha8Rng) -> Value {
     let gid = rng.random_range(1_000..1_040).to_string();
     json!({
         "action": "changed",
