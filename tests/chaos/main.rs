@@ -79,10 +79,7 @@ fn machine() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let load = load.split(' ').take(2).collect::<Vec<_>>().join(" and ");
-    format!(
-        "{cores} cores of {}, load {load}, program without optimisation",
-        model.trim_start_matches(['\t', ':', ' '])
-    )
+    format!("{cores} cores of {}, load {load}, debug build", model.trim_start_matches(['\t', ':', ' ']))
 }
 
 fn variable(name: &str, default: &str) -> String {
