@@ -29,6 +29,8 @@ pub(crate) struct Attendance {
     pub(crate) undisturbed: f64,
     /// Times beyond the bound that something excuses.
     pub(crate) excused: usize,
+    /// The longest of them, in words.
+    pub(crate) longest_excused: Option<(Duration, String)>,
     pub(crate) problems: Vec<String>,
 }
 
@@ -88,6 +90,7 @@ impl Attendance {
             undisturbed: 1.0
                 - overlap(&all, &(Duration::ZERO..clock.elapsed())).as_secs_f64() / clock.elapsed().as_secs_f64(),
             excused: 0,
+            longest_excused: None,
             problems: Vec::new(),
         };
         for (gid, time) in late {
@@ -105,15 +108,11 @@ impl Attendance {
             let undisturbed = lasted.saturating_sub(overlap(&disturbed(number, account), &time));
             let moves = meanwhile.iter().filter(|(_, kind)| kind.moves_shards()).count();
             let rounds = round(account, world.streams.len()) * u32::try_from(moves).unwrap();
-            if undisturbed <= bound + rounds {
-                attendance.excused += 1;
-                continue;
-            }
             let causes = meanwhile.into_iter().map(|(when, kind)| {
                 format!("{kind} ({:.1}-{:.1} s)", when.start.as_secs_f64(), when.end.as_secs_f64())
             });
             let causes: Vec<_> = causes.collect();
-            attendance.problems.push(format!(
+            let told = format!(
                 "stream {}/{gid} wasn't polled from {:.1} to {:.1} s; {:.1} s of it undisturbed, where {:.1} s are the bound; meanwhile: {}",
                 ACCOUNTS[account].name,
                 time.start.as_secs_f64(),
@@ -121,7 +120,15 @@ impl Attendance {
                 undisturbed.as_secs_f64(),
                 (bound + rounds).as_secs_f64(),
                 if causes.is_empty() { "nothing".to_owned() } else { causes.join(", ") },
-            ));
+            );
+            if undisturbed > bound + rounds {
+                attendance.problems.push(told);
+                continue;
+            }
+            attendance.excused += 1;
+            if attendance.longest_excused.as_ref().is_none_or(|(longest, _)| *longest < lasted) {
+                attendance.longest_excused = Some((lasted, told));
+            }
         }
         attendance
     }

@@ -279,6 +279,9 @@ fn equal_seeds_give_equal_plans_and_all_kinds_of_faults_occur() {
     let plan = |seed| draw(seed, length, Bus::Kafka, 100);
     assert_eq!(format!("{:?}", plan(3)), format!("{:?}", plan(3)));
     assert_ne!(format!("{:?}", plan(3)), format!("{:?}", plan(4)));
+    for seed in 0..10 {
+        println!("seed {seed}, 30 s: {:?}", draw(seed, Duration::from_secs(30), Bus::Kafka, 20));
+    }
     let plans: Vec<_> = (0..10).map(plan).collect();
     let all = plans.iter().flat_map(|plan| [&plan.replicas, &plan.bus, &plan.asana]).flatten();
     let kinds: BTreeSet<_> =

@@ -63,6 +63,9 @@ pub(crate) fn reach(mut world: World, outcome: &Outcome, clock: Clock) {
     let cpu: Duration = world.replicas.iter().map(|replica| replica.cpu).sum();
     let share = |time: Duration| 100.0 * time.as_secs_f64() / elapsed.as_secs_f64();
     println!("  CPU, of one core: replicas {:.0} %, simulator {:.0} %", share(cpu), share(world.simulator.cpu()));
+    if let Some((_, told)) = &attendance.longest_excused {
+        println!("  the longest time between polls that faults excuse: {told}");
+    }
     problems.extend(findings.problems);
     problems.extend(attendance.problems);
     for problem in problems.iter().take(40) {
