@@ -3,7 +3,7 @@
 //! A stream is due `polling.maxInterval` after its last poll at the latest. Besides, it may have to wait
 //!
 //! - until its account's budget has let all other streams of the account pass: one round; and one more for each
-//!   time that shards moved meanwhile, since a new owner has them all due at once;
+//!   time that shards moved meanwhile, since a new owner has them all due at once, but two at the most;
 //! - while it can't be polled: until a dead replica's shards have another owner, while the bus is away (what isn't
 //!   committed isn't polled again), while Asana refuses. [`Kind::disturbs`](crate::plan::Kind::disturbs) says how long
 //!   each of these may take, and such times aren't counted.
@@ -19,6 +19,9 @@ use std::time::Duration;
 
 /// For the request itself, on a busy machine.
 const SLACK: Duration = Duration::from_secs(2);
+
+/// A shard seldom moves more often before its streams' turn comes: each fault concerns one replica of several.
+const MOST_MOVES: usize = 2;
 
 /// What was found.
 pub(crate) struct Attendance {
@@ -106,7 +109,7 @@ impl Attendance {
                 .filter(|(when, kind)| when.start < time.end && time.start < when.end && kind.concerns(number, account))
                 .collect();
             let undisturbed = lasted.saturating_sub(overlap(&disturbed(number, account), &time));
-            let moves = meanwhile.iter().filter(|(_, kind)| kind.moves_shards()).count();
+            let moves = meanwhile.iter().filter(|(_, kind)| kind.moves_shards()).count().min(MOST_MOVES);
             let rounds = round(account, world.streams.len()) * u32::try_from(moves).unwrap();
             let causes = meanwhile.into_iter().map(|(when, kind)| {
                 format!("{kind} ({:.1}-{:.1} s)", when.start.as_secs_f64(), when.end.as_secs_f64())
