@@ -30,6 +30,14 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long giving up ownership may take.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often the loop turns at the least.
+const TURN_INTERVAL: Duration = Duration::from_secs(1);
+/// A loop that didn't turn for so long wasn't running: others may own its shards, and use its part of
+/// the budgets. Below any time-out after which they would.
+const STALL: Duration = Duration::from_secs(4);
+/// So long it waits then for the bus to say so, before it polls.
+const STALL_PAUSE: Duration = Duration::from_secs(2);
+
 /// How often progress is said.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -116,7 +124,14 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         stop: CancellationToken,
     ) -> Result<(), SessionEnd> {
         let (mut grace_until, mut drain_until) = (None, None);
+        let mut turned = self.clock.now().monotonic;
         loop {
+            let now = self.clock.now();
+            if now.monotonic > turned + STALL {
+                tracing::info!(stopped_for = ?now.monotonic.saturating_sub(turned), "awake again: do the shards have other owners?");
+                self.engine.pause_polls(now, STALL_PAUSE);
+            }
+            turned = now.monotonic;
             self.send_polls();
             self.send_request(requests).await?;
             if drain_until.is_some() && self.polls.is_empty() && self.engine.is_drained() {
@@ -129,6 +144,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 event = ownership.recv(), if !self.busy => self.handle_ownership(event)?,
                 Ok(()) = self.plans.changed(), if !self.busy => self.handle_plan(),
                 () = self.clock.sleep_until(self.engine.next_deadline()) => {}
+                () = tokio::time::sleep(TURN_INTERVAL) => {}
                 () = stop.cancelled(), if drain_until.is_none() => {
                     self.engine.drain();
                     let now = self.clock.now().monotonic;

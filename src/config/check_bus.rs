@@ -3,7 +3,7 @@
 use super::check::Check;
 use super::checked::{CheckedKafka, CheckedNats, NatsLogin};
 use super::problem::Place;
-use super::{KafkaConfig, NatsConfig};
+use super::{KafkaConfig, KafkaGroupProtocol, NatsConfig};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::StreamKind;
 use crate::core::topic::{TopicTemplate, check_name};
@@ -20,11 +20,12 @@ const COMMITTED: &str = "progress is only ever committed in the transaction of i
 const SHARDS: &str = "which replica owns which shard depends on it; the bridge sets it";
 
 /// Properties of librdkafka, aliases included, that exactly-once depends on.
-const RESERVED: [(&str, &str); 19] = [
+const RESERVED: [(&str, &str); 20] = [
     ("bootstrap.servers", "there is `bootstrapServers` for it"),
     ("metadata.broker.list", "there is `bootstrapServers` for it"),
     ("group.id", "there is `groupId` for it"),
     ("group.instance.id", SHARDS),
+    ("group.protocol", "there is `groupProtocol` for it"),
     ("partition.assignment.strategy", SHARDS),
     ("transactional.id", FENCING),
     ("enable.idempotence", ORDER),
@@ -41,6 +42,9 @@ const RESERVED: [(&str, &str); 19] = [
     ("partitioner", "lanes are computed as Java's default partitioner does; the bridge names the partition itself"),
     ("msg_order_cmp", ORDER),
 ];
+
+/// Properties that KIP-848 moved to the brokers: librdkafka refuses them with it.
+const CLASSIC: [&str; 3] = ["session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"];
 
 /// librdkafka allows an idempotent producer no more.
 const MOST_IN_FLIGHT: u32 = 5;
@@ -86,6 +90,12 @@ impl Check<'_> {
             IN_FLIGHT.contains(&key.as_str()) && !value.parse().is_ok_and(|most: u32| most <= MOST_IN_FLIGHT)
         }) {
             self.problem(&place.key("properties").key(key), "must be at most 5: order and idempotence depend on it");
+        }
+        if config.group_protocol == KafkaGroupProtocol::Consumer {
+            for key in CLASSIC.iter().filter(|key| config.properties.contains_key(**key)) {
+                let place = place.key("properties").key(*key);
+                self.problem(&place, "is set on the brokers with `groupProtocol: consumer`");
+            }
         }
         let mut secret_properties = BTreeMap::new();
         for (key, secret) in &config.secret_properties {
@@ -159,6 +169,9 @@ impl Check<'_> {
                 "must be tokens with points between them, without white space, `*`, `>` or a `$` at the start",
             );
         }
+        if config.checkpoint.as_deref().is_some_and(|name| !is_checkpoint_name(name)) {
+            self.problem(&place.key("checkpoint"), "must be letters, digits, `-` and `_`, 64 of them at most");
+        }
         if config.max_age.0 < SHORTEST_MAX_AGE {
             let reason = "must be 2days at least: checkpoints live in the same JetStream stream, and must outlive every sync token";
             self.problem(&place.key("maxAge"), reason);
@@ -223,6 +236,13 @@ fn is_host_and_port(server: &str) -> bool {
     let bare = server.split_once("://").map_or(server, |(_, bare)| bare);
     bare.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0))
         && !bare.contains(char::is_whitespace)
+}
+
+/// Whether a checkpoint on NATS may have the name: it is part of a subject and of the name of a bucket.
+#[must_use]
+pub fn is_checkpoint_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(legal)
 }
 
 fn nats_server(server: &str) -> Result<(), &'static str> {

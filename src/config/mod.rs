@@ -17,6 +17,7 @@ mod schema;
 mod secret;
 mod units;
 
+pub use check_bus::is_checkpoint_name;
 pub use checked::{
     Checked, CheckedAccount, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSink, Credential, NatsLogin,
 };
@@ -239,6 +240,11 @@ pub struct KafkaConfig {
     /// again at once, also after a crash. Nobody else gets them before the session time-out, though.
     #[serde(default)]
     pub static_membership: bool,
+    /// How the group agrees on who owns what: `classic`, or `consumer` for KIP-848, which needs Kafka 4.0. With
+    /// the latter shards move more smoothly, but the brokers set the session time-out, to 45 s by default
+    /// (`group.consumer.session.timeout.ms`): so long a crashed replica's shards wait. All replicas need the same.
+    #[serde(default)]
+    pub group_protocol: KafkaGroupProtocol,
     /// How topics are made and checked.
     #[serde(default)]
     pub topics: KafkaTopicsConfig,
@@ -249,6 +255,17 @@ pub struct KafkaConfig {
     /// Properties whose values are secrets, such as `sasl.password`.
     #[serde(default)]
     pub secret_properties: BTreeMap<String, SecretConfig>,
+}
+
+/// How a consumer group agrees on who owns what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum KafkaGroupProtocol {
+    /// A member decides for all; the session time-out is the client's.
+    #[default]
+    Classic,
+    /// The coordinator decides (KIP-848); the session time-out is the broker's.
+    Consumer,
 }
 
 fn default_topic() -> String {
@@ -308,6 +325,10 @@ pub struct NatsConfig {
     /// The first tokens of every subject.
     #[serde(default = "default_subject_prefix")]
     pub subject_prefix: String,
+    /// The name of the checkpoint, of letters, digits, `-` and `_`. It has none until the number
+    /// of shards is changed: `checkpoint migrate` says which one it has then.
+    #[serde(default)]
+    pub checkpoint: Option<String>,
     /// Lanes: how many ways the records can be shared among consumers.
     #[serde(default = "default_lanes")]
     pub lanes: NonZeroU32,

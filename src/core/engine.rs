@@ -325,6 +325,13 @@ impl Engine {
         self.pending_bytes = self.waiting.iter().map(|pending| pending.bytes).sum();
     }
 
+    /// Nothing is polled for a while, and what the budgets saved up is gone.
+    pub fn pause_polls(&mut self, now: Now, pause: Duration) {
+        for account in self.accounts.values_mut() {
+            account.budget.pause(now, pause);
+        }
+    }
+
     /// Nothing more is polled, and what waits is committed without lingering.
     pub fn drain(&mut self) {
         self.draining = true;

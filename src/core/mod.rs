@@ -17,6 +17,7 @@ pub mod now;
 pub mod page;
 pub mod placement;
 mod record;
+pub mod reshard;
 pub mod schedule;
 pub mod sequence;
 pub mod sighting;

@@ -8,6 +8,7 @@
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
 //! | `headers` | names attributes as Kafka's consumers expect |
+//! | `offline` | looks at checkpoints without owning them, hands them over |
 //! | `error` | sorts librdkafka's errors |
 //!
 //! The scheme is that of Kafka Streams' exactly-once-v2 (KIP-447). A transaction holds the
@@ -18,6 +19,7 @@ mod client;
 mod error;
 mod group;
 mod headers;
+pub mod offline;
 mod producer;
 mod restore;
 mod topics;
@@ -150,8 +152,12 @@ impl Committer for KafkaCommitter {
     }
 
     async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {
-        if let Some(facts) = self.outputs.get(topic) {
-            return Ok(self.output(*facts));
+        if let Some(facts) = self.outputs.get_mut(topic)
+            && let Some(partitions) = self.producer.partitions(topic.as_str()).await?
+        {
+            facts.partitions = partitions;
+            let facts = *facts;
+            return Ok(self.output(facts));
         }
         let found = self.topics.ensure(&[(topic.as_str().to_owned(), Role::Output)]).await?;
         let facts = found.into_iter().next().ok_or_else(|| {

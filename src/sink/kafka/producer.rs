@@ -2,8 +2,8 @@
 
 use super::client::{self, REQUEST_TIMEOUT};
 use super::error::{self, Facts, Fate, Step};
-use super::group::{Grant, Membership};
-use super::{KafkaSettings, headers};
+use super::group::{Fence, Grant, Membership};
+use super::{KafkaSettings, headers, topics};
 use crate::core::batch::{Batch, CheckpointWrite, Message, Target};
 use crate::core::ids::ShardId;
 use crate::sink::{CommitError, SinkError};
@@ -12,15 +12,19 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How often a call that may be repeated is repeated: a quarter of an hour in all, which
 /// outlasts a restart of the cluster and stays far below a sync token's 24 hours.
 const REPEATS: u32 = 90;
+
+/// Past this, a call that doesn't keep its own time-out won't come back: twice of that.
+const LONGEST_CALL: Duration = Duration::from_secs(20);
 
 /// Messages are enqueued in runs of this many, so that other tasks get their turn.
 const RUN: usize = 256;
@@ -111,6 +115,14 @@ impl Producer {
     /// Something that keeps librdkafka's client alive: who drops the last one waits for it to end.
     pub(super) fn keep_alive(&self) -> Arc<dyn Send + Sync> {
         Arc::clone(&self.inner) as Arc<dyn Send + Sync>
+    }
+
+    /// The partitions of a topic, none if it isn't there. The producer itself learns of new ones by being
+    /// asked: else it would refuse to write there for minutes.
+    pub(super) async fn partitions(&self, topic: &str) -> Result<Option<NonZeroU32>, SinkError> {
+        let inner = Arc::clone(&self.inner);
+        let metadata = topics::metadata(topic, move |name| inner.client().fetch_metadata(Some(name), REQUEST_TIMEOUT));
+        Ok(topics::layout(topic, &metadata.await?)?.and_then(|layout| NonZeroU32::new(layout.partitions)))
     }
 
     /// One batch, all of it or nothing.
@@ -218,7 +230,7 @@ fn sort(producer: &Inner, step: Step, error: &KafkaError) -> Fate {
 
 /// A transaction whose messages are sent. Its calls block.
 struct Transaction<'a> {
-    producer: &'a Inner,
+    producer: &'a Arc<Inner>,
     membership: &'a Membership,
     grant: &'a Grant,
 }
@@ -232,7 +244,7 @@ impl Transaction<'_> {
         // began before it read, and the group lets none end that names its offsets later.
         self.send_offsets()?;
         self.settle();
-        self.repeat(Step::Commit, || self.producer.commit_transaction(REQUEST_TIMEOUT))
+        self.repeat(Step::Commit, || Ok(self.producer.commit_transaction(REQUEST_TIMEOUT)))
     }
 
     fn send_offsets(&self) -> Result<(), CommitError> {
@@ -240,9 +252,24 @@ impl Transaction<'_> {
             self.abort()?;
             return Err(error::aborted(Step::SendOffsets, "shards were given up meanwhile"));
         };
-        self.repeat(Step::SendOffsets, || {
-            self.producer.send_offsets_to_transaction(&fence.offsets, &fence.member, REQUEST_TIMEOUT)
-        })
+        let fence = Arc::new(fence);
+        self.repeat(Step::SendOffsets, || self.send_offsets_once(&fence))
+    }
+
+    /// librdkafka 2.12 waits for ever if it remembers a group's coordinator that the cluster has no more (its issues 5456
+    /// and 5511), which is how a broker looks that is away. Then the call is left to itself, and so is its client: the
+    /// next session's has the same transactional id, which ends what this one began.
+    fn send_offsets_once(&self, fence: &Arc<Fence>) -> Result<KafkaResult<()>, CommitError> {
+        let (answer_to, answer) = mpsc::sync_channel(1);
+        let (producer, fence) = (Arc::clone(self.producer), Arc::clone(fence));
+        let call = move || {
+            let answer = producer.send_offsets_to_transaction(&fence.offsets, &fence.member, REQUEST_TIMEOUT);
+            // Nobody waits for an answer that is too late.
+            drop(answer_to.send(answer));
+        };
+        let hung = || error::hung(Step::SendOffsets);
+        std::thread::Builder::new().name("kafka-offsets".to_owned()).spawn(call).map_err(|_exhausted| hung())?;
+        answer.recv_timeout(LONGEST_CALL).map_err(|_late| hung())
     }
 
     /// A call that finds messages on their way sleeps for 100 ms at a time, and the last
@@ -255,10 +282,10 @@ impl Transaction<'_> {
         }
     }
 
-    fn repeat(&self, step: Step, call: impl Fn() -> KafkaResult<()>) -> Result<(), CommitError> {
+    fn repeat(&self, step: Step, call: impl Fn() -> Result<KafkaResult<()>, CommitError>) -> Result<(), CommitError> {
         let mut repeats = 0;
         loop {
-            let Err(error) = call() else { return Ok(()) };
+            let Err(error) = call()? else { return Ok(()) };
             if sort(self.producer, step, &error) != Fate::Repeat {
                 return Err(self.give_up(step, error));
             }
