@@ -230,21 +230,22 @@ mod tests {
         pb::Record { position: Some(position), received_at: None, body: Some(body) }.into()
     }
 
-    fn resource(gid: u32, name: Option<&str>) -> Option<pb::Resource> {
+    fn resource(gid: u32, name: Option<&str>) -> pb::Resource {
         let name = name.map(str::to_owned);
-        Some(pb::Resource { gid: gid.to_string(), resource_type: "task".into(), name, ..pb::Resource::default() })
+        pb::Resource { gid: gid.to_string(), resource_type: "task".into(), name, ..pb::Resource::default() }
     }
 
     fn event(sequence: u64, gid: u32, action: &str, parent: Option<u32>) -> Record {
-        let parent = parent.and_then(|gid| resource(gid, None));
-        let event = pb::Event { action: action.into(), resource: resource(gid, None), parent, ..pb::Event::default() };
+        let parent = parent.map(|gid| resource(gid, None));
+        let resource = Some(resource(gid, None));
+        let event = pb::Event { action: action.into(), resource, parent, ..pb::Event::default() };
         record(sequence, gid % 2, pb::record::Body::Event(event))
     }
 
     fn snapshot(sequence: u64, gid: u32) -> Record {
         let snapshot = pb::Snapshot {
             crawl_id: "c".into(),
-            resource: resource(gid, Some("read")),
+            resource: Some(resource(gid, Some("read"))),
             state_json: format!("{{\"gid\":\"{gid}\"}}"),
             ..pb::Snapshot::default()
         };
