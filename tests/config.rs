@@ -222,6 +222,20 @@ fn kafka_is_refused_what_exactly_once_depends_on() {
 }
 
 #[test]
+fn kafka_is_refused_what_the_brokers_decide_with_the_new_group_protocol() {
+    let yaml = with_sink(
+        "kafka: {bootstrapServers: 'a:1', groupProtocol: consumer, properties: {session.timeout.ms: '6000', group.protocol: x}}",
+    );
+    assert_problems(
+        &yaml,
+        &[
+            r#"sink.kafka.properties["group.protocol"]: can't be set: there is `groupProtocol` for it"#,
+            r#"sink.kafka.properties["session.timeout.ms"]: is set on the brokers with `groupProtocol: consumer`"#,
+        ],
+    );
+}
+
+#[test]
 fn kafka_names_are_legal_and_distinct() {
     let yaml = with_sink(
         "kafka: {bootstrapServers: localhost, topic: 'a.{type}', checkpointTopic: 'a b', deadLetterTopic: '', groupId: ' ', \

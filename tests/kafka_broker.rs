@@ -16,15 +16,19 @@
 mod kafka_support;
 mod support;
 
+use asana_event_bridge::config::KafkaGroupProtocol;
 use asana_event_bridge::core::batch::{Batch, CheckpointWrite, Target};
 use asana_event_bridge::core::ids::{ShardId, Topic};
+use asana_event_bridge::sink::kafka::KafkaSettings;
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent};
 use kafka_support::{
-    PATIENCE, Session, bare_producer, broker, checkpoint, header, message, refused, replica, settings, step,
+    PATIENCE, Replica, Session, bare_producer, broker, checkpoint, header, message, refused, replica, settings, step,
     write_more, write_open,
 };
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::Producer as _;
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::time::Instant;
 use support::foreign::read_kafka;
@@ -95,7 +99,7 @@ async fn a_batch_is_committed_with_its_headers_and_in_order() {
 async fn a_restore_finds_the_newest_of_each_key_and_nothing_removed() {
     let settings = settings(broker(), "restore", 4);
     let mut session = Session::open(&settings, 4).await;
-    assert!(session.restored.values().all(std::collections::BTreeMap::is_empty));
+    assert!(session.restored.values().all(BTreeMap::is_empty));
     let write = |checkpoints| Batch { messages: Vec::new(), checkpoints };
     let first = vec![checkpoint(0, "a", Some("1")), checkpoint(0, "b", Some("1")), checkpoint(3, "a", Some("x"))];
     session.committer.commit(&write(first)).await.unwrap();
@@ -188,12 +192,18 @@ fn expel(bootstrap: &str, group: &str) {
     let text = |text: &str| [&i16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
     let header = [13_i16.to_be_bytes(), 0_i16.to_be_bytes()].concat();
     let request = [header, 1_i32.to_be_bytes().to_vec(), text("test"), text(group), text(&member)].concat();
+    let answer = ask(bootstrap, &request, 10);
+    assert_eq!(answer[8..], [0, 0], "the coordinator refuses to expel");
+}
+
+/// The first bytes of the answer to a request in Kafka's protocol.
+fn ask(bootstrap: &str, request: &[u8], length: usize) -> Vec<u8> {
     let mut connection = std::net::TcpStream::connect(bootstrap).unwrap();
     connection.write_all(&i32::try_from(request.len()).unwrap().to_be_bytes()).unwrap();
-    connection.write_all(&request).unwrap();
-    let mut answer = [0; 10];
+    connection.write_all(request).unwrap();
+    let mut answer = vec![0; length];
     connection.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer[8..], [0, 0], "the coordinator refuses to expel");
+    answer
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,6 +289,212 @@ async fn a_revocation_waits_for_its_answer_and_the_heir_sees_the_last_commit() {
     }
     second.close().await;
     first.close().await;
+}
+
+/// Waits until the replicas have this many shards each.
+async fn settled(replicas: &[&Replica], counts: &[usize]) {
+    let start = now();
+    while !replicas.iter().zip(counts).all(|(replica, count)| replica.shards().len() == *count) {
+        assert!(start.elapsed() < PATIENCE, "{:?}", replicas.iter().map(|replica| replica.work()).collect::<Vec<_>>());
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// Every number of every shard once, in order, whoever wrote it.
+fn assert_numbers(settings: &KafkaSettings) {
+    let mut next = BTreeMap::new();
+    for value in seen(broker(), &settings.config.topic) {
+        let (shard, number) = value.split_once('-').unwrap();
+        let expected: &mut u32 = next.entry(shard.to_owned()).or_default();
+        assert_eq!(number.parse(), Ok(*expected), "shard {shard}");
+        *expected += 1;
+    }
+    assert_eq!(next.len(), settings.shards.get() as usize);
+}
+
+async fn shards_move_and_the_others_go_on(settings: &KafkaSettings) {
+    let protocol = settings.config.group_protocol;
+    let first = Replica::start(&replica(settings, "r1")).await;
+    settled(&[&first], &[12]).await;
+    let second = Replica::start(&replica(settings, "r2")).await;
+    settled(&[&first, &second], &[6, 6]).await;
+
+    first.forget();
+    second.forget();
+    let start = now();
+    let third = Replica::start(&replica(settings, "r3")).await;
+    settled(&[&first, &second, &third], &[4, 4, 4]).await;
+    println!("{protocol:?}: a third replica had its shards after {:?}", start.elapsed());
+    for old in [&first, &second] {
+        let work = old.work();
+        let mut revoked: Vec<u32> = Vec::new();
+        for (kind, shards) in &work.told {
+            assert_eq!(*kind, '-', "{work:?}");
+            revoked.extend(shards);
+        }
+        assert_eq!(revoked.len(), 2, "{work:?}");
+        println!("{protocol:?}: meanwhile a shard that stayed waited {:?}, {} aborts", work.longest_pause, work.aborts);
+    }
+
+    first.forget();
+    third.forget();
+    let start = now();
+    let closing = tokio::spawn(second.close());
+    settled(&[&first, &third], &[6, 6]).await;
+    println!("{protocol:?}: the peers had the shards {:?} after the order to close", start.elapsed());
+    closing.await.unwrap();
+    for peer in [&first, &third] {
+        let work = peer.work();
+        assert!(work.told.iter().all(|(kind, _)| *kind == '+'), "{work:?}");
+        println!("{protocol:?}: meanwhile a shard that stayed waited {:?}, {} aborts", work.longest_pause, work.aborts);
+    }
+    first.close().await;
+    third.close().await;
+    assert_numbers(settings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_move_and_those_that_stay_go_on() {
+    let mut settings = settings(broker(), "moves", 12);
+    // What is measured is what is set by default.
+    settings.config.properties.clear();
+    shards_move_and_the_others_go_on(&settings).await;
+}
+
+/// Settings of a group whose members the coordinator leads (KIP-848).
+fn led(name: &str, shards: u32) -> KafkaSettings {
+    let mut settings = settings(broker(), name, shards);
+    settings.config.group_protocol = KafkaGroupProtocol::Consumer;
+    settings.config.properties.clear();
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_move_and_those_that_stay_go_on_where_the_coordinator_leads() {
+    shards_move_and_the_others_go_on(&led("led-moves", 12)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_owner_is_refused_where_the_coordinator_leads() {
+    let settings = led("led", 1);
+    // The member hears of its end later than the commit does.
+    let mut command = script();
+    command.args(["configs", "--bootstrap-server", broker(), "--alter", "--entity-type", "groups"]);
+    command.args(["--entity-name", "led", "--add-config", "consumer.heartbeat.interval.ms=6000"]);
+    assert!(command.status().unwrap().success());
+    let mut stale = Session::open(&settings, 1).await;
+    stale.committer.commit(&step(&settings, 0, "1")).await.unwrap();
+    expel_led(broker(), "led");
+    let batch = step(&settings, 0, "2");
+    let error = stale.committer.commit(&batch).await.unwrap_err();
+    assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    assert!(error.to_string().contains("by the group's generation"), "the broker wasn't asked: {error}");
+    let OwnershipEvent::Lost(_) = stale.event().await else { panic!("no loss") };
+    let OwnershipEvent::Assigned(_) = stale.event().await else { panic!("no return") };
+    while let Err(error) = stale.committer.commit(&batch).await {
+        assert!(matches!(error, CommitError::Aborted(_)), "{error}");
+    }
+    assert_eq!(seen(broker(), &settings.config.topic), ["1", "2"]);
+    stale.close().await;
+}
+
+/// As [`expel`], by `ConsumerGroupHeartbeat`, version 0, with the epoch that means to leave.
+fn expel_led(bootstrap: &str, group: &str) {
+    let mut command = script();
+    command.args(["groups", "--bootstrap-server", bootstrap, "--describe", "--members", "--group", group]);
+    let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let line = output.lines().find(|line| line.starts_with(group)).unwrap_or_else(|| panic!("no member: {output}"));
+    let member = line.split_whitespace().nth(1).unwrap();
+    let text = |text: &str| [&[u8::try_from(text.len() + 1).unwrap()], text.as_bytes()].concat();
+    let header = [&68_i16.to_be_bytes()[..], &0_i16.to_be_bytes(), &1_i32.to_be_bytes(), &[0xff, 0xff, 0]].concat();
+    let left = [&(-1_i32).to_be_bytes()[..], &[0, 0], &(-1_i32).to_be_bytes(), &[0; 4]].concat();
+    let answer = ask(bootstrap, &[header, text(group), text(member), left].concat(), 15);
+    assert_eq!(answer[13..], [0, 0], "the coordinator refuses to expel");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_under_the_same_name_moves_nothing_with_static_membership() {
+    let mut classic = settings(broker(), "static", 6);
+    classic.config.static_membership = true;
+    let mut consumer = led("led-static", 6);
+    consumer.config.static_membership = true;
+    for settings in [classic, consumer] {
+        let peer = Replica::start(&replica(&settings, "r1")).await;
+        settled(&[&peer], &[6]).await;
+        let restarted = Replica::start(&replica(&settings, "r2")).await;
+        settled(&[&peer, &restarted], &[3, 3]).await;
+        let shards = restarted.shards();
+        peer.forget();
+        restarted.close().await;
+        let start = now();
+        let restarted = Replica::start(&replica(&settings, "r2")).await;
+        settled(&[&peer, &restarted], &[3, 3]).await;
+        println!("{:?}: it had its shards again after {:?}", settings.config.group_protocol, start.elapsed());
+        assert_eq!(restarted.shards(), shards);
+        assert_eq!(peer.work().told, []);
+        peer.close().await;
+        restarted.close().await;
+        assert_numbers(&settings);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_partitions_are_found_by_asking_again_and_new_shards_are_refused() {
+    let settings = settings(broker(), "grown", 1);
+    let mut session = Session::open(&settings, 1).await;
+    let topic = Topic::from(settings.config.topic.as_str());
+    assert_eq!(session.committer.output_topic(&topic).await.unwrap().lanes.get(), 3);
+    session.committer.commit(&step(&settings, 0, "before")).await.unwrap();
+
+    grow(&settings.config.topic, 5).await;
+    let start = now();
+    while session.committer.output_topic(&topic).await.unwrap().lanes.get() != 5 {
+        assert!(start.elapsed() < PATIENCE);
+    }
+    let mut batch = step(&settings, 0, "first");
+    batch.messages.push(message(&settings, 4, 0, "last"));
+    session.committer.commit(&batch).await.unwrap();
+    let records = read_kafka(broker(), &settings.config.topic);
+    assert!(records.iter().any(|record| record.lane == "4" && record.value == b"last"), "{records:?}");
+
+    grow(&settings.config.checkpoint_topic, 2).await;
+    let error = refused(&replica(&settings, "r2")).await;
+    assert!(error.contains("partitions is 2, wanted is 1") && error.contains("checkpoint migrate"), "{error}");
+    session.committer.commit(&step(&settings, 0, "after")).await.unwrap();
+    session.close().await;
+}
+
+async fn grow(topic: &str, partitions: usize) {
+    let admin: AdminClient<_> = rdkafka::ClientConfig::new().set("bootstrap.servers", broker()).create().unwrap();
+    let grown = admin.create_partitions([&NewPartitions::new(topic, partitions)], &AdminOptions::new()).await.unwrap();
+    assert_eq!(grown, [Ok(topic.to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_streams_are_restored_in_one_go() {
+    let settings = settings(broker(), "many", 32);
+    let mut session = Session::open(&settings, 32).await;
+    // As large as a real one; the older halves aren't compacted away yet.
+    let token = "x".repeat(150);
+    for _ in 0..2 {
+        let checkpoints =
+            (0..10_000).map(|number| checkpoint(number % 32, &format!("stream/main/{number}"), Some(&token))).collect();
+        session.committer.commit(&Batch { messages: Vec::new(), checkpoints }).await.unwrap();
+    }
+    session.close().await;
+    let start = now();
+    let (committer, mut ownership) = asana_event_bridge::sink::kafka::open(settings).await.unwrap();
+    let opened = start.elapsed();
+    let mut found = (0, 0);
+    while found.0 < 32 {
+        let event = tokio::time::timeout(PATIENCE, ownership.recv()).await.unwrap().unwrap();
+        let OwnershipEvent::Assigned(shards) = event else { panic!("{event:?}") };
+        found.0 += shards.len();
+        found.1 += shards.iter().map(|(_, stored)| stored.len()).sum::<usize>();
+    }
+    println!("opened in {opened:?}, 10,000 streams in 32 shards restored after {:?}", start.elapsed());
+    assert_eq!(found, (32, 10_000));
+    committer.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,7 +38,7 @@ PORTS = 2  # broker, controller
 
 TOOLS = {
     "acls": "org.apache.kafka.tools.AclCommand",
-    "configs": "org.apache.kafka.tools.ConfigCommand",
+    "configs": "kafka.admin.ConfigCommand",
     "consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "features": "org.apache.kafka.tools.FeatureCommand",
     "groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",

@@ -3,7 +3,7 @@
 use super::check::Check;
 use super::checked::{CheckedKafka, CheckedNats, NatsLogin};
 use super::problem::Place;
-use super::{KafkaConfig, NatsConfig};
+use super::{KafkaConfig, KafkaGroupProtocol, NatsConfig};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::StreamKind;
 use crate::core::topic::{TopicTemplate, check_name};
@@ -20,11 +20,12 @@ const COMMITTED: &str = "progress is only ever committed in the transaction of i
 const SHARDS: &str = "which replica owns which shard depends on it; the bridge sets it";
 
 /// Properties of librdkafka, aliases included, that exactly-once depends on.
-const RESERVED: [(&str, &str); 19] = [
+const RESERVED: [(&str, &str); 20] = [
     ("bootstrap.servers", "there is `bootstrapServers` for it"),
     ("metadata.broker.list", "there is `bootstrapServers` for it"),
     ("group.id", "there is `groupId` for it"),
     ("group.instance.id", SHARDS),
+    ("group.protocol", "there is `groupProtocol` for it"),
     ("partition.assignment.strategy", SHARDS),
     ("transactional.id", FENCING),
     ("enable.idempotence", ORDER),
@@ -41,6 +42,9 @@ const RESERVED: [(&str, &str); 19] = [
     ("partitioner", "lanes are computed as Java's default partitioner does; the bridge names the partition itself"),
     ("msg_order_cmp", ORDER),
 ];
+
+/// Properties that KIP-848 moved to the brokers: librdkafka refuses them with it.
+const CLASSIC: [&str; 3] = ["session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"];
 
 /// librdkafka allows an idempotent producer no more.
 const MOST_IN_FLIGHT: u32 = 5;
@@ -86,6 +90,12 @@ impl Check<'_> {
             IN_FLIGHT.contains(&key.as_str()) && !value.parse().is_ok_and(|most: u32| most <= MOST_IN_FLIGHT)
         }) {
             self.problem(&place.key("properties").key(key), "must be at most 5: order and idempotence depend on it");
+        }
+        if config.group_protocol == KafkaGroupProtocol::Consumer {
+            for key in CLASSIC.iter().filter(|key| config.properties.contains_key(**key)) {
+                let place = place.key("properties").key(*key);
+                self.problem(&place, "is set on the brokers with `groupProtocol: consumer`");
+            }
         }
         let mut secret_properties = BTreeMap::new();
         for (key, secret) in &config.secret_properties {

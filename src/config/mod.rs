@@ -239,6 +239,11 @@ pub struct KafkaConfig {
     /// again at once, also after a crash. Nobody else gets them before the session time-out, though.
     #[serde(default)]
     pub static_membership: bool,
+    /// How the group agrees on who owns what: `classic`, or `consumer` for KIP-848, which needs Kafka 4.0. With
+    /// the latter shards move more smoothly, but the brokers set the session time-out, to 45 s by default
+    /// (`group.consumer.session.timeout.ms`): so long a crashed replica's shards wait. All replicas need the same.
+    #[serde(default)]
+    pub group_protocol: KafkaGroupProtocol,
     /// How topics are made and checked.
     #[serde(default)]
     pub topics: KafkaTopicsConfig,
@@ -249,6 +254,17 @@ pub struct KafkaConfig {
     /// Properties whose values are secrets, such as `sasl.password`.
     #[serde(default)]
     pub secret_properties: BTreeMap<String, SecretConfig>,
+}
+
+/// How a consumer group agrees on who owns what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum KafkaGroupProtocol {
+    /// A member decides for all; the session time-out is the client's.
+    #[default]
+    Classic,
+    /// The coordinator decides (KIP-848); the session time-out is the broker's.
+    Consumer,
 }
 
 fn default_topic() -> String {

@@ -65,6 +65,9 @@ fn kind_of(value: Part) -> (String, Option<(&'static str, Part)>) {
         let (kind, nested) = kind_of(entry);
         return (format!("{kind} by name"), nested.map(|(_, nested)| (".NAME", nested)));
     }
+    if let Some(choices) = value.choices() {
+        return (format!("`{}`", choices.join("` or `")), None);
+    }
     match (value.text("type"), value.text("format")) {
         (Some("object"), _) => ("object".to_owned(), Some(("", value))),
         (_, Some("time-span")) => ("time span".to_owned(), None),

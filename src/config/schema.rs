@@ -89,6 +89,12 @@ impl Part {
         Self::of(self.0.get("items")?)
     }
 
+    /// The texts to choose from.
+    pub(super) fn choices(self) -> Option<Vec<&'static str>> {
+        let choices = self.0.get("oneOf")?.as_array()?;
+        choices.iter().map(|choice| choice.get("const")?.as_str()).collect()
+    }
+
     pub(super) fn is_text(self) -> bool {
         self.0.get("type").is_some_and(|name| name == "string")
     }

@@ -1,20 +1,28 @@
 //! A real Kafka for one test binary, and sessions of the sink on it.
 #![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may stop at the first surprise, and look at the clock"
+)]
 
 use crate::support::service::Service;
 use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, Topic};
 use asana_event_bridge::pb::checkpoint as pb;
 use asana_event_bridge::sink::kafka::{self, KafkaCommitter, KafkaSettings};
-use asana_event_bridge::sink::{Committer as _, Ownership, OwnershipEvent, SinkError};
+use asana_event_bridge::sink::{CommitError, Committer as _, Ownership, OwnershipEvent, SinkError};
 use prost::Message as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,7 +30,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The broker that the tests of a binary share. It goes down with the process, whose end closes its input.
 pub(crate) fn broker() -> &'static str {
     static BROKER: OnceLock<Service> = OnceLock::new();
-    &BROKER.get_or_init(|| Service::start("kafka", &[])).address
+    // KIP-848's members are asked every 5 s otherwise, and hear so late of each other.
+    let set =
+        ["--set", "group.consumer.heartbeat.interval.ms=500", "--set", "group.consumer.min.heartbeat.interval.ms=500"];
+    &BROKER.get_or_init(|| Service::start("kafka", &set)).address
 }
 
 /// Settings with names that no other test has.
@@ -78,6 +89,119 @@ impl Session {
 
     pub(crate) async fn close(self) {
         self.committer.close().await;
+    }
+}
+
+/// A replica at work: it writes numbers to the shards that it has, one after the other, and goes on after what it
+/// finds in the checkpoint.
+pub(crate) struct Replica {
+    state: Arc<Mutex<Work>>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// What a replica has, and what happened to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Work {
+    /// The next number of each shard that it has.
+    pub(crate) next: BTreeMap<u32, u32>,
+    /// What it was told, in order: `+` assigned, `-` revoked, `!` lost.
+    pub(crate) told: Vec<(char, Vec<u32>)>,
+    /// When each shard was written last, and the longest that one waited for that since [`Replica::forget`].
+    written: BTreeMap<u32, Instant>,
+    pub(crate) longest_pause: Duration,
+    pub(crate) aborts: u32,
+}
+
+impl Replica {
+    pub(crate) async fn start(settings: &KafkaSettings) -> Self {
+        let (committer, ownership) = kafka::open(settings.clone()).await.unwrap();
+        let state = Arc::new(Mutex::new(Work::default()));
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(work(settings.clone(), committer, ownership, Arc::clone(&state), stopped));
+        Self { state, stop, task }
+    }
+
+    pub(crate) fn work(&self) -> Work {
+        self.state.lock().unwrap().clone()
+    }
+
+    pub(crate) fn shards(&self) -> Vec<u32> {
+        self.work().next.into_keys().collect()
+    }
+
+    /// Forgets what it was told until now.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state.lock().unwrap();
+        *state = Work { next: std::mem::take(&mut state.next), ..Work::default() };
+    }
+
+    pub(crate) async fn close(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap();
+    }
+}
+
+async fn work(
+    settings: KafkaSettings,
+    mut committer: KafkaCommitter,
+    mut ownership: Ownership,
+    state: Arc<Mutex<Work>>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let number = |shards: &[ShardId]| shards.iter().map(|shard| shard.0).collect::<Vec<_>>();
+    let give_up = |kind, shards: &[ShardId]| {
+        let mut state = state.lock().unwrap();
+        state.told.push((kind, number(shards)));
+        state.next.retain(|shard, _| !shards.contains(&ShardId(*shard)));
+    };
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut stopped => break,
+            event = ownership.recv() => match event.expect("the session goes on") {
+                OwnershipEvent::Assigned(assigned) => {
+                    let mut state = state.lock().unwrap();
+                    state.told.push(('+', assigned.iter().map(|(shard, _)| shard.0).collect()));
+                    for (shard, stored) in assigned {
+                        let last = stored.get("stream").map(|last| String::from_utf8_lossy(last).parse::<u32>().unwrap());
+                        state.next.insert(shard.0, last.map_or(0, |last| last + 1));
+                    }
+                }
+                OwnershipEvent::Revoked { shards, done } => {
+                    give_up('-', &shards);
+                    done.send(()).ok();
+                }
+                OwnershipEvent::Lost(shards) => give_up('!', &shards),
+                OwnershipEvent::Failed(error) => panic!("{error}"),
+            },
+            () = tokio::time::sleep(Duration::from_millis(10)) => {
+                let all = state.lock().unwrap().next.clone();
+                let mut batch = Batch { messages: Vec::new(), checkpoints: Vec::new() };
+                for (shard, number) in &all {
+                    batch.messages.push(message(&settings, 0, *shard, &format!("{shard}-{number}")));
+                    batch.checkpoints.push(checkpoint(*shard, "stream", Some(&number.to_string())));
+                }
+                let outcome = if all.is_empty() { continue } else { committer.commit(&batch).await };
+                let mut state = state.lock().unwrap();
+                match outcome {
+                    Ok(()) => all.keys().for_each(|shard| state.wrote(*shard)),
+                    Err(CommitError::Aborted(_)) => state.aborts += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }
+    committer.close().await;
+}
+
+impl Work {
+    fn wrote(&mut self, shard: u32) {
+        *self.next.get_mut(&shard).unwrap() += 1;
+        let now = Instant::now();
+        if let Some(before) = self.written.insert(shard, now) {
+            self.longest_pause = self.longest_pause.max(now - before);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! How each of librdkafka's clients is set up, and where its logs go.
 
 use super::KafkaSettings;
+use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -93,18 +94,27 @@ pub(super) fn producer(settings: &KafkaSettings, message_bytes: usize) -> Client
 /// The member of the consumer group. It never fetches.
 pub(super) fn member(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
-    // How long a crashed replica's shards wait for another owner. Kafka's own default is 45 s, made for
-    // consumers whose processing may block their heart; librdkafka's heart beats on a thread of its own.
-    config.set("session.timeout.ms", "10000");
+    if settings.config.group_protocol == KafkaGroupProtocol::Classic {
+        config
+            // How long a crashed replica's shards wait for another owner. Kafka's own default is 45 s, made for
+            // consumers whose processing may block their heart; librdkafka's heart beats on a thread of its own.
+            .set("session.timeout.ms", "10000")
+            // How late a member hears that another one came or left, and that shards move: 3 s by default.
+            .set("heartbeat.interval.ms", "500");
+    }
     passed_through(&mut config, settings);
     last(&mut config, settings);
     if settings.config.static_membership {
         config.set("group.instance.id", &settings.replica);
     }
+    match settings.config.group_protocol {
+        KafkaGroupProtocol::Classic => {
+            config.set("group.protocol", "classic").set("partition.assignment.strategy", "cooperative-sticky")
+        }
+        KafkaGroupProtocol::Consumer => config.set("group.protocol", "consumer"),
+    };
     config
         .set("group.id", &settings.config.group_id)
-        .set("group.protocol", "classic")
-        .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("isolation.level", "read_committed");
@@ -165,7 +175,9 @@ fn reader(settings: &KafkaSettings) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         // The end of each partition is only known after a fetch that finds nothing.
-        .set("fetch.wait.max.ms", "20");
+        .set("fetch.wait.max.ms", "20")
+        // When enough is fetched ahead: a second by default.
+        .set("fetch.queue.backoff.ms", "10");
     config
 }
 
@@ -231,6 +243,16 @@ mod tests {
         assert_eq!(member.get("group.id"), Some("bridge"));
         assert_eq!(member.get("isolation.level"), Some("read_committed"));
         assert_eq!(member.get("enable.auto.commit"), Some("false"));
+    }
+
+    #[test]
+    fn what_the_brokers_decide_is_not_set() {
+        let mut settings = settings();
+        assert_eq!(member(&settings).get("session.timeout.ms"), Some("10000"));
+        settings.config.group_protocol = KafkaGroupProtocol::Consumer;
+        for name in ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"] {
+            assert_eq!(member(&settings).get(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -94,7 +94,12 @@ pub(super) fn sort(step: Step, facts: Facts) -> Fate {
         // The group's word on our membership. A rebalance gives a new generation also to who keeps its
         // shards; what was lost, the member hears with its next heartbeat.
         (
-            Code::UnknownMemberId | Code::FencedInstanceId | Code::IllegalGeneration | Code::RebalanceInProgress,
+            Code::UnknownMemberId
+            | Code::FencedInstanceId
+            | Code::IllegalGeneration
+            | Code::StaleMemberEpoch
+            | Code::FencedMemberEpoch
+            | Code::RebalanceInProgress,
             Step::SendOffsets,
         ) => Fate::Abort,
 
@@ -193,6 +198,7 @@ mod tests {
             (Step::SendOffsets, retriable(Code::OperationTimedOut), Fate::Repeat),
             (Step::SendOffsets, abortable(Code::OperationTimedOut), Fate::Abort),
             (Step::SendOffsets, abortable(Code::IllegalGeneration), Fate::Abort),
+            (Step::SendOffsets, abortable(Code::StaleMemberEpoch), Fate::Abort),
             (Step::SendOffsets, abortable(Code::UnknownMemberId), Fate::Abort),
             (Step::SendOffsets, abortable(Code::FencedInstanceId), Fate::Abort),
             (Step::SendOffsets, abortable(Code::RebalanceInProgress), Fate::Abort),

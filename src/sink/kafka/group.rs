@@ -270,7 +270,15 @@ impl Member {
     }
 
     fn assigned(&self, member: &BaseConsumer<Self>, partitions: &mut TopicPartitionList) -> Result<(), KafkaError> {
-        let shards = shards_of(partitions);
+        let mut shards = shards_of(partitions);
+        let known = self.settings.shards.get();
+        if shards.iter().any(|shard| shard.0 >= known) {
+            // No stream is there; the next session is refused, with what to do.
+            tracing::error!(
+                "the checkpoint topic has got more than {known} partitions: what is beyond them is ignored"
+            );
+            shards.retain(|shard| shard.0 < known);
+        }
         // Never fetched: the restore reads with a client of its own.
         partitions.set_all_offsets(Offset::End)?;
         member.incremental_assign(partitions)?;

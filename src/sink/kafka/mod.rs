@@ -150,8 +150,12 @@ impl Committer for KafkaCommitter {
     }
 
     async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {
-        if let Some(facts) = self.outputs.get(topic) {
-            return Ok(self.output(*facts));
+        if let Some(facts) = self.outputs.get_mut(topic)
+            && let Some(partitions) = self.producer.partitions(topic.as_str()).await?
+        {
+            facts.partitions = partitions;
+            let facts = *facts;
+            return Ok(self.output(facts));
         }
         let found = self.topics.ensure(&[(topic.as_str().to_owned(), Role::Output)]).await?;
         let facts = found.into_iter().next().ok_or_else(|| {

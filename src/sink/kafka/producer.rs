@@ -3,7 +3,7 @@
 use super::client::{self, REQUEST_TIMEOUT};
 use super::error::{self, Facts, Fate, Step};
 use super::group::{Grant, Membership};
-use super::{KafkaSettings, headers};
+use super::{KafkaSettings, headers, topics};
 use crate::core::batch::{Batch, CheckpointWrite, Message, Target};
 use crate::core::ids::ShardId;
 use crate::sink::{CommitError, SinkError};
@@ -12,6 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -111,6 +112,14 @@ impl Producer {
     /// Something that keeps librdkafka's client alive: who drops the last one waits for it to end.
     pub(super) fn keep_alive(&self) -> Arc<dyn Send + Sync> {
         Arc::clone(&self.inner) as Arc<dyn Send + Sync>
+    }
+
+    /// The partitions of a topic, none if it isn't there. The producer itself learns of new ones by being
+    /// asked: else it would refuse to write there for minutes.
+    pub(super) async fn partitions(&self, topic: &str) -> Result<Option<NonZeroU32>, SinkError> {
+        let inner = Arc::clone(&self.inner);
+        let metadata = topics::metadata(topic, move |name| inner.client().fetch_metadata(Some(name), REQUEST_TIMEOUT));
+        Ok(topics::layout(topic, &metadata.await?)?.and_then(|layout| NonZeroU32::new(layout.partitions)))
     }
 
     /// One batch, all of it or nothing.

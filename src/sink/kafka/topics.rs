@@ -5,7 +5,7 @@ use super::{KafkaSettings, error};
 use crate::config::KafkaTopicsConfig;
 use crate::sink::SinkError;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -103,31 +103,12 @@ impl Topics {
     }
 
     async fn layout(&self, name: &str) -> Result<Option<Layout>, SinkError> {
-        let action = format!("looking at the topic {name}");
-        let metadata = self.metadata(name, &action).await?;
-        let Some(topic) = metadata.topics().first() else { return Ok(None) };
-        match topic.error().map(RDKafkaErrorCode::from) {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(None),
-            // The second: a new topic, whose leaders aren't elected yet.
-            None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
-            Some(code) => return Err(error::setup(&action, rdkafka::error::KafkaError::MetadataFetch(code))),
-        }
-        let partitions = topic.partitions();
-        Ok(Some(Layout {
-            partitions: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
-            replicas: partitions.iter().map(|partition| partition.replicas().len()).min().unwrap_or(0),
-            led: !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0),
-        }))
+        layout(name, &self.metadata(name).await?)
     }
 
-    async fn metadata(&self, name: &str, action: &str) -> Result<Metadata, SinkError> {
-        let (admin, name) = (Arc::clone(&self.admin), name.to_owned());
-        let fetch = move || admin.inner().fetch_metadata(Some(&name), REQUEST_TIMEOUT);
-        match tokio::task::spawn_blocking(fetch).await {
-            Ok(Ok(metadata)) => Ok(metadata),
-            Ok(Err(error)) => Err(error::setup(action, error)),
-            Err(error) => Err(SinkError::unavailable(action, error)),
-        }
+    async fn metadata(&self, name: &str) -> Result<Metadata, SinkError> {
+        let admin = Arc::clone(&self.admin);
+        metadata(name, move |name| admin.inner().fetch_metadata(Some(name), REQUEST_TIMEOUT)).await
     }
 
     async fn make(&self, name: &str, role: Role) -> Result<Layout, SinkError> {
@@ -177,7 +158,7 @@ impl Topics {
         let action = format!("making the topic {name}");
         match code {
             RDKafkaErrorCode::InvalidReplicationFactor => {
-                let brokers = self.metadata(name, &action).await.map(|metadata| metadata.brokers().len());
+                let brokers = self.metadata(name).await.map(|metadata| metadata.brokers().len());
                 let brokers = brokers.map_or_else(|_| "fewer".to_owned(), |count| count.to_string());
                 SinkError::Setup {
                     problem: format!(
@@ -196,7 +177,7 @@ impl Topics {
                 remedy: "correct `sink.kafka.topics`, or make it by hand: ".to_owned()
                     + &plan.command(name, &self.settings.config.bootstrap_servers),
             },
-            code => error::setup(&action, rdkafka::error::KafkaError::AdminOp(code)),
+            code => error::setup(&action, KafkaError::AdminOp(code)),
         }
     }
 
@@ -208,14 +189,48 @@ impl Topics {
             self.admin.describe_configs(&names, &options).await.map_err(|error| error::setup(action, error))?;
         results
             .into_iter()
-            .map(|result| result.map_err(|code| error::setup(action, rdkafka::error::KafkaError::Global(code))))
+            .map(|result| result.map_err(|code| error::setup(action, KafkaError::Global(code))))
             .collect()
     }
 }
 
+/// Asks the cluster for a topic by a client, whose own picture of the topic is renewed by it.
+pub(super) async fn metadata(
+    name: &str,
+    fetch: impl FnOnce(&str) -> KafkaResult<Metadata> + Send + 'static,
+) -> Result<Metadata, SinkError> {
+    let (action, name) = (looking(name), name.to_owned());
+    match tokio::task::spawn_blocking(move || fetch(&name)).await {
+        Ok(Ok(metadata)) => Ok(metadata),
+        Ok(Err(error)) => Err(error::setup(&action, error)),
+        Err(error) => Err(SinkError::unavailable(action, error)),
+    }
+}
+
+/// The topic as the cluster says, none if it isn't there.
+pub(super) fn layout(name: &str, metadata: &Metadata) -> Result<Option<Layout>, SinkError> {
+    let Some(topic) = metadata.topics().first() else { return Ok(None) };
+    match topic.error().map(RDKafkaErrorCode::from) {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(None),
+        // The second: a new topic, whose leaders aren't elected yet.
+        None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
+        Some(code) => return Err(error::setup(&looking(name), KafkaError::MetadataFetch(code))),
+    }
+    let partitions = topic.partitions();
+    Ok(Some(Layout {
+        partitions: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+        replicas: partitions.iter().map(|partition| partition.replicas().len()).min().unwrap_or(0),
+        led: !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0),
+    }))
+}
+
+fn looking(name: &str) -> String {
+    format!("looking at the topic {name}")
+}
+
 /// A topic as the cluster has it.
-struct Layout {
-    partitions: u32,
+pub(super) struct Layout {
+    pub(super) partitions: u32,
     replicas: usize,
     led: bool,
 }
@@ -345,7 +360,9 @@ impl Check<'_> {
                     format_args!("{}, one for each shard", self.settings.shards),
                 ),
                 remedy: Remedy::Say(format!(
-                    "set `shards: {}`, or choose a new `sink.kafka.checkpointTopic`",
+                    "streams are found by the number of shards, so that it can't just be changed: set `shards: {}` if \
+                     the checkpoints were written with it, else move them to a topic that fits with \
+                     `asana-event-bridge checkpoint migrate`",
                     layout.partitions
                 )),
             });
