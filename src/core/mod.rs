@@ -20,3 +20,4 @@ pub mod sequence;
 mod staging;
 pub mod stream;
 pub mod topic;
+pub mod trace;

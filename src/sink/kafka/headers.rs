@@ -27,19 +27,24 @@ const NOT_IN_SEGMENT: &AsciiSet = &CONTROLS
 
 /// The headers of a message. `output` is the configured output topic, which dead letters name.
 pub(super) fn headers(message: &Message, output: &str) -> OwnedHeaders {
-    let Attributes { id, kind, stream, resource_type: _, time } = &message.attributes;
+    let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
     let topic = match &message.target {
         Target::Lane { topic, .. } => topic.as_str(),
         Target::DeadLetter => output,
     };
-    let headers = OwnedHeaders::new_with_capacity(10);
+    let headers = OwnedHeaders::new_with_capacity(12);
     let headers = with(headers, "ce_specversion", "1.0");
     let headers = with(headers, "ce_id", id);
     let headers = with(headers, "ce_source", &source(stream.as_ref(), topic));
     let headers = with(headers, "ce_type", kind);
-    let headers = with(headers, "ce_subject", message.key.as_str());
     let headers = with(headers, "ce_time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
     let headers = with(headers, "content-type", "application/protobuf");
+    let headers = with(headers, "traceparent", &trace.to_string());
+    let headers = match message.subject() {
+        // The extension `partitionkey` tells who forwards the event to another bus what the key was.
+        Some(subject) => with(with(headers, "ce_subject", subject), "ce_partitionkey", subject),
+        None => headers,
+    };
     match &message.target {
         Target::Lane { .. } => headers,
         Target::DeadLetter => {

@@ -119,6 +119,7 @@ fn unescape(token: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::core::ids::{Gid, StreamId};
+    use crate::core::trace::Trace;
     use chrono::DateTime;
     use proptest::prelude::*;
 
@@ -133,6 +134,7 @@ mod tests {
                 kind: "k",
                 stream,
                 resource_type: kind.into(),
+                trace: Trace::new("r1", 1, DateTime::UNIX_EPOCH),
                 time: DateTime::UNIX_EPOCH,
             },
         }
