@@ -52,6 +52,7 @@ pub(crate) fn settings(bootstrap: &str, name: &str, shards: u32) -> KafkaSetting
     KafkaSettings {
         config: serde_json::from_value(config).unwrap(),
         secret_properties: BTreeMap::new(),
+        schema_registry: None,
         shards: NonZeroU32::new(shards).unwrap(),
         replica: "r1".to_owned(),
     }

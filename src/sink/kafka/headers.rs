@@ -25,8 +25,9 @@ const NOT_IN_SEGMENT: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The headers of a message. `output` is the configured output topic, which dead letters name.
-pub(super) fn headers(message: &Message, output: &str) -> OwnedHeaders {
+/// The headers of a message. `output` is the configured output topic, which dead letters name; `schema` says
+/// where the value's schema is.
+pub(super) fn headers(message: &Message, output: &str, schema: Option<&str>) -> OwnedHeaders {
     let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
     let topic = match &message.target {
         Target::Lane { topic, .. } => topic.as_str(),
@@ -45,6 +46,7 @@ pub(super) fn headers(message: &Message, output: &str) -> OwnedHeaders {
         Some(subject) => with(with(headers, "ce_subject", subject), "ce_partitionkey", subject),
         None => headers,
     };
+    let headers = schema.into_iter().fold(headers, |headers, schema| with(headers, "ce_dataschema", schema));
     match &message.target {
         Target::Lane { .. } => headers,
         Target::DeadLetter => {
