@@ -1,6 +1,6 @@
 //! Makes a bridge of a checked configuration: the one place that knows all parts.
 
-use crate::asana::{AccountSettings, Accounts, ClientError};
+use crate::asana::{Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
 use crate::config::{
     Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, FileConfig, KafkaConfig, NatsConfig, NatsLogin,
@@ -148,8 +148,9 @@ fn say_difference(before: &Plan<Accounts>, after: &Plan<Accounts>) {
 }
 
 fn accounts(before: &Accounts, checked: &Checked) -> Result<Accounts, RunError> {
-    let settings = checked.accounts.iter().map(|account| AccountSettings::from(account.clone()));
-    before.with(settings).map_err(|(account, source)| RunError::Account { account: account.to_string(), source })
+    before
+        .with(checked.accounts.clone())
+        .map_err(|(account, source)| RunError::Account { account: account.to_string(), source })
 }
 
 /// What the configuration says, in the core's terms.

@@ -15,15 +15,15 @@
 #[path = "support/scripted_http.rs"]
 mod scripted_http;
 
-use asana_event_bridge::asana::{AccountSettings, Client, ClientError, CredentialSource, OauthSource};
-use asana_event_bridge::config::{Secret, SecretSource};
+use asana_event_bridge::asana::{Client, ClientError};
+use asana_event_bridge::config::{CheckedAccount, CheckedOauth, Credential, Secret, SecretSource};
 use asana_event_bridge::core::event::to_json;
 use asana_event_bridge::core::ids::{StreamId, StreamKind, SyncToken};
 use asana_event_bridge::core::page::{Denial, Failure, Page, PollOutcome};
 use futures_util::future::join_all;
 use scripted_http::{Recorded, ScriptedHttp, Step, answer, bytes, head};
 use std::io::Write as _;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,12 +32,13 @@ const TOKEN: &str = "1/hunter2:token";
 const PAGE: &str = r#"{"data":[],"sync":"after","has_more":false}"#;
 const RESET: &str = r#"{"errors":[{"message":"Sync token invalid or too old."}],"sync":"5a888cbb:0"}"#;
 
-fn settings(url: &str, credential: CredentialSource) -> AccountSettings {
-    AccountSettings {
+fn settings(url: &str, credential: Credential) -> CheckedAccount {
+    CheckedAccount {
         name: "main".into(),
         credential,
         base_url: format!("{url}/api/1.0").parse().unwrap(),
         request_timeout: Duration::from_secs(20),
+        requests_per_minute: NonZeroU32::new(150).unwrap(),
         max_in_flight: NonZeroU16::new(8).unwrap(),
     }
 }
@@ -46,7 +47,7 @@ fn text(secret: &str) -> SecretSource {
     SecretSource::Text(Secret::from(secret.to_owned()))
 }
 
-fn client(url: &str, credential: CredentialSource) -> Client {
+fn client(url: &str, credential: Credential) -> Client {
     Client::new(settings(url, credential)).unwrap()
 }
 
@@ -57,7 +58,7 @@ async fn poll(client: &Client) -> PollOutcome {
 /// What a poll makes of one answer.
 async fn outcome_of(step: Step) -> PollOutcome {
     let server = ScriptedHttp::start([step]).await;
-    let outcome = poll(&client(server.url(), CredentialSource::Token(text(TOKEN)))).await;
+    let outcome = poll(&client(server.url(), Credential::Token(text(TOKEN)))).await;
     server.finish();
     outcome
 }
@@ -90,7 +91,7 @@ fn write(path: &Path, text: &str) {
 #[tokio::test]
 async fn a_resource_is_asked_for_with_all_fields_and_its_token() {
     let server = ScriptedHttp::start([answer(412, &[], RESET), answer(200, &[], PAGE)]).await;
-    let client = client(server.url(), CredentialSource::Token(text(TOKEN)));
+    let client = client(server.url(), Credential::Token(text(TOKEN)));
     let stream = StreamId::new("main", "1200");
     client.poll(&stream, StreamKind::Resource, None).await;
     let token = SyncToken::from("5a:0&resource=9 +/é");
@@ -116,7 +117,7 @@ async fn a_resource_is_asked_for_with_all_fields_and_its_token() {
 #[tokio::test]
 async fn a_workspace_is_asked_for_by_its_own_path_without_fields() {
     let server = ScriptedHttp::start([answer(412, &[], RESET), answer(200, &[], PAGE)]).await;
-    let client = client(server.url(), CredentialSource::Token(text(TOKEN)));
+    let client = client(server.url(), Credential::Token(text(TOKEN)));
     let stream = StreamId::new("main", "77");
     client.poll(&stream, StreamKind::Workspace, None).await;
     client.poll(&stream, StreamKind::Workspace, Some(&SyncToken::from("a:0"))).await;
@@ -130,9 +131,9 @@ fn a_url_that_cant_be_asked_is_refused_without_naming_it() {
     for url in
         ["ftp://host/", "mailto:me", "https://user:hunter2@host/", "https://host/?key=hunter2", "https://host/#x"]
     {
-        let settings = AccountSettings {
+        let settings = CheckedAccount {
             base_url: url.parse().unwrap(),
-            ..settings("http://127.0.0.1:1", CredentialSource::Token(text(TOKEN)))
+            ..settings("http://127.0.0.1:1", Credential::Token(text(TOKEN)))
         };
         let error = Client::new(settings).unwrap_err();
         assert!(matches!(error, ClientError::Url { role: "the base URL" }), "{url}: {error}");
@@ -142,9 +143,9 @@ fn a_url_that_cant_be_asked_is_refused_without_naming_it() {
 
 #[test]
 fn tls_is_set_up_without_a_panic() {
-    let settings = AccountSettings {
+    let settings = CheckedAccount {
         base_url: "https://app.asana.com/api/1.0".parse().unwrap(),
-        ..settings("http://127.0.0.1:1", CredentialSource::Token(text(TOKEN)))
+        ..settings("http://127.0.0.1:1", Credential::Token(text(TOKEN)))
     };
     // Where the machine has no certificates of authorities, the error says so.
     if let Err(error) = Client::new(settings) {
@@ -350,7 +351,7 @@ async fn nobody_listening_is_a_connection_failure_without_the_url() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let outcome = poll(&client(&url, CredentialSource::Token(text(TOKEN)))).await;
+    let outcome = poll(&client(&url, Credential::Token(text(TOKEN)))).await;
     let PollOutcome::Failed(Failure::Connection(text)) = outcome else { panic!("{outcome:?}") };
     assert!(text.contains("refused") && !text.contains("before") && !text.contains("sync="), "{text}");
 }
@@ -361,9 +362,9 @@ async fn an_answer_that_takes_too_long_times_out() {
     slow_body.extend_from_slice(&PAGE.as_bytes()[..10]);
     for bytes in [Vec::new(), slow_body] {
         let server = ScriptedHttp::start([Step::SendAndStall(bytes)]).await;
-        let settings = AccountSettings {
+        let settings = CheckedAccount {
             request_timeout: Duration::from_millis(200),
-            ..settings(server.url(), CredentialSource::Token(text(TOKEN)))
+            ..settings(server.url(), Credential::Token(text(TOKEN)))
         };
         assert_eq!(poll(&Client::new(settings).unwrap()).await, PollOutcome::Failed(Failure::TimedOut));
         server.finish();
@@ -377,7 +378,7 @@ async fn a_token_that_changes_is_used_from_the_next_poll() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     let server = ScriptedHttp::start([answer(200, &[], PAGE), answer(200, &[], PAGE)]).await;
-    let client = client(server.url(), CredentialSource::Token(SecretSource::File(file.clone())));
+    let client = client(server.url(), Credential::Token(SecretSource::File(file.clone())));
     write(&file, " first\n\n");
     poll(&client).await;
     // As Kubernetes does it: the name comes to mean another file.
@@ -394,7 +395,7 @@ async fn after_a_401_a_token_that_changed_meanwhile_is_tried_once() {
     let file = folder.path().join("token");
     write(&file, "old");
     let server = ScriptedHttp::start([Step::SendWhenTold(bytes(401, &[], "{}")), answer(200, &[], PAGE)]).await;
-    let client = client(server.url(), CredentialSource::Token(SecretSource::File(file.clone())));
+    let client = client(server.url(), Credential::Token(SecretSource::File(file.clone())));
     // Rotated while the request is on its way: the server answers only after the file changed.
     let rotating = tokio::time::timeout(Duration::from_secs(10), async {
         while server.requests().is_empty() {
@@ -414,7 +415,7 @@ async fn a_file_without_a_usable_token_is_named_and_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     let server = ScriptedHttp::start([]).await;
-    let client = client(server.url(), CredentialSource::Token(SecretSource::File(file.clone())));
+    let client = client(server.url(), Credential::Token(SecretSource::File(file.clone())));
     let name = file.display().to_string();
     assert!(credential_failure(poll(&client).await).contains(&name));
     let huge = "hunter2".repeat(20_000);
@@ -433,8 +434,8 @@ async fn a_file_without_a_usable_token_is_named_and_not_quoted() {
 
 // OAuth
 
-fn oauth(url: &str) -> CredentialSource {
-    CredentialSource::Oauth(OauthSource {
+fn oauth(url: &str) -> Credential {
+    Credential::Oauth(CheckedOauth {
         client_id: "app".to_owned(),
         client_secret: text("hunter2&secret"),
         refresh_token: text("1/hunter2:refresh"),
@@ -510,9 +511,9 @@ async fn a_new_refresh_token_is_used_until_the_source_changes() {
         page_step(),
     ])
     .await;
-    let CredentialSource::Oauth(source) = oauth(server.url()) else { unreachable!() };
-    let source = OauthSource { refresh_token: SecretSource::File(file.clone()), ..source };
-    let client = client(server.url(), CredentialSource::Oauth(source));
+    let Credential::Oauth(source) = oauth(server.url()) else { unreachable!() };
+    let source = CheckedOauth { refresh_token: SecretSource::File(file.clone()), ..source };
+    let client = client(server.url(), Credential::Oauth(source));
     page(poll(&client).await);
     page(poll(&client).await);
     write(&file, "r3");
@@ -619,7 +620,7 @@ async fn no_secret_is_printed_and_a_change_of_the_api_is_logged_once() {
     ])
     .await;
     let with_oauth = settings(server.url(), oauth(server.url()));
-    let with_token = settings(server.url(), CredentialSource::Token(text(TOKEN)));
+    let with_token = settings(server.url(), Credential::Token(text(TOKEN)));
     let mut printed = vec![format!("{with_oauth:?} {with_token:?}")];
     let with_oauth = Client::new(with_oauth).unwrap();
     for _ in 0..2 {

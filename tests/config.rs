@@ -401,7 +401,10 @@ fn lists_grow_in_the_order_of_their_numbers() {
 fn an_override_of_nothing_is_a_problem() {
     for (name, message) in [
         ("SHARD", "overrides no known key; did you mean SHARDS instead of SHARD?"),
-        ("COMMIT__X", "overrides no known key; instead of X there can be LINGER, MAX_PENDING, MAX_RECORDS"),
+        (
+            "COMMIT__X",
+            "overrides no known key; instead of X there can be LINGER, MAX_PENDING, MAX_RECORDS, WATERMARK_INTERVAL",
+        ),
         ("STREAMS__2__RESOURCE", r#""2" is no number from 0 to 1"#),
         ("STREAMS__X__RESOURCE", r#""X" is no number from 0 to 1"#),
         ("SHARDS__X", "overrides no known key"),

@@ -1,10 +1,11 @@
 //! One account's requests: which, with what credential, retried when.
 
 use super::changes::Changes;
-use super::credential::{Credential, CredentialError, CredentialSource};
+use super::credential::{CredentialError, Tokens};
 use super::http::{Answer, exchange, with_sources};
 use super::oauth::Oauth;
 use super::{Source, wire};
+use crate::config::{CheckedAccount, Credential};
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::page::{Denial, Failure, PollOutcome};
 use chrono::{DateTime, Utc};
@@ -36,22 +37,6 @@ const USER_AGENT: &str = concat!("asana-event-bridge/", env!("CARGO_PKG_VERSION"
 /// connection that died silently would fail every poll until the system noticed.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// A credential and how it polls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountSettings {
-    /// The account's name; polled streams have the same one.
-    pub name: AccountName,
-    /// What it polls with.
-    pub credential: CredentialSource,
-    /// Where Asana's API is, such as `https://app.asana.com/api/1.0`.
-    pub base_url: Url,
-    /// How long one request may take, from connecting to the last byte of the answer.
-    pub request_timeout: Duration,
-    /// Requests in flight at once, for which connections are kept. Not enforced here: that
-    /// is the account's budget's work.
-    pub max_in_flight: NonZeroU16,
-}
-
 /// Why an account can't be polled at all.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -75,7 +60,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     account: AccountName,
     http: reqwest::Client,
-    credential: Credential,
+    tokens: Tokens,
     base_url: Url,
     request_timeout: Duration,
     changes: Changes,
@@ -92,24 +77,22 @@ impl Client {
     ///
     /// # Errors
     /// Where a URL can't be used, or the system's certificates can't.
-    pub fn new(settings: AccountSettings) -> Result<Self, ClientError> {
-        let AccountSettings { name, credential, base_url, request_timeout, max_in_flight } = settings;
+    pub fn new(account: CheckedAccount) -> Result<Self, ClientError> {
+        let CheckedAccount { name, credential, base_url, request_timeout, max_in_flight, .. } = account;
         check_url(&base_url, "the base URL")?;
         let token_url = match &credential {
-            CredentialSource::Oauth(source) => Some(&source.token_url),
-            CredentialSource::Token(_) => None,
+            Credential::Oauth(source) => Some(&source.token_url),
+            Credential::Token(_) => None,
         };
         token_url.map_or(Ok(()), |url| check_url(url, "the token URL"))?;
         let needs_tls = [Some(&base_url), token_url].into_iter().flatten().any(|url| url.scheme() == "https");
         let http = http_client(needs_tls, max_in_flight)?;
-        let credential = match credential {
-            CredentialSource::Token(source) => Credential::Token(source),
-            CredentialSource::Oauth(source) => {
-                Credential::Oauth(Box::new(Oauth::new(source, http.clone(), request_timeout)))
-            }
+        let tokens = match credential {
+            Credential::Token(source) => Tokens::Fixed(source),
+            Credential::Oauth(source) => Tokens::Oauth(Box::new(Oauth::new(source, http.clone(), request_timeout))),
         };
         let changes = Changes::default();
-        Ok(Self(Arc::new(Inner { account: name, http, credential, base_url, request_timeout, changes })))
+        Ok(Self(Arc::new(Inner { account: name, http, tokens, base_url, request_timeout, changes })))
     }
 
     /// See [`Source::poll`]. Takes at most three times the request's time-out: for the
@@ -164,12 +147,12 @@ impl Inner {
 
     /// Asks once; a second time only after a 401 and with another credential.
     async fn ask(&self, url: Url) -> Result<Answer, Unanswered> {
-        let bearer = self.credential.bearer().await.map_err(Unanswered::Credential)?;
+        let bearer = self.tokens.bearer().await.map_err(Unanswered::Credential)?;
         let answer = self.get(url.clone(), bearer.clone()).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        match self.credential.instead_of(&bearer).await.map_err(Unanswered::Credential)? {
+        match self.tokens.instead_of(&bearer).await.map_err(Unanswered::Credential)? {
             Some(other) => self.get(url, other).await,
             None => Ok(answer),
         }

@@ -11,37 +11,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::AsyncReadExt as _;
-use url::Url;
 
 /// The most that a secret's file may hold: far more than any token, and little enough
 /// to be read for every poll.
 const MAX_SECRET: u64 = 64 << 10;
-
-/// What an account polls with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CredentialSource {
-    /// A personal access token, or a service account's token.
-    Token(SecretSource),
-    /// An OAuth application's access.
-    Oauth(OauthSource),
-}
-
-/// An OAuth application's access, kept alive by its refresh token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OauthSource {
-    /// The application's client id.
-    pub client_id: String,
-    /// The application's client secret.
-    pub client_secret: SecretSource,
-    /// The refresh token that the user's consent gave. Asana promises one only in exchange
-    /// for the consent's code; should a refresh bring another, that one is used from then on,
-    /// in memory, until the source itself changes.
-    pub refresh_token: SecretSource,
-    /// The application's redirect URI, as registered.
-    pub redirect_uri: String,
-    /// Where access tokens are given.
-    pub token_url: Url,
-}
 
 /// Why there is no bearer token. No text in it is a secret's.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -127,16 +100,16 @@ pub(super) fn bearer(token: &Secret, origin: Origin) -> Result<HeaderValue, Cred
 }
 
 /// What gives an account's bearer tokens.
-pub(super) enum Credential {
-    Token(SecretSource),
+pub(super) enum Tokens {
+    Fixed(SecretSource),
     Oauth(Box<Oauth>),
 }
 
-impl Credential {
+impl Tokens {
     /// The `Authorization` header of the next request.
     pub(super) async fn bearer(&self) -> Result<HeaderValue, CredentialError> {
         match self {
-            Self::Token(source) => bearer(&read(source).await?, Origin::of(source)),
+            Self::Fixed(source) => bearer(&read(source).await?, Origin::of(source)),
             Self::Oauth(oauth) => oauth.bearer().await,
         }
     }
@@ -144,7 +117,7 @@ impl Credential {
     /// The header to try instead of one that Asana answered with 401; none where there is no other.
     pub(super) async fn instead_of(&self, rejected: &HeaderValue) -> Result<Option<HeaderValue>, CredentialError> {
         let other = match self {
-            Self::Token(_) => self.bearer().await?,
+            Self::Fixed(_) => self.bearer().await?,
             Self::Oauth(oauth) => oauth.instead_of(rejected).await?,
         };
         Ok((other != rejected).then_some(other))

@@ -18,8 +18,7 @@ mod oauth;
 mod wire;
 
 pub use accounts::Accounts;
-pub use client::{AccountSettings, Client, ClientError};
-pub use credential::{CredentialSource, OauthSource};
+pub use client::{Client, ClientError};
 
 use crate::core::ids::{StreamId, StreamKind, SyncToken};
 use crate::core::page::PollOutcome;

@@ -1,8 +1,8 @@
 //! Access tokens, kept alive by a refresh token.
 
-use super::credential::{CredentialError, OauthSource, Origin, bearer, read};
+use super::credential::{CredentialError, Origin, bearer, read};
 use super::http::{Answer, exchange};
-use crate::config::Secret;
+use crate::config::{CheckedOauth, Secret};
 use crate::core::page::Failure;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode};
@@ -22,7 +22,7 @@ const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// One account's access. Whoever needs an access token while another is getting one
 /// waits for that one, and shares its failure too.
 pub(super) struct Oauth {
-    source: OauthSource,
+    source: CheckedOauth,
     http: Client,
     timeout: Duration,
     state: Mutex<State>,
@@ -56,7 +56,7 @@ struct TokenBody {
 }
 
 impl Oauth {
-    pub(super) fn new(source: OauthSource, http: Client, timeout: Duration) -> Self {
+    pub(super) fn new(source: CheckedOauth, http: Client, timeout: Duration) -> Self {
         Self { source, http, timeout, state: Mutex::default() }
     }
 

@@ -128,7 +128,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         loop {
             let now = self.clock.now();
             if now.monotonic > turned + STALL {
-                tracing::info!(stopped_for = ?now.monotonic - turned, "awake again: do the shards have other owners?");
+                tracing::info!(stopped_for = ?now.monotonic.saturating_sub(turned), "awake again: do the shards have other owners?");
                 self.engine.pause_polls(now, STALL_PAUSE);
             }
             turned = now.monotonic;

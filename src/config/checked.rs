@@ -65,7 +65,9 @@ pub struct CheckedOauth {
     pub client_id: String,
     /// The application's client secret.
     pub client_secret: SecretSource,
-    /// The refresh token.
+    /// The refresh token that the user's consent gave. Asana promises one only in exchange
+    /// for the consent's code; should a refresh bring another, that one is used from then on,
+    /// in memory, until the source itself changes.
     pub refresh_token: SecretSource,
     /// The application's redirect URI, as registered.
     pub redirect_uri: String,

@@ -49,16 +49,26 @@ pub struct Session {
 }
 
 pub async fn session(settings: NatsSettings) -> Session {
+    let shards = settings.shards.get() as usize;
     let (committer, mut ownership) = open(settings).await.unwrap();
-    let restored = assigned(&mut ownership).await;
+    let restored = assigned(&mut ownership, shards).await;
     Session { committer, ownership, restored }
 }
 
-pub async fn assigned(ownership: &mut Ownership) -> BTreeMap<ShardId, StoredCheckpoint> {
-    match tokio::time::timeout(PATIENCE, ownership.recv()).await.expect("nothing was assigned").unwrap() {
-        OwnershipEvent::Assigned(shards) => shards.into_iter().collect(),
-        other => panic!("{other:?}"),
+/// Waits until so many shards were assigned, and nothing else happened.
+pub async fn assigned(ownership: &mut Ownership, count: usize) -> BTreeMap<ShardId, StoredCheckpoint> {
+    let mut restored = BTreeMap::new();
+    while restored.len() < count {
+        match next(ownership).await {
+            OwnershipEvent::Assigned(shards) => restored.extend(shards),
+            other => panic!("{other:?}"),
+        }
     }
+    restored
+}
+
+pub async fn next(ownership: &mut Ownership) -> OwnershipEvent {
+    tokio::time::timeout(PATIENCE, ownership.recv()).await.expect("nothing happened").unwrap()
 }
 
 /// A client that isn't ours, for looking at what is there.
@@ -121,6 +131,20 @@ impl Witness {
             lanes.entry(lane).or_default().push(seen.id);
         }
         lanes
+    }
+
+    pub async fn leases(&self) -> jetstream::kv::Store {
+        self.jetstream.get_key_value(format!("{}_leases", self.stream)).await.unwrap()
+    }
+
+    /// Claims a shard as another replica would, whatever the leases say.
+    pub async fn claim(&self, shard: u32) {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Asana-Bridge-Head", r#"{"session":"another","replica":"thief"}"#);
+        headers.insert("Nats-Rollup", "sub");
+        let subject = format!("{}._checkpoint.{shard}.head", self.stream);
+        let stored = self.jetstream.publish_with_headers(subject, headers, "".into()).await.unwrap();
+        stored.await.unwrap();
     }
 
     /// Waits until the server has forgotten the message ids that it knows now.

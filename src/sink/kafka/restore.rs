@@ -3,6 +3,7 @@
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::producer::Producer;
 use super::{KafkaSettings, error, producer, topics};
+use crate::config::KafkaGroupProtocol;
 use crate::core::batch::StoredCheckpoint;
 use crate::core::checkpoint::last_owner;
 use crate::core::ids::ShardId;
@@ -18,9 +19,15 @@ use std::time::Duration;
 /// How long to wait between looks at an open transaction, and after an error.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How many looks an open transaction may take to end by itself: about half a second. A live
-/// predecessor answers for its commits before it gives a shard up; only their markers are still to come.
-const LOOKS_OF_GRACE: u32 = 25;
+/// How many looks, of about 25 ms, an open transaction may take to end by itself. A live predecessor
+/// has answered for its commits before it gave a shard up; only their markers are still to come. A KIP-848
+/// group doesn't tell who is alive, so that it gets more.
+const fn looks_of_grace(protocol: KafkaGroupProtocol) -> u32 {
+    match protocol {
+        KafkaGroupProtocol::Classic => 4,
+        KafkaGroupProtocol::Consumer => 20,
+    }
+}
 
 /// After how many looks an open transaction is logged, and seen to, again: about 5 s.
 const LOOKS_PER_LOG: u32 = 250;
@@ -54,12 +61,19 @@ pub(super) fn start(settings: Arc<KafkaSettings>, shards: Vec<ShardId>, to: &mps
     let ticket = Ticket(Arc::new(()));
     let (wanted, answer_to) = (Arc::downgrade(&ticket.0), to.clone());
     let work = move || {
-        let reading = Reading { settings: &settings, shards: &shards, wanted: &wanted };
-        let outcome = reading.run();
+        let (reading, outcome) = match Reading::new(&settings, &shards, &wanted) {
+            Ok(reading) => {
+                let outcome = reading.run();
+                (Some(reading), outcome)
+            }
+            Err(error) => (None, Err(error)),
+        };
         // A withdrawn reading is forgotten, and so is one whose session is over.
         if let (Some(ticket), Some(outcome)) = (wanted.upgrade(), outcome.transpose()) {
             answer_to.send(Restored { ticket: Ticket(ticket), outcome }).unwrap_or_default();
         }
+        // Closing the clients takes its time.
+        drop(reading);
     };
     if let Err(error) = std::thread::Builder::new().name("kafka-restore".to_owned()).spawn(work) {
         let outcome = Err(SinkError::unavailable("starting to read checkpoints", error));
@@ -72,20 +86,28 @@ struct Reading<'a> {
     settings: &'a KafkaSettings,
     shards: &'a [ShardId],
     wanted: &'a Weak<()>,
+    committed: BaseConsumer<Logs>,
+    uncommitted: BaseConsumer<Logs>,
 }
 
 type Ends = BTreeMap<ShardId, i64>;
 type Checkpoints = BTreeMap<ShardId, StoredCheckpoint>;
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn new(settings: &'a KafkaSettings, shards: &'a [ShardId], wanted: &'a Weak<()>) -> Result<Self, SinkError> {
+        let (committed, uncommitted) = (client::committed_reader(settings)?, client::uncommitted_reader(settings)?);
+        Ok(Self { settings, shards, wanted, committed, uncommitted })
+    }
+
     /// The checkpoints; nothing if the reading isn't wanted any more.
     fn run(&self) -> Result<Option<Vec<RestoredShard>>, SinkError> {
-        let reader = client::committed_reader(self.settings)?;
-        let Some(ends) = self.high_watermarks()? else { return Ok(None) };
-        if !self.wait_for_open_transactions(&reader, &ends)? {
+        // Where the predecessors' writing ends, be it committed or not.
+        let action = "reading the high watermarks of the checkpoint topic";
+        let Some(ends) = self.last_offsets(&self.uncommitted, action)? else { return Ok(None) };
+        if !self.wait_for_open_transactions(&ends)? {
             return Ok(None);
         }
-        let Some(checkpoints) = self.read(&reader, self.shards)? else { return Ok(None) };
+        let Some(checkpoints) = self.read(&self.committed, self.shards)? else { return Ok(None) };
         let restored: Vec<_> = checkpoints
             .into_iter()
             .map(|(shard, checkpoint)| RestoredShard { shard, checkpoint, end: ends.get(&shard).copied().unwrap_or(0) })
@@ -99,19 +121,14 @@ impl Reading<'_> {
         self.wanted.strong_count() > 0
     }
 
-    /// Where the predecessors' writing ends, be it committed or not.
-    fn high_watermarks(&self) -> Result<Option<Ends>, SinkError> {
-        let reader = client::uncommitted_reader(self.settings)?;
-        self.last_offsets(&reader, "reading the high watermarks of the checkpoint topic")
-    }
-
     /// Waits until nothing that began before the high watermarks were read is undecided.
-    fn wait_for_open_transactions(&self, reader: &BaseConsumer<Logs>, ends: &Ends) -> Result<bool, SinkError> {
+    fn wait_for_open_transactions(&self, ends: &Ends) -> Result<bool, SinkError> {
+        let grace = looks_of_grace(self.settings.config.group_protocol);
         let mut looks = 0_u32;
         let mut ended = BTreeSet::new();
         loop {
             let action = "reading the last stable offsets of the checkpoint topic";
-            let Some(stable) = self.last_offsets(reader, action)? else { return Ok(false) };
+            let Some(stable) = self.last_offsets(&self.committed, action)? else { return Ok(false) };
             let open: Vec<_> = ends
                 .iter()
                 .filter(|(shard, end)| stable.get(shard).is_none_or(|stable| stable < *end))
@@ -120,7 +137,7 @@ impl Reading<'_> {
             if open.is_empty() {
                 return Ok(true);
             }
-            if looks % LOOKS_PER_LOG == LOOKS_OF_GRACE {
+            if looks % LOOKS_PER_LOG == grace {
                 tracing::info!(shards = ?open, "waiting for a predecessor's open transaction to be decided");
                 self.end_transactions_of_the_dead(&open, &mut ended)?;
             }
@@ -133,23 +150,13 @@ impl Reading<'_> {
     /// stay open for `transaction.timeout.ms`. Who wrote last is in the log, be it committed or not. A replica
     /// that is still in the group is left in peace, since this ends its session, too: it decides by itself.
     fn end_transactions_of_the_dead(&self, open: &[ShardId], ended: &mut BTreeSet<String>) -> Result<(), SinkError> {
-        let reader = client::uncommitted_reader(self.settings)?;
-        let Some(written) = self.read(&reader, open)? else { return Ok(()) };
-        let alive = client::members(&reader, self.settings);
+        let Some(written) = self.read(&self.uncommitted, open)? else { return Ok(()) };
+        let alive = client::members(&self.uncommitted, self.settings);
         let owners: BTreeSet<_> = written.values().filter_map(last_owner).collect();
         for replica in owners {
             let is_us = replica == self.settings.replica;
-            if is_us || alive.contains(&client::client_id(&replica)) || ended.contains(&replica) {
-                continue;
-            }
-            let settings = KafkaSettings { replica: replica.clone(), ..self.settings.clone() };
-            match Producer::open(Arc::new(settings), topics::BATCH_BYTES as usize) {
-                Ok(_) => {
-                    tracing::info!(replica, "aborted what a predecessor left open");
-                    ended.insert(replica);
-                }
-                // The broker aborts it later.
-                Err(error) => tracing::warn!(replica, %error, "what a predecessor left open can't be aborted now"),
+            if !is_us && !alive.contains(&client::client_id(&replica)) && ended.insert(replica.clone()) {
+                end_transaction(KafkaSettings { replica, ..self.settings.clone() });
             }
         }
         Ok(())
@@ -207,6 +214,18 @@ impl Reading<'_> {
                 .map_err(|error| error::setup("naming partitions", error))?;
         }
         Ok(partitions)
+    }
+}
+
+/// On a thread of its own: the coordinator aborts at once, but takes its time to answer.
+fn end_transaction(settings: KafkaSettings) {
+    let replica = settings.replica.clone();
+    let work = move || match Producer::open(Arc::new(settings), topics::BATCH_BYTES as usize) {
+        Ok(_) => tracing::info!(replica, "aborted what a predecessor left open"),
+        Err(error) => tracing::warn!(replica, %error, "what a predecessor left open is aborted after its time-out"),
+    };
+    if let Err(error) = std::thread::Builder::new().name("kafka-heir".to_owned()).spawn(work) {
+        tracing::warn!(%error, "what a predecessor left open is aborted after its time-out");
     }
 }
 

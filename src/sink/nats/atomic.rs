@@ -1,6 +1,6 @@
 //! One commit as one atomic batch: all of it or nothing, by the server.
 
-use super::error::{PublishError, Verdict};
+use super::error::{PublishError, ShardError, Verdict};
 use super::head::{Claim, Replace, Session, Shard, claim};
 use super::outgoing::Part;
 use super::patience::Patience;
@@ -21,12 +21,15 @@ pub(super) fn size(parts: &BTreeMap<ShardId, Part>) -> usize {
 
 /// Writes records, entries and heads in one atomic batch. Each head is expected where the session
 /// left it, so that the server refuses all of it when somebody else has taken one of the shards.
+///
+/// Shards that turn out to be somebody else's are added to `foreign`.
 pub(super) async fn commit(
     publisher: &Publisher,
     session: &Session,
     owned: &mut BTreeMap<ShardId, Shard>,
     id: &str,
     parts: BTreeMap<ShardId, Part>,
+    foreign: &mut Vec<ShardId>,
 ) -> Result<(), CommitError> {
     let layout = Layout::of(&parts);
     let batch = render(publisher, session, owned, id, parts);
@@ -38,12 +41,12 @@ pub(super) async fn commit(
         Err(PublishError { verdict: Verdict::Impossible, source }) => Err(CommitError::Fatal(source)),
         Err(PublishError { verdict: Verdict::Refused, source }) => Err(CommitError::Aborted(source)),
         Err(PublishError { verdict: Verdict::Stale | Verdict::Silent, source }) => {
-            settle(publisher, session, owned, id, &layout, source).await
+            settle(publisher, session, owned, id, &layout, source, foreign).await
         }
         Err(PublishError { verdict: Verdict::Duplicate, source }) => {
-            match settle(publisher, session, owned, id, &layout, source).await {
-                // Not this commit's: writing again meets the same refusal.
-                Err(CommitError::Aborted(source)) => Err(CommitError::Fatal(SinkError::Setup {
+            match settle(publisher, session, owned, id, &layout, source, foreign).await {
+                // Not this commit's: writing again meets the same refusal. Unless an heir's: then we lost the shard.
+                Err(CommitError::Aborted(source)) if foreign.is_empty() => Err(CommitError::Fatal(SinkError::Setup {
                     problem: format!("records are in the JetStream stream that the checkpoint doesn't know: {source}"),
                     remedy: "the checkpoint was lost or put back by hand; see `checkpoint reset`".to_owned(),
                 })),
@@ -87,6 +90,9 @@ fn render(
 }
 
 /// Learns what became of the batch; where it hasn't happened, makes sure that it never will.
+///
+/// A shard that is somebody else's by now can't tell, and needn't: what was staged for it is dropped. The others can,
+/// as the batch is all of it or nothing.
 async fn settle(
     publisher: &Publisher,
     session: &Session,
@@ -94,15 +100,23 @@ async fn settle(
     id: &str,
     layout: &Layout,
     why: SinkError,
+    foreign: &mut Vec<ShardId>,
 ) -> Result<(), CommitError> {
     let mut patience = Patience::new();
     let mut committed = false;
     // The first claim decides, as the batch needs every head to be where it was.
-    for (heads_behind, shard) in layout.shards.iter().rev().enumerate() {
+    'shards: for (heads_behind, shard) in layout.shards.iter().rev().enumerate() {
         let Claim { replaced, head, completed, pending: _ } = loop {
             match claim(publisher, session, *shard, Replace::Own).await {
-                Err(CommitError::Unknown(error)) => patience.wait(error).await.map_err(CommitError::Unknown)?,
-                outcome => break outcome?,
+                Ok(claim) => break claim,
+                Err(ShardError::Unknown(error) | ShardError::Aborted(error)) => {
+                    patience.wait(error).await.map_err(CommitError::Unknown)?;
+                }
+                Err(ShardError::Foreign(_)) => {
+                    foreign.push(*shard);
+                    continue 'shards;
+                }
+                Err(ShardError::Fatal(error)) => return Err(CommitError::Fatal(error)),
             }
         };
         if !committed && completed.as_deref() == Some(id) {

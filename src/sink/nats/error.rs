@@ -85,6 +85,19 @@ impl PublishError {
     }
 }
 
+/// Why a claim, or one shard's part of a commit, didn't succeed: one variant for each thing to do next.
+#[derive(Debug)]
+pub(super) enum ShardError {
+    /// Somebody else has claimed the shard: it is lost.
+    Foreign(SinkError),
+    /// It surely hasn't happened, and won't.
+    Aborted(SinkError),
+    /// It may have happened, or may happen: claim again.
+    Unknown(SinkError),
+    /// It never will until somebody acts.
+    Fatal(SinkError),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,10 +10,10 @@
 //!                      intended ──────┘
 //! ```
 
-use super::error::Verdict;
+use super::error::{ShardError, Verdict};
 use super::publish::{Expect, Publisher};
 use crate::core::ids::ShardId;
-use crate::sink::{CommitError, SinkError};
+use crate::sink::SinkError;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ use std::collections::HashMap;
 
 /// The header that holds a [`Head`], as JSON.
 pub(super) const HEAD: &str = "Asana-Bridge-Head";
+
+/// How often in a row a claim may find that the head isn't where it has just been read.
+const MOST_REFUSALS: u32 = 8;
 
 /// What the newest message on a shard's head says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,20 +142,21 @@ pub(super) struct Claim {
 /// shard is refused from now on, or has happened and is seen here.
 ///
 /// # Errors
-/// [`CommitError::Fenced`] if it isn't ours to replace, [`CommitError::Unknown`] if the
-/// server doesn't answer (claim again), [`CommitError::Fatal`] otherwise.
+/// [`ShardError::Foreign`] if it isn't ours to replace, [`ShardError::Unknown`] if the
+/// server doesn't answer or is behind (claim again), [`ShardError::Fatal`] otherwise.
 pub(super) async fn claim(
     publisher: &Publisher,
     session: &Session,
     shard: ShardId,
     replace: Replace,
-) -> Result<Claim, CommitError> {
+) -> Result<Claim, ShardError> {
     let subject = publisher.subjects().head(shard);
+    let mut refusals = 0;
     loop {
-        let found = publisher.last(&subject).await.map_err(CommitError::Unknown)?;
+        let found = publisher.last(&subject).await.map_err(ShardError::Unknown)?;
         let (replaced, head) = match &found {
             Some(found) => {
-                let head = Head::parse(&subject, &found.headers).map_err(CommitError::Fatal)?;
+                let head = Head::parse(&subject, &found.headers).map_err(ShardError::Fatal)?;
                 (found.sequence, Some(head))
             }
             None => (0, None),
@@ -161,10 +165,7 @@ pub(super) async fn claim(
             && replace == Replace::Own
             && head.session != session.id
         {
-            return Err(CommitError::Fenced(SinkError::unavailable(
-                format!("write to {subject}"),
-                format!("replica {} has written it since", head.replica),
-            )));
+            return Err(ShardError::Foreign(taken(&subject, head)));
         }
         let pending = head.as_ref().and_then(|head| head.pending(replaced));
         let completed = head.and_then(|head| head.completed);
@@ -179,12 +180,29 @@ pub(super) async fn claim(
         let headers = session.head(completed.clone(), intent).headers();
         match publisher.checkpoint(&subject, headers, Bytes::new(), expect).await {
             Ok(head) => return Ok(Claim { replaced, head, completed, pending }),
-            // Something came in between: look again.
-            Err(error) if error.verdict == Verdict::Stale => {}
-            Err(error) if error.verdict == Verdict::Impossible => return Err(CommitError::Fatal(error.source)),
-            Err(error) => return Err(CommitError::Unknown(error.source)),
+            // Something came in between: look again. A leader that is one no more would show the same for ever.
+            Err(error) if error.verdict == Verdict::Stale && refusals < MOST_REFUSALS => refusals += 1,
+            Err(error) if error.verdict == Verdict::Impossible => return Err(ShardError::Fatal(error.source)),
+            Err(error) => return Err(ShardError::Unknown(error.source)),
         }
     }
+}
+
+/// Whether the shard's head is somebody else's, for all that is known: a look, and no claim.
+pub(super) async fn foreign(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    state: &Shard,
+) -> Option<(ShardId, SinkError)> {
+    let subject = publisher.subjects().head(shard);
+    let found = publisher.last(&subject).await.ok()??;
+    let head = Head::parse(&subject, &found.headers).ok()?;
+    (found.sequence > state.head && head.session != session.id).then(|| (shard, taken(&subject, &head)))
+}
+
+fn taken(subject: &str, head: &Head) -> SinkError {
+    SinkError::unavailable(format!("write to {subject}"), format!("replica {} has written it since", head.replica))
 }
 
 #[cfg(test)]

@@ -1,33 +1,31 @@
-//! Who does the work: a lease in a key-value bucket, kept by renewing it.
+//! The key-value bucket of leases, by compare-and-set. The server deletes a key that isn't renewed.
 //!
-//! The lease only decides who should write. That nobody else does write is the heads' part
+//! A lease only decides who should write. That nobody else does write is the heads' part
 //! (see [`super::head`]): a holder that is late, or doesn't know yet, is fenced there.
 
+use super::member::{Answer, RENEWALS};
+use super::view::{Holder, Key};
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateKeyValueErrorKind, KeyValueErrorKind};
-use async_nats::jetstream::kv::{self, Operation, Store, UpdateErrorKind};
+use async_nats::jetstream::kv::{self, Store, UpdateErrorKind};
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, stream::StorageType};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// The bucket of leases.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Leases {
     store: Store,
-    /// The server deletes a lease that wasn't renewed for so long.
     time: Duration,
-    holder: Bytes,
+    me: Holder,
 }
 
-/// A lease that is held.
-#[derive(Debug)]
-pub(super) struct Lease {
-    leases: Leases,
-    key: String,
-    revision: u64,
-}
+/// What the watch tells: a key, its revision, and who holds it, if anybody.
+pub(super) type Told = (Key, u64, Option<Holder>);
 
 impl Leases {
     /// Opens the bucket, and makes it if it is missing.
@@ -37,7 +35,7 @@ impl Leases {
         time: Duration,
         replicas: usize,
         create: bool,
-        holder: String,
+        me: Holder,
     ) -> Result<Self, SinkError> {
         let jetstream = jetstream::new(client.clone());
         let store = match jetstream.get_key_value(bucket).await {
@@ -45,7 +43,7 @@ impl Leases {
             Err(error) if error.kind() == KeyValueErrorKind::GetBucket && create => {
                 let made = jetstream.create_key_value(kv::Config {
                     bucket: bucket.to_owned(),
-                    description: "Which replica of asana-event-bridge does the work".to_owned(),
+                    description: "Which replica of asana-event-bridge owns which shard".to_owned(),
                     history: 1,
                     max_age: time,
                     storage: StorageType::File,
@@ -66,123 +64,110 @@ impl Leases {
             Err(error) => return Err(SinkError::unavailable(format!("open the key-value bucket {bucket}"), error)),
         };
         let status = store.status().await;
-        let time = status.map_err(|error| SinkError::unavailable(format!("look at bucket {bucket}"), error))?.max_age();
+        let status = status.map_err(|error| SinkError::unavailable(format!("look at bucket {bucket}"), error))?;
+        let found = status.info.config.num_replicas;
+        if found < replicas {
+            tracing::warn!(
+                bucket,
+                found,
+                wanted = replicas,
+                "the key-value bucket has fewer replicas than sink.nats.replicas: change it with `nats stream edit`"
+            );
+        }
+        let time = status.max_age();
         if time.is_zero() {
             return Err(bad_bucket(bucket, "its values live for ever, so that a dead replica's lease would"));
         }
-        Ok(Self { store, time, holder: holder.into() })
+        Ok(Self { store, time, me })
     }
 
-    /// Takes a lease that an earlier session of the same replica left behind, as after a crash: it
-    /// would only run out. Two replicas of one name would take it from each other for ever.
-    pub(super) async fn inherit(&self, key: &str, replica: &str) {
-        let Ok(Some(entry)) = self.store.entry(key).await else { return };
-        let is_own = entry.operation == Operation::Put
-            && entry.value.strip_prefix(replica.as_bytes()).is_some_and(|rest| rest.starts_with(b" "));
-        if is_own && self.store.update(key, self.holder.clone(), entry.revision).await.is_ok() {
-            tracing::info!(key, replica, "took over the lease of this replica's earlier session");
+    /// How long a lease holds that isn't renewed.
+    pub(super) fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// Writes our name to a key that stands at this revision (0: nothing is there).
+    pub(super) async fn write(&self, key: &Key, revision: u64) -> Answer {
+        let update = self.store.update(key.to_string(), Bytes::from(self.me.to_string()), revision);
+        match tokio::time::timeout(self.patience(), update).await {
+            Ok(Ok(revision)) => Answer::Written(revision),
+            Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => self.look(key).await,
+            Ok(Err(error)) => {
+                // One of several that fit into the lease time; what is lost in the end is told.
+                tracing::debug!(%key, %error, "a lease wasn't written");
+                Answer::Silent
+            }
+            Err(_late) => Answer::Silent,
         }
     }
 
-    /// Waits until the lease is free, and takes it.
-    ///
-    /// # Cancel safety
-    /// Dropped while the server takes the lease, it is held by nobody until it runs out.
-    pub(super) async fn acquire(&self, key: &str) -> Lease {
+    /// What the leader has for a key. A follower could be behind.
+    pub(super) async fn look(&self, key: &Key) -> Answer {
+        let subject = format!("{}{key}", self.store.prefix);
+        let look = self.store.stream.get_last_raw_message_by_subject(&subject);
+        match tokio::time::timeout(self.patience(), look).await {
+            // The mark of a deleted key has no value.
+            Ok(Ok(found)) => Answer::Found(found.sequence, Holder::parse(&found.payload)),
+            Ok(Err(error)) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Answer::Found(0, None),
+            Ok(Err(error)) => {
+                tracing::debug!(%key, %error, "a lease can't be looked at");
+                Answer::Silent
+            }
+            Err(_late) => Answer::Silent,
+        }
+    }
+
+    /// Gives a lease up, so that a peer has it at once. Where that fails, it runs out.
+    pub(super) async fn release(&self, key: &Key, mut revision: u64) {
+        let text = key.to_string();
+        // The newest renewal may be newer than what was known.
+        for _attempt in 0..3 {
+            let delete = self.store.delete_expect_revision(&text, Some(revision));
+            match tokio::time::timeout(self.patience(), delete).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => tracing::debug!(%key, %error, "a lease wasn't given up"),
+                Err(_late) => tracing::debug!(%key, "giving a lease up wasn't answered"),
+            }
+            match self.look(key).await {
+                Answer::Found(found, Some(holder)) if holder == self.me => revision = found,
+                Answer::Found(..) => return,
+                Answer::Silent | Answer::Written(_) => {}
+            }
+        }
+    }
+
+    /// Tells of all keys, and then of each change, until nobody listens. Opens the watch anew when it breaks.
+    pub(super) async fn watch(&self, told: mpsc::Sender<Told>) {
         loop {
-            // The watch is there before the attempt, so that no release falls between the two.
-            let changes = self.store.watch(key).await;
-            match self.store.create(key, self.holder.clone()).await {
-                Ok(revision) => return Lease { leases: self.clone(), key: key.to_owned(), revision },
-                Err(error) => tracing::debug!(key, %error, "the lease isn't free"),
-            }
-            // The answer to an earlier attempt may have been lost.
-            if let Ok(Some(revision)) = self.held(key).await {
-                return Lease { leases: self.clone(), key: key.to_owned(), revision };
-            }
-            // A lease that runs out isn't told to watchers by older servers: look now and then.
-            let _late = tokio::time::timeout(self.time / 5, released(changes.ok())).await;
-        }
-    }
-
-    /// The revision of the lease if it is ours.
-    async fn held(&self, key: &str) -> Result<Option<u64>, kv::EntryError> {
-        let entry = self.store.entry(key).await?;
-        Ok(entry.filter(|entry| entry.operation == Operation::Put && entry.value == self.holder).map(|e| e.revision))
-    }
-}
-
-impl Lease {
-    /// Renews the lease for as long as that works. Returns when it may be somebody else's.
-    ///
-    /// # Cancel safety
-    /// May be dropped and called again.
-    pub(super) async fn keep(&mut self) {
-        let third = self.leases.time / 3;
-        // One renewal and one more try, each of a third, fit into what is left of the lease.
-        let mut late = 0;
-        while late < 2 {
-            if late == 0 {
-                tokio::time::sleep(third).await;
-            }
-            match tokio::time::timeout(third, self.renew()).await {
-                Ok(Renewal::Done) => late = 0,
-                Ok(Renewal::Lost) => return,
-                Ok(Renewal::Failed) => {
-                    late += 1;
-                    tokio::time::sleep(third / 10).await;
+            match self.store.watch_with_history(">").await {
+                Ok(mut changes) => {
+                    while let Some(change) = changes.next().await {
+                        let entry = match change {
+                            Ok(entry) => entry,
+                            Err(error) => {
+                                tracing::debug!(%error, "the watch of the leases broke");
+                                break;
+                            }
+                        };
+                        let Some(key) = Key::parse(&entry.key) else { continue };
+                        if told.send((key, entry.revision, Holder::parse(&entry.value))).await.is_err() {
+                            return;
+                        }
+                    }
                 }
-                Err(_late) => late += 1,
-            }
-        }
-    }
-
-    async fn renew(&mut self) -> Renewal {
-        let Leases { store, holder, .. } = &self.leases;
-        match store.update(&self.key, holder.clone(), self.revision).await {
-            Ok(revision) => self.revision = revision,
-            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
-                // Perhaps it was ourselves, and the answer was lost.
-                match self.leases.held(&self.key).await {
-                    Ok(Some(revision)) => self.revision = revision,
-                    Ok(None) => return Renewal::Lost,
-                    Err(_) => return Renewal::Failed,
+                Err(error) => {
+                    tracing::warn!(%error, "the leases can't be watched: this replica takes no shards until they can");
+                    tokio::time::sleep(self.patience()).await;
                 }
             }
-            Err(error) => {
-                tracing::warn!(key = %self.key, %error, "the lease wasn't renewed");
-                return Renewal::Failed;
-            }
-        }
-        Renewal::Done
-    }
-
-    /// Gives the lease up, so that a peer has it at once.
-    pub(super) async fn release(self) {
-        let deleted = self.leases.store.delete_expect_revision(&self.key, Some(self.revision)).await;
-        if let Err(error) = deleted {
-            tracing::debug!(key = %self.key, %error, "the lease wasn't given up; it will run out");
+            tokio::time::sleep(self.patience() / 10).await;
         }
     }
-}
 
-/// Waits until the holder gives the lease up. Without a watch it never ends.
-async fn released(changes: Option<kv::Watch>) {
-    if let Some(mut changes) = changes {
-        while let Some(Ok(entry)) = changes.next().await {
-            match entry.operation {
-                Operation::Put => {}
-                Operation::Delete | Operation::Purge => return,
-            }
-        }
+    /// A request that takes longer is sent anew: several fit into the lease time.
+    fn patience(&self) -> Duration {
+        self.time / RENEWALS
     }
-    std::future::pending::<()>().await;
-}
-
-enum Renewal {
-    Done,
-    Lost,
-    Failed,
 }
 
 fn bad_bucket(bucket: &str, why: &str) -> SinkError {

@@ -20,13 +20,17 @@
 //! is `_`, and what would be longer than 128 characters is `=h` and its XXH3 hash of 128 bits. Headers are
 //! those of `CloudEvents` in binary mode (`ce-id`, …), and `Nats-Msg-Id`.
 //!
-//! How a commit is all or nothing is in `docs/decisions/nats-write-ahead.md`.
+//! Leases are keys of the bucket `{stream}_leases`: `replica.{name}` and `shard.{n}`.
+//!
+//! How a commit is all or nothing is in `docs/decisions/nats-write-ahead.md`, who owns which shard in
+//! `docs/decisions/nats-ownership.md`.
 
 mod atomic;
 mod connect;
 mod error;
 mod head;
 mod lease;
+mod member;
 mod outgoing;
 mod ownership;
 mod patience;
@@ -34,6 +38,8 @@ mod publish;
 mod restore;
 mod setup;
 mod subject;
+mod tenures;
+mod view;
 mod write_ahead;
 
 use super::{CommitError, Committer, Ownership, SinkError};
@@ -41,20 +47,24 @@ use crate::config::NatsConfig;
 use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::{ShardId, Topic};
 pub use connect::connect;
+use error::ShardError;
 use futures_util::{StreamExt as _, stream};
 use head::{Session, Shard};
 use outgoing::Part;
-use ownership::{Change, Owner};
+use ownership::{EVENTS, Owner};
 use publish::Publisher;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::ready;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use subject::Subjects;
-use tokio::sync::mpsc;
+use tenures::{Foreign, Tenures};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use view::Holder;
 
 /// How long a dead replica's lease holds its peers up.
 pub const LEASE_TIME: Duration = Duration::from_secs(10);
@@ -101,7 +111,7 @@ impl fmt::Debug for NatsSettings {
     }
 }
 
-/// Begins a session: connects, makes or checks the JetStream stream, and gets in line for the lease.
+/// Begins a session: connects, makes or checks the JetStream stream, and joins the other replicas.
 ///
 /// # Errors
 /// [`SinkError::Unavailable`]: try again. [`SinkError::Setup`]: somebody has to change something.
@@ -117,19 +127,22 @@ pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), 
     let id = client.new_inbox().rsplit('.').next().unwrap_or_default().to_owned();
     let bucket = format!("{}_leases", config.stream);
     let replicas = usize::from(config.replicas.get());
-    let holder = format!("{replica} {id}");
+    let holder = Holder { replica: replica.clone(), session: id.clone() };
     let leases = lease::Leases::open(&client, &bucket, lease_time, replicas, config.create, holder).await?;
     let publisher = Arc::new(Publisher::new(client, config.stream, subjects, abilities).await?);
     let session = Session { id, replica };
-    let (change, changes) = mpsc::channel(4);
-    let (event, ownership) = mpsc::channel(4);
+    let tenures = Arc::new(Tenures::default());
+    // The committer waits for each answer: room for one.
+    let (foreign, foreigners) = mpsc::channel(1);
+    let (events, ownership) = mpsc::channel(EVENTS);
     let owner = Owner {
         publisher: Arc::clone(&publisher),
         session: session.clone(),
-        leases,
-        shards: (0..shards.get()).map(ShardId).collect(),
-        changes: change,
-        events: event,
+        leases: Arc::new(leases),
+        shards: shards.get(),
+        tenures: Arc::clone(&tenures),
+        foreign: foreigners,
+        events,
     };
     let end = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -139,7 +152,8 @@ pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), 
         session,
         lanes: config.lanes,
         owned: BTreeMap::new(),
-        changes,
+        tenures,
+        foreign,
         commits: 0,
         end,
         tasks,
@@ -154,7 +168,8 @@ pub struct NatsCommitter {
     session: Session,
     lanes: NonZeroU32,
     owned: BTreeMap<ShardId, Shard>,
-    changes: mpsc::Receiver<Change>,
+    tenures: Arc<Tenures>,
+    foreign: mpsc::Sender<Foreign>,
     commits: u64,
     end: CancellationToken,
     tasks: JoinSet<()>,
@@ -178,22 +193,28 @@ impl Committer for NatsCommitter {
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        self.hear_of_ownership();
+        self.tenures.note(&mut self.owned);
         let parts = outgoing::parts(self.publisher.subjects(), batch);
         if parts.is_empty() {
             return Ok(());
         }
         if let Some(shard) = parts.keys().find(|shard| !self.owned.contains_key(shard)) {
             let action = format!("write to {}", self.publisher.subjects().head(*shard));
-            return Err(CommitError::Fenced(SinkError::unavailable(action, "this replica doesn't hold the lease")));
+            let why = "this replica doesn't own the shard any more";
+            return Err(CommitError::Aborted(SinkError::unavailable(action, why)));
         }
         self.commits += 1;
         let id = format!("{}-{}", self.session.id, self.commits);
-        if self.publisher.abilities().atomic && atomic::size(&parts) <= atomic::MOST_MESSAGES {
-            atomic::commit(&self.publisher, &self.session, &mut self.owned, &id, parts).await
+        let mut lost = Vec::new();
+        let outcome = if self.publisher.abilities().atomic && atomic::size(&parts) <= atomic::MOST_MESSAGES {
+            atomic::commit(&self.publisher, &self.session, &mut self.owned, &id, parts, &mut lost).await
         } else {
-            self.write_ahead(&id, parts).await
+            self.write_ahead(&id, parts, &mut lost).await
+        };
+        if !lost.is_empty() {
+            self.tell_lost(lost).await;
         }
+        outcome
     }
 
     async fn close(mut self) {
@@ -203,47 +224,64 @@ impl Committer for NatsCommitter {
 }
 
 impl NatsCommitter {
-    /// Takes note of what the ownership task has said. It says so here before it tells anybody else.
-    fn hear_of_ownership(&mut self) {
-        while let Ok(change) = self.changes.try_recv() {
-            match change {
-                Change::Gained(shards) => self.owned.extend(shards),
-                Change::Lost(shards) => self.owned.retain(|shard, _| !shards.contains(shard)),
-            }
+    /// Has the session told that shards are somebody else's.
+    async fn tell_lost(&mut self, shards: Vec<ShardId>) {
+        let (told, answer) = oneshot::channel();
+        // Without the task the session ends anyhow.
+        if self.foreign.send(Foreign { shards, told }).await.is_ok() {
+            answer.await.ok();
         }
     }
 
     /// Each shard has a commit of its own; the batch is committed when all of them are.
-    async fn write_ahead(&mut self, id: &str, parts: BTreeMap<ShardId, Part>) -> Result<(), CommitError> {
+    async fn write_ahead(
+        &mut self,
+        id: &str,
+        mut parts: BTreeMap<ShardId, Part>,
+        lost: &mut Vec<ShardId>,
+    ) -> Result<(), CommitError> {
         let (publisher, session) = (&self.publisher, &self.session);
-        let owned = self.owned.iter_mut().filter(|(shard, _)| parts.contains_key(shard));
+        let owned = self.owned.iter_mut().filter_map(|(shard, state)| Some((*shard, state, parts.remove(shard)?)));
         let owned: Vec<_> = owned.collect();
         let at_once = owned.len().max(1);
-        let mut parts = parts.clone();
-        let commits = owned.into_iter().map(|(shard, state)| {
-            let part = parts.remove(shard).unwrap_or_default();
-            write_ahead::commit(publisher, session, *shard, state, id, part)
+        if at_once > 1 {
+            // A shard that was lost some time ago is to be seen before the others' parts have happened.
+            let looks = owned.iter().map(|(shard, state, _)| head::foreign(publisher, session, *shard, state));
+            let looks: Vec<_> = looks.collect();
+            let foreign: Vec<_> = stream::iter(looks).buffer_unordered(at_once).filter_map(ready).collect().await;
+            lost.extend(foreign.iter().map(|(shard, _)| *shard));
+            if let Some((_, error)) = foreign.into_iter().next() {
+                return Err(CommitError::Aborted(error));
+            }
+        }
+        let commits = owned.into_iter().map(async |(shard, state, part)| {
+            (shard, write_ahead::commit(publisher, session, shard, state, id, part, at_once == 1).await)
         });
         let commits: Vec<_> = commits.collect();
-        let outcomes: Vec<_> = stream::iter(commits).buffer_unordered(at_once).collect().await;
-        together(outcomes)
+        together(stream::iter(commits).buffer_unordered(at_once).collect().await, lost)
     }
 }
 
-/// The outcome of a batch from those of its shards.
-fn together(outcomes: Vec<Result<(), CommitError>>) -> Result<(), CommitError> {
-    let some_committed = outcomes.iter().any(Result::is_ok);
-    let severity = |error: &CommitError| match error {
-        CommitError::Aborted(_) => 0,
-        CommitError::Unknown(_) => 1,
-        CommitError::Fenced(_) => 2,
-        CommitError::Fatal(_) => 3,
+/// The outcome of a batch from those of its shards; the lost ones are added to `lost`.
+fn together(outcomes: Vec<(ShardId, Result<(), ShardError>)>, lost: &mut Vec<ShardId>) -> Result<(), CommitError> {
+    let some_committed = outcomes.iter().any(|(_, outcome)| outcome.is_ok());
+    let is_foreign = |outcome: &Result<(), ShardError>| matches!(outcome, Err(ShardError::Foreign(_)));
+    lost.extend(outcomes.iter().filter(|(_, outcome)| is_foreign(outcome)).map(|(shard, _)| *shard));
+    let severity = |error: &ShardError| match error {
+        ShardError::Foreign(_) | ShardError::Aborted(_) => 0,
+        ShardError::Unknown(_) => 1,
+        ShardError::Fatal(_) => 2,
     };
-    match outcomes.into_iter().filter_map(Result::err).max_by_key(severity) {
+    match outcomes.into_iter().filter_map(|(_, outcome)| outcome.err()).max_by_key(severity) {
         None => Ok(()),
+        Some(ShardError::Fatal(error)) => Err(CommitError::Fatal(error)),
+        Some(ShardError::Unknown(error)) => Err(CommitError::Unknown(error)),
         // Nothing may be written again that a part of it is there of.
-        Some(CommitError::Aborted(error)) if some_committed => Err(CommitError::Unknown(error)),
-        Some(error) => Err(error),
+        Some(ShardError::Foreign(error) | ShardError::Aborted(error)) if some_committed => {
+            Err(CommitError::Unknown(error))
+        }
+        // What was staged for the lost shards is dropped, the rest is written again.
+        Some(ShardError::Foreign(error) | ShardError::Aborted(error)) => Err(CommitError::Aborted(error)),
     }
 }
 
@@ -252,12 +290,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_of_which_a_shard_was_aborted_is_in_an_unknown_state() {
+    fn a_batch_is_what_its_shards_are() {
         let error = || SinkError::unavailable("x", "y");
-        let label = |outcomes| together(outcomes).err().map(|error| error.label());
-        assert_eq!(label(vec![Ok(()), Ok(())]), None);
-        assert_eq!(label(vec![Err(CommitError::Aborted(error()))]), Some("aborted"));
-        assert_eq!(label(vec![Ok(()), Err(CommitError::Aborted(error()))]), Some("unknown"));
-        assert_eq!(label(vec![Err(CommitError::Fenced(error())), Err(CommitError::Unknown(error()))]), Some("fenced"));
+        let of = |outcomes: Vec<Result<(), ShardError>>| {
+            let mut lost = Vec::new();
+            let outcome = together((0..).map(ShardId).zip(outcomes).collect(), &mut lost);
+            (outcome.err().map(|error| error.label()), lost.into_iter().map(|shard| shard.0).collect::<Vec<_>>())
+        };
+        let (aborted, foreign) = (|| Err(ShardError::Aborted(error())), || Err(ShardError::Foreign(error())));
+        let unknown = || Err(ShardError::Unknown(error()));
+        assert_eq!(of(vec![Ok(()), Ok(())]), (None, vec![]));
+        assert_eq!(of(vec![aborted()]), (Some("aborted"), vec![]));
+        assert_eq!(of(vec![Ok(()), aborted()]), (Some("unknown"), vec![]));
+        assert_eq!(of(vec![foreign()]), (Some("aborted"), vec![0]));
+        assert_eq!(of(vec![aborted(), foreign(), foreign()]), (Some("aborted"), vec![1, 2]));
+        assert_eq!(of(vec![Ok(()), foreign()]), (Some("unknown"), vec![1]));
+        assert_eq!(of(vec![foreign(), unknown()]), (Some("unknown"), vec![0]));
+        let fatal = Err(ShardError::Fatal(error()));
+        assert_eq!(of(vec![unknown(), fatal, Ok(())]), (Some("fatal"), vec![]));
     }
 }

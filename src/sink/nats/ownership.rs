@@ -1,97 +1,301 @@
-//! The task that owns the lease: takes over, tells, and gives up.
-//!
-//! One lease stands for all shards now. With one lease for each, this becomes one task for each.
+//! The task that keeps the leases: does what [`Member`] decides, and tells the session.
 
-use super::head::{Session, Shard};
-use super::lease::{Lease, Leases};
+use super::head::Session;
+use super::lease::{Leases, Told};
+use super::member::{Action, Answer, Member, Tenure};
 use super::publish::Publisher;
 use super::restore::{self, Restored};
+use super::tenures::{Foreign, Tenures};
+use super::view::{Holder, Key};
 use crate::core::ids::ShardId;
-use crate::sink::OwnershipEvent;
+use crate::sink::{OwnershipEvent, SinkError};
+use futures_util::future::join_all;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The lease that stands for all shards.
-const KEY: &str = "owner";
-
-/// What the committer has to know of ownership.
-#[derive(Debug)]
-pub(super) enum Change {
-    /// These are ours, and stand here.
-    Gained(Vec<(ShardId, Shard)>),
-    /// These aren't ours any more.
-    Lost(Vec<ShardId>),
-}
+/// Events that wait for the session; more of them wait in the task.
+pub(super) const EVENTS: usize = 64;
+/// How long a revocation waits for what is staged to be committed; meanwhile the lease is renewed.
+const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
+/// At the end, how long lease writes under way are waited for.
+const LAST_WRITES: Duration = Duration::from_millis(500);
+/// At the end, how long giving up may take. A server that is away for longer lets the leases run out.
+const RELEASES: Duration = Duration::from_secs(5);
+/// Changes of keys that wait here; more of them wait in the client.
+const TOLD: usize = 256;
 
 /// What the task needs.
 pub(super) struct Owner {
     pub(super) publisher: Arc<Publisher>,
     pub(super) session: Session,
-    pub(super) leases: Leases,
-    pub(super) shards: Vec<ShardId>,
-    /// To the committer; it always comes before the event that says the same.
-    pub(super) changes: mpsc::Sender<Change>,
+    pub(super) leases: Arc<Leases>,
+    pub(super) shards: u32,
+    pub(super) tenures: Arc<Tenures>,
+    pub(super) foreign: mpsc::Receiver<Foreign>,
     pub(super) events: mpsc::Sender<OwnershipEvent>,
 }
 
+/// A lease request that has ended.
+enum Ended {
+    Answered { sent: Duration, key: Key, known: u64, answer: Answer },
+    Released { key: Key, revision: u64 },
+}
+
+/// Something longer that has ended.
+enum Done {
+    Restored(Vec<Tenure>, Result<Vec<Restored>, SinkError>),
+    GaveUp(Vec<Tenure>),
+    /// The watch never ends by itself.
+    Watched,
+}
+
+/// The running task.
+struct Running {
+    publisher: Arc<Publisher>,
+    session: Session,
+    leases: Arc<Leases>,
+    tenures: Arc<Tenures>,
+    member: Member,
+    start: Instant,
+    requests: JoinSet<Ended>,
+    works: JoinSet<Done>,
+    /// What waits to be granted, see [`grant`](Self::grant).
+    restored: Vec<(Vec<Tenure>, Vec<Restored>)>,
+    /// What the session is to be told. It doesn't listen while it commits, and leases have to be renewed all the same.
+    outbox: VecDeque<OwnershipEvent>,
+    events: mpsc::Sender<OwnershipEvent>,
+    failure: Option<SinkError>,
+}
+
 impl Owner {
-    /// Runs until the session ends; then the lease is free.
+    /// Runs until the session ends; then the leases are free.
     pub(super) async fn run(self, end: CancellationToken) {
-        self.leases.inherit(KEY, &self.session.replica).await;
-        // Dropping the wait may leave a lease that was granted at this moment: it runs out.
-        while let Some(lease) = end.run_until_cancelled(self.leases.acquire(KEY)).await {
-            if !self.hold(lease, &end).await {
-                return;
+        let Self { publisher, session, leases, shards, tenures, mut foreign, events } = self;
+        let me = Holder { replica: session.replica.clone(), session: session.id.clone() };
+        let (told, mut watched) = mpsc::channel::<Told>(TOLD);
+        let mut works = JoinSet::new();
+        let watching = Arc::clone(&leases);
+        works.spawn(async move {
+            watching.watch(told).await;
+            Done::Watched
+        });
+        let mut running = Running {
+            member: Member::new(me, shards, leases.time()),
+            publisher,
+            session,
+            leases,
+            tenures,
+            start: clock(),
+            requests: JoinSet::new(),
+            works,
+            restored: Vec::new(),
+            outbox: VecDeque::new(),
+            events: events.clone(),
+            failure: None,
+        };
+        loop {
+            running.act();
+            let deadline = running.member.next_deadline(running.now());
+            tokio::select! {
+                Some((key, revision, holder)) = watched.recv() => {
+                    running.member.watched(running.now(), &key, revision, holder);
+                }
+                Some(Ok(ended)) = running.requests.join_next() => running.end_request(ended),
+                Some(Ok(done)) = running.works.join_next() => {
+                    if !running.end_work(done) {
+                        break;
+                    }
+                }
+                Some(Foreign { shards, told }) = foreign.recv() => {
+                    running.member.foreign(&shards);
+                    running.act();
+                    // Who asked may have gone.
+                    told.send(()).ok();
+                }
+                Ok(permit) = events.reserve(), if !running.outbox.is_empty() => {
+                    if let Some(event) = running.outbox.pop_front() {
+                        permit.send(event);
+                    }
+                }
+                // All permits at once: the session has taken all that it was told.
+                Ok(mut permits) = events.reserve_many(EVENTS), if running.has_to_grant() => {
+                    if let (Some(event), Some(permit)) = (running.grant(), permits.next()) {
+                        permit.send(event);
+                    }
+                }
+                () = sleep_until(running.start, deadline) => {}
+                () = end.cancelled() => break,
+                () = events.closed() => break,
+            }
+        }
+        running.leave().await;
+    }
+}
+
+impl Running {
+    fn now(&self) -> Duration {
+        clock().duration_since(self.start)
+    }
+
+    /// Does what is to be done.
+    fn act(&mut self) {
+        let sent = self.now();
+        for action in self.member.act(sent) {
+            let leases = Arc::clone(&self.leases);
+            match action {
+                Action::Write(key, known) => {
+                    self.requests.spawn(async move {
+                        let answer = leases.write(&key, known).await;
+                        Ended::Answered { sent, key, known, answer }
+                    });
+                }
+                Action::Look(key, known) => {
+                    self.requests.spawn(async move {
+                        let answer = leases.look(&key).await;
+                        Ended::Answered { sent, key, known, answer }
+                    });
+                }
+                Action::Release(key, revision) => {
+                    if let Key::Shard(shard) = key {
+                        self.tenures.lose(&[shard]);
+                    }
+                    self.requests.spawn(async move {
+                        leases.release(&key, revision).await;
+                        Ended::Released { key, revision }
+                    });
+                }
+                Action::Restore(tenures) => self.restore(tenures),
+                Action::Revoke(tenures) => self.revoke(tenures),
+                Action::Lost(shards) => {
+                    tracing::warn!(?shards, "shards are lost");
+                    self.tenures.lose(&shards);
+                    self.outbox.push_back(OwnershipEvent::Lost(shards));
+                }
+                Action::Twin(twin) => tracing::error!(
+                    replica = %twin.replica,
+                    "another live replica has the same name: this one owns nothing until that one is gone; \
+                     give each replica its own name"
+                ),
+            }
+        }
+        while let Some(event) = self.outbox.pop_front() {
+            if let Err(error) = self.events.try_send(event) {
+                self.outbox.push_front(match error {
+                    mpsc::error::TrySendError::Full(event) | mpsc::error::TrySendError::Closed(event) => event,
+                });
+                break;
             }
         }
     }
 
-    /// Holds the lease until it is lost or the session ends. Whether the session goes on.
-    async fn hold(&self, mut lease: Lease, end: &CancellationToken) -> bool {
-        let taken = tokio::select! {
-            taken = restore::take_over(&self.publisher, &self.session, &self.shards) => Some(taken),
-            () = lease.keep() => None,
-            () = end.cancelled() => {
-                lease.release().await;
+    fn restore(&mut self, tenures: Vec<Tenure>) {
+        let (publisher, session) = (Arc::clone(&self.publisher), self.session.clone());
+        self.works.spawn(async move {
+            let shards: Vec<_> = tenures.iter().map(|tenure| tenure.shard).collect();
+            let restored = restore::take_over(&publisher, &session, &shards).await;
+            Done::Restored(tenures, restored)
+        });
+    }
+
+    fn revoke(&mut self, tenures: Vec<Tenure>) {
+        let shards: Vec<ShardId> = tenures.iter().map(|tenure| tenure.shard).collect();
+        tracing::info!(?shards, "shards are revoked: another replica is to have them");
+        let (done, answer) = oneshot::channel();
+        self.outbox.push_back(OwnershipEvent::Revoked { shards, done });
+        self.works.spawn(async move {
+            if tokio::time::timeout(REVOKE_PATIENCE, answer).await.is_err() {
+                tracing::warn!("the revoked shards weren't given up in {REVOKE_PATIENCE:?}: what is staged is fenced");
+            }
+            Done::GaveUp(tenures)
+        });
+    }
+
+    fn end_request(&mut self, ended: Ended) {
+        match ended {
+            Ended::Answered { sent, key, known, answer } => {
+                self.member.answered(self.now(), sent, &key, known, answer);
+            }
+            Ended::Released { key, revision } => self.member.released(&key, revision),
+        }
+    }
+
+    /// Whether the session goes on.
+    fn end_work(&mut self, done: Done) -> bool {
+        match done {
+            Done::Restored(tenures, Ok(restored)) => self.restored.push((tenures, restored)),
+            Done::Restored(_, Err(error)) => {
+                self.failure = Some(error);
                 return false;
             }
-        };
-        let Some(taken) = taken else { return true };
-        match taken {
-            Ok(restored) => {
-                if !self.tell_gained(restored).await {
-                    lease.release().await;
-                    return false;
+            Done::GaveUp(tenures) => self.member.gave_up(&tenures),
+            Done::Watched => {}
+        }
+        true
+    }
+
+    fn has_to_grant(&self) -> bool {
+        self.outbox.is_empty() && !self.restored.is_empty()
+    }
+
+    /// Lets the committer write what was restored. The session must have taken all that it was told before: it might
+    /// commit what it staged in an earlier tenure, and the heads would let it through.
+    fn grant(&mut self) -> Option<OwnershipEvent> {
+        let mut assigned = Vec::new();
+        for (tenures, restored) in self.restored.drain(..) {
+            let granted = self.member.restored(&tenures);
+            for Restored { shard, state, checkpoint } in restored {
+                if granted.contains(&shard) {
+                    self.tenures.gain(shard, state);
+                    assigned.push((shard, checkpoint));
                 }
             }
-            Err(error) => {
-                lease.release().await;
-                let _ended = self.events.send(OwnershipEvent::Failed(error)).await;
-                return false;
-            }
         }
-        tokio::select! {
-            () = lease.keep() => {
-                tracing::warn!("the lease is lost");
-                self.changes.send(Change::Lost(self.shards.clone())).await.is_ok()
-                    && self.events.send(OwnershipEvent::Lost(self.shards.clone())).await.is_ok()
-            }
-            () = end.cancelled() => {
-                lease.release().await;
-                false
-            }
-        }
+        (!assigned.is_empty()).then_some(OwnershipEvent::Assigned(assigned))
     }
 
-    /// Whether anybody listens.
-    async fn tell_gained(&self, restored: Vec<Restored>) -> bool {
-        let (mut gained, mut assigned) = (Vec::new(), Vec::new());
-        for Restored { shard, state, checkpoint } in restored {
-            gained.push((shard, state));
-            assigned.push((shard, checkpoint));
+    /// Gives all leases up, so that peers have them at once.
+    async fn leave(mut self) {
+        self.works.abort_all();
+        let last_writes = async {
+            while let Some(ended) = self.requests.join_next().await {
+                if let Ok(ended) = ended {
+                    self.end_request(ended);
+                }
+            }
+        };
+        tokio::time::timeout(LAST_WRITES, last_writes).await.ok();
+        let leases = &self.leases;
+        let mut keys = self.member.leave().into_iter();
+        let releases = async {
+            // As long as we are a member, the others leave our share to us.
+            if let Some((mine, revision)) = keys.next() {
+                leases.release(&mine, revision).await;
+            }
+            join_all(keys.map(async |(key, revision)| leases.release(&key, revision).await)).await
+        };
+        if tokio::time::timeout(RELEASES, releases).await.is_err() {
+            tracing::warn!("the leases weren't given up in {RELEASES:?}: they run out");
         }
-        self.changes.send(Change::Gained(gained)).await.is_ok()
-            && self.events.send(OwnershipEvent::Assigned(assigned)).await.is_ok()
+        if let Some(error) = self.failure {
+            // Nobody may be there to hear it.
+            self.events.send(OwnershipEvent::Failed(error)).await.ok();
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the edge that hands time down to the member")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+async fn sleep_until(start: Instant, deadline: Option<Duration>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(start + deadline).await,
+        None => std::future::pending().await,
     }
 }

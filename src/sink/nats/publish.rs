@@ -20,6 +20,10 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// An atomic batch waits for an answer each time it has sent this much: the server
 /// buffers at most 128 MiB for a JetStream stream and refuses the rest.
 const BURST_BYTES: usize = 4 << 20;
+/// How long after a read from a server that is behind the next one begins.
+const BEHIND_PAUSE: Duration = Duration::from_millis(20);
+/// How long a read may take, servers that are behind included. It may be a few 100 MB.
+const BEHIND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Messages that one pull asks for.
 const PULL: usize = 1_000;
 
@@ -191,24 +195,29 @@ impl Publisher {
         }
     }
 
-    /// The newest message of each subject that matches.
-    pub(super) async fn last_of_each(&self, filter: String) -> Result<Vec<Found>, SinkError> {
-        self.read(pull::Config {
+    /// The newest message of each subject that matches, among them one of sequence `until` or a newer one.
+    pub(super) async fn last_of_each(&self, filters: Vec<String>, until: u64) -> Result<Vec<Found>, SinkError> {
+        let config = pull::Config {
             deliver_policy: DeliverPolicy::LastPerSubject,
-            filter_subjects: vec![filter],
+            filter_subjects: filters,
             ..pull::Config::default()
-        })
-        .await
+        };
+        self.read(config, until).await
     }
 
-    /// What matches from a sequence on.
-    pub(super) async fn from(&self, start_sequence: u64, filters: Vec<String>) -> Result<Vec<Found>, SinkError> {
-        self.read(pull::Config {
+    /// What matches from a sequence on, among it one message of sequence `until` or a newer one.
+    pub(super) async fn from(
+        &self,
+        start_sequence: u64,
+        filters: Vec<String>,
+        until: u64,
+    ) -> Result<Vec<Found>, SinkError> {
+        let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
             filter_subjects: filters,
             ..pull::Config::default()
-        })
-        .await
+        };
+        self.read(config, until).await
     }
 
     /// The same, without payloads.
@@ -216,18 +225,37 @@ impl Publisher {
         &self,
         start_sequence: u64,
         filters: Vec<String>,
+        until: u64,
     ) -> Result<Vec<Found>, SinkError> {
-        self.read(pull::Config {
+        let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
             filter_subjects: filters,
             headers_only: true,
             ..pull::Config::default()
-        })
-        .await
+        };
+        self.read(config, until).await
+    }
+
+    /// Reads until what is read reaches to `until`. In a cluster a consumer may live on a
+    /// follower, which stores all in order, but may be behind.
+    async fn read(&self, config: pull::Config, until: u64) -> Result<Vec<Found>, SinkError> {
+        let reaches = |found: &[Found]| found.iter().any(|found| found.sequence >= until);
+        let reading = async {
+            loop {
+                let found = self.read_once(config.clone()).await?;
+                if reaches(&found) {
+                    return Ok(found);
+                }
+                tracing::debug!(until, "the server that was read from is behind; reading again");
+                tokio::time::sleep(BEHIND_PAUSE).await;
+            }
+        };
+        let read = tokio::time::timeout(BEHIND_TIMEOUT, reading).await;
+        read.unwrap_or_else(|late| Err(SinkError::unavailable(format!("read {} up to {until}", self.name), late)))
     }
 
     /// Reads all that a new consumer has to give, and makes sure that nothing was lost on the way.
-    async fn read(&self, config: pull::Config) -> Result<Vec<Found>, SinkError> {
+    async fn read_once(&self, config: pull::Config) -> Result<Vec<Found>, SinkError> {
         let action = || format!("read {} of JetStream stream {}", config.filter_subjects.join(", "), self.name);
         let consumer = self.stream.create_consumer(pull::Config {
             ack_policy: AckPolicy::None,

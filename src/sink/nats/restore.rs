@@ -1,12 +1,13 @@
 //! Takes shards over: claims them, finishes what was intended, reads their checkpoints.
 
+use super::error::ShardError;
 use super::head::{Claim, Pending, Replace, Session, Shard, claim};
 use super::patience::Patience;
 use super::publish::Publisher;
 use super::write_ahead;
 use crate::core::batch::StoredCheckpoint;
 use crate::core::ids::ShardId;
-use crate::sink::{CommitError, SinkError};
+use crate::sink::SinkError;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::collections::BTreeMap;
 
@@ -33,16 +34,16 @@ pub(super) async fn take_over(
     loop {
         match attempt(publisher, session, shards).await {
             Ok(restored) => return Ok(restored),
-            Err(CommitError::Fatal(error)) => return Err(error),
+            Err(ShardError::Fatal(error)) => return Err(error),
             // Fenced can be met by a redo alone, when somebody claims at the same time.
-            Err(CommitError::Unknown(error) | CommitError::Fenced(error) | CommitError::Aborted(error)) => {
+            Err(ShardError::Unknown(error) | ShardError::Foreign(error) | ShardError::Aborted(error)) => {
                 patience.wait(error).await?;
             }
         }
     }
 }
 
-async fn attempt(publisher: &Publisher, session: &Session, shards: &[ShardId]) -> Result<Vec<Restored>, CommitError> {
+async fn attempt(publisher: &Publisher, session: &Session, shards: &[ShardId]) -> Result<Vec<Restored>, ShardError> {
     let one = async |shard: ShardId| Ok((shard, claim(publisher, session, shard, Replace::Anybody).await?));
     let claims: Vec<_> = shards.iter().copied().map(one).collect();
     let claims: Vec<(ShardId, Claim)> = stream::iter(claims).buffer_unordered(AT_ONCE).try_collect().await?;
@@ -55,10 +56,12 @@ async fn attempt(publisher: &Publisher, session: &Session, shards: &[ShardId]) -
     }
     // After the claims nobody else can write an entry that this doesn't see, but for
     // the rest of a pending intent, which is the same as what is redone.
-    let entries = publisher.last_of_each(publisher.subjects().entries()).await.map_err(CommitError::Unknown)?;
-    for entry in entries {
-        let Some((shard, key)) = publisher.subjects().parse_entry(&entry.subject) else {
-            return Err(CommitError::Fatal(SinkError::Setup {
+    let subjects = publisher.subjects();
+    let newest = restored.values().map(|restored| restored.state.head).max().unwrap_or_default();
+    let found = publisher.last_of_each(subjects.checkpoints(shards), newest).await.map_err(ShardError::Unknown)?;
+    for entry in found.into_iter().filter(|found| !subjects.is_head(&found.subject)) {
+        let Some((shard, key)) = subjects.parse_entry(&entry.subject) else {
+            return Err(ShardError::Fatal(SinkError::Setup {
                 problem: format!("{} isn't a subject of this program", entry.subject),
                 remedy: "use a subject prefix that nobody else writes to".to_owned(),
             }));

@@ -8,6 +8,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// A longer token is replaced by its hash: the server's default bound for a whole protocol line is 4,096 bytes.
 const LONGEST_TOKEN: usize = 128;
 
+/// The server looks each filter up for itself: beyond this, all are read and what wasn't asked for is dropped.
+const MOST_FILTERS: usize = 16;
+
 /// The subjects of one JetStream stream.
 #[derive(Clone, Debug)]
 pub(super) struct Subjects {
@@ -59,9 +62,18 @@ impl Subjects {
         format!("{}._checkpoint.{shard}.entry.{}", self.prefix, escape(key))
     }
 
-    /// The entries of every shard.
-    pub(super) fn entries(&self) -> String {
-        format!("{}._checkpoint.*.entry.*", self.prefix)
+    /// Heads and entries of some shards, in few filters.
+    pub(super) fn checkpoints(&self, shards: &[ShardId]) -> Vec<String> {
+        if shards.len() > MOST_FILTERS {
+            return vec![format!("{}._checkpoint.>", self.prefix)];
+        }
+        shards.iter().map(|shard| format!("{}._checkpoint.{shard}.>", self.prefix)).collect()
+    }
+
+    /// Whether this is a shard's head.
+    pub(super) fn is_head(&self, subject: &str) -> bool {
+        let rest = subject.strip_prefix(self.prefix.as_str()).and_then(|rest| rest.strip_prefix("._checkpoint."));
+        rest.and_then(|rest| rest.strip_suffix(".head")).is_some_and(|shard| shard.parse::<u32>().is_ok())
     }
 
     /// The shard and the key that [`entry`](Self::entry) named.
@@ -80,7 +92,7 @@ fn token(text: &str) -> String {
 
 /// ASCII letters, digits, `-` and `_` stand for themselves, other bytes become `=XX`;
 /// the empty text is `_`, and the text `_` is `=5F`.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     match text {
         "" => return "_".to_owned(),
         "_" => return "=5F".to_owned(),
@@ -97,7 +109,7 @@ fn escape(text: &str) -> String {
     })
 }
 
-fn unescape(token: &str) -> Option<String> {
+pub(super) fn unescape(token: &str) -> Option<String> {
     if token == "_" {
         return Some(String::new());
     }

@@ -10,13 +10,13 @@
 //! when the server has long forgotten their ids. What is still on its way at that moment is younger
 //! than the duplicate window and is caught by it.
 
-use super::error::{PublishError, Verdict};
+use super::error::{PublishError, ShardError, Verdict};
 use super::head::{Claim, Intent, Pending, Replace, Session, Shard, claim};
 use super::outgoing::{Entry, MESSAGE_ID, Outgoing, Part, REMOVED};
 use super::patience::Patience;
 use super::publish::{Expect, Publisher};
 use crate::core::ids::ShardId;
-use crate::sink::{CommitError, SinkError};
+use crate::sink::SinkError;
 use async_nats::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -28,7 +28,11 @@ const ENTRIES_AT_ONCE: usize = 256;
 /// What an intent's headers and the protocol take of a message.
 const HEADERS: usize = 2 << 10;
 
-/// Makes a part durable, alone: other shards are in commits of their own.
+/// Makes a part durable. Where it is `alone`, a refusal is left to the caller; other
+/// shards' parts may have happened already, and then this one has to.
+///
+/// # Errors
+/// [`ShardError::Foreign`]: the shard is somebody else's.
 pub(super) async fn commit(
     publisher: &Publisher,
     session: &Session,
@@ -36,24 +40,47 @@ pub(super) async fn commit(
     state: &mut Shard,
     id: &str,
     part: Part,
-) -> Result<(), CommitError> {
-    let why = match intend(publisher, session, shard, state, id, &part).await {
-        Ok(()) => match perform(publisher, session, shard, state, id, part).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error.source,
-        },
-        Err(PublishError { verdict: Verdict::Impossible, source }) => return Err(CommitError::Fatal(source)),
-        Err(error) => error.source,
-    };
-    tracing::debug!(%shard, error = %why, "a commit met with trouble; looking at what became of it");
+    alone: bool,
+) -> Result<(), ShardError> {
     let mut patience = Patience::new();
     loop {
-        match settle(publisher, session, shard, state, id).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => return Err(CommitError::Aborted(why)),
-            Err(CommitError::Unknown(error)) => patience.wait(error).await.map_err(CommitError::Unknown)?,
-            Err(error) => return Err(error),
+        let why = match attempt(publisher, session, shard, state, id, &part).await {
+            Ok(()) => return Ok(()),
+            Err(PublishError { verdict: Verdict::Impossible, source }) => return Err(ShardError::Fatal(source)),
+            Err(error) => error.source,
+        };
+        tracing::debug!(%shard, error = %why, "a commit met with trouble; looking at what became of it");
+        let happened = loop {
+            match settle(publisher, session, shard, state, id).await {
+                Err(ShardError::Unknown(error)) => patience.wait(error).await.map_err(ShardError::Unknown)?,
+                outcome => break outcome?,
+            }
+        };
+        if happened {
+            return Ok(());
         }
+        if alone {
+            return Err(ShardError::Aborted(why));
+        }
+        patience.wait(why).await.map_err(ShardError::Aborted)?;
+    }
+}
+
+async fn attempt(
+    publisher: &Publisher,
+    session: &Session,
+    shard: ShardId,
+    state: &mut Shard,
+    id: &str,
+    part: &Part,
+) -> Result<(), PublishError> {
+    intend(publisher, session, shard, state, id, part).await?;
+    match perform(publisher, session, shard, state, id, part.clone()).await {
+        // The intent has happened: whatever is impossible now is found out by the redo.
+        Err(PublishError { verdict: Verdict::Impossible, source }) => {
+            Err(PublishError { verdict: Verdict::Silent, source })
+        }
+        outcome => outcome,
     }
 }
 
@@ -64,7 +91,7 @@ async fn settle(
     shard: ShardId,
     state: &mut Shard,
     id: &str,
-) -> Result<bool, CommitError> {
+) -> Result<bool, ShardError> {
     let Claim { head, completed, pending, .. } = claim(publisher, session, shard, Replace::Own).await?;
     state.head = head;
     state.completed = completed;
@@ -189,17 +216,19 @@ pub(super) fn removed(headers: &HeaderMap) -> bool {
 /// Finishes a complete intent; what it wrote, for who restores.
 ///
 /// # Errors
-/// [`CommitError::Unknown`]: claim and redo again.
+/// [`ShardError::Unknown`]: claim and redo again.
 pub(super) async fn redo(
     publisher: &Publisher,
     session: &Session,
     shard: ShardId,
     state: &mut Shard,
     pending: &Pending,
-) -> Result<Vec<Entry>, CommitError> {
-    let mut part = read(publisher, shard, pending).await?;
-    let there = publisher.headers_from(pending.first, publisher.subjects().messages()).await;
-    let there = there.map_err(CommitError::Unknown)?;
+) -> Result<Vec<Entry>, ShardError> {
+    let mut part = read(publisher, shard, pending, state.head).await?;
+    let mut filters = publisher.subjects().messages();
+    filters.push(publisher.subjects().head(shard));
+    let there = publisher.headers_from(pending.first, filters, state.head).await;
+    let there = there.map_err(ShardError::Unknown)?;
     let there: HashSet<&str> =
         there.iter().filter_map(|found| found.headers.get(MESSAGE_ID)).map(async_nats::HeaderValue::as_str).collect();
     let count = part.messages.len();
@@ -209,19 +238,19 @@ pub(super) async fn redo(
     let entries = part.entries.clone();
     match perform(publisher, session, shard, state, &pending.commit, part).await {
         Ok(()) => Ok(entries),
-        Err(PublishError { verdict: Verdict::Impossible, source }) => Err(CommitError::Fatal(source)),
-        Err(error) => Err(CommitError::Unknown(error.source)),
+        Err(PublishError { verdict: Verdict::Impossible, source }) => Err(ShardError::Fatal(source)),
+        Err(error) => Err(ShardError::Unknown(error.source)),
     }
 }
 
-/// Reads a complete intent back.
-async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending) -> Result<Part, CommitError> {
+/// Reads a complete intent back; the head that carries it over is at `claim`.
+async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending, claim: u64) -> Result<Part, ShardError> {
     let subject = publisher.subjects().head(shard);
-    let found = publisher.from(pending.first, vec![subject.clone()]).await.map_err(CommitError::Unknown)?;
+    let found = publisher.from(pending.first, vec![subject.clone()], claim).await.map_err(ShardError::Unknown)?;
     let mut payload = BytesMut::new();
     let mut chunks = 0;
     for message in &found {
-        let head = super::head::Head::parse(&subject, &message.headers).map_err(CommitError::Fatal)?;
+        let head = super::head::Head::parse(&subject, &message.headers).map_err(ShardError::Fatal)?;
         // A claim repeats the last chunk's number; it comes after all of them.
         if let Some(intent) = head.intent
             && intent.commit == pending.commit
@@ -233,7 +262,7 @@ async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending) -> Resul
         }
     }
     let broken = |what: String| {
-        CommitError::Fatal(SinkError::Setup {
+        ShardError::Fatal(SinkError::Setup {
             problem: format!("{subject} says that commit {} is intended, but {what}", pending.commit),
             remedy: "messages were deleted from the JetStream stream, or it was put back from an old copy".to_owned(),
         })
