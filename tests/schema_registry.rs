@@ -125,6 +125,9 @@ async fn confluents_client_reads_records_and_dead_letters_by_their_schema() {
     let id = seen[0]["schema_id"].as_u64().unwrap();
     let stored = ask(reqwest::Method::GET, &format!("/schemas/ids/{id}"), Value::Null).await;
     assert_eq!(stored["schema"], include_str!("../proto/asana_event_bridge/v1/record.proto"));
+    let traceparent = seen[0]["headers"]["traceparent"].as_str().unwrap();
+    assert!(traceparent.len() == 55 && traceparent.starts_with("00-") && traceparent.ends_with("-00"), "{traceparent}");
+    assert_eq!(seen[0]["headers"]["ce_partitionkey"], "1200");
     assert_eq!(seen[0]["headers"]["ce_dataschema"], format!("{}/schemas/ids/{id}", registry()));
     let letters = read("framed.dead-letters", "DeadLetter");
     assert_eq!(serde_json::from_value::<pb::DeadLetter>(letters[0]["message"].clone()).unwrap(), letter);

@@ -74,6 +74,50 @@ fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ids::{Gid, ShardId, Topic};
+    use crate::core::trace::Trace;
+    use rdkafka::message::Headers as _;
+
+    #[test]
+    fn headers_follow_the_binding_of_cloudevents() {
+        let trace = Trace::new("r1", 1, chrono::DateTime::UNIX_EPOCH);
+        let mut message = Message {
+            target: Target::Lane { topic: Topic::from("asana"), partition: 1 },
+            shard: ShardId(2),
+            key: Gid::from("12"),
+            value: Vec::new(),
+            attributes: Attributes {
+                id: "a 50%é".to_owned(),
+                kind: "asana_event_bridge.v1.Event",
+                stream: None,
+                resource_type: "task".into(),
+                time: chrono::DateTime::UNIX_EPOCH,
+                trace,
+            },
+        };
+        let names_and_values = |message: &Message, schema| {
+            let headers = headers(message, "asana", schema);
+            let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.expect("a value").to_vec()).expect("UTF-8");
+            headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect::<Vec<_>>()
+        };
+        let expected = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", "a 50%é"),
+            ("ce_source", "/topics/asana"),
+            ("ce_type", "asana_event_bridge.v1.Event"),
+            ("ce_time", "1970-01-01T00:00:00.000Z"),
+            ("content-type", "application/protobuf"),
+            ("traceparent", &trace.to_string()),
+            ("ce_subject", "12"),
+            ("ce_partitionkey", "12"),
+            ("ce_dataschema", "http://r/schemas/ids/7"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(names_and_values(&message, Some("http://r/schemas/ids/7")), expected);
+        // A record of the lane itself is about nothing.
+        message.key = Gid::from("");
+        assert_eq!(names_and_values(&message, None), expected[..7]);
+    }
 
     #[test]
     fn a_source_is_a_uri_reference() {
