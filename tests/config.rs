@@ -244,8 +244,8 @@ fn a_schema_registry_has_a_place_and_one_login() {
     assert_problems(
         &registry("urls: ['http://r', 'ftp://r'], user: u, token: {env: TOKEN}, caFile: /nowhere/ca.pem"),
         &[
-            &format!("{place}: `user` and `password` go together"),
             &format!("{place}: has `token` and `user`: keep one"),
+            &format!("{place}: `user` and `password` go together"),
             &format!("{place}.caFile: the file can't be read: No such file or directory (os error 2)"),
             &format!("{place}.urls[1]: must begin with https:// or http://"),
         ],

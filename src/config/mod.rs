@@ -260,7 +260,7 @@ pub struct KafkaConfig {
     pub schema_registry: Option<SchemaRegistryConfig>,
 }
 
-/// A schema registry: Confluent's, or one with its interface. It has to be there when a session begins.
+/// A schema registry: Confluent's, or one with its interface. It has to be there when the bridge starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SchemaRegistryConfig {
@@ -283,13 +283,13 @@ pub struct SchemaRegistryConfig {
     /// to start until the schema is there.
     #[serde(default = "yes")]
     pub register: bool,
-    /// Under which subjects the schema is looked for.
+    /// Under which subjects the schema is: `TOPIC-value`, `RECORD` or `TOPIC-RECORD`, where `RECORD` is
+    /// `asana_event_bridge.v1.Record`, or `asana_event_bridge.v1.DeadLetter` for the dead-letter topic.
     #[serde(default)]
     pub subject_name_strategy: SubjectNameStrategy,
 }
 
-/// What a subject of the schema registry is called. `RECORD` is `asana_event_bridge.v1.Record`, or `….DeadLetter`
-/// for the dead-letter topic.
+/// What a subject of the schema registry is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SubjectNameStrategy {
