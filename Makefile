@@ -9,6 +9,9 @@ FOR ?= 30s
 OUTPUT ?= text
 SEED ?= 1
 COUNT ?= 20
+MINUTES ?= 10
+ROUNDS ?= 20
+STREAMS ?= 10000
 
 .PHONY: help
 help: ## this list
@@ -43,6 +46,24 @@ kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign
 	scripts/bootstrap rust build python java
 	KILL_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) KILL_SEED=$(SEED) KILL_COUNT=$(COUNT) \
 		cargo test --test kill the_chosen_bus -- --nocapture
+
+.PHONY: chaos
+chaos: ## 4 replicas, 1,000 streams, 3 nodes, and everything that can go wrong, then the ledger judges; BUS=kafka|nats SEED=1 MINUTES=10
+	scripts/bootstrap rust build python java
+	CHAOS_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) CHAOS_SEED=$(SEED) CHAOS_MINUTES=$(MINUTES) CHAOS_STREAMS=1000 \
+		cargo test --test chaos the_chosen_bus_has_every_event -- --nocapture
+
+.PHONY: takeover
+takeover: ## how long shards go without an owner after SIGTERM, SIGKILL and SIGSTOP; BUS=kafka|nats ROUNDS=20
+	scripts/bootstrap rust build python java
+	TAKEOVER_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) TAKEOVER_ROUNDS=$(ROUNDS) \
+		cargo test --test chaos the_chosen_bus_has_other_owners -- --nocapture
+
+.PHONY: restore
+restore: ## how long a cold start takes with STREAMS=10000, of 1 replica and of 4; BUS=kafka|nats
+	scripts/bootstrap rust build python java
+	RESTORE_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) RESTORE_STREAMS=$(STREAMS) \
+		cargo test --test chaos the_chosen_bus_has_all_streams -- --nocapture
 
 .PHONY: bench
 bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone

@@ -1,5 +1,6 @@
 //! The command line: what can be said, not what is done.
 
+use asana_event_bridge::checkpoints::CheckpointArgs;
 use asana_event_bridge::config::{LocalSink, Source};
 use asana_event_bridge::demo::DemoArgs;
 use asana_event_bridge::simulator::SimulateArgs;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Read all lanes from the start and say whether anything is missing
     Verify(VerifyArgs),
+    /// Look at stored progress and mend it
+    Checkpoint(CheckpointArgs),
     /// Check a configuration without connecting to anything
     CheckConfig(CheckConfigArgs),
     /// Print the JSON Schema of the configuration
@@ -208,6 +211,19 @@ mod tests {
         assert_eq!((source.file, source.sink), (None, Some(LocalSink::File)));
         assert_eq!((source.resources, source.workspaces), (vec!["1".to_owned(), "2".to_owned()], vec!["3".to_owned()]));
         assert!(matches!(parse("x run --config f.yaml --sink console"), Ok(Command::Run(_))));
+    }
+
+    #[test]
+    fn a_checkpoint_is_named_by_its_configuration() {
+        assert!(parse("x checkpoint list").is_err());
+        assert!(parse("x checkpoint list --config f.yaml --output json").is_ok());
+        assert!(parse("x checkpoint show --config f.yaml main/1").is_ok());
+        assert!(parse("x checkpoint show --config f.yaml 1").is_err(), "no stream");
+        assert!(parse("x checkpoint reset --config f.yaml").is_err(), "nothing to reset");
+        assert!(parse("x checkpoint reset --config f.yaml --all main/1").is_err(), "one or the other");
+        assert!(parse("x checkpoint reset --config f.yaml main/1 main/2 --yes").is_ok());
+        assert!(parse("x checkpoint migrate --config f.yaml --shards 0").is_err());
+        assert!(parse("x checkpoint migrate --config f.yaml --shards 8 --to x").is_ok());
     }
 
     #[test]

@@ -15,6 +15,8 @@
 pub mod asana;
 #[cfg(feature = "bridge")]
 pub mod bridge;
+#[cfg(feature = "program")]
+pub mod checkpoints;
 #[cfg(feature = "bridge")]
 pub mod config;
 #[cfg(feature = "consumer")]

@@ -2,7 +2,8 @@
 
 mod cli;
 
-use asana_event_bridge::bridge::LogObserver;
+use asana_event_bridge::bridge::{Clock, LogObserver};
+use asana_event_bridge::checkpoints::{self, CheckpointCommand, CheckpointsError};
 use asana_event_bridge::config::{self, Environment, Problems, Source};
 use asana_event_bridge::consumer::{From, ReadError, Until};
 use asana_event_bridge::demo::{self, DemoArgs, DemoError};
@@ -41,6 +42,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo(&args),
         Command::Tail(args) => tail(&args),
         Command::Verify(args) => verify(&args),
+        Command::Checkpoint(args) => checkpoint(&args.command),
         Command::Simulate(args) => {
             runtime()?.block_on(simulator::run(args))?;
             Ok(Exit::Fine)
@@ -60,7 +62,8 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
     for warning in &checked.warnings {
         tracing::warn!("{warning}");
     }
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let stop = stop_on_signal()?;
         let (reloads_to, reloads) = mpsc::channel(1);
         let running = run::run(checked, reloads, Arc::new(LogObserver), stop);
@@ -73,7 +76,11 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
             failed = watching => return failed,
         }
         Ok(Exit::Fine)
-    })
+    });
+    // A client of a bus that is away may still be closing, on a thread that can't be interrupted: the end of
+    // the process ends it, and what it would have told the bus, the bus finds out by its time-outs.
+    runtime.shutdown_background();
+    ended
 }
 
 /// With JSON as output, what is shown on the way is no result.
@@ -110,6 +117,17 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
         let mut reader = Reader::open(run::place(&checked).await?, From::Start, Until::End).await?;
         print_report(&verify::read(&mut reader, ledger.as_ref()).await?, args.output)
     })
+}
+
+fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<Exit> {
+    let checked = config::load(&Source::file(command.config()), &Environment::of_process())?;
+    let outcome = runtime()?.block_on(checkpoints::run(&checked, command, Clock::start().now().wall))?;
+    let mut out = std::io::stdout();
+    match command.output() {
+        Output::Text => write!(out, "{outcome}")?,
+        Output::Json => writeln!(out, "{}", serde_json::to_string(&outcome)?)?,
+    }
+    Ok(if outcome.is_fine() { Exit::Fine } else { Exit::Wanting })
 }
 
 fn print_report(report: &Report, output: Output) -> anyhow::Result<Exit> {
@@ -183,6 +201,13 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     let of_run = |error: &RunError| if error.is_setup() { Exit::Usage } else { Exit::Unavailable };
     if let Some(error) = error.downcast_ref() {
         return of_run(error);
+    }
+    match error.downcast_ref() {
+        Some(CheckpointsError::Run(error)) => return of_run(error),
+        Some(CheckpointsError::Usage(_) | CheckpointsError::Checkpoint(_)) => return Exit::Usage,
+        Some(CheckpointsError::Migration(_)) => return Exit::Wanting,
+        Some(CheckpointsError::Busy { .. } | CheckpointsError::Commit(_)) => return Exit::Unavailable,
+        None => {}
     }
     match error.downcast_ref() {
         Some(DemoError::Run(error)) => return of_run(error),

@@ -229,7 +229,7 @@ pub async fn place(checked: &Checked) -> Result<Where, RunError> {
     })
 }
 
-fn kafka_settings(checked: &Checked, sink: &CheckedKafka) -> Result<kafka::KafkaSettings, RunError> {
+pub(crate) fn kafka_settings(checked: &Checked, sink: &CheckedKafka) -> Result<kafka::KafkaSettings, RunError> {
     let resolve = |(name, source): (&String, &SecretSource)| {
         let place = format!("sink.kafka.secretProperties.{name}");
         secret(&place, source).map(|secret| (name.clone(), secret))
@@ -243,7 +243,7 @@ fn kafka_settings(checked: &Checked, sink: &CheckedKafka) -> Result<kafka::Kafka
     })
 }
 
-fn nats_settings(checked: &Checked, sink: &CheckedNats) -> Result<nats::NatsSettings, RunError> {
+pub(crate) fn nats_settings(checked: &Checked, sink: &CheckedNats) -> Result<nats::NatsSettings, RunError> {
     let (mut nkey_seed, mut token, mut password) = (None, None, None);
     match &sink.login {
         NatsLogin::Nobody | NatsLogin::CredentialsFile(_) => {}

@@ -14,6 +14,7 @@
 )]
 
 use asana_event_bridge::core::batch::{OutputTopic, Target};
+use asana_event_bridge::core::budget::Limit;
 use asana_event_bridge::core::checkpoint;
 use asana_event_bridge::core::engine::{AccountSpec, Engine, Settings, StreamSpec};
 use asana_event_bridge::core::event::{Event, to_json};
@@ -74,8 +75,8 @@ fn run(mut rng: ChaCha8Rng, events: u64) -> u64 {
         };
         let outcome = if poll.token.is_some() { PollOutcome::Page(page) } else { PollOutcome::TokenReset("0".into()) };
         engine.handle_outcome(now, &poll, outcome);
-        while let Some(topic) = engine.unknown_topic() {
-            engine.set_topic(topic, OutputTopic { lanes: NonZeroU32::new(6).unwrap(), message_bytes: usize::MAX });
+        while let Some(topic) = engine.topic_to_look_at(now) {
+            engine.set_topic(now, topic, OutputTopic { lanes: NonZeroU32::new(6).unwrap(), message_bytes: usize::MAX });
         }
         now = now.after(Duration::from_millis(10));
         let batch = engine.take_batch(now).unwrap();
@@ -113,13 +114,13 @@ fn engine(now: Now) -> Engine {
         linger: Duration::ZERO,
         max_records: 1000,
         max_pending_bytes: 1 << 20,
+        watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
         dead_letter_topic: "dead".to_owned(),
     };
     let account = AccountSpec {
         name: "main".into(),
-        requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
-        max_in_flight: NonZeroU16::MIN,
+        limit: Limit { requests_per_minute: NonZeroU32::new(1_000_000).unwrap(), max_in_flight: NonZeroU16::MIN },
     };
     let stream = StreamSpec { id: StreamId::new("main", "1"), kind: StreamKind::Resource };
     let mut engine = Engine::new(settings, 10_000, &[account], &[stream]);

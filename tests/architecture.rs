@@ -42,6 +42,7 @@ const RULES: [(&str, &[&str]); 9] = [
     ("src/sink", &["crate::asana", "crate::bridge", "crate::consumer", "crate::simulator"]),
     ("src/sink/nats", &["reqwest"]),
     ("src/bridge", &["rdkafka", "async_nats", "reqwest", "crate::config", "crate::consumer", "crate::simulator"]),
+    ("src/checkpoints", &["rdkafka", "async_nats", "reqwest", "crate::asana", "crate::bridge", "crate::simulator"]),
     ("src/consumer", &["reqwest", "crate::asana", "crate::bridge", "crate::config", "crate::sink", "crate::simulator"]),
     (
         "src/simulator",

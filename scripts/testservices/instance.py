@@ -1,23 +1,21 @@
-"""One running service and the folder that it lives in: configuration, data, log, and `service.json`.
+"""One running service, of one node or of several, and the folder that it lives in, with its `service.json`.
 
-Whoever knows the folder can stop the service and start it again, with the same data at the same address.
+Whoever knows the folder can stop the service and start it again, with the same data at the same addresses.
 """
 
-import contextlib
 import json
-import os
 import pathlib
 import random
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 
 from . import kafka, registry
 from .cache import Failure
 from .nats import Nats
+from .node import POLL_SECONDS, Node, end
 
 SERVICES = {"kafka": kafka, "nats": Nats("nats"), "nats-old": Nats("nats-old"), "registry": registry}
 
@@ -26,13 +24,11 @@ SERVICES = {"kafka": kafka, "nats": Nats("nats"), "nats-old": Nats("nats-old"), 
 PORT_RANGE = range(20_000, 32_000)
 
 READY_SECONDS = 180  # a Java server on a machine that has other things to do
-STOP_SECONDS = 30
-POLL_SECONDS = 0.05
 TRIES = 5  # each with other ports: between finding a port free and using it, another process may take it
 
 
 class Instance:
-    """A service in its folder."""
+    """A service in its folder. `record` is what `service.json` holds."""
 
     def __init__(self, folder, record):
         self.folder = folder
@@ -40,15 +36,15 @@ class Instance:
         self.service = SERVICES[record["service"]]
 
     @classmethod
-    def create(cls, name, folder=None, port=None, settings=None):
+    def create(cls, name, folder=None, nodes=1, port=None, advertised=None, settings=None):
         """A new one, not yet started; without a folder it gets a temporary one."""
         temporary = folder is None
         if temporary:
             folder = tempfile.mkdtemp(prefix=f"asana-event-bridge-{name}-")
         folder = pathlib.Path(folder).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        record = {"service": name, "temporary": temporary, "port": port, "settings": settings or {}}
-        return cls(folder, record)
+        record = {"service": name, "temporary": temporary, "nodes": nodes, "port": port, "ports": None}
+        return cls(folder, record | {"advertised": advertised, "settings": settings or {}})
 
     @classmethod
     def open(cls, folder):
@@ -64,46 +60,66 @@ class Instance:
         """Whether a service lives, or lived and was stopped, in this folder."""
         return (pathlib.Path(folder) / "service.json").exists()
 
-    def start(self):
-        """Starts the service and waits until it is ready. Returns what there is to know about it."""
-        if self.is_running():
+    def start(self, number=None):
+        """Starts the nodes that don't run, or the one of this number, and waits until they are ready."""
+        starting = [node.number for node in self.nodes(number) if node.pid is None]
+        if not starting:
             raise Failure(f"{self.record['service']} already runs in {self.folder}")
         self.service.install()
         for _ in range(TRIES):
-            ports = self.record.get("ports") or _free_ports(self.service.PORTS, self.record["port"])
-            self.service.configure(self.folder, ports, self.record["settings"])
-            log_start = self._spawn()
-            if self._wait_until_ready(ports[0]):
-                self.record["ports"] = ports
-                self._save()
+            ports = self.record["ports"] or _free_ports(self.service.PORTS, self.record["nodes"], self.record["port"])
+            everyone = self.nodes(ports=ports)
+            nodes = [node for node in everyone if node.number in starting]
+            if self.record["ports"] is None:
+                self._save()  # before anything runs: it says where to look for what is to be ended
+            for node in nodes:
+                self.service.configure(node, everyone, self.record["settings"])
+                node.spawn(self.service.command(node))
+            late = self._late(nodes)
+            if late is None:
+                if self.record["ports"] is None:
+                    self.record["ports"] = ports
+                    self._save()
                 return self.description()
-            said = self._log_since(log_start)
-            self.kill()
-            if "address already in use" not in said.lower():
-                tail = "\n".join(said.splitlines()[-20:])
-                raise Failure(f"{self.record['service']} did not get ready; the end of {self.log}:\n{tail}")
-            if "ports" in self.record or self.record["port"] is not None:
+            end(nodes, signal.SIGKILL)
+            if not any("address already in use" in node.said().lower() for node in nodes):
+                tail = "\n".join(late.said().splitlines()[-20:])
+                raise Failure(f"{self.record['service']} did not get ready; the end of {late.log}:\n{tail}")
+            if self.record["ports"] is not None or self.record["port"] is not None:
                 break  # no other ports will do
         raise Failure(f"{self.record['service']} can't have its ports, another process does: {ports}")
 
     def description(self):
         """What is printed about a running service."""
+        nodes = self.nodes()
         return {
             "service": self.record["service"],
-            "address": f"127.0.0.1:{self.record['ports'][0]}",
-            "pid": self.record["pid"],
+            "address": ",".join(node.address() for node in nodes),
             "dir": str(self.folder),
+            "nodes": [
+                {"id": node.number, "address": node.address(), "pid": node.pid} | self.service.details(node)
+                for node in nodes
+            ],
         }
 
-    def stop(self):
-        """Ends the service as an administrator would. It can be started again."""
-        if not self._end(signal.SIGTERM):
-            self.kill()
+    def stop(self, number=None):
+        """Ends the nodes as an administrator would. They can be started again."""
+        end(end(self.nodes(number), signal.SIGTERM), signal.SIGKILL)
 
-    def kill(self):
-        """Ends the service as a crash would. It can be started again."""
-        if not self._end(signal.SIGKILL):
-            raise Failure(f"process {self.record['pid']} does not end")
+    def kill(self, number=None):
+        """Ends the nodes as a crash would. They can be started again."""
+        for node in end(self.nodes(number), signal.SIGKILL):
+            raise Failure(f"process {node.pid} does not end")
+
+    def pause(self, number=None):
+        """Nodes that neither answer nor are gone."""
+        for node in self.nodes(number):
+            node.signal(signal.SIGSTOP)
+
+    def resume(self, number=None):
+        """The end of a pause."""
+        for node in self.nodes(number):
+            node.signal(signal.SIGCONT)
 
     def down(self):
         """Ends the service for good. A temporary folder is removed, one that was asked for is kept."""
@@ -113,53 +129,33 @@ class Instance:
         else:
             self.stop()
 
-    def is_running(self):
-        """Whether the process is there, and is still this service (a process id can be given anew)."""
-        return self.record.get("born") is not None and self.record["born"] == _birth(self.record["pid"])
+    def nodes(self, number=None, ports=None):
+        """All nodes, or the one of this number. A single node lives in the folder of the service itself."""
+        count = self.record["nodes"]
+        numbers = range(1, count + 1)
+        if number is not None and number not in numbers:
+            raise Failure(f"{self.record['service']} in {self.folder} has {count} node(s), and none is number {number}")
+        ports = ports or self.record["ports"] or [[]] * count
+        advertised = self.record["advertised"] or [None] * count
+        nodes = []
+        for each in numbers:
+            folder = self.folder if count == 1 else self.folder / f"node-{each}"
+            folder.mkdir(exist_ok=True)
+            nodes.append(Node(each, folder, ports[each - 1], advertised[each - 1]))
+        return nodes if number is None else [nodes[number - 1]]
 
-    @property
-    def log(self):
-        """Where the service's own log goes."""
-        return self.folder / "server.log"
-
-    def _spawn(self):
-        with open(self.log, "ab") as log:
-            start = log.tell()
-            process = subprocess.Popen(
-                self.service.command(self.folder),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C is for who started us; we then end the service ourselves
-            )
-        self.record |= {"pid": process.pid, "born": _birth(process.pid)}
-        self._save()
-        return start
-
-    def _wait_until_ready(self, port):
+    def _late(self, nodes):
+        """The first of the nodes that ended or is late; None when all of them are ready."""
         deadline = time.monotonic() + READY_SECONDS
-        while self.is_running() and time.monotonic() < deadline:
-            if self.service.is_ready(self.folder, port):
-                return True
+        waiting = list(nodes)
+        while waiting:
+            for node in list(waiting):
+                if node.pid is None or time.monotonic() > deadline:
+                    return node
+                if self.service.is_ready(node, nodes):
+                    waiting.remove(node)
             time.sleep(POLL_SECONDS)
-        return False
-
-    def _end(self, with_signal):
-        deadline = time.monotonic() + STOP_SECONDS
-        if self.is_running():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.record["pid"], with_signal)
-        while self.is_running():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
-
-    def _log_since(self, start):
-        with open(self.log, "rb") as log:
-            log.seek(start)
-            return log.read().decode(errors="replace")
+        return None
 
     def _save(self):
         unfinished = self.folder / "service.json.new"
@@ -167,24 +163,14 @@ class Instance:
         unfinished.rename(self.folder / "service.json")
 
 
-def _birth(pid):
-    """When the process began, in the kernel's ticks; None if there is none."""
-    try:
-        state, *fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # A dead child that its parent hasn't collected yet (Z) is as good as gone.
-    return None if state in "ZX" else int(fields[18])  # starttime, the 22nd field of proc(5)
-
-
-def _free_ports(count, first):
-    """Ports that are free at this moment; the first may be given."""
+def _free_ports(each, nodes, first):
+    """Ports that are free at this moment, so many for each node; the first may be given."""
     ports = [] if first is None else [first]
-    while len(ports) < count:
+    while len(ports) < each * nodes:
         port = random.choice(PORT_RANGE)
         if port not in ports and _is_free(port):
             ports.append(port)
-    return ports
+    return [ports[node * each : (node + 1) * each] for node in range(nodes)]
 
 
 def _is_free(port):

@@ -1,4 +1,4 @@
-"""Apache Kafka: one node that is broker and controller, with settings that suit tests, and its Java tools."""
+"""Apache Kafka: nodes that are broker and controller, with settings that suit tests, and its Java tools."""
 
 import base64
 import contextlib
@@ -15,26 +15,28 @@ from . import cache
 # All that concerns guarantees is left as Kafka ships it.
 SETTINGS = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "inter.broker.listener.name": "BROKER",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "offsets.topic.replication.factor": "1",
+    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
     "offsets.topic.num.partitions": "4",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
     "transaction.state.log.num.partitions": "4",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "auto.create.topics.enable": "false",
     "log.retention.ms": "-1",
 }
 
+# A dead broker is noticed soon, and still not because a small machine is busy for a moment.
+CLUSTER_SETTINGS = {
+    "broker.heartbeat.interval.ms": "1000",
+    "broker.session.timeout.ms": "6000",
+    "replica.lag.time.max.ms": "10000",
+}
+
 # Both are short-lived: the first compiler's code is enough, and one collector thread is kind to a small machine.
 JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
-PORTS = 2  # broker, controller
+BROKER, CONTROLLER, PROXIED = range(3)
+PORTS = 3
 
 TOOLS = {
     "acls": "org.apache.kafka.tools.AclCommand",
@@ -56,40 +58,71 @@ def install():
     cache.java_classes()
 
 
-def configure(folder, ports, settings):
+def configure(node, nodes, settings):
     """Writes the configuration, and formats the storage if it is new."""
-    broker, controller = (f"127.0.0.1:{port}" for port in ports)
+    listeners = {"BROKER": node.address(BROKER), "CONTROLLER": node.address(CONTROLLER)}
+    advertised = {"BROKER": node.address(BROKER)}
+    if node.advertised:
+        listeners["PROXIED"] = node.address(PROXIED)
+        advertised["PROXIED"] = f"127.0.0.1:{node.advertised}"
+    # As in production where there are enough nodes.
+    copies, in_sync = min(len(nodes), 3), min(len(nodes), 2)
     properties = {
         **SETTINGS,
-        "listeners": f"BROKER://{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"BROKER://{broker}",
-        "controller.quorum.voters": f"1@{controller}",
-        "log.dirs": str(folder / "data"),
+        **(CLUSTER_SETTINGS if len(nodes) > 1 else {}),
+        "node.id": node.number,
+        "listeners": _listeners(listeners),
+        "advertised.listeners": _listeners(advertised),
+        "controller.quorum.voters": ",".join(f"{each.number}@{each.address(CONTROLLER)}" for each in nodes),
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+        "log.dirs": node.folder / "data",
         **settings,
     }
     lines = (f"{key}={value}\n" for key, value in properties.items())
-    (folder / "server.properties").write_text("".join(lines))
-    if not (folder / "data" / "meta.properties").exists():
-        _format(folder)
+    (node.folder / "server.properties").write_text("".join(lines))
+    if _cluster_id(node) is None:
+        others = filter(None, map(_cluster_id, nodes))
+        _format(node, next(others, None) or base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
 
 
-def command(folder):
+def command(node):
     """The command line of the broker."""
-    return _java("kafka.Kafka", str(folder / "server.properties"), heap="512m", log_level="info")
+    return _java("kafka.Kafka", str(node.folder / "server.properties"), heap="512m", log_level="info")
 
 
-def is_ready(folder, port):
-    """Whether a broker of our cluster answers at this port (another process may have it) and may be used by clients."""
+def details(node):
+    """What else is told of a node."""
+    return {"upstream": node.address(PROXIED)} if node.advertised else {}
+
+
+def is_ready(node, nodes):
+    """Whether this broker of our cluster answers at its port (another process may have it) and knows all of these."""
     request = struct.pack(">hhih", 3, 2, 1, -1) + struct.pack(">i", 0)  # Metadata v2, about no topic
     with contextlib.suppress(OSError, struct.error):
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+        with socket.create_connection(("127.0.0.1", node.ports[BROKER]), timeout=2) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)
             with connection.makefile("rb") as answer:
                 (length,) = struct.unpack(">i", answer.read(4))
                 body = answer.read(length)
-        _correlation, brokers = struct.unpack_from(">ii", body)
-        return brokers > 0 and _cluster_id(folder).encode() in body
+        return {each.number for each in nodes} <= _brokers(body) and _cluster_id(node).encode() in body
     return False
+
+
+def _brokers(metadata):
+    """The numbers of the brokers in an answer of Metadata v2."""
+    _correlation, count = struct.unpack_from(">ii", metadata)
+    place, numbers = 8, set()
+    for _ in range(count):
+        number, host_length = struct.unpack_from(">ih", metadata, place)
+        numbers.add(number)
+        place += 6 + host_length + 4  # the port
+        (rack_length,) = struct.unpack_from(">h", metadata, place)
+        place += 2 + max(rack_length, 0)
+    return numbers
 
 
 def run_tool(name, arguments):
@@ -102,11 +135,14 @@ def run_own(main_class, arguments):
     _become(_java(main_class, *arguments))
 
 
-def _format(folder):
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+def _listeners(addresses):
+    return ",".join(f"{name}://{address}" for name, address in addresses.items())
+
+
+def _format(node, cluster):
     storage_tool = _java("kafka.tools.StorageTool", "format")
     result = subprocess.run(
-        storage_tool + ["--config", str(folder / "server.properties"), f"--cluster-id={cluster}"],
+        storage_tool + ["--config", str(node.folder / "server.properties"), f"--cluster-id={cluster}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -116,9 +152,12 @@ def _format(folder):
         raise cache.Failure(f"Kafka's storage can't be formatted: {result.stdout.strip()}")
 
 
-def _cluster_id(folder):
-    lines = (folder / "data" / "meta.properties").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)["cluster.id"]
+def _cluster_id(node):
+    """The identity of the cluster that the node's storage was formatted for; None if it wasn't yet."""
+    with contextlib.suppress(FileNotFoundError):
+        lines = (node.folder / "data" / "meta.properties").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)["cluster.id"]
+    return None
 
 
 def _java(main_class, *arguments, heap="256m", log_level="warn"):

@@ -18,37 +18,42 @@ def install():
     cache.registry_server()
 
 
-def configure(folder, ports, settings):
+def configure(node, _nodes, settings):
     """Writes the configuration; Quarkus looks for it below the working directory."""
     properties = {
         "quarkus.http.host": "127.0.0.1",
-        "quarkus.http.port": str(ports[0]),
+        "quarkus.http.port": str(node.ports[0]),
         "apicurio.storage.kind": "sql",
-        "apicurio.datasource.url": f"jdbc:h2:file:{folder / 'data' / 'registry'}",
-        "apicurio.app.name": folder.name,
+        "apicurio.datasource.url": f"jdbc:h2:file:{node.folder / 'data' / 'registry'}",
+        "apicurio.app.name": node.folder.name,
         "quarkus.log.level": "WARN",
         **settings,
     }
-    (folder / "config").mkdir(exist_ok=True)
+    (node.folder / "config").mkdir(exist_ok=True)
     lines = (f"{key}={value}\n" for key, value in properties.items())
-    (folder / "config" / "application.properties").write_text("".join(lines))
+    (node.folder / "config" / "application.properties").write_text("".join(lines))
 
 
-def command(_folder):
+def command(_node):
     """The command line of the server."""
     (jar,) = cache.registry_server().glob("*-runner.jar")
     # As for Kafka: short-lived, on a small machine.
     return [shutil.which("java") or "java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", str(jar)]
 
 
-def is_ready(folder, port):
+def details(_node):
+    """What else is told of the node: nothing."""
+    return {}
+
+
+def is_ready(node, _nodes):
     """Whether the server at this port is ours (another process may have the port), and its interface answers."""
     with contextlib.suppress(OSError, ValueError):
-        if _get(port, "/apis/registry/v3/system/info")["name"] == folder.name:
-            return isinstance(_get(port, f"{PATH}/subjects"), list)
+        if _get(node, "/apis/registry/v3/system/info")["name"] == node.folder.name:
+            return isinstance(_get(node, f"{PATH}/subjects"), list)
     return False
 
 
-def _get(port, path):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+def _get(node, path):
+    with urllib.request.urlopen(f"http://{node.address()}{path}", timeout=10) as answer:
         return json.load(answer)

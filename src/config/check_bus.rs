@@ -201,6 +201,9 @@ impl Check<'_> {
                 "must be tokens with points between them, without white space, `*`, `>` or a `$` at the start",
             );
         }
+        if config.checkpoint.as_deref().is_some_and(|name| !is_checkpoint_name(name)) {
+            self.problem(&place.key("checkpoint"), "must be letters, digits, `-` and `_`, 64 of them at most");
+        }
         if config.max_age.0 < SHORTEST_MAX_AGE {
             let reason = "must be 2days at least: checkpoints live in the same JetStream stream, and must outlive every sync token";
             self.problem(&place.key("maxAge"), reason);
@@ -265,6 +268,13 @@ fn is_host_and_port(server: &str) -> bool {
     let bare = server.split_once("://").map_or(server, |(_, bare)| bare);
     bare.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0))
         && !bare.contains(char::is_whitespace)
+}
+
+/// Whether a checkpoint on NATS may have the name: it is part of a subject and of the name of a bucket.
+#[must_use]
+pub fn is_checkpoint_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(legal)
 }
 
 fn nats_server(server: &str) -> Result<(), &'static str> {

@@ -17,6 +17,7 @@ mod schema;
 mod secret;
 mod units;
 
+pub use check_bus::is_checkpoint_name;
 pub use checked::{
     Checked, CheckedAccount, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSchemaRegistry, CheckedSink,
     Credential, NatsLogin, RegistryLogin,
@@ -370,6 +371,10 @@ pub struct NatsConfig {
     /// The first tokens of every subject.
     #[serde(default = "default_subject_prefix")]
     pub subject_prefix: String,
+    /// The name of the checkpoint, of letters, digits, `-` and `_`. It has none until the number
+    /// of shards is changed: `checkpoint migrate` says which one it has then.
+    #[serde(default)]
+    pub checkpoint: Option<String>,
     /// Lanes: how many ways the records can be shared among consumers.
     #[serde(default = "default_lanes")]
     pub lanes: NonZeroU32,

@@ -42,13 +42,64 @@ pub enum CheckpointError {
         found: u32,
     },
     /// The number of shards was changed: streams would be looked for in the wrong ones.
-    #[error("the checkpoint was written with {found} shards, and {configured} are configured: set shards: {found}")]
+    #[error(
+        "the checkpoint was written with {found} shards, and {configured} are configured: set shards: {found}, \
+         and change it with `asana-event-bridge checkpoint migrate`"
+    )]
     OtherShards {
         /// When it was written.
         found: u32,
         /// Now.
         configured: u32,
     },
+    /// Another checkpoint took its place.
+    #[error(
+        "this checkpoint was migrated to another at {at}, and nothing goes on from here: \
+         set shards: {shards} and {successor}"
+    )]
+    Retired {
+        /// The setting that names the other.
+        successor: String,
+        /// The other's number of shards.
+        shards: u32,
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
+
+/// What the checkpoint of a shard holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// The shard itself; nothing before its first batch.
+    pub header: Option<Header>,
+    /// Set where another checkpoint took its place.
+    pub retired: Option<Retired>,
+    /// The lane counters of each topic.
+    pub lanes: BTreeMap<Topic, Lanes>,
+    /// The streams that were ever established.
+    pub streams: BTreeMap<StreamId, Stream>,
+}
+
+/// A shard as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The number of shards when it was written.
+    pub shards: u32,
+    /// The shard's epoch.
+    pub epoch: u64,
+    /// The replica that wrote it.
+    pub replica: String,
+}
+
+/// Where a shard's progress went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// The setting that names the other checkpoint.
+    pub successor: String,
+    /// The other's number of shards.
+    pub shards: u32,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// A shard's progress.
@@ -58,6 +109,41 @@ pub struct ShardState {
     pub counters: Counters,
     /// The streams that were ever established.
     pub streams: BTreeMap<StreamId, Stream>,
+}
+
+/// Reads what a sink found, whether or not it can be gone on from.
+///
+/// # Errors
+/// [`CheckpointError::Unreadable`], [`CheckpointError::NewerFormat`].
+pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, CheckpointError> {
+    let mut contents = Contents::default();
+    for (key, value) in stored {
+        let unreadable =
+            |problem: &str| CheckpointError::Unreadable { shard, key: key.clone(), problem: problem.to_owned() };
+        let entry = pb::Checkpoint::decode(value.as_slice()).map_err(|error| unreadable(&error.to_string()))?;
+        if entry.format > FORMAT {
+            return Err(CheckpointError::NewerFormat { shard, found: entry.format });
+        }
+        match entry.kind.ok_or_else(|| unreadable("it is of no known kind"))? {
+            Kind::Shard(entry) => contents.header = Some(entry.into()),
+            Kind::Retired(entry) => {
+                let at = time(entry.retired_at.as_ref());
+                contents.retired = Some(Retired { successor: entry.successor, shards: entry.shards, at });
+                contents.header = entry.before.map(Header::from);
+            }
+            Kind::Lanes(entry) => {
+                let counters = entry.lanes.iter();
+                let counters = counters.map(|it| LaneCounter { epoch: it.epoch, last: it.last_sequence }).collect();
+                contents.lanes.insert(Topic::from(entry.topic), Lanes { count: entry.count, counters });
+            }
+            Kind::Stream(entry) => {
+                let id = key.strip_prefix("stream/").and_then(StreamId::parse);
+                let id = id.ok_or_else(|| unreadable("the key names no stream"))?;
+                contents.streams.insert(id, decode_stream(entry));
+            }
+        }
+    }
+    Ok(contents)
 }
 
 /// Reads what a sink restored.
@@ -73,28 +159,9 @@ pub fn restore(
     shards: NonZeroU32,
     now: DateTime<Utc>,
 ) -> Result<ShardState, CheckpointError> {
-    let mut header = None;
-    let (mut lanes, mut streams) = (BTreeMap::new(), BTreeMap::new());
-    for (key, value) in stored {
-        let unreadable =
-            |problem: &str| CheckpointError::Unreadable { shard, key: key.clone(), problem: problem.to_owned() };
-        let entry = pb::Checkpoint::decode(value.as_slice()).map_err(|error| unreadable(&error.to_string()))?;
-        if entry.format > FORMAT {
-            return Err(CheckpointError::NewerFormat { shard, found: entry.format });
-        }
-        match entry.kind.ok_or_else(|| unreadable("it is of no known kind"))? {
-            Kind::Shard(entry) => header = Some(entry),
-            Kind::Lanes(entry) => {
-                let counters = entry.lanes.iter();
-                let counters = counters.map(|it| LaneCounter { epoch: it.epoch, last: it.last_sequence }).collect();
-                lanes.insert(Topic::from(entry.topic), Lanes { count: entry.count, counters });
-            }
-            Kind::Stream(entry) => {
-                let id = key.strip_prefix("stream/").and_then(StreamId::parse);
-                let id = id.ok_or_else(|| unreadable("the key names no stream"))?;
-                streams.insert(id, decode_stream(entry));
-            }
-        }
+    let Contents { header, retired, lanes, streams } = read(shard, stored)?;
+    if let Some(Retired { successor, shards, at }) = retired {
+        return Err(CheckpointError::Retired { successor, shards, at });
     }
     if let Some(header) = &header
         && header.shards != shards.get()
@@ -102,30 +169,63 @@ pub fn restore(
         return Err(CheckpointError::OtherShards { found: header.shards, configured: shards.get() });
     }
     if header.is_none() && !stored.is_empty() {
-        return Err(CheckpointError::Unreadable {
-            shard,
-            key: SHARD_KEY.to_owned(),
-            problem: "it is missing while others are there".to_owned(),
-        });
+        return Err(headless(shard));
     }
-    let fresh = u64::try_from(now.timestamp_millis()).unwrap_or(1);
-    let epoch = header.map_or(fresh, |header| header.epoch);
+    let epoch = header.map_or_else(|| fresh_epoch(now), |header| header.epoch);
     Ok(ShardState { counters: Counters::new(epoch, lanes), streams })
 }
 
 /// The replica that wrote last, by the entry of the shard itself: each owner's first batch renews it.
 #[must_use]
 pub fn last_owner(stored: &StoredCheckpoint) -> Option<String> {
-    match pb::Checkpoint::decode(stored.get(SHARD_KEY)?.as_slice()).ok()?.kind? {
-        Kind::Shard(entry) => Some(entry.replica).filter(|replica| !replica.is_empty()),
-        Kind::Lanes(_) | Kind::Stream(_) => None,
+    let replica = match pb::Checkpoint::decode(stored.get(SHARD_KEY)?.as_slice()).ok()?.kind? {
+        Kind::Shard(entry) => entry.replica,
+        Kind::Retired(entry) => entry.replica,
+        Kind::Lanes(_) | Kind::Stream(_) => return None,
+    };
+    Some(replica).filter(|replica| !replica.is_empty())
+}
+
+/// Entries without the one of the shard itself, which a migration writes last.
+pub(crate) fn headless(shard: ShardId) -> CheckpointError {
+    CheckpointError::Unreadable {
+        shard,
+        key: SHARD_KEY.to_owned(),
+        problem: "it is missing while others are there; if a `checkpoint migrate` was interrupted, run it again"
+            .to_owned(),
     }
+}
+
+/// An epoch named after the time.
+pub(crate) fn fresh_epoch(now: DateTime<Utc>) -> u64 {
+    u64::try_from(now.timestamp_millis()).unwrap_or(1)
 }
 
 /// The entry of the shard itself.
 pub(crate) fn write_shard(shard: ShardId, shards: NonZeroU32, epoch: u64, replica: &str) -> CheckpointWrite {
     let entry = pb::ShardCheckpoint { shards: shards.get(), epoch, replica: replica.to_owned() };
     write(shard, SHARD_KEY.to_owned(), Kind::Shard(entry))
+}
+
+/// The entry that ends a shard: in the place of [`write_shard`]'s.
+pub(crate) fn write_retired(
+    shard: ShardId,
+    retired: &Retired,
+    before: Option<&Header>,
+    replica: &str,
+) -> CheckpointWrite {
+    let entry = pb::RetiredShard {
+        successor: retired.successor.clone(),
+        shards: retired.shards,
+        retired_at: Some(retired.at.into()),
+        replica: replica.to_owned(),
+        before: before.map(|it| pb::ShardCheckpoint {
+            shards: it.shards,
+            epoch: it.epoch,
+            replica: it.replica.clone(),
+        }),
+    };
+    write(shard, SHARD_KEY.to_owned(), Kind::Retired(entry))
 }
 
 /// The entry of a topic's lanes.
@@ -138,6 +238,24 @@ pub(crate) fn write_lanes(shard: ShardId, topic: &Topic, lanes: &Lanes) -> Check
 /// The entry of a stream.
 pub(crate) fn write_stream(shard: ShardId, id: &StreamId, stream: &Stream) -> CheckpointWrite {
     write(shard, format!("stream/{id}"), Kind::Stream(encode_stream(stream)))
+}
+
+/// What stands for the sync token of a stream that was reset. Asana answers it as it answers any token that isn't
+/// good, with a fresh one; as the stream had a token, its machine calls that a source gap.
+const RESET_TOKEN: &str = "reset";
+
+/// The entry of a stream that is to get a new token at its next poll, with everything since its last complete poll
+/// announced as lost. `None` for a stream that has no token: it gets one anyhow.
+#[must_use]
+pub fn write_reset(shard: ShardId, id: &StreamId, stream: &Stream) -> Option<CheckpointWrite> {
+    let live = Live { token: RESET_TOKEN.into(), ..stream.live()?.clone() };
+    Some(write_stream(shard, id, &Stream { state: State::Live(live), ..stream.clone() }))
+}
+
+/// Whether the stream was reset and not polled since.
+#[must_use]
+pub fn is_reset(stream: &Stream) -> bool {
+    stream.token().is_some_and(|token| token.as_str() == RESET_TOKEN)
 }
 
 fn write(shard: ShardId, key: String, kind: Kind) -> CheckpointWrite {
@@ -195,6 +313,12 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
     }
 }
 
+impl From<pb::ShardCheckpoint> for Header {
+    fn from(entry: pb::ShardCheckpoint) -> Self {
+        Self { shards: entry.shards, epoch: entry.epoch, replica: entry.replica }
+    }
+}
+
 fn time(time: Option<&Timestamp>) -> DateTime<Utc> {
     time.and_then(|time| DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)).unwrap_or_default()
 }
@@ -202,6 +326,7 @@ fn time(time: Option<&Timestamp>) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::page::PollOutcome;
 
     const SHARDS: NonZeroU32 = NonZeroU32::new(4).unwrap();
     const SHARD: ShardId = ShardId(3);
@@ -258,5 +383,35 @@ mod tests {
         let headless = stored(vec![write_lanes(SHARD, &Topic::from("t"), &Lanes::default())]);
         assert_eq!(last_owner(&headless), None);
         assert!(matches!(restored(&headless), Err(CheckpointError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_retired_shard_is_refused_with_the_way_on() {
+        let retired = Retired { successor: "x: y".to_owned(), shards: 8, at: DateTime::UNIX_EPOCH };
+        let before = Header { shards: 4, epoch: 9, replica: "r".to_owned() };
+        for before in [Some(&before), None] {
+            let stored = stored(vec![write_shard(SHARD, SHARDS, 9, "r"), write_retired(SHARD, &retired, before, "q")]);
+            assert_eq!(last_owner(&stored).as_deref(), Some("q"));
+            let error = restored(&stored).expect_err("retired").to_string();
+            assert!(error.contains("set shards: 8 and x: y"), "{error}");
+            let contents = read(SHARD, &stored).expect("readable");
+            assert_eq!((contents.header.as_ref(), contents.retired.as_ref()), (before, Some(&retired)));
+        }
+    }
+
+    #[test]
+    fn a_reset_is_announced_as_a_gap_since_the_last_complete_poll() {
+        let (id, at) = (StreamId::new("main", "12"), DateTime::from_timestamp_millis(5).expect("a time"));
+        assert_eq!(write_reset(SHARD, &id, &Stream::new()), None);
+        let live = Live { token: "t".into(), token_received_at: at, last_complete_poll_at: at };
+        let stream = Stream { state: State::Live(live), epoch: 9, last_sequence: 4, open_gaps: Vec::new() };
+        let written = stored(vec![write_reset(SHARD, &id, &stream).expect("it has a token")]);
+        let reset = read(SHARD, &written).expect("readable").streams.remove(&id).expect("the stream");
+        assert!(is_reset(&reset) && !is_reset(&stream));
+        assert_eq!((reset.epoch, reset.last_sequence), (9, 4));
+        let later = DateTime::from_timestamp_millis(9).expect("a time");
+        let (next, _) = reset.step(&id, later, PollOutcome::TokenReset("u".into()));
+        assert_eq!(next.open_gaps.len(), 1);
+        assert_eq!((next.open_gaps[0].last_complete_poll_at, next.open_gaps[0].resumed_at), (at, later));
     }
 }

@@ -15,6 +15,7 @@ pub mod page;
 pub mod placement;
 pub mod ranges;
 mod record;
+pub mod reshard;
 pub mod schedule;
 pub mod sequence;
 mod staging;

@@ -5,7 +5,7 @@ pub struct Checkpoint {
     /// The least version of the format that a reader must understand.
     #[prost(uint32, tag = "1")]
     pub format: u32,
-    #[prost(oneof = "checkpoint::Kind", tags = "2, 3, 4")]
+    #[prost(oneof = "checkpoint::Kind", tags = "2, 3, 4, 5")]
     pub kind: ::core::option::Option<checkpoint::Kind>,
 }
 /// Nested message and enum types in `Checkpoint`.
@@ -18,6 +18,8 @@ pub mod checkpoint {
         Lanes(super::LanesCheckpoint),
         #[prost(message, tag = "4")]
         Stream(super::StreamCheckpoint),
+        #[prost(message, tag = "5")]
+        Retired(super::RetiredShard),
     }
 }
 /// A shard as a whole.
@@ -31,6 +33,25 @@ pub struct ShardCheckpoint {
     pub epoch: u64,
     /// The replica that wrote it.
     #[prost(string, tag = "3")]
+    pub replica: ::prost::alloc::string::String,
+}
+/// In the place of the shard as a whole: its progress goes on in another
+/// checkpoint, and nothing goes on from this one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetiredShard {
+    /// The setting that names the other checkpoint.
+    #[prost(string, tag = "1")]
+    pub successor: ::prost::alloc::string::String,
+    /// The other's number of shards.
+    #[prost(uint32, tag = "2")]
+    pub shards: u32,
+    #[prost(message, optional, tag = "3")]
+    pub retired_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    /// What was here before; absent where nothing was.
+    #[prost(message, optional, tag = "4")]
+    pub before: ::core::option::Option<ShardCheckpoint>,
+    /// Who wrote it.
+    #[prost(string, tag = "5")]
     pub replica: ::prost::alloc::string::String,
 }
 /// The lane counters of one topic.

@@ -13,47 +13,52 @@ use super::{
     time::Timestamp,
 };
 
-/// Seconds over which Asana counts requests.
-const WINDOW: u64 = 60;
+/// Milliseconds over which Asana counts requests.
+const WINDOW: u64 = 60_000;
 
-/// Requests of the last minute, in counters of one second.
+/// Requests of the last minute, in counters of one millisecond.
 #[derive(Debug, Default)]
 struct Window {
-    seconds: VecDeque<(u64, u32)>,
+    counted: VecDeque<(u64, u32)>,
     total: u32,
+    /// Most that any minute has had.
+    most: u32,
 }
 
 impl Window {
-    fn forget(&mut self, second: u64) {
-        while let Some(&(oldest, count)) = self.seconds.front()
-            && oldest + WINDOW <= second
+    fn forget(&mut self, now: u64) {
+        while let Some(&(oldest, count)) = self.counted.front()
+            && oldest + WINDOW <= now
         {
             self.total -= count;
-            self.seconds.pop_front();
+            self.counted.pop_front();
         }
     }
 
     /// Counts a request; `Err` has the seconds until one would be let through,
     /// should no other come before.
-    fn count(&mut self, second: u64, limit: u32) -> Result<(), u64> {
-        self.forget(second);
+    fn count(&mut self, elapsed: Duration, limit: Option<u32>) -> Result<(), u64> {
+        let now = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.forget(now);
+        let limit = limit.unwrap_or(u32::MAX);
         let refused = self.total >= limit;
-        match self.seconds.back_mut() {
-            Some((last, count)) if *last == second => *count += 1,
-            _ => self.seconds.push_back((second, 1)),
+        match self.counted.back_mut() {
+            Some((last, count)) if *last == now => *count += 1,
+            _ => self.counted.push_back((now, 1)),
         }
         self.total += 1;
+        self.most = self.most.max(self.total);
         if !refused {
             return Ok(());
         }
         let mut left = self.total;
-        for &(counted, count) in &self.seconds {
+        for &(then, count) in &self.counted {
             left -= count;
             if left < limit {
-                return Err((counted + WINDOW).saturating_sub(second).max(1));
+                return Err((then + WINDOW).saturating_sub(now).div_ceil(1_000).max(1));
             }
         }
-        Err(WINDOW)
+        Err(WINDOW / 1_000)
     }
 }
 
@@ -70,6 +75,10 @@ pub(crate) struct Account {
     most_in_flight: u32,
     requests: u64,
     rejected: u64,
+    /// Of the rejected: those beyond the budget of a minute.
+    over_rate: u64,
+    /// Of the rejected: those beyond the limit of reads in flight.
+    over_concurrency: u64,
 }
 
 /// Why a call is not let through.
@@ -113,6 +122,8 @@ impl Accounts {
             most_in_flight: 0,
             requests: 0,
             rejected: 0,
+            over_rate: 0,
+            over_concurrency: 0,
         };
         let each = tokens.iter().map(|spec| (spec.token.clone(), account(spec)));
         Self { by_token: each.collect(), oauth, access: BTreeMap::new(), granted: 0, seed, unauthorized: 0 }
@@ -131,14 +142,14 @@ impl Accounts {
             return Err(Refusal::Unauthorized);
         };
         account.requests += 1;
-        if let Some(limit) = account.per_minute
-            && let Err(wait) = account.window.count(elapsed.as_secs(), limit)
-        {
+        if let Err(wait) = account.window.count(elapsed, account.per_minute) {
             account.rejected += 1;
+            account.over_rate += 1;
             return Err(Refusal::Throttled(wait));
         }
         if account.concurrent.is_some_and(|limit| account.in_flight >= limit) {
             account.rejected += 1;
+            account.over_concurrency += 1;
             return Err(Refusal::Throttled(CONCURRENCY_WAIT));
         }
         account.in_flight += 1;
@@ -151,6 +162,12 @@ impl Accounts {
             return (now < token.expires).then(|| token.account.clone());
         }
         self.by_token.contains_key(bearer).then(|| bearer.to_owned())
+    }
+
+    /// Gives a token another budget, which counts from now on; 0 or none lifts it. Whether there is such a token.
+    pub(crate) fn set_rate(&mut self, token: &str, per_minute: Option<u32>) -> bool {
+        let account = self.by_token.get_mut(token);
+        account.map(|account| account.per_minute = per_minute.filter(|n| *n > 0)).is_some()
     }
 
     /// Counts a 429 that a fault made.
@@ -206,6 +223,10 @@ impl Accounts {
             let line = json!({
                 "requests": account.requests,
                 "rejected": account.rejected,
+                "over_rate": account.over_rate,
+                "over_concurrency": account.over_concurrency,
+                "rate_per_minute": account.per_minute,
+                "most_in_a_minute": account.window.most,
                 "in_flight": account.in_flight,
                 "most_in_flight": account.most_in_flight,
             });
@@ -219,29 +240,45 @@ impl Accounts {
 mod tests {
     use super::*;
 
+    fn count(window: &mut Window, second: u64, limit: u32) -> Result<(), u64> {
+        window.count(Duration::from_secs(second), Some(limit))
+    }
+
     #[test]
     fn rejected_calls_count_against_the_budget() {
         let mut patient = Window::default();
         let mut hasty = Window::default();
         for _ in 0..10 {
-            assert!(patient.count(0, 10).is_ok());
-            assert!(hasty.count(0, 10).is_ok());
+            assert!(count(&mut patient, 0, 10).is_ok());
+            assert!(count(&mut hasty, 0, 10).is_ok());
         }
-        assert_eq!(patient.count(30, 10), Err(30));
+        assert_eq!(count(&mut patient, 30, 10), Err(30));
         for second in 30..59 {
-            assert!(hasty.count(second, 10).is_err());
+            assert!(count(&mut hasty, second, 10).is_err());
         }
-        assert!(patient.count(60, 10).is_ok());
-        assert!(hasty.count(60, 10).is_err(), "29 rejected calls still count");
+        assert!(count(&mut patient, 60, 10).is_ok());
+        assert!(count(&mut hasty, 60, 10).is_err(), "29 rejected calls still count");
+        assert_eq!(hasty.most, 39);
     }
 
     #[test]
     fn the_wait_that_is_told_is_enough() {
         let mut window = Window::default();
         for second in 0..20 {
-            assert!(window.count(second, 20).is_ok());
+            assert!(count(&mut window, second, 20).is_ok());
         }
-        let wait = window.count(20, 20).unwrap_err();
-        assert!(window.count(20 + wait, 20).is_ok());
+        let wait = count(&mut window, 20, 20).unwrap_err();
+        assert!(count(&mut window, 20 + wait, 20).is_ok());
+    }
+
+    #[test]
+    fn a_minute_slides_by_the_millisecond() {
+        let mut window = Window::default();
+        assert!(window.count(Duration::from_millis(999), Some(1)).is_ok());
+        assert_eq!(window.count(Duration::from_millis(60_998), Some(1)), Err(60), "itself, then");
+        let mut window = Window::default();
+        assert!(window.count(Duration::from_millis(999), Some(1)).is_ok());
+        assert!(window.count(Duration::from_millis(60_999), Some(1)).is_ok());
+        assert_eq!(window.most, 1);
     }
 }

@@ -20,6 +20,7 @@ use super::{
     fields,
     http::{Answer, ApiError, Request},
     offsets::Offsets,
+    polls::Polls,
     scenario::{Pages, Scenario, SupersededTokens},
     stream::{Poll, Stream, TokenRules},
     time::{Clock, Timestamp},
@@ -49,6 +50,7 @@ pub(crate) struct Asana {
     pub(crate) accounts: Accounts,
     pub(crate) offsets: Offsets,
     pub(crate) pace: Pace,
+    pub(crate) polls: Polls,
     rules: TokenRules,
     pages: Pages,
     delay: Duration,
@@ -109,6 +111,7 @@ impl Asana {
             accounts: Accounts::new(&scenario.tokens, &scenario.limits, scenario.oauth.clone(), scenario.seed),
             offsets: Offsets::new(scenario.offset_life.0, scenario.seed),
             pace: Pace { rate: scenario.rate, next: Duration::ZERO },
+            polls: Polls::default(),
             rules: TokenRules {
                 life: scenario.token_life.0,
                 serve_superseded: scenario.superseded_tokens == SupersededTokens::Serve,
@@ -245,6 +248,9 @@ impl Asana {
         };
         let resource = subject_of(segments, request);
         let events = segments.last() == Some(&"events");
+        if events && let Some(gid) = resource {
+            self.count_poll(gid, &account, elapsed);
+        }
         let with_sync = events && request.param("sync").is_some();
         let subject = Subject { resource, token: Some(&account), events, with_sync };
         let harm = self.faults.strike(subject, now);
@@ -268,6 +274,16 @@ impl Asana {
         spoil(&mut answer, &harm);
         answer.holds = Some(account);
         answer
+    }
+
+    /// A poll counts whatever becomes of it; one of what isn't there doesn't.
+    fn count_poll(&mut self, gid: &str, account: &str, elapsed: Duration) {
+        if !self.streams.contains_key(gid) && self.world.find(gid).is_some() {
+            self.streams.insert(Arc::from(gid), Stream::default());
+        }
+        if let Some(stream) = self.streams.get_mut(gid) {
+            self.polls.count(gid, &mut stream.polled, account, elapsed);
+        }
     }
 
     fn route(

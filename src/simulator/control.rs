@@ -45,6 +45,19 @@ struct Actions {
     count: usize,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RateLimit {
+    token: String,
+    rate_per_minute: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PollsReset {
+    late_after: Option<Span>,
+}
+
 type Controlled = Result<Answer, ApiError>;
 
 impl Asana {
@@ -70,6 +83,9 @@ impl Asana {
             ("GET", ["rate"]) => Ok(self.show_rate()),
             ("POST", ["rate"]) => self.change_rate(request, elapsed),
             ("POST", ["actions"]) => self.act_posted(request, now),
+            ("POST", ["limits"]) => self.change_limit(request),
+            ("GET", ["polls"]) => Ok(self.show_polls(elapsed)),
+            ("POST", ["polls"]) => self.reset_polls(request, elapsed),
             ("GET", ["stats"]) => Ok(Answer::ok(&self.stats())),
             ("GET", ["world"]) => Ok(Answer::ok(&self.world.summary())),
             _ => Err(ApiError::no_route()),
@@ -172,6 +188,27 @@ impl Asana {
         }
         let events: usize = (0..count).map(|_| self.act(now)).sum();
         Ok(Answer::ok(&json!({"actions": count, "events": events})))
+    }
+
+    fn change_limit(&mut self, request: &Request) -> Controlled {
+        let RateLimit { token, rate_per_minute } = posted(request)?;
+        if !self.accounts.set_rate(&token, rate_per_minute) {
+            return Err(ApiError::new(400, format!("token: no token `{token}`")));
+        }
+        Ok(Answer::ok(&json!({"token": token, "rate_per_minute": rate_per_minute})))
+    }
+
+    fn show_polls(&self, elapsed: Duration) -> Answer {
+        let streams = self.streams.iter().map(|(gid, stream)| (gid, &stream.polled));
+        Answer::ok(&self.polls.show(elapsed, streams))
+    }
+
+    fn reset_polls(&mut self, request: &Request, elapsed: Duration) -> Controlled {
+        let PollsReset { late_after } = posted(request)?;
+        let streams = self.streams.values_mut().map(|stream| &mut stream.polled);
+        self.polls.reset(late_after.map(|span| span.0), elapsed, streams);
+        let now_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        Ok(Answer::ok(&json!({"now_ms": now_ms})))
     }
 
     pub(crate) fn stats(&self) -> Value {

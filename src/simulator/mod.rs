@@ -24,6 +24,7 @@ mod http;
 mod lists;
 mod objects;
 mod offsets;
+mod polls;
 mod scenario;
 mod stream;
 mod time;

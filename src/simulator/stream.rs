@@ -18,7 +18,7 @@ use std::{
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::time::Timestamp;
+use super::{polls::Polled, time::Timestamp};
 
 /// Superseded tokens whose place is remembered, per stream. Older ones are
 /// answered like tokens that never existed.
@@ -123,6 +123,8 @@ pub(crate) struct Stream {
     superseded: VecDeque<Arc<str>>,
     lost: Vec<Lost>,
     dropped: Vec<Dropped>,
+    /// `None` until somebody polls it.
+    pub(crate) polled: Option<Polled>,
 }
 
 impl Stream {

@@ -85,12 +85,14 @@ impl Journal {
     /// # Errors
     /// `Setup` where the journal speaks of shards beyond them.
     pub(super) fn checkpoints(&self, shards: NonZeroU32) -> Result<Vec<(ShardId, StoredCheckpoint)>, SinkError> {
-        if let Some((&last, _)) = self.entries.last_key_value()
+        let used = self.entries.iter().filter(|(_, checkpoint)| !checkpoint.is_empty());
+        if let Some(last) = used.map(|(shard, _)| *shard).max()
             && last >= shards.get()
         {
             return Err(SinkError::Setup {
                 problem: format!("{} was written with more than {shards} shards", self.path.display()),
-                remedy: "set `shards` to what it was".to_owned(),
+                remedy: "set `shards` to what it was; to change it, run `asana-event-bridge checkpoint migrate`"
+                    .to_owned(),
             });
         }
         let of = |shard| (ShardId(shard), self.entries.get(&shard).cloned().unwrap_or_default());
@@ -244,6 +246,35 @@ fn write_whole(path: &Path, entries: &BTreeMap<u32, StoredCheckpoint>, data_leng
     file.sync_all()?;
     std::fs::rename(&new, path)?;
     Ok((file, line.len() as u64))
+}
+
+/// What the journal at `path` holds, by those shards that have anything; nothing where it is missing. Whoever
+/// uses it may go on: a line that isn't finished doesn't count yet.
+pub(super) fn peek(path: &Path) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let (entries, _) = replay(&bytes).map_err(|problem| damaged(path, &problem))?;
+            let used = entries.into_iter().filter(|(_, checkpoint)| !checkpoint.is_empty());
+            Ok(used.map(|(shard, checkpoint)| (ShardId(shard), checkpoint)).collect())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(failed("read the checkpoint", path, error)),
+    }
+}
+
+/// Whether a process has the journal at `path` open.
+pub(super) fn is_held(path: &Path) -> Result<bool, SinkError> {
+    let path = beside(path, ".lock");
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed("open", &path, error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path, error)),
+    }
 }
 
 /// Makes the names in a file's folder durable.

@@ -13,6 +13,7 @@ pub mod kafka;
 mod local;
 #[cfg(feature = "nats")]
 pub mod nats;
+pub mod offline;
 
 use crate::core::batch::{Batch, OutputTopic, StoredCheckpoint};
 use crate::core::ids::{ShardId, Topic};

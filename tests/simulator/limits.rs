@@ -24,7 +24,49 @@ async fn beyond_the_budget_calls_are_refused_counted_and_told_when_to_come_back(
     assert_eq!(asana.get_as("other", "/users/me").await.status, 200, "budgets are apart");
     let tokens = &asana.simulator.stats()["tokens"];
     assert_eq!((&tokens["simulator"]["requests"], &tokens["simulator"]["rejected"]), (&json!(8), &json!(3)));
+    assert_eq!((&tokens["simulator"]["over_rate"], &tokens["simulator"]["over_concurrency"]), (&json!(3), &json!(0)));
+    assert_eq!(
+        (&tokens["simulator"]["most_in_a_minute"], &tokens["other"]["most_in_a_minute"]),
+        (&json!(8), &json!(1))
+    );
     assert_eq!(tokens["other"]["rejected"], 0);
+}
+
+#[tokio::test]
+async fn a_budget_can_be_changed_while_it_is_in_use() {
+    let asana = Asana::start("{tokens: [{token: simulator, rate_per_minute: 1}]}").await;
+    asana.ok("/users/me").await;
+    assert_eq!(asana.get("/users/me").await.status, 429);
+    asana.post("/limits", json!({"token": "simulator", "rate_per_minute": 3})).await;
+    asana.ok("/users/me").await;
+    assert_eq!(asana.get("/users/me").await.status, 429);
+    let refused = asana.try_post("/limits", json!({"token": "nobody", "rate_per_minute": 3}).to_string()).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+}
+
+#[tokio::test]
+async fn who_polls_which_stream_is_counted_and_neglect_shows() {
+    let asana = Asana::start("{tokens: [{token: simulator}, {token: other}]}").await;
+    let project = asana.project();
+    asana.establish(&project).await;
+    asana.get_as("other", &format!("/events?resource={project}")).await;
+    asana.fault(json!({"kind": "status", "status": 503, "count": 1})).await;
+    assert_eq!(asana.get(&format!("/projects/{project}/events")).await.status, 503);
+    asana.get("/events?resource=1").await;
+    let polls = async || asana.ok("sim:/polls").await.json();
+    let shown = polls().await;
+    assert_eq!(shown["streams"].as_object().unwrap().len(), 1, "the other isn't there: {shown}");
+    let stream = &shown["streams"][&project];
+    assert_eq!((&stream["polls"], &stream["tokens"]["simulator"]["polls"]), (&json!(3), &json!(2)));
+
+    let reset = asana.post("/polls", json!({"late_after": "1ms"})).await["now_ms"].as_u64().unwrap();
+    assert_eq!(polls().await["streams"][&project]["polls"], 0);
+    while polls().await["streams"][&project]["longest_ms"].as_u64().unwrap() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    asana.get(&format!("/events?resource={project}")).await;
+    let late = polls().await;
+    assert_eq!((&late["late_count"], &late["late"][0]["from_ms"]), (&json!(1), &json!(reset)), "{late}");
 }
 
 #[tokio::test]

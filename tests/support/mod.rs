@@ -2,7 +2,10 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod foreign;
+pub(crate) mod judge;
 pub(crate) mod program;
+pub(crate) mod proxy;
+pub(crate) mod scene;
 pub(crate) mod service;
 
 use std::time::{Duration, Instant};

@@ -36,9 +36,30 @@ impl Program {
     }
 
     /// SIGTERM, and how it ended.
-    pub(crate) fn stop(mut self) -> ExitStatus {
-        signal(self.0.id(), "TERM");
-        wait_for("the program's end after SIGTERM", Duration::from_secs(40), || self.0.try_wait().expect("its status"))
+    pub(crate) fn stop(self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// How it ended after SIGTERM.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        wait_for("the program's end after SIGTERM", Duration::from_secs(40), || self.ended())
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("its status")
+    }
+
+    /// The CPU time that it has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.0.id());
+        // The name, in brackets, may hold anything; user and system time are the 14th and 15th field of proc(5).
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+        let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        // Linux shows 100 ticks a second to programs, whatever its own are.
+        Duration::from_millis(10 * ticks)
     }
 
     /// SIGSTOP or SIGCONT, say.
@@ -48,7 +69,7 @@ impl Program {
 
     /// Panics if it ended by itself.
     pub(crate) fn assert_running(&mut self) {
-        assert_eq!(self.0.try_wait().expect("its status"), None, "the program ended by itself");
+        assert_eq!(self.ended(), None, "the program ended by itself");
     }
 }
 
@@ -93,10 +114,25 @@ impl Simulator {
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
     }
 
-    pub(crate) fn get(&self, path: &str) -> Value {
-        let request = self.client.get(format!("{}{path}", self.url));
+    /// What the control interface answers to a body.
+    pub(crate) fn ask(&self, path: &str, body: &Value) -> Value {
+        let request = self.client.post(format!("{}{path}", self.url)).body(body.to_string());
         let text = self.runtime.block_on(async { request.send().await?.error_for_status()?.text().await });
         serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
+    }
+
+    pub(crate) fn cpu(&self) -> Duration {
+        self.program.cpu()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Value {
+        self.fetch(&format!("{}{path}", self.url)).expect("the simulator answers")
+    }
+
+    /// JSON from any server.
+    pub(crate) fn fetch(&self, url: &str) -> reqwest::Result<Value> {
+        let text = self.runtime.block_on(async { self.client.get(url).send().await?.error_for_status()?.text().await });
+        Ok(serde_json::from_str(&text?).expect("JSON"))
     }
 
     /// The gids of all projects.

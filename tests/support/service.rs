@@ -1,5 +1,6 @@
-//! A real service, started by `scripts/services`, gone when dropped.
+//! A real service, of one node or of several, started by `scripts/services`, gone when dropped.
 
+use super::proxy::Network;
 use serde::Deserialize;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -9,13 +10,30 @@ use std::process::{Child, Command, Stdio};
 #[derive(Debug)]
 pub(crate) struct Service {
     child: Child,
+    /// Where clients begin: `host:port`, in a cluster all of them, separated by commas.
     pub(crate) address: String,
+    pub(crate) nodes: Vec<Node>,
     dir: String,
+}
+
+/// One of its processes.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Node {
+    /// From 1. Kafka's broker id.
+    pub(crate) id: u32,
+    pub(crate) address: String,
+    /// Where a proxy has to lead to, if there is one.
+    pub(crate) upstream: Option<String>,
+    /// What a nats-server calls itself.
+    pub(crate) name: Option<String>,
+    /// Where a nats-server is asked for its state by HTTP.
+    pub(crate) monitor: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Announcement {
     address: String,
+    nodes: Vec<Node>,
     dir: String,
 }
 
@@ -27,29 +45,74 @@ impl Service {
         let mut child = command.spawn().expect("run scripts/services");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("its stdout")).read_line(&mut line).expect("read its stdout");
-        let announcement: Announcement =
+        let Announcement { address, nodes, dir } =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{name} did not start ({error}): {line:?}"));
-        Self { child, address: announcement.address, dir: announcement.dir }
+        Self { child, address, nodes, dir }
+    }
+
+    /// A cluster.
+    pub(crate) fn start_cluster(name: &str, nodes: usize, arguments: &[&str]) -> Self {
+        Self::start(name, &[&["--nodes", &nodes.to_string()], arguments].concat())
+    }
+
+    /// A cluster, and a network before it: who begins at [`Network::address`] hears of no other way to the nodes.
+    /// Who begins at [`Service::address`] comes to them directly.
+    pub(crate) fn start_proxied(name: &str, nodes: usize, arguments: &[&str]) -> (Self, Network) {
+        let network = Network::listen(nodes);
+        let ports = ["--advertised-ports", &network.ports()];
+        let service = Self::start_cluster(name, nodes, &[&ports, arguments].concat());
+        network.lead_to(service.nodes.iter().map(|node| node.upstream.as_deref().expect("an upstream")));
+        (service, network)
     }
 
     /// An outage in order. Data and address stay.
     pub(crate) fn stop(&self) {
-        self.order("stop");
+        self.order("stop", None);
     }
 
     /// An outage by SIGKILL.
     pub(crate) fn kill(&self) {
-        self.order("kill");
+        self.order("kill", None);
     }
 
-    /// The end of an outage.
+    /// The end of an outage, for each node that is away.
     pub(crate) fn restart(&self) {
-        self.order("start");
+        self.order("start", None);
     }
 
-    fn order(&self, verb: &str) {
-        let output = script().args([verb, &self.dir]).output().expect("run scripts/services");
-        assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
+    /// [`stop`](Self::stop) for one node.
+    pub(crate) fn stop_node(&self, id: u32) {
+        self.order("stop", Some(id));
+    }
+
+    /// [`kill`](Self::kill) for one node.
+    pub(crate) fn kill_node(&self, id: u32) {
+        self.order("kill", Some(id));
+    }
+
+    /// Starts a node and waits until it is in the cluster again; its replicas may still be catching up.
+    pub(crate) fn restart_node(&self, id: u32) {
+        self.order("start", Some(id));
+    }
+
+    /// SIGSTOP for one node.
+    pub(crate) fn pause_node(&self, id: u32) {
+        self.order("pause", Some(id));
+    }
+
+    /// SIGCONT for one node.
+    pub(crate) fn resume_node(&self, id: u32) {
+        self.order("resume", Some(id));
+    }
+
+    fn order(&self, verb: &str, node: Option<u32>) {
+        let mut command = script();
+        command.args([verb, &self.dir]);
+        if let Some(node) = node {
+            command.args(["--node", &node.to_string()]);
+        }
+        let output = command.output().expect("run scripts/services");
+        assert!(output.status.success(), "{verb} {node:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

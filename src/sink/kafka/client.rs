@@ -79,6 +79,10 @@ pub(super) fn producer(settings: &KafkaSettings, message_bytes: usize) -> Client
         // A commit enqueues all it has at once; waiting longer would only delay it.
         .set("linger.ms", "1")
         .set("compression.type", "lz4")
+        // While it names the group's offsets in a transaction, librdkafka (2.12) keeps no time-out for finding the
+        // group's coordinator: it looks again only when a connection comes or goes. A coordinator that died and left
+        // the cluster makes none of that, so the connections that are idle meanwhile must.
+        .set("connections.max.idle.ms", "10000")
         .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
     passed_through(&mut config, settings);
     last(&mut config, settings);

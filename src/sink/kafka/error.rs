@@ -145,6 +145,11 @@ pub(super) fn fatal(step: Step, error: KafkaError) -> CommitError {
     CommitError::Fatal(setup(step.action(), error))
 }
 
+/// A call doesn't come back.
+pub(super) fn hung(step: Step) -> CommitError {
+    CommitError::Fatal(SinkError::unavailable(step.action(), "the client hangs"))
+}
+
 /// Repeated for as long as is sensible.
 pub(super) fn unknown(step: Step, error: KafkaError) -> CommitError {
     CommitError::Unknown(SinkError::unavailable(step.action(), error))

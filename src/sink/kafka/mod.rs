@@ -9,6 +9,7 @@
 //! | `producer` | writes transactions |
 //! | `headers` | names attributes as Kafka's consumers expect |
 //! | `registry` | puts schemas into a registry, and their ids before values |
+//! | `offline` | looks at checkpoints without owning them, hands them over |
 //! | `error` | sorts librdkafka's errors |
 //!
 //! The scheme is that of Kafka Streams' exactly-once-v2 (KIP-447). A transaction holds the
@@ -19,6 +20,7 @@ mod client;
 mod error;
 mod group;
 mod headers;
+pub mod offline;
 mod producer;
 mod registry;
 mod restore;

@@ -2,7 +2,7 @@
 
 use super::client::{self, REQUEST_TIMEOUT};
 use super::error::{self, Facts, Fate, Step};
-use super::group::{Grant, Membership};
+use super::group::{Fence, Grant, Membership};
 use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
 use crate::core::batch::{Batch, CheckpointWrite, Message, Target};
@@ -16,13 +16,16 @@ use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, Producer
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How often a call that may be repeated is repeated: a quarter of an hour in all, which
 /// outlasts a restart of the cluster and stays far below a sync token's 24 hours.
 const REPEATS: u32 = 90;
+
+/// Past this, a call that doesn't keep its own time-out won't come back: twice of that.
+const LONGEST_CALL: Duration = Duration::from_secs(20);
 
 /// Messages are enqueued in runs of this many, so that other tasks get their turn.
 const RUN: usize = 256;
@@ -235,7 +238,7 @@ fn sort(producer: &Inner, step: Step, error: &KafkaError) -> Fate {
 
 /// A transaction whose messages are sent. Its calls block.
 struct Transaction<'a> {
-    producer: &'a Inner,
+    producer: &'a Arc<Inner>,
     membership: &'a Membership,
     grant: &'a Grant,
 }
@@ -249,7 +252,7 @@ impl Transaction<'_> {
         // began before it read, and the group lets none end that names its offsets later.
         self.send_offsets()?;
         self.settle();
-        self.repeat(Step::Commit, || self.producer.commit_transaction(REQUEST_TIMEOUT))
+        self.repeat(Step::Commit, || Ok(self.producer.commit_transaction(REQUEST_TIMEOUT)))
     }
 
     fn send_offsets(&self) -> Result<(), CommitError> {
@@ -257,9 +260,24 @@ impl Transaction<'_> {
             self.abort()?;
             return Err(error::aborted(Step::SendOffsets, "shards were given up meanwhile"));
         };
-        self.repeat(Step::SendOffsets, || {
-            self.producer.send_offsets_to_transaction(&fence.offsets, &fence.member, REQUEST_TIMEOUT)
-        })
+        let fence = Arc::new(fence);
+        self.repeat(Step::SendOffsets, || self.send_offsets_once(&fence))
+    }
+
+    /// librdkafka 2.12 waits for ever if it remembers a group's coordinator that the cluster has no more (its issues 5456
+    /// and 5511), which is how a broker looks that is away. Then the call is left to itself, and so is its client: the
+    /// next session's has the same transactional id, which ends what this one began.
+    fn send_offsets_once(&self, fence: &Arc<Fence>) -> Result<KafkaResult<()>, CommitError> {
+        let (answer_to, answer) = mpsc::sync_channel(1);
+        let (producer, fence) = (Arc::clone(self.producer), Arc::clone(fence));
+        let call = move || {
+            let answer = producer.send_offsets_to_transaction(&fence.offsets, &fence.member, REQUEST_TIMEOUT);
+            // Nobody waits for an answer that is too late.
+            drop(answer_to.send(answer));
+        };
+        let hung = || error::hung(Step::SendOffsets);
+        std::thread::Builder::new().name("kafka-offsets".to_owned()).spawn(call).map_err(|_exhausted| hung())?;
+        answer.recv_timeout(LONGEST_CALL).map_err(|_late| hung())
     }
 
     /// A call that finds messages on their way sleeps for 100 ms at a time, and the last
@@ -272,10 +290,10 @@ impl Transaction<'_> {
         }
     }
 
-    fn repeat(&self, step: Step, call: impl Fn() -> KafkaResult<()>) -> Result<(), CommitError> {
+    fn repeat(&self, step: Step, call: impl Fn() -> Result<KafkaResult<()>, CommitError>) -> Result<(), CommitError> {
         let mut repeats = 0;
         loop {
-            let Err(error) = call() else { return Ok(()) };
+            let Err(error) = call()? else { return Ok(()) };
             if sort(self.producer, step, &error) != Fate::Repeat {
                 return Err(self.give_up(step, error));
             }

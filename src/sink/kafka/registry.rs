@@ -52,7 +52,8 @@ impl MessageType {
 #[derive(Debug)]
 pub(super) struct Frames {
     registry: Option<SchemaRegistry>,
-    known: BTreeMap<String, Frame>,
+    /// None for checkpoints, which aren't for others.
+    known: BTreeMap<String, Option<Frame>>,
 }
 
 /// The beginning of a topic's values, and the URI of its schema.
@@ -72,16 +73,24 @@ impl Frames {
         let message = match role {
             Role::Output => RECORD,
             Role::DeadLetter => DEAD_LETTER,
-            Role::Checkpoint => return Ok(0),
+            Role::Checkpoint => {
+                self.leave_plain(topic);
+                return Ok(0);
+            }
         };
         let Some(registry) = &self.registry else { return Ok(0) };
         if !self.known.contains_key(topic) {
             let id = registry.id(&message.subject(topic, registry.config.subject_name_strategy)).await?;
             let frame =
                 Frame { prefix: [&[0], id.to_be_bytes().as_slice(), message.path].concat(), schema: registry.uri(id) };
-            self.known.insert(topic.to_owned(), frame);
+            self.known.insert(topic.to_owned(), Some(frame));
         }
-        Ok(self.known.get(topic).map_or(0, |frame| frame.prefix.len() + frame.schema.len()))
+        Ok(self.of(topic).map_or(0, |frame| frame.prefix.len() + frame.schema.len()))
+    }
+
+    /// The topic is for checkpoints.
+    pub(super) fn leave_plain(&mut self, topic: &str) {
+        self.known.insert(topic.to_owned(), None);
     }
 
     /// The frame of a topic, none without a registry.
@@ -89,7 +98,7 @@ impl Frames {
     /// # Panics
     /// If the topic isn't prepared: a value without its frame would be on the bus for good.
     pub(super) fn of(&self, topic: &str) -> Option<&Frame> {
-        self.registry.as_ref().map(|_| &self.known[topic])
+        self.registry.as_ref().and_then(|_| self.known[topic].as_ref())
     }
 }
 

@@ -240,7 +240,8 @@ fn last_offset(
     }
 }
 
-fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) -> Result<(), SinkError> {
+/// Takes the next record of a shard's partition into account.
+pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) -> Result<(), SinkError> {
     let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).ok_or_else(|| SinkError::Setup {
         problem: format!(
             "topic {}, partition {}, offset {}: a record whose key isn't text",

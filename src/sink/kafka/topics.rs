@@ -28,7 +28,7 @@ const DEAD_LETTER_BYTES: &str = "16777216";
 /// How long dead letters are kept: 30 days.
 const DEAD_LETTER_RETENTION_MS: &str = "2592000000";
 
-/// How long a new topic may take until all of its partitions have leaders.
+/// How long a new topic may take until all of its partitions have leaders, and every broker knows it.
 const LEADERS_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a topic is for.
@@ -181,7 +181,28 @@ impl Topics {
         }
     }
 
+    /// The topics' settings. A broker that doesn't know a topic, as of a new one when it is behind, says that it has
+    /// none; so does one that mustn't tell.
     async fn configs(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
+        let complete = async {
+            loop {
+                let found = self.describe(topics).await?;
+                if found.iter().all(|topic| !topic.entries.is_empty()) {
+                    return Ok(found);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(LEADERS_PATIENCE, complete).await.unwrap_or_else(|_| {
+            Err(SinkError::Setup {
+                problem: format!("the cluster doesn't tell the topics' settings in {LEADERS_PATIENCE:?}"),
+                remedy: "allow DescribeConfigs on the bridge's topics, or set `sink.kafka.topics.check: false`"
+                    .to_owned(),
+            })
+        })
+    }
+
+    async fn describe(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
         let action = "reading the topics' settings";
         let names: Vec<_> = topics.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect();
         let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));

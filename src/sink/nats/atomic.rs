@@ -56,7 +56,8 @@ pub(super) async fn commit(
     }
 }
 
-fn render(
+/// The messages of the batch: records, entries, heads.
+pub(super) fn render(
     publisher: &Publisher,
     session: &Session,
     owned: &BTreeMap<ShardId, Shard>,

@@ -9,6 +9,8 @@
 //! | `asana._checkpoint.{shard}.head` | the shard's fence, and what is intended or done |
 //! | `asana._checkpoint.{shard}.entry.{key}` | the newest value of a key of the shard's checkpoint |
 //!
+//! A checkpoint with a name has `_checkpoint-{name}` instead of `_checkpoint`, and leases of its own.
+//!
 //! | a filter for | is |
 //! | --- | --- |
 //! | all records | `asana.lane.>` |
@@ -31,6 +33,7 @@ mod error;
 mod head;
 mod lease;
 mod member;
+pub mod offline;
 mod outgoing;
 mod ownership;
 mod patience;
@@ -121,11 +124,11 @@ impl fmt::Debug for NatsSettings {
 pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), SinkError> {
     let client = connect(&settings).await?;
     let NatsSettings { config, shards, replica, lease_time, .. } = settings;
-    let subjects = Subjects::new(Topic::from(config.subject_prefix.as_str()));
+    let subjects = subjects(&config);
     let abilities = setup::prepare(&client, &config, &subjects).await?;
     // The client's inboxes are random and unique: so is the session.
     let id = client.new_inbox().rsplit('.').next().unwrap_or_default().to_owned();
-    let bucket = format!("{}_leases", config.stream);
+    let bucket = bucket(&config);
     let replicas = usize::from(config.replicas.get());
     let holder = Holder { replica: replica.clone(), session: id.clone() };
     let leases = lease::Leases::open(&client, &bucket, lease_time, replicas, config.create, holder).await?;
@@ -159,6 +162,18 @@ pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), 
         tasks,
     };
     Ok((committer, ownership))
+}
+
+fn subjects(config: &NatsConfig) -> Subjects {
+    Subjects::new(Topic::from(config.subject_prefix.as_str())).with_checkpoint(config.checkpoint.as_deref())
+}
+
+/// The name of the bucket of leases.
+fn bucket(config: &NatsConfig) -> String {
+    match &config.checkpoint {
+        Some(checkpoint) => format!("{}_leases_{checkpoint}", config.stream),
+        None => format!("{}_leases", config.stream),
+    }
 }
 
 /// Writes batches to JetStream.

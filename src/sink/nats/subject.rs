@@ -15,11 +15,21 @@ const MOST_FILTERS: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) struct Subjects {
     prefix: Topic,
+    /// The token that all of a checkpoint's subjects have.
+    checkpoint: String,
 }
 
 impl Subjects {
     pub(super) fn new(prefix: Topic) -> Self {
-        Self { prefix }
+        Self { prefix, checkpoint: "_checkpoint".to_owned() }
+    }
+
+    /// The same, with the checkpoint of a name.
+    pub(super) fn with_checkpoint(self, name: Option<&str>) -> Self {
+        match name {
+            Some(name) => Self { checkpoint: format!("_checkpoint-{name}"), ..self },
+            None => self,
+        }
     }
 
     pub(super) fn prefix(&self) -> &Topic {
@@ -54,32 +64,43 @@ impl Subjects {
 
     /// The head of a shard: its fence and its log of intents.
     pub(super) fn head(&self, shard: ShardId) -> String {
-        format!("{}._checkpoint.{shard}.head", self.prefix)
+        format!("{}.{}.{shard}.head", self.prefix, self.checkpoint)
     }
 
     /// One entry of a shard's checkpoint.
     pub(super) fn entry(&self, shard: ShardId, key: &str) -> String {
-        format!("{}._checkpoint.{shard}.entry.{}", self.prefix, escape(key))
+        format!("{}.{}.{shard}.entry.{}", self.prefix, self.checkpoint, escape(key))
+    }
+
+    /// The entries of every shard.
+    pub(super) fn entries(&self) -> String {
+        format!("{}.{}.*.entry.*", self.prefix, self.checkpoint)
     }
 
     /// Heads and entries of some shards, in few filters.
     pub(super) fn checkpoints(&self, shards: &[ShardId]) -> Vec<String> {
+        let Self { prefix, checkpoint } = self;
         if shards.len() > MOST_FILTERS {
-            return vec![format!("{}._checkpoint.>", self.prefix)];
+            return vec![format!("{prefix}.{checkpoint}.>")];
         }
-        shards.iter().map(|shard| format!("{}._checkpoint.{shard}.>", self.prefix)).collect()
+        shards.iter().map(|shard| format!("{prefix}.{checkpoint}.{shard}.>")).collect()
     }
 
     /// Whether this is a shard's head.
     pub(super) fn is_head(&self, subject: &str) -> bool {
-        let rest = subject.strip_prefix(self.prefix.as_str()).and_then(|rest| rest.strip_prefix("._checkpoint."));
-        rest.and_then(|rest| rest.strip_suffix(".head")).is_some_and(|shard| shard.parse::<u32>().is_ok())
+        let rest = self.of_checkpoint(subject).and_then(|rest| rest.strip_suffix(".head"));
+        rest.is_some_and(|shard| shard.parse::<u32>().is_ok())
+    }
+
+    /// What follows the tokens that all of the checkpoint's subjects have.
+    fn of_checkpoint<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix('.')?;
+        rest.strip_prefix(self.checkpoint.as_str())?.strip_prefix('.')
     }
 
     /// The shard and the key that [`entry`](Self::entry) named.
     pub(super) fn parse_entry(&self, subject: &str) -> Option<(ShardId, String)> {
-        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix("._checkpoint.")?;
-        let (shard, key) = rest.split_once(".entry.")?;
+        let (shard, key) = self.of_checkpoint(subject)?.split_once(".entry.")?;
         Some((ShardId(shard.parse().ok()?), unescape(key)?))
     }
 }
@@ -162,6 +183,11 @@ mod tests {
         assert_eq!(of(lane(), None, "", ""), "asana.lane.3._._._._");
         assert_eq!(of(Target::DeadLetter, stream(), "a.b", "1"), "asana.dead-letter.team=20a.1200.a=2Eb.1");
         assert_eq!(subjects.entry(ShardId(7), "a/b"), "asana._checkpoint.7.entry.a=2Fb");
+        let named = subjects.clone().with_checkpoint(Some("v2"));
+        let entry = named.entry(ShardId(7), "a/b");
+        assert_eq!(entry, "asana._checkpoint-v2.7.entry.a=2Fb");
+        assert_eq!(named.parse_entry(&entry), Some((ShardId(7), "a/b".to_owned())));
+        assert_eq!(subjects.parse_entry(&entry), None);
     }
 
     #[test]

@@ -123,11 +123,11 @@ impl World {
         }
     }
 
-    fn put(&mut self, key: &Key, holder: Option<Holder>) -> u64 {
+    fn put(&mut self, key: &Key, holder: Option<&Holder>) -> u64 {
         self.revision += 1;
-        self.bucket.insert(key.clone(), (self.revision, holder.clone(), self.now));
+        self.bucket.insert(key.clone(), (self.revision, holder.cloned(), self.now));
         for node in self.nodes.values_mut() {
-            node.told.push_back((key.clone(), self.revision, holder.clone()));
+            node.told.push_back((key.clone(), self.revision, holder.cloned()));
         }
         self.revision
     }
@@ -138,7 +138,7 @@ impl World {
 
     fn write(&mut self, me: &Holder, key: &Key, known: u64) -> Answer {
         if self.bucket.get(key).map_or(0, |(revision, ..)| *revision) == known {
-            return Answer::Written(self.put(key, Some(me.clone())));
+            return Answer::Written(self.put(key, Some(me)));
         }
         self.found(key)
     }
@@ -414,11 +414,13 @@ fn a_renewal_that_isnt_answered_is_sent_again_until_the_lease_has_run_out() {
                     node.member.answered(now, now, &key, known, Answer::Silent);
                 }
                 Action::Lost(_) | Action::Look(..) => {}
-                other => panic!("{other:?}"),
+                other @ (Action::Release(..) | Action::Restore(_) | Action::Revoke(_) | Action::Twin(_)) => {
+                    panic!("{other:?}");
+                }
             }
         }
         if node.member.held.is_empty() {
-            break now - world.now;
+            break now.saturating_sub(world.now);
         }
     };
     assert!(lost_after >= LEASE * 3 / 4 && lost_after <= LEASE, "{lost_after:?}");

@@ -1,0 +1,396 @@
+//! Look at stored progress and mend it: `checkpoint list`, `show`, `reset`, `migrate`.
+//!
+//! Looking disturbs nobody. What is changed is changed by its owner: the command becomes one in the ordinary way, so that the
+//! bus's fence keeps any bridge from writing beside it.
+
+mod migrate;
+mod own;
+mod place;
+mod report;
+
+pub use migrate::{End, Migration, Standing};
+pub use report::{
+    Detail, GapReport, LaneReport, Listing, RetiredReport, ShardReport, StreamReport, StreamState, Totals,
+};
+
+use crate::config::Checked;
+use crate::core::batch::{Batch, CheckpointWrite};
+use crate::core::checkpoint::{CheckpointError, read, restore, write_reset, write_shard};
+use crate::core::ids::StreamId;
+use crate::core::reshard::{MigrationError, Set};
+use crate::run::RunError;
+use crate::sink::CommitError;
+use crate::verify::Output;
+use chrono::{DateTime, Utc};
+use own::Stored;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+/// Look at stored progress and mend it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+The checkpoint holds, for each stream, its sync token and its counters, written in the same commit as its records.
+`list` and `show` may be used at any time. `reset` and `migrate` need all bridges on the checkpoint to be stopped
+(`kubectl scale --replicas=0 deployment/…`), wait a moment for the last one to be gone, and refuse otherwise.")]
+pub struct CheckpointArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: CheckpointCommand,
+}
+
+/// What to do with the checkpoint.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum CheckpointCommand {
+    /// One line for each stream: state, age of its token, counters, open gaps
+    List(ListArgs),
+    /// All of one stream, and of the shard that it is in
+    Show(ShowArgs),
+    /// Give streams a new sync token at the next poll, announced as a source gap
+    Reset(ResetArgs),
+    /// Change the number of shards, losing nothing
+    Migrate(MigrateArgs),
+}
+
+/// Which checkpoint, and how it is shown.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CommonArgs {
+    /// The bridge's configuration, as YAML
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// For people, or one JSON object on the last line
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// List streams.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge checkpoint list --config bridge.yaml
+  asana-event-bridge checkpoint list --config bridge.yaml --output json | tail -1 | jq '.streams[] | select(.state != \"live\")'
+
+A token is shown as a hash. Asana lets it live for 24 hours: past that it is shown as expired, and the next poll
+will announce a source gap. Age and last complete poll are those of the last commit; a quiet stream commits little.")]
+pub struct ListArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc for help")]
+    pub common: CommonArgs,
+}
+
+/// Show a stream.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  asana-event-bridge checkpoint show --config bridge.yaml main/1204619611402340
+
+Exits with 1 if the stream is neither stored nor configured.")]
+pub struct ShowArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc for help")]
+    pub common: CommonArgs,
+    /// The stream, as ACCOUNT/GID
+    #[arg(value_name = "STREAM", value_parser = stream)]
+    pub stream: StreamId,
+}
+
+/// Reset streams.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge checkpoint reset --config bridge.yaml main/1204619611402340
+  asana-event-bridge checkpoint reset --config bridge.yaml --all --yes
+
+The stream's next poll gets a new token. What happened between its last complete poll and that moment may be lost, so a
+SourceGap record of that window goes to every lane before anything later: a reset is never silent. Counters go on.
+
+Without --yes nothing is changed, and the command exits with 1 after saying what it would do; also with 1 if a stream isn't
+stored. Exits with 69 if a bridge runs.")]
+pub struct ResetArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc for help")]
+    pub common: CommonArgs,
+    /// The streams, as ACCOUNT/GID
+    #[arg(value_name = "STREAM", value_parser = stream, required_unless_present = "all")]
+    pub streams: Vec<StreamId>,
+    /// Every stored stream
+    #[arg(long, conflicts_with = "streams")]
+    pub all: bool,
+    /// Do it
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Change the number of shards.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge checkpoint migrate --config bridge.yaml --shards 64
+  asana-event-bridge checkpoint migrate --config bridge.yaml --shards 64 --to asana.checkpoints.v2 --yes
+
+Give it the configuration as it is now; at the end it says what to configure. On Kubernetes: scale the bridge to 0, run
+this as a Job with the bridge's ConfigMap, put what it says into the Helm values, and upgrade.
+
+On Kafka and NATS the progress moves to a checkpoint of a new name, and the old one is ended in the same commit: a bridge that
+is started with the old settings refuses, and says the new ones. Run again after a crash, it completes what it began.
+
+Without --yes nothing is changed, and the command exits with 1 after saying what it would do; also with 1 if the new
+checkpoint holds progress already. Exits with 69 if a bridge runs.")]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc for help")]
+    pub common: CommonArgs,
+    /// The new number of shards
+    #[arg(long, value_name = "N")]
+    pub shards: NonZeroU32,
+    /// The new checkpoint: a topic on Kafka (default: the present one's name with -N), a name on NATS (default: shards-N)
+    #[arg(long, value_name = "NAME")]
+    pub to: Option<String>,
+    /// Do it
+    #[arg(long)]
+    pub yes: bool,
+}
+
+fn stream(text: &str) -> Result<StreamId, String> {
+    StreamId::parse(text).ok_or_else(|| "a stream is ACCOUNT/GID, such as main/1204619611402340".to_owned())
+}
+
+impl CheckpointCommand {
+    fn common(&self) -> &CommonArgs {
+        match self {
+            Self::List(args) => &args.common,
+            Self::Show(args) => &args.common,
+            Self::Reset(args) => &args.common,
+            Self::Migrate(args) => &args.common,
+        }
+    }
+
+    /// The configuration's file.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.common().config
+    }
+
+    /// How results are written.
+    #[must_use]
+    pub fn output(&self) -> Output {
+        self.common().output
+    }
+}
+
+/// Why a command didn't come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointsError {
+    /// The command line asks for what can't be.
+    #[error("{0}")]
+    Usage(String),
+    /// A bridge runs: stop it.
+    #[error(
+        "the checkpoint is in use by {who}: stop all bridges on it first \
+         (on Kubernetes: kubectl scale --replicas=0 deployment/…), and nothing was changed"
+    )]
+    Busy {
+        /// Who has it.
+        who: String,
+    },
+    /// The checkpoint can't be gone on from.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A migration that must not be done.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+    /// The sink can't be opened or read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The change may not have been made; making it again is right.
+    #[error("{0}; run it again")]
+    Commit(#[from] CommitError),
+}
+
+/// What a command found or did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// Of `list`.
+    Listing(Listing),
+    /// Of `show`.
+    Detail(Box<Detail>),
+    /// Of `reset`.
+    Reset(Reset),
+    /// Of `migrate`.
+    Migration(Migration),
+    /// Of `show`, where the stream isn't there.
+    Unknown {
+        /// Which.
+        unknown: Vec<String>,
+    },
+}
+
+/// What a reset did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reset {
+    /// Whether it is done.
+    pub done: bool,
+    /// Streams that get a new token, with a source gap from this time on.
+    pub streams: Vec<ResetStream>,
+    /// Streams that have no token yet: they get their first one anyhow.
+    pub establishing: Vec<String>,
+    /// Streams that aren't stored: if there are any, nothing is done.
+    pub unknown: Vec<String>,
+}
+
+/// A stream that is reset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ResetStream {
+    /// As `account/gid`.
+    pub stream: String,
+    /// Where its source gap begins.
+    pub last_complete_poll_at: String,
+}
+
+impl Outcome {
+    /// Whether all was found and done that was asked for.
+    #[must_use]
+    pub fn is_fine(&self) -> bool {
+        match self {
+            Self::Listing(_) | Self::Detail(_) => true,
+            Self::Reset(reset) => reset.done,
+            Self::Migration(migration) => migration.is_done(),
+            Self::Unknown { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listing(listing) => listing.fmt(f),
+            Self::Detail(detail) => detail.fmt(f),
+            Self::Reset(reset) => reset.fmt(f),
+            Self::Migration(migration) => migration.fmt(f),
+            Self::Unknown { unknown } => {
+                writeln!(f, "not stored, and not configured: {}; see `checkpoint list`", unknown.join(", "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, streams, establishing, unknown } = self;
+        for ResetStream { stream, last_complete_poll_at } in streams {
+            writeln!(f, "{stream}: a new token at the next poll, and a source gap since {last_complete_poll_at}")?;
+        }
+        for stream in establishing {
+            writeln!(f, "{stream}: has no token yet, nothing to reset")?;
+        }
+        for stream in unknown {
+            writeln!(f, "{stream}: isn't stored; see `checkpoint list`")?;
+        }
+        match (done, unknown.is_empty()) {
+            (true, _) => writeln!(f, "{} streams are reset", streams.len()),
+            (false, true) => writeln!(f, "nothing was changed: stop all bridges, then run this with --yes"),
+            (false, false) => writeln!(f, "nothing was changed"),
+        }
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// [`CheckpointsError`]: nothing was changed, but for `Commit`.
+///
+/// # Cancel safety
+/// As safe as a crash: what was changed is whole, or is completed by running it again.
+pub async fn run(
+    checked: &Checked,
+    command: &CheckpointCommand,
+    now: DateTime<Utc>,
+) -> Result<Outcome, CheckpointsError> {
+    match command {
+        CheckpointCommand::List(_) => Ok(Outcome::Listing(list(checked, now).await?)),
+        CheckpointCommand::Show(args) => show(checked, &args.stream, now).await,
+        CheckpointCommand::Reset(args) => Ok(Outcome::Reset(reset(checked, args, now).await?)),
+        CheckpointCommand::Migrate(args) => Ok(Outcome::Migration(migrate::migrate(checked, args, now).await?)),
+    }
+}
+
+async fn list(checked: &Checked, now: DateTime<Utc>) -> Result<Listing, CheckpointsError> {
+    let set = contents(&place::stored(checked).await?)?;
+    let configured: BTreeSet<_> = checked.streams.iter().map(|stream| stream.id.clone()).collect();
+    Ok(Listing::new(place::setting(checked), &set, checked.shards, &configured, now))
+}
+
+async fn show(checked: &Checked, id: &StreamId, now: DateTime<Utc>) -> Result<Outcome, CheckpointsError> {
+    let Listing { streams, shards, .. } = list(checked, now).await?;
+    let name = id.to_string();
+    let Some(stream) = streams.into_iter().find(|stream| stream.stream == name) else {
+        return Ok(Outcome::Unknown { unknown: vec![name] });
+    };
+    let shard_header = shards.into_iter().find(|shard| shard.shard == stream.shard && shard.epoch.is_some());
+    Ok(Outcome::Detail(Box::new(Detail { stream, shard_header })))
+}
+
+async fn reset(checked: &Checked, args: &ResetArgs, now: DateTime<Utc>) -> Result<Reset, CheckpointsError> {
+    let wanted = if args.all { None } else { Some(args.streams.as_slice()) };
+    let checked = &place::as_command(checked, "checkpoint");
+    let (_, mut reset) = plan_reset(checked, &place::stored(checked).await?, wanted, now)?;
+    if !args.yes || !reset.unknown.is_empty() {
+        return Ok(reset);
+    }
+    place::wait_until_free(checked).await?;
+    place::rewrite(checked, checked.shards, |stored| {
+        let (checkpoints, planned) = plan_reset(checked, stored, wanted, now)?;
+        reset = planned;
+        Ok(Batch { messages: Vec::new(), checkpoints })
+    })
+    .await?;
+    reset.done = reset.unknown.is_empty();
+    Ok(reset)
+}
+
+/// What is to be written to reset the `wanted` streams, or all; nothing if one of them isn't stored.
+fn plan_reset(
+    checked: &Checked,
+    stored: &Stored,
+    wanted: Option<&[StreamId]>,
+    now: DateTime<Utc>,
+) -> Result<(Vec<CheckpointWrite>, Reset), CheckpointsError> {
+    let (mut streams, mut epochs) = (BTreeMap::new(), BTreeMap::new());
+    for (shard, checkpoint) in stored {
+        let state = restore(*shard, checkpoint, checked.shards, now)?;
+        streams.extend(state.streams.into_iter().map(|(id, stream)| (id, (*shard, stream))));
+        epochs.insert(*shard, state.counters.epoch());
+    }
+    let all: Vec<_> = streams.keys().cloned().collect();
+    let mut reset = Reset { done: false, streams: Vec::new(), establishing: Vec::new(), unknown: Vec::new() };
+    let mut writes = Vec::new();
+    for id in wanted.unwrap_or(&all) {
+        let Some((shard, stream)) = streams.get(id) else {
+            reset.unknown.push(id.to_string());
+            continue;
+        };
+        match (write_reset(*shard, id, stream), stream.live()) {
+            (Some(write), Some(live)) => {
+                writes.push(write);
+                let last_complete_poll_at = report::time(live.last_complete_poll_at);
+                reset.streams.push(ResetStream { stream: id.to_string(), last_complete_poll_at });
+            }
+            (Some(_) | None, _) => reset.establishing.push(id.to_string()),
+        }
+    }
+    // As any owner with its first batch: an heir then knows whose open transaction it may have to abort.
+    let written: BTreeSet<_> = writes.iter().map(|write| write.shard).collect();
+    let headers = epochs.into_iter().filter(|(shard, _)| written.contains(shard));
+    writes.extend(headers.map(|(shard, epoch)| write_shard(shard, checked.shards, epoch, &checked.replica)));
+    if !reset.unknown.is_empty() {
+        writes.clear();
+    }
+    Ok((writes, reset))
+}
+
+fn contents(stored: &Stored) -> Result<Set, CheckpointError> {
+    stored.iter().map(|(shard, checkpoint)| Ok((*shard, read(*shard, checkpoint)?))).collect()
+}

@@ -1,0 +1,145 @@
+//! What `checkpoint` does beside the ordinary session: looks without owning, and hands a checkpoint over.
+
+use super::client::{self, REQUEST_TIMEOUT};
+use super::restore::apply;
+use super::{KafkaCommitter, KafkaSettings, error, producer};
+use crate::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use crate::core::ids::{Gid, ShardId, Topic};
+use crate::core::trace::Trace;
+use crate::sink::{CommitError, Committer as _, SinkError};
+use chrono::{DateTime, Utc};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// So many looks without anything new, of [`LOOK`] each, and the cluster counts as away: half a minute.
+const LOOKS: u32 = 300;
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The checkpoint as it is now, by every partition of its topic; none where the topic is missing. Owns nothing and
+/// changes nothing: bridges may run.
+///
+/// # Errors
+/// As [`open`](super::open).
+///
+/// # Cancel safety
+/// A dropped call reads on in the background, and is forgotten then.
+pub async fn stored(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
+    let settings = settings.clone();
+    blocking("reading checkpoints", move || read(&settings)).await
+}
+
+/// Who else is in the group, by client id. Empty where the cluster doesn't tell: then only joining shows it.
+///
+/// # Errors
+/// As [`open`](super::open).
+///
+/// # Cancel safety
+/// As [`stored`].
+pub async fn members(settings: &KafkaSettings) -> Result<Vec<String>, SinkError> {
+    let settings = settings.clone();
+    blocking("asking for the members of the group", move || {
+        let reader = client::uncommitted_reader(&settings)?;
+        let own = client::client_id(&settings.replica);
+        Ok(client::members(&reader, &settings).into_iter().filter(|member| *member != own).collect())
+    })
+    .await
+}
+
+/// Writes a whole checkpoint to the topic `to` and `retired` to the old one's, in one transaction that only the owner
+/// of the old shards can commit: for a transaction the successor's topic is a topic like any other.
+///
+/// # Errors
+/// As [`commit`](crate::sink::Committer::commit).
+///
+/// # Cancel safety
+/// None, as of a commit.
+pub async fn hand_over(
+    old: &mut KafkaCommitter,
+    to: &str,
+    written: Vec<CheckpointWrite>,
+    retired: Vec<CheckpointWrite>,
+    now: DateTime<Utc>,
+) -> Result<(), CommitError> {
+    let message = |write: CheckpointWrite| Message {
+        target: Target::Lane { topic: Topic::from(to), partition: write.shard.0 },
+        shard: write.shard,
+        attributes: Attributes {
+            id: format!("{to}/{}/{}", write.shard, write.key),
+            kind: "asana_event_bridge.checkpoint.v1.Checkpoint",
+            stream: None,
+            resource_type: "".into(),
+            time: now,
+            trace: Trace::new(to, 0, now),
+        },
+        key: Gid::from(write.key),
+        value: write.value.unwrap_or_default(),
+    };
+    let batch = Batch { messages: written.into_iter().map(message).collect(), checkpoints: retired };
+    old.frames.leave_plain(to);
+    old.commit(&batch).await
+}
+
+async fn blocking<T: Send + 'static>(
+    action: &str,
+    work: impl FnOnce() -> Result<T, SinkError> + Send + 'static,
+) -> Result<T, SinkError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(SinkError::unavailable(action, error)))
+}
+
+fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
+    let action = "reading checkpoints";
+    let topic = &settings.config.checkpoint_topic;
+    let reader = client::committed_reader(settings)?;
+    let shards = partitions(&reader, topic)?;
+    let mut assignment = TopicPartitionList::new();
+    for shard in 0..shards {
+        let partition = producer::partition_of(ShardId(shard));
+        let added = assignment.add_partition_offset(topic, partition, Offset::Beginning);
+        added.map_err(|error| error::setup(action, error))?;
+    }
+    reader.assign(&assignment).map_err(|error| error::setup(action, error))?;
+    let mut unfinished: BTreeSet<_> = (0..shards).collect();
+    let mut checkpoints: BTreeMap<_, _> =
+        unfinished.iter().map(|shard| (ShardId(*shard), StoredCheckpoint::new())).collect();
+    let mut idle = 0;
+    while !unfinished.is_empty() {
+        let failure = match reader.poll(LOOK) {
+            Some(Ok(message)) => {
+                let shard = u32::try_from(rdkafka::Message::partition(&message)).map(ShardId);
+                if let Some(checkpoint) = shard.ok().and_then(|shard| checkpoints.get_mut(&shard)) {
+                    apply(checkpoint, &message)?;
+                }
+                idle = 0;
+                continue;
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                unfinished.retain(|shard| producer::partition_of(ShardId(*shard)) != partition);
+                idle = 0;
+                continue;
+            }
+            Some(Err(error)) => error::setup(action, error),
+            None => SinkError::unavailable(action, "no answer from the cluster"),
+        };
+        idle += 1;
+        if idle > LOOKS || matches!(failure, SinkError::Setup { .. }) {
+            return Err(failure);
+        }
+    }
+    Ok(checkpoints)
+}
+
+/// How many partitions the topic has: 0 where it is missing.
+fn partitions(reader: &BaseConsumer<client::Logs>, topic: &str) -> Result<u32, SinkError> {
+    let action = format!("looking at the topic {topic}");
+    let metadata = reader.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| error::setup(&action, error))?;
+    let Some(topic) = metadata.topics().first() else { return Ok(0) };
+    match topic.error().map(RDKafkaErrorCode::from) {
+        None => Ok(u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX)),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(0),
+        Some(code) => Err(error::setup(&action, KafkaError::MetadataFetch(code))),
+    }
+}

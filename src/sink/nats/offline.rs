@@ -1,0 +1,147 @@
+//! What `checkpoint` does beside the ordinary session: looks without owning, and hands a checkpoint over.
+
+use super::error::{PublishError, Verdict};
+use super::publish::{Abilities, Publisher};
+use super::{NatsCommitter, NatsSettings, atomic, bucket, connect, outgoing, subjects, write_ahead};
+use crate::core::batch::{Batch, CheckpointWrite, StoredCheckpoint};
+use crate::core::ids::ShardId;
+use crate::sink::{CommitError, Committer as _, SinkError};
+use async_nats::jetstream;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{GetStreamErrorKind, KeyValueErrorKind};
+use futures_util::TryStreamExt as _;
+use std::collections::BTreeMap;
+
+/// The checkpoint as it is now, by those shards that have one. Owns nothing and changes nothing: bridges may run.
+/// Without atomic batches, a commit that is under way may show in a part of it.
+///
+/// # Errors
+/// As [`open`](super::open).
+///
+/// # Cancel safety
+/// May be dropped.
+pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
+    let client = connect(settings).await?;
+    let name = settings.config.stream.clone();
+    match jetstream::new(client.clone()).get_stream(&name).await {
+        Ok(_) => {}
+        Err(error) => {
+            return match error.kind() {
+                GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                    Ok(BTreeMap::new())
+                }
+                GetStreamErrorKind::JetStream(_)
+                | GetStreamErrorKind::EmptyName
+                | GetStreamErrorKind::InvalidStreamName
+                | GetStreamErrorKind::Request => {
+                    Err(SinkError::unavailable(format!("look at JetStream stream {name}"), error))
+                }
+            };
+        }
+    }
+    // Nothing is written, so the abilities don't matter.
+    let abilities = Abilities { atomic: false, spare: false };
+    let publisher = Publisher::new(client, name, subjects(&settings.config), abilities).await?;
+    let mut stored: BTreeMap<ShardId, StoredCheckpoint> = BTreeMap::new();
+    let filter = publisher.subjects().entries();
+    let Some(newest) = publisher.last(&filter).await? else { return Ok(stored) };
+    for entry in publisher.last_of_each(vec![filter], newest.sequence).await? {
+        if let Some((shard, key)) = publisher.subjects().parse_entry(&entry.subject)
+            && !write_ahead::removed(&entry.headers)
+        {
+            stored.entry(shard).or_default().insert(key, entry.payload.into());
+        }
+    }
+    Ok(stored)
+}
+
+/// Which other replicas hold leases.
+///
+/// # Errors
+/// As [`open`](super::open).
+///
+/// # Cancel safety
+/// May be dropped.
+pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> {
+    let jetstream = jetstream::new(connect(settings).await?);
+    let bucket = bucket(&settings.config);
+    let action = || format!("look at the leases in bucket {bucket}");
+    let store = match jetstream.get_key_value(&bucket).await {
+        Ok(store) => store,
+        Err(error) if error.kind() == KeyValueErrorKind::GetBucket => return Ok(Vec::new()),
+        Err(error) => return Err(SinkError::unavailable(action(), error)),
+    };
+    let keys = store.keys().await.map_err(|error| SinkError::unavailable(action(), error))?;
+    let keys: Vec<String> = keys.try_collect().await.map_err(|error| SinkError::unavailable(action(), error))?;
+    let mut holders = Vec::new();
+    for key in keys {
+        let value = store.get(&key).await.map_err(|error| SinkError::unavailable(action(), error))?;
+        // It may have been given up meanwhile.
+        let Some(value) = value else { continue };
+        let holder = String::from_utf8_lossy(&value);
+        holders.push(holder.split(' ').next().unwrap_or_default().to_owned());
+    }
+    holders.sort();
+    holders.dedup();
+    holders.retain(|holder| *holder != settings.replica);
+    Ok(holders)
+}
+
+/// Makes the new checkpoint and retires the old one. A batch of any size fits into no atomic batch, so the entries
+/// come first, which count for nothing without their shards' headers. Then the headers and the old one's end:
+/// together where the server can, else the end first, so that never both can be gone on from.
+///
+/// # Errors
+/// As [`commit`](crate::sink::Committer::commit). Doing it again is right, whatever happened.
+///
+/// # Cancel safety
+/// None, as of a commit.
+pub async fn hand_over(
+    old: &mut NatsCommitter,
+    new: &mut NatsCommitter,
+    entries: Vec<CheckpointWrite>,
+    headers: Vec<CheckpointWrite>,
+    retired: Vec<CheckpointWrite>,
+) -> Result<(), CommitError> {
+    let batch = |checkpoints| Batch { messages: Vec::new(), checkpoints };
+    new.commit(&batch(entries)).await?;
+    let (end, beginning) = (batch(retired), batch(headers));
+    if old.publisher.abilities().atomic {
+        let parts = [(&*old, &end), (&*new, &beginning)];
+        let parts = parts.map(|(of, batch)| outgoing::parts(of.publisher.subjects(), batch));
+        if parts.iter().map(atomic::size).sum::<usize>() <= atomic::MOST_MESSAGES {
+            return together(old, new, parts).await;
+        }
+    }
+    old.commit(&end).await?;
+    new.commit(&beginning).await
+}
+
+/// Both ends in one atomic batch, each shard's head expected where its session left it.
+async fn together(
+    old: &mut NatsCommitter,
+    new: &mut NatsCommitter,
+    parts: [BTreeMap<ShardId, outgoing::Part>; 2],
+) -> Result<(), CommitError> {
+    old.tenures.note(&mut old.owned);
+    new.tenures.note(&mut new.owned);
+    old.commits += 1;
+    let id = format!("{}-{}", old.session.id, old.commits);
+    let mut messages = Vec::new();
+    for (committer, parts) in [&*old, &*new].into_iter().zip(parts) {
+        if let Some(shard) = parts.keys().find(|shard| !committer.owned.contains_key(shard)) {
+            let action = format!("write to {}", committer.publisher.subjects().head(*shard));
+            return Err(CommitError::Fenced(SinkError::unavailable(action, "this replica doesn't hold the lease")));
+        }
+        messages.extend(atomic::render(&committer.publisher, &committer.session, &committer.owned, &id, parts));
+    }
+    match old.publisher.atomic(&id, messages).await {
+        Ok(_) => Ok(()),
+        Err(PublishError { verdict, source }) => Err(match verdict {
+            Verdict::Stale => CommitError::Fenced(source),
+            Verdict::Refused => CommitError::Aborted(source),
+            Verdict::Impossible => CommitError::Fatal(source),
+            Verdict::Duplicate | Verdict::Silent => CommitError::Unknown(source),
+        }),
+    }
+}

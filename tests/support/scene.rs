@@ -1,0 +1,127 @@
+//! A simulator whose streams the bridges poll, and events for them.
+
+use super::program::{Program, Simulator};
+use super::wait_for;
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What is there before the first bridge.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) folder: TempDir,
+    pub(crate) simulator: Simulator,
+    /// The resources that are polled.
+    pub(crate) streams: Vec<String>,
+    name: String,
+}
+
+impl Scene {
+    /// A simulator without limits, and so many streams without events. The name is that of the logs.
+    pub(crate) fn start(name: &str, streams: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let scenario = folder.path().join("scenario.yaml");
+        std::fs::write(&scenario, "limits: { rate_per_minute: null, concurrent_reads: null }\n").unwrap();
+        std::fs::write(folder.path().join("token"), "simulator\n").unwrap();
+        let arguments = ["--scenario", scenario.to_str().unwrap()];
+        let simulator = Simulator::start(&arguments, &folder.path().join("simulator.log"));
+        let streams: Vec<String> = (1..=streams).map(|n| (9_000_000 + n).to_string()).collect();
+        for stream in &streams {
+            simulator.post("/_sim/events", &json!({ "resource": stream, "events": [] }));
+        }
+        Self { folder, simulator, streams, name: name.to_owned() }
+    }
+
+    /// Starts a bridge. Its log goes on where an earlier one of the same replica left it.
+    pub(crate) fn bridge(&self, replica: &str, sink: &str) -> Program {
+        let config = self.folder.path().join(format!("{replica}.yaml"));
+        if !config.exists() {
+            std::fs::remove_file(self.log(replica)).ok();
+            std::fs::write(&config, self.config(replica, sink)).unwrap();
+        }
+        Program::start(&["run", "--config", config.to_str().unwrap()], &self.log(replica))
+    }
+
+    /// The log of a replica's bridges, which outlives the test.
+    pub(crate) fn log(&self, replica: &str) -> PathBuf {
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{replica}.log", self.name))
+    }
+
+    /// From then on each event counts.
+    pub(crate) fn wait_until_established(&self, bridges: &mut [Program]) {
+        wait_for("all streams to be established", Duration::from_secs(60), || {
+            bridges.iter_mut().for_each(Program::assert_running);
+            let ledger = self.simulator.get("/_sim/ledger");
+            (ledger["established"].as_object().unwrap().len() >= self.streams.len()).then_some(())
+        });
+    }
+
+    fn config(&self, replica: &str, sink: &str) -> String {
+        let (url, token) = (&self.simulator.url, self.folder.path().join("token"));
+        let token = token.display();
+        let mut config = format!(
+            "accounts: {{ main: {{ token: {{ file: '{token}' }}, baseUrl: '{url}/api/1.0', requestsPerMinute: 60000 }} }}
+polling: {{ minInterval: 200ms, maxInterval: 1s }}
+replica: {replica}
+sink: {{ {sink} }}
+streams:\n"
+        );
+        for stream in &self.streams {
+            writeln!(config, "  - resource: '{stream}'").unwrap();
+        }
+        config
+    }
+}
+
+/// Offers events at a steady rate.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) events: u64,
+    per_second: u64,
+}
+
+impl Load {
+    pub(crate) fn new(per_second: u64) -> Self {
+        Self { events: 0, per_second }
+    }
+
+    /// For a time.
+    pub(crate) fn run(&mut self, time: Duration, scene: &Scene, rng: &mut ChaCha8Rng) {
+        let start = Instant::now();
+        self.run_while(|| start.elapsed() < time, scene, rng);
+    }
+
+    /// As long as the condition holds.
+    pub(crate) fn run_while(&mut self, holds: impl Fn() -> bool, scene: &Scene, rng: &mut ChaCha8Rng) {
+        let (start, before) = (Instant::now(), self.events);
+        while holds() {
+            let due = before + u64::try_from(start.elapsed().as_millis()).unwrap() * self.per_second / 1000;
+            if self.events >= due {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            let count = (due - self.events).min(rng.random_range(1..8));
+            let events: Vec<_> = (0..count).map(|n| event(self.events + n, rng)).collect();
+            let stream = &scene.streams[rng.random_range(0..scene.streams.len())];
+            scene.simulator.post("/_sim/events", &json!({ "resource": stream, "events": events }));
+            self.events += count;
+        }
+    }
+}
+
+/// An event that no other is equal to.
+pub(crate) fn event(number: u64, rng: &mut ChaCha8Rng) -> Value {
+    let gid = rng.random_range(1_000..1_040).to_string();
+    json!({
+        "action": "changed",
+        "resource": { "gid": gid, "resource_type": "task", "name": format!("event {number}") },
+        "parent": null,
+        "change": { "field": "name", "action": "changed" },
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "user": { "gid": "7", "resource_type": "user", "name": "Greg" },
+    })
+}
