@@ -18,8 +18,10 @@ def install():
     cache.registry_server()
 
 
-def configure(node, _nodes, settings):
+def configure(node, nodes, settings):
     """Writes the configuration; Quarkus looks for it below the working directory."""
+    if len(nodes) > 1:
+        raise cache.Failure("the registry has one node")
     properties = {
         "quarkus.http.host": "127.0.0.1",
         "quarkus.http.port": str(node.ports[0]),
