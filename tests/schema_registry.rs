@@ -23,8 +23,9 @@ use asana_event_bridge::config::{CheckedSchemaRegistry, RegistryLogin, Secret, S
 use asana_event_bridge::consumer::kafka::KafkaReader;
 use asana_event_bridge::consumer::{From as ReadFrom, Until};
 use asana_event_bridge::core::batch::{Batch, Message, Target};
-use asana_event_bridge::core::ids::Topic;
+use asana_event_bridge::core::ids::{ShardId, Topic};
 use asana_event_bridge::pb;
+use asana_event_bridge::sink::kafka::offline::hand_over;
 use asana_event_bridge::sink::kafka::{KafkaSettings, SchemaRegistry, open};
 use asana_event_bridge::sink::{Committer as _, SinkError};
 use kafka::{Session, broker, checkpoint, message, refused, settings};
@@ -256,6 +257,24 @@ async fn a_registry_that_is_away_is_waited_for_and_another_one_asked() {
     let double = ScriptedHttp::start([answer(200, &[], "<html>")]).await;
     let said = refused(&with("away", at(&[double.url()]))).await;
     assert!(said.contains("doesn't answer as a schema registry does"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_is_handed_over_has_no_frame() {
+    let old = with("handed", at(&[registry()]));
+    let mut new = with("handed", at(&[registry()]));
+    "handed.checkpoints-2".clone_into(&mut new.config.checkpoint_topic);
+    "handed-2".clone_into(&mut new.config.group_id);
+    Session::open(&new, 1).await.close().await;
+    let mut session = Session::open(&old, 1).await;
+    let written = vec![checkpoint(0, "stream", Some("token"))];
+    let retired = vec![checkpoint(0, "stream", None)];
+    let now = chrono::DateTime::UNIX_EPOCH;
+    hand_over(&mut session.committer, &new.config.checkpoint_topic, written, retired, now).await.unwrap();
+    session.close().await;
+    let session = Session::open(&new, 1).await;
+    assert_eq!(session.restored[&ShardId(0)]["stream"], b"token");
+    session.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
