@@ -97,6 +97,7 @@ impl Frames {
     ///
     /// # Panics
     /// If the topic isn't prepared: a value without its frame would be on the bus for good.
+    #[expect(clippy::indexing_slicing, reason = "see Panics")]
     pub(super) fn of(&self, topic: &str) -> Option<&Frame> {
         self.registry.as_ref().and_then(|_| self.known[topic].as_ref())
     }
