@@ -237,6 +237,7 @@ pub(crate) fn kafka_settings(checked: &Checked, sink: &CheckedKafka) -> Result<k
     Ok(kafka::KafkaSettings {
         config: sink.config.clone(),
         secret_properties: sink.secret_properties.iter().map(resolve).collect::<Result<_, _>>()?,
+        schema_registry: sink.schema_registry.clone().map(kafka::SchemaRegistry::new).transpose()?,
         shards: checked.shards,
         replica: checked.replica.clone(),
     })

@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// What the files of a place must not name, and why.
-const RULES: [(&str, &[&str]); 9] = [
+const RULES: [(&str, &[&str]); 10] = [
     // The core decides; it doesn't look around.
     (
         "src/core",
@@ -39,7 +39,8 @@ const RULES: [(&str, &[&str]); 9] = [
     ("src/pb", &["crate::core", "tokio"]),
     ("src/config", &["tokio", "crate::asana", "crate::bridge", "crate::consumer", "crate::sink", "crate::simulator"]),
     ("src/asana", &["rdkafka", "async_nats", "crate::bridge", "crate::consumer", "crate::sink", "crate::simulator"]),
-    ("src/sink", &["reqwest", "crate::asana", "crate::bridge", "crate::consumer", "crate::simulator"]),
+    ("src/sink", &["crate::asana", "crate::bridge", "crate::consumer", "crate::simulator"]),
+    ("src/sink/nats", &["reqwest"]),
     ("src/bridge", &["rdkafka", "async_nats", "reqwest", "crate::config", "crate::consumer", "crate::simulator"]),
     ("src/checkpoints", &["rdkafka", "async_nats", "reqwest", "crate::asana", "crate::bridge", "crate::simulator"]),
     ("src/consumer", &["reqwest", "crate::asana", "crate::bridge", "crate::config", "crate::sink", "crate::simulator"]),

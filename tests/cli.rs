@@ -52,13 +52,16 @@ fn bad_usage_exits_with_64_and_help_with_0() {
 #[test]
 fn every_shipped_example_is_fine() {
     let secrets = tempfile::tempdir().expect("a folder");
-    for name in ["asana-token", "kafka-password", "client-secret", "refresh-token", "service-token"] {
+    for name in
+        ["asana-token", "kafka-password", "client-secret", "refresh-token", "registry-password", "service-token"]
+    {
         std::fs::write(secrets.path().join(name), "hunter2\n").expect("write");
     }
     let expected = [
         ("console.yaml", "1 stream, 1 account, sink console"),
         ("file.yaml", "2 streams, 1 account, sink file"),
         ("kafka-sasl-tls.yaml", "1 stream, 1 account, sink kafka"),
+        ("kafka-schema-registry.yaml", "1 stream, 1 account, sink kafka"),
         ("kafka.yaml", "1 stream, 1 account, sink kafka"),
         ("nats.yaml", "1 stream, 1 account, sink nats"),
         ("several-accounts.yaml", "2 streams, 2 accounts, sink kafka"),

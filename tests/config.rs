@@ -13,7 +13,8 @@
 #![cfg(feature = "bridge")]
 
 use asana_event_bridge::config::{
-    Checked, CheckedSink, Credential, Environment, LocalSink, NatsLogin, Problems, SecretSource, Source, load,
+    Checked, CheckedSink, Credential, Environment, LocalSink, NatsLogin, Problems, RegistryLogin, SecretSource, Source,
+    SubjectNameStrategy, load,
 };
 use asana_event_bridge::core::ids::{StreamId, StreamKind};
 use std::fmt::Write as _;
@@ -233,6 +234,29 @@ fn kafka_is_refused_what_the_brokers_decide_with_the_new_group_protocol() {
             r#"sink.kafka.properties["session.timeout.ms"]: is set on the brokers with `groupProtocol: consumer`"#,
         ],
     );
+}
+
+#[test]
+fn a_schema_registry_has_a_place_and_one_login() {
+    let registry = |keys: &str| with_sink(&format!("kafka: {{bootstrapServers: 'a:1', schemaRegistry: {{{keys}}}}}"));
+    let place = "sink.kafka.schemaRegistry";
+    assert_problems(&registry("urls: []"), &[&format!("{place}.urls: is empty")]);
+    assert_problems(
+        &registry("urls: ['http://r', 'ftp://r'], user: u, token: {env: TOKEN}, caFile: /nowhere/ca.pem"),
+        &[
+            &format!("{place}: has `token` and `user`: keep one"),
+            &format!("{place}: `user` and `password` go together"),
+            &format!("{place}.caFile: the file can't be read: No such file or directory (os error 2)"),
+            &format!("{place}.urls[1]: must begin with https:// or http://"),
+        ],
+    );
+    let checked = fine(&registry("urls: ['http://r/base'], user: u, password: {env: TOKEN}"));
+    let CheckedSink::Kafka(kafka) = &checked.sink else { panic!("Kafka") };
+    let registry = kafka.schema_registry.as_ref().expect("there");
+    assert_eq!((registry.urls[0].as_str(), registry.register), ("http://r/base", true));
+    assert_eq!(registry.subject_name_strategy, SubjectNameStrategy::TopicName);
+    assert!(matches!(&registry.login, RegistryLogin::User { user, .. } if user == "u"), "{registry:?}");
+    assert!(!format!("{checked:?}").contains("hunter2"), "{checked:?}");
 }
 
 #[test]

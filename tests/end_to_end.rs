@@ -129,14 +129,15 @@ fn bridge_verdict(config: &str, ledger: &str) -> Option<Value> {
 }
 
 #[test]
-fn kafka_survives_a_bad_day_with_a_topic_for_each_type() {
-    let service = Service::start("kafka", &[]);
+fn kafka_survives_a_bad_day_with_a_topic_for_each_type_and_schemas_in_a_registry() {
+    let (service, registry) = (Service::start("kafka", &[]), Service::start("registry", &[]));
     let sink = json!({ "kafka": {
         "bootstrapServers": service.address,
         "topic": "asana.{resource_type}",
         "checkpointTopic": "bridge-checkpoints",
         "deadLetterTopic": "bridge-dead-letters",
         "topics": { "partitions": 3, "replicationFactor": 1, "minInsyncReplicas": 1 },
+        "schemaRegistry": { "urls": [format!("http://{}/apis/ccompat/v7", registry.address)] },
     }});
     a_bad_day(&sink.to_string(), true);
 }

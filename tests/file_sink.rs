@@ -16,6 +16,7 @@ use asana_event_bridge::config::FileConfig;
 use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use asana_event_bridge::core::ids::ShardId;
 use asana_event_bridge::core::line::Line;
+use asana_event_bridge::core::trace::Trace;
 use asana_event_bridge::pb;
 use asana_event_bridge::sink::file::{self, FileCommitter};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent, SinkError};
@@ -40,6 +41,7 @@ fn batch(from: u64, to: u64) -> Batch {
                 stream: None,
                 resource_type: "task".into(),
                 time: chrono::DateTime::UNIX_EPOCH,
+                trace: Trace::new("r1", 1, chrono::DateTime::UNIX_EPOCH),
             },
         }
     };

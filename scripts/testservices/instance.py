@@ -12,18 +12,18 @@ import socket
 import tempfile
 import time
 
-from . import kafka
+from . import kafka, registry
 from .cache import Failure
 from .nats import Nats
 from .node import POLL_SECONDS, Node, end
 
-SERVICES = {"kafka": kafka, "nats": Nats("nats"), "nats-old": Nats("nats-old")}
+SERVICES = {"kafka": kafka, "nats": Nats("nats"), "nats-old": Nats("nats-old"), "registry": registry}
 
 # Below the ports that Linux gives to outgoing connections (32768 and up): a client that keeps trying a stopped
 # server's port could otherwise be given that very port as its own, and the server could not come back.
 PORT_RANGE = range(20_000, 32_000)
 
-READY_SECONDS = 90
+READY_SECONDS = 180  # a Java server on a machine that has other things to do
 TRIES = 5  # each with other ports: between finding a port free and using it, another process may take it
 
 

@@ -148,7 +148,7 @@ impl Check<'_> {
         }
     }
 
-    fn url(&mut self, text: &str, place: &Place) -> Option<Url> {
+    pub(super) fn url(&mut self, text: &str, place: &Place) -> Option<Url> {
         let problem = match Url::parse(text) {
             Ok(url) if !matches!(url.scheme(), "http" | "https") => "must begin with https:// or http://".to_owned(),
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {

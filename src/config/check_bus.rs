@@ -1,9 +1,9 @@
 //! What Kafka and NATS ask of their part of the configuration.
 
 use super::check::Check;
-use super::checked::{CheckedKafka, CheckedNats, NatsLogin};
+use super::checked::{CheckedKafka, CheckedNats, CheckedSchemaRegistry, NatsLogin, RegistryLogin};
 use super::problem::Place;
-use super::{KafkaConfig, KafkaGroupProtocol, NatsConfig};
+use super::{KafkaConfig, KafkaGroupProtocol, NatsConfig, SchemaRegistryConfig};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::StreamKind;
 use crate::core::topic::{TopicTemplate, check_name};
@@ -114,7 +114,39 @@ impl Check<'_> {
                 "`minInsyncReplicas` is above `replicationFactor`: nothing could be written",
             );
         }
-        Some(CheckedKafka { topic: topic?, config, secret_properties })
+        let place = place.key("schemaRegistry");
+        let schema_registry = match &config.schema_registry {
+            Some(registry) => Some(self.schema_registry(registry, &place)?),
+            None => None,
+        };
+        Some(CheckedKafka { topic: topic?, config, secret_properties, schema_registry })
+    }
+
+    fn schema_registry(&mut self, config: &SchemaRegistryConfig, place: &Place) -> Option<CheckedSchemaRegistry> {
+        if config.urls.is_empty() {
+            self.problem(&place.key("urls"), "is empty");
+        }
+        let urls = config.urls.iter().enumerate();
+        let urls = urls.map(|(index, url)| self.url(url, &place.key("urls").item(index))).collect::<Option<_>>();
+        self.at_most_one(place, &[("user", config.user.is_some()), ("token", config.token.is_some())]);
+        if config.user.is_some() != config.password.is_some() {
+            self.problem(place, "`user` and `password` go together");
+        }
+        self.readable(config.ca_file.as_deref(), &place.key("caFile"));
+        let password = config.password.as_ref().map(|password| self.secret(password, &place.key("password")));
+        let token = config.token.as_ref().map(|token| self.secret(token, &place.key("token")));
+        let login = match (config.user.clone().zip(password), token) {
+            (Some((user, password)), _) => RegistryLogin::User { user, password: password? },
+            (None, Some(token)) => RegistryLogin::Token(token?),
+            (None, None) => RegistryLogin::Nobody,
+        };
+        Some(CheckedSchemaRegistry {
+            urls: urls?,
+            login,
+            ca_file: config.ca_file.clone(),
+            register: config.register,
+            subject_name_strategy: config.subject_name_strategy,
+        })
     }
 
     fn kafka_names(&mut self, config: &KafkaConfig, place: &Place) {

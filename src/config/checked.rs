@@ -1,7 +1,7 @@
 //! The configuration as types that can't be wrong: what the rest of the program consumes.
 
 use super::secret::SecretSource;
-use super::{CommitConfig, ConsoleConfig, KafkaConfig, NatsConfig, PollingConfig};
+use super::{CommitConfig, ConsoleConfig, KafkaConfig, NatsConfig, PollingConfig, SubjectNameStrategy};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::AccountName;
 use crate::core::topic::TopicTemplate;
@@ -110,6 +110,39 @@ pub struct CheckedKafka {
     pub topic: TopicTemplate,
     /// `config.secret_properties`, resolved.
     pub secret_properties: BTreeMap<String, SecretSource>,
+    /// `config.schema_registry`, checked.
+    pub schema_registry: Option<CheckedSchemaRegistry>,
+}
+
+/// A schema registry with one way to log in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedSchemaRegistry {
+    /// Where it is, `http` or `https`; one at least.
+    pub urls: Vec<Url>,
+    /// How the bridge logs in.
+    pub login: RegistryLogin,
+    /// The authorities that may sign its certificate, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Whether a missing schema is registered.
+    pub register: bool,
+    /// What subjects are called.
+    pub subject_name_strategy: SubjectNameStrategy,
+}
+
+/// How the bridge shows a schema registry who it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RegistryLogin {
+    /// Not at all.
+    Nobody,
+    /// HTTP's basic authentication.
+    User {
+        /// The user.
+        user: String,
+        /// The password.
+        password: SecretSource,
+    },
+    /// A bearer token.
+    Token(SecretSource),
 }
 
 /// NATS with legal names and one way to log in.

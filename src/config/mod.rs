@@ -19,7 +19,8 @@ mod units;
 
 pub use check_bus::is_checkpoint_name;
 pub use checked::{
-    Checked, CheckedAccount, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSink, Credential, NatsLogin,
+    Checked, CheckedAccount, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSchemaRegistry, CheckedSink,
+    Credential, NatsLogin, RegistryLogin,
 };
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
@@ -255,6 +256,51 @@ pub struct KafkaConfig {
     /// Properties whose values are secrets, such as `sasl.password`.
     #[serde(default)]
     pub secret_properties: BTreeMap<String, SecretConfig>,
+    /// With it, values are in the wire format of Confluent's schema registry; without, plain protobuf.
+    #[serde(default)]
+    pub schema_registry: Option<SchemaRegistryConfig>,
+}
+
+/// A schema registry: Confluent's, or one with its interface. It has to be there when the bridge starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SchemaRegistryConfig {
+    /// Where it is, such as `https://registry.example.com`; for Apicurio with `/apis/ccompat/v7` behind it. Of
+    /// several, the first that answers is asked.
+    pub urls: Vec<String>,
+    /// A user; goes with `password`.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The user's password.
+    #[serde(default)]
+    pub password: Option<SecretConfig>,
+    /// A bearer token, instead of `user`.
+    #[serde(default)]
+    pub token: Option<SecretConfig>,
+    /// The authorities that may sign the registry's certificate, as PEM. Default: the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Whether a missing schema is registered. Set false where somebody else does that: the bridge then refuses
+    /// to start until the schema is there.
+    #[serde(default = "yes")]
+    pub register: bool,
+    /// Under which subjects the schema is: `TOPIC-value`, `RECORD` or `TOPIC-RECORD`, where `RECORD` is
+    /// `asana_event_bridge.v1.Record`, or `asana_event_bridge.v1.DeadLetter` for the dead-letter topic.
+    #[serde(default)]
+    pub subject_name_strategy: SubjectNameStrategy,
+}
+
+/// What a subject of the schema registry is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SubjectNameStrategy {
+    /// `TOPIC-value`.
+    #[default]
+    TopicName,
+    /// `RECORD`.
+    RecordName,
+    /// `TOPIC-RECORD`.
+    TopicRecordName,
 }
 
 /// How a consumer group agrees on who owns what.

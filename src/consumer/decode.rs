@@ -125,8 +125,8 @@ fn unframed(value: &[u8]) -> Result<&[u8], DecodeError> {
     let Some((0, framed)) = value.split_first() else { return Ok(value) };
     // Behind the schema's id there is the path to the message within the schema.
     let mut rest = framed.get(4..).unwrap_or_default();
-    let steps = decode_varint(&mut rest)?;
-    // Zero stands for the path [0]. A path has at least a byte for each step.
+    // All of it in zigzag varints. Zero stands for the path [0]. A path has at least a byte for each step.
+    let steps = decode_varint(&mut rest)? / 2;
     for _ in 0..steps.min(rest.len() as u64 + 1) {
         decode_varint(&mut rest)?;
     }
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_longer_path_to_the_message_is_skipped() {
         let record = pb::Record { received_at: Some(pbjson_types::Timestamp::default()), ..pb::Record::default() };
-        let framed = [&[0, 0, 0, 0, 7, 2, 0, 4], record.encode_to_vec().as_slice()].concat();
+        let framed = [&[0, 0, 0, 0, 7, 4, 0, 4], record.encode_to_vec().as_slice()].concat();
         assert_eq!(wire(&framed).expect("decodes"), record);
         for cut in 1..8 {
             assert!(wire(&framed[..cut]).is_err(), "cut at {cut}");

@@ -1,6 +1,7 @@
 //! What one atomic commit holds, in a form that every sink understands.
 
 use super::ids::{Gid, ShardId, StreamId, Topic};
+use super::trace::Trace;
 use chrono::{DateTime, Utc};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -40,6 +41,17 @@ pub struct Message {
     pub attributes: Attributes,
 }
 
+impl Message {
+    /// What it is about: `CloudEvents`' `subject`, which is the key where that is a legal one (`CloudEvents`
+    /// 1.0.2, "Type System": neither control characters nor noncharacters).
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        let is_noncharacter = |c: char| matches!(u32::from(c), 0xFDD0..=0xFDEF) || u32::from(c) & 0xFFFE == 0xFFFE;
+        let key = self.key.as_str();
+        (!key.is_empty() && !key.contains(|c: char| c.is_control() || is_noncharacter(c))).then_some(key)
+    }
+}
+
 /// Where a message goes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
@@ -67,6 +79,8 @@ pub struct Attributes {
     pub resource_type: Arc<str>,
     /// When it happened: `CloudEvents`' `time`.
     pub time: DateTime<Utc>,
+    /// What made it: `traceparent`.
+    pub trace: Trace,
 }
 
 /// One entry of a shard's checkpoint: the newest value of a key counts.

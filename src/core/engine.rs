@@ -28,6 +28,7 @@ use super::sequence::Counters;
 use super::staging::{ShardWatermark, Staged, Topics, stage};
 use super::stream::{Effects, Notice, Pace, State, Stream};
 use super::topic::TopicTemplate;
+use super::trace::Trace;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
@@ -183,6 +184,7 @@ pub(crate) struct Pending {
     /// Each with its topic.
     pub(crate) records: Vec<(Topic, Prepared)>,
     pub(crate) received_at: DateTime<Utc>,
+    pub(crate) trace: Trace,
     notice: Option<Notice>,
     pace: Pace,
     bytes: usize,
@@ -418,6 +420,7 @@ impl Engine {
             gap_topics,
             records,
             received_at,
+            trace: Trace::new(&self.settings.replica, poll.number, now.wall),
             notice,
             pace,
             bytes,

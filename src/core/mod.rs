@@ -24,4 +24,5 @@ pub mod sighting;
 mod staging;
 pub mod stream;
 pub mod topic;
+pub mod trace;
 mod track;

@@ -6,6 +6,7 @@
 use super::batch::{Attributes, Message, Target};
 use super::event::Event;
 use super::ids::{Gid, Lane, ShardId, StreamId};
+use super::trace::Trace;
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
 use prost::Message as _;
@@ -33,6 +34,7 @@ pub(crate) struct Place {
     /// With the stream sequence; `None` for a record of the lane itself.
     pub(crate) stream: Option<(StreamId, u64)>,
     pub(crate) received_at: DateTime<Utc>,
+    pub(crate) trace: Trace,
 }
 
 impl Prepared {
@@ -115,6 +117,7 @@ impl Prepared {
                 stream: place.stream.as_ref().map(|(stream, _)| stream.clone()),
                 resource_type: Arc::clone(&self.resource_type),
                 time: self.time,
+                trace: place.trace,
             },
         }
     }
@@ -151,11 +154,12 @@ fn dead_letters(message: &Message, place: &Place, message_bytes: usize, into: &m
 /// Key, value, and a bound on what the headers need, in bytes.
 fn message_size(message: &Message) -> usize {
     // Names of headers, fixed values, and the overhead of a record in Kafka's format.
-    const HEADERS: usize = 512;
+    const HEADERS: usize = 768;
     let id = message.attributes.id.len();
     let stream =
         message.attributes.stream.as_ref().map_or(0, |it| it.account.as_str().len() + it.resource.as_str().len());
-    HEADERS + message.key.as_str().len() + message.value.len() + 2 * id + stream
+    // The key is a header or two as well.
+    HEADERS + 3 * message.key.as_str().len() + message.value.len() + 2 * id + stream
 }
 
 fn position(place: &Place) -> pb::Position {
@@ -207,6 +211,7 @@ mod tests {
             lane_sequence: 5,
             stream: Some((StreamId::new("main", "12"), 4)),
             received_at: DateTime::from_timestamp_millis(1234).expect("a time"),
+            trace: Trace::new("r1", 1, DateTime::UNIX_EPOCH),
         }
     }
 

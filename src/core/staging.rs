@@ -8,6 +8,7 @@ use super::placement::lane_of;
 use super::record::{Place, Prepared};
 use super::sequence::Counters;
 use super::stream::{OpenGap, Stream};
+use super::trace::Trace;
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -44,7 +45,8 @@ pub(crate) fn stage(
     settings: &Settings,
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
-    let mut staging = Staging { topics, settings, now, messages: Vec::new() };
+    let trace = Trace::new(&settings.replica, 0, now);
+    let mut staging = Staging { topics, settings, now, trace, messages: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
     for shard in taken.iter().map(|it| it.shard).chain(watermarks.iter().map(|it| it.shard)) {
@@ -79,6 +81,8 @@ struct Staging<'a> {
     topics: &'a Topics,
     settings: &'a Settings,
     now: DateTime<Utc>,
+    /// Of what comes from no page.
+    trace: Trace,
     messages: Vec<Message>,
 }
 
@@ -161,6 +165,7 @@ impl Staging<'_> {
             lane,
             stream: Some((pending.id.clone(), next.next_sequence(epoch))),
             received_at: pending.received_at,
+            trace: pending.trace,
         };
         self.push(prepared, &place);
     }
@@ -180,6 +185,7 @@ impl Staging<'_> {
             lane,
             stream: None,
             received_at: self.now,
+            trace: self.trace,
         };
         self.push(prepared, &place);
     }

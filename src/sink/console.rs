@@ -95,6 +95,7 @@ mod tests {
     use super::*;
     use crate::core::batch::{Attributes, Message, Target};
     use crate::core::ids::ShardId;
+    use crate::core::trace::Trace;
     use crate::pb;
     use crate::sink::OwnershipEvent;
     use prost::Message as _;
@@ -113,6 +114,7 @@ mod tests {
                 stream: None,
                 resource_type: "task".into(),
                 time: chrono::DateTime::UNIX_EPOCH,
+                trace: Trace::new("r1", 1, chrono::DateTime::UNIX_EPOCH),
             },
         };
         let checkpoint =

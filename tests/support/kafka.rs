@@ -11,6 +11,7 @@
 use crate::support::service::Service;
 use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, Topic};
+use asana_event_bridge::core::trace::Trace;
 use asana_event_bridge::pb::checkpoint as pb;
 use asana_event_bridge::sink::kafka::{self, KafkaCommitter, KafkaSettings};
 use asana_event_bridge::sink::{CommitError, Committer as _, Ownership, OwnershipEvent, SinkError};
@@ -51,6 +52,7 @@ pub(crate) fn settings(bootstrap: &str, name: &str, shards: u32) -> KafkaSetting
     KafkaSettings {
         config: serde_json::from_value(config).unwrap(),
         secret_properties: BTreeMap::new(),
+        schema_registry: None,
         shards: NonZeroU32::new(shards).unwrap(),
         replica: "r1".to_owned(),
     }
@@ -226,6 +228,7 @@ pub(crate) fn message(settings: &KafkaSettings, partition: u32, shard: u32, valu
             stream: Some(StreamId::new("main", "1200")),
             resource_type: "task".into(),
             time: chrono::DateTime::UNIX_EPOCH,
+            trace: Trace::new("r1", 1, chrono::DateTime::UNIX_EPOCH),
         },
     }
 }

@@ -3,6 +3,7 @@
 use asana_event_bridge::config::NatsConfig;
 use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, Topic};
+use asana_event_bridge::core::trace::Trace;
 use asana_event_bridge::sink::nats::{LEASE_TIME, NatsCommitter, NatsSettings, open};
 use asana_event_bridge::sink::{Ownership, OwnershipEvent};
 use async_nats::jetstream;
@@ -203,6 +204,7 @@ pub fn message(prefix: &str, shard: u32, number: usize) -> Message {
             stream: Some(StreamId::new("main", "1200")),
             resource_type: "task".into(),
             time: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+            trace: Trace::new("r1", 1, DateTime::UNIX_EPOCH),
         },
     }
 }

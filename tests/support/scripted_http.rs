@@ -1,4 +1,5 @@
 //! An HTTP server that follows a script, byte for byte, and refuses what isn't in it.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::VecDeque;
 use std::io;

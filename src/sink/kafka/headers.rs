@@ -25,21 +25,28 @@ const NOT_IN_SEGMENT: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The headers of a message. `output` is the configured output topic, which dead letters name.
-pub(super) fn headers(message: &Message, output: &str) -> OwnedHeaders {
-    let Attributes { id, kind, stream, resource_type: _, time } = &message.attributes;
+/// The headers of a message. `output` is the configured output topic, which dead letters name; `schema` says
+/// where the value's schema is.
+pub(super) fn headers(message: &Message, output: &str, schema: Option<&str>) -> OwnedHeaders {
+    let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
     let topic = match &message.target {
         Target::Lane { topic, .. } => topic.as_str(),
         Target::DeadLetter => output,
     };
-    let headers = OwnedHeaders::new_with_capacity(10);
+    let headers = OwnedHeaders::new_with_capacity(12);
     let headers = with(headers, "ce_specversion", "1.0");
     let headers = with(headers, "ce_id", id);
     let headers = with(headers, "ce_source", &source(stream.as_ref(), topic));
     let headers = with(headers, "ce_type", kind);
-    let headers = with(headers, "ce_subject", message.key.as_str());
     let headers = with(headers, "ce_time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
     let headers = with(headers, "content-type", "application/protobuf");
+    let headers = with(headers, "traceparent", &trace.to_string());
+    let headers = match message.subject() {
+        // The extension `partitionkey` tells who forwards the event to another bus what the key was.
+        Some(subject) => with(with(headers, "ce_subject", subject), "ce_partitionkey", subject),
+        None => headers,
+    };
+    let headers = schema.into_iter().fold(headers, |headers, schema| with(headers, "ce_dataschema", schema));
     match &message.target {
         Target::Lane { .. } => headers,
         Target::DeadLetter => {
@@ -67,6 +74,50 @@ fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ids::{Gid, ShardId, Topic};
+    use crate::core::trace::Trace;
+    use rdkafka::message::Headers as _;
+
+    #[test]
+    fn headers_follow_the_binding_of_cloudevents() {
+        let trace = Trace::new("r1", 1, chrono::DateTime::UNIX_EPOCH);
+        let mut message = Message {
+            target: Target::Lane { topic: Topic::from("asana"), partition: 1 },
+            shard: ShardId(2),
+            key: Gid::from("12"),
+            value: Vec::new(),
+            attributes: Attributes {
+                id: "a 50%é".to_owned(),
+                kind: "asana_event_bridge.v1.Event",
+                stream: None,
+                resource_type: "task".into(),
+                time: chrono::DateTime::UNIX_EPOCH,
+                trace,
+            },
+        };
+        let names_and_values = |message: &Message, schema| {
+            let headers = headers(message, "asana", schema);
+            let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.expect("a value").to_vec()).expect("UTF-8");
+            headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect::<Vec<_>>()
+        };
+        let expected = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", "a 50%é"),
+            ("ce_source", "/topics/asana"),
+            ("ce_type", "asana_event_bridge.v1.Event"),
+            ("ce_time", "1970-01-01T00:00:00.000Z"),
+            ("content-type", "application/protobuf"),
+            ("traceparent", &trace.to_string()),
+            ("ce_subject", "12"),
+            ("ce_partitionkey", "12"),
+            ("ce_dataschema", "http://r/schemas/ids/7"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(names_and_values(&message, Some("http://r/schemas/ids/7")), expected);
+        // A record of the lane itself is about nothing.
+        message.key = Gid::from("");
+        assert_eq!(names_and_values(&message, None), expected[..7]);
+    }
 
     #[test]
     fn a_source_is_a_uri_reference() {

@@ -8,6 +8,7 @@
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
 //! | `headers` | names attributes as Kafka's consumers expect |
+//! | `registry` | puts schemas into a registry, and their ids before values |
 //! | `offline` | looks at checkpoints without owning them, hands them over |
 //! | `error` | sorts librdkafka's errors |
 //!
@@ -21,6 +22,7 @@ mod group;
 mod headers;
 pub mod offline;
 mod producer;
+mod registry;
 mod restore;
 mod topics;
 
@@ -30,6 +32,8 @@ use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::Topic;
 use group::{Group, Membership};
 use producer::Producer;
+use registry::Frames;
+pub use registry::SchemaRegistry;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -51,6 +55,8 @@ pub struct KafkaSettings {
     pub config: KafkaConfig,
     /// The values of `config.secret_properties`.
     pub secret_properties: BTreeMap<String, String>,
+    /// `config.schema_registry`, ready to be asked.
+    pub schema_registry: Option<SchemaRegistry>,
     /// The number of shards: partitions of the checkpoint topic.
     pub shards: NonZeroU32,
     /// This replica's name, stable over its restarts and different from every other's.
@@ -59,10 +65,11 @@ pub struct KafkaSettings {
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, secret_properties, shards, replica } = self;
+        let Self { config, secret_properties, schema_registry, shards, replica } = self;
         f.debug_struct("KafkaSettings")
             .field("config", config)
             .field("secret_properties", &secret_properties.keys().map(|name| (name, "…")).collect::<BTreeMap<_, _>>())
+            .field("schema_registry", schema_registry)
             .field("shards", shards)
             .field("replica", replica)
             .finish()
@@ -82,12 +89,12 @@ impl KafkaSettings {
     }
 }
 
-/// Begins a session: makes or checks the topics, fences an earlier process of the same
+/// Begins a session: makes or checks the topics, has their schemas registered, fences an earlier process of the same
 /// replica, and joins the group.
 ///
 /// # Errors
-/// [`SinkError::Unavailable`] if the cluster doesn't answer in about a minute: try again.
-/// [`SinkError::Setup`] for topics, properties or rights that aren't as they must be.
+/// [`SinkError::Unavailable`] if the cluster doesn't answer in about a minute, or the schema registry: try again.
+/// [`SinkError::Setup`] for topics, schemas, properties or rights that aren't as they must be.
 ///
 /// # Cancel safety
 /// Dropped half-way, topics may have been made, and an earlier process of the same replica
@@ -97,6 +104,10 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
     let topics = Topics::new(Arc::clone(&settings))?;
     let names = settings.topics();
     let facts = topics.ensure(&names).await?;
+    let mut frames = Frames::new(settings.schema_registry.clone());
+    for (name, role) in &names {
+        frames.prepare(name, *role).await?;
+    }
     let largest = facts.iter().map(|facts| facts.message_bytes).max().unwrap_or(0);
     let outputs = names
         .into_iter()
@@ -118,7 +129,7 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
     let begun = tokio::task::spawn_blocking(begin).await;
     let (producer, group, ownership) =
         begun.unwrap_or_else(|error| Err(SinkError::unavailable("starting the clients of Kafka", error)))?;
-    Ok((KafkaCommitter { topics, outputs, largest, producer, membership, group }, ownership))
+    Ok((KafkaCommitter { topics, outputs, frames, largest, producer, membership, group }, ownership))
 }
 
 /// Writes batches to Kafka. Dropped, it leaves the group in the background.
@@ -126,6 +137,7 @@ pub struct KafkaCommitter {
     topics: Topics,
     /// The output topics that were found fit.
     outputs: BTreeMap<Topic, TopicFacts>,
+    frames: Frames,
     /// The size of the largest message that the producer takes.
     largest: usize,
     producer: Producer,
@@ -141,8 +153,10 @@ impl fmt::Debug for KafkaCommitter {
 
 impl KafkaCommitter {
     /// The producer's own bound was set when it was made, by the topics that were known then.
-    fn output(&self, facts: TopicFacts) -> OutputTopic {
-        OutputTopic { lanes: facts.partitions, message_bytes: facts.message_bytes.min(self.largest) }
+    async fn output(&mut self, topic: &Topic, facts: TopicFacts) -> Result<OutputTopic, SinkError> {
+        let frame = self.frames.prepare(topic.as_str(), Role::Output).await?;
+        let message_bytes = facts.message_bytes.min(self.largest).saturating_sub(frame);
+        Ok(OutputTopic { lanes: facts.partitions, message_bytes })
     }
 }
 
@@ -157,18 +171,18 @@ impl Committer for KafkaCommitter {
         {
             facts.partitions = partitions;
             let facts = *facts;
-            return Ok(self.output(facts));
+            return self.output(topic, facts).await;
         }
         let found = self.topics.ensure(&[(topic.as_str().to_owned(), Role::Output)]).await?;
         let facts = found.into_iter().next().ok_or_else(|| {
             SinkError::unavailable(format!("looking at the topic {topic}"), "the cluster gave no answer for it")
         })?;
         self.outputs.insert(topic.clone(), facts);
-        Ok(self.output(facts))
+        self.output(topic, facts).await
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        self.producer.commit(batch, &self.membership).await
+        self.producer.commit(batch, &self.membership, &self.frames).await
     }
 
     async fn close(self) {
@@ -194,6 +208,7 @@ mod tests {
         KafkaSettings {
             config: serde_json::from_value(config).unwrap(),
             secret_properties: BTreeMap::new(),
+            schema_registry: None,
             shards: NonZeroU32::MIN,
             replica: "r1".to_owned(),
         }

@@ -5,6 +5,7 @@ use super::restore::apply;
 use super::{KafkaCommitter, KafkaSettings, error, producer};
 use crate::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use crate::core::ids::{Gid, ShardId, Topic};
+use crate::core::trace::Trace;
 use crate::sink::{CommitError, Committer as _, SinkError};
 use chrono::{DateTime, Utc};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -71,11 +72,13 @@ pub async fn hand_over(
             stream: None,
             resource_type: "".into(),
             time: now,
+            trace: Trace::new(to, 0, now),
         },
         key: Gid::from(write.key),
         value: write.value.unwrap_or_default(),
     };
     let batch = Batch { messages: written.into_iter().map(message).collect(), checkpoints: retired };
+    old.frames.leave_plain(to);
     old.commit(&batch).await
 }
 

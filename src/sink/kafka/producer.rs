@@ -3,6 +3,7 @@
 use super::client::{self, REQUEST_TIMEOUT};
 use super::error::{self, Facts, Fate, Step};
 use super::group::{Fence, Grant, Membership};
+use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
 use crate::core::batch::{Batch, CheckpointWrite, Message, Target};
 use crate::core::ids::ShardId;
@@ -126,7 +127,12 @@ impl Producer {
     }
 
     /// One batch, all of it or nothing.
-    pub(super) async fn commit(&self, batch: &Batch, membership: &Arc<Membership>) -> Result<(), CommitError> {
+    pub(super) async fn commit(
+        &self,
+        batch: &Batch,
+        membership: &Arc<Membership>,
+        frames: &Frames,
+    ) -> Result<(), CommitError> {
         let grant = membership.grant(&batch.shards()).map_err(|missing| error::aborted(Step::Begin, missing))?;
         if let Err(error) = self.inner.begin_transaction() {
             return Err(match sort(&self.inner, Step::Begin, &error) {
@@ -134,7 +140,7 @@ impl Producer {
                 Fate::Repeat | Fate::Abort | Fate::AbortRefused | Fate::Fatal => error::fatal(Step::Begin, error),
             });
         }
-        let delivered = self.deliver(batch).await;
+        let delivered = self.deliver(batch, frames).await;
         let (inner, membership) = (Arc::clone(&self.inner), Arc::clone(membership));
         let finish = move || Transaction { producer: &inner, membership: &membership, grant: &grant }.finish(delivered);
         match tokio::task::spawn_blocking(finish).await {
@@ -144,9 +150,9 @@ impl Producer {
     }
 
     /// Sends all messages and waits until the brokers have them.
-    async fn deliver(&self, batch: &Batch) -> KafkaResult<()> {
+    async fn deliver(&self, batch: &Batch, frames: &Frames) -> KafkaResult<()> {
         let flight = Flight::new();
-        let sent = self.send_all(batch, &flight).await;
+        let sent = self.send_all(batch, frames, &flight).await;
         let landed = flight.wait();
         match sent {
             Ok(()) => landed.await,
@@ -155,10 +161,10 @@ impl Producer {
         }
     }
 
-    async fn send_all(&self, batch: &Batch, flight: &Arc<Flight>) -> KafkaResult<()> {
+    async fn send_all(&self, batch: &Batch, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
         for run in batch.messages.chunks(RUN) {
             for message in run {
-                self.send_message(message, flight).await?;
+                self.send_message(message, frames, flight).await?;
             }
             tokio::task::yield_now().await;
         }
@@ -171,17 +177,19 @@ impl Producer {
         Ok(())
     }
 
-    async fn send_message(&self, message: &Message, flight: &Arc<Flight>) -> KafkaResult<()> {
+    async fn send_message(&self, message: &Message, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
         let config = &self.settings.config;
         let (topic, partition) = match &message.target {
             Target::Lane { topic, partition } => (topic.as_str(), *partition),
             Target::DeadLetter => (config.dead_letter_topic.as_str(), 0),
         };
+        let frame = frames.of(topic);
+        let value = Frame::around(frame, &message.value);
         let record = BaseRecord::with_opaque_to(topic, Arc::clone(flight))
             .partition(i32::try_from(partition).unwrap_or(i32::MAX))
             .key(message.key.as_str())
-            .payload(message.value.as_slice())
-            .headers(headers::headers(message, &config.topic));
+            .payload(value.as_ref())
+            .headers(headers::headers(message, &config.topic, frame.map(|frame| frame.schema.as_str())));
         self.send(record, flight).await
     }
 

@@ -93,24 +93,24 @@ pub(super) fn parts(subjects: &Subjects, batch: &Batch) -> BTreeMap<ShardId, Par
 
 impl Outgoing {
     fn new(subjects: &Subjects, message: &Message) -> Self {
-        let Attributes { id, kind, stream, resource_type: _, time } = &message.attributes;
+        let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
         let lane = match &message.target {
             Target::Lane { partition, .. } => Some(*partition),
             Target::DeadLetter => None,
         };
-        let event = [
-            ("ce-specversion", "1.0"),
-            ("ce-id", id),
-            ("ce-source", &source(stream.as_ref(), subjects.prefix())),
-            ("ce-type", kind),
-            ("ce-subject", message.key.as_str()),
-            ("ce-time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
+        let mut headers = vec![
+            header("ce-specversion", "1.0"),
+            header("ce-id", id),
+            header("ce-source", &source(stream.as_ref(), subjects.prefix())),
+            header("ce-type", kind),
+            header("ce-time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
+            // The binding has all attributes with the prefix; the other is for who doesn't know CloudEvents.
+            header("ce-datacontenttype", "application/protobuf"),
+            header("content-type", "application/protobuf"),
+            header("traceparent", &trace.to_string()),
+            header(MESSAGE_ID, id),
         ];
-        // An attribute without a value isn't there, says CloudEvents.
-        let event = event.into_iter().filter(|(_, value)| !value.is_empty());
-        let mut headers: Vec<_> = event.map(|(name, value)| header(name, value)).collect();
-        headers.push(header("content-type", "application/protobuf"));
-        headers.push(header(MESSAGE_ID, id));
+        headers.extend(message.subject().map(|subject| header("ce-subject", subject)));
         Self { subject: subjects.message(message), headers, payload: message.value.clone().into(), lane }
     }
 
@@ -147,11 +147,13 @@ fn source(stream: Option<&StreamId>, prefix: &Topic) -> String {
 mod tests {
     use super::*;
     use crate::core::ids::Gid;
+    use crate::core::trace::Trace;
     use chrono::DateTime;
 
     #[test]
     fn headers_follow_the_binding_of_cloudevents() {
-        let message = Message {
+        let trace = Trace::new("r1", 1, DateTime::UNIX_EPOCH);
+        let mut message = Message {
             target: Target::Lane { topic: Topic::from("asana"), partition: 1 },
             shard: ShardId(2),
             key: Gid::from("12"),
@@ -162,6 +164,7 @@ mod tests {
                 stream: Some(StreamId::new("team a", "34")),
                 resource_type: "task".into(),
                 time: DateTime::from_timestamp(1_700_000_000, 123_000_000).unwrap(),
+                trace,
             },
         };
         let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &message);
@@ -173,14 +176,23 @@ mod tests {
                 ("ce-id", "a%20%22b%22%2050%25%C3%A9%0D%0A"),
                 ("ce-source", "/asana/team%2520a/34"),
                 ("ce-type", "asana_event_bridge.v1.Event"),
-                ("ce-subject", "12"),
                 ("ce-time", "2023-11-14T22:13:20.123Z"),
+                ("ce-datacontenttype", "application/protobuf"),
                 ("content-type", "application/protobuf"),
+                ("traceparent", trace.to_string().as_str()),
                 ("Nats-Msg-Id", "a%20%22b%22%2050%25%C3%A9%0D%0A"),
+                ("ce-subject", "12"),
             ]
         );
         // Building the client's map panics on a value that would break the protocol.
-        assert_eq!(out.header_map().len(), 8);
+        assert_eq!(out.header_map().len(), 10);
+
+        // An attribute has a legal value or isn't there.
+        for key in ["", "1\n2", "1\u{85}", "1\u{fdd0}", "1\u{1ffff}"] {
+            message.key = Gid::from(key);
+            let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &message);
+            assert!(out.headers.iter().all(|header| header.name != "ce-subject"), "{key:?}");
+        }
     }
 
     #[test]

@@ -152,6 +152,7 @@ pub(super) fn unescape(token: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::core::ids::{Gid, StreamId};
+    use crate::core::trace::Trace;
     use chrono::DateTime;
     use proptest::prelude::*;
 
@@ -166,6 +167,7 @@ mod tests {
                 kind: "k",
                 stream,
                 resource_type: kind.into(),
+                trace: Trace::new("r1", 1, DateTime::UNIX_EPOCH),
                 time: DateTime::UNIX_EPOCH,
             },
         }

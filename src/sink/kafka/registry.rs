@@ -1,0 +1,345 @@
+//! The schema registry: the interface and the wire format of Confluent's, which others speak too.
+//!
+//! The schema of each topic's values is registered, or looked up, before the topic is written. Each value then
+//! begins with a zero, the schema's id, and the path to the message within the schema.
+
+use super::topics::Role;
+use crate::config::{CheckedSchemaRegistry, RegistryLogin, SecretSource, SubjectNameStrategy};
+use crate::sink::SinkError;
+use reqwest::{StatusCode, Url, redirect};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The contract, whole, so that its comments can be read in the registry. What it imports is known to every registry.
+const SCHEMA: &str = include_str!("../../../proto/asana_event_bridge/v1/record.proto");
+
+/// The media type of the registry's interface.
+const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+/// How long one request may take: registering a schema may be slow where the registry keeps it in Kafka.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Codes in the body of a 404: the subject isn't there, or the schema isn't under it.
+const NO_SUBJECT: u64 = 40401;
+const NO_SCHEMA: u64 = 40403;
+
+/// A message of the schema.
+struct MessageType {
+    name: &'static str,
+    /// Zigzag varints: the length of the path, then where the message stands among its siblings. The path to the
+    /// first message of all is a single zero.
+    path: &'static [u8],
+}
+
+const RECORD: MessageType = MessageType { name: "asana_event_bridge.v1.Record", path: &[0] };
+const DEAD_LETTER: MessageType = MessageType { name: "asana_event_bridge.v1.DeadLetter", path: &[2, 14] };
+
+impl MessageType {
+    fn subject(&self, topic: &str, strategy: SubjectNameStrategy) -> String {
+        match strategy {
+            SubjectNameStrategy::TopicName => format!("{topic}-value"),
+            SubjectNameStrategy::RecordName => self.name.to_owned(),
+            SubjectNameStrategy::TopicRecordName => format!("{topic}-{}", self.name),
+        }
+    }
+}
+
+/// What the values of each topic begin with: nothing, without a registry.
+#[derive(Debug)]
+pub(super) struct Frames {
+    registry: Option<SchemaRegistry>,
+    /// None for checkpoints, which aren't for others.
+    known: BTreeMap<String, Option<Frame>>,
+}
+
+/// The beginning of a topic's values, and the URI of its schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    prefix: Vec<u8>,
+    pub(super) schema: String,
+}
+
+impl Frames {
+    pub(super) fn new(registry: Option<SchemaRegistry>) -> Self {
+        Self { registry, known: BTreeMap::new() }
+    }
+
+    /// Makes ready to write a topic. How many bytes its messages have from here.
+    pub(super) async fn prepare(&mut self, topic: &str, role: Role) -> Result<usize, SinkError> {
+        let message = match role {
+            Role::Output => RECORD,
+            Role::DeadLetter => DEAD_LETTER,
+            Role::Checkpoint => {
+                self.leave_plain(topic);
+                return Ok(0);
+            }
+        };
+        let Some(registry) = &self.registry else { return Ok(0) };
+        if !self.known.contains_key(topic) {
+            let id = registry.id(&message.subject(topic, registry.config.subject_name_strategy)).await?;
+            let frame =
+                Frame { prefix: [&[0], id.to_be_bytes().as_slice(), message.path].concat(), schema: registry.uri(id) };
+            self.known.insert(topic.to_owned(), Some(frame));
+        }
+        Ok(self.of(topic).map_or(0, |frame| frame.prefix.len() + frame.schema.len()))
+    }
+
+    /// The topic is for checkpoints.
+    pub(super) fn leave_plain(&mut self, topic: &str) {
+        self.known.insert(topic.to_owned(), None);
+    }
+
+    /// The frame of a topic, none without a registry.
+    ///
+    /// # Panics
+    /// If the topic isn't prepared: a value without its frame would be on the bus for good.
+    #[expect(clippy::indexing_slicing, reason = "see Panics")]
+    pub(super) fn of(&self, topic: &str) -> Option<&Frame> {
+        self.registry.as_ref().and_then(|_| self.known[topic].as_ref())
+    }
+}
+
+impl Frame {
+    /// The value as it goes out.
+    pub(super) fn around<'a>(frame: Option<&Self>, value: &'a [u8]) -> Cow<'a, [u8]> {
+        frame.map_or(Cow::Borrowed(value), |frame| Cow::Owned([frame.prefix.as_slice(), value].concat()))
+    }
+}
+
+/// A schema registry. Clones share connections, and remember which ids they were given, so that a registry
+/// that is away stops no session but the first.
+#[derive(Clone, Debug)]
+pub struct SchemaRegistry {
+    config: CheckedSchemaRegistry,
+    client: reqwest::Client,
+    ids: Arc<Mutex<BTreeMap<String, u32>>>,
+}
+
+struct Answer<'a> {
+    registry: &'a Url,
+    status: StatusCode,
+    body: Value,
+}
+
+impl SchemaRegistry {
+    /// Makes ready to ask; connects to nothing.
+    ///
+    /// # Errors
+    /// [`SinkError::Setup`] where the certificates can't be used.
+    pub fn new(config: CheckedSchemaRegistry) -> Result<Self, SinkError> {
+        // The HTTP library takes the process's provider. Whoever comes second is fine.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("asana-event-bridge/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .timeout(TIMEOUT);
+        let builder = match &config.ca_file {
+            Some(file) => {
+                let pem = std::fs::read(file).map_err(|error| unusable("`caFile`", &error))?;
+                let certificates = reqwest::Certificate::from_pem_bundle(&pem);
+                builder.tls_certs_only(certificates.map_err(|error| unusable("`caFile`", &error))?)
+            }
+            // Without TLS no certificates are looked for, which a bare container doesn't have.
+            None if config.urls.iter().all(|url| url.scheme() == "http") => builder.tls_certs_only([]),
+            None => builder,
+        };
+        let client = builder.build().map_err(|error| unusable("TLS", &error))?;
+        Ok(Self { config, client, ids: Arc::default() })
+    }
+
+    /// Where anybody finds the schema of this id.
+    fn uri(&self, id: u32) -> String {
+        self.config
+            .urls
+            .first()
+            .map(|url| below(url, &["schemas", "ids", &id.to_string()]).to_string())
+            .unwrap_or_default()
+    }
+
+    /// The schema's id, which is the same under every subject.
+    async fn id(&self, subject: &str) -> Result<u32, SinkError> {
+        let known = || self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = known().get(subject) {
+            return Ok(*id);
+        }
+        let path: &[&str] =
+            if self.config.register { &["subjects", subject, "versions"] } else { &["subjects", subject] };
+        let answer = self.ask(path).await?;
+        let id = answer.body.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+        match id.filter(|_| answer.status.is_success()) {
+            Some(id) => {
+                tracing::info!(subject, id, "the schema is in the registry");
+                known().insert(subject.to_owned(), id);
+                Ok(id)
+            }
+            None => Err(self.refused(subject, &answer).await),
+        }
+    }
+
+    /// Sends the schema to the first registry that is there.
+    async fn ask(&self, path: &[&str]) -> Result<Answer<'_>, SinkError> {
+        let mut failure = SinkError::unavailable("asking the schema registry", "none is configured");
+        for url in &self.config.urls {
+            let action = || format!("asking the schema registry {url}");
+            match self.post(url, path).await {
+                Ok(Ok(answer)) if is_temporary(answer.status) => {
+                    failure = SinkError::unavailable(action(), answer.said());
+                }
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => failure = SinkError::unavailable(action(), cause(&error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn post<'a>(&self, url: &'a Url, path: &[&str]) -> Result<reqwest::Result<Answer<'a>>, SinkError> {
+        let body = json!({ "schemaType": "PROTOBUF", "schema": SCHEMA });
+        let request =
+            self.client.post(below(url, path)).header("accept", MEDIA_TYPE).header("content-type", MEDIA_TYPE);
+        let request = match &self.config.login {
+            RegistryLogin::Nobody => request,
+            RegistryLogin::User { user, password } => request.basic_auth(user, Some(secret(password, "`password`")?)),
+            RegistryLogin::Token(token) => request.bearer_auth(secret(token, "`token`")?),
+        };
+        let exchange = async {
+            let response = request.body(body.to_string()).send().await?;
+            let status = response.status();
+            let body = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
+            Ok(Answer { registry: url, status, body })
+        };
+        Ok(exchange.await)
+    }
+
+    /// What to do about an answer that isn't an id.
+    async fn refused(&self, subject: &str, answer: &Answer<'_>) -> SinkError {
+        let (registry, said) = (answer.registry, answer.said());
+        let incompatible = || SinkError::Setup {
+            problem: format!(
+                "the schema of this version isn't compatible with what is under the subject {subject} of the schema \
+                 registry {registry}: {said}"
+            ),
+            remedy: "choose another topic or `subjectNameStrategy`, remove what is there if nobody needs it, or lower \
+                     the subject's compatibility level"
+                .to_owned(),
+        };
+        let code = answer.body.get("error_code").and_then(Value::as_u64).unwrap_or_default();
+        let (problem, remedy) = match answer.status.as_u16() {
+            409 => return incompatible(),
+            404 if matches!(code, NO_SUBJECT | NO_SCHEMA) => {
+                if code == NO_SCHEMA && self.is_incompatible(subject).await {
+                    return incompatible();
+                }
+                (
+                    format!(
+                        "the schema of this version isn't under the subject {subject} of the schema registry {registry}"
+                    ),
+                    "register proto/asana_event_bridge/v1/record.proto there, as PROTOBUF, or set \
+                     `sink.kafka.schemaRegistry.register: true`",
+                )
+            }
+            401 | 403 => (
+                format!("the schema registry {registry} refuses the bridge for the subject {subject}: {said}"),
+                if self.config.register {
+                    "correct `user` and `password` or `token` in `sink.kafka.schemaRegistry`, give that user the right \
+                     to write the subject, or set `register: false` there"
+                } else {
+                    "correct `user` and `password` or `token` in `sink.kafka.schemaRegistry`, or give that user the \
+                     right to read the subject"
+                },
+            ),
+            422 => (
+                format!("the schema registry {registry} refuses the schema for the subject {subject}: {said}"),
+                "use a registry that takes Protobuf schemas, and the subject for nothing else",
+            ),
+            _ => (
+                format!("{registry} doesn't answer as a schema registry does: {said}"),
+                "correct `sink.kafka.schemaRegistry.urls`; Apicurio's needs `/apis/ccompat/v7` at its end",
+            ),
+        };
+        SinkError::Setup { problem, remedy: remedy.to_owned() }
+    }
+
+    async fn is_incompatible(&self, subject: &str) -> bool {
+        let answer = self.ask(&["compatibility", "subjects", subject, "versions", "latest"]).await;
+        answer.is_ok_and(|answer| answer.body.get("is_compatible") == Some(&Value::Bool(false)))
+    }
+}
+
+impl Answer<'_> {
+    fn said(&self) -> String {
+        let message = self.body.get("message").and_then(Value::as_str);
+        message.map_or_else(|| self.status.to_string(), |message| format!("{}: {message}", self.status))
+    }
+}
+
+/// Asked again later, or elsewhere, it may be another answer.
+fn is_temporary(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+}
+
+fn below(base: &Url, path: &[&str]) -> Url {
+    let mut url = base.clone();
+    // Only a URL that has no path at all, such as `mailto:`, refuses.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url
+}
+
+fn secret(source: &SecretSource, key: &str) -> Result<String, SinkError> {
+    source.read().map(|secret| secret.expose().to_owned()).map_err(|error| unusable(key, &error))
+}
+
+fn unusable(what: &str, error: &(dyn Error + 'static)) -> SinkError {
+    SinkError::Setup {
+        problem: format!("{what} of the schema registry can't be used: {}", cause(error)),
+        remedy: "correct `sink.kafka.schemaRegistry`".to_owned(),
+    }
+}
+
+/// The innermost error: the HTTP library's own words name only the request.
+fn cause(error: &(dyn Error + 'static)) -> String {
+    std::iter::successors(Some(error), |&error| error.source()).last().map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paths_lead_to_the_messages() {
+        let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
+        let files = protox::compile(["asana_event_bridge/v1/record.proto"], [proto]).expect("compiles").file;
+        let file = files.iter().find(|file| file.package() == "asana_event_bridge.v1").expect("there");
+        for MessageType { name, path } in [RECORD, DEAD_LETTER] {
+            let place = if path == [0] { 0 } else { usize::from(path[1]) / 2 };
+            assert_eq!(name, format!("asana_event_bridge.v1.{}", file.message_type[place].name()));
+        }
+    }
+
+    #[test]
+    fn subjects_are_named_as_confluents_strategies_do() {
+        let subjects = |strategy| [RECORD.subject("t", strategy), DEAD_LETTER.subject("d", strategy)];
+        assert_eq!(subjects(SubjectNameStrategy::TopicName), ["t-value", "d-value"]);
+        assert_eq!(
+            subjects(SubjectNameStrategy::RecordName),
+            ["asana_event_bridge.v1.Record", "asana_event_bridge.v1.DeadLetter"]
+        );
+        assert_eq!(
+            subjects(SubjectNameStrategy::TopicRecordName),
+            ["t-asana_event_bridge.v1.Record", "d-asana_event_bridge.v1.DeadLetter"]
+        );
+    }
+
+    #[test]
+    fn a_path_goes_below_the_base() {
+        let below = |base| below(&Url::parse(base).unwrap(), &["subjects", "a/b-value"]).to_string();
+        assert_eq!(below("http://h:8081"), "http://h:8081/subjects/a%2Fb-value");
+        assert_eq!(below("http://h/apis/ccompat/v7/"), "http://h/apis/ccompat/v7/subjects/a%2Fb-value");
+    }
+}
