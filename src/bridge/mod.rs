@@ -3,6 +3,10 @@
 //! The path of a page: [`Source::poll`] on a task of its own →
 //! [`Engine::handle_outcome`] → [`Engine::take_batch`] → [`Committer::commit`]
 //! on the committer's task → [`Engine::committed`], and the stream is due again.
+//!
+//! [`Engine::handle_outcome`]: crate::core::engine::Engine::handle_outcome
+//! [`Engine::take_batch`]: crate::core::engine::Engine::take_batch
+//! [`Engine::committed`]: crate::core::engine::Engine::committed
 
 mod clock;
 mod committer;
