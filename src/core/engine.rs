@@ -113,6 +113,11 @@ const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// How soon a topic is looked at again that couldn't be looked at.
 const TOPIC_RETRY: Duration = Duration::from_secs(1);
 
+/// Within this time the streams of a new shard are due.
+const FIRST_POLLS: Duration = Duration::from_millis(100);
+/// What Asana gives a sync token at the most.
+const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Engine {
@@ -217,7 +222,7 @@ impl Engine {
         engine
     }
 
-    /// A shard is this replica's now: its streams are due at once.
+    /// A shard is this replica's now, and so are its streams.
     pub fn assign(&mut self, now: Now, shard: ShardId, state: ShardState) {
         self.revoke(now, &[shard]);
         // The owner before may have known of lanes that were added since this replica looked.
@@ -298,12 +303,16 @@ impl Engine {
         }
     }
 
-    /// The stream is this replica's, due at once, and brings its part of the account's budget.
+    /// The stream is this replica's, and brings its part of the account's budget. It is due within
+    /// [`FIRST_POLLS`]: the budget may take minutes for all of them, so who wasn't polled for longest goes first.
     fn add_stream(&mut self, now: Now, spec: StreamSpec, committed: Stream) {
         if let Some(account) = self.accounts.get_mut(&spec.id.account) {
             account.share.owned += 1;
             account.budget.set(now, account.limit, account.share);
-            account.schedule.set(spec.id.clone(), now.monotonic);
+            let unpolled = committed.live().map(|live| now.wall - live.last_complete_poll_at);
+            let unpolled = unpolled.map_or(TOKEN_LIFE, |time| time.to_std().unwrap_or_default());
+            let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
+            account.schedule.set(spec.id.clone(), now.monotonic + turn);
         }
         let interval = self.settings.min_interval;
         let entry = Entry { kind: spec.kind, committed, polling: None, interval, failures: 0 };
