@@ -14,9 +14,13 @@ import nats
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 
+# Seconds for one answer. A server that has just come back, on a busy machine, takes longer than the client's own 5 s.
+PATIENCE = 60
+
+
 async def main(address, stream, filter_subject):
-    connection = await nats.connect(f"nats://{address}")
-    jetstream = connection.jetstream()
+    connection = await nats.connect(f"nats://{address}", connect_timeout=PATIENCE)
+    jetstream = connection.jetstream(timeout=PATIENCE)
     subscription = await jetstream.pull_subscribe(
         filter_subject,
         stream=stream,
@@ -24,7 +28,7 @@ async def main(address, stream, filter_subject):
     )
     pending = (await subscription.consumer_info()).num_pending
     while pending > 0:
-        for message in await subscription.fetch(min(pending, 500), timeout=20):
+        for message in await subscription.fetch(min(pending, 500), timeout=PATIENCE):
             tokens = message.subject.split(".")
             print(json.dumps({
                 "lane": tokens[2],
