@@ -60,10 +60,20 @@ impl Budget {
 
     /// From now on the limit and the share are these.
     pub fn set(&mut self, now: Now, limit: Limit, share: Share) {
-        self.credit = self.credit_at(now.monotonic);
-        self.counted_at = self.counted_at.max(now.monotonic);
+        self.count(now);
         (self.limit, self.share) = (limit, share);
         self.credit = self.credit.min(self.size());
+    }
+
+    /// From now on the share is this.
+    pub fn set_share(&mut self, now: Now, share: Share) {
+        self.set(now, self.limit, share);
+    }
+
+    /// This replica's part.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.share
     }
 
     /// When the next request may be sent; `None` without a share, and while too many are in flight.
@@ -81,8 +91,8 @@ impl Budget {
     pub fn take(&mut self, now: Now) -> bool {
         let available = self.available_at().is_some_and(|at| at <= now.monotonic);
         if available {
-            self.credit = self.credit_at(now.monotonic).saturating_sub(REQUEST);
-            self.counted_at = self.counted_at.max(now.monotonic);
+            self.count(now);
+            self.credit = self.credit.saturating_sub(REQUEST);
             self.in_flight += 1;
         }
         available
@@ -103,9 +113,11 @@ impl Budget {
         is_news
     }
 
-    fn credit_at(&self, time: Duration) -> u128 {
-        let refilled = self.refill() * time.saturating_sub(self.counted_at).as_nanos();
-        (self.credit + refilled).min(self.size())
+    /// Adds what was refilled until now.
+    fn count(&mut self, now: Now) {
+        let refilled = self.refill() * now.monotonic.saturating_sub(self.counted_at).as_nanos();
+        self.credit = (self.credit + refilled).min(self.size());
+        self.counted_at = self.counted_at.max(now.monotonic);
     }
 
     /// The bucket: a tenth of the share's minute, and room for one request.

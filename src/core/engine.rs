@@ -150,8 +150,6 @@ struct Look {
 #[derive(Debug)]
 struct Account {
     budget: Budget,
-    limit: Limit,
-    share: Share,
     schedule: Schedule,
 }
 
@@ -291,15 +289,11 @@ impl Engine {
         self.accounts.retain(|name, _| accounts.iter().any(|spec| spec.name == *name));
         for AccountSpec { name, limit } in accounts {
             let all = all.get(name).copied().unwrap_or_default();
-            let account = self.accounts.entry(name.clone()).or_insert_with(|| Account {
-                budget: Budget::new(*limit),
-                limit: *limit,
-                share: Share { owned: 0, all },
-                schedule: Schedule::default(),
-            });
-            account.limit = *limit;
-            account.share.all = all;
-            account.budget.set(now, account.limit, account.share);
+            let account = self
+                .accounts
+                .entry(name.clone())
+                .or_insert_with(|| Account { budget: Budget::new(*limit), schedule: Schedule::default() });
+            account.budget.set(now, *limit, Share { all, ..account.budget.share() });
         }
     }
 
@@ -307,8 +301,8 @@ impl Engine {
     /// [`FIRST_POLLS`]: the budget may take minutes for all of them, so who wasn't polled for longest goes first.
     fn add_stream(&mut self, now: Now, spec: StreamSpec, committed: Stream) {
         if let Some(account) = self.accounts.get_mut(&spec.id.account) {
-            account.share.owned += 1;
-            account.budget.set(now, account.limit, account.share);
+            let Share { owned, all } = account.budget.share();
+            account.budget.set_share(now, Share { owned: owned + 1, all });
             let unpolled = committed.live().map(|live| now.wall - live.last_complete_poll_at);
             let unpolled = unpolled.map_or(TOKEN_LIFE, |time| time.to_std().unwrap_or_default());
             let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
@@ -322,8 +316,8 @@ impl Engine {
     fn remove_stream(&mut self, now: Now, id: &StreamId) -> Option<Stream> {
         let entry = self.streams.remove(id)?;
         if let Some(account) = self.accounts.get_mut(&id.account) {
-            account.share.owned -= 1;
-            account.budget.set(now, account.limit, account.share);
+            let Share { owned, all } = account.budget.share();
+            account.budget.set_share(now, Share { owned: owned - 1, all });
             account.schedule.remove(id);
         }
         Some(entry.committed)
