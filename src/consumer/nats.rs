@@ -2,8 +2,9 @@
 
 use super::{From, ReadError, Received, Until, decode};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::message::Info;
 use async_nats::jetstream::{self, Message};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use std::fmt;
 
 /// Reads the records of a JetStream stream in its order. It leaves nothing behind on the server.
@@ -92,13 +93,8 @@ impl NatsReader {
         if self.end == Some(0) {
             return Ok(None);
         }
-        let message = match self.messages.next().await {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(ReadError::unavailable("could not read from JetStream", error)),
-            None => return Err(ReadError::unavailable("could not read from JetStream", "the consumer has ended")),
-        };
-        let info =
-            message.info().map_err(|error| ReadError::unavailable("could not read a message's sequence", error))?;
+        let message = next_message(&mut self.messages).await?;
+        let info = info(&message)?;
         let (sequence, pending) = (info.stream_sequence, info.pending);
         if let Some(end) = self.end {
             // The last sequence may belong to a checkpoint, which isn't read.
@@ -126,4 +122,20 @@ impl NatsReader {
         let key = subject.rsplit('.').next().unwrap_or_default().to_owned();
         Ok(Received { topic: self.prefix.as_str().into(), lane, key, offset, record })
     }
+}
+
+/// The next message, of any kind of consumer.
+pub(super) async fn next_message<E: std::error::Error + Send + Sync + 'static>(
+    messages: &mut (impl Stream<Item = Result<Message, E>> + Unpin),
+) -> Result<Message, ReadError> {
+    match messages.next().await {
+        Some(Ok(message)) => Ok(message),
+        Some(Err(error)) => Err(ReadError::unavailable("could not read from JetStream", error)),
+        None => Err(ReadError::unavailable("could not read from JetStream", "the consumer has ended")),
+    }
+}
+
+/// Where a message stands.
+pub(super) fn info(message: &Message) -> Result<Info<'_>, ReadError> {
+    message.info().map_err(|error| ReadError::unavailable("could not read a message's sequence", error))
 }

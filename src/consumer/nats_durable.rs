@@ -4,6 +4,7 @@
 //! [`NatsDurable::commit`] writes the state first and then acknowledges: after a crash between the two, what is delivered again is known as
 //! duplicate, and what wasn't processed never is.
 
+use super::nats::{info, next_message};
 use super::record::Record;
 use super::{ReadError, decode};
 use crate::core::detect::{Detector, Limits, Start, Verdict, View};
@@ -11,7 +12,6 @@ use crate::core::ids::Topic;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::kv::{self, Store};
 use async_nats::jetstream::{self, Message};
-use futures_util::StreamExt as _;
 use futures_util::stream::{self, Stream};
 use std::fmt;
 use std::time::Duration;
@@ -151,13 +151,8 @@ impl NatsDurable {
     /// # Cancel safety
     /// Dropped before it returns, it has taken no record.
     pub async fn next(&mut self) -> Result<Delivered, ReadError> {
-        let message = match self.messages.next().await {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(ReadError::unavailable("could not read from JetStream", error)),
-            None => return Err(ReadError::unavailable("could not read from JetStream", "the consumer has ended")),
-        };
-        let info =
-            message.info().map_err(|error| ReadError::unavailable("could not read a message's sequence", error))?;
+        let message = next_message(&mut self.messages).await?;
+        let info = info(&message)?;
         let (sequence, deliveries, subject) = (info.stream_sequence, info.delivered, message.subject.to_string());
         let decoded = decode::record(&message.payload);
         self.last = Some(message);
