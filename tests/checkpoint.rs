@@ -23,6 +23,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 use support::foreign::{Seen, read_kafka, read_lines, read_nats};
 use support::program::{Program, Simulator};
+use support::scene::rename;
 use support::service::Service;
 use support::wait_for;
 
@@ -119,15 +120,7 @@ impl Site {
         for _ in 0..count {
             let number = self.offered;
             self.offered += 1;
-            let gid = (1_000 + number % 40).to_string();
-            let event = json!({
-                "action": "changed",
-                "resource": { "gid": gid, "resource_type": "task", "name": format!("event {number}") },
-                "parent": null,
-                "change": { "field": "name", "action": "changed" },
-                "created_at": "2026-01-01T00:00:00.000Z",
-                "user": { "gid": "7", "resource_type": "user", "name": "Greg" },
-            });
+            let event = rename(1_000 + number % 40, number);
             let stream = &self.streams[number as usize % STREAMS];
             self.simulator.post("/_sim/events", &json!({ "resource": stream, "events": [event] }));
         }

@@ -115,10 +115,14 @@ impl Load {
 
 /// An event that no other is equal to.
 pub(crate) fn event(number: u64, rng: &mut ChaCha8Rng) -> Value {
-    let gid = rng.random_range(1_000..1_040).to_string();
+    rename(rng.random_range(1_000..1_040), number)
+}
+
+/// A task's new name, which has the number in it.
+pub(crate) fn rename(gid: u64, number: u64) -> Value {
     json!({
         "action": "changed",
-        "resource": { "gid": gid, "resource_type": "task", "name": format!("event {number}") },
+        "resource": { "gid": gid.to_string(), "resource_type": "task", "name": format!("event {number}") },
         "parent": null,
         "change": { "field": "name", "action": "changed" },
         "created_at": "2026-01-01T00:00:00.000Z",
