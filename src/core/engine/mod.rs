@@ -14,22 +14,24 @@
 //! A stream has one page under way at the most, from its poll to its commit: the next token is used
 //! only when what came with it is on the bus, since Asana may refuse to go back.
 
-use super::backoff::Backoff;
-use super::batch::{Batch, OutputTopic};
-use super::budget::{Budget, Limit, Share};
-use super::checkpoint::ShardState;
-use super::ids::{AccountName, ShardId, StreamId, StreamKind, SyncToken, Topic};
-use super::now::Now;
-use super::page::PollOutcome;
-use super::placement::shard_of;
-use super::record::Prepared;
-use super::schedule::Schedule;
-use super::sequence::Counters;
-use super::staging::{ShardWatermark, Staged, Topics, stage};
-use super::stream::{Effects, Notice, Pace, State, Stream};
-use super::topic::TopicTemplate;
-use super::trace::Trace;
+mod commit;
+
+use crate::core::backoff::Backoff;
+use crate::core::budget::{Budget, Limit, Share};
+use crate::core::checkpoint::ShardState;
+use crate::core::ids::{AccountName, ShardId, StreamId, StreamKind, SyncToken, Topic};
+use crate::core::now::Now;
+use crate::core::page::PollOutcome;
+use crate::core::placement::shard_of;
+use crate::core::record::Prepared;
+use crate::core::schedule::Schedule;
+use crate::core::sequence::Counters;
+use crate::core::staging::{Staged, Topics};
+use crate::core::stream::{Effects, Notice, Pace, Stream};
+use crate::core::topic::TopicTemplate;
+use crate::core::trace::Trace;
 use chrono::{DateTime, Utc};
+use commit::want;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -432,173 +434,6 @@ impl Engine {
         None
     }
 
-    /// A topic that has to be known before what waits can become a batch, or that may have changed.
-    #[must_use]
-    pub fn topic_to_look_at(&self, now: Now) -> Option<Topic> {
-        let mut due = self.looks.iter().filter(|(_, look)| look.due <= now.monotonic);
-        due.next().map(|(topic, _)| topic.clone())
-    }
-
-    /// Makes a topic known, or known anew. How it was before.
-    pub fn set_topic(&mut self, now: Now, topic: Topic, known: OutputTopic) -> Option<OutputTopic> {
-        self.looks.insert(topic.clone(), Look { due: now.monotonic + TOPIC_CHECK_INTERVAL, required: false });
-        self.topics.insert(topic, known)
-    }
-
-    /// A topic couldn't be looked at. Whether it is known from before, and looked at again after a while.
-    pub fn keep_topic(&mut self, now: Now, topic: &Topic) -> bool {
-        if let Some(look) = self.looks.get_mut(topic) {
-            look.due = now.monotonic + TOPIC_RETRY;
-        }
-        self.topics.contains_key(topic)
-    }
-
-    fn may_commit(&self) -> bool {
-        self.committing.is_none() && self.looks.values().all(|look| !look.required)
-    }
-
-    /// The topics that a new gap of the stream concerns: all that its shard wrote and the stream may have
-    /// written, or at least one. Others get it when the stream comes to them.
-    fn gap_topics(&self, id: &StreamId, shard: ShardId, next: &Stream) -> BTreeSet<Topic> {
-        if next.open_gaps.iter().all(|gap| !gap.topics.is_empty()) {
-            return BTreeSet::new();
-        }
-        let template = &self.settings.topic;
-        let written = self.shards.get(&shard).into_iter().flat_map(|shard| shard.counters.topics());
-        let mut topics: BTreeSet<_> = written.filter(|topic| template.may_give(id, topic)).cloned().collect();
-        if topics.is_empty() {
-            topics.insert(template.topic(id, ""));
-        }
-        topics
-    }
-
-    /// The next batch, if it is time for one, none is being committed, and the topics are known.
-    pub fn take_batch(&mut self, now: Now) -> Option<Batch> {
-        if !self.may_commit() || self.batch_due()? > now.monotonic {
-            return None;
-        }
-        let room = self.batch_messages.min(self.settings.max_records);
-        let mut taken = Vec::new();
-        let mut messages = 0;
-        while let Some(pending) = self.waiting.front() {
-            // Each stream adds a checkpoint.
-            messages += pending.records.len() + 1;
-            if messages > room && !taken.is_empty() {
-                break;
-            }
-            let Some(pending) = self.waiting.pop_front() else { break };
-            self.waiting_records -= pending.records.len();
-            taken.push(pending);
-        }
-        let watermarks = self.take_watermarks(now, room.saturating_sub(messages));
-        if taken.is_empty() && watermarks.is_empty() {
-            return None;
-        }
-        let (staged, batch) = stage(taken, &watermarks, &self.shards, &self.topics, &self.settings, now.wall);
-        self.committing = Some(staged);
-        Some(batch)
-    }
-
-    /// The watermarks that are due and whose topics are known, as many as there is room for, or one.
-    fn take_watermarks(&mut self, now: Now, room: usize) -> Vec<ShardWatermark> {
-        let is_due = |(_, shard): &(&ShardId, &Shard)| self.watermark_due(shard).is_some_and(|at| at <= now.monotonic);
-        let due: Vec<_> = self.shards.iter().filter(is_due).map(|(shard, _)| *shard).collect();
-        let (mut watermarks, mut messages) = (Vec::new(), 0);
-        for shard in due {
-            let topics = self.topics_of(shard);
-            if topics.iter().any(|topic| !self.topics.contains_key(topic)) {
-                for topic in &topics {
-                    want(&mut self.looks, now, topic);
-                }
-                continue;
-            }
-            let lanes = |topic| self.topics.get(topic).map_or(0, |known| known.lanes.get() as usize);
-            messages += topics.iter().map(lanes).sum::<usize>() + topics.len();
-            if messages > room && !watermarks.is_empty() {
-                break;
-            }
-            let complete_up_to = self.complete_up_to(now, shard);
-            if let Some(shard) = self.shards.get_mut(&shard) {
-                shard.watermark_at = now.monotonic + self.settings.watermark_interval;
-            }
-            if !topics.is_empty() {
-                watermarks.push(ShardWatermark { shard, complete_up_to, topics });
-            }
-        }
-        watermarks
-    }
-
-    fn watermark_due(&self, shard: &Shard) -> Option<Duration> {
-        (!self.draining && !self.settings.watermark_interval.is_zero()).then_some(shard.watermark_at)
-    }
-
-    /// The topics that consumers look for the shard's records in.
-    fn topics_of(&self, shard: ShardId) -> Vec<Topic> {
-        let template = &self.settings.topic;
-        let specs = self.specs.get(&shard).map_or(&[][..], Vec::as_slice);
-        let written = self.shards.get(&shard).into_iter().flat_map(|shard| shard.counters.topics());
-        let written = written.filter(|topic| specs.iter().any(|spec| template.may_give(&spec.id, topic)));
-        written.chain(template.only_topic()).cloned().collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// The time at or after which each of the shard's streams that can be polled was polled to its end. What
-    /// is committed counts, so that all of it is on the bus.
-    fn complete_up_to(&self, now: Now, shard: ShardId) -> DateTime<Utc> {
-        let streams = self.specs.get(&shard).into_iter().flatten().filter_map(|spec| self.streams.get(&spec.id));
-        let polled = streams.filter_map(|entry| match &entry.committed.state {
-            State::Live(live) => Some(live.last_complete_poll_at),
-            State::Establish | State::Suspended { .. } => None,
-        });
-        polled.min().unwrap_or(now.wall)
-    }
-
-    /// When the next batch is to be taken, if there is something for it.
-    fn batch_due(&self) -> Option<Duration> {
-        let at_once = self.draining
-            || self.is_full()
-            || self.waiting_records >= self.settings.max_records.min(self.batch_messages);
-        let linger = if at_once { Duration::ZERO } else { self.settings.linger };
-        let pages = self.waiting.front().map(|oldest| oldest.arrived + linger);
-        let watermark = self.shards.values().filter_map(|shard| self.watermark_due(shard)).min();
-        let due = pages.into_iter().chain(watermark).min()?;
-        Some(due.max(self.not_before))
-    }
-
-    /// The batch is on the bus: its states count, and its streams may be polled again.
-    pub fn committed(&mut self, now: Now) -> CommitSummary {
-        let Some(staged) = self.committing.take() else { return CommitSummary::default() };
-        self.aborts = 0;
-        let mut summary = CommitSummary { messages: staged.messages, ..CommitSummary::default() };
-        for (shard, counters) in staged.counters {
-            if let Some(shard) = self.shards.get_mut(&shard) {
-                shard.counters = counters;
-                shard.header_due = false;
-            }
-        }
-        for (pending, next) in staged.pending {
-            self.pending_bytes -= pending.bytes;
-            summary.events += pending.records.len();
-            summary.latencies.push(now.monotonic.saturating_sub(pending.arrived));
-            summary.notices.extend(pending.notice.map(|notice| (pending.id.clone(), notice)));
-            if let Some(entry) = self.streams.get_mut(&pending.id) {
-                entry.committed = next;
-            }
-            self.reschedule(now, &pending.id, pending.pace);
-        }
-        summary
-    }
-
-    /// The batch is surely not on the bus: the same pages will be written again, with the same sequences.
-    pub fn aborted(&mut self, now: Now) {
-        let Some(staged) = self.committing.take() else { return };
-        self.aborts += 1;
-        self.not_before = now.monotonic + ABORTED.delay(self.aborts, &self.settings.replica);
-        for (pending, _) in staged.pending.into_iter().rev() {
-            self.waiting_records += pending.records.len();
-            self.waiting.push_front(pending);
-        }
-    }
-
     fn reschedule(&mut self, now: Now, id: &StreamId, pace: Pace) {
         let Some(entry) = self.streams.get_mut(id) else { return };
         let (min, max) = (self.settings.min_interval, self.settings.max_interval);
@@ -634,13 +469,6 @@ impl Engine {
         let batch = if self.may_commit() { self.batch_due() } else { None };
         let look = self.looks.values().map(|look| look.due).min().filter(|_| self.committing.is_none());
         poll.into_iter().chain(batch).chain(look).min()
-    }
-}
-
-/// Has a topic looked at that isn't known.
-fn want(looks: &mut BTreeMap<Topic, Look>, now: Now, topic: &Topic) {
-    if !looks.contains_key(topic) {
-        looks.insert(topic.clone(), Look { due: now.monotonic, required: true });
     }
 }
 
