@@ -13,6 +13,7 @@ mod gaps;
 pub mod holes;
 pub mod ids;
 pub mod line;
+pub mod listing;
 pub mod now;
 pub mod page;
 pub mod placement;
