@@ -12,6 +12,7 @@ mod fingerprint;
 mod gaps;
 pub mod holes;
 pub mod ids;
+pub mod known;
 pub mod line;
 pub mod listing;
 pub mod now;
