@@ -8,6 +8,7 @@
 //! | `asana` | polls Asana | HTTP |
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `bridge` | wires the core to the edges | through them |
+//! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
 //! | `simulator` | an Asana to try things on | HTTP |
 
@@ -24,6 +25,8 @@ pub mod consumer;
 pub mod core;
 #[cfg(feature = "program")]
 pub mod demo;
+#[cfg(feature = "bridge")]
+pub mod index;
 #[cfg(feature = "program")]
 pub mod ledger;
 pub mod pb;

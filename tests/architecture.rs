@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// What the files of a place must not name, and why.
-const RULES: [(&str, &[&str]); 10] = [
+const RULES: [(&str, &[&str]); 11] = [
     // The core decides; it doesn't look around.
     (
         "src/core",
@@ -32,8 +32,10 @@ const RULES: [(&str, &[&str]); 10] = [
             "crate::bridge",
             "crate::config",
             "crate::consumer",
+            "crate::index",
             "crate::sink",
             "crate::simulator",
+            "rusqlite",
         ],
     ),
     ("src/pb", &["crate::core", "tokio"]),
@@ -41,7 +43,14 @@ const RULES: [(&str, &[&str]); 10] = [
     ("src/asana", &["rdkafka", "async_nats", "crate::bridge", "crate::consumer", "crate::sink", "crate::simulator"]),
     ("src/sink", &["crate::asana", "crate::bridge", "crate::consumer", "crate::simulator"]),
     ("src/sink/nats", &["reqwest"]),
-    ("src/bridge", &["rdkafka", "async_nats", "reqwest", "crate::config", "crate::consumer", "crate::simulator"]),
+    (
+        "src/index",
+        &["crate::asana", "crate::bridge", "crate::config", "crate::consumer", "crate::sink", "crate::simulator"],
+    ),
+    (
+        "src/bridge",
+        &["rdkafka", "async_nats", "reqwest", "rusqlite", "crate::config", "crate::consumer", "crate::simulator"],
+    ),
     ("src/checkpoints", &["rdkafka", "async_nats", "reqwest", "crate::asana", "crate::bridge", "crate::simulator"]),
     ("src/consumer", &["reqwest", "crate::asana", "crate::bridge", "crate::config", "crate::sink", "crate::simulator"]),
     (
