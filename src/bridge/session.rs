@@ -14,7 +14,6 @@ use crate::core::checkpoint::{self, CheckpointError};
 use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Step};
 use crate::core::ids::{Gid, Topic};
 use crate::core::listing::ListOutcome;
-use crate::core::now::Now;
 use crate::core::page::PollOutcome;
 use crate::core::stream::Notice;
 use crate::index::service::IndexHandle;
@@ -147,7 +146,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             turned = now.monotonic;
             self.send_polls();
             self.send_crawl_steps();
-            self.tell_missed(now);
+            self.tell_missed();
             self.send_request(requests).await?;
             if drain_until.is_some() && self.polls.is_empty() && self.engine.is_drained() {
                 return Ok(());
@@ -244,8 +243,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    fn tell_missed(&mut self, now: Now) {
-        for (stream, count) in self.engine.take_missed(now) {
+    fn tell_missed(&mut self) {
+        for (stream, count) in self.engine.take_missed() {
             self.observer.noticed(&stream, &Notice::Missed(count));
         }
     }

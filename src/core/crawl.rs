@@ -244,7 +244,9 @@ impl Crawl {
                 listing.what = What::Project;
                 return false;
             }
+            // Without these there is nothing to speak of.
             What::WorkspaceProjects => return false,
+            What::Tasks if is_root => return false,
             // Something that was seen a moment ago, and is gone.
             _ if denial == Denial::NotFound => self.next_listing(),
             what => {

@@ -166,7 +166,8 @@ impl Staging<'_> {
         let (healed, open): (Vec<_>, Vec<_>) =
             std::mem::take(&mut next.open_gaps).into_iter().partition(|gap| crawl.gap_ids.contains(&gap.id));
         next.open_gaps = open;
-        let restored = pb::Restored::State.into();
+        let is_whole = crawl.refused_types.is_empty();
+        let restored = if is_whole { pb::Restored::State } else { pb::Restored::PartOfState }.into();
         let healed = healed.into_iter().map(|gap| {
             let healed = pb::SourceGapHealed { gap_id: gap.id, crawl_id: crawl.id.clone(), restored };
             (Body::SourceGapHealed(healed), gap.topics)

@@ -476,6 +476,8 @@ pub enum Restored {
     Unspecified = 0,
     /// The resources' state. The single events of the gap are gone.
     State = 1,
+    /// As far as Asana let it be read: the SnapshotEnd says of which types all were listed.
+    PartOfState = 2,
 }
 impl Restored {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -486,6 +488,7 @@ impl Restored {
         match self {
             Self::Unspecified => "RESTORED_UNSPECIFIED",
             Self::State => "RESTORED_STATE",
+            Self::PartOfState => "RESTORED_PART_OF_STATE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -493,6 +496,7 @@ impl Restored {
         match value {
             "RESTORED_UNSPECIFIED" => Some(Self::Unspecified),
             "RESTORED_STATE" => Some(Self::State),
+            "RESTORED_PART_OF_STATE" => Some(Self::PartOfState),
             _ => None,
         }
     }

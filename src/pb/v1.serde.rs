@@ -1623,6 +1623,7 @@ impl serde::Serialize for Restored {
         let variant = match self {
             Self::Unspecified => "RESTORED_UNSPECIFIED",
             Self::State => "RESTORED_STATE",
+            Self::PartOfState => "RESTORED_PART_OF_STATE",
         };
         serializer.serialize_str(variant)
     }
@@ -1636,6 +1637,7 @@ impl<'de> serde::Deserialize<'de> for Restored {
         const FIELDS: &[&str] = &[
             "RESTORED_UNSPECIFIED",
             "RESTORED_STATE",
+            "RESTORED_PART_OF_STATE",
         ];
 
         struct GeneratedVisitor;
@@ -1678,6 +1680,7 @@ impl<'de> serde::Deserialize<'de> for Restored {
                 match value {
                     "RESTORED_UNSPECIFIED" => Ok(Restored::Unspecified),
                     "RESTORED_STATE" => Ok(Restored::State),
+                    "RESTORED_PART_OF_STATE" => Ok(Restored::PartOfState),
                     _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
                 }
             }

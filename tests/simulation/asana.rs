@@ -1,8 +1,11 @@
-//! An Asana of a few streams: event logs, tokens that are places in them, and death of tokens.
+//! An Asana of a few streams: projects with tasks, event logs, tokens that are places in them, and death of tokens.
 
+use asana_event_bridge::core::engine::Step;
 use asana_event_bridge::core::event::Event;
 use asana_event_bridge::core::ids::{StreamId, SyncToken};
+use asana_event_bridge::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use asana_event_bridge::core::page::{Denial, Failure, Page, PollOutcome};
+use asana_event_bridge::pb;
 use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -22,6 +25,10 @@ pub(crate) struct Asana {
 pub(crate) struct Log {
     pub(crate) events: Vec<Event>,
     pub(crate) kills: u32,
+    /// The tasks that there are, each with how often it changed.
+    pub(crate) tasks: BTreeMap<u32, u32>,
+    /// Events that no poll ever tells.
+    pub(crate) lost: usize,
     given: u32,
     alive_from: u32,
 }
@@ -37,8 +44,15 @@ impl Asana {
             format!(r#"{{"n":{number},"pad":"{}"}}"#, "x".repeat(12_000))
         } else {
             let gid = rng.random_range(0..5);
-            format!(r#"{{"n":{number},"action":"changed","resource":{{"gid":"{gid}","resource_type":"{kind}"}}}}"#)
+            let action = if kind == "task" { log.change(gid, rng) } else { "changed" };
+            if kind == "task" && rng.random_bool(0.03) {
+                log.lost += 1;
+                return;
+            }
+            let gid = task(gid);
+            format!(r#"{{"n":{number},"action":"{action}","resource":{{"gid":"{gid}","resource_type":"{kind}"}}}}"#)
         };
+        let log = self.streams.get_mut(stream).unwrap();
         let raw: Box<serde_json::value::RawValue> = serde_json::from_str(&text).unwrap();
         log.events.push(Event::parse(&raw));
     }
@@ -73,6 +87,86 @@ impl Asana {
             has_more: end < log.events.len(),
             received_at: now,
         })
+    }
+}
+
+/// The gid of a task: not one of a project.
+pub(crate) fn task(number: u32) -> u32 {
+    100 + number
+}
+
+impl Log {
+    /// Makes, changes or deletes a task.
+    fn change(&mut self, number: u32, rng: &mut ChaCha8Rng) -> &'static str {
+        match self.tasks.get_mut(&number) {
+            None => {
+                self.tasks.insert(number, 0);
+                "added"
+            }
+            Some(_) if rng.random_bool(0.3) => {
+                self.tasks.remove(&number);
+                "deleted"
+            }
+            Some(changes) => {
+                *changes += 1;
+                "changed"
+            }
+        }
+    }
+}
+
+impl Asana {
+    /// A project with tasks and no sections; two tasks on a page, and offsets that may expire.
+    pub(crate) fn list(
+        &self,
+        stream: &StreamId,
+        listing: &Listing,
+        offset: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> ListOutcome {
+        let log = &self.streams[stream];
+        let show = |(number, changes): (&u32, &u32)| item(task(*number), "task", *changes);
+        let from: u32 = offset.map_or(0, |offset| offset.parse().unwrap());
+        let (items, next_offset) = match listing.what {
+            What::Project => (vec![item(listing.of.as_str().parse().unwrap(), "project", 0)], None),
+            What::Tasks => {
+                let next = log.tasks.keys().copied().filter(|number| *number >= from).nth(2);
+                (log.tasks.range(from..next.unwrap_or(u32::MAX)).map(show).collect(), next)
+            }
+            What::Task => {
+                match log.tasks.iter().find(|(number, _)| task(**number).to_string() == listing.of.as_str()) {
+                    Some(found) => (vec![show(found)], None),
+                    None => return ListOutcome::Denied(Denial::NotFound),
+                }
+            }
+            _ => (Vec::new(), None),
+        };
+        let (bytes, next_offset) = (100 * items.len(), next_offset.map(|number| number.to_string()));
+        ListOutcome::Page(ListPage { items, next_offset, received_at: now, bytes })
+    }
+}
+
+fn item(gid: u32, resource_type: &str, changes: u32) -> Item {
+    let (gid, resource_type) = (gid.to_string(), resource_type.to_owned());
+    Item {
+        resource: pb::Resource { gid, resource_type, ..pb::Resource::default() },
+        state_json: changes.to_string(),
+        modified_at: None,
+        membership: String::new(),
+        num_subtasks: 0,
+        archived: false,
+    }
+}
+
+/// An answer to a listing that isn't Asana's ordinary one.
+pub(crate) fn list_fault(step: &Step, rng: &mut ChaCha8Rng) -> ListOutcome {
+    let Step::List { listing, offset } = step else { panic!("a listing") };
+    match rng.random_range(0..5) {
+        0 => ListOutcome::Throttled { retry_after: Duration::from_secs(rng.random_range(1..60)) },
+        1 => ListOutcome::Denied(Denial::Unauthorized),
+        2 if listing.what == What::Sections => ListOutcome::Denied(Denial::Forbidden),
+        3 if offset.is_some() => ListOutcome::OffsetExpired,
+        _ => ListOutcome::Failed(Failure::TimedOut),
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Bus {
     /// Of each topic; it may grow.
     pub(crate) lane_count: NonZeroU32,
     pub(crate) lanes: BTreeMap<Lane, Vec<Message>>,
+    /// All of them, in the order in which they were committed.
+    pub(crate) all: Vec<Message>,
     pub(crate) dead_letters: Vec<Message>,
     checkpoints: BTreeMap<ShardId, StoredCheckpoint>,
     pub(crate) owners: BTreeMap<ShardId, Owner>,
@@ -25,7 +27,7 @@ pub(crate) struct Fenced(pub(crate) Vec<ShardId>);
 impl Bus {
     pub(crate) fn new(lane_count: NonZeroU32) -> Self {
         let (lanes, checkpoints, owners) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { lane_count, lanes, dead_letters: Vec::new(), checkpoints, owners }
+        Self { lane_count, lanes, all: Vec::new(), dead_letters: Vec::new(), checkpoints, owners }
     }
 
     pub(crate) fn commit(&mut self, owner: Owner, batch: &Batch) -> Result<(), Fenced> {
@@ -38,6 +40,7 @@ impl Bus {
         for message in batch.messages.clone() {
             match &message.target {
                 Target::Lane { topic, partition } => {
+                    self.all.push(message.clone());
                     let lane = Lane { topic: topic.clone(), partition: *partition };
                     self.lanes.entry(lane).or_default().push(message);
                 }

@@ -1,8 +1,9 @@
 //! Reads the log as a consumer would, and holds it against what Asana had.
 
-use super::asana::Asana;
+use super::asana::{Asana, task};
 use super::bus::Bus;
 use super::world::{LANES, MOST_LANES};
+use asana_event_bridge::consumer::Materializer;
 use asana_event_bridge::core::batch::Message;
 use asana_event_bridge::core::event::{Event, to_json};
 use asana_event_bridge::core::ids::{Lane, StreamId};
@@ -20,6 +21,8 @@ pub(crate) struct Verdict {
     pub(crate) stand_ins: usize,
     pub(crate) watermarks: usize,
     pub(crate) lane_changes: usize,
+    pub(crate) crawls: usize,
+    pub(crate) missed: usize,
 }
 
 impl Verdict {
@@ -30,12 +33,14 @@ impl Verdict {
             stand_ins: self.stand_ins + other.stand_ins,
             watermarks: self.watermarks + other.watermarks,
             lane_changes: self.lane_changes + other.lane_changes,
+            crawls: self.crawls + other.crawls,
+            missed: self.missed + other.missed,
         }
     }
 }
 
-pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
-    let mut verdict = Verdict::default();
+pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize) -> Verdict {
+    let mut verdict = Verdict { missed, ..Verdict::default() };
     let mut by_stream: BTreeMap<StreamId, BTreeMap<u64, (Lane, pb::Record)>> = BTreeMap::new();
     for (lane, messages) in &bus.lanes {
         let mut last: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
@@ -66,6 +71,8 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
         // Where in Asana's log the stream is; unknown before its first event, and after a gap.
         let mut place = None;
         let mut gaps: BTreeMap<String, BTreeSet<Lane>> = BTreeMap::new();
+        let mut healed: BTreeMap<String, BTreeSet<Lane>> = BTreeMap::new();
+        let mut crawl = Crawl::default();
         for (lane, record) in records.values() {
             let event = match record.body.as_ref().expect("a body") {
                 Body::Event(event) => event.clone(),
@@ -80,6 +87,18 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
                     place = None;
                     continue;
                 }
+                Body::SourceGapHealed(gap) => {
+                    assert!(
+                        healed.entry(gap.gap_id.clone()).or_default().insert(lane.clone()),
+                        "healed twice in a lane"
+                    );
+                    continue;
+                }
+                Body::Snapshot(_) | Body::SnapshotBegin(_) | Body::SnapshotEnd(_) => {
+                    verdict.crawls += usize::from(crawl.read(lane, record.body.as_ref().unwrap()));
+                    continue;
+                }
+                Body::StreamSuspended(_) | Body::StreamResumed(_) | Body::StreamEnded(_) => continue,
                 other => panic!("no such record is written of a stream: {other:?}"),
             };
             verdict.events += 1;
@@ -103,10 +122,64 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus) -> Verdict {
                 assert!(lanes.len() >= LANES.get() as usize && lanes.iter().copied().eq(0..lanes.len() as u32));
             }
         }
+        assert_eq!(healed, gaps, "stream {stream}: each gap is healed wherever it is");
         verdict.gaps += gaps.len();
     }
+    compare_state(asana, bus);
+    let lost: usize = asana.streams.values().map(|log| log.lost).sum();
+    assert!(missed <= lost, "{missed} changes were missed, and only {lost} were lost");
     assert!(by_stream.is_empty(), "streams that are not Asana's: {by_stream:?}");
     verdict
+}
+
+/// What a consumer that applies everything has in the end is what Asana has.
+fn compare_state(asana: &Asana, bus: &Bus) {
+    let mut table = Materializer::default();
+    for message in &bus.all {
+        table.apply(&pb::Record::decode(message.value.as_slice()).expect("a record").into());
+    }
+    for (stream, log) in &asana.streams {
+        let of_stream = stream.to_string();
+        let tasks = table.resources(&of_stream).filter(|row| row.resource_type == "task");
+        let known: BTreeMap<_, _> = tasks.map(|row| (row.gid.clone(), row.state_json.clone())).collect();
+        let has = |(number, changes): (&u32, &u32)| (task(*number).to_string(), Some(changes.to_string()));
+        assert_eq!(known, log.tasks.iter().map(has).collect(), "stream {stream}");
+    }
+}
+
+/// The crawl that is under way in a stream.
+#[derive(Default)]
+struct Crawl {
+    id: String,
+    begun: BTreeSet<Lane>,
+    snapshots: u64,
+    ended: BTreeSet<Lane>,
+}
+
+impl Crawl {
+    /// Whether it is the end.
+    fn read(&mut self, lane: &Lane, body: &Body) -> bool {
+        match body {
+            Body::SnapshotBegin(it) => {
+                if it.crawl_id != self.id {
+                    *self = Self { id: it.crawl_id.clone(), ..Self::default() };
+                }
+                assert!(self.begun.insert(lane.clone()), "a crawl begins twice in a lane");
+            }
+            Body::Snapshot(it) => {
+                assert_eq!(it.crawl_id, self.id);
+                assert!(self.begun.contains(lane), "a snapshot before its crawl begins in the lane");
+                self.snapshots += 1;
+            }
+            Body::SnapshotEnd(it) => {
+                assert_eq!((&it.crawl_id, it.snapshots), (&self.id, self.snapshots));
+                assert!(self.ended.insert(lane.clone()), "a crawl ends twice in a lane");
+                return self.ended == self.begun;
+            }
+            other => panic!("not of a crawl: {other:?}"),
+        }
+        false
+    }
 }
 
 /// What a consumer of a lane knows of one shard.

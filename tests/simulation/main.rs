@@ -18,6 +18,7 @@
 
 mod asana;
 mod bus;
+mod index;
 mod judge;
 mod world;
 

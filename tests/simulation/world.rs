@@ -1,13 +1,18 @@
 //! The world, one step at a time.
 
-use super::asana::{Asana, Log, fault};
+use super::asana::{Asana, Log, fault, list_fault};
 use super::bus::{Bus, Fenced, Owner};
+use super::index::Index;
 use super::judge::{Verdict, judge};
 use asana_event_bridge::core::batch::{Batch, OutputTopic};
 use asana_event_bridge::core::budget::Limit;
 use asana_event_bridge::core::checkpoint;
-use asana_event_bridge::core::engine::{AccountSpec, Engine, Poll, Settings, StreamSpec};
-use asana_event_bridge::core::ids::{ShardId, StreamId, StreamKind};
+use asana_event_bridge::core::crawl::Depth;
+use asana_event_bridge::core::engine::{
+    AccountSpec, Answer, CrawlSettings, CrawlStep, Engine, Poll, Settings, Step, StreamSpec,
+};
+use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, StreamKind};
+use asana_event_bridge::core::listing::ListOutcome;
 use asana_event_bridge::core::now::Now;
 use asana_event_bridge::core::page::PollOutcome;
 use asana_event_bridge::core::topic::TopicTemplate;
@@ -23,6 +28,7 @@ pub(crate) const MOST_LANES: u32 = 6;
 pub(crate) const MESSAGE_BYTES: usize = 8_000;
 const STREAMS: usize = 5;
 const STEPS: usize = 400;
+const RECONCILE: Duration = Duration::from_secs(30);
 
 /// A replica's session: what a crash ends.
 struct Session {
@@ -31,6 +37,9 @@ struct Session {
     /// Polls that were sent, and whose answers are under way.
     answers: Vec<(Poll, PollOutcome)>,
     committing: Option<Batch>,
+    /// Steps of crawls, in the same way.
+    steps: Vec<(CrawlStep, Answer)>,
+    index: Index,
 }
 
 pub(crate) struct World {
@@ -43,6 +52,8 @@ pub(crate) struct World {
     next_owner: Owner,
     /// How many of Asana's streams are configured.
     configured: usize,
+    /// How many changes were said to have had no event.
+    missed: usize,
 }
 
 impl World {
@@ -57,6 +68,7 @@ impl World {
             sessions: Vec::new(),
             next_owner: 0,
             configured: STREAMS,
+            missed: 0,
         };
         world.sessions = vec![world.session(), world.session()];
         for shard in 0..SHARDS.get() {
@@ -71,7 +83,7 @@ impl World {
             self.step();
         }
         self.settle();
-        judge(&self.asana, &self.bus)
+        judge(&self.asana, &self.bus, self.missed)
     }
 
     fn settings(&self) -> Settings {
@@ -87,6 +99,14 @@ impl World {
             watermark_interval: Duration::from_secs(20),
             replica: "r".to_owned(),
             dead_letter_topic: "dead".to_owned(),
+            crawl: CrawlSettings {
+                initial: true,
+                depth: Depth::Subtasks,
+                budget_percent: 50,
+                reconcile_interval: RECONCILE,
+                late_events: Duration::from_secs(5),
+            },
+            all_known: true,
         }
     }
 
@@ -108,6 +128,8 @@ impl World {
             engine: Engine::new(self.settings(), 12, &Self::accounts(), &self.streams()),
             answers: Vec::new(),
             committing: None,
+            steps: Vec::new(),
+            index: Index::default(),
         }
     }
 
@@ -146,8 +168,10 @@ impl World {
                 let stream = self.any_stream();
                 self.asana.kill(&stream);
             }
-            27..45 => self.poll(which, true),
-            45..62 => self.answer(which),
+            27..41 => self.poll(which, true),
+            41..45 => self.crawl(which, true),
+            45..58 => self.answer(which),
+            58..62 => self.answer_crawl(which),
             62..69 => self.take(which),
             69..79 => self.commit(which, true),
             79..80 => {
@@ -202,6 +226,33 @@ impl World {
         }
     }
 
+    fn crawl(&mut self, which: usize, faults: bool) {
+        let session = &mut self.sessions[which];
+        let Some(step) = session.engine.next_crawl_step(self.now) else { return };
+        let answer = session.index.answer(&step.stream, &step.step).unwrap_or_else(|| {
+            let Step::List { listing, offset } = &step.step else { panic!("only lists are Asana's") };
+            let outcome = self.asana.list(&step.stream, listing, offset.as_deref(), self.now.wall);
+            let is_fault = faults && self.rng.random_bool(0.1);
+            let outcome = if is_fault { list_fault(&step.step, &mut self.rng) } else { outcome };
+            Answer::List(outcome, Vec::new())
+        });
+        session.steps.push((step, answer));
+    }
+
+    fn answer_crawl(&mut self, which: usize) {
+        let session = &mut self.sessions[which];
+        if !session.steps.is_empty() {
+            let at = self.rng.random_range(0..session.steps.len());
+            let (step, mut answer) = session.steps.remove(at);
+            if let Answer::List(ListOutcome::Page(page), known) = &mut answer {
+                let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
+                *known = session.index.look_up(&step.stream, gids);
+            }
+            session.engine.handle_crawl_step(self.now, &step, answer);
+        }
+        self.missed += session.engine.take_missed().iter().map(|(_, count)| count).sum::<usize>();
+    }
+
     fn take(&mut self, which: usize) {
         let session = &mut self.sessions[which];
         while let Some(topic) = session.engine.topic_to_look_at(self.now) {
@@ -233,7 +284,8 @@ impl World {
             }
             (Then::Aborted, None) => session.engine.aborted(self.now),
             (Then::Committed, None) => {
-                session.engine.committed(self.now);
+                let summary = session.engine.committed(self.now);
+                session.index.apply(summary.updates);
             }
         }
     }
@@ -247,15 +299,18 @@ impl World {
         for shard in (0..SHARDS.get()).map(ShardId) {
             self.assign(shard, 0);
         }
-        // Streams are asked every 8 s at the least; a minute of quiet is more than enough.
-        let end = self.now.after(Duration::from_secs(60));
+        // Streams are asked every 8 s at the least. Each is reconciled some time in an interval and a tenth of it, and a
+        // crawl that was begun before the quiet needs another.
+        let end = self.now.after(3 * RECONCILE);
         while self.now.monotonic < end.monotonic {
             self.poll(0, false);
             self.answer(0);
+            self.crawl(0, false);
+            self.answer_crawl(0);
             self.take(0);
             self.commit(0, false);
             let session = &self.sessions[0];
-            if session.answers.is_empty() && session.committing.is_none() {
+            if session.answers.is_empty() && session.steps.is_empty() && session.committing.is_none() {
                 let deadline = session.engine.next_deadline().expect("streams are always due some time");
                 self.now = self.now.after(deadline.saturating_sub(self.now.monotonic));
             }

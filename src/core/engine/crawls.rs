@@ -81,7 +81,7 @@ pub(super) struct Crawling {
     /// Named by events since the step was sent: what it read of these may be older than the events.
     touched: BTreeSet<Gid>,
     /// What changed without an event so far, and until when one may come.
-    suspects: BTreeMap<Gid, Duration>,
+    suspects: BTreeMap<Gid, DateTime<Utc>>,
     /// When something was deleted that didn't say what it was a part of.
     orphaned_at: VecDeque<DateTime<Utc>>,
 }
@@ -186,6 +186,9 @@ impl Engine {
         let id = &step.stream;
         match outcome {
             ListOutcome::Page(page) => {
+                if let Some(entry) = self.streams.get_mut(id) {
+                    entry.crawling.failures = 0;
+                }
                 let found = self.read_page(now, id, &mut crawl, page, known);
                 self.wait_for_step(now, id, crawl, found);
                 None
@@ -444,16 +447,18 @@ impl Engine {
             || known.is_some_and(|known| known.touched_at >= last_crawl)
             || entry.crawling.is_orphans_parent(modified_at);
         if crawl.only_differences() && entry.crawling.counts && !is_explained {
-            entry.crawling.suspects.insert(gid, now.monotonic + self.settings.crawl.late_events);
+            entry.crawling.suspects.insert(gid, now.wall + self.settings.crawl.late_events);
         }
     }
 
-    /// How many resources of each stream changed and no event came in time: what Asana didn't tell.
-    pub fn take_missed(&mut self, now: Now) -> Vec<(StreamId, usize)> {
+    /// How many resources of each stream changed and no event came in time, though it was asked for: what Asana
+    /// didn't tell.
+    pub fn take_missed(&mut self) -> Vec<(StreamId, usize)> {
         let mut missed = Vec::new();
         for (id, entry) in self.streams.iter_mut().filter(|(_, entry)| !entry.crawling.suspects.is_empty()) {
+            let State::Live(live) = &entry.committed.state else { continue };
             let before = entry.crawling.suspects.len();
-            entry.crawling.suspects.retain(|_, until| *until > now.monotonic);
+            entry.crawling.suspects.retain(|_, until| *until > live.last_complete_poll_at);
             let count = before - entry.crawling.suspects.len();
             missed.extend((count > 0).then(|| (id.clone(), count)));
         }
