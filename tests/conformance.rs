@@ -104,7 +104,7 @@ struct At {
     lane: u32,
 }
 
-const AT: At = At { shard: 1, epoch: 100, lane: 0 };
+const AT: At = At { shard: 0, epoch: 100, lane: 0 };
 
 fn at(lane: u32) -> At {
     At { lane, ..AT }
@@ -224,7 +224,7 @@ fn vectors() -> Vec<Vector> {
         Vector::by_lane(
             "lane-independent",
             "Lanes and shards have counters of their own, and so does the same lane of another topic.",
-            [events(AT, [1, 2]), events(at(1), [1]), events(shard(2, AT), [1, 3]), events(at(1), [3]), events(AT, [3])]
+            [events(AT, [1, 2]), events(at(1), [1]), events(shard(1, AT), [1, 3]), events(at(1), [3]), events(AT, [3])]
                 .concat(),
         ),
         Vector::by_lane(
@@ -292,7 +292,7 @@ fn vectors() -> Vec<Vector> {
                 events(AT, [4]),
                 vec![watermark(AT, 5, 20), watermark(AT, 6, 30)],
                 events(AT, [3]),
-                vec![watermark(AT, 7, 25), watermark_of(shard(2, AT), 1, 15, 2, 1)],
+                vec![watermark(AT, 7, 25), watermark_of(shard(1, AT), 1, 15, 2, 1)],
                 vec![start(epoch(101), 100, 8), watermark(epoch(101), 2, 40)],
                 events(AT, [8]),
             ]
@@ -315,7 +315,7 @@ fn vectors() -> Vec<Vector> {
             "Lane 1 has fallen silent, although the other lanes of its shard have a later watermark. Shard 2 is complete.",
             [
                 (0..3).map(|lane| watermark_of(at(lane), 1, 10, 2, 3)).collect(),
-                (0..3).map(|lane| watermark_of(shard(2, at(lane)), 1, 12, 2, 3)).collect(),
+                (0..3).map(|lane| watermark_of(shard(1, at(lane)), 1, 12, 2, 3)).collect(),
                 events(at(1), [2]),
                 vec![watermark_of(at(0), 2, 20, 2, 3), watermark_of(at(2), 2, 20, 2, 3)],
             ]
@@ -329,7 +329,7 @@ fn vectors() -> Vec<Vector> {
         Vector::by_lane(
             "lane-silent-shard",
             "There are two shards, say the watermarks. Nothing is complete before the second has one in each lane, too.",
-            [watermark_of(at(0), 1, 10, 2, 2), watermark_of(at(1), 1, 10, 2, 2), record(shard(2, at(1)), 1, event())],
+            [watermark_of(at(0), 1, 10, 2, 2), watermark_of(at(1), 1, 10, 2, 2), record(shard(1, at(1)), 1, event())],
         ),
         Vector {
             start: Start::Middle,
