@@ -29,6 +29,7 @@ fn folder() -> PathBuf {
 }
 
 struct Vector {
+    /// Within the folder. Those in `optional` are about what a port may leave out.
     name: &'static str,
     description: &'static str,
     view: View,
@@ -245,7 +246,7 @@ fn vectors() -> Vec<Vector> {
             .concat(),
         ),
         Vector::by_lane(
-            "lane-four-epochs",
+            "optional/lane-four-epochs",
             "Four epochs are remembered. A record of an older one is older, and what it lacked stays missing.",
             [
                 events(epoch(1), [2]),
@@ -293,7 +294,7 @@ fn vectors() -> Vec<Vector> {
                 vec![watermark(AT, 5, 20), watermark(AT, 6, 30)],
                 events(AT, [3]),
                 vec![watermark(AT, 7, 25), watermark_of(shard(1, AT), 1, 15, 2, 1)],
-                vec![start(epoch(101), 100, 8), watermark(epoch(101), 2, 40)],
+                vec![start(epoch(101), 100, 8), watermark_of(epoch(101), 2, 40, 2, 1)],
                 events(AT, [8]),
             ]
             .concat(),
@@ -331,11 +332,36 @@ fn vectors() -> Vec<Vector> {
             "There are two shards, say the watermarks. Nothing is complete before the second has one in each lane, too.",
             [watermark_of(at(0), 1, 10, 2, 2), watermark_of(at(1), 1, 10, 2, 2), record(shard(1, at(1)), 1, event())],
         ),
+        Vector::by_lane(
+            "lane-shards-ended",
+            "A migration from two shards to one. Watermarks of the latest epoch tell how many there are, in whatever order they are \
+             read; shard 1 has ended, and holds nothing back.",
+            [
+                watermark_of(at(0), 1, 10, 2, 2),
+                watermark_of(shard(1, at(0)), 1, 8, 2, 2),
+                start(epoch(200), 100, 1),
+                watermark_of(epoch(200), 2, 30, 1, 2),
+                watermark_of(at(1), 1, 10, 2, 2),
+                watermark_of(shard(1, at(1)), 1, 8, 2, 2),
+                start(At { lane: 1, ..epoch(200) }, 100, 1),
+                watermark_of(At { lane: 1, ..epoch(200) }, 2, 30, 1, 2),
+            ],
+        ),
+        Vector::by_lane(
+            "lane-shards-ended-with-a-loss",
+            "A shard ended, and one of its records is missing: that holds the topic back.",
+            [
+                vec![watermark_of(AT, 1, 10, 2, 1), watermark_of(shard(1, AT), 1, 8, 2, 1)],
+                events(shard(1, AT), [3]),
+                vec![start(epoch(200), 100, 1), watermark(epoch(200), 2, 30)],
+            ]
+            .concat(),
+        ),
         Vector {
             start: Start::Middle,
             ..Vector::by_lane(
                 "lane-lanes-changed",
-                "A shard's lanes grow from 1 to 3. It is complete once the new ones have a watermark, too. A new lane is read from its \
+                "A shard's lanes grow from 1 to 3. From then on the new ones' watermarks count, too. A new lane is read from its \
                  start, also by a reader that joined; shard 7 wrote there before.",
                 [
                     watermark_of(AT, 70, 10, 1, 1),
@@ -373,14 +399,14 @@ fn vectors() -> Vec<Vector> {
         Vector {
             limits: Limits { holes: 4, ..Limits::default() },
             ..Vector::by_lane(
-                "lane-too-many-holes",
+                "optional/lane-too-many-holes",
                 "With room for four holes, the fifth makes the track give up the lower half of its five, rounded up: they stay missing, \
                  and their records are older.",
                 events(AT, [2, 4, 6, 8, 10, 5, 7, 2, 8, 9, 12]),
             )
         },
         Vector::by_stream(
-            "stream-in-order",
+            "optional/stream-in-order",
             "A stream's records over three lanes, with a source gap that is in each of them. Records of the lane aren't followed.",
             [
                 of_lane(at(0), 1, Body::EpochStart(pb::EpochStart::default())),
@@ -396,7 +422,7 @@ fn vectors() -> Vec<Vector> {
             ],
         ),
         Vector::by_stream(
-            "stream-missing",
+            "optional/stream-missing",
             "Missing, late, double; two streams. An epoch's end isn't known by stream.",
             [
                 placed(at(0), 1, "main/1200", 2, event()),
@@ -411,7 +437,7 @@ fn vectors() -> Vec<Vector> {
         Vector {
             start: Start::Middle,
             ..Vector::by_stream(
-                "stream-middle",
+                "optional/stream-middle",
                 "The reader joins, and reads streams.",
                 [
                     placed(at(0), 90, "main/1200", 40, event()),
@@ -490,8 +516,14 @@ fn the_vectors_are_what_this_library_says() {
         }
         assert!(names.insert(name), "{} twice", vector.name);
     }
-    let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let files: BTreeSet<_> = files.filter(|name| name.contains(".json")).collect();
+    let files: BTreeSet<_> = ["", "optional/"]
+        .into_iter()
+        .flat_map(|within| {
+            let entries = std::fs::read_dir(folder().join(within)).unwrap();
+            entries.map(move |entry| format!("{within}{}", entry.unwrap().file_name().to_str().unwrap()))
+        })
+        .filter(|name| name.contains(".json"))
+        .collect();
     assert_eq!(files, names, "files without a vector, or vectors without a file");
     assert!(stale.is_empty(), "{stale:?}: run `UPDATE=1 cargo test --test conformance` and read the difference");
 }
