@@ -202,8 +202,7 @@ fn vectors() -> Vec<Vector> {
                 record(AT, 7, Body::SnapshotEnd(pb::SnapshotEnd { crawl_id: "crawl-1".into(), snapshots: 1 })),
                 healed(AT, 8),
                 watermark(AT, 9, 20),
-                changed(AT, 10, 1, 2),
-                record(AT, 11, event()),
+                record(AT, 10, event()),
             ],
         ),
         Vector::by_lane(
@@ -289,11 +288,11 @@ fn vectors() -> Vec<Vector> {
             "lane-watermarks",
             "A watermark holds once nothing before it is missing, and never goes back. A later one takes its place while it waits.",
             [
-                vec![start(AT, 0, 0), watermark(AT, 2, 10), watermark(AT, 2, 10)],
+                vec![start(AT, 0, 0), watermark_of(AT, 2, 10, 2, 1), watermark_of(AT, 2, 10, 2, 1)],
                 events(AT, [4]),
-                vec![watermark(AT, 5, 20), watermark(AT, 6, 30)],
+                vec![watermark_of(AT, 5, 20, 2, 1), watermark_of(AT, 6, 30, 2, 1)],
                 events(AT, [3]),
-                vec![watermark(AT, 7, 25), watermark_of(shard(1, AT), 1, 15, 2, 1)],
+                vec![watermark_of(AT, 7, 25, 2, 1), watermark_of(shard(1, AT), 1, 15, 2, 1)],
                 vec![start(epoch(101), 100, 8), watermark_of(epoch(101), 2, 40, 2, 1)],
                 events(AT, [8]),
             ]
@@ -360,7 +359,7 @@ fn vectors() -> Vec<Vector> {
         Vector {
             start: Start::Middle,
             ..Vector::by_lane(
-                "lane-lanes-changed",
+                "optional/lane-lanes-changed",
                 "A shard's lanes grow from 1 to 3. From then on the new ones' watermarks count, too. A new lane is read from its \
                  start, also by a reader that joined; shard 7 wrote there before.",
                 [
@@ -379,6 +378,11 @@ fn vectors() -> Vec<Vector> {
             "lane-source-gaps",
             "A source gap is in every lane, and open until each has the healing. It caps completeness at its beginning.",
             [gap(at(0), 1, 50), gap(at(1), 1, 50), healed(at(0), 2), watermark(at(0), 3, 90), watermark(at(1), 2, 90)],
+        ),
+        Vector::by_lane(
+            "lane-source-gap-without-watermark",
+            "Without a watermark nothing is complete, whatever a source gap says.",
+            [gap(AT, 1, 50)],
         ),
         Vector::by_lane(
             "lane-source-gap-healed-early",

@@ -30,6 +30,23 @@ use support::service::{Service, script};
 use support::wait_for;
 
 const LANGUAGES: [&str; 4] = ["go", "java", "python", "typescript"];
+
+/// The detector's files in each language, and the most lines that they may have: imports count, comments don't. Some
+/// 150 would be right; Java and Go take more for the same.
+const DETECTORS: [(&[&str], usize); 4] = [
+    (&["go/detector.go"], 190),
+    (
+        &[
+            "java/src/main/java/consumer/Detector.java",
+            "java/src/main/java/consumer/Track.java",
+            "java/src/main/java/consumer/Verdict.java",
+        ],
+        195,
+    ),
+    (&["python/detector.py"], 125),
+    (&["typescript/src/detector.ts"], 160),
+];
+
 const LANES: usize = 3;
 const STREAMS: usize = 6;
 const TOPIC: &str = "asana.events";
@@ -53,6 +70,20 @@ fn every_port_of_the_detector_passes_the_conformance_vectors() {
     arguments.extend(vectors.iter().map(|path| path.to_str().unwrap()));
     for (language, said) in consumers(&arguments) {
         assert_eq!(said, format!("{} vectors, 0 differences\n", vectors.len()), "{language}");
+    }
+}
+
+#[test]
+fn every_port_of_the_detector_stays_small() {
+    for (files, most) in DETECTORS {
+        let lines = files.iter().map(|file| {
+            let text = std::fs::read_to_string(root().join("examples/consumers").join(file)).unwrap();
+            let comment = |line: &str| ["//", "/*", "*", "#", "\"\"\""].iter().any(|mark| line.starts_with(mark));
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !comment(line)).count()
+        });
+        let lines: usize = lines.sum();
+        println!("{files:?}: {lines} lines");
+        assert!(lines > 50 && lines <= most, "{files:?}: {lines} lines, of {most}");
     }
 }
 

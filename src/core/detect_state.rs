@@ -3,7 +3,7 @@
 use super::detect::{Detector, LaneTracks, Limits, Spread, Start, View};
 use super::gaps::{GapKey, Gaps};
 use super::holes::{Hole, Holes};
-use super::track::{Tally, Track, Watermark};
+use super::track::{BEGINNING, Tally, Track, Watermark};
 use chrono::{DateTime, Utc};
 use pbjson_types::Timestamp;
 use prost::Message;
@@ -314,7 +314,7 @@ impl SavedTrack {
             epochs: track.ends.iter().map(|(epoch, end)| SavedEpoch::of(*epoch, *end, &track.holes)).collect(),
             counted: vec![read, missing, duplicates, reordered, older, track.accepted],
             complete_up_to: track.complete_up_to.map(Timestamp::from),
-            pending: track.pending.map(|it| SavedWatermark {
+            pending: track.watermark.filter(|it| Some(it.time) > track.complete_up_to).map(|it| SavedWatermark {
                 epoch: it.at.0,
                 sequence: it.at.1,
                 time: Some(it.time.into()),
@@ -325,8 +325,11 @@ impl SavedTrack {
 
     fn load(self) -> Track {
         let counted = |at: usize| self.counted.get(at).copied().unwrap_or_default();
-        let watermark =
+        let pending =
             |it: SavedWatermark| Some(Watermark { at: (it.epoch, it.sequence), time: time(it.time.as_ref())? });
+        let complete_up_to = time(self.complete_up_to.as_ref());
+        // Where it stood no longer matters.
+        let held = complete_up_to.map(|time| Watermark { at: BEGINNING, time });
         let mut holes = Holes::default();
         self.epochs.iter().for_each(|epoch| epoch.load(&mut holes));
         Track {
@@ -341,8 +344,8 @@ impl SavedTrack {
                 older: counted(4),
             },
             accepted: counted(5),
-            complete_up_to: time(self.complete_up_to.as_ref()),
-            pending: self.pending.and_then(watermark),
+            watermark: self.pending.and_then(pending).or(held),
+            complete_up_to,
             seen_at: self.seen_at,
         }
     }

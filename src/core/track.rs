@@ -99,9 +99,10 @@ pub(super) struct Track {
     pub(super) counted: Tally,
     /// So many of those given up are known to the reader.
     pub(super) accepted: u64,
+    /// The latest, whatever is missing before it.
+    pub(super) watermark: Option<Watermark>,
+    /// The time of the latest that nothing was missing before.
     pub(super) complete_up_to: Option<DateTime<Utc>>,
-    /// The latest watermark, while something before it is missing.
-    pub(super) pending: Option<Watermark>,
     /// When the last record was taken, by the detector's own count.
     pub(super) seen_at: u64,
 }
@@ -121,8 +122,8 @@ impl Track {
             holes: Holes::default(),
             counted: Tally::default(),
             accepted: 0,
+            watermark: None,
             complete_up_to: None,
-            pending: None,
             seen_at: 0,
         }
     }
@@ -199,23 +200,21 @@ impl Track {
 
     /// Notes a watermark, if there is one; the time if the track is complete up to a later one than before.
     pub(super) fn advance(&mut self, watermark: Option<Watermark>) -> Option<DateTime<Utc>> {
-        if let Some(watermark) = watermark.filter(|it| self.pending.is_none_or(|pending| pending.time < it.time)) {
-            self.pending = Some(watermark);
+        if let Some(watermark) = watermark.filter(|it| self.latest() < Some(it.time)) {
+            self.watermark = Some(watermark);
         }
-        let lacks = |it: &Watermark| self.has_given_up() || self.holes.lowest().is_some_and(|hole| hole < it.at);
-        let pending = self.pending.filter(|it| !lacks(it))?;
-        self.pending = None;
-        let later = self.complete_up_to.is_none_or(|before| before < pending.time);
-        if !later {
+        let Watermark { at, time } = self.watermark?;
+        let lacks = self.has_given_up() || self.holes.lowest().is_some_and(|hole| hole < at);
+        if lacks || Some(time) <= self.complete_up_to {
             return None;
         }
-        self.complete_up_to = Some(pending.time);
+        self.complete_up_to = Some(time);
         self.complete_up_to
     }
 
-    /// The time of the latest watermark, whatever is missing before it.
+    /// The time of the latest watermark.
     pub(super) fn latest(&self) -> Option<DateTime<Utc>> {
-        self.complete_up_to.max(self.pending.map(|pending| pending.time))
+        self.watermark.map(|watermark| watermark.time)
     }
 
     /// Whether anything is missing that the reader hasn't dealt with.
