@@ -121,6 +121,7 @@ fn every_consumer_finds_what_is_on_the_topic_and_what_was_taken_from_it() {
     let seen = read_kafka(&service.address, TOPIC);
 
     // The topic as it is.
+    assert_eq!(console(&service.address, TOPIC), shown(&seen));
     let truth = Truth::of(TOPIC, &seen);
     assert_eq!((truth.total.missing, truth.total.duplicates, truth.total.reordered), (0, 0, 0));
     for (language, said) in consumers(&["--bootstrap", &service.address, "--topic", TOPIC, "--until-end"]) {
@@ -289,6 +290,47 @@ fn event(number: usize) -> Value {
 
 fn record(seen: &Seen) -> pb::Record {
     pb::Record::decode(seen.value.as_slice()).expect("a record")
+}
+
+/// Headers, key and value as Kafka's console consumer prints them, in order, by partition.
+type Shown = BTreeMap<String, Vec<(BTreeMap<String, String>, String, String)>>;
+
+/// The topic, read by Kafka's own console consumer until nothing more comes.
+fn console(bootstrap: &str, topic: &str) -> Shown {
+    let idle = "20000";
+    let format = [
+        "print.partition=true",
+        "print.headers=true",
+        "headers.separator=|",
+        "print.key=true",
+        "null.literal=",
+        "value.deserializer=org.apache.kafka.common.serialization.BytesDeserializer",
+    ];
+    let mut command = script();
+    command.args(["java-consumer", "--bootstrap", bootstrap, "--topic", topic, "--idle-ms", idle, "--"]);
+    let said = printed(command.args(format.iter().flat_map(|property| ["--formatter-property", property])));
+    let mut shown = Shown::new();
+    for line in said.lines() {
+        let [partition, headers, key, value] = line.split('\t').collect::<Vec<_>>().try_into().expect(line);
+        let headers = headers.split('|').filter_map(|header| header.split_once(':'));
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let partition = partition.strip_prefix("Partition:").expect(line).to_owned();
+        shown.entry(partition).or_default().push((headers, key.to_owned(), value.to_owned()));
+    }
+    shown
+}
+
+/// The same of what the other reader saw.
+fn shown(seen: &[Seen]) -> Shown {
+    let mut shown = Shown::new();
+    for Seen { lane, key, headers, value } in seen {
+        let escaped = value.iter().map(|byte| match byte {
+            b' '..=b'~' if *byte != b'\\' => char::from(*byte).to_string(),
+            _ => format!("\\x{byte:02X}"),
+        });
+        shown.entry(lane.clone()).or_default().push((headers.clone(), key.clone(), escaped.collect()));
+    }
+    shown
 }
 
 /// What the detector of the Rust library says.

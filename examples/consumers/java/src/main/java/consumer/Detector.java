@@ -1,9 +1,7 @@
 package consumer;
 
 import com.google.protobuf.Timestamp;
-import io.github.asana_event_bridge.v1.Position;
 import io.github.asana_event_bridge.v1.Record;
-import io.github.asana_event_bridge.v1.Watermark;
 import java.time.Instant;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -41,7 +39,7 @@ final class Detector {
 
     /** The verdict on the next record of a lane. */
     Verdict observe(Record record) {
-        Position position = record.getPosition();
+        var position = record.getPosition();
         Track.Place at = new Track.Place(position.getEpoch(), position.getLaneSequence());
         if (at.epoch() == 0 || at.sequence() == 0 || at.sequence() == NO_SEQUENCE) {
             unnumbered++;
@@ -76,7 +74,7 @@ final class Detector {
                 yield Map.of("kind", "source_gap_healed", "gap_id", id);
             }
             case WATERMARK -> {
-                Watermark watermark = record.getWatermark();
+                var watermark = record.getWatermark();
                 if (Long.compareUnsigned(at.epoch(), epoch) >= 0) {
                     epoch = at.epoch();
                     shards = watermark.getShards();
@@ -93,7 +91,7 @@ final class Detector {
         } else if (news == null && completed) {
             news = Map.of("kind", "complete_up_to", "time", track.complete.toString());
         }
-        return verdict.with(news);
+        return new Verdict(verdict.continuity(), verdict.missing(), news);
     }
 
     /** The time up to which all lanes of all shards are complete; the least if one of them lacks a watermark. */

@@ -13,8 +13,4 @@ record Verdict(String continuity, Long missing, Map<String, Object> news) {
     static Verdict of(String continuity) {
         return new Verdict(continuity, null, null);
     }
-
-    Verdict with(Map<String, Object> news) {
-        return new Verdict(continuity, missing, news);
-    }
 }
