@@ -162,7 +162,7 @@ pub struct Behind {
 #[derive(Clone, Debug, Default)]
 pub(super) struct TopicTracks {
     pub(super) lanes: BTreeMap<u32, LaneTracks>,
-    /// An epoch, and how many shards there are by its watermarks: of those seen the latest.
+    /// The latest epoch of a watermark, and how many shards there are by that.
     /// Shards end with a migration, after which all epochs are greater than any before.
     pub(super) shards: (u64, u32),
     /// By shard.
@@ -472,7 +472,9 @@ impl TopicTracks {
     fn note(&mut self, record: &Sighting<'_>) {
         match record.signal {
             Signal::Watermark { shards, lanes, .. } => {
-                self.shards = self.shards.max((record.epoch, shards));
+                if record.epoch >= self.shards.0 {
+                    self.shards = (record.epoch, shards);
+                }
                 let spread = self.spread.entry(record.shard).or_default();
                 spread.lanes = spread.lanes.max(lanes);
             }
