@@ -15,8 +15,8 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 use asana_event_bridge::core::ids::{Gid, StreamId};
-use asana_event_bridge::core::known::{Change, Mark};
-use asana_event_bridge::index::{Index, StreamChanges};
+use asana_event_bridge::core::known::{Change, Mark, Update};
+use asana_event_bridge::index::Index;
 use chrono::DateTime;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -117,7 +117,7 @@ impl Load {
                     crawl,
                 };
                 let changes: Vec<_> = gids.iter().map(seen).collect();
-                index.apply(&id, Mark { epoch: CRAWLS[0], sequence: first + 1 }, &changes).unwrap();
+                index.apply(&[(id.clone(), update(changes))]).unwrap();
             }
         }
     }
@@ -132,12 +132,15 @@ impl Load {
                 let (stream, gid) = (place / each, self.gid(place / each, place % each));
                 assert!(index.look_up(&stream_id(stream), std::slice::from_ref(&gid)).unwrap()[0].is_some());
                 let at = DateTime::from_timestamp_millis(1_767_000_000_000 + number.cast_signed()).unwrap();
-                commit.entry(stream).or_default().push(Change::Touched { gid, resource_type: "task".to_owned(), at });
+                commit.entry(stream).or_default().push(Change::Touched {
+                    gid,
+                    resource_type: Some("task".to_owned()),
+                    at,
+                });
             }
-            let mark = Mark { epoch: CRAWLS[0], sequence: first + 1 };
-            let commit: Vec<StreamChanges> =
-                commit.into_iter().map(|(stream, changes)| (stream_id(stream), mark, changes)).collect();
-            index.apply_all(&commit).unwrap();
+            let commit: Vec<_> =
+                commit.into_iter().map(|(stream, changes)| (stream_id(stream), update(changes))).collect();
+            index.apply(&commit).unwrap();
         }
     }
 
@@ -162,6 +165,12 @@ impl Load {
         let bytes: u64 = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
         println!("  {:<40} {:>9.1} bytes each", format!("on disk {when}"), bytes as f64 / self.resources as f64);
     }
+}
+
+/// The mark stays, so that the index sees nothing missing.
+fn update(changes: Vec<Change>) -> Update {
+    let mark = Mark { epoch: CRAWLS[0], sequence: 1 };
+    Update { from: mark, to: mark, changes }
 }
 
 fn stream_id(number: u64) -> StreamId {

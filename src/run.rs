@@ -3,13 +3,16 @@
 use crate::asana::{Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
 use crate::config::{
-    Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, FileConfig, KafkaConfig, NatsConfig, NatsLogin,
-    SecretSource,
+    Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, CrawlDepth, FileConfig, KafkaConfig, NatsConfig,
+    NatsLogin, SecretSource,
 };
 use crate::core::budget::Limit;
-use crate::core::engine::{AccountSpec, Settings};
+use crate::core::crawl::Depth;
+use crate::core::engine::{AccountSpec, CrawlSettings, Settings};
 use crate::core::ids::Topic;
 use crate::core::topic::TopicTemplate;
+use crate::index::service::IndexHandle;
+use crate::index::{Index, IndexError};
 use crate::reader::Where;
 use crate::sink::{SinkError, console, file, kafka, nats};
 use std::collections::BTreeSet;
@@ -38,6 +41,9 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The index can't be opened.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// See there.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
@@ -51,7 +57,9 @@ impl RunError {
     #[must_use]
     pub fn is_setup(&self) -> bool {
         match self {
-            Self::Account { .. } | Self::Secret { .. } | Self::Bridge(BridgeError::Checkpoint(_)) => true,
+            Self::Account { .. } | Self::Secret { .. } | Self::Index(_) | Self::Bridge(BridgeError::Checkpoint(_)) => {
+                true
+            }
             Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => matches!(error, SinkError::Setup { .. }),
         }
     }
@@ -75,23 +83,24 @@ pub async fn run(
     let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, accounts)));
     let sink = checked.sink.clone();
     let shards = checked.shards;
+    let index = IndexHandle::start(Index::temporary()?).map_err(IndexError::Thread)?;
     tokio::select! {
         ended = async {
             match &sink {
                 CheckedSink::Kafka(sink) => {
                     let settings = kafka_settings(&checked, sink)?;
-                    bridge::run(plans, || kafka::open(settings.clone()), observer, stop).await?;
+                    bridge::run(plans, || kafka::open(settings.clone()), index, observer, stop).await?;
                 }
                 CheckedSink::Nats(sink) => {
                     let settings = nats_settings(&checked, sink)?;
-                    bridge::run(plans, || nats::open(settings.clone()), observer, stop).await?;
+                    bridge::run(plans, || nats::open(settings.clone()), index, observer, stop).await?;
                 }
                 CheckedSink::Console(sink) => {
-                    bridge::run(plans, || console::open(sink, shards), observer, stop).await?;
+                    bridge::run(plans, || console::open(sink, shards), index, observer, stop).await?;
                 }
                 CheckedSink::File(sink) => {
                     let sink = FileConfig { path: sink.path.clone(), checkpoint: Some(sink.checkpoint.clone()) };
-                    bridge::run(plans, || file::open(&sink, shards), observer, stop).await?;
+                    bridge::run(plans, || file::open(&sink, shards), index, observer, stop).await?;
                 }
             }
             Ok(())
@@ -172,6 +181,7 @@ fn plan(checked: &Checked, accounts: Accounts) -> Plan<Accounts> {
         name: account.name.clone(),
         limit: Limit { requests_per_minute: account.requests_per_minute, max_in_flight: account.max_in_flight },
     };
+    let crawl = &checked.crawl;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Plan {
         settings: Settings {
@@ -185,6 +195,19 @@ fn plan(checked: &Checked, accounts: Accounts) -> Plan<Accounts> {
             watermark_interval,
             replica: checked.replica.clone(),
             dead_letter_topic,
+            crawl: CrawlSettings {
+                initial: crawl.initial,
+                depth: match crawl.depth {
+                    CrawlDepth::Tasks => Depth::Tasks,
+                    CrawlDepth::Subtasks => Depth::Subtasks,
+                    CrawlDepth::Stories => Depth::Stories,
+                    CrawlDepth::Attachments => Depth::Attachments,
+                },
+                budget_percent: crawl.budget_percent,
+                reconcile_interval: crawl.reconcile_interval.0,
+                late_events: crawl.late_events.0,
+            },
+            all_known: true,
         },
         accounts: checked.accounts.iter().map(account).collect(),
         streams: checked.streams.clone(),

@@ -20,6 +20,7 @@ use crate::asana::Source;
 use crate::core::backoff::Backoff;
 use crate::core::checkpoint::CheckpointError;
 use crate::core::engine::{AccountSpec, Settings, StreamSpec};
+use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, SinkError};
 use session::{Session, SessionEnd};
 use std::sync::Arc;
@@ -68,6 +69,7 @@ const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Du
 pub async fn run<S, C, F>(
     mut plans: watch::Receiver<Arc<Plan<S>>>,
     open: impl Fn() -> F,
+    index: IndexHandle,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) -> Result<(), BridgeError>
@@ -89,7 +91,7 @@ where
             Err(error) => SessionEnd::Sink(error),
             Ok((committer, ownership)) => {
                 has_run = true;
-                Session::new(&mut plans, committer.batch_messages(), Arc::clone(&observer), clock)
+                Session::new(&mut plans, committer.batch_messages(), index.clone(), Arc::clone(&observer), clock)
                     .run(committer, ownership, stop.clone())
                     .await
             }
@@ -117,6 +119,9 @@ where
                 }
             }
         }
+    }
+    if index.flush().await.is_err() {
+        tracing::debug!("the index isn't whole: crawls fill it when the bridge starts again");
     }
     Ok(())
 }

@@ -1,7 +1,4 @@
-//! What is known of a stream's resources: what the bridge has published of each.
-//!
-//! It is kept beside the checkpoint, and is never a second truth: where a stream's [`Mark`] isn't the last position of
-//! its checkpoint, nothing that is known of the stream counts, and a full crawl makes it anew.
+//! What the index knows of a stream's resources.
 
 use super::ids::Gid;
 use chrono::{DateTime, Utc};
@@ -9,51 +6,77 @@ use chrono::{DateTime, Utc};
 /// What is known of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Asana's `resource_type`.
+    /// Such as `task`.
     pub resource_type: String,
-    /// Of what a listing showed last; 0 if none ever showed it.
+    /// Of what the last snapshot said; 0 where only events told of it.
     pub hash: u64,
-    /// The crawl whose listing showed it last; 0 if none ever did.
+    /// The crawl that saw it last, by when it began, in milliseconds; 0 where none did.
     pub crawl: u64,
-    /// When the last event named it, in milliseconds since 1970; 0 if none ever did.
+    /// When an event last named it, in milliseconds; 0 where none did.
     pub touched_at: i64,
 }
 
-/// Up to which record of a stream it is known what was published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The last record of a stream that the index knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// The epoch of the record.
+    /// Its epoch.
     pub epoch: u64,
     /// Its stream sequence.
     pub sequence: u64,
 }
 
-/// What one commit did to what is known.
+/// What one commit did to what is known of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The stream's last record before. If the index knows another, it missed something, and forgets the stream first.
+    pub from: Mark,
+    /// The stream's last record now.
+    pub to: Mark,
+    /// In order.
+    pub changes: Vec<Change>,
+}
+
+/// One thing that a commit did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A listing showed it.
+    /// Everything is forgotten.
+    Clear,
+    /// A crawl saw it.
     Seen {
-        /// Which resource.
+        /// Which.
         gid: Gid,
-        /// Asana's `resource_type`.
+        /// Such as `task`.
         resource_type: String,
-        /// Of what was shown.
+        /// Of what the snapshot said.
         hash: u64,
-        /// The crawl, from 1.
+        /// The crawl, by when it began, in milliseconds.
         crawl: u64,
     },
-    /// An event named it. Makes an entry if there is none; times never go back.
+    /// An event named it.
     Touched {
-        /// Which resource.
+        /// Which.
         gid: Gid,
-        /// Asana's `resource_type`; what a listing said before is kept.
-        resource_type: String,
-        /// When.
+        /// Such as `task`, where it becomes known by this; `None` where only what is known is touched.
+        resource_type: Option<String>,
+        /// When the event was received.
         at: DateTime<Utc>,
     },
-    /// It was removed or deleted: nothing is known of it any more.
+    /// It isn't there any more.
     Gone {
-        /// Which resource.
+        /// Which.
         gid: Gid,
     },
+    /// A crawl has seen everything: from now on the index can be compared with.
+    Complete,
+}
+
+impl Change {
+    /// Whether it is about this resource.
+    #[must_use]
+    pub fn names(&self, resource: &Gid) -> bool {
+        match self {
+            Self::Seen { gid, .. } | Self::Touched { gid, .. } | Self::Gone { gid } => gid == resource,
+            Self::Clear | Self::Complete => false,
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! What is known of each stream's resources, in an embedded store.
 //!
-//! Whoever reads it looks at [`Index::mark`] first: a stream whose mark isn't its checkpoint's is untrusted, and a full
-//! crawl makes it anew. So a store may be lost, left behind or begun anew at any time, and only costs a crawl.
+//! Whoever compares with it asks [`Index::is_trusted`] first: a stream whose mark isn't its checkpoint's is untrusted, and a
+//! full crawl makes it anew. So a store may be lost, left behind or begun anew at any time, and only costs a crawl.
 //! A crash of the process loses nothing that was applied; a power loss may lose the tail, and the mark with it.
 
 pub mod service;
 
 use crate::core::ids::{Gid, StreamId};
-use crate::core::known::{Change, Entry, Mark};
+use crate::core::known::{Change, Entry, Mark, Update};
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension as _, Row, ToSql, Transaction, TransactionBehavior, ffi, params,
@@ -28,6 +28,7 @@ const TABLES: &str = "
         resource TEXT NOT NULL,
         epoch INTEGER NOT NULL,
         sequence INTEGER NOT NULL,
+        complete INTEGER NOT NULL,
         UNIQUE (account, resource)
     );
     CREATE TABLE resource_type (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -55,9 +56,6 @@ pub struct Index {
     store: Connection,
 }
 
-/// What one commit did to one stream: its name, the position of its last record in the commit, and the changes in order.
-pub type StreamChanges = (StreamId, Mark, Vec<Change>);
-
 /// Why the index can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
@@ -72,6 +70,9 @@ pub enum IndexError {
         /// Why.
         source: io::Error,
     },
+    /// The system can't make a thread for it.
+    #[error("the index can't have a thread: {0}")]
+    Thread(#[source] io::Error),
     /// The store failed: the disk is full or broken. What was being applied isn't, and nothing is to be trusted.
     #[error("the store of the index failed: {0}")]
     Store(#[from] rusqlite::Error),
@@ -149,21 +150,20 @@ impl Index {
         Ok(Self { store })
     }
 
-    /// Up to where it is known what was published of a stream; `None` if nothing is known of it.
+    /// Whether it knows all that was published of a stream, up to this record, and a crawl of all of it.
+    ///
+    /// # Errors
+    /// [`IndexError::Store`].
+    pub fn is_trusted(&self, stream: &StreamId, mark: Mark) -> Result<bool, IndexError> {
+        Ok(find(&self.store, stream)?.is_some_and(|found| found.complete && found.mark == mark))
+    }
+
+    /// Up to where it knows what was published of a stream; `None` if it never heard of it.
     ///
     /// # Errors
     /// [`IndexError::Store`].
     pub fn mark(&self, stream: &StreamId) -> Result<Option<Mark>, IndexError> {
-        Ok(self.find(stream)?.map(|(_, mark)| mark))
-    }
-
-    fn find(&self, stream: &StreamId) -> rusqlite::Result<Option<(i64, Mark)>> {
-        self.store
-            .prepare_cached("SELECT id, epoch, sequence FROM stream WHERE account = ? AND resource = ?")?
-            .query_row(params![stream.account.as_str(), stream.resource.as_str()], |row| {
-                Ok((row.get(0)?, Mark { epoch: unsigned(row, 1)?, sequence: unsigned(row, 2)? }))
-            })
-            .optional()
+        Ok(find(&self.store, stream)?.map(|found| found.mark))
     }
 
     /// What is known of each of these resources.
@@ -171,7 +171,7 @@ impl Index {
     /// # Errors
     /// [`IndexError::Store`].
     pub fn look_up(&self, stream: &StreamId, gids: &[Gid]) -> Result<Vec<Option<Entry>>, IndexError> {
-        let Some((id, _)) = self.find(stream)? else { return Ok(vec![None; gids.len()]) };
+        let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(vec![None; gids.len()]) };
         let mut statement = self.store.prepare_cached(
             "SELECT name, hash, crawl, touched_at FROM entry JOIN resource_type ON id = resource_type
              WHERE stream = ? AND gid = ?",
@@ -180,25 +180,15 @@ impl Index {
         Ok(gids.iter().map(&mut find).collect::<Result<_, _>>()?)
     }
 
-    /// Takes up what a commit did, with its mark: all of it or nothing.
+    /// Takes up what a commit did to its streams: all of it or nothing.
     ///
     /// # Errors
     /// [`IndexError::Store`]; nothing was taken up.
-    pub fn apply(&mut self, stream: &StreamId, mark: Mark, changes: &[Change]) -> Result<(), IndexError> {
-        let transaction = self.store.transaction()?;
-        Writer::new(&transaction).apply(stream, mark, changes)?;
-        Ok(transaction.commit()?)
-    }
-
-    /// Takes up what a commit did to many streams: all of it or nothing.
-    ///
-    /// # Errors
-    /// [`IndexError::Store`]; nothing was taken up.
-    pub fn apply_all(&mut self, commit: &[StreamChanges]) -> Result<(), IndexError> {
+    pub fn apply(&mut self, commit: &[(StreamId, Update)]) -> Result<(), IndexError> {
         let transaction = self.store.transaction()?;
         let mut writer = Writer::new(&transaction);
-        for (stream, mark, changes) in commit {
-            writer.apply(stream, *mark, changes)?;
+        for (stream, update) in commit {
+            writer.apply(stream, update)?;
         }
         Ok(transaction.commit()?)
     }
@@ -215,7 +205,7 @@ impl Index {
         after: Option<&Gid>,
         limit: usize,
     ) -> Result<Vec<(Gid, Entry)>, IndexError> {
-        let Some((id, _)) = self.find(stream)? else { return Ok(Vec::new()) };
+        let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(Vec::new()) };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let after = after.map_or(PackedGid::Number(-1), PackedGid::from);
         let mut statement = self.store.prepare_cached(
@@ -228,24 +218,12 @@ impl Index {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Forgets all of a stream, its mark too.
-    ///
-    /// # Errors
-    /// [`IndexError::Store`]; nothing was forgotten.
-    pub fn clear(&mut self, stream: &StreamId) -> Result<(), IndexError> {
-        let Some((id, _)) = self.find(stream)? else { return Ok(()) };
-        let transaction = self.store.transaction()?;
-        transaction.execute("DELETE FROM entry WHERE stream = ?", [id])?;
-        transaction.execute("DELETE FROM stream WHERE id = ?", [id])?;
-        Ok(transaction.commit()?)
-    }
-
     /// How many of a stream's resources are known. Counts them: not for every poll.
     ///
     /// # Errors
     /// [`IndexError::Store`].
     pub fn len(&self, stream: &StreamId) -> Result<u64, IndexError> {
-        let Some((id, _)) = self.find(stream)? else { return Ok(0) };
+        let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(0) };
         Ok(self.store.query_row("SELECT count(*) FROM entry WHERE stream = ?", [id], |row| unsigned(row, 0))?)
     }
 }
@@ -261,10 +239,14 @@ impl<'t> Writer<'t> {
         Self { transaction, resource_types: BTreeMap::new() }
     }
 
-    fn apply(&mut self, stream: &StreamId, mark: Mark, changes: &[Change]) -> rusqlite::Result<()> {
-        let stream = self.mark(stream, mark)?;
-        for change in changes {
-            self.change(stream, change)?;
+    fn apply(&mut self, stream: &StreamId, update: &Update) -> rusqlite::Result<()> {
+        let known = find(self.transaction, stream)?;
+        let id = self.mark(stream, update.to)?;
+        if known.is_some_and(|known| known.mark != update.from) {
+            self.change(id, &Change::Clear)?;
+        }
+        for change in &update.changes {
+            self.change(id, change)?;
         }
         Ok(())
     }
@@ -273,8 +255,8 @@ impl<'t> Writer<'t> {
         let names = (stream.account.as_str(), stream.resource.as_str());
         self.transaction
             .prepare_cached(
-                "INSERT INTO stream (account, resource, epoch, sequence) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
-                 SET epoch = excluded.epoch, sequence = excluded.sequence RETURNING id",
+                "INSERT INTO stream (account, resource, epoch, sequence, complete) VALUES (?, ?, ?, ?, 0) ON CONFLICT
+                 DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence RETURNING id",
             )?
             .query_row(params![names.0, names.1, mark.epoch.cast_signed(), mark.sequence.cast_signed()], |row| {
                 row.get(0)
@@ -293,7 +275,12 @@ impl<'t> Writer<'t> {
                     )?
                     .execute(params![stream, gid, resource_type, hash, crawl])?;
             }
-            Change::Touched { gid, resource_type, at } => {
+            Change::Touched { gid, resource_type: None, at } => {
+                self.transaction
+                    .prepare_cached("UPDATE entry SET touched_at = max(touched_at, ?) WHERE stream = ? AND gid = ?")?
+                    .execute(params![at.timestamp_millis(), stream, PackedGid::from(gid)])?;
+            }
+            Change::Touched { gid, resource_type: Some(resource_type), at } => {
                 let resource_type = self.resource_type(resource_type)?;
                 self.transaction
                     .prepare_cached(
@@ -306,6 +293,13 @@ impl<'t> Writer<'t> {
                 self.transaction
                     .prepare_cached("DELETE FROM entry WHERE stream = ? AND gid = ?")?
                     .execute(params![stream, PackedGid::from(gid)])?;
+            }
+            Change::Clear => {
+                self.transaction.prepare_cached("DELETE FROM entry WHERE stream = ?")?.execute([stream])?;
+                self.transaction.prepare_cached("UPDATE stream SET complete = 0 WHERE id = ?")?.execute([stream])?;
+            }
+            Change::Complete => {
+                self.transaction.prepare_cached("UPDATE stream SET complete = 1 WHERE id = ?")?.execute([stream])?;
             }
         }
         Ok(())
@@ -323,6 +317,23 @@ impl<'t> Writer<'t> {
         self.resource_types.insert(name.to_owned(), id);
         Ok(id)
     }
+}
+
+/// A stream, as the store has it.
+struct Found {
+    id: i64,
+    mark: Mark,
+    complete: bool,
+}
+
+fn find(store: &Connection, stream: &StreamId) -> rusqlite::Result<Option<Found>> {
+    store
+        .prepare_cached("SELECT id, epoch, sequence, complete FROM stream WHERE account = ? AND resource = ?")?
+        .query_row(params![stream.account.as_str(), stream.resource.as_str()], |row| {
+            let mark = Mark { epoch: unsigned(row, 1)?, sequence: unsigned(row, 2)? };
+            Ok(Found { id: row.get(0)?, mark, complete: row.get(3)? })
+        })
+        .optional()
 }
 
 fn damaged(how: String) -> rusqlite::Error {

@@ -2,9 +2,9 @@
 //!
 //! The index only saves work: when its store fails, that is said once, and from then on nothing is known.
 
-use super::{Index, IndexError, StreamChanges};
+use super::{Index, IndexError};
 use crate::core::ids::{Gid, StreamId};
-use crate::core::known::{Entry, Mark};
+use crate::core::known::{Entry, Mark, Update};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -28,9 +28,8 @@ type Reply<T> = oneshot::Sender<Result<T, Untrusted>>;
 
 #[derive(Debug)]
 enum Request {
-    Apply(Vec<StreamChanges>),
-    Clear(StreamId),
-    Mark(StreamId, Reply<Option<Mark>>),
+    Apply(Vec<(StreamId, Update)>),
+    IsTrusted(StreamId, Mark, Reply<bool>),
     LookUp(StreamId, Vec<Gid>, Reply<Vec<Option<Entry>>>),
     Unseen { stream: StreamId, crawl: u64, after: Option<Gid>, limit: usize, reply: Reply<Vec<(Gid, Entry)>> },
     Flush(Reply<()>),
@@ -54,27 +53,16 @@ impl IndexHandle {
     /// # Cancel safety
     /// Waits for room. Dropped meanwhile, the commit is missing from the index: then nothing is to be trusted, and the
     /// index says so from then on.
-    pub async fn apply_all(&self, commit: Vec<StreamChanges>) {
+    pub async fn apply(&self, commit: Vec<(StreamId, Update)>) {
         self.tell(Request::Apply(commit)).await;
     }
 
-    /// Has the index forget all of a stream.
-    ///
-    /// # Cancel safety
-    /// As [`apply_all`](Self::apply_all).
-    pub async fn clear(&self, stream: StreamId) {
-        self.tell(Request::Clear(stream)).await;
-    }
-
-    /// As [`Index::mark`].
-    ///
-    /// # Errors
-    /// [`Untrusted`].
+    /// As [`Index::is_trusted`]; not, where the index has failed.
     ///
     /// # Cancel safety
     /// May be dropped.
-    pub async fn mark(&self, stream: StreamId) -> Result<Option<Mark>, Untrusted> {
-        self.ask(|reply| Request::Mark(stream, reply)).await
+    pub async fn is_trusted(&self, stream: StreamId, mark: Mark) -> bool {
+        self.ask(|reply| Request::IsTrusted(stream, mark, reply)).await.unwrap_or(false)
     }
 
     /// As [`Index::look_up`].
@@ -164,9 +152,10 @@ impl Service {
     fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(request) = requests.blocking_recv() {
             match request {
-                Request::Apply(commit) => drop(self.run(|index| index.apply_all(&commit))),
-                Request::Clear(stream) => drop(self.run(|index| index.clear(&stream))),
-                Request::Mark(stream, reply) => answer(reply, self.run(|index| index.mark(&stream))),
+                Request::Apply(commit) => drop(self.run(|index| index.apply(&commit))),
+                Request::IsTrusted(stream, mark, reply) => {
+                    answer(reply, self.run(|index| index.is_trusted(&stream, mark)));
+                }
                 Request::LookUp(stream, gids, reply) => answer(reply, self.run(|index| index.look_up(&stream, &gids))),
                 Request::Unseen { stream, crawl, after, limit, reply } => {
                     answer(reply, self.run(|index| index.unseen(&stream, crawl, after.as_ref(), limit)));
@@ -200,14 +189,16 @@ mod tests {
     use super::*;
     use crate::core::known::Change;
 
-    fn commit(sequence: u64, gids: std::ops::Range<u64>) -> Vec<StreamChanges> {
+    fn commit(sequence: u64, gids: std::ops::Range<u64>) -> Vec<(StreamId, Update)> {
         let seen = |gid: u64| Change::Seen {
             gid: Gid::from(gid.to_string()),
             resource_type: "task".to_owned(),
             hash: gid,
             crawl: 1,
         };
-        vec![(StreamId::new("main", "1"), Mark { epoch: 1, sequence }, gids.map(seen).collect())]
+        let mark = |sequence| Mark { epoch: 1, sequence };
+        let changes = gids.map(seen).chain([Change::Complete]).collect();
+        vec![(StreamId::new("main", "1"), Update { from: mark(sequence - 1), to: mark(sequence), changes })]
     }
 
     #[tokio::test]
@@ -215,14 +206,14 @@ mod tests {
         let index = IndexHandle::start(Index::temporary().unwrap()).unwrap();
         let stream = StreamId::new("main", "1");
         for sequence in 1..=200 {
-            index.apply_all(commit(sequence, 0..sequence)).await;
+            index.apply(commit(sequence, 0..sequence)).await;
         }
-        assert_eq!(index.mark(stream.clone()).await, Ok(Some(Mark { epoch: 1, sequence: 200 })));
+        assert!(index.is_trusted(stream.clone(), Mark { epoch: 1, sequence: 200 }).await);
+        assert!(!index.is_trusted(stream.clone(), Mark { epoch: 1, sequence: 199 }).await);
         assert_eq!(index.unseen(stream.clone(), 2, Some(Gid::from("9")), 1_000).await.unwrap().len(), 190);
         let known = index.look_up(stream.clone(), vec![Gid::from("7"), Gid::from("700")]).await.unwrap();
         assert_eq!((known[0].as_ref().unwrap().hash, &known[1]), (7, &None));
-        index.clear(stream.clone()).await;
-        assert_eq!((index.mark(stream).await, index.flush().await), (Ok(None), Ok(())));
+        assert_eq!(index.flush().await, Ok(()));
         assert!(!index.has_failed());
     }
 
@@ -231,12 +222,12 @@ mod tests {
         let index = Index::temporary().unwrap();
         index.store.pragma_update(None, "max_page_count", 20).unwrap();
         let index = IndexHandle::start(index).unwrap();
-        index.apply_all(commit(1, 0..1)).await;
+        index.apply(commit(1, 0..1)).await;
         assert_eq!(index.flush().await, Ok(()));
-        index.apply_all(commit(2, 0..100_000)).await;
+        index.apply(commit(2, 0..100_000)).await;
         assert_eq!(index.flush().await, Err(Untrusted));
-        index.apply_all(commit(3, 0..1)).await;
-        assert_eq!(index.mark(StreamId::new("main", "1")).await, Err(Untrusted));
+        index.apply(commit(3, 0..1)).await;
+        assert!(!index.is_trusted(StreamId::new("main", "1"), Mark { epoch: 1, sequence: 3 }).await);
         assert!(index.has_failed());
     }
 
@@ -245,8 +236,8 @@ mod tests {
         let (requests, mut receiver) = mpsc::channel(1);
         let failed = Arc::new(AtomicBool::new(false));
         let index = IndexHandle { requests, failed: Arc::clone(&failed) };
-        index.apply_all(commit(1, 0..1)).await;
-        let waits = index.apply_all(commit(2, 0..1));
+        index.apply(commit(1, 0..1)).await;
+        let waits = index.apply(commit(2, 0..1));
         tokio::select! {
             biased;
             () = waits => unreachable!("there is no room"),
@@ -256,6 +247,6 @@ mod tests {
         let index = Some(Index::temporary().unwrap());
         let mut service = Service { index, failed };
         assert!(matches!(receiver.recv().await, Some(Request::Apply(_))));
-        assert_eq!(service.run(|index| index.apply_all(&commit(3, 0..1))), Err(Untrusted));
+        assert_eq!(service.run(|index| index.apply(&commit(3, 0..1))), Err(Untrusted));
     }
 }
