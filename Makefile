@@ -10,6 +10,7 @@ OUTPUT ?= text
 SEED ?= 1
 COUNT ?= 20
 RECORDS ?= 10000000
+RESOURCES ?= 1000000
 MINUTES ?= 10
 ROUNDS ?= 20
 STREAMS ?= 10000
@@ -82,6 +83,11 @@ detect: ## lose, double and move RECORDS=10000000 records at random, and cut lan
 bench-detect: ## decode and detect, records/s of one core
 	scripts/bootstrap
 	cargo bench --quiet --no-default-features --features consumer --bench detect
+
+.PHONY: bench-index
+bench-index: ## the state index: bytes for each of RESOURCES=1000000 resources, and how fast it is
+	scripts/bootstrap rust build
+	RESOURCES=$(RESOURCES) cargo bench --quiet --no-default-features --features bridge --bench index
 
 .PHONY: generate
 generate: ## write what is generated and committed: Rust from proto, schemas, reference pages, conformance vectors

@@ -51,6 +51,9 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     if config.commit.max_pending.0 == 0 {
         check.problem(&root.key("commit").key("maxPending"), "must be above 0");
     }
+    if config.index.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        check.problem(&root.key("index").key("path"), "is empty");
+    }
     check.budgets(&config, &streams);
     let sink = check.sink(config.sink, &streams, &root.key("sink"));
     let replica = check.replica(config.replica.as_deref());
@@ -63,6 +66,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         polling: config.polling,
         crawl: config.crawl,
         commit: config.commit,
+        index: config.index,
         shards: config.shards,
         replica,
         warnings,

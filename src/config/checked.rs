@@ -1,7 +1,9 @@
 //! The configuration as types that can't be wrong: what the rest of the program consumes.
 
 use super::secret::SecretSource;
-use super::{CommitConfig, ConsoleConfig, CrawlConfig, KafkaConfig, NatsConfig, PollingConfig, SubjectNameStrategy};
+use super::{
+    CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig, PollingConfig, SubjectNameStrategy,
+};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::AccountName;
 use crate::core::topic::TopicTemplate;
@@ -26,6 +28,8 @@ pub struct Checked {
     pub crawl: CrawlConfig,
     /// How records are gathered.
     pub commit: CommitConfig,
+    /// Where the index is; its path isn't empty.
+    pub index: IndexConfig,
     /// The number of shards.
     pub shards: NonZeroU32,
     /// This replica's name: letters, digits, `.`, `_`, `-`.

@@ -59,6 +59,9 @@ pub struct Config {
     /// How records are gathered into commits.
     #[serde(default)]
     pub commit: CommitConfig,
+    /// What the bridge remembers of each resource.
+    #[serde(default)]
+    pub index: IndexConfig,
     /// The number of shards: the most replicas that can share the work. Part of the
     /// checkpoint's identity: it can't be changed later without a migration.
     #[serde(default = "default_shards")]
@@ -207,6 +210,15 @@ impl Default for CommitConfig {
             watermark_interval: HumanDuration(Duration::from_secs(60)),
         }
     }
+}
+
+/// What the bridge remembers of each resource, so that it can say what a crawl found changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct IndexConfig {
+    /// The folder that holds it, of this replica alone, on a local disk; about 50 MB for a million resources. It may be
+    /// lost: then it is made again by full crawls. Default: a temporary file, which is lost at each restart.
+    pub path: Option<PathBuf>,
 }
 
 /// Where records go: exactly one of these.

@@ -114,9 +114,10 @@ impl Index {
     /// # Errors
     /// [`IndexError::Store`].
     pub fn temporary() -> Result<Self, IndexError> {
-        let index = Self { store: Connection::open("")? };
-        index.store.execute_batch(TABLES)?;
-        Ok(index)
+        let store = Connection::open("")?;
+        store.pragma_update(None, "cache_size", -CACHE)?;
+        store.execute_batch(TABLES)?;
+        Ok(Self { store })
     }
 
     fn open_file(path: &Path) -> rusqlite::Result<Self> {
