@@ -6,6 +6,7 @@
 //! | `core` | streams, sequences, checkpoints, detection: all decisions | no |
 //! | `config` | what the operator says, checked | files, environment |
 //! | `asana` | polls Asana | HTTP |
+//! | `discovery` | streams from rules | through `asana` |
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
@@ -24,6 +25,8 @@ pub mod consumer;
 pub mod core;
 #[cfg(feature = "program")]
 pub mod demo;
+#[cfg(feature = "bridge")]
+pub mod discovery;
 #[cfg(feature = "program")]
 pub mod ledger;
 pub mod pb;
