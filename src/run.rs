@@ -3,11 +3,12 @@
 use crate::asana::{Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
 use crate::config::{
-    Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, FileConfig, KafkaConfig, NatsConfig, NatsLogin,
-    SecretSource,
+    Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, CrawlDepth, FileConfig, KafkaConfig, NatsConfig,
+    NatsLogin, SecretSource,
 };
 use crate::core::budget::Limit;
-use crate::core::engine::{AccountSpec, Settings};
+use crate::core::crawl::Depth;
+use crate::core::engine::{AccountSpec, CrawlSettings, Settings};
 use crate::core::ids::{StreamId, Topic};
 use crate::core::topic::TopicTemplate;
 use crate::discovery::Discovery;
@@ -195,6 +196,7 @@ fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: Arc<Accounts
     // How a stream is polled that is configured, too, is the operator's word.
     let mut streams: BTreeMap<_, _> = discovery.streams().map(|spec| (&spec.id, spec)).collect();
     streams.extend(checked.streams.iter().map(|spec| (&spec.id, spec)));
+    let crawl = &checked.crawl;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Plan {
         settings: Settings {
@@ -208,6 +210,19 @@ fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: Arc<Accounts
             watermark_interval,
             replica: checked.replica.clone(),
             dead_letter_topic,
+            crawl: CrawlSettings {
+                initial: crawl.initial,
+                depth: match crawl.depth {
+                    CrawlDepth::Tasks => Depth::Tasks,
+                    CrawlDepth::Subtasks => Depth::Subtasks,
+                    CrawlDepth::Stories => Depth::Stories,
+                    CrawlDepth::Attachments => Depth::Attachments,
+                },
+                budget_percent: crawl.budget_percent,
+                reconcile_interval: crawl.reconcile_interval.0,
+                late_events: crawl.late_events.0,
+            },
+            all_known: discovery.is_complete(),
         },
         accounts: checked.accounts.iter().map(account).collect(),
         streams: streams.into_values().cloned().collect(),

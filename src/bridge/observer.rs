@@ -52,6 +52,20 @@ impl Observer for LogObserver {
                 let account = &stream.account;
                 tracing::warn!(%account, seconds = pause.as_secs(), "rate limit hit: all streams of the account wait");
             }
+            Notice::Ended => tracing::info!(%stream, "ended: it isn't to be polled any more"),
+            Notice::CrawlBegun(reason) => {
+                tracing::info!(%stream, reason = reason.label(), "its resources are read anew");
+            }
+            Notice::CrawlEnded { reason, snapshots, healed } => {
+                tracing::info!(%stream, reason = reason.label(), snapshots, healed, "its resources were read anew");
+            }
+            Notice::CrawlRefused(denial) => {
+                let reason = denial.label();
+                tracing::warn!(%stream, reason, "its resources can't be read: Asana refuses; it is asked again, slowly");
+            }
+            Notice::Missed(count) => {
+                tracing::warn!(%stream, count, "changes that Asana told no event of; their snapshots were published");
+            }
             Notice::Failed(failure) => {
                 tracing::warn!(%stream, reason = failure.label(), ?failure, "no usable answer; the same token is asked again");
             }

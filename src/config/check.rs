@@ -4,7 +4,7 @@ use super::checked::{Checked, CheckedAccount, CheckedDiscovery, CheckedFile, Che
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
 use super::secret::{Secret, SecretSource};
-use super::{AccountConfig, Config, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig};
+use super::{AccountConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::{AccountName, StreamId, StreamKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,8 @@ use url::Url;
 /// A sync token dies after 24 hours (Asana's documentation of events); half of it is left
 /// for outages.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(12 * 3600);
+/// What crawls may have of a budget: polls need the rest.
+const MOST_CRAWL_PERCENT: u32 = 90;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const SHORTEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         .collect();
     let streams = check.streams(&config);
     check.polling(&config.polling, &root.key("polling"));
+    check.crawl(&config.crawl, &root.key("crawl"));
     if config.commit.max_pending.0 == 0 {
         check.problem(&root.key("commit").key("maxPending"), "must be above 0");
     }
@@ -60,6 +63,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         discovery,
         sink,
         polling: config.polling,
+        crawl: config.crawl,
         commit: config.commit,
         shards: config.shards,
         replica,
@@ -248,6 +252,17 @@ impl Check<'_> {
         }
         if polling.min_interval.0 > polling.max_interval.0 {
             self.problem(place, "`minInterval` is above `maxInterval`");
+        }
+    }
+
+    fn crawl(&mut self, crawl: &CrawlConfig, place: &Place) {
+        if !(1..=MOST_CRAWL_PERCENT).contains(&crawl.budget_percent) {
+            self.problem(&place.key("budgetPercent"), "must be between 1 and 90: polls need the rest");
+        }
+        let interval = crawl.reconcile_interval.0;
+        if !interval.is_zero() && interval < crawl.late_events.0 {
+            let message = "must be `0s`, or `lateEvents` at least: else it isn't known yet which events are missed";
+            self.problem(&place.key("reconcileInterval"), message);
         }
     }
 

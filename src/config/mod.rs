@@ -8,6 +8,7 @@ mod check;
 mod check_bus;
 mod check_discovery;
 mod checked;
+mod crawl;
 mod document;
 mod environment;
 mod expand;
@@ -23,6 +24,7 @@ pub use checked::{
     Checked, CheckedAccount, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedRule,
     CheckedSchemaRegistry, CheckedSink, Credential, NamePattern, NatsLogin, RegistryLogin,
 };
+pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
 pub use load::{LocalSink, Source, load};
@@ -56,6 +58,9 @@ pub struct Config {
     /// How often streams are polled.
     #[serde(default)]
     pub polling: PollingConfig,
+    /// When and how resources are read anew.
+    #[serde(default)]
+    pub crawl: CrawlConfig,
     /// How records are gathered into commits.
     #[serde(default)]
     pub commit: CommitConfig,

@@ -65,6 +65,34 @@ impl Denial {
         matches!(self, Self::Unauthorized | Self::LegalBlock)
     }
 
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::PaymentRequired => 402,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::LegalBlock => 451,
+            Self::OtherStatus(status) => status,
+        }
+    }
+
+    /// What a refusing HTTP status says.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            400 => Self::BadRequest,
+            401 => Self::Unauthorized,
+            402 => Self::PaymentRequired,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            451 => Self::LegalBlock,
+            other => Self::OtherStatus(other),
+        }
+    }
+
     /// For metrics and logs.
     #[must_use]
     pub fn label(self) -> &'static str {

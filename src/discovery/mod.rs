@@ -37,6 +37,8 @@ pub struct Discovery<S> {
     source: Arc<S>,
     interval: Duration,
     rules: Vec<Rule>,
+    /// What rules gave that are gone, as long as the present ones may still find it.
+    leaving: BTreeSet<StreamSpec>,
     /// Of each account that has rules.
     budgets: BTreeMap<AccountName, Budget>,
 }
@@ -56,6 +58,8 @@ struct Rule {
     failures: u32,
     /// The last failure that was told: each cause is, once.
     told: Option<&'static str>,
+    /// One pass was whole.
+    is_complete: bool,
     /// When something of the pass was last said.
     said: Duration,
 }
@@ -64,13 +68,20 @@ impl<S: Source> Discovery<S> {
     /// The rules of a configuration, of which nothing is known yet.
     #[must_use]
     pub fn new(checked: &Checked, source: Arc<S>) -> Self {
-        let interval = checked.discovery.interval;
-        let mut new = Self { clock: Clock::start(), source, interval, rules: Vec::new(), budgets: BTreeMap::new() };
-        new.follow(checked, Arc::clone(&new.source));
+        let mut new = Self {
+            clock: Clock::start(),
+            source: Arc::clone(&source),
+            interval: checked.discovery.interval,
+            rules: Vec::new(),
+            leaving: BTreeSet::new(),
+            budgets: BTreeMap::new(),
+        };
+        new.follow(checked, source);
         new
     }
 
-    /// From now on the rules are these. A rule that stays keeps what it knows; what others gave is forgotten.
+    /// From now on the rules are these. A rule that stays keeps what it knows. What others gave stays until the new
+    /// ones had their first look: a rule whose text has changed mostly gives the same.
     pub fn follow(&mut self, checked: &Checked, source: Arc<S>) {
         let CheckedDiscovery { interval, rules } = &checked.discovery;
         let now = self.clock.now();
@@ -80,6 +91,9 @@ impl<S: Source> Discovery<S> {
             None => Rule::new(spec.clone(), now.monotonic),
         };
         self.rules = rules.iter().map(rule).collect();
+        self.leaving.extend(before.into_iter().flat_map(|rule| rule.known));
+        self.leaving.retain(|spec| checked.accounts.iter().any(|account| account.name == spec.id.account));
+        self.let_go();
         self.interval = *interval;
         self.source = source;
         let limits: BTreeMap<_, _> = checked
@@ -101,10 +115,23 @@ impl<S: Source> Discovery<S> {
 
     /// What the rules give, as far as it is known.
     pub fn streams(&self) -> impl Iterator<Item = &StreamSpec> {
-        self.rules.iter().flat_map(|rule| &rule.known)
+        self.rules.iter().flat_map(|rule| &rule.known).chain(&self.leaving)
     }
 
-    /// Reads on until the rules give other streams than before; for ever if they don't.
+    /// Whether each rule was read to its end at least once: a stream that isn't known then isn't there.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.rules.iter().all(|rule| rule.is_complete)
+    }
+
+    fn let_go(&mut self) {
+        if self.is_complete() {
+            self.leaving.clear();
+        }
+    }
+
+    /// Reads on until the rules give other streams than before, or all of them are complete; for ever if neither
+    /// happens.
     ///
     /// # Cancel safety
     /// Safe: a request under way is made again.
@@ -144,7 +171,11 @@ impl<S: Source> Discovery<S> {
         match outcome {
             ListOutcome::Page(page) => {
                 rule.pass.take(&rule.spec, page);
-                return rule.learn(now, self.interval);
+                let was_complete = rule.is_complete;
+                let differs = rule.learn(now, self.interval);
+                let is_first_look = rule.is_complete && !was_complete;
+                self.let_go();
+                return differs || is_first_look;
             }
             ListOutcome::Throttled { retry_after } => {
                 if budget.pause(now, retry_after) {
@@ -166,7 +197,17 @@ impl<S: Source> Discovery<S> {
 impl Rule {
     fn new(spec: CheckedRule, now: Duration) -> Self {
         let pass = Pass::new(&spec);
-        Self { spec, known: BTreeSet::new(), pass, added: 0, due: now, failures: 0, told: None, said: now }
+        Self {
+            spec,
+            known: BTreeSet::new(),
+            pass,
+            added: 0,
+            due: now,
+            failures: 0,
+            told: None,
+            is_complete: false,
+            said: now,
+        }
     }
 
     /// A page was read. Whether what is known has changed.
@@ -185,7 +226,7 @@ impl Rule {
         let removed = self.known.len() - pass.found.len();
         self.known = pass.found;
         self.say_end(removed, pass.pages, pass.too_deep);
-        (self.added, self.failures, self.told) = (0, 0, None);
+        (self.added, self.failures, self.told, self.is_complete) = (0, 0, None, true);
         self.due = now.monotonic + interval;
         self.said = self.due;
         added + removed > 0
