@@ -277,3 +277,203 @@ impl Rule {
         (&self.spec.account, of, *what)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment};
+    use crate::core::ids::{StreamId, StreamKind, SyncToken};
+    use crate::core::listing::{Item, ListPage};
+    use crate::core::page::{Denial, Failure, PollOutcome};
+    use crate::pb;
+    use serde_json::{Value, json};
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+    use tokio::time::Instant;
+
+    /// Answers each list from a script of its own, and notes when it was asked for what.
+    #[derive(Debug, Default)]
+    struct Script {
+        answers: Mutex<BTreeMap<Gid, VecDeque<ListOutcome>>>,
+        asked: Mutex<Vec<(Instant, Gid, Option<String>)>>,
+    }
+
+    impl Script {
+        fn answer(&self, of: &str, answers: impl IntoIterator<Item = ListOutcome>) {
+            self.answers.lock().unwrap().entry(of.into()).or_default().extend(answers);
+        }
+
+        fn asked(&self) -> Vec<(Instant, Gid, Option<String>)> {
+            self.asked.lock().unwrap().clone()
+        }
+    }
+
+    impl Source for Script {
+        async fn poll(&self, _: &StreamId, _: StreamKind, _: Option<&SyncToken>) -> PollOutcome {
+            panic!("discovery polls nothing")
+        }
+
+        #[expect(clippy::disallowed_methods, reason = "time stands still in a test, but for who sleeps")]
+        async fn list(&self, _: &AccountName, listing: &Listing, offset: Option<&str>) -> ListOutcome {
+            self.asked.lock().unwrap().push((Instant::now(), listing.of.clone(), offset.map(str::to_owned)));
+            let mut answers = self.answers.lock().unwrap();
+            let answer = answers.get_mut(&listing.of).and_then(VecDeque::pop_front);
+            answer.unwrap_or(ListOutcome::Failed(Failure::TimedOut))
+        }
+    }
+
+    fn page(gids: &[&str], next: Option<&str>) -> ListOutcome {
+        let item = |gid: &&str| Item {
+            resource: pb::Resource {
+                gid: (*gid).to_owned(),
+                resource_type: "project".to_owned(),
+                name: None,
+                resource_subtype: None,
+            },
+            state_json: String::new(),
+            modified_at: None,
+            membership: String::new(),
+            num_subtasks: 0,
+            archived: false,
+        };
+        let items = gids.iter().map(item).collect();
+        let received_at = chrono::DateTime::UNIX_EPOCH;
+        ListOutcome::Page(ListPage { items, next_offset: next.map(str::to_owned), received_at, bytes: 0 })
+    }
+
+    fn checked(rules: &Value) -> Checked {
+        let document = json!({
+            "accounts": { "main": { "token": { "env": "TOKEN" }, "requestsPerMinute": 1200 } },
+            "discovery": { "interval": "10min", "rules": rules },
+            "sink": { "console": {} },
+            "replica": "test",
+        });
+        let source = config::Source { document: Some(document), ..config::Source::default() };
+        config::load(&source, &Environment::of([("TOKEN", "x")])).unwrap()
+    }
+
+    fn gids(discovery: &Discovery<Script>) -> Vec<String> {
+        let all: BTreeSet<_> = discovery.streams().map(|spec| spec.id.resource.to_string()).collect();
+        all.into_iter().collect()
+    }
+
+    /// Whether nothing changes for so long.
+    async fn stays(discovery: &mut Discovery<Script>, time: Duration) -> bool {
+        tokio::time::timeout(time, discovery.changed()).await.is_err()
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_found_comes_page_by_page_and_what_is_gone_goes_after_a_whole_look() {
+        let script = Arc::new(Script::default());
+        let mut discovery = Discovery::new(&checked(&json!([{ "workspace": "1" }])), Arc::clone(&script));
+        assert!(!discovery.is_complete());
+        script.answer("1", [page(&["10", "11"], Some("a")), page(&["12"], None)]);
+        discovery.changed().await;
+        assert_eq!((gids(&discovery), discovery.is_complete()), (vec!["10".into(), "11".into()], false));
+        discovery.changed().await;
+        assert_eq!((gids(&discovery), discovery.is_complete()), (vec!["10".into(), "11".into(), "12".into()], true));
+
+        // 10 is gone, and a page fails meanwhile.
+        script
+            .answer("1", [page(&["11"], Some("b")), ListOutcome::Failed(Failure::TimedOut), page(&["12", "13"], None)]);
+        discovery.changed().await;
+        assert_eq!(gids(&discovery), ["11", "12", "13"]);
+        let offsets: Vec<_> = script.asked().into_iter().map(|(_, _, offset)| offset).collect();
+        let expected = [None, Some("a"), None, Some("b"), Some("b")].map(|offset| offset.map(str::to_owned));
+        assert_eq!(offsets, expected, "what failed is asked for again");
+        let asked = script.asked();
+        assert!(asked[2].0 - asked[1].0 >= 10 * MINUTE, "an interval between two looks");
+        assert!(asked[4].0 - asked[3].0 >= RETRY.first / 2, "not at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_takes_nothing_away_and_an_empty_look_tells_that_it_was_whole() {
+        let script = Arc::new(Script::default());
+        let rules = json!([{ "workspace": "1" }, { "team": "2" }]);
+        let mut discovery = Discovery::new(&checked(&rules), Arc::clone(&script));
+        script.answer("1", [page(&["10"], None)]);
+        script.answer("2", [ListOutcome::Denied(Denial::Forbidden)]);
+        discovery.changed().await;
+        assert_eq!((gids(&discovery), discovery.is_complete()), (vec!["10".into()], false));
+        assert!(stays(&mut discovery, 24 * 60 * MINUTE).await, "nothing but failures");
+        assert_eq!(gids(&discovery), ["10"]);
+        let tries = script.asked().len();
+        assert!(tries < 24 * 60 * 60 / 300 * 2 + 40, "{tries} tries in a day");
+
+        script.answer("2", [page(&[], None)]);
+        discovery.changed().await;
+        assert!(discovery.is_complete(), "no other streams, but this is news");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_stays_as_long_as_a_rule_gives_it() {
+        let script = Arc::new(Script::default());
+        let rules = json!([{ "workspace": "1" }, { "team": "2" }]);
+        let mut discovery = Discovery::new(&checked(&rules), Arc::clone(&script));
+        script.answer("1", [page(&["10"], None), page(&[], None), page(&[], None)]);
+        script.answer("2", [page(&["10"], None), page(&["10"], None), page(&[], None)]);
+        while !discovery.is_complete() {
+            discovery.changed().await;
+        }
+        discovery.changed().await;
+        assert_eq!(gids(&discovery), ["10"], "the team has it");
+        discovery.changed().await;
+        assert_eq!(gids(&discovery), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_budget_is_kept_and_a_rate_limit_waited_for() {
+        let script = Arc::new(Script::default());
+        let mut discovery = Discovery::new(&checked(&json!([{ "workspace": "1" }])), Arc::clone(&script));
+        let offsets: Vec<_> = (0..300).map(|n| n.to_string()).collect();
+        script.answer("1", offsets.iter().map(|offset| page(&[], Some(offset))));
+        script.answer("1", [ListOutcome::Throttled { retry_after: 5 * MINUTE }, page(&["10"], None)]);
+        discovery.changed().await;
+        let asked: Vec<_> = script.asked().into_iter().map(|(at, ..)| at).collect();
+        // A twentieth of 1,200.
+        let busiest = asked.iter().map(|from| asked.iter().filter(|at| **at >= *from && **at < *from + MINUTE).count());
+        let busiest = busiest.max().unwrap();
+        assert!((40..=60).contains(&busiest), "{busiest}");
+        assert!(asked[301] - asked[300] >= 5 * MINUTE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_expired_offset_begins_the_list_anew() {
+        let script = Arc::new(Script::default());
+        let mut discovery = Discovery::new(&checked(&json!([{ "workspace": "1" }])), Arc::clone(&script));
+        script.answer("1", [page(&["10"], Some("a")), ListOutcome::OffsetExpired, page(&["10", "11"], None)]);
+        while !discovery.is_complete() {
+            discovery.changed().await;
+        }
+        assert_eq!(gids(&discovery), ["10", "11"]);
+        assert_eq!(script.asked().last().unwrap().2, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_configuration_replaces_the_rules_without_a_gap() {
+        let script = Arc::new(Script::default());
+        let mut discovery =
+            Discovery::new(&checked(&json!([{ "workspace": "1" }, { "team": "2" }])), Arc::clone(&script));
+        script.answer("1", [page(&["10", "11"], None)]);
+        script.answer("2", [page(&["20"], None)]);
+        while !discovery.is_complete() {
+            discovery.changed().await;
+        }
+
+        // A rule goes: so do its streams, at once, and the other one isn't asked again.
+        discovery.follow(&checked(&json!([{ "workspace": "1" }])), Arc::clone(&script));
+        assert_eq!((gids(&discovery), discovery.is_complete()), (vec!["10".into(), "11".into()], true));
+        assert_eq!(script.asked().len(), 2);
+
+        // A rule takes the place of another: what that one gave stays until it had its look.
+        discovery.follow(&checked(&json!([{ "workspace": "1", "archived": "include" }])), Arc::clone(&script));
+        assert_eq!((gids(&discovery), discovery.is_complete()), (vec!["10".into(), "11".into()], false));
+        script.answer("1", [page(&["11"], Some("a")), page(&["12"], None)]);
+        while !discovery.is_complete() {
+            discovery.changed().await;
+        }
+        assert_eq!(gids(&discovery), ["11", "12"]);
+    }
+}
