@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// What the files of a place must not name, and why.
-const RULES: [(&str, &[&str]); 10] = [
+const RULES: [(&str, &[&str]); 11] = [
     // The core decides; it doesn't look around.
     (
         "src/core",
@@ -39,6 +39,7 @@ const RULES: [(&str, &[&str]); 10] = [
     ("src/pb", &["crate::core", "tokio"]),
     ("src/config", &["tokio", "crate::asana", "crate::bridge", "crate::consumer", "crate::sink", "crate::simulator"]),
     ("src/asana", &["rdkafka", "async_nats", "crate::bridge", "crate::consumer", "crate::sink", "crate::simulator"]),
+    ("src/discovery", &["rdkafka", "async_nats", "reqwest", "crate::consumer", "crate::sink", "crate::simulator"]),
     ("src/sink", &["crate::asana", "crate::bridge", "crate::consumer", "crate::simulator"]),
     ("src/sink/nats", &["reqwest"]),
     ("src/bridge", &["rdkafka", "async_nats", "reqwest", "crate::config", "crate::consumer", "crate::simulator"]),
