@@ -29,6 +29,7 @@ fn folder() -> PathBuf {
 }
 
 struct Vector {
+    /// Within the folder. Those in `optional` are about what a port may leave out.
     name: &'static str,
     description: &'static str,
     view: View,
@@ -104,7 +105,7 @@ struct At {
     lane: u32,
 }
 
-const AT: At = At { shard: 1, epoch: 100, lane: 0 };
+const AT: At = At { shard: 0, epoch: 100, lane: 0 };
 
 fn at(lane: u32) -> At {
     At { lane, ..AT }
@@ -201,8 +202,7 @@ fn vectors() -> Vec<Vector> {
                 record(AT, 7, Body::SnapshotEnd(pb::SnapshotEnd { crawl_id: "crawl-1".into(), snapshots: 1 })),
                 healed(AT, 8),
                 watermark(AT, 9, 20),
-                changed(AT, 10, 1, 2),
-                record(AT, 11, event()),
+                record(AT, 10, event()),
             ],
         ),
         Vector::by_lane(
@@ -224,7 +224,7 @@ fn vectors() -> Vec<Vector> {
         Vector::by_lane(
             "lane-independent",
             "Lanes and shards have counters of their own, and so does the same lane of another topic.",
-            [events(AT, [1, 2]), events(at(1), [1]), events(shard(2, AT), [1, 3]), events(at(1), [3]), events(AT, [3])]
+            [events(AT, [1, 2]), events(at(1), [1]), events(shard(1, AT), [1, 3]), events(at(1), [3]), events(AT, [3])]
                 .concat(),
         ),
         Vector::by_lane(
@@ -245,7 +245,7 @@ fn vectors() -> Vec<Vector> {
             .concat(),
         ),
         Vector::by_lane(
-            "lane-four-epochs",
+            "optional/lane-four-epochs",
             "Four epochs are remembered. A record of an older one is older, and what it lacked stays missing.",
             [
                 events(epoch(1), [2]),
@@ -288,12 +288,12 @@ fn vectors() -> Vec<Vector> {
             "lane-watermarks",
             "A watermark holds once nothing before it is missing, and never goes back. A later one takes its place while it waits.",
             [
-                vec![start(AT, 0, 0), watermark(AT, 2, 10), watermark(AT, 2, 10)],
+                vec![start(AT, 0, 0), watermark_of(AT, 2, 10, 2, 1), watermark_of(AT, 2, 10, 2, 1)],
                 events(AT, [4]),
-                vec![watermark(AT, 5, 20), watermark(AT, 6, 30)],
+                vec![watermark_of(AT, 5, 20, 2, 1), watermark_of(AT, 6, 30, 2, 1)],
                 events(AT, [3]),
-                vec![watermark(AT, 7, 25), watermark_of(shard(2, AT), 1, 15, 2, 1)],
-                vec![start(epoch(101), 100, 8), watermark(epoch(101), 2, 40)],
+                vec![watermark_of(AT, 7, 25, 2, 1), watermark_of(shard(1, AT), 1, 15, 2, 1)],
+                vec![start(epoch(101), 100, 8), watermark_of(epoch(101), 2, 40, 2, 1)],
                 events(AT, [8]),
             ]
             .concat(),
@@ -315,7 +315,7 @@ fn vectors() -> Vec<Vector> {
             "Lane 1 has fallen silent, although the other lanes of its shard have a later watermark. Shard 2 is complete.",
             [
                 (0..3).map(|lane| watermark_of(at(lane), 1, 10, 2, 3)).collect(),
-                (0..3).map(|lane| watermark_of(shard(2, at(lane)), 1, 12, 2, 3)).collect(),
+                (0..3).map(|lane| watermark_of(shard(1, at(lane)), 1, 12, 2, 3)).collect(),
                 events(at(1), [2]),
                 vec![watermark_of(at(0), 2, 20, 2, 3), watermark_of(at(2), 2, 20, 2, 3)],
             ]
@@ -329,13 +329,38 @@ fn vectors() -> Vec<Vector> {
         Vector::by_lane(
             "lane-silent-shard",
             "There are two shards, say the watermarks. Nothing is complete before the second has one in each lane, too.",
-            [watermark_of(at(0), 1, 10, 2, 2), watermark_of(at(1), 1, 10, 2, 2), record(shard(2, at(1)), 1, event())],
+            [watermark_of(at(0), 1, 10, 2, 2), watermark_of(at(1), 1, 10, 2, 2), record(shard(1, at(1)), 1, event())],
+        ),
+        Vector::by_lane(
+            "lane-shards-ended",
+            "A migration from two shards to one. Watermarks of the latest epoch tell how many there are, in whatever order they are \
+             read; shard 1 has ended, and holds nothing back.",
+            [
+                watermark_of(at(0), 1, 10, 2, 2),
+                watermark_of(shard(1, at(0)), 1, 8, 2, 2),
+                start(epoch(200), 100, 1),
+                watermark_of(epoch(200), 2, 30, 1, 2),
+                watermark_of(at(1), 1, 10, 2, 2),
+                watermark_of(shard(1, at(1)), 1, 8, 2, 2),
+                start(At { lane: 1, ..epoch(200) }, 100, 1),
+                watermark_of(At { lane: 1, ..epoch(200) }, 2, 30, 1, 2),
+            ],
+        ),
+        Vector::by_lane(
+            "lane-shards-ended-with-a-loss",
+            "A shard ended, and one of its records is missing: that holds the topic back.",
+            [
+                vec![watermark_of(AT, 1, 10, 2, 1), watermark_of(shard(1, AT), 1, 8, 2, 1)],
+                events(shard(1, AT), [3]),
+                vec![start(epoch(200), 100, 1), watermark(epoch(200), 2, 30)],
+            ]
+            .concat(),
         ),
         Vector {
             start: Start::Middle,
             ..Vector::by_lane(
-                "lane-lanes-changed",
-                "A shard's lanes grow from 1 to 3. It is complete once the new ones have a watermark, too. A new lane is read from its \
+                "optional/lane-lanes-changed",
+                "A shard's lanes grow from 1 to 3. From then on the new ones' watermarks count, too. A new lane is read from its \
                  start, also by a reader that joined; shard 7 wrote there before.",
                 [
                     watermark_of(AT, 70, 10, 1, 1),
@@ -353,6 +378,11 @@ fn vectors() -> Vec<Vector> {
             "lane-source-gaps",
             "A source gap is in every lane, and open until each has the healing. It caps completeness at its beginning.",
             [gap(at(0), 1, 50), gap(at(1), 1, 50), healed(at(0), 2), watermark(at(0), 3, 90), watermark(at(1), 2, 90)],
+        ),
+        Vector::by_lane(
+            "lane-source-gap-without-watermark",
+            "Without a watermark nothing is complete, whatever a source gap says.",
+            [gap(AT, 1, 50)],
         ),
         Vector::by_lane(
             "lane-source-gap-healed-early",
@@ -373,14 +403,14 @@ fn vectors() -> Vec<Vector> {
         Vector {
             limits: Limits { holes: 4, ..Limits::default() },
             ..Vector::by_lane(
-                "lane-too-many-holes",
+                "optional/lane-too-many-holes",
                 "With room for four holes, the fifth makes the track give up the lower half of its five, rounded up: they stay missing, \
                  and their records are older.",
                 events(AT, [2, 4, 6, 8, 10, 5, 7, 2, 8, 9, 12]),
             )
         },
         Vector::by_stream(
-            "stream-in-order",
+            "optional/stream-in-order",
             "A stream's records over three lanes, with a source gap that is in each of them. Records of the lane aren't followed.",
             [
                 of_lane(at(0), 1, Body::EpochStart(pb::EpochStart::default())),
@@ -396,7 +426,7 @@ fn vectors() -> Vec<Vector> {
             ],
         ),
         Vector::by_stream(
-            "stream-missing",
+            "optional/stream-missing",
             "Missing, late, double; two streams. An epoch's end isn't known by stream.",
             [
                 placed(at(0), 1, "main/1200", 2, event()),
@@ -411,7 +441,7 @@ fn vectors() -> Vec<Vector> {
         Vector {
             start: Start::Middle,
             ..Vector::by_stream(
-                "stream-middle",
+                "optional/stream-middle",
                 "The reader joins, and reads streams.",
                 [
                     placed(at(0), 90, "main/1200", 40, event()),
@@ -490,8 +520,14 @@ fn the_vectors_are_what_this_library_says() {
         }
         assert!(names.insert(name), "{} twice", vector.name);
     }
-    let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let files: BTreeSet<_> = files.filter(|name| name.contains(".json")).collect();
+    let files: BTreeSet<_> = ["", "optional/"]
+        .into_iter()
+        .flat_map(|within| {
+            let entries = std::fs::read_dir(folder().join(within)).unwrap();
+            entries.map(move |entry| format!("{within}{}", entry.unwrap().file_name().to_str().unwrap()))
+        })
+        .filter(|name| name.contains(".json"))
+        .collect();
     assert_eq!(files, names, "files without a vector, or vectors without a file");
     assert!(stale.is_empty(), "{stale:?}: run `UPDATE=1 cargo test --test conformance` and read the difference");
 }

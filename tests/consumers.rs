@@ -30,6 +30,23 @@ use support::service::{Service, script};
 use support::wait_for;
 
 const LANGUAGES: [&str; 4] = ["go", "java", "python", "typescript"];
+
+/// The detector's files in each language, and the most lines that they may have: imports count, comments don't. Some
+/// 150 would be right; Java and Go take more for the same.
+const DETECTORS: [(&[&str], usize); 4] = [
+    (&["go/detector.go"], 190),
+    (
+        &[
+            "java/src/main/java/consumer/Detector.java",
+            "java/src/main/java/consumer/Track.java",
+            "java/src/main/java/consumer/Verdict.java",
+        ],
+        195,
+    ),
+    (&["python/detector.py"], 125),
+    (&["typescript/src/detector.ts"], 160),
+];
+
 const LANES: usize = 3;
 const STREAMS: usize = 6;
 const TOPIC: &str = "asana.events";
@@ -53,6 +70,20 @@ fn every_port_of_the_detector_passes_the_conformance_vectors() {
     arguments.extend(vectors.iter().map(|path| path.to_str().unwrap()));
     for (language, said) in consumers(&arguments) {
         assert_eq!(said, format!("{} vectors, 0 differences\n", vectors.len()), "{language}");
+    }
+}
+
+#[test]
+fn every_port_of_the_detector_stays_small() {
+    for (files, most) in DETECTORS {
+        let lines = files.iter().map(|file| {
+            let text = std::fs::read_to_string(root().join("examples/consumers").join(file)).unwrap();
+            let comment = |line: &str| ["//", "/*", "*", "#", "\"\"\""].iter().any(|mark| line.starts_with(mark));
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !comment(line)).count()
+        });
+        let lines: usize = lines.sum();
+        println!("{files:?}: {lines} lines");
+        assert!(lines > 50 && lines <= most, "{files:?}: {lines} lines, of {most}");
     }
 }
 
@@ -90,6 +121,7 @@ fn every_consumer_finds_what_is_on_the_topic_and_what_was_taken_from_it() {
     let seen = read_kafka(&service.address, TOPIC);
 
     // The topic as it is.
+    assert_eq!(console(&service.address, TOPIC), shown(&seen));
     let truth = Truth::of(TOPIC, &seen);
     assert_eq!((truth.total.missing, truth.total.duplicates, truth.total.reordered), (0, 0, 0));
     for (language, said) in consumers(&["--bootstrap", &service.address, "--topic", TOPIC, "--until-end"]) {
@@ -258,6 +290,47 @@ fn event(number: usize) -> Value {
 
 fn record(seen: &Seen) -> pb::Record {
     pb::Record::decode(seen.value.as_slice()).expect("a record")
+}
+
+/// Headers, key and value as Kafka's console consumer prints them, in order, by partition.
+type Shown = BTreeMap<String, Vec<(BTreeMap<String, String>, String, String)>>;
+
+/// The topic, read by Kafka's own console consumer until nothing more comes.
+fn console(bootstrap: &str, topic: &str) -> Shown {
+    let idle = "20000";
+    let format = [
+        "print.partition=true",
+        "print.headers=true",
+        "headers.separator=|",
+        "print.key=true",
+        "null.literal=",
+        "value.deserializer=org.apache.kafka.common.serialization.BytesDeserializer",
+    ];
+    let mut command = script();
+    command.args(["java-consumer", "--bootstrap", bootstrap, "--topic", topic, "--idle-ms", idle, "--"]);
+    let said = printed(command.args(format.iter().flat_map(|property| ["--formatter-property", property])));
+    let mut shown = Shown::new();
+    for line in said.lines() {
+        let [partition, headers, key, value] = line.split('\t').collect::<Vec<_>>().try_into().expect(line);
+        let headers = headers.split('|').filter_map(|header| header.split_once(':'));
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let partition = partition.strip_prefix("Partition:").expect(line).to_owned();
+        shown.entry(partition).or_default().push((headers, key.to_owned(), value.to_owned()));
+    }
+    shown
+}
+
+/// The same of what the other reader saw.
+fn shown(seen: &[Seen]) -> Shown {
+    let mut shown = Shown::new();
+    for Seen { lane, key, headers, value } in seen {
+        let escaped = value.iter().map(|byte| match byte {
+            b' '..=b'~' if *byte != b'\\' => char::from(*byte).to_string(),
+            _ => format!("\\x{byte:02X}"),
+        });
+        shown.entry(lane.clone()).or_default().push((headers.clone(), key.clone(), escaped.collect()));
+    }
+    shown
 }
 
 /// What the detector of the Rust library says.

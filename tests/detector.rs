@@ -20,10 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const TOPIC: &str = "t";
 
-/// A record of shard 1 in lane 0, of stream `a/1`.
+/// A record of shard 0 in lane 0, of stream `a/1`.
 fn record(epoch: u64, sequence: u64) -> Sighting<'static> {
     Sighting {
-        shard: 1,
+        shard: 0,
         epoch,
         lane: 0,
         lane_sequence: sequence,
@@ -151,12 +151,12 @@ fn a_source_gap_is_open_until_each_of_its_lanes_has_the_healing() {
     let open = |detector: &Detector| detector.open_gaps().len();
     assert_eq!(news(&mut detector, gap(1, 10)), Some(News::SourceGapOpened { gap_id: "g".into() }));
     assert_eq!(open(&detector), 1);
-    detector.observe(TOPIC, in_lane(1, 1, gap(1, 10)));
+    detector.observe(TOPIC, in_lane(1, 0, gap(1, 10)));
     assert_eq!(open(&detector), 1, "each gap once");
     assert_eq!(news(&mut detector, healed(2)), Some(News::SourceGapHealed { gap_id: "g".into() }));
     assert_eq!(news(&mut detector, healed(2)), None, "a duplicate says nothing");
     assert_eq!(open(&detector), 1);
-    detector.observe(TOPIC, in_lane(1, 1, healed(2)));
+    detector.observe(TOPIC, in_lane(1, 0, healed(2)));
     assert_eq!(open(&detector), 0);
 }
 
@@ -175,11 +175,11 @@ fn a_topic_is_complete_up_to_the_least_watermark_that_nothing_is_missing_before(
     assert_eq!(complete(&detector), None);
     assert_eq!(news(&mut detector, watermark(1, 50)), Some(News::CompleteUpTo { time: time(50) }));
     assert_eq!(complete(&detector), Some(50));
-    detector.observe(TOPIC, in_lane(0, 2, watermark_of(1, 40, 2, 1)));
+    detector.observe(TOPIC, in_lane(0, 1, watermark_of(1, 40, 2, 1)));
     assert_eq!(complete(&detector), Some(40), "another shard");
-    detector.observe(TOPIC, in_lane(0, 2, watermark(3, 60)));
+    detector.observe(TOPIC, in_lane(0, 1, watermark_of(3, 60, 2, 1)));
     assert_eq!(complete(&detector), Some(40), "one is missing before the later one");
-    let told = news(&mut detector, in_lane(0, 2, record(1, 2)));
+    let told = news(&mut detector, in_lane(0, 1, record(1, 2)));
     assert_eq!(told, Some(News::CompleteUpTo { time: time(60) }), "it came late");
     assert_eq!(complete(&detector), Some(50));
     assert_eq!(detector.lane_complete_up_to(TOPIC, 0), Some(time(50)));
@@ -194,27 +194,27 @@ fn a_topic_is_complete_up_to_the_least_watermark_that_nothing_is_missing_before(
 fn a_lane_whose_tail_is_lost_is_behind_the_others_of_its_shard() {
     let mut detector = Detector::by_lane(Start::Beginning);
     for lane in 0..3 {
-        detector.observe(TOPIC, in_lane(lane, 1, watermark_of(1, 50, 1, 4)));
+        detector.observe(TOPIC, in_lane(lane, 0, watermark_of(1, 50, 1, 4)));
     }
     let lanes = |detector: &Detector| detector.behind().iter().map(|it| it.key.lane).collect::<Vec<_>>();
     assert_eq!((complete(&detector), lanes(&detector)), (None, vec![3]), "a lane that never had a record");
-    detector.observe(TOPIC, in_lane(3, 1, watermark_of(1, 50, 1, 4)));
+    detector.observe(TOPIC, in_lane(3, 0, watermark_of(1, 50, 1, 4)));
     assert_eq!((complete(&detector), lanes(&detector)), (Some(50), vec![]));
     for lane in [0, 2, 3] {
-        detector.observe(TOPIC, in_lane(lane, 1, watermark_of(2, 60, 1, 4)));
+        detector.observe(TOPIC, in_lane(lane, 0, watermark_of(2, 60, 1, 4)));
     }
     assert_eq!(complete(&detector), Some(50));
     let [behind] = detector.behind().try_into().unwrap();
     assert_eq!((behind.key.lane, behind.watermark, behind.others), (1, Some(time(50)), time(60)));
     // Its tail is there, and something before it isn't: that holds it back until the reader has dealt with it.
-    detector.observe(TOPIC, in_lane(1, 1, watermark_of(9, 60, 1, 4)));
+    detector.observe(TOPIC, in_lane(1, 0, watermark_of(9, 60, 1, 4)));
     assert_eq!((complete(&detector), lanes(&detector)), (Some(50), vec![]));
     detector.accept_losses();
     assert_eq!((complete(&detector), lanes(&detector)), (Some(60), vec![]));
     assert_eq!(detector.total().missing, 7, "they stay counted");
-    assert_eq!(continuity(&mut detector, in_lane(1, 1, record(1, 4))), Older);
+    assert_eq!(continuity(&mut detector, in_lane(1, 0, record(1, 4))), Older);
     // A shard of which nothing was seen.
-    detector.observe(TOPIC, in_lane(0, 1, watermark_of(3, 70, 2, 4)));
+    detector.observe(TOPIC, in_lane(0, 0, watermark_of(3, 70, 2, 4)));
     assert_eq!((complete(&detector), detector.lane_complete_up_to(TOPIC, 0)), (None, None));
 }
 
@@ -227,11 +227,35 @@ fn lanes_that_begin_later_are_read_from_their_start() {
     assert_eq!(continuity(&mut detector, in_lane(2, 7, record(1, 500))), InOrder);
     let told = news(&mut detector, of_lane(1, 71, grown));
     assert_eq!(told, Some(News::LanesChanged { previous_count: 1, count: 3 }));
-    assert_eq!(detector.shards_complete_up_to(TOPIC)[&1], None, "nothing of the new lanes yet");
-    assert_eq!(continuity(&mut detector, in_lane(1, 1, watermark(3, 60))), Missing(2));
-    assert_eq!(continuity(&mut detector, in_lane(2, 1, start(1, 0, 0))), InOrder);
+    assert_eq!(complete(&detector), Some(50), "what was said of that time stays true");
+    assert_eq!(continuity(&mut detector, in_lane(1, 0, watermark_of(3, 60, 1, 3))), Missing(2));
+    assert_eq!(complete(&detector), None, "a new lane has no watermark yet");
+    assert_eq!(continuity(&mut detector, in_lane(2, 0, start(1, 0, 0))), InOrder);
     let behind: Vec<_> = detector.behind().iter().map(|it| (it.key.lane, it.key.shard)).collect();
-    assert_eq!(behind, [(0, 1), (2, 1)]);
+    assert_eq!(behind, [(0, 0), (2, 0)]);
+}
+
+#[test]
+fn a_shard_that_a_migration_ended_holds_nothing_back_but_what_it_lacks() {
+    let migrated = |sequence, seconds| Sighting { epoch: 7, ..watermark_of(sequence, seconds, 1, 1) };
+    for loss in [false, true] {
+        let mut detector = Detector::by_lane(Start::Beginning);
+        detector.observe(TOPIC, watermark_of(1, 50, 2, 1));
+        detector.observe(TOPIC, in_lane(0, 1, watermark_of(1, 40, 2, 1)));
+        detector.observe(TOPIC, in_lane(0, 1, record(1, if loss { 3 } else { 2 })));
+        detector.observe(TOPIC, start(7, 1, 1));
+        detector.observe(TOPIC, migrated(2, 60));
+        assert_eq!(complete(&detector), Some(if loss { 40 } else { 60 }));
+        detector.observe(TOPIC, in_lane(0, 0, watermark_of(1, 50, 2, 1)));
+        let mut detector = Detector::restore(&detector.save(), Limits::default()).unwrap();
+        assert_eq!(
+            detector.lane_complete_up_to(TOPIC, 0),
+            Some(time(if loss { 40 } else { 60 })),
+            "an old one says nothing"
+        );
+        detector.accept_losses();
+        assert_eq!(complete(&detector), Some(60));
+    }
 }
 
 #[test]
@@ -257,11 +281,11 @@ fn past_its_limits_it_forgets_by_rule_and_says_so() {
     assert_eq!(verdicts, [Older, Reordered, Older, Duplicate]);
     assert_eq!(detector.total().missing, 4);
     // Who was quiet the longest is forgotten, and joins when it comes again.
-    for shard in 2..=5 {
+    for shard in 1..=4 {
         continuity(&mut detector, in_lane(0, shard, record(1, 1)));
     }
     assert_eq!((detector.forgotten(), detector.lanes().len()), (1, 4));
-    assert_eq!(detector.lanes()[0].0.shard, 2);
+    assert_eq!(detector.lanes()[0].0.shard, 1);
     // A gap for which there is no room holds back completeness.
     let mut detector = Detector::new(View::ByLane, Start::Beginning, limits);
     detector.observe(TOPIC, watermark(1, 50));
@@ -278,7 +302,7 @@ fn a_restart_does_not_blind_it() {
         let damaged = [
             record(1, 5),
             record(1, 9),
-            in_lane(1, 2, record(1, 14)),
+            in_lane(1, 1, record(1, 14)),
             watermark(12, 80),
             of_lane(1, 13, Signal::LanesChanged { previous_count: 2, count: 6 }),
             gap(14, 70),
@@ -296,7 +320,7 @@ fn a_restart_does_not_blind_it() {
             healed(15),
             record(2, 1),
             record(2, 2),
-            in_lane(5, 1, record(1, 2)),
+            in_lane(5, 0, record(1, 2)),
         ];
         for record in after {
             assert_eq!(restored.observe(TOPIC, record), detector.observe(TOPIC, record));
@@ -311,20 +335,20 @@ fn a_restart_does_not_blind_it() {
 #[test]
 fn a_lane_can_be_handed_to_another_reader() {
     let mut before = Detector::by_lane(Start::Beginning);
-    for record in [record(1, 1), record(1, 4), in_lane(1, 1, record(1, 2)), in_lane(1, 3, watermark(1, 40))] {
+    for record in [record(1, 1), record(1, 4), in_lane(1, 0, record(1, 2)), in_lane(1, 1, watermark_of(1, 40, 2, 2))] {
         before.observe(TOPIC, record);
     }
     let saved = before.save_lane(TOPIC, 1, 4096).unwrap();
     before.forget_lane(TOPIC, 1);
     assert_eq!(before.lanes().len(), 1);
     let mut after = Detector::by_lane(Start::Middle);
-    after.observe(TOPIC, in_lane(2, 1, record(1, 7)));
+    after.observe(TOPIC, in_lane(2, 0, record(1, 7)));
     after.restore_lane(&saved).unwrap();
     after.restore_lane(&saved).unwrap();
     assert_eq!(after.lanes().len(), 3);
-    let verdicts = [1, 3].map(|sequence| continuity(&mut after, in_lane(1, 1, record(1, sequence))));
+    let verdicts = [1, 3].map(|sequence| continuity(&mut after, in_lane(1, 0, record(1, sequence))));
     assert_eq!(verdicts, [Reordered, InOrder]);
-    assert_eq!(after.lane_complete_up_to(TOPIC, 1), None, "shard 1 has no watermark there");
+    assert_eq!(after.lane_complete_up_to(TOPIC, 1), None, "shard 0 has no watermark there");
 }
 
 #[test]
@@ -363,7 +387,7 @@ fn what_is_no_saved_detector_is_refused() {
     assert!(Detector::restore(&saved, Limits::default()).is_ok());
     assert_eq!(Detector::by_stream(Start::Beginning).restore_lane(&saved), Err(StateError::View));
     assert!(matches!(Detector::restore(b"", Limits::default()), Err(StateError::Version { found: 0 })));
-    assert!(matches!(Detector::restore(&[8, 2], Limits::default()), Err(StateError::Version { found: 2 })));
+    assert!(matches!(Detector::restore(&[8, 3], Limits::default()), Err(StateError::Version { found: 3 })));
     assert!(matches!(Detector::restore(b"\xff", Limits::default()), Err(StateError::Damaged(_))));
 }
 
@@ -441,7 +465,7 @@ proptest! {
         }
         let mut damaged = detector.save();
         if let Some(place) = damaged.get_mut(at) { *place = byte; }
-        saved.splice(0..0, [8, 1]);
+        saved.splice(0..0, [8, 2]);
         for saved in [saved, damaged] {
             if let Ok(mut restored) = Detector::restore(&saved, Limits { holes: 1, ..Limits::default() }) {
                 for sequence in [1, 4, 20, 5] {

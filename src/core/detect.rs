@@ -7,8 +7,8 @@
 //! are no part of a stream, so that the loss of its last records shows with its next record only.
 //!
 //! # How it works
-//! A *track* is a shard in a lane of a topic, or a stream. For each of its epochs it keeps the next sequence and the
-//! holes before it. A sequence beyond the next one opens a hole (missing), one in a hole
+//! A *track* is a shard in a lane of a topic, or a stream. It keeps the last sequence known of each of its epochs, and the
+//! holes before those. A sequence beyond the last one opens a hole (missing), one in a hole
 //! fills it (reordered), any other one was seen (duplicate). An `EpochStart` opens a hole at the end of the epoch
 //! that it names. A watermark holds once nothing before it is missing.
 //!
@@ -21,7 +21,7 @@
 
 use super::gaps::Gaps;
 use super::sighting::{Sighting, Signal};
-use super::track::{Seen, Track, Watermark};
+use super::track::{BEGINNING, Seen, Track, Watermark};
 use chrono::{DateTime, SecondsFormat, Utc};
 use hashbrown::HashMap;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
@@ -162,8 +162,9 @@ pub struct Behind {
 #[derive(Clone, Debug, Default)]
 pub(super) struct TopicTracks {
     pub(super) lanes: BTreeMap<u32, LaneTracks>,
-    /// How many shards there are, if a watermark said so.
-    pub(super) shards: u32,
+    /// The latest epoch of a watermark, and how many shards there are by that.
+    /// Shards end with a migration, after which all epochs are greater than any before.
+    pub(super) shards: (u64, u32),
     /// By shard.
     pub(super) spread: BTreeMap<u32, Spread>,
 }
@@ -173,6 +174,7 @@ pub(super) struct TopicTracks {
 pub(super) struct Spread {
     /// The lanes from this one on began while the reader was there; 0 where it didn't see lanes begin.
     pub(super) began: u32,
+    /// By its watermarks; 0 before the first.
     pub(super) lanes: u32,
 }
 
@@ -240,49 +242,49 @@ impl Detector {
         let born = began > 0 && record.lane >= began;
         let lane = topic.lanes.entry(record.lane).or_default();
         let whole = born || lane.start.unwrap_or(self.start) == Start::Beginning;
+        let at = (record.epoch, record.lane_sequence);
         let track = lane.shards.entry(record.shard).or_insert_with(|| {
             self.tracks += 1;
-            Track::default()
+            Track::new(if whole { BEGINNING } else { at })
         });
-        let (holes, known) = (track.holes(), whole || !track.epochs.is_empty());
+        let holes = track.holes.len();
         track.seen_at = self.clock;
-        let seen = track.observe(record.epoch, record.lane_sequence, whole);
+        let seen = track.observe(at);
         let news = if is_new(seen) {
             let mut ended = 0;
-            if let Signal::EpochStart { previous_epoch, previous_lane_sequence } = record.signal
-                && known
-            {
-                ended = track.expect(previous_epoch, previous_lane_sequence);
+            if let Signal::EpochStart { previous_epoch, previous_lane_sequence } = record.signal {
+                ended = track.expect((previous_epoch, previous_lane_sequence));
             }
             let mut watermark = None;
             if let Signal::Watermark { complete_up_to: Some(time), .. } = record.signal {
-                watermark = Some(Watermark { epoch: record.epoch, sequence: record.lane_sequence, time });
+                watermark = Some(Watermark { at, time });
             }
             let complete = track.advance(watermark).map(|time| News::CompleteUpTo { time });
-            let late = track.holes() > 0;
-            lane.gaps.note(record, late, self.limits.gaps);
+            lane.gaps.note(record, !track.holes.is_empty(), self.limits.gaps);
             news(record, seen, ended).or(complete)
         } else {
             None
         };
-        self.holes = (self.holes + track.holes()) - holes;
+        self.holes = (self.holes + track.holes.len()) - holes;
         Verdict { continuity: seen.continuity, news }
     }
 
     fn observe_stream(&mut self, record: &Sighting<'_>) -> Verdict {
-        let tracks = self.streams.len();
-        let track = self.streams.entry_ref(record.stream).or_default();
-        let holes = track.holes();
+        let at = (record.epoch, record.stream_sequence);
+        let track = self.streams.entry_ref(record.stream).or_insert_with(|| {
+            self.tracks += 1;
+            Track::new(if self.start == Start::Beginning { BEGINNING } else { at })
+        });
+        let holes = track.holes.len();
         track.seen_at = self.clock;
-        let seen = track.observe(record.epoch, record.stream_sequence, self.start == Start::Beginning);
+        let seen = track.observe(at);
         let news = if is_new(seen) {
-            self.gaps.note(record, track.holes() > 0, self.limits.gaps);
+            self.gaps.note(record, !track.holes.is_empty(), self.limits.gaps);
             news(record, seen, 0)
         } else {
             None
         };
-        self.holes = (self.holes + track.holes()) - holes;
-        self.tracks += self.streams.len() - tracks;
+        self.holes = (self.holes + track.holes.len()) - holes;
         Verdict { continuity: seen.continuity, news }
     }
 
@@ -296,7 +298,7 @@ impl Detector {
     pub fn forget_lane(&mut self, topic: &str, lane: u32) {
         if let Some(gone) = self.topics.get_mut(topic).and_then(|topic| topic.lanes.remove(&lane)) {
             self.tracks -= gone.shards.len();
-            self.holes -= gone.shards.values().map(Track::holes).sum::<usize>();
+            self.holes -= gone.shards.values().map(|track| track.holes.len()).sum::<usize>();
         }
     }
 
@@ -322,14 +324,10 @@ impl Detector {
 
     fn keep_limits(&mut self) {
         while self.holes > self.limits.holes {
-            let Some(track) = self.tracks_mut().max_by_key(|track| track.holes()) else { break };
-            let before = track.holes();
-            track.give_up(before.div_ceil(2));
-            let given_up = before - track.holes();
+            let Some(track) = self.tracks_mut().max_by_key(|track| track.holes.len()) else { break };
+            let given_up = track.holes.len().div_ceil(2);
+            track.give_up(given_up);
             self.holes -= given_up;
-            if given_up == 0 {
-                break;
-            }
         }
         if self.tracks > self.limits.tracks {
             self.forget_quiet();
@@ -349,7 +347,7 @@ impl Detector {
             topic.lanes.retain(|_, lane| lane.start.is_some() || !lane.shards.is_empty());
         }
         self.streams.retain(|_, track| track.seen_at > last);
-        let (tracks, holes) = self.tracks_mut().fold((0, 0), |(count, holes), it| (count + 1, holes + it.holes()));
+        let (tracks, holes) = self.tracks_mut().fold((0, 0), |(count, holes), it| (count + 1, holes + it.holes.len()));
         self.forgotten += (self.tracks - tracks) as u64;
         (self.tracks, self.holes) = (tracks, holes);
     }
@@ -411,37 +409,34 @@ impl Detector {
     /// known of any time: a shard has no watermark in one of its lanes, or something is missing before the first one.
     #[must_use]
     pub fn complete_up_to(&self, topic: &str) -> Option<DateTime<Utc>> {
-        let tracks = self.topics.get(topic)?;
-        let shards = self.shards_complete_up_to(topic);
-        let all = shards.len() >= tracks.shards as usize;
-        let least = shards.into_values().min().filter(|_| all)??;
-        tracks.lanes.values().try_fold(least, |least, lane| lane.gaps.cap(least))
+        self.least_complete(topic, |_| true)
     }
 
     /// The same of one lane: for who reads some lanes of a topic, and takes the least of them.
     #[must_use]
     pub fn lane_complete_up_to(&self, topic: &str, lane: u32) -> Option<DateTime<Utc>> {
-        let tracks = self.topics.get(topic).filter(|_| self.forgotten == 0)?;
-        let lane = tracks.lanes.get(&lane)?;
-        let shards = tracks.shards_seen();
-        let complete = |shard: &u32| lane.shards.get(shard).and_then(|track| track.complete_up_to);
-        let all = shards.len() >= tracks.shards as usize;
-        lane.gaps.cap(shards.iter().map(complete).min().filter(|_| all)??)
+        self.least_complete(topic, |it| it == lane)
     }
 
-    /// What each shard of the topic that was seen is complete up to, in all of its lanes; source gaps apart.
-    #[must_use]
-    pub fn shards_complete_up_to(&self, topic: &str) -> BTreeMap<u32, Option<DateTime<Utc>>> {
-        let Some(tracks) = self.topics.get(topic) else { return BTreeMap::new() };
-        let of_shard = |shard: u32| {
-            let lanes = tracks.lanes.values().filter_map(|lane| lane.shards.get(&shard));
-            let (least, seen) = lanes.fold((None, 0), |(least, seen), track| {
-                (Some(least.map_or(track.complete_up_to, |least| track.complete_up_to.min(least))), seen + 1)
-            });
-            let all = seen >= tracks.lanes_of(shard) && self.forgotten == 0;
-            (shard, least.flatten().filter(|_| all))
-        };
-        tracks.shards_seen().into_iter().map(of_shard).collect()
+    fn least_complete(&self, topic: &str, wanted: impl Fn(u32) -> bool) -> Option<DateTime<Utc>> {
+        let tracks = self.topics.get(topic).filter(|_| self.forgotten == 0)?;
+        let (_, shards) = tracks.shards;
+        let mut least = None;
+        for shard in 0..shards {
+            let lanes = tracks.spread.get(&shard).map(|spread| spread.lanes).filter(|lanes| *lanes > 0)?;
+            for lane in (0..lanes).filter(|lane| wanted(*lane)) {
+                let complete = tracks.lanes.get(&lane)?.shards.get(&shard)?.complete_up_to?;
+                least = Some(least.map_or(complete, |least| complete.min(least)));
+            }
+        }
+        for (_, lane) in tracks.lanes.iter().filter(|(lane, _)| wanted(**lane)) {
+            // A shard that has ended holds nothing back, unless some of it was lost.
+            for (_, track) in lane.shards.range(shards..).filter(|(_, track)| track.lacks()) {
+                least = least.min(track.complete_up_to);
+            }
+            least = lane.gaps.cap(least?);
+        }
+        least
     }
 
     /// Where the tail of a lane may be missing: see [`Behind`]. Each of a shard's watermarks is in all lanes, committed at once; so
@@ -451,9 +446,10 @@ impl Detector {
     pub fn behind(&self) -> Vec<Behind> {
         let mut found = Vec::new();
         for (name, tracks) in self.topics.iter().collect::<BTreeMap<_, _>>() {
-            for shard in tracks.shards_seen() {
+            for (shard, spread) in &tracks.spread {
+                let shard = *shard;
                 let latest = |lane: u32| tracks.lanes.get(&lane)?.shards.get(&shard)?.latest();
-                let lanes = 0..tracks.lanes_of(shard).min(u32::try_from(self.limits.tracks).unwrap_or(u32::MAX));
+                let lanes = 0..spread.lanes.min(u32::try_from(self.limits.tracks).unwrap_or(u32::MAX));
                 let Some(others) = lanes.clone().filter_map(latest).max() else { continue };
                 for lane in lanes.filter(|lane| latest(*lane) < Some(others)) {
                     let key = LaneKey { topic: name.clone(), lane, shard };
@@ -476,28 +472,18 @@ impl TopicTracks {
     fn note(&mut self, record: &Sighting<'_>) {
         match record.signal {
             Signal::Watermark { shards, lanes, .. } => {
-                self.shards = self.shards.max(shards);
+                if record.epoch >= self.shards.0 {
+                    self.shards = (record.epoch, shards);
+                }
                 let spread = self.spread.entry(record.shard).or_default();
                 spread.lanes = spread.lanes.max(lanes);
             }
-            Signal::LanesChanged { previous_count, count } => {
+            Signal::LanesChanged { previous_count, .. } => {
                 let spread = self.spread.entry(record.shard).or_default();
-                spread.lanes = spread.lanes.max(count);
                 spread.began = if spread.began == 0 { previous_count } else { spread.began.min(previous_count) };
             }
             Signal::EpochStart { .. } | Signal::SourceGap { .. } | Signal::SourceGapHealed { .. } | Signal::None => {}
         }
-    }
-
-    fn shards_seen(&self) -> BTreeSet<u32> {
-        self.lanes.values().flat_map(|lane| lane.shards.keys().copied()).collect()
-    }
-
-    /// To how many lanes a shard writes.
-    fn lanes_of(&self, shard: u32) -> u32 {
-        let seen = self.lanes.iter().rev().find(|(_, tracks)| tracks.shards.contains_key(&shard));
-        let seen = seen.map_or(0, |(lane, _)| lane.saturating_add(1));
-        self.spread.get(&shard).map_or(0, |spread| spread.lanes).max(seen)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::detect::{Detector, LaneTracks, Limits, Spread, Start, View};
 use super::gaps::{GapKey, Gaps};
-use super::holes::Holes;
-use super::track::{Counter, Tally, Track, Watermark};
+use super::holes::{Hole, Holes};
+use super::track::{BEGINNING, Tally, Track, Watermark};
 use chrono::{DateTime, Utc};
 use pbjson_types::Timestamp;
 use prost::Message;
 
 /// Raised when older readers would misunderstand what is written.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why saved bytes are of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +64,8 @@ struct SavedTopic {
     name: String,
     #[prost(uint32, tag = "2")]
     shards: u32,
+    #[prost(uint64, tag = "5")]
+    shards_epoch: u64,
     /// Shard, where its lanes began, how many it writes to; one after the other.
     #[prost(uint32, repeated, tag = "3")]
     spread: Vec<u32>,
@@ -90,10 +92,12 @@ struct SavedTrack {
     shard: u32,
     #[prost(string, tag = "2")]
     stream: String,
-    #[prost(message, repeated, tag = "3")]
-    epochs: Vec<SavedEpoch>,
+    #[prost(uint64, tag = "3")]
+    floor_epoch: u64,
     #[prost(uint64, tag = "4")]
-    retired: u64,
+    floor_sequence: u64,
+    #[prost(message, repeated, tag = "9")]
+    epochs: Vec<SavedEpoch>,
     /// Read, given up, duplicates, reordered, older, accepted.
     #[prost(uint64, repeated, tag = "5")]
     counted: Vec<u64>,
@@ -110,11 +114,9 @@ struct SavedEpoch {
     #[prost(uint64, tag = "1")]
     epoch: u64,
     #[prost(uint64, tag = "2")]
-    floor: u64,
-    #[prost(uint64, tag = "3")]
-    next: u64,
-    /// For each hole how far it begins behind the end of the one before (or `floor`), and its width.
-    #[prost(uint64, repeated, tag = "4")]
+    end: u64,
+    /// For each hole how far it begins behind the end of the one before, and its width.
+    #[prost(uint64, repeated, tag = "3")]
     holes: Vec<u64>,
 }
 
@@ -167,17 +169,17 @@ impl Detector {
             (copy.shards, copy.spread) = (tracks.shards, tracks.spread.clone());
             copy.lanes.extend(tracks.lanes.get(&lane).map(|tracks| (lane, tracks.clone())));
         }
-        part.holes = part.tracks_mut().map(|track| track.holes()).sum();
+        part.holes = part.tracks_mut().map(|track| track.holes.len()).sum();
         loop {
             let saved = part.saved().encode_to_vec();
             if saved.len() <= room {
                 return Ok(saved);
             }
             if part.holes > 0 {
-                if let Some(worst) = part.tracks_mut().max_by_key(|track| track.holes()) {
-                    worst.give_up(worst.holes().div_ceil(2));
+                if let Some(worst) = part.tracks_mut().max_by_key(|track| track.holes.len()) {
+                    worst.give_up(worst.holes.len().div_ceil(2));
                 }
-                part.holes = part.tracks_mut().map(|track| track.holes()).sum();
+                part.holes = part.tracks_mut().map(|track| track.holes.len()).sum();
             } else if !part.forget_gaps() {
                 return Err(StateError::TooLarge { bytes: saved.len(), room });
             }
@@ -228,7 +230,7 @@ impl Detector {
                 self.forget_lane(&topic.name, lane.lane);
             }
             let tracks = self.topics.entry_ref(topic.name.as_str()).or_default();
-            tracks.shards = tracks.shards.max(topic.shards);
+            tracks.shards = tracks.shards.max((topic.shards_epoch, topic.shards));
             for [shard, began, lanes] in topic.spread.as_chunks().0 {
                 let spread = tracks.spread.entry(*shard).or_insert(Spread { began: *began, lanes: *lanes });
                 spread.lanes = spread.lanes.max(*lanes);
@@ -250,7 +252,7 @@ impl Detector {
         if let Some(gaps) = saved.gaps {
             self.gaps = gaps.load();
         }
-        let (tracks, holes) = self.tracks_mut().fold((0, 0), |(count, holes), it| (count + 1, holes + it.holes()));
+        let (tracks, holes) = self.tracks_mut().fold((0, 0), |(count, holes), it| (count + 1, holes + it.holes.len()));
         (self.tracks, self.holes) = (tracks, holes);
     }
 
@@ -260,7 +262,8 @@ impl Detector {
             .iter()
             .map(|(name, topic)| SavedTopic {
                 name: name.clone(),
-                shards: topic.shards,
+                shards: topic.shards.1,
+                shards_epoch: topic.shards.0,
                 spread: topic.spread.iter().flat_map(|(shard, it)| [*shard, it.began, it.lanes]).collect(),
                 lanes: topic.lanes.iter().map(|(lane, tracks)| SavedLane::of(*lane, tracks)).collect(),
             })
@@ -306,13 +309,14 @@ impl SavedTrack {
         Self {
             shard,
             stream,
-            epochs: track.epochs.iter().map(|(epoch, counter)| SavedEpoch::of(*epoch, counter)).collect(),
-            retired: track.retired,
+            floor_epoch: track.floor.0,
+            floor_sequence: track.floor.1,
+            epochs: track.ends.iter().map(|(epoch, end)| SavedEpoch::of(*epoch, *end, &track.holes)).collect(),
             counted: vec![read, missing, duplicates, reordered, older, track.accepted],
             complete_up_to: track.complete_up_to.map(Timestamp::from),
-            pending: track.pending.map(|it| SavedWatermark {
-                epoch: it.epoch,
-                sequence: it.sequence,
+            pending: track.watermark.filter(|it| Some(it.time) > track.complete_up_to).map(|it| SavedWatermark {
+                epoch: it.at.0,
+                sequence: it.at.1,
                 time: Some(it.time.into()),
             }),
             seen_at: track.seen_at,
@@ -321,14 +325,17 @@ impl SavedTrack {
 
     fn load(self) -> Track {
         let counted = |at: usize| self.counted.get(at).copied().unwrap_or_default();
-        let watermark = |it: SavedWatermark| {
-            Some(Watermark { epoch: it.epoch, sequence: it.sequence, time: time(it.time.as_ref())? })
-        };
-        let mut epochs: Vec<_> = self.epochs.iter().map(|epoch| (epoch.epoch, epoch.load())).collect();
-        epochs.sort_unstable_by_key(|(epoch, _)| *epoch);
+        let pending =
+            |it: SavedWatermark| Some(Watermark { at: (it.epoch, it.sequence), time: time(it.time.as_ref())? });
+        let complete_up_to = time(self.complete_up_to.as_ref());
+        // Where it stood no longer matters.
+        let held = complete_up_to.map(|time| Watermark { at: BEGINNING, time });
+        let mut holes = Holes::default();
+        self.epochs.iter().for_each(|epoch| epoch.load(&mut holes));
         Track {
-            epochs,
-            retired: self.retired,
+            floor: (self.floor_epoch, self.floor_sequence),
+            ends: self.epochs.iter().map(|epoch| (epoch.epoch, epoch.end)).collect(),
+            holes,
             counted: Tally {
                 read: counted(0),
                 missing: counted(1),
@@ -337,33 +344,30 @@ impl SavedTrack {
                 older: counted(4),
             },
             accepted: counted(5),
-            complete_up_to: time(self.complete_up_to.as_ref()),
-            pending: self.pending.and_then(watermark),
+            watermark: self.pending.and_then(pending).or(held),
+            complete_up_to,
             seen_at: self.seen_at,
         }
     }
 }
 
 impl SavedEpoch {
-    fn of(epoch: u64, counter: &Counter) -> Self {
-        let mut end = counter.floor;
-        let mut holes = Vec::with_capacity(2 * counter.holes.len());
-        for (first, last) in counter.holes.iter() {
-            holes.extend([first.saturating_sub(end), last - first]);
-            end = last;
+    fn of(epoch: u64, end: u64, holes: &Holes) -> Self {
+        let (mut behind, mut saved) = (0, Vec::new());
+        for Hole { first, last, .. } in holes.of(epoch) {
+            saved.extend([first.saturating_sub(behind), last - first]);
+            behind = last;
         }
-        Self { epoch, floor: counter.floor, next: counter.next, holes }
+        Self { epoch, end, holes: saved }
     }
 
-    fn load(&self) -> Counter {
-        let mut holes = Holes::default();
-        let mut end = self.floor;
+    fn load(&self, holes: &mut Holes) {
+        let mut end: u64 = 0;
         for [behind, more] in self.holes.as_chunks().0 {
             let first = end.saturating_add(*behind);
             end = first.saturating_add(*more);
-            holes.open(first, end);
+            holes.open((self.epoch, first), end);
         }
-        Counter { floor: self.floor, next: self.next, holes }
     }
 }
 

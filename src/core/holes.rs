@@ -2,65 +2,69 @@
 
 use std::collections::BTreeMap;
 
-/// The holes of one run of sequences.
+/// The holes of one track, in order of epoch and sequence.
 ///
 /// ```
-/// use asana_event_bridge::core::holes::Holes;
+/// use asana_event_bridge::core::holes::{Hole, Holes};
 /// let mut holes = Holes::default();
-/// holes.open(4, 6);
-/// assert!(holes.fill(5) && !holes.fill(5) && !holes.fill(9));
-/// assert_eq!(holes.iter().collect::<Vec<_>>(), [(4, 4), (6, 6)]);
+/// holes.open((9, 4), 6);
+/// assert!(holes.fill((9, 5)) && !holes.fill((9, 5)) && !holes.fill((8, 6)));
 /// assert_eq!(holes.missing(), 2);
+/// assert_eq!(holes.pop_lowest(), Some(Hole { epoch: 9, first: 4, last: 4 }));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holes {
-    /// First to last, both included; neither overlapping nor touching.
-    ranges: BTreeMap<u64, u64>,
+    /// Epoch and first to last, both included; neither overlapping nor touching.
+    ranges: BTreeMap<(u64, u64), u64>,
     missing: u64,
 }
 
+/// Sequences of an epoch, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The epoch.
+    pub epoch: u64,
+    /// The lowest one.
+    pub first: u64,
+    /// The highest one.
+    pub last: u64,
+}
+
 impl Holes {
-    /// Adds a hole behind all others.
-    pub fn open(&mut self, first: u64, last: u64) {
-        self.missing = self.missing.saturating_add(width(first, last));
-        self.ranges.insert(first, last);
+    /// Adds a hole where none is: from an epoch and sequence up to `last`.
+    pub fn open(&mut self, from: (u64, u64), last: u64) {
+        self.missing = self.missing.saturating_add(width(from.1, last));
+        self.ranges.insert(from, last);
     }
 
-    /// Takes a sequence out; `false` where it was in no hole.
-    pub fn fill(&mut self, sequence: u64) -> bool {
-        let Some((first, last)) = self.ranges.range(..=sequence).next_back().map(|(first, last)| (*first, *last))
-        else {
+    /// Takes a sequence of an epoch out; `false` where it was in no hole.
+    pub fn fill(&mut self, at: (u64, u64)) -> bool {
+        let (epoch, sequence) = at;
+        let below = self.ranges.range(..=at).next_back().map(|(from, last)| (*from, *last));
+        let Some(((_, first), last)) = below.filter(|((of, _), last)| *of == epoch && sequence <= *last) else {
             return false;
         };
-        if last < sequence {
-            return false;
-        }
-        self.ranges.remove(&first);
+        self.ranges.remove(&(epoch, first));
         if first < sequence {
-            self.ranges.insert(first, sequence - 1);
+            self.ranges.insert((epoch, first), sequence - 1);
         }
         if sequence < last {
-            self.ranges.insert(sequence + 1, last);
+            self.ranges.insert((epoch, sequence + 1), last);
         }
         self.missing -= 1;
         true
     }
 
-    /// Forgets the lowest holes, so many of them; how many sequences those lack, and the last of these.
-    pub fn give_up(&mut self, count: usize) -> Option<(u64, u64)> {
-        let mut given_up = None;
-        for _ in 0..count {
-            let Some((first, last)) = self.ranges.pop_first() else { break };
-            let (missing, _) = given_up.unwrap_or((0_u64, 0));
-            given_up = Some((missing.saturating_add(width(first, last)), last));
-        }
-        self.missing = self.missing.saturating_sub(given_up.map_or(0, |(missing, _)| missing));
-        given_up
+    /// Forgets the lowest one.
+    pub fn pop_lowest(&mut self) -> Option<Hole> {
+        let ((epoch, first), last) = self.ranges.pop_first()?;
+        self.missing = self.missing.saturating_sub(width(first, last));
+        Some(Hole { epoch, first, last })
     }
 
-    /// The lowest sequence in a hole.
+    /// The lowest epoch and sequence in a hole.
     #[must_use]
-    pub fn lowest(&self) -> Option<u64> {
+    pub fn lowest(&self) -> Option<(u64, u64)> {
         self.ranges.keys().next().copied()
     }
 
@@ -82,14 +86,18 @@ impl Holes {
         self.ranges.is_empty()
     }
 
-    /// The holes, first to last, both included.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.ranges.iter().map(|(first, last)| (*first, *last))
+    /// The holes of an epoch.
+    pub fn of(&self, epoch: u64) -> impl Iterator<Item = Hole> {
+        self.ranges.range((epoch, 0)..=(epoch, u64::MAX)).map(|((epoch, first), last)| Hole {
+            epoch: *epoch,
+            first: *first,
+            last: *last,
+        })
     }
 }
 
 /// Sequences begin at 1 and end before the greatest number, so that this can't overflow.
-fn width(first: u64, last: u64) -> u64 {
+pub(super) fn width(first: u64, last: u64) -> u64 {
     (last - first).saturating_add(1)
 }
 
@@ -102,28 +110,34 @@ mod tests {
     proptest! {
         #[test]
         fn holes_are_a_set_and_never_touch(
-            opened in proptest::collection::vec((1..5_u64, 0..6_u64), 0..8),
-            filled in proptest::collection::vec(0..70_u64, 0..60),
+            opened in proptest::collection::vec((1..4_u64, 1..5_u64, 0..6_u64), 0..12),
+            filled in proptest::collection::vec((1..4_u64, 0..40_u64), 0..90),
             given_up in 0..4_usize,
         ) {
-            let (mut holes, mut model, mut next) = (Holes::default(), BTreeSet::new(), 0);
-            for (seen, more) in opened {
-                let first = next + seen;
-                holes.open(first, first + more);
-                model.extend(first..=first + more);
-                next = first + more + 1;
+            let (mut holes, mut model, mut next) = (Holes::default(), BTreeSet::new(), BTreeMap::new());
+            for (epoch, seen, more) in opened {
+                let next = next.entry(epoch).or_insert(0);
+                let first = *next + seen;
+                holes.open((epoch, first), first + more);
+                model.extend((first..=first + more).map(|sequence| (epoch, sequence)));
+                *next = first + more + 1;
             }
-            for sequence in filled {
-                prop_assert_eq!(holes.fill(sequence), model.remove(&sequence));
+            for at in filled {
+                prop_assert_eq!(holes.fill(at), model.remove(&at));
             }
-            if let Some((missing, last)) = holes.give_up(given_up) {
-                let rest = model.split_off(&(last + 1));
-                prop_assert_eq!(std::mem::replace(&mut model, rest).len() as u64, missing);
+            for _ in 0..given_up {
+                if let Some(hole) = holes.pop_lowest() {
+                    prop_assert_eq!(model.first(), Some(&(hole.epoch, hole.first)));
+                    let rest = model.split_off(&(hole.epoch, hole.last + 1));
+                    prop_assert_eq!(std::mem::replace(&mut model, rest).len() as u64, width(hole.first, hole.last));
+                }
             }
-            let listed: Vec<_> = holes.iter().collect();
-            prop_assert!(listed.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "{:?}", listed);
             prop_assert_eq!((holes.missing(), holes.lowest()), (model.len() as u64, model.first().copied()));
-            prop_assert_eq!(listed.into_iter().flat_map(|(first, last)| first..=last).collect::<BTreeSet<_>>(), model);
+            let listed: Vec<_> = (1..4).flat_map(|epoch| holes.of(epoch)).collect();
+            let touch = |pair: &[Hole]| pair[0].epoch == pair[1].epoch && pair[0].last + 1 >= pair[1].first;
+            prop_assert!(!listed.windows(2).any(touch), "{:?}", listed);
+            let listed = listed.into_iter().flat_map(|it| (it.first..=it.last).map(move |at| (it.epoch, at)));
+            prop_assert_eq!(listed.collect::<BTreeSet<_>>(), model);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! One run of counters that is followed: a shard's records in a lane, or a stream's.
 
-use super::holes::Holes;
+use super::holes::{Hole, Holes, width};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// So many epochs of a track are remembered: the current one, and those whose late records may still come.
 const EPOCHS: usize = 4;
@@ -80,46 +81,57 @@ pub(super) struct Seen {
     pub(super) epoch_after: Option<u64>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Epoch and sequence, which order the records of a track.
+pub(super) type Place = (u64, u64);
+
+/// Before the first record that there ever was.
+pub(super) const BEGINNING: Place = (1, 1);
+
+/// What was seen: all from `floor` on, up to each epoch's end, but for the holes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Track {
-    /// Ascending.
-    pub(super) epochs: Vec<(u64, Counter)>,
-    /// The greatest epoch that is no longer remembered.
-    pub(super) retired: u64,
+    /// Nothing before it is remembered.
+    pub(super) floor: Place,
+    /// By epoch: the last sequence that is known to exist.
+    pub(super) ends: BTreeMap<u64, u64>,
+    pub(super) holes: Holes,
     /// `missing` holds what was given up only; [`tally`](Self::tally) adds the holes.
     pub(super) counted: Tally,
     /// So many of those given up are known to the reader.
     pub(super) accepted: u64,
+    /// The latest, whatever is missing before it.
+    pub(super) watermark: Option<Watermark>,
+    /// The time of the latest that nothing was missing before.
     pub(super) complete_up_to: Option<DateTime<Utc>>,
-    /// The latest watermark, while something before it is missing.
-    pub(super) pending: Option<Watermark>,
     /// When the last record was taken, by the detector's own count.
     pub(super) seen_at: u64,
 }
 
-/// One epoch's sequences: those from `floor` on and below `next` were seen, but for the holes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Counter {
-    pub(super) floor: u64,
-    pub(super) next: u64,
-    pub(super) holes: Holes,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Watermark {
-    pub(super) epoch: u64,
-    pub(super) sequence: u64,
+    pub(super) at: Place,
     pub(super) time: DateTime<Utc>,
 }
 
 impl Track {
-    /// Takes the next record. `whole`: the reader reads the track from its start.
-    pub(super) fn observe(&mut self, epoch: u64, sequence: u64, whole: bool) -> Seen {
-        let newest = self.epochs.last().map(|(epoch, _)| *epoch);
-        let continuity = match self.counter(epoch, sequence, whole) {
-            Some(counter) => counter.observe(sequence),
-            None => Continuity::Older,
-        };
+    /// Read from `floor` on.
+    pub(super) fn new(floor: Place) -> Self {
+        Self {
+            floor,
+            ends: BTreeMap::new(),
+            holes: Holes::default(),
+            counted: Tally::default(),
+            accepted: 0,
+            watermark: None,
+            complete_up_to: None,
+            seen_at: 0,
+        }
+    }
+
+    /// Takes the next record.
+    pub(super) fn observe(&mut self, at: Place) -> Seen {
+        let newest = self.ends.last_key_value().map(|(epoch, _)| *epoch);
+        let continuity = self.place(at);
         self.retire();
         self.counted.read += 1;
         match continuity {
@@ -128,84 +140,98 @@ impl Track {
             Continuity::Older => self.counted.older += 1,
             Continuity::InOrder | Continuity::Missing(_) | Continuity::Unnumbered | Continuity::NotFollowed => {}
         }
-        Seen { continuity, epoch_after: newest.filter(|newest| *newest < epoch) }
+        Seen { continuity, epoch_after: newest.filter(|newest| *newest < at.0) }
+    }
+
+    fn place(&mut self, at: Place) -> Continuity {
+        if at < self.floor {
+            return Continuity::Older;
+        }
+        let (epoch, sequence) = at;
+        let end = self.end(epoch);
+        if sequence > *end {
+            let first = *end + 1;
+            *end = sequence;
+            if first == sequence {
+                return Continuity::InOrder;
+            }
+            self.holes.open((epoch, first), sequence - 1);
+            Continuity::Missing(sequence - first)
+        } else if self.holes.fill(at) {
+            Continuity::Reordered
+        } else {
+            Continuity::Duplicate
+        }
     }
 
     /// Learns where an epoch ended; how many more are missing than was known.
-    pub(super) fn expect(&mut self, epoch: u64, last: u64) -> u64 {
-        if epoch == 0 || last == 0 || last == u64::MAX {
+    pub(super) fn expect(&mut self, at: Place) -> u64 {
+        let (epoch, last) = at;
+        if at < self.floor || !(1..u64::MAX).contains(&last) {
             return 0;
         }
-        let missing = self.counter(epoch, 1, true).map_or(0, |counter| counter.expect(last));
+        let end = self.end(epoch);
+        let (first, missing) = (end.saturating_add(1), last.saturating_sub(*end));
+        if missing > 0 {
+            *end = last;
+            self.holes.open((epoch, first), last);
+        }
         self.retire();
         missing
     }
 
-    /// The epoch's counter; `None` where the epoch is older than what is remembered.
-    fn counter(&mut self, epoch: u64, sequence: u64, whole: bool) -> Option<&mut Counter> {
-        let at = match self.epochs.last() {
-            Some((newest, _)) if *newest == epoch => self.epochs.len() - 1,
-            _ => match self.epochs.binary_search_by_key(&epoch, |(epoch, _)| *epoch) {
-                Ok(at) => at,
-                Err(at) => {
-                    // Who has seen an earlier epoch has seen this one begin.
-                    let begins = whole || at > 0 || self.retired > 0;
-                    if epoch <= self.retired || (!begins && !self.epochs.is_empty()) {
-                        return None;
-                    }
-                    self.epochs.insert(at, (epoch, Counter::new(if begins { 1 } else { sequence })));
-                    at
-                }
-            },
-        };
-        self.epochs.get_mut(at).map(|(_, counter)| counter)
+    /// The last sequence of the epoch that is known to exist. Who has seen an earlier epoch has seen this one begin.
+    fn end(&mut self, epoch: u64) -> &mut u64 {
+        let before = if epoch == self.floor.0 { self.floor.1.saturating_sub(1) } else { 0 };
+        self.ends.entry(epoch).or_insert(before)
     }
 
     fn retire(&mut self) {
-        while self.epochs.len() > EPOCHS {
-            let (epoch, counter) = self.epochs.remove(0);
-            self.counted.missing = self.counted.missing.saturating_add(counter.holes.missing());
-            self.retired = epoch;
+        while self.ends.len() > EPOCHS
+            && let Some((epoch, _)) = self.ends.pop_first()
+        {
+            let floor = (epoch.saturating_add(1), 1);
+            while self.holes.lowest().is_some_and(|hole| hole < floor) {
+                self.give_up(1);
+            }
+            self.floor = self.floor.max(floor);
         }
     }
 
     /// Notes a watermark, if there is one; the time if the track is complete up to a later one than before.
     pub(super) fn advance(&mut self, watermark: Option<Watermark>) -> Option<DateTime<Utc>> {
-        if let Some(watermark) = watermark.filter(|it| self.pending.is_none_or(|pending| pending.time < it.time)) {
-            self.pending = Some(watermark);
+        if let Some(watermark) = watermark.filter(|it| self.latest() < Some(it.time)) {
+            self.watermark = Some(watermark);
         }
-        let pending = self.pending.filter(|it| !self.lacks_before(it))?;
-        self.pending = None;
-        let later = self.complete_up_to.is_none_or(|before| before < pending.time);
-        if !later {
+        let Watermark { at, time } = self.watermark?;
+        let lacks = self.has_given_up() || self.holes.lowest().is_some_and(|hole| hole < at);
+        if lacks || Some(time) <= self.complete_up_to {
             return None;
         }
-        self.complete_up_to = Some(pending.time);
+        self.complete_up_to = Some(time);
         self.complete_up_to
     }
 
-    /// The time of the latest watermark, whatever is missing before it.
+    /// The time of the latest watermark.
     pub(super) fn latest(&self) -> Option<DateTime<Utc>> {
-        self.complete_up_to.max(self.pending.map(|pending| pending.time))
+        self.watermark.map(|watermark| watermark.time)
     }
 
-    fn lacks_before(&self, watermark: &Watermark) -> bool {
-        let in_epoch = |(epoch, counter): &(u64, Counter)| match counter.holes.lowest() {
-            Some(lowest) => *epoch < watermark.epoch || (*epoch == watermark.epoch && lowest < watermark.sequence),
-            None => false,
-        };
-        self.counted.missing > self.accepted || self.epochs.iter().any(in_epoch)
+    /// Whether anything is missing that the reader hasn't dealt with.
+    pub(super) fn lacks(&self) -> bool {
+        self.has_given_up() || !self.holes.is_empty()
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.counted.missing > self.accepted
     }
 
     /// Gives up the lowest holes, so many of them: what comes late for them will be `Older`.
-    pub(super) fn give_up(&mut self, mut count: usize) {
-        for (_, counter) in &mut self.epochs {
-            let before = counter.holes.len();
-            if let Some((missing, last)) = counter.holes.give_up(count) {
-                self.counted.missing = self.counted.missing.saturating_add(missing);
-                counter.floor = last.saturating_add(1);
-            }
-            count -= before - counter.holes.len();
+    pub(super) fn give_up(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(Hole { epoch, first, last }) = self.holes.pop_lowest() else { break };
+            self.counted.missing = self.counted.missing.saturating_add(width(first, last));
+            self.floor = (epoch, last.saturating_add(1));
         }
     }
 
@@ -216,46 +242,7 @@ impl Track {
         self.advance(None);
     }
 
-    pub(super) fn holes(&self) -> usize {
-        self.epochs.iter().map(|(_, counter)| counter.holes.len()).sum()
-    }
-
     pub(super) fn tally(&self) -> Tally {
-        let holes = self.epochs.iter().fold(0_u64, |sum, (_, counter)| sum.saturating_add(counter.holes.missing()));
-        Tally { missing: self.counted.missing.saturating_add(holes), ..self.counted }
-    }
-}
-
-impl Counter {
-    fn new(first: u64) -> Self {
-        Self { floor: first, next: first, holes: Holes::default() }
-    }
-
-    fn observe(&mut self, sequence: u64) -> Continuity {
-        if sequence >= self.next {
-            let missing = sequence - self.next;
-            if missing > 0 {
-                self.holes.open(self.next, sequence - 1);
-            }
-            self.next = sequence + 1;
-            return if missing == 0 { Continuity::InOrder } else { Continuity::Missing(missing) };
-        }
-        if sequence < self.floor {
-            Continuity::Older
-        } else if self.holes.fill(sequence) {
-            Continuity::Reordered
-        } else {
-            Continuity::Duplicate
-        }
-    }
-
-    /// The epoch reaches to `last`.
-    fn expect(&mut self, last: u64) -> u64 {
-        let missing = (last + 1).saturating_sub(self.next);
-        if missing > 0 {
-            self.holes.open(self.next, last);
-            self.next = last + 1;
-        }
-        missing
+        Tally { missing: self.counted.missing.saturating_add(self.holes.missing()), ..self.counted }
     }
 }

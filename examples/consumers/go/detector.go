@@ -2,165 +2,223 @@ package main
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	pb "asana_event_bridge_consumer/bridgev1"
 )
 
-const mostHoles = 1 << 20
+const noSequence = ^uint64(0)
 
-// Verdict is what one record says. Continuity is in_order, missing, duplicate, reordered, older, unnumbered or
-// not_followed; News is what the record tells beside its place.
+// Verdict is what one record says. Continuity is in_order, missing, duplicate, reordered, older or unnumbered; News is
+// what the record tells beside its place.
 type Verdict struct {
 	Continuity string         `json:"continuity"`
 	Missing    uint64         `json:"missing,omitempty"`
 	News       map[string]any `json:"news,omitempty"`
 }
 
-// key is a shard in a lane of a topic; or a stream, and the rest is empty.
-type key struct {
-	topic       string
-	lane, shard uint32
-	stream      string
+// Tally counts sequences read, and what was found wrong with them.
+type Tally struct {
+	Read       uint64 `json:"read"`
+	Missing    uint64 `json:"missing"`
+	Duplicates uint64 `json:"duplicates"`
+	Reordered  uint64 `json:"reordered"`
+	Older      uint64 `json:"older"`
 }
 
-type shardKey struct {
-	topic string
-	shard uint32
+// place orders the records of a track.
+type place struct{ epoch, sequence uint64 }
+
+func (p place) compare(other place) int {
+	return cmp.Or(cmp.Compare(p.epoch, other.epoch), cmp.Compare(p.sequence, other.sequence))
 }
 
-// gapKey is a source gap in a lane of a topic; those are empty where streams are followed.
+// hole is missing from a sequence up to a place.
+type hole struct {
+	place
+	first uint64
+}
+
+// track is a shard in a lane of a topic: all from floor to the ends was seen, but for the holes.
+type track struct {
+	floor       place
+	newest      uint64
+	ends        map[uint64]uint64 // the last sequence known of each epoch
+	holes       []hole            // ascending
+	tally       Tally
+	watermark   time.Time // the latest
+	watermarkAt place
+	complete    time.Time // the latest that nothing is missing before
+}
+
+// place says where the next record stands, and how many are missing before it.
+func (t *track) place(at place) (string, uint64) {
+	t.tally.Read++
+	t.newest = max(t.newest, at.epoch)
+	if at.compare(t.floor) < 0 {
+		t.tally.Older++
+		return "older", 0
+	}
+	if at.sequence > t.ends[at.epoch] {
+		missing := t.expect(place{at.epoch, at.sequence - 1})
+		t.ends[at.epoch] = at.sequence
+		if missing > 0 {
+			return "missing", missing
+		}
+		return "in_order", 0
+	}
+	index, _ := slices.BinarySearchFunc(t.holes, at, hole.compare)
+	if index == len(t.holes) || at.compare(place{t.holes[index].epoch, t.holes[index].first}) < 0 {
+		t.tally.Duplicates++
+		return "duplicate", 0
+	}
+	h := t.holes[index]
+	rest := []hole{{place{at.epoch, at.sequence - 1}, h.first}, {h.place, at.sequence + 1}}
+	rest = slices.DeleteFunc(rest, func(h hole) bool { return h.first > h.sequence })
+	t.holes = slices.Replace(t.holes, index, index+1, rest...)
+	t.tally.Reordered++
+	t.tally.Missing--
+	return "reordered", 0
+}
+
+// expect says that an epoch reaches to a place: how many are missing before it that weren't known to be.
+func (t *track) expect(last place) uint64 {
+	end := t.ends[last.epoch]
+	if last.sequence <= end || last.compare(t.floor) < 0 {
+		return 0
+	}
+	index, _ := slices.BinarySearchFunc(t.holes, last, hole.compare)
+	t.holes = slices.Insert(t.holes, index, hole{last, end + 1})
+	t.ends[last.epoch] = last.sequence
+	t.tally.Missing += last.sequence - end
+	return last.sequence - end
+}
+
+// advance says whether the track has become complete up to a later time.
+func (t *track) advance() bool {
+	lacks := len(t.holes) > 0 && t.holes[0].compare(t.watermarkAt) < 0
+	if lacks || !t.watermark.After(t.complete) {
+		return false
+	}
+	t.complete = t.watermark
+	return true
+}
+
+type laneKey struct{ lane, shard uint32 }
+
 type gapKey struct {
-	topic         string
 	lane          uint32
 	stream, gapID string
 }
 
-// Detector knows from the records alone what is missing, double, late, and complete up to when: by lane for who reads
-// whole topics, by stream for who reads single streams.
+// Detector knows from the records of a topic alone what is missing, double, late, and complete up to when.
 //
 // It is a port of the bridge's own detector; proto/conformance/README.md explains the algorithm.
 type Detector struct {
-	byLane, fromBeginning bool
-	mostHoles             int
-	tracks                map[key]*track
-	shards                map[string]uint32
-	lanes, began          map[shardKey]uint32
-	gaps                  map[gapKey]time.Time // nothing before the time is lost
-	healedEarly           map[gapKey]bool
-	unnumbered            uint64
-	holes                 int
+	fromBeginning bool
+	unnumbered    uint64
+	tracks        map[laneKey]*track
+	epoch         uint64               // of the latest watermarks
+	shards        uint32               // that there are, say those
+	lanes         map[uint32]uint32    // to how many a shard writes
+	gaps          map[gapKey]time.Time // nothing before the time is lost
+	healed        map[gapKey]bool
 }
 
-func newDetector(byLane, fromBeginning bool, mostHoles int) *Detector {
+func newDetector(fromBeginning bool) *Detector {
 	return &Detector{
-		byLane: byLane, fromBeginning: fromBeginning, mostHoles: mostHoles,
-		tracks: map[key]*track{}, shards: map[string]uint32{}, lanes: map[shardKey]uint32{},
-		began: map[shardKey]uint32{}, gaps: map[gapKey]time.Time{}, healedEarly: map[gapKey]bool{},
+		fromBeginning: fromBeginning, tracks: map[laneKey]*track{}, lanes: map[uint32]uint32{},
+		gaps: map[gapKey]time.Time{}, healed: map[gapKey]bool{},
 	}
 }
 
-// Observe gives the verdict on the next record of a lane of the topic.
-func (d *Detector) Observe(topic string, record *pb.Record) Verdict {
-	at, sequence, k := record.GetPosition(), record.GetPosition().GetLaneSequence(), key{}
-	if d.byLane {
-		k = key{topic: topic, lane: at.GetLane(), shard: at.GetShard()}
-	} else {
-		sequence, k = at.GetStreamSequence(), key{stream: at.GetStream()}
-		if at.GetEpoch() > 0 && at.GetStream() == "" {
-			return Verdict{Continuity: "not_followed"}
-		}
-	}
-	if at.GetEpoch() == 0 || sequence == 0 || sequence == noSequence {
+// Observe gives the verdict on the next record of a lane.
+func (d *Detector) Observe(record *pb.Record) (verdict Verdict) {
+	position := record.GetPosition()
+	at := place{position.GetEpoch(), position.GetLaneSequence()}
+	if at.epoch == 0 || at.sequence == 0 || at.sequence == noSequence {
 		d.unnumbered++
 		return Verdict{Continuity: "unnumbered"}
 	}
-	whole := d.fromBeginning
-	if d.byLane {
-		began := d.noteLanes(shardKey{topic, at.GetShard()}, record)
-		whole = whole || began > 0 && at.GetLane() >= began // who saw the lanes grow saw the new ones begin
+	t := d.track(laneKey{position.GetLane(), position.GetShard()}, at)
+	newest := t.newest
+	verdict.Continuity, verdict.Missing = t.place(at)
+	if verdict.Continuity == "duplicate" || verdict.Continuity == "older" {
+		return verdict // what it says was news once
 	}
-	t := d.tracks[k]
-	if t == nil {
-		t = &track{}
-		d.tracks[k] = t
-	}
-	known, newest, before := whole || len(t.epochs) > 0, t.newest(), t.holes()
-	var verdict Verdict
-	verdict.Continuity, verdict.Missing = t.place(at.GetEpoch(), sequence, whole)
-	if verdict.Continuity != "duplicate" && verdict.Continuity != "older" { // what those say was news once
-		gap := gapKey{topic: k.topic, lane: k.lane, stream: at.GetStream()}
-		verdict.News = d.news(t, record, gap, known, newest)
-	}
-	d.holes += t.holes() - before
-	for d.holes > d.mostHoles {
-		worst := t
-		for _, other := range d.tracks {
-			if other.holes() > worst.holes() {
-				worst = other
-			}
+	gap := gapKey{lane: position.GetLane(), stream: position.GetStream()}
+	switch body := record.GetBody().(type) {
+	case *pb.Record_EpochStart:
+		previous := place{body.EpochStart.GetPreviousEpoch(), body.EpochStart.GetPreviousLaneSequence()}
+		verdict.News = epochChanged(previous.epoch, t.expect(previous))
+	case *pb.Record_Watermark:
+		d.note(t, at, position.GetShard(), body.Watermark)
+	case *pb.Record_SourceGap:
+		gap.gapID = body.SourceGap.GetGapId()
+		if !d.healed[gap] {
+			d.gaps[gap] = body.SourceGap.GetLastCompletePollAt().AsTime()
 		}
-		givenUp := (worst.holes() + 1) / 2
-		worst.giveUp(givenUp)
-		d.holes -= givenUp
+		verdict.News = map[string]any{"kind": "source_gap_opened", "gap_id": gap.gapID}
+	case *pb.Record_SourceGapHealed:
+		gap.gapID = body.SourceGapHealed.GetGapId()
+		delete(d.gaps, gap)
+		d.healed[gap] = true // the gap's own record may come late
+		verdict.News = map[string]any{"kind": "source_gap_healed", "gap_id": gap.gapID}
+	}
+	completed := t.advance()
+	if verdict.News == nil && newest > 0 && newest < at.epoch {
+		verdict.News = epochChanged(newest, 0)
+	} else if verdict.News == nil && completed {
+		verdict.News = map[string]any{"kind": "complete_up_to", "time": text(t.complete)}
 	}
 	return verdict
 }
 
-func (d *Detector) noteLanes(k shardKey, record *pb.Record) uint32 {
-	switch body := record.GetBody().(type) {
-	case *pb.Record_Watermark:
-		d.shards[k.topic] = max(d.shards[k.topic], body.Watermark.GetShards())
-		d.lanes[k] = max(d.lanes[k], body.Watermark.GetLanes())
-	case *pb.Record_LanesChanged:
-		d.lanes[k] = max(d.lanes[k], body.LanesChanged.GetCount())
-		d.began[k] = min(cmp.Or(d.began[k], body.LanesChanged.GetPreviousCount()), body.LanesChanged.GetPreviousCount())
-	}
-	return d.began[k]
+func epochChanged(previous, missing uint64) map[string]any {
+	return map[string]any{"kind": "epoch_changed", "previous_epoch": previous, "missing": missing}
 }
 
-func (d *Detector) news(t *track, record *pb.Record, gap gapKey, known bool, newest uint64) map[string]any {
-	at, ended, completed := record.GetPosition(), uint64(0), false
-	if d.byLane {
-		if start := record.GetEpochStart(); start != nil && known {
-			ended = t.expect(start.GetPreviousEpoch(), start.GetPreviousLaneSequence())
+func (d *Detector) note(t *track, at place, shard uint32, watermark *pb.Watermark) {
+	if at.epoch >= d.epoch {
+		d.epoch, d.shards = at.epoch, watermark.GetShards()
+	}
+	d.lanes[shard] = max(d.lanes[shard], watermark.GetLanes())
+	if until := watermark.GetCompleteUpTo().AsTime(); until.After(t.watermark) {
+		t.watermark, t.watermarkAt = until, at
+	}
+}
+
+func (d *Detector) track(key laneKey, floor place) *track {
+	if d.tracks[key] == nil {
+		if d.fromBeginning {
+			floor = place{1, 1}
 		}
-		if until := record.GetWatermark().GetCompleteUpTo(); until != nil {
-			if t.pending == nil || t.pending.time.Before(until.AsTime()) {
-				t.pending = &watermark{at.GetEpoch(), at.GetLaneSequence(), until.AsTime()}
+		d.tracks[key] = &track{floor: floor, ends: map[uint64]uint64{floor.epoch: floor.sequence - 1}}
+	}
+	return d.tracks[key]
+}
+
+// CompleteUpTo is the time up to which all lanes of all shards are complete; zero if one of them lacks a watermark.
+func (d *Detector) CompleteUpTo() time.Time {
+	times := slices.Collect(maps.Values(d.gaps))
+	for shard := range d.shards {
+		for lane := range max(d.lanes[shard], 1) {
+			t := d.tracks[laneKey{lane, shard}]
+			if t == nil {
+				return time.Time{}
 			}
+			times = append(times, t.complete)
 		}
-		completed = t.advance()
 	}
-	switch body := record.GetBody().(type) {
-	case *pb.Record_EpochStart:
-		previous := body.EpochStart.GetPreviousEpoch()
-		return map[string]any{"kind": "epoch_changed", "previous_epoch": previous, "missing": ended}
-	case *pb.Record_LanesChanged:
-		previous, count := body.LanesChanged.GetPreviousCount(), body.LanesChanged.GetCount()
-		return map[string]any{"kind": "lanes_changed", "previous_count": previous, "count": count}
-	case *pb.Record_SourceGap:
-		gap.gapID = body.SourceGap.GetGapId()
-		if since := body.SourceGap.GetLastCompletePollAt(); !d.healedEarly[gap] {
-			d.gaps[gap] = time.Time{}
-			if since != nil {
-				d.gaps[gap] = since.AsTime()
-			}
+	for key, t := range d.tracks {
+		if key.shard >= d.shards && len(t.holes) > 0 { // it has ended, and something of it is missing
+			times = append(times, t.complete)
 		}
-		return map[string]any{"kind": "source_gap_opened", "gap_id": gap.gapID}
-	case *pb.Record_SourceGapHealed:
-		gap.gapID = body.SourceGapHealed.GetGapId()
-		delete(d.gaps, gap)
-		if t.holes() > 0 { // the gap's own record may be among what is missing
-			d.healedEarly[gap] = true
-		}
-		return map[string]any{"kind": "source_gap_healed", "gap_id": gap.gapID}
 	}
-	if newest > 0 && newest < at.GetEpoch() {
-		return map[string]any{"kind": "epoch_changed", "previous_epoch": newest, "missing": 0}
+	if d.shards == 0 {
+		return time.Time{}
 	}
-	if completed {
-		return map[string]any{"kind": "complete_up_to", "time": text(t.complete)}
-	}
-	return nil
+	return slices.MinFunc(times, time.Time.Compare) // zero comes first
 }

@@ -81,7 +81,7 @@ func read(ctx context.Context, bootstrap, topic string, untilEnd bool, out *bufi
 			unfinished[end.Partition] = true
 		}
 	})
-	detector := newDetector(true, true, mostHoles)
+	detector := newDetector(true)
 	for !untilEnd || len(unfinished) > 0 {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
@@ -101,7 +101,7 @@ func read(ctx context.Context, bootstrap, topic string, untilEnd bool, out *bufi
 			return err
 		}
 	}
-	return write(out, map[string]Report{"after": report(detector, []string{topic})})
+	return write(out, map[string]Report{"after": report(map[string]*Detector{topic: detector})})
 }
 
 func show(detector *Detector, message *kgo.Record, out io.Writer) error {
@@ -109,7 +109,7 @@ func show(detector *Detector, message *kgo.Record, out io.Writer) error {
 	if err := proto.Unmarshal(message.Value, &record); err != nil {
 		return fmt.Errorf("%s has something else than records: %w", message.Topic, err)
 	}
-	verdict, position := detector.Observe(message.Topic, &record), record.GetPosition()
+	verdict, position := detector.Observe(&record), record.GetPosition()
 	line := map[string]any{
 		"partition":     message.Partition,
 		"offset":        message.Offset,

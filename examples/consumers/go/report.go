@@ -17,11 +17,10 @@ type Report struct {
 	Behind       []Behind           `json:"behind"`
 }
 
-// TrackReport is of a lane or of a stream.
+// TrackReport is of a shard in a lane.
 type TrackReport struct {
-	Lane   *Lane  `json:"lane,omitempty"`
-	Stream string `json:"stream,omitempty"`
-	Tally  Tally  `json:"tally"`
+	Lane  Lane  `json:"lane"`
+	Tally Tally `json:"tally"`
 }
 
 // Lane is a shard in a lane of a topic.
@@ -44,90 +43,56 @@ type Behind struct {
 	Others    string  `json:"others"`
 }
 
-func report(d *Detector, topics []string) Report {
-	r := Report{
-		Unnumbered: d.unnumbered, Tracks: []TrackReport{}, OpenGaps: []Gap{}, Behind: []Behind{},
-		CompleteUpTo: map[string]*string{},
-	}
-	keys := slices.SortedFunc(maps.Keys(d.tracks), func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.lane, b.lane), cmp.Compare(a.shard, b.shard),
-			cmp.Compare(a.stream, b.stream))
-	})
-	for _, k := range keys {
-		tally := d.tracks[k].tally()
-		r.Total.add(tally)
-		if d.byLane {
-			r.Tracks = append(r.Tracks, TrackReport{Lane: &Lane{k.topic, k.lane, k.shard}, Tally: tally})
-		} else {
-			r.Tracks = append(r.Tracks, TrackReport{Stream: k.stream, Tally: tally})
+func report(detectors map[string]*Detector) Report {
+	r := Report{Tracks: []TrackReport{}, OpenGaps: []Gap{}, CompleteUpTo: map[string]*string{}, Behind: []Behind{}}
+	for _, topic := range slices.Sorted(maps.Keys(detectors)) {
+		d := detectors[topic]
+		keys := slices.SortedFunc(maps.Keys(d.tracks), func(a, b laneKey) int {
+			return cmp.Or(cmp.Compare(a.lane, b.lane), cmp.Compare(a.shard, b.shard))
+		})
+		for _, key := range keys {
+			tally := d.tracks[key].tally
+			r.Total.add(tally)
+			r.Tracks = append(r.Tracks, TrackReport{Lane{topic, key.lane, key.shard}, tally})
 		}
-	}
-	for gap := range d.gaps {
-		r.OpenGaps = append(r.OpenGaps, Gap{gap.stream, gap.gapID})
+		for gap := range d.gaps {
+			r.OpenGaps = append(r.OpenGaps, Gap{gap.stream, gap.gapID})
+		}
+		r.Unnumbered += d.unnumbered
+		r.CompleteUpTo[topic] = maybe(d.CompleteUpTo())
+		r.Behind = append(r.Behind, behind(d, topic)...)
 	}
 	slices.SortFunc(r.OpenGaps, func(a, b Gap) int {
 		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.GapID, b.GapID))
 	})
 	r.OpenGaps = slices.Compact(r.OpenGaps) // each is in every lane
-	slices.Sort(topics)
-	for _, topic := range topics {
-		r.CompleteUpTo[topic] = maybe(completeUpTo(d, topic))
-		r.Behind = append(r.Behind, behind(d, topic)...)
-	}
 	return r
 }
 
-// completeUpTo is the time up to which all shards and lanes are complete; zero if one of them lacks a watermark.
-func completeUpTo(d *Detector, topic string) (least time.Time) {
-	shards := shardsOf(d, topic)
-	if len(shards) == 0 || len(shards) < int(d.shards[topic]) {
-		return time.Time{}
-	}
-	var times []time.Time
-	for _, lanes := range shards {
-		for _, t := range lanes {
-			times = append(times, t.complete)
-		}
-	}
-	for gap, since := range d.gaps {
-		if gap.topic == topic {
-			times = append(times, since)
-		}
-	}
-	return slices.MinFunc(times, time.Time.Compare) // zero comes first
+func (t *Tally) add(other Tally) {
+	t.Read += other.Read
+	t.Missing += other.Missing
+	t.Duplicates += other.Duplicates
+	t.Reordered += other.Reordered
+	t.Older += other.Older
 }
 
 func behind(d *Detector, topic string) (found []Behind) {
-	shards := shardsOf(d, topic)
-	for _, shard := range slices.Sorted(maps.Keys(shards)) {
-		var others time.Time
-		for _, t := range shards[shard] {
-			others = slices.MaxFunc([]time.Time{others, t.latest()}, time.Time.Compare)
+	for _, shard := range slices.Sorted(maps.Keys(d.lanes)) {
+		latest, others := make([]time.Time, d.lanes[shard]), time.Time{}
+		for lane := range latest {
+			if t := d.tracks[laneKey{uint32(lane), shard}]; t != nil {
+				latest[lane] = t.watermark
+			}
+			others = slices.MaxFunc([]time.Time{others, latest[lane]}, time.Time.Compare)
 		}
-		for lane, t := range shards[shard] {
-			if t.latest().Before(others) {
-				found = append(found, Behind{Lane{topic, uint32(lane), shard}, maybe(t.latest()), text(others)})
+		for lane, time := range latest {
+			if time.Before(others) {
+				found = append(found, Behind{Lane{topic, uint32(lane), shard}, maybe(time), text(others)})
 			}
 		}
 	}
 	return found
-}
-
-// shardsOf has, for each shard that was seen, the track of each of its lanes; an empty one for a lane never seen.
-func shardsOf(d *Detector, topic string) map[uint32][]*track {
-	shards := map[uint32][]*track{}
-	for k, t := range d.tracks {
-		if !d.byLane || k.topic != topic {
-			continue
-		}
-		lanes := shards[k.shard]
-		for len(lanes) < int(max(k.lane+1, d.lanes[shardKey{topic, k.shard}])) {
-			lanes = append(lanes, &track{})
-		}
-		lanes[k.lane] = t
-		shards[k.shard] = lanes
-	}
-	return shards
 }
 
 func maybe(t time.Time) *string {

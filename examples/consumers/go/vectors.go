@@ -12,10 +12,8 @@ import (
 )
 
 type vector struct {
-	View   string
-	Start  string
-	Limits *struct{ Holes int }
-	Steps  []struct {
+	Start string
+	Steps []struct {
 		Topic   string
 		Record  []byte
 		Verdict any
@@ -34,24 +32,19 @@ func check(paths []string) (differences int, err error) {
 		if err := json.Unmarshal(text, &v); err != nil {
 			return 0, fmt.Errorf("%s: %w", path, err)
 		}
-		holes := mostHoles
-		if v.Limits != nil {
-			holes = v.Limits.Holes
-		}
-		detector, topics := newDetector(v.View == "by_lane", v.Start == "beginning", holes), []string{}
-		seen := map[string]bool{}
+		detectors := map[string]*Detector{}
 		for number, step := range v.Steps {
 			var record pb.Record
 			if err := proto.Unmarshal(step.Record, &record); err != nil {
 				return 0, fmt.Errorf("%s: %w", path, err)
 			}
-			if !seen[step.Topic] {
-				seen[step.Topic], topics = true, append(topics, step.Topic)
+			if detectors[step.Topic] == nil {
+				detectors[step.Topic] = newDetector(v.Start == "beginning")
 			}
-			verdict := detector.Observe(step.Topic, &record)
+			verdict := detectors[step.Topic].Observe(&record)
 			differences += differs(fmt.Sprintf("%s: step %d", path, number), step.Verdict, verdict)
 		}
-		differences += differs(path+": after", v.After, report(detector, topics))
+		differences += differs(path+": after", v.After, report(detectors))
 	}
 	return differences, nil
 }

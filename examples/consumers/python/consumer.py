@@ -23,9 +23,9 @@ def main():
     detector = Detector()
     for message in messages(options.bootstrap, options.topic, options.until_end):
         record = Record.FromString(message.value())
-        verdict = detector.observe(message.topic(), record)
+        verdict = detector.observe(record)
         print(json.dumps(line(message, record, verdict), ensure_ascii=False), flush=not options.until_end)
-    print(json.dumps({"after": after(detector, [options.topic])}))
+    print(json.dumps({"after": after({options.topic: detector})}))
     return 0
 
 

@@ -1,59 +1,41 @@
-"""What a detector knows in the end: counts, open source gaps, and how far each topic is complete."""
+"""What the detectors of some topics know in the end: counts, open source gaps, and how far each topic is complete."""
 
-from detector import COUNTS, text
+from detector import text
+
+COUNTS = ["read", "missing", "duplicates", "reordered", "older"]
 
 
-def after(detector, topics):
-    tallies = {key: track.tally() for key, track in sorted(detector.tracks.items())}
-    total = {count: sum(tally[count] for tally in tallies.values()) for count in COUNTS}
+def after(detectors):
+    detectors = sorted(detectors.items())
+    tracks = [
+        {"lane": lane(topic, *key), "tally": track.tally}
+        for topic, detector in detectors
+        for key, track in sorted(detector.tracks.items())
+    ]
+    gaps = {(stream, gap_id) for _, detector in detectors for _, stream, gap_id in detector.gaps}
     return {
-        "total": total,
-        "tracks": [{**name(key), "tally": tally} for key, tally in tallies.items()],
-        "unnumbered": detector.unnumbered,
-        "open_gaps": [
-            {"stream": stream, "gap_id": gap_id}
-            for stream, gap_id in sorted({(stream, gap_id) for _, _, stream, gap_id in detector.gaps})
-        ],
-        "complete_up_to": {topic: maybe(complete_up_to(detector, topic)) for topic in sorted(topics)},
-        "behind": [entry for topic in sorted(topics) for entry in behind(detector, topic)],
+        "total": {count: sum(track["tally"][count] for track in tracks) for count in COUNTS},
+        "tracks": tracks,
+        "unnumbered": sum(detector.unnumbered for _, detector in detectors),
+        "open_gaps": [{"stream": stream, "gap_id": gap_id} for stream, gap_id in sorted(gaps)],
+        "complete_up_to": {topic: maybe(detector.complete_up_to()) for topic, detector in detectors},
+        "behind": [entry for topic, detector in detectors for entry in behind(topic, detector)],
     }
 
 
-def complete_up_to(detector, topic):
-    """The time up to which all shards and lanes are complete; none if one of them lacks a watermark."""
-    shards = shards_of(detector, topic)
-    if not shards or len(shards) < detector.shards.get(topic, 0):
-        return None
-    times = [track and track.complete for lanes in shards.values() for track in lanes.values()]
-    times += [since for (of, *_), since in detector.gaps.items() if of == topic]
-    return None if None in times else min(times)
-
-
-def behind(detector, topic):
+def behind(topic, detector):
     """Lanes that lack watermarks which other lanes of the same shard have: their tails may be lost."""
-    for shard, lanes in sorted(shards_of(detector, topic).items()):
-        latest = {lane: track and track.latest() for lane, track in lanes.items()}
-        others = max((time for time in latest.values() if time is not None), default=None)
-        for lane, time in sorted(latest.items()):
+    for shard, lanes in sorted(detector.lanes.items()):
+        tracks = [detector.tracks.get((number, shard)) for number in range(lanes)]
+        latest = [track.watermark[0] if track and track.watermark else None for track in tracks]
+        others = max((time for time in latest if time is not None), default=None)
+        for number, time in enumerate(latest):
             if others is not None and (time is None or time < others):
-                key = {"topic": topic, "lane": lane, "shard": shard}
-                yield {"key": key, "watermark": maybe(time), "others": text(others)}
+                yield {"key": lane(topic, number, shard), "watermark": maybe(time), "others": text(others)}
 
 
-def shards_of(detector, topic):
-    """For each shard that was seen, the track of each of its lanes; none for a lane that was never seen."""
-    seen = {}
-    for key, track in detector.tracks.items() if detector.by_lane else ():
-        if key[0] == topic:
-            seen.setdefault(key[2], {})[key[1]] = track
-    return {
-        shard: {lane: lanes.get(lane) for lane in range(max(max(lanes) + 1, detector.lanes.get((topic, shard), 0)))}
-        for shard, lanes in seen.items()
-    }
-
-
-def name(key):
-    return {"stream": key} if isinstance(key, str) else {"lane": dict(zip(("topic", "lane", "shard"), key))}
+def lane(topic, number, shard):
+    return {"topic": topic, "lane": number, "shard": shard}
 
 
 def maybe(time):

@@ -1,165 +1,187 @@
 import { create, toJson } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
-import type { Position, Record as BridgeRecord } from "./gen/asana_event_bridge/v1/record_pb.js";
-import { type Continuity, NO_SEQUENCE, Track } from "./track.js";
+import type { Record as BridgeRecord, Watermark } from "./gen/asana_event_bridge/v1/record_pb.js";
 
-export const MOST_HOLES = 1 << 20;
+const NO_SEQUENCE = 2n ** 64n - 1n;
 const SECOND = 1_000_000_000n;
+const BEGINNING = place(1n, 1n);
 
 /** What a record tells beside its own place. */
 export type News =
   | { kind: "epoch_changed"; previous_epoch: bigint; missing: bigint }
-  | { kind: "lanes_changed"; previous_count: number; count: number }
   | { kind: "source_gap_opened" | "source_gap_healed"; gap_id: string }
   | { kind: "complete_up_to"; time: string };
 
 export interface Verdict {
-  continuity: Continuity;
+  continuity: "in_order" | "missing" | "duplicate" | "reordered" | "older" | "unnumbered";
   missing?: bigint;
   news?: News;
 }
 
-/** A shard in a lane of a topic, or a stream. */
-export type Place = { lane: { topic: string; lane: number; shard: number } } | { stream: string };
+/** Orders the records of a track. */
+function place(epoch: bigint, sequence: bigint): bigint {
+  return (epoch << 64n) | sequence;
+}
 
-/** Topic and lane are empty where streams are followed. `since`: nothing before it is lost. */
-export interface Gap {
-  topic: string;
-  lane: number;
-  stream: string;
-  gapId: string;
-  since?: bigint | undefined;
+/** A shard in a lane: all places from the floor to the ends were seen, but for the holes. Times are nanoseconds. */
+export class Track {
+  readonly tally = { read: 0, missing: 0n, duplicates: 0, reordered: 0, older: 0 };
+  readonly holes: { first: bigint; last: bigint }[] = []; // ascending
+  newest = 0n;
+  watermark: { at: bigint; time: bigint } | undefined; // the latest
+  complete: bigint | undefined; // the time of the latest that nothing is missing before
+  private readonly ends = new Map<bigint, bigint>(); // the last place known of each epoch
+
+  constructor(private readonly floor: bigint) {
+    this.ends.set(floor >> 64n, floor - 1n);
+  }
+
+  /** Where the next record stands. */
+  place(at: bigint): Verdict {
+    this.tally.read += 1;
+    const epoch = at >> 64n;
+    if (epoch > this.newest) this.newest = epoch;
+    if (at < this.floor) {
+      this.tally.older += 1;
+      return { continuity: "older" };
+    }
+    if (at > this.end(epoch)) {
+      const missing = this.expect(at - 1n);
+      this.ends.set(epoch, at);
+      return missing > 0n ? { continuity: "missing", missing } : { continuity: "in_order" };
+    }
+    const index = this.search(at);
+    const hole = this.holes[index];
+    if (!hole || at < hole.first) {
+      this.tally.duplicates += 1;
+      return { continuity: "duplicate" };
+    }
+    const rest = [{ first: hole.first, last: at - 1n }, { first: at + 1n, last: hole.last }];
+    this.holes.splice(index, 1, ...rest.filter(({ first, last }) => first <= last));
+    this.tally.reordered += 1;
+    this.tally.missing -= 1n;
+    return { continuity: "reordered" };
+  }
+
+  /** An epoch reaches to a place: how many are missing before it that weren't known to be. */
+  expect(last: bigint): bigint {
+    const end = this.end(last >> 64n);
+    if (last < this.floor || last <= end) return 0n;
+    this.holes.splice(this.search(last), 0, { first: end + 1n, last });
+    this.ends.set(last >> 64n, last);
+    this.tally.missing += last - end;
+    return last - end;
+  }
+
+  /** The time up to which the track has become complete, if it has. */
+  advance(): bigint | undefined {
+    const { watermark, complete, holes: [lowest] } = this;
+    if (!watermark || (complete !== undefined && watermark.time <= complete)) return undefined;
+    if (lowest && lowest.first < watermark.at) return undefined;
+    return (this.complete = watermark.time);
+  }
+
+  private end(epoch: bigint): bigint {
+    return this.ends.get(epoch) ?? place(epoch, 0n);
+  }
+
+  /** The first hole that doesn't end before the place. */
+  private search(at: bigint): number {
+    let low = 0;
+    let high = this.holes.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.holes[middle]!.last < at) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
 }
 
 /**
- * Knows from the records alone what is missing, double, late, and complete up to when: by lane for who reads whole
- * topics, by stream for who reads single streams.
+ * Knows from the records of a topic alone what is missing, double, late, and complete up to when.
  *
  * A port of the bridge's own detector; proto/conformance/README.md explains the algorithm.
  */
 export class Detector {
-  readonly tracks = new Map<string, { place: Place; track: Track }>();
-  readonly shards = new Map<string, number>();
-  readonly lanes = new Map<string, number>();
-  readonly gaps = new Map<string, Gap>();
+  readonly tracks = new Map<string, { lane: number; shard: number; track: Track }>();
+  readonly lanes = new Map<number, number>(); // to how many a shard writes
+  readonly gaps = new Map<string, { stream: string; gap_id: string; since: bigint }>(); // nothing before it is lost
   unnumbered = 0;
-  private readonly began = new Map<string, number>();
-  private readonly healedEarly = new Set<string>();
-  private holes = 0;
+  private readonly healed = new Set<string>();
+  private epoch = 0n; // of the latest watermarks
+  private shards = 0; // that there are, say those
 
-  constructor(
-    readonly byLane = true,
-    private readonly fromBeginning = true,
-    private readonly mostHoles = MOST_HOLES,
-  ) {}
+  constructor(private readonly fromBeginning = true) {}
 
-  /** The verdict on the next record of a lane of the topic. */
-  observe(topic: string, record: BridgeRecord): Verdict {
-    const at = record.position;
-    const sequence = (this.byLane ? at?.laneSequence : at?.streamSequence) ?? 0n;
-    if (!this.byLane && at && at.epoch > 0n && at.stream === "") return { continuity: "not_followed" };
-    if (!at || at.epoch === 0n || sequence === 0n || sequence === NO_SEQUENCE) {
+  /** The verdict on the next record of a lane. */
+  observe({ position, body }: BridgeRecord): Verdict {
+    const { epoch = 0n, laneSequence = 0n, lane = 0, shard = 0, stream = "" } = position ?? {};
+    if (epoch === 0n || laneSequence === 0n || laneSequence === NO_SEQUENCE) {
       this.unnumbered += 1;
       return { continuity: "unnumbered" };
     }
-    let whole = this.fromBeginning;
-    if (this.byLane) {
-      const began = this.noteLanes(topic, at.shard, record.body);
-      whole ||= began > 0 && at.lane >= began; // who saw the lanes grow saw the new ones begin
+    const at = place(epoch, laneSequence);
+    const track = this.track(lane, shard) ?? new Track(this.fromBeginning ? BEGINNING : at);
+    this.tracks.set(`${lane}/${shard}`, { lane, shard, track });
+    const { newest } = track;
+    const verdict = track.place(at);
+    if (verdict.continuity === "duplicate" || verdict.continuity === "older") return verdict; // it was news once
+    if (body.case === "epochStart") {
+      const { previousEpoch, previousLaneSequence } = body.value;
+      const missing = track.expect(place(previousEpoch, previousLaneSequence));
+      verdict.news = { kind: "epoch_changed", previous_epoch: previousEpoch, missing };
+    } else if (body.case === "watermark") {
+      this.note(track, at, shard, body.value);
+    } else if (body.case === "sourceGap") {
+      const { gapId: gap_id, lastCompletePollAt } = body.value;
+      const key = JSON.stringify([lane, stream, gap_id]);
+      if (!this.healed.has(key)) this.gaps.set(key, { stream, gap_id, since: nanoseconds(lastCompletePollAt) });
+      verdict.news = { kind: "source_gap_opened", gap_id };
+    } else if (body.case === "sourceGapHealed") {
+      const { gapId: gap_id } = body.value;
+      const key = JSON.stringify([lane, stream, gap_id]);
+      this.gaps.delete(key);
+      this.healed.add(key); // the gap's own record may come late
+      verdict.news = { kind: "source_gap_healed", gap_id };
     }
-    const track = this.track(topic, at);
-    const known = whole || track.started;
-    const { newest, holes } = track;
-    const [continuity, missing] = track.place(at.epoch, sequence, whole);
-    const verdict: Verdict = missing > 0n ? { continuity, missing } : { continuity };
-    if (continuity !== "duplicate" && continuity !== "older") { // what those say was news once
-      const news = this.news(topic, track, at, record.body, known, newest);
-      if (news) verdict.news = news;
+    const completed = track.advance();
+    if (!verdict.news && newest > 0n && newest < epoch) {
+      verdict.news = { kind: "epoch_changed", previous_epoch: newest, missing: 0n };
+    } else if (!verdict.news && completed !== undefined) {
+      verdict.news = { kind: "complete_up_to", time: text(completed) };
     }
-    this.holes += track.holes - holes;
-    this.keepLimit();
     return verdict;
   }
 
-  private track(topic: string, { lane, shard, stream }: Position): Track {
-    const place: Place = this.byLane ? { lane: { topic, lane, shard } } : { stream };
-    const key = JSON.stringify(place);
-    let entry = this.tracks.get(key);
-    if (!entry) this.tracks.set(key, (entry = { place, track: new Track() }));
-    return entry.track;
+  track(lane: number, shard: number): Track | undefined {
+    return this.tracks.get(`${lane}/${shard}`)?.track;
   }
 
-  private noteLanes(topic: string, shard: number, body: BridgeRecord["body"]): number {
-    const key = shardKey(topic, shard);
-    if (body.case === "watermark") {
-      this.shards.set(topic, Math.max(this.shards.get(topic) ?? 0, body.value.shards));
-      this.lanes.set(key, Math.max(this.lanes.get(key) ?? 0, body.value.lanes));
-    } else if (body.case === "lanesChanged") {
-      const { previousCount, count } = body.value;
-      this.lanes.set(key, Math.max(this.lanes.get(key) ?? 0, count));
-      this.began.set(key, Math.min(this.began.get(key) || previousCount, previousCount));
+  /** The time up to which all lanes of all shards are complete; nothing if one of them lacks a watermark. */
+  completeUpTo(): bigint | undefined {
+    const times: (bigint | undefined)[] = [...this.gaps.values()].map(({ since }) => since);
+    for (let shard = 0; shard < this.shards; shard++) {
+      for (let lane = 0; lane < (this.lanes.get(shard) ?? 1); lane++) times.push(this.track(lane, shard)?.complete);
     }
-    return this.began.get(key) ?? 0;
+    for (const { shard, track } of this.tracks.values()) {
+      // It has ended, and something of it is missing.
+      if (shard >= this.shards && track.holes.length > 0) times.push(track.complete);
+    }
+    if (this.shards === 0 || times.includes(undefined)) return undefined;
+    return (times as bigint[]).reduce((one, other) => (one < other ? one : other));
   }
 
-  private news(
-    topic: string, track: Track, at: Position, body: BridgeRecord["body"], known: boolean, newest: bigint,
-  ): News | undefined {
-    let ended = 0n;
-    let completed: bigint | undefined;
-    if (this.byLane) {
-      if (body.case === "epochStart" && known) {
-        ended = track.expect(body.value.previousEpoch, body.value.previousLaneSequence);
-      }
-      if (body.case === "watermark" && body.value.completeUpTo) {
-        track.await(at.epoch, at.laneSequence, nanoseconds(body.value.completeUpTo));
-      }
-      completed = track.advance();
-    }
-    switch (body.case) {
-      case "epochStart":
-        return { kind: "epoch_changed", previous_epoch: body.value.previousEpoch, missing: ended };
-      case "lanesChanged":
-        return { kind: "lanes_changed", previous_count: body.value.previousCount, count: body.value.count };
-      case "sourceGap": {
-        const since = body.value.lastCompletePollAt && nanoseconds(body.value.lastCompletePollAt);
-        const { key, gap } = this.gap(topic, at, body.value.gapId);
-        if (!this.healedEarly.has(key)) this.gaps.set(key, { ...gap, since });
-        return { kind: "source_gap_opened", gap_id: gap.gapId };
-      }
-      case "sourceGapHealed": {
-        const { key, gap } = this.gap(topic, at, body.value.gapId);
-        this.gaps.delete(key);
-        if (track.holes > 0) this.healedEarly.add(key); // the gap's own record may be among what is missing
-        return { kind: "source_gap_healed", gap_id: gap.gapId };
-      }
-    }
-    if (newest > 0n && newest < at.epoch) return { kind: "epoch_changed", previous_epoch: newest, missing: 0n };
-    return completed === undefined ? undefined : { kind: "complete_up_to", time: text(completed) };
-  }
-
-  private gap(topic: string, { lane, stream }: Position, gapId: string): { key: string; gap: Gap } {
-    const gap = this.byLane ? { topic, lane, stream, gapId } : { topic: "", lane: 0, stream, gapId };
-    return { key: JSON.stringify(gap), gap };
-  }
-
-  private keepLimit(): void {
-    while (this.holes > this.mostHoles) {
-      const tracks = [...this.tracks.values()].map(({ track }) => track);
-      const worst = tracks.reduce((one, other) => (one.holes >= other.holes ? one : other));
-      const givenUp = Math.ceil(worst.holes / 2);
-      worst.giveUp(givenUp);
-      this.holes -= givenUp;
-    }
+  private note(track: Track, at: bigint, shard: number, { completeUpTo, shards, lanes }: Watermark): void {
+    if (at >> 64n >= this.epoch) [this.epoch, this.shards] = [at >> 64n, shards];
+    this.lanes.set(shard, Math.max(this.lanes.get(shard) ?? 0, lanes));
+    const time = nanoseconds(completeUpTo);
+    if (!track.watermark || track.watermark.time < time) track.watermark = { at, time };
   }
 }
 
-export function shardKey(topic: string, shard: number): string {
-  return JSON.stringify([topic, shard]);
-}
-
-function nanoseconds(time: Timestamp): bigint {
-  return time.seconds * SECOND + BigInt(time.nanos);
+function nanoseconds(time: Timestamp | undefined): bigint {
+  return time ? time.seconds * SECOND + BigInt(time.nanos) : 0n;
 }
 
 /** RFC 3339. */

@@ -36,9 +36,9 @@ async function main(): Promise<number> {
   }
   const detector = new Detector();
   await read(options.bootstrap, options.topic, options["until-end"], (partition, message) => {
-    console.log(json(line(detector, options.topic!, partition, message)));
+    console.log(json(line(detector, partition, message)));
   });
-  console.log(json({ after: report(detector, [options.topic]) }));
+  console.log(json({ after: report(new Map([[options.topic, detector]])) }));
   return 0;
 }
 
@@ -87,9 +87,9 @@ async function read(
   }
 }
 
-function line(detector: Detector, topic: string, partition: number, message: KafkaMessage) {
+function line(detector: Detector, partition: number, message: KafkaMessage) {
   const record = fromBinary(RecordSchema, message.value ?? new Uint8Array());
-  const verdict = detector.observe(topic, record);
+  const verdict = detector.observe(record);
   const { position, body } = record;
   return {
     partition,

@@ -1,155 +1,114 @@
 package consumer;
 
 import com.google.protobuf.Timestamp;
-import io.github.asana_event_bridge.v1.LanesChanged;
-import io.github.asana_event_bridge.v1.Position;
 import io.github.asana_event_bridge.v1.Record;
-import io.github.asana_event_bridge.v1.Watermark;
 import java.time.Instant;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 
 /**
- * Knows from the records alone what is missing, double, late, and complete up to when: by lane for who reads whole
- * topics, by stream for who reads single streams.
+ * Knows from the records of a topic alone what is missing, double, late, and complete up to when.
  *
  * <p>A port of the bridge's own detector; proto/conformance/README.md explains the algorithm.
  */
 final class Detector {
-    /** A shard in a lane of a topic; or a stream, and the rest is empty. */
-    record Key(String topic, long lane, long shard, String stream) implements Comparable<Key> {
-        private static final Comparator<Key> ORDER = Comparator.comparing(Key::topic).thenComparing(Key::lane)
-                .thenComparing(Key::shard).thenComparing(Key::stream);
+    record Lane(int lane, int shard) {}
 
-        @Override
-        public int compareTo(Key other) {
-            return ORDER.compare(this, other);
-        }
-    }
+    record Gap(int lane, String stream, String id) {}
 
-    record ShardKey(String topic, long shard) {}
+    private static final Track.Place BEGINNING = new Track.Place(1, 1);
+    private static final long NO_SEQUENCE = -1; // 2^64 - 1
 
-    /** Topic and lane are empty where streams are followed. */
-    record GapKey(String topic, long lane, String stream, String gapId) {}
-
-    static final int MOST_HOLES = 1 << 20;
-
-    final boolean byLane;
-    final TreeMap<Key, Track> tracks = new TreeMap<>();
-    final Map<String, Long> shards = new TreeMap<>();
-    final Map<ShardKey, Long> lanes = new HashMap<>();
-    final Map<GapKey, Optional<Instant>> gaps = new HashMap<>(); // nothing before the time is lost
+    final Map<Lane, Track> tracks = new HashMap<>();
+    final TreeMap<Integer, Integer> lanes = new TreeMap<>(); // to how many a shard writes
+    final Map<Gap, Instant> gaps = new HashMap<>(); // nothing before the time is lost
     long unnumbered;
     private final boolean fromBeginning;
-    private final int mostHoles;
-    private final Map<ShardKey, Long> began = new HashMap<>();
-    private final Set<GapKey> healedEarly = new HashSet<>();
-    private int holes;
+    private final Set<Gap> healed = new HashSet<>();
+    private long epoch; // of the latest watermarks
+    private int shards; // that there are, say those
 
-    Detector(boolean byLane, boolean fromBeginning, int mostHoles) {
-        this.byLane = byLane;
+    Detector(boolean fromBeginning) {
         this.fromBeginning = fromBeginning;
-        this.mostHoles = mostHoles;
     }
 
-    /** The verdict on the next record of a lane of the topic. */
-    Verdict observe(String topic, Record record) {
-        Position at = record.getPosition();
-        long sequence = byLane ? at.getLaneSequence() : at.getStreamSequence();
-        if (!byLane && at.getEpoch() != 0 && at.getStream().isEmpty()) {
-            return Verdict.of("not_followed");
-        }
-        if (at.getEpoch() == 0 || sequence == 0 || sequence == Track.NO_SEQUENCE) {
+    /** The verdict on the next record of a lane. */
+    Verdict observe(Record record) {
+        var position = record.getPosition();
+        Track.Place at = new Track.Place(position.getEpoch(), position.getLaneSequence());
+        if (at.epoch() == 0 || at.sequence() == 0 || at.sequence() == NO_SEQUENCE) {
             unnumbered++;
             return Verdict.of("unnumbered");
         }
-        long lane = Integer.toUnsignedLong(at.getLane());
-        long shard = Integer.toUnsignedLong(at.getShard());
-        long born = byLane ? noteLanes(new ShardKey(topic, shard), record) : 0;
-        boolean whole = fromBeginning || (born > 0 && lane >= born); // who saw the lanes grow saw the new ones begin
-        Key key = byLane ? new Key(topic, lane, shard, "") : new Key("", 0, 0, at.getStream());
-        Track track = tracks.computeIfAbsent(key, unused -> new Track());
-        boolean known = whole || !track.epochs.isEmpty();
-        long newest = track.epochs.isEmpty() ? 0 : track.epochs.lastKey();
-        int before = track.holes();
-        Verdict verdict = track.place(at.getEpoch(), sequence, whole);
-        if (verdict.isNew()) { // what the others say was news once
-            verdict = verdict.with(news(track, record, new GapKey(key.topic, key.lane, at.getStream(), ""), known, newest));
+        Lane lane = new Lane(position.getLane(), position.getShard());
+        Track track = tracks.computeIfAbsent(lane, unused -> new Track(fromBeginning ? BEGINNING : at));
+        long newest = track.newest;
+        Verdict verdict = track.place(at);
+        if (List.of("duplicate", "older").contains(verdict.continuity())) {
+            return verdict; // what it says was news once
         }
-        holes += track.holes() - before;
-        while (holes > mostHoles) {
-            Track worst = tracks.values().stream().max(Comparator.comparingInt(Track::holes)).orElseThrow();
-            int givenUp = (worst.holes() + 1) / 2;
-            worst.giveUpHoles(givenUp);
-            holes -= givenUp;
-        }
-        return verdict;
-    }
-
-    private long noteLanes(ShardKey key, Record record) {
-        if (record.hasWatermark()) {
-            Watermark watermark = record.getWatermark();
-            shards.merge(key.topic, Integer.toUnsignedLong(watermark.getShards()), Math::max);
-            lanes.merge(key, Integer.toUnsignedLong(watermark.getLanes()), Math::max);
-        } else if (record.hasLanesChanged()) {
-            LanesChanged changed = record.getLanesChanged();
-            lanes.merge(key, Integer.toUnsignedLong(changed.getCount()), Math::max);
-            long previous = Integer.toUnsignedLong(changed.getPreviousCount());
-            began.merge(key, previous, (one, other) -> one == 0 ? other : Math.min(one, other));
-        }
-        return began.getOrDefault(key, 0L);
-    }
-
-    private Map<String, Object> news(Track track, Record record, GapKey lane, boolean known, long newest) {
-        Position at = record.getPosition();
-        long ended = 0;
-        Instant completed = null;
-        if (byLane) {
-            if (record.hasEpochStart() && known) {
-                var start = record.getEpochStart();
-                ended = track.expect(start.getPreviousEpoch(), start.getPreviousLaneSequence());
+        Map<String, Object> news = switch (record.getBodyCase()) {
+            case EPOCH_START -> {
+                long previous = record.getEpochStart().getPreviousEpoch();
+                long last = record.getEpochStart().getPreviousLaneSequence();
+                yield epochChanged(previous, track.expect(new Track.Place(previous, last)));
             }
-            if (record.getWatermark().hasCompleteUpTo()) {
-                Instant time = instant(record.getWatermark().getCompleteUpTo());
-                track.await(new Track.Watermark(at.getEpoch(), at.getLaneSequence(), time));
-            }
-            completed = track.advance();
-        }
-        return switch (record.getBodyCase()) {
-            case EPOCH_START -> epochChanged(record.getEpochStart().getPreviousEpoch(), ended);
-            case LANES_CHANGED -> Map.of("kind", "lanes_changed",
-                    "previous_count", Integer.toUnsignedLong(record.getLanesChanged().getPreviousCount()),
-                    "count", Integer.toUnsignedLong(record.getLanesChanged().getCount()));
             case SOURCE_GAP -> {
-                var gap = record.getSourceGap();
-                GapKey key = new GapKey(lane.topic, lane.lane, lane.stream, gap.getGapId());
-                if (!healedEarly.contains(key)) {
-                    gaps.put(key, gap.hasLastCompletePollAt() ? Optional.of(instant(gap.getLastCompletePollAt()))
-                            : Optional.empty());
+                String id = record.getSourceGap().getGapId();
+                Gap gap = new Gap(lane.lane, position.getStream(), id);
+                if (!healed.contains(gap)) {
+                    gaps.put(gap, instant(record.getSourceGap().getLastCompletePollAt()));
                 }
-                yield Map.of("kind", "source_gap_opened", "gap_id", gap.getGapId());
+                yield Map.of("kind", "source_gap_opened", "gap_id", id);
             }
             case SOURCE_GAP_HEALED -> {
                 String id = record.getSourceGapHealed().getGapId();
-                GapKey key = new GapKey(lane.topic, lane.lane, lane.stream, id);
-                gaps.remove(key);
-                if (track.holes() > 0) { // the gap's own record may be among what is missing
-                    healedEarly.add(key);
-                }
+                Gap gap = new Gap(lane.lane, position.getStream(), id);
+                gaps.remove(gap);
+                healed.add(gap); // the gap's own record may come late
                 yield Map.of("kind", "source_gap_healed", "gap_id", id);
             }
-            default -> {
-                if (newest != 0 && Long.compareUnsigned(newest, at.getEpoch()) < 0) {
-                    yield epochChanged(newest, 0);
+            case WATERMARK -> {
+                var watermark = record.getWatermark();
+                if (Long.compareUnsigned(at.epoch(), epoch) >= 0) {
+                    epoch = at.epoch();
+                    shards = watermark.getShards();
                 }
-                yield completed == null ? null : Map.of("kind", "complete_up_to", "time", completed.toString());
+                lanes.merge(lane.shard, watermark.getLanes(), Math::max);
+                track.note(at, instant(watermark.getCompleteUpTo()));
+                yield null;
             }
+            default -> null;
         };
+        boolean completed = track.advance();
+        if (news == null && newest != 0 && Long.compareUnsigned(newest, at.epoch()) < 0) {
+            news = epochChanged(newest, 0);
+        } else if (news == null && completed) {
+            news = Map.of("kind", "complete_up_to", "time", track.complete.toString());
+        }
+        return new Verdict(verdict.continuity(), verdict.missing(), news);
+    }
+
+    /** The time up to which all lanes of all shards are complete; the least if one of them lacks a watermark. */
+    Instant completeUpTo() {
+        TreeSet<Instant> times = new TreeSet<>(gaps.values());
+        for (int shard = 0; shard < shards; shard++) {
+            for (int lane = 0; lane < lanes.getOrDefault(shard, 1); lane++) {
+                Track track = tracks.get(new Lane(lane, shard));
+                times.add(track == null ? Instant.MIN : track.complete);
+            }
+        }
+        tracks.forEach((lane, track) -> {
+            if (lane.shard >= shards && !track.holes.isEmpty()) { // it has ended, and something of it is missing
+                times.add(track.complete);
+            }
+        });
+        return shards == 0 ? Instant.MIN : times.first();
     }
 
     private static Map<String, Object> epochChanged(long previous, long missing) {

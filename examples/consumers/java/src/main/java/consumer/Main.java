@@ -37,7 +37,7 @@ public final class Main {
     private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create();
     private static final Gson WITH_NULLS = GSON.newBuilder().serializeNulls().create();
 
-    private final Detector detector = new Detector(true, true, Detector.MOST_HOLES);
+    private final Detector detector = new Detector(true);
     private final PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
 
     public static void main(String[] arguments) throws IOException {
@@ -88,7 +88,7 @@ public final class Main {
                 unfinished.removeIf(partition -> consumer.position(partition) >= ends.get(partition));
             }
         }
-        out.println(WITH_NULLS.toJson(Map.of("after", Report.of(detector, List.of(topic)))));
+        out.println(WITH_NULLS.toJson(Map.of("after", Report.of(Map.of(topic, detector)))));
         out.flush();
     }
 
@@ -99,7 +99,7 @@ public final class Main {
         } catch (com.google.protobuf.InvalidProtocolBufferException error) {
             throw new IllegalArgumentException(message.topic() + " has something else than records", error);
         }
-        Verdict verdict = detector.observe(message.topic(), record);
+        Verdict verdict = detector.observe(record);
         Position position = record.getPosition();
         boolean known = record.getBodyCase() != Record.BodyCase.BODY_NOT_SET;
         Map<String, Object> line = new LinkedHashMap<>();
@@ -122,20 +122,18 @@ public final class Main {
         int differences = 0;
         for (String path : paths) {
             JsonObject vector = JsonParser.parseString(Files.readString(Path.of(path))).getAsJsonObject();
-            JsonObject limits = vector.getAsJsonObject("limits");
-            Detector detector = new Detector(vector.get("view").getAsString().equals("by_lane"),
-                    vector.get("start").getAsString().equals("beginning"),
-                    limits == null ? Detector.MOST_HOLES : limits.get("holes").getAsInt());
-            Set<String> topics = new HashSet<>();
+            boolean fromBeginning = vector.get("start").getAsString().equals("beginning");
+            Map<String, Detector> detectors = new HashMap<>();
             int number = 0;
             for (JsonElement element : vector.getAsJsonArray("steps")) {
                 JsonObject step = element.getAsJsonObject();
-                topics.add(step.get("topic").getAsString());
+                String topic = step.get("topic").getAsString();
                 Record record = Record.parseFrom(Base64.getDecoder().decode(step.get("record").getAsString()));
-                Verdict verdict = detector.observe(step.get("topic").getAsString(), record);
+                Detector detector = detectors.computeIfAbsent(topic, unused -> new Detector(fromBeginning));
+                Verdict verdict = detector.observe(record);
                 differences += differs(path + ": step " + number++, step.get("verdict"), GSON.toJson(verdict));
             }
-            String after = WITH_NULLS.toJson(Report.of(detector, topics));
+            String after = WITH_NULLS.toJson(Report.of(detectors));
             differences += differs(path + ": after", vector.get("after"), after);
         }
         System.out.println(paths.size() + " vectors, " + differences + " differences");

@@ -5,24 +5,12 @@ import java.util.Map;
 /**
  * What one record says.
  *
- * @param continuity in_order, missing, duplicate, reordered, older, unnumbered or not_followed
+ * @param continuity in_order, missing, duplicate, reordered, older or unnumbered
  * @param missing how many before it weren't seen; null if none
  * @param news what it tells beside that; null if nothing
  */
 record Verdict(String continuity, Long missing, Map<String, Object> news) {
     static Verdict of(String continuity) {
         return new Verdict(continuity, null, null);
-    }
-
-    static Verdict missing(long count) {
-        return new Verdict("missing", count, null);
-    }
-
-    boolean isNew() {
-        return !continuity.equals("duplicate") && !continuity.equals("older");
-    }
-
-    Verdict with(Map<String, Object> news) {
-        return new Verdict(continuity, missing, news);
     }
 }
