@@ -135,7 +135,7 @@ impl Bench {
         });
     }
 
-    /// All streams that a StreamEnded record was ever written of.
+    /// All streams that a `StreamEnded` record was ever written of.
     fn all_ended(&self) -> BTreeSet<String> {
         let has_end = |bodies: &Vec<Body>| bodies.iter().any(|body| matches!(body, Body::StreamEnded(_)));
         self.records().into_iter().filter(|(_, bodies)| has_end(bodies)).map(|(gid, _)| gid).collect()
