@@ -6,6 +6,7 @@
 //! | `core` | streams, sequences, checkpoints, detection: all decisions | no |
 //! | `config` | what the operator says, checked | files, environment |
 //! | `asana` | polls Asana | HTTP |
+//! | `discovery` | streams from rules | through `asana` |
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `index` | what was published of each resource, in an embedded store | a file |
@@ -25,6 +26,7 @@ pub mod consumer;
 pub mod core;
 #[cfg(feature = "program")]
 pub mod demo;
+pub mod discovery;
 #[cfg(feature = "bridge")]
 pub mod index;
 #[cfg(feature = "program")]

@@ -9,13 +9,14 @@ use crate::config::{
 use crate::core::budget::Limit;
 use crate::core::crawl::Depth;
 use crate::core::engine::{AccountSpec, CrawlSettings, Settings};
-use crate::core::ids::Topic;
+use crate::core::ids::{StreamId, Topic};
 use crate::core::topic::TopicTemplate;
+use crate::discovery::Discovery;
 use crate::index::service::IndexHandle;
 use crate::index::{Index, IndexError};
 use crate::reader::Where;
 use crate::sink::{SinkError, console, file, kafka, nats};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +80,9 @@ pub async fn run(
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let accounts = accounts(&Accounts::default(), &checked)?;
-    let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, accounts)));
+    let accounts = Arc::new(accounts(&Accounts::default(), &checked)?);
+    let discovery = Discovery::new(&checked, Arc::clone(&accounts));
+    let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, &discovery, accounts)));
     let sink = checked.sink.clone();
     let shards = checked.shards;
     let index = IndexHandle::start(Index::temporary()?).map_err(IndexError::Thread)?;
@@ -105,35 +107,52 @@ pub async fn run(
             }
             Ok(())
         } => ended,
-        never = reload(checked.clone(), reloads, &plans_to) => match never {},
+        never = replan(checked.clone(), discovery, reloads, &plans_to) => match never {},
     }
 }
 
-/// Turns configurations into plans. One that can't be followed is refused, and the one before stays in force.
-async fn reload(
+/// Makes a new plan whenever the configuration changes, or the streams that its rules give.
+async fn replan(
     mut checked: Checked,
+    mut discovery: Discovery<Accounts>,
     mut reloads: mpsc::Receiver<Checked>,
     plans: &watch::Sender<Arc<Plan<Accounts>>>,
 ) -> Infallible {
-    while let Some(next) = reloads.recv().await {
-        let restart = needs_restart(&checked, &next);
-        if !restart.is_empty() {
-            let keys = restart.join(", ");
-            tracing::error!(keys, "the new configuration is refused, the one before stays: these need a restart");
-            continue;
-        }
-        let before = Arc::clone(&plans.borrow());
-        match accounts(&before.source, &next) {
-            Ok(accounts) => {
-                let plan = plan(&next, accounts);
+    loop {
+        tokio::select! {
+            Some(next) = reloads.recv() => {
+                let before = Arc::clone(&plans.borrow());
+                let Some(accounts) = acceptable(&checked, &next, &before.source) else { continue };
+                checked = next;
+                discovery.follow(&checked, Arc::clone(&accounts));
+                let plan = plan(&checked, &discovery, accounts);
                 say_difference(&before, &plan);
                 plans.send_replace(Arc::new(plan));
-                checked = next;
             }
-            Err(error) => tracing::error!(%error, "the new configuration is refused, the one before stays"),
+            () = discovery.changed() => {
+                let source = Arc::clone(&plans.borrow().source);
+                plans.send_replace(Arc::new(plan(&checked, &discovery, source)));
+            }
         }
     }
-    std::future::pending().await
+}
+
+/// The accounts of a configuration that can be followed. One that can't be is refused, and the one before stays in
+/// force.
+fn acceptable(before: &Checked, next: &Checked, source: &Accounts) -> Option<Arc<Accounts>> {
+    let restart = needs_restart(before, next);
+    if !restart.is_empty() {
+        let keys = restart.join(", ");
+        tracing::error!(keys, "the new configuration is refused, the one before stays: these need a restart");
+        return None;
+    }
+    match accounts(source, next) {
+        Ok(accounts) => Some(Arc::new(accounts)),
+        Err(error) => {
+            tracing::error!(%error, "the new configuration is refused, the one before stays");
+            None
+        }
+    }
 }
 
 /// The keys that differ and can't be changed while the bridge runs.
@@ -162,8 +181,8 @@ fn accounts(before: &Accounts, checked: &Checked) -> Result<Accounts, RunError> 
         .map_err(|(account, source)| RunError::Account { account: account.to_string(), source })
 }
 
-/// What the configuration says, in the core's terms.
-fn plan(checked: &Checked, accounts: Accounts) -> Plan<Accounts> {
+/// What the configuration says and its rules give, in the core's terms.
+fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: Arc<Accounts>) -> Plan<Accounts> {
     let (topic, dead_letter_topic, watermark_interval) = match &checked.sink {
         CheckedSink::Kafka(sink) => {
             (sink.topic.clone(), sink.config.dead_letter_topic.clone(), checked.commit.watermark_interval.0)
@@ -177,10 +196,14 @@ fn plan(checked: &Checked, accounts: Accounts) -> Plan<Accounts> {
             (TopicTemplate::fixed("asana.events"), String::new(), Duration::ZERO)
         }
     };
-    let account = |account: &CheckedAccount| AccountSpec {
-        name: account.name.clone(),
-        limit: Limit { requests_per_minute: account.requests_per_minute, max_in_flight: account.max_in_flight },
+    let account = |account: &CheckedAccount| {
+        let requests_per_minute = checked.discovery.left_for_polls(&account.name, account.requests_per_minute);
+        let limit = Limit { requests_per_minute, max_in_flight: account.max_in_flight };
+        AccountSpec { name: account.name.clone(), limit }
     };
+    // How a stream is polled that is configured, too, is the operator's word.
+    let mut streams: BTreeMap<_, _> = discovery.streams().map(|spec| (&spec.id, spec)).collect();
+    streams.extend(checked.streams.iter().map(|spec| (&spec.id, spec)));
     let crawl = &checked.crawl;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Plan {
@@ -207,11 +230,11 @@ fn plan(checked: &Checked, accounts: Accounts) -> Plan<Accounts> {
                 reconcile_interval: crawl.reconcile_interval.0,
                 late_events: crawl.late_events.0,
             },
-            all_known: true,
+            all_known: discovery.is_complete(),
         },
         accounts: checked.accounts.iter().map(account).collect(),
-        streams: checked.streams.clone(),
-        source: Arc::new(accounts),
+        streams: streams.into_values().cloned().collect(),
+        source,
     }
 }
 
@@ -224,12 +247,16 @@ pub async fn place(checked: &Checked) -> Result<Where, RunError> {
         CheckedSink::Kafka(sink) => {
             let settings = kafka_settings(checked, sink)?;
             let (template, streams) = (sink.topic.clone(), checked.streams.clone());
+            let discovers = !checked.discovery.rules.is_empty();
             let KafkaConfig { checkpoint_topic, dead_letter_topic, .. } = sink.config.clone();
             let wanted = move |name: &str| {
                 let topic = Topic::from(name);
+                // Which streams the rules give isn't known here: any digits in the name may be the gid of one.
+                let gids = name.split(|letter: char| !letter.is_ascii_digit()).filter(|_| discovers);
+                let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().map(|it| it.id.clone()));
                 name != checkpoint_topic
                     && name != dead_letter_topic
-                    && streams.iter().any(|stream| template.may_give(&stream.id, &topic))
+                    && ids.any(|stream| template.may_give(&stream, &topic))
             };
             let mut properties = settings.config.properties;
             properties.extend(settings.secret_properties);

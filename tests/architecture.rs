@@ -41,6 +41,7 @@ const RULES: [(&str, &[&str]); 11] = [
     ("src/pb", &["crate::core", "tokio"]),
     ("src/config", &["tokio", "crate::asana", "crate::bridge", "crate::consumer", "crate::sink", "crate::simulator"]),
     ("src/asana", &["rdkafka", "async_nats", "crate::bridge", "crate::consumer", "crate::sink", "crate::simulator"]),
+    ("src/discovery", &["rdkafka", "async_nats", "reqwest", "crate::consumer", "crate::sink", "crate::simulator"]),
     ("src/sink", &["crate::asana", "crate::bridge", "crate::consumer", "crate::simulator"]),
     ("src/sink/nats", &["reqwest"]),
     (

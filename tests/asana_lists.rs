@@ -314,7 +314,11 @@ async fn each_listing_shows_all_that_there_is_of_its_objects() {
             assert_eq!(json!(item.resource.name), whole["name"], "{what:?}");
             assert_eq!(json!(item.resource.resource_subtype), whole["resource_subtype"], "{what:?}");
             assert_eq!(item.archived, whole["archived"] == true, "{what:?}");
-            assert_eq!(json!(item.num_subtasks), whole.get("num_subtasks").cloned().unwrap_or(json!(0)), "{what:?}");
+            assert_eq!(
+                json!(item.num_subtasks),
+                whole.get("num_subtasks").cloned().unwrap_or_else(|| json!(0)),
+                "{what:?}"
+            );
             let modified_at = item.modified_at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
             assert_eq!(json!(modified_at), whole["modified_at"], "{what:?}");
             if kind == "tasks" {

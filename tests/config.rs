@@ -13,10 +13,11 @@
 #![cfg(feature = "bridge")]
 
 use asana_event_bridge::config::{
-    Checked, CheckedSink, Credential, Environment, LocalSink, NatsLogin, Problems, RegistryLogin, SecretSource, Source,
-    SubjectNameStrategy, load,
+    ArchivedConfig, Checked, CheckedSink, Credential, Environment, LocalSink, NatsLogin, Problems, RegistryLogin,
+    SecretSource, Source, SubjectNameStrategy, load,
 };
 use asana_event_bridge::core::ids::{StreamId, StreamKind};
+use asana_event_bridge::core::listing::What;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -91,7 +92,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     (
         "sink:",
         "qqq: 1\nsink:",
-        &["qqq: unknown key; known here: accounts, commit, polling, replica, shards, sink, streams"],
+        &["qqq: unknown key; known here: accounts, commit, crawl, discovery, polling, replica, shards, sink, streams"],
     ),
     (
         r#""1200""#,
@@ -544,4 +545,76 @@ fn secrets_are_never_printed() {
             assert!(!format!("{problems} {problems:?}").contains("hunter2"), "{to}: {problems}");
         }
     }
+}
+
+/// [`FINE`] with rules of discovery instead of streams.
+fn with_rules(rules: &str) -> String {
+    FINE.replace("streams:\n  - resource: \"1200\"\n", &format!("discovery: {{interval: 2min, rules: [{rules}]}}\n"))
+}
+
+#[test]
+fn rules_of_discovery_become_lists_to_read() {
+    let rules = r#"{workspace: "1"}, {team: "2", name: "^Team ", archived: include}, {portfolio: "3", account: main},
+        {goals: "1", name: x}"#;
+    let checked = fine(&with_rules(rules));
+    assert_eq!((checked.streams.len(), checked.discovery.interval), (0, Duration::from_secs(120)));
+    let lists: Vec<_> =
+        checked.discovery.rules.iter().map(|rule| (rule.listing.what, rule.listing.of.as_str())).collect();
+    let expected = [
+        (What::WorkspaceProjects, "1"),
+        (What::TeamProjects, "2"),
+        (What::PortfolioItems, "3"),
+        (What::WorkspaceGoals, "1"),
+    ];
+    assert_eq!(lists, expected);
+    let [first, second, ..] = checked.discovery.rules.as_slice() else { panic!("four rules") };
+    assert_eq!((first.archived, second.archived), (ArchivedConfig::Exclude, ArchivedConfig::Include));
+    assert!(second.name.as_ref().unwrap().0.is_match("Team A"));
+    assert!(checked.discovery.rules.iter().all(|rule| rule.account.as_str() == "main"));
+}
+
+#[test]
+fn every_problem_of_a_rule_is_told_at_its_place() {
+    let rules = r#"{}, {workspace: "1", team: "2"}, {workspace: "1/2"}, {team: "1", name: "("}, {goals: "1", archived: only},
+        {workspace: "1", account: mian}, {team: "5"}, {team: "5"}"#;
+    assert_problems(
+        &with_rules(rules).replace("2min", "1ms"),
+        &[
+            "discovery.interval: must be 1s at least",
+            "discovery.rules[0]: needs one of `workspace`, `team`, `portfolio` and `goals`: where to look",
+            "discovery.rules[1]: has `team` and `workspace`: keep one",
+            "discovery.rules[2].workspace: is no gid: it is the long number in the address of the page in Asana",
+            "discovery.rules[3].name: is no regular expression in the syntax of the Rust crate `regex`",
+            "discovery.rules[4].archived: leaves nothing: goals are never archived",
+            "discovery.rules[5].account: there is no such account; did you mean `main`?",
+            "discovery.rules[7]: is the same as discovery.rules[6]",
+        ],
+    );
+    let kafka = r#"kafka: {bootstrapServers: "b:9092", topic: "a.{workspace}"}"#;
+    let problems = problems_with(&with_rules(r#"{workspace: "1"}"#).replace("console: {}", kafka), &environment(&[]));
+    assert!(
+        problems[0].starts_with("sink.kafka.topic: `{workspace}` is only known of workspace streams"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn discovery_has_a_part_of_the_budget_and_polls_the_rest() {
+    let discovery = fine(&with_rules(r#"{workspace: "1"}"#)).discovery;
+    for (whole, part, rest) in [(1_400, 70, 1_330), (140, 7, 133), (60, 6, 54), (8, 4, 4), (1, 1, 1)] {
+        let whole = whole.try_into().unwrap();
+        assert_eq!(discovery.requests_per_minute(&"main".into(), whole).unwrap().get(), part, "of {whole}");
+        assert_eq!(discovery.left_for_polls(&"main".into(), whole).get(), rest, "of {whole}");
+        assert_eq!(discovery.requests_per_minute(&"other".into(), whole), None);
+        assert_eq!(discovery.left_for_polls(&"other".into(), whole), whole);
+    }
+}
+
+#[test]
+fn streams_named_on_the_command_line_take_the_place_of_rules() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), with_rules(r#"{workspace: "1"}"#)).expect("write");
+    let source = Source { resources: vec!["7".to_owned()], ..Source::file(file.path()) };
+    let checked = load(&source, &environment(&[])).unwrap();
+    assert_eq!((checked.streams.len(), checked.discovery.rules.len()), (1, 0));
 }

@@ -60,12 +60,23 @@ const SECRET: [&str; 6] = [
     "ssl.keystore.password",
 ];
 
+/// Asana's gids have 16 digits today; they are numbers of 64 bits at the most.
+const LONGEST_GID: usize = 20;
+
 impl Check<'_> {
-    pub(super) fn kafka(&mut self, config: KafkaConfig, streams: &[StreamSpec], place: &Place) -> Option<CheckedKafka> {
+    /// `discovers`: further streams of resources will be found.
+    pub(super) fn kafka(
+        &mut self,
+        config: KafkaConfig,
+        streams: &[StreamSpec],
+        discovers: bool,
+        place: &Place,
+    ) -> Option<CheckedKafka> {
         if config.bootstrap_servers.split(',').any(|server| !is_host_and_port(server.trim())) {
             self.problem(&place.key("bootstrapServers"), "must be `host:port`, or several, separated by commas");
         }
         let longest_gid = streams.iter().map(|stream| stream.id.resource.as_str().len()).max().unwrap_or_default();
+        let longest_gid = if discovers { longest_gid.max(LONGEST_GID) } else { longest_gid };
         let topic = match TopicTemplate::parse(&config.topic, longest_gid) {
             Ok(topic) => Some(topic),
             Err(problem) => {
@@ -74,7 +85,7 @@ impl Check<'_> {
             }
         };
         if topic.as_ref().is_some_and(TopicTemplate::uses_workspace)
-            && streams.iter().any(|stream| stream.kind != StreamKind::Workspace)
+            && (discovers || streams.iter().any(|stream| stream.kind != StreamKind::Workspace))
         {
             self.problem(
                 &place.key("topic"),

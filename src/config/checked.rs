@@ -2,11 +2,14 @@
 
 use super::secret::SecretSource;
 use super::{
-    CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig, PollingConfig, SubjectNameStrategy,
+    ArchivedConfig, CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig, PollingConfig,
+    SubjectNameStrategy,
 };
 use crate::core::engine::StreamSpec;
 use crate::core::ids::AccountName;
+use crate::core::listing::Listing;
 use crate::core::topic::TopicTemplate;
+use regex::Regex;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
@@ -18,8 +21,10 @@ use url::Url;
 pub struct Checked {
     /// At least one, by name, each used by a stream or not.
     pub accounts: Vec<CheckedAccount>,
-    /// At least one, without duplicates; each one's account is among `accounts`.
+    /// Without duplicates, and at least one where there are no rules; each one's account is among `accounts`.
     pub streams: Vec<StreamSpec>,
+    /// How further streams are found.
+    pub discovery: CheckedDiscovery,
     /// Where records go.
     pub sink: CheckedSink,
     /// The pace; the shortest interval is not above the longest.
@@ -36,6 +41,57 @@ pub struct Checked {
     pub replica: String,
     /// What can be done but is hardly meant, for a person.
     pub warnings: Vec<String>,
+}
+
+/// Rules, each with an account that is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedDiscovery {
+    /// From the end of one look to the beginning of the next; a second at least.
+    pub interval: Duration,
+    /// Without duplicates; there may be none.
+    pub rules: Vec<CheckedRule>,
+}
+
+/// Which streams are to be found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedRule {
+    /// Whose credential looks, and polls.
+    pub account: AccountName,
+    /// The list to read: projects or goals of something.
+    pub listing: Listing,
+    /// What is found in the name.
+    pub name: Option<NamePattern>,
+    /// What becomes of archived projects.
+    pub archived: ArchivedConfig,
+}
+
+/// A regular expression for names. Two are equal if their texts are.
+#[derive(Clone, Debug)]
+pub struct NamePattern(pub Regex);
+
+impl PartialEq for NamePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl CheckedDiscovery {
+    /// What discovery may take of an account's budget, in requests a minute; nothing where no rule asks. A twentieth,
+    /// but 6 at least, so that 100 pages take no hours, and never more than half.
+    #[must_use]
+    pub fn requests_per_minute(&self, account: &AccountName, of: NonZeroU32) -> Option<NonZeroU32> {
+        const LEAST: u32 = 6;
+        let asked = self.rules.iter().any(|rule| rule.account == *account);
+        let part = (of.get() / 20).max(LEAST).min(of.get() / 2);
+        asked.then(|| NonZeroU32::new(part).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// What is left of an account's budget for polls, in requests a minute.
+    #[must_use]
+    pub fn left_for_polls(&self, account: &AccountName, of: NonZeroU32) -> NonZeroU32 {
+        let part = self.requests_per_minute(account, of).map_or(0, NonZeroU32::get);
+        NonZeroU32::new(of.get().saturating_sub(part)).unwrap_or(NonZeroU32::MIN)
+    }
 }
 
 /// An account with exactly one credential.

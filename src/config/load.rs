@@ -88,5 +88,6 @@ fn apply_flags(document: &mut Value, source: &Source) {
         resources.chain(source.workspaces.iter().map(|gid| json!({ "workspace": gid }))).collect();
     if !streams.is_empty() {
         document.insert("streams".to_owned(), streams.into());
+        document.remove("discovery");
     }
 }

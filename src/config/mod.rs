@@ -6,6 +6,7 @@
 
 mod check;
 mod check_bus;
+mod check_discovery;
 mod checked;
 mod crawl;
 mod document;
@@ -20,8 +21,8 @@ mod units;
 
 pub use check_bus::is_checkpoint_name;
 pub use checked::{
-    Checked, CheckedAccount, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSchemaRegistry, CheckedSink,
-    Credential, NatsLogin, RegistryLogin,
+    Checked, CheckedAccount, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedRule,
+    CheckedSchemaRegistry, CheckedSink, Credential, NamePattern, NatsLogin, RegistryLogin,
 };
 pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
@@ -46,8 +47,12 @@ pub struct Config {
     /// The credentials that poll, by a name of your choice. The name is part of every
     /// stream's identity: renaming an account makes its streams new ones.
     pub accounts: BTreeMap<String, AccountConfig>,
-    /// What is polled.
+    /// What is polled. May be left out where `discovery` has rules.
+    #[serde(default)]
     pub streams: Vec<StreamConfig>,
+    /// Rules by which further streams are found, again and again.
+    #[serde(default)]
+    pub discovery: DiscoveryConfig,
     /// Where records go.
     pub sink: SinkConfig,
     /// How often streams are polled.
@@ -164,6 +169,63 @@ pub struct StreamConfig {
     /// Whose credential polls it. May be left out where there is one account.
     #[serde(default)]
     pub account: Option<String>,
+}
+
+/// Streams by rules: what they name is polled, and is looked for again and again. Asking takes up to a twentieth of
+/// the account's `requestsPerMinute`, but 6 a minute at least, for each replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct DiscoveryConfig {
+    /// How long after one look the next one begins.
+    pub interval: HumanDuration,
+    /// What is looked for. A stream that several rules name is there once.
+    pub rules: Vec<RuleConfig>,
+}
+
+impl Default for DiscoveryConfig {
+    fn default() -> Self {
+        Self { interval: HumanDuration(Duration::from_secs(600)), rules: Vec::new() }
+    }
+}
+
+/// Projects or goals: exactly one of `workspace`, `team`, `portfolio` and `goals`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RuleConfig {
+    /// The gid of a workspace: all its projects.
+    #[serde(default)]
+    pub workspace: Option<String>,
+    /// The gid of a team: all its projects.
+    #[serde(default)]
+    pub team: Option<String>,
+    /// The gid of a portfolio: all its projects, and those of the portfolios in it.
+    #[serde(default)]
+    pub portfolio: Option<String>,
+    /// The gid of a workspace: all its goals.
+    #[serde(default)]
+    pub goals: Option<String>,
+    /// A regular expression that is found in the name, such as `^Team `, in the syntax of the Rust crate `regex`.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What becomes of archived projects.
+    #[serde(default)]
+    pub archived: ArchivedConfig,
+    /// Whose credential looks, and polls. May be left out where there is one account.
+    #[serde(default)]
+    pub account: Option<String>,
+}
+
+/// What becomes of archived projects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ArchivedConfig {
+    /// They are left out.
+    #[default]
+    Exclude,
+    /// They are there like all others.
+    Include,
+    /// Only they are there.
+    Only,
 }
 
 /// How often streams are polled. Each stream has its own pace between the two

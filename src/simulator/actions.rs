@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use rand::RngExt;
+use serde::Deserialize;
 
 use super::{
     arena::Id,
     event::{Action, Change, Compact, Event, Gid},
     time::Timestamp,
     words,
-    world::{Priority, Project, Task, User, World},
+    world::{Priority, Project, Task, Team, User, World},
 };
 
 /// An event and the streams that it bubbles up to.
@@ -485,13 +486,59 @@ impl World {
         }
         let number = self.dice.random_range(0..self.teams.len().max(1));
         let team = self.teams.nth(number)?;
+        self.create_project_of(team, None, act);
+        Some(())
+    }
+
+    fn create_project_of(&mut self, team: Id<Team>, name: Option<String>, act: &mut Act) -> Id<Project> {
         let project = self.add_project(team, act.now);
+        if let Some(name) = name {
+            self.projects[project].name = name;
+        }
         let workspace = &self.workspaces[self.projects[project].workspace];
         let parent = Compact::new(&workspace.gid, "workspace", &*workspace.name);
         let compact = self.compact_project(project);
         let what = What::Added(parent);
         self.say(act, self.streams_of_project(project), compact, what);
-        Some(())
+        project
+    }
+
+    /// A user makes a project in this team; its gid.
+    pub(crate) fn make_project(
+        &mut self,
+        team: Id<Team>,
+        name: Option<String>,
+        now: Timestamp,
+    ) -> (Gid, Vec<Happening>) {
+        let mut act = Act { user: self.any_user(), by_system: false, now, happenings: Vec::new() };
+        let project = self.create_project_of(team, name, &mut act);
+        (Arc::clone(&self.projects[project].gid), act.happenings)
+    }
+
+    /// A user changes a project, or deletes it.
+    pub(crate) fn change_project(&mut self, id: Id<Project>, to: ProjectChange, now: Timestamp) -> Vec<Happening> {
+        let mut act = Act { user: self.any_user(), by_system: false, now, happenings: Vec::new() };
+        let streams = self.streams_of_project(id);
+        let mut changed = Vec::new();
+        if let Some(name) = to.name {
+            self.projects[id].name = name;
+            changed.push("name");
+        }
+        if let Some(archived) = to.archived {
+            self.projects[id].archived = archived;
+            changed.push("archived");
+        }
+        for field in changed {
+            self.projects[id].modified_at = now;
+            let compact = self.compact_project(id);
+            self.say(&mut act, streams.clone(), compact, What::Changed(Change::scalar(field)));
+        }
+        if to.deleted {
+            let compact = self.compact_project(id);
+            self.say(&mut act, streams, compact, What::Deleted);
+            self.delete_project(id);
+        }
+        act.happenings
     }
 
     fn change_goal(&mut self, act: &mut Act) -> Option<()> {
@@ -505,6 +552,15 @@ impl World {
         self.say(act, streams, compact, What::Changed(Change::scalar("name")));
         Some(())
     }
+}
+
+/// What is to become of a project.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ProjectChange {
+    name: Option<String>,
+    archived: Option<bool>,
+    deleted: bool,
 }
 
 /// What is said of a resource.

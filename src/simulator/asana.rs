@@ -151,6 +151,11 @@ impl Asana {
     /// One user action; returns how many events it made.
     pub(crate) fn act(&mut self, now: Timestamp) -> usize {
         let happenings = self.world.act(now);
+        self.tell(happenings, now)
+    }
+
+    /// Offers what happened to all who see it.
+    pub(crate) fn tell(&mut self, happenings: Vec<Happening>, now: Timestamp) -> usize {
         let events = happenings.len();
         for Happening { event, streams } in happenings {
             for gid in streams {

@@ -7,11 +7,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
+    actions::ProjectChange,
     asana::Asana,
     faults::Fault,
     http::{Answer, ApiError, Request},
     stream::Stream,
     time::{Span, Timestamp},
+    world::Ref,
 };
 
 /// Most user actions of one call to `/_sim/actions`: they run while all else waits.
@@ -43,6 +45,13 @@ struct RateChange {
 #[serde(deny_unknown_fields)]
 struct Actions {
     count: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewProject {
+    team: Option<String>,
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +92,8 @@ impl Asana {
             ("GET", ["rate"]) => Ok(self.show_rate()),
             ("POST", ["rate"]) => self.change_rate(request, elapsed),
             ("POST", ["actions"]) => self.act_posted(request, now),
+            ("POST", ["projects"]) => self.make_project(request, now),
+            ("POST", ["projects", gid]) => self.change_project(gid, request, now),
             ("POST", ["limits"]) => self.change_limit(request),
             ("GET", ["polls"]) => Ok(self.show_polls(elapsed)),
             ("POST", ["polls"]) => self.reset_polls(request, elapsed),
@@ -188,6 +199,30 @@ impl Asana {
         }
         let events: usize = (0..count).map(|_| self.act(now)).sum();
         Ok(Answer::ok(&json!({"actions": count, "events": events})))
+    }
+
+    /// In the first team where none is named.
+    fn make_project(&mut self, request: &Request, now: Timestamp) -> Controlled {
+        let NewProject { team, name } = posted(request)?;
+        let team = match team {
+            None => self.world.teams.nth(0).ok_or_else(|| ApiError::missing("team"))?,
+            Some(gid) => match self.world.find(&gid) {
+                Some(Ref::Team(team)) => team,
+                _ => return Err(ApiError::unknown("team", &gid)),
+            },
+        };
+        let (gid, happenings) = self.world.make_project(team, name, now);
+        self.tell(happenings, now);
+        Ok(Answer::ok(&json!({"gid": *gid})))
+    }
+
+    fn change_project(&mut self, gid: &str, request: &Request, now: Timestamp) -> Controlled {
+        let change: ProjectChange = posted(request)?;
+        let Some(Ref::Project(project)) = self.world.find(gid) else {
+            return Err(ApiError::unknown("project", gid));
+        };
+        let happenings = self.world.change_project(project, change, now);
+        Ok(Answer::ok(&json!({"events": self.tell(happenings, now)})))
     }
 
     fn change_limit(&mut self, request: &Request) -> Controlled {

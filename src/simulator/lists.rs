@@ -135,7 +135,7 @@ impl Asana {
             (Ref::Team(team), "projects") => {
                 let archived = archived(request);
                 let projects = world.projects.iter().filter(|(_, project)| {
-                    project.team == Some(team) && archived.is_none_or(|a| a == project.archived)
+                    project.team == Some(team) && !project.deleted && archived.is_none_or(|a| a == project.archived)
                 });
                 let list = List::new(projects.map(|(id, _)| id), World::project_record);
                 self.page(list, request, now)
@@ -155,6 +155,7 @@ impl Asana {
             }
             (Ref::Portfolio(portfolio), "items") => {
                 let items = world.portfolios[portfolio].items.iter().copied();
+                let items = items.filter(|id| !world.projects[*id].deleted);
                 let list = List::new(items, World::project_record);
                 self.page(list, request, now)
             }
@@ -215,7 +216,10 @@ impl Asana {
         };
         let world = &self.world;
         let ids = ids.into_iter();
-        let ids = ids.filter(|id| archived.is_none_or(|a| a == world.projects[*id].archived));
+        let ids = ids.filter(|id| {
+            let project = &world.projects[*id];
+            !project.deleted && archived.is_none_or(|a| a == project.archived)
+        });
         self.page(List::new(ids, World::project_record), request, now)
     }
 
@@ -362,7 +366,8 @@ impl Asana {
         let Some(Ref::Team(team)) = self.world.find(member) else {
             return Err(ApiError::unknown("member", member));
         };
-        let projects = self.world.projects.iter().filter(|(_, project)| project.team == Some(team));
+        let projects = self.world.projects.iter();
+        let projects = projects.filter(|(_, project)| project.team == Some(team) && !project.deleted);
         let show = |world: &World, id: Id<Project>| {
             let project = &world.projects[id];
             let member = project.team.map(|team| world.team_record(team));
@@ -478,7 +483,8 @@ fn projects_in(world: &World, workspace: Id<Workspace>, archived: Option<bool>) 
     let all = world
         .projects
         .iter()
-        .filter(|(_, project)| project.workspace == workspace && archived.is_none_or(|a| a == project.archived));
+        .filter(|(_, project)| project.workspace == workspace && !project.deleted)
+        .filter(|(_, project)| archived.is_none_or(|a| a == project.archived));
     all.map(|(id, _)| id).collect()
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Project {
     /// Tasks that are in the project now, trashed ones included.
     pub(crate) tasks: Vec<Id<Task>>,
     pub(crate) archived: bool,
+    /// It can't be found any more.
+    pub(crate) deleted: bool,
     pub(crate) created_at: Timestamp,
     pub(crate) modified_at: Timestamp,
     pub(crate) status: Option<StatusUpdate>,
@@ -318,6 +320,7 @@ impl World {
             sections: Vec::new(),
             tasks: Vec::new(),
             archived: false,
+            deleted: false,
             created_at: now,
             modified_at: now,
             status: None,
@@ -466,6 +469,13 @@ impl World {
 
     pub(crate) fn find(&self, gid: &str) -> Option<Ref> {
         self.by_gid.get(gid).copied()
+    }
+
+    /// From now on the project isn't found, and nobody acts in it.
+    pub(crate) fn delete_project(&mut self, project: Id<Project>) {
+        self.projects[project].deleted = true;
+        self.by_gid.remove(&self.projects[project].gid);
+        self.lively.retain(|lively| *lively != project);
     }
 
     /// The task and its parents, nearest first.

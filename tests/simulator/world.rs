@@ -184,3 +184,40 @@ async fn every_shipped_scenario_starts() {
         asana.ok("/workspaces").await;
     }
 }
+
+#[tokio::test]
+async fn projects_are_made_changed_and_deleted_on_demand() {
+    let asana = Asana::still().await;
+    let workspace = asana.workspace();
+    let listed = async |query: &str| {
+        let path = format!("/workspaces/{workspace}/projects?opt_fields=name,archived{query}");
+        asana.ok(&path).await.data().iter().map(|project| gid(project).to_owned()).collect::<Vec<_>>()
+    };
+    let before = listed("").await;
+    let team = gid(&asana.ok(&format!("/workspaces/{workspace}/teams")).await.data()[1]).to_owned();
+    let made = asana.post("/projects", json!({"name": "Moon", "team": team})).await;
+    let new = gid(&made).to_owned();
+    assert_eq!(listed("").await.len(), before.len() + 1);
+    assert_eq!(asana.ok(&format!("/projects/{new}")).await.json()["data"]["team"]["gid"], team);
+    let sync = asana.establish(&new).await;
+
+    let changed = asana.post(&format!("/projects/{new}"), json!({"name": "Mars", "archived": true})).await;
+    assert_eq!(changed, json!({"events": 2}));
+    assert_eq!(listed("&archived=true").await, [new.as_str()]);
+    let (events, sync) = asana.drain(&new, sync).await;
+    let fields: Vec<_> = events.iter().map(|event| event["change"]["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["name", "archived"]);
+    assert_eq!(events[1]["resource"]["name"], "Mars");
+
+    assert_eq!(asana.post(&format!("/projects/{new}"), json!({"deleted": true})).await, json!({"events": 1}));
+    assert_eq!(listed("").await, before);
+    assert!(!asana.ok(&format!("/teams/{team}/projects")).await.data().iter().any(|project| gid(project) == new));
+    assert_eq!(asana.get(&format!("/projects/{new}")).await.status, 404);
+    assert_eq!(asana.poll(&new, &sync).await.status, 404);
+    let last = events_of(&asana, &workspace).pop().unwrap();
+    assert_eq!((gid(&last["resource"]), &last["action"]), (new.as_str(), &json!("deleted")));
+
+    assert_eq!(asana.try_post("/projects/1", "{}".to_owned()).await.status, 404);
+    assert_eq!(asana.try_post("/projects", r#"{"team":"1"}"#.to_owned()).await.status, 404);
+    assert_eq!(asana.try_post("/projects", r#"{"teem":"1"}"#.to_owned()).await.status, 400);
+}
