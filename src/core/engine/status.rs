@@ -88,6 +88,9 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All labels.
+    pub const LABELS: [&str; 4] = ["establishing", "live", "expired", "suspended"];
+
     /// For metrics, logs and scripts.
     #[must_use]
     pub fn label(self) -> &'static str {
