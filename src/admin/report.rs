@@ -43,6 +43,8 @@ pub struct Report {
     pub totals: Totals,
     /// Those without a poll that left nothing waiting first, then the stalest. May be cut by `limit`.
     pub streams: Vec<StreamReport>,
+    /// Source gaps that aren't healed, the oldest first. May be cut by `limit`.
+    pub open_gaps: Vec<GapReport>,
     /// What went wrong lately, the newest first.
     pub failures: Vec<FailureReport>,
 }
@@ -141,12 +143,14 @@ pub struct StreamReport {
     /// Events on the bus since the stream came to this session.
     pub events: u64,
     /// Source gaps that aren't healed.
-    pub open_gaps: Vec<GapReport>,
+    pub open_gaps: usize,
 }
 
 /// A source gap that isn't healed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GapReport {
+    /// The stream, as `account/gid`.
+    pub stream: String,
     /// Its id, as in its records.
     pub gap_id: String,
     /// Nothing before is lost.
@@ -169,11 +173,13 @@ pub struct FailureReport {
 }
 
 impl Report {
-    /// Of the streams, so many.
+    /// Of the streams and gaps, so many.
     pub(super) fn new(snapshot: &Snapshot, limit: usize) -> Self {
         let status = snapshot.status.as_deref();
         let mut streams: Vec<_> = snapshot.streams().iter().collect();
         streams.sort_by_key(|stream| stream.last_complete_poll_at);
+        let mut gaps: Vec<_> = streams.iter().flat_map(|it| it.open_gaps.iter().map(move |gap| (*it, gap))).collect();
+        gaps.sort_by_key(|(_, gap)| gap.resumed_at);
         Self {
             replica: snapshot.facts.replica.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -195,6 +201,7 @@ impl Report {
             }),
             totals: totals(snapshot.streams()),
             streams: streams.into_iter().take(limit).map(|it| stream(it, snapshot.at)).collect(),
+            open_gaps: gaps.into_iter().take(limit).map(gap).collect(),
             failures: snapshot.failures.newest_first().map(failure).collect(),
         }
     }
@@ -262,12 +269,13 @@ fn stream(stream: &StreamStatus, now: DateTime<Utc>) -> StreamReport {
         next_poll_in_seconds: stream.next_poll_at.map(|at| (at - now).to_std().unwrap_or_default().as_secs()),
         failures: stream.failures,
         events: stream.published,
-        open_gaps: stream.open_gaps.iter().map(gap).collect(),
+        open_gaps: stream.open_gaps.len(),
     }
 }
 
-fn gap(gap: &OpenGap) -> GapReport {
+fn gap((stream, gap): (&StreamStatus, &OpenGap)) -> GapReport {
     GapReport {
+        stream: stream.id.to_string(),
         gap_id: gap.id.clone(),
         last_complete_poll_at: time(gap.last_complete_poll_at),
         resumed_at: time(gap.resumed_at),

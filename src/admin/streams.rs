@@ -12,15 +12,15 @@ use std::time::Duration;
 Examples:
   asana-event-bridge streams
   asana-event-bridge streams --url http://bridge-0.bridge:8080 --limit 20
-  kubectl port-forward deployment/asana-event-bridge 8080 & asana-event-bridge streams
+  kubectl port-forward deployment/asana-event-bridge 8080 &
   asana-event-bridge streams --output json | jq '.streams[] | select(.state != \"live\")'
 
-It asks the admin port of one replica, which is where the configuration's `admin.listen` says: each replica tells of the
-streams that it has. The stalest come first:
+It asks the admin port of one replica (the configuration's `admin.listen`), and each replica
+tells of the streams that it has. The stalest come first:
 
   STALE   the time since a poll left nothing waiting; `-` where there has been none
-  TOKEN   how long the sync token is good at the most; Asana gives it 24 hours, and what comes after is lost
-  NEXT    when it is polled next; `now` while it is being polled, or waits for the bus or the budget
+  TOKEN   how long the sync token is good at the most: Asana gives it 24 hours
+  NEXT    when it is polled; `now` also while it waits for the budget or the bus
   EVENTS  that were published since the replica has the stream
   GAPS    windows in which Asana may have lost events, announced and not healed
 
@@ -169,7 +169,7 @@ fn row(stream: &StreamReport) -> [String; 7] {
         age(stream.token_expires_in_seconds),
         next.map_or_else(|| "now".to_owned(), |seconds| format!("in {}", span(seconds))),
         stream.events.to_string(),
-        stream.open_gaps.len().to_string(),
+        stream.open_gaps.to_string(),
     ]
 }
 

@@ -105,21 +105,21 @@ impl Observer for LogObserver {
     }
 
     fn assigned(&self, shard: ShardId, epoch: Option<u64>) {
-        tracing::debug!(%shard, epoch, "the shard is this replica's");
+        tracing::debug!(shard = shard.0, epoch, "the shard is this replica's");
     }
 
     fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
-        let StreamPlace { stream, shard, epoch } = place;
+        let StreamPlace { stream, shard: ShardId(shard), epoch } = place;
         match notice {
             Notice::Established => {
-                tracing::info!(%stream, %shard, epoch, "established: events from now on are published")
+                tracing::info!(%stream, shard, epoch, "established: events from now on are published")
             }
-            Notice::Resumed => tracing::info!(%stream, %shard, epoch, "polled again"),
+            Notice::Resumed => tracing::info!(%stream, shard, epoch, "polled again"),
             Notice::SourceGap { gap_id } => {
-                tracing::warn!(%stream, %shard, epoch, gap_id, "the sync token was dead: events may be lost, and a source gap says so");
+                tracing::warn!(%stream, shard, epoch, gap_id, "the sync token was dead: events may be lost, and a source gap says so");
             }
             Notice::Suspended(denial) => {
-                tracing::warn!(%stream, %shard, epoch, reason = denial.label(), "suspended: Asana refuses; it is asked again, slowly");
+                tracing::warn!(%stream, shard, epoch, reason = denial.label(), "suspended: Asana refuses; it is asked again, slowly");
             }
             Notice::AccountRefused(denial) => {
                 let account = &stream.account;
@@ -130,7 +130,7 @@ impl Observer for LogObserver {
                 tracing::warn!(%account, seconds = pause.as_secs(), "rate limit hit: all streams of the account wait");
             }
             Notice::Failed(failure) => {
-                tracing::warn!(%stream, %shard, epoch, reason = failure.label(), ?failure, "no usable answer; the same token is asked again");
+                tracing::warn!(%stream, shard, epoch, reason = failure.label(), ?failure, "no usable answer; the same token is asked again");
             }
         }
     }

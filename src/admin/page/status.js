@@ -2,6 +2,8 @@
 
 const INTERVAL_MS = 5000;
 const SHOWN_STREAMS = 200;
+const SHOWN_GAPS = 8;
+const SHOWN_FAILURES = 8;
 /** A token with less left than this is told of in colour: a quarter of its 24 hours. */
 const TOKEN_SHORT_SECONDS = 6 * 3600;
 
@@ -89,7 +91,7 @@ function row(stream) {
   const token = left !== null && left < TOKEN_SHORT_SECONDS ? element("span", "state bad", span(left)) : span(left);
   const next = stream.next_poll_in_seconds ? `in ${span(stream.next_poll_in_seconds)}` : "now";
   const mood = stream.state === "live" && stream.failures ? "warn" : MOODS[stream.state];
-  const gaps = stream.open_gaps.length;
+  const gaps = stream.open_gaps;
   const name = [stream.stream + (stream.workspace ? " (workspace)" : "")];
   if (gaps) name.push(" ", element("span", "state bad", plural(gaps, "gap")));
   return element("tr", "",
@@ -104,8 +106,8 @@ function row(stream) {
 
 const clock = (at) => at.replace("T", " ").replace(/\.\d+Z$/, " UTC");
 
-function gap(stream, it) {
-  return element("li", "", element("b", "", stream.stream), ` from ${clock(it.last_complete_poll_at)} to ${clock(it.resumed_at)}`,
+function gap(it) {
+  return element("li", "", element("b", "", it.stream), ` from ${clock(it.last_complete_poll_at)} to ${clock(it.resumed_at)}`,
     element("div", "quiet", it.gap_id));
 }
 
@@ -123,7 +125,13 @@ function shards(report) {
   });
 }
 
-const orNone = (items) => (items.length ? items : [element("li", "quiet", "none")]);
+/** The first of them, and how many there are besides. */
+function list(items, most, of, make) {
+  if (!of) return [element("li", "quiet", "none")];
+  const shown = items.slice(0, most).map(make);
+  if (of > shown.length) shown.push(element("li", "quiet", `and ${(of - shown.length).toLocaleString("en")} more`));
+  return shown;
+}
 
 function show(report) {
   document.title = `${report.replica} · asana-event-bridge`;
@@ -137,8 +145,8 @@ function show(report) {
   const cut = report.totals.streams - report.streams.length;
   part("shown").textContent = cut > 0 ? `the ${report.streams.length} stalest; ${cut.toLocaleString("en")} more` : "the stalest first";
   part("streams").tBodies[0].replaceChildren(...report.streams.map(row));
-  part("gaps").replaceChildren(...orNone(report.streams.flatMap((stream) => stream.open_gaps.map((it) => gap(stream, it)))));
-  part("failures").replaceChildren(...orNone(report.failures.slice(0, 20).map(failure)));
+  part("gaps").replaceChildren(...list(report.open_gaps, SHOWN_GAPS, report.totals.open_gaps, gap));
+  part("failures").replaceChildren(...list(report.failures, SHOWN_FAILURES, report.failures.length, failure));
   part("shards").replaceChildren(...shards(report));
   part("at").textContent = `as of ${clock(report.at)}, up since ${clock(report.started_at)}`;
 }
