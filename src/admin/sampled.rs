@@ -169,6 +169,8 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
             least.as_secs_f64(),
         )?;
     }
+    let crawls = snapshot.streams().iter().filter(|it| it.crawl.is_some());
+    page.one("crawls_running", "Streams whose resources are being read anew", None, number(crawls.count()))?;
     let gaps = || snapshot.streams().iter().flat_map(|it| &it.open_gaps);
     page.one("source_gaps_open", "Source gaps that aren't healed", None, number(gaps().count()))?;
     page.one(

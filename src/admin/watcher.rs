@@ -8,7 +8,6 @@ use crate::core::batch::Batch;
 use crate::core::engine::{CommitSummary, Engine, Status, StreamPlace, StreamStatus};
 use crate::core::ids::{ShardId, StreamId};
 use crate::core::now::Now;
-use crate::core::page::PollOutcome;
 use crate::core::stream::Notice;
 use crate::sink::CommitError;
 use chrono::{DateTime, Utc};
@@ -187,7 +186,7 @@ impl Observer for Watcher {
         }
     }
 
-    fn answered(&self, stream: &StreamId, outcome: &PollOutcome, took: Duration) {
+    fn answered(&self, stream: &StreamId, outcome: &'static str, took: Duration) {
         self.counted.answered(stream, outcome, took);
     }
 
@@ -215,9 +214,7 @@ impl Observer for Watcher {
     }
 
     fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
-        if let Notice::SourceGap { .. } = notice {
-            self.counted.source_gap(place.stream);
-        }
+        self.counted.noticed(&place.stream.account, notice);
         self.seen().failures.noticed(self.clock.now().wall, place, notice);
     }
 

@@ -54,6 +54,7 @@ function tiles(report) {
     ...(totals.suspended ? [tile(totals.suspended, "suspended", "bad")] : []),
     ...(totals.expired ? [tile(totals.expired, "expired", "bad")] : []),
     tile(span(stalest), "stalest stream"),
+    ...(totals.crawls ? [tile(totals.crawls, totals.crawls === 1 ? "crawl" : "crawls")] : []),
     tile(totals.open_gaps, "open source gaps", totals.open_gaps ? "bad" : ""),
     tile(bytes(pending.bytes), `${plural(pending.pages, "page")} wait for the bus`),
   ];
@@ -94,6 +95,11 @@ function row(stream) {
   const gaps = stream.open_gaps;
   const name = [stream.stream + (stream.workspace ? " (workspace)" : "")];
   if (gaps) name.push(" ", element("span", "state bad", plural(gaps, "gap")));
+  if (stream.crawl) {
+    const badge = element("span", "state warn", "crawl");
+    badge.title = `${stream.crawl.reason}, begun ${clock(stream.crawl.begun_at)}, ${plural(stream.crawl.snapshots, "snapshot")}`;
+    name.push(" ", badge);
+  }
   return element("tr", "",
     cell("", ...name),
     cell("", element("span", `state ${mood}`, stream.state + detail)),
