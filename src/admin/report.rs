@@ -92,8 +92,8 @@ pub struct PendingReport {
     pub bytes: usize,
     /// Past this nothing is polled.
     pub limit_bytes: usize,
-    /// Whether a commit is under way.
-    pub committing: bool,
+    /// How long the commit that is under way has been so.
+    pub commit_age_seconds: Option<u64>,
 }
 
 /// Sums over streams.
@@ -214,7 +214,7 @@ impl Report {
                 pages: status.pending_pages,
                 bytes: status.pending_bytes,
                 limit_bytes: status.max_pending_bytes,
-                committing: snapshot.committing,
+                commit_age_seconds: snapshot.commit_age.map(|age| age.as_secs()),
             }),
             totals: totals(snapshot.streams()),
             streams: streams.into_iter().take(limit).map(|it| stream(it, snapshot.at)).collect(),

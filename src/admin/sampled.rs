@@ -125,7 +125,13 @@ fn accounts(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
 }
 
 fn writer(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
-    page.one("commit_in_flight", "1 while a commit is under way", None, flag(snapshot.committing))?;
+    page.one("commit_in_flight", "1 while a commit is under way", None, flag(snapshot.commit_age.is_some()))?;
+    page.one(
+        "commit_age",
+        "How long the commit that is under way has been so. Where it grows, the bus doesn't answer",
+        Some(&Unit::Seconds),
+        snapshot.commit_age.unwrap_or_default().as_secs_f64(),
+    )?;
     let of = |value: fn(&Status) -> usize| number(snapshot.status.as_deref().map_or(0, value));
     page.one("pending_pages", "Pages that wait for the bus", None, of(|status| status.pending_pages))?;
     page.one(

@@ -6,6 +6,8 @@ const SHOWN_GAPS = 8;
 const SHOWN_FAILURES = 8;
 /** A token with less left than this is told of in colour: a quarter of its 24 hours. */
 const TOKEN_SHORT_SECONDS = 6 * 3600;
+/** A commit that takes longer is told of. */
+const LONG_COMMIT_SECONDS = 5;
 
 const part = (id) => document.getElementById(id);
 
@@ -56,7 +58,8 @@ function tiles(report) {
     tile(span(stalest), "stalest stream"),
     ...(totals.crawls ? [tile(totals.crawls, totals.crawls === 1 ? "crawl" : "crawls")] : []),
     tile(totals.open_gaps, "open source gaps", totals.open_gaps ? "bad" : ""),
-    tile(bytes(pending.bytes), `${plural(pending.pages, "page")} wait for the bus`),
+    tile(bytes(pending.bytes), `in ${plural(pending.pages, "page")} for the bus`),
+    ...(pending.commit_age_seconds >= LONG_COMMIT_SECONDS ? [tile(span(pending.commit_age_seconds), "the bus doesn't answer", "bad")] : []),
   ];
 }
 
