@@ -9,6 +9,7 @@
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `admin` | probes, metrics, a status page | HTTP |
 //! | `bridge` | wires the core to the edges | through them |
+//! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
 //! | `simulator` | an Asana to try things on | HTTP |
 
@@ -27,6 +28,8 @@ pub mod consumer;
 pub mod core;
 #[cfg(feature = "program")]
 pub mod demo;
+#[cfg(feature = "bridge")]
+pub mod index;
 #[cfg(feature = "program")]
 pub mod ledger;
 pub mod pb;

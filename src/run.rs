@@ -11,6 +11,8 @@ use crate::core::crawl::Depth;
 use crate::core::engine::{AccountSpec, CrawlSettings, Settings};
 use crate::core::ids::Topic;
 use crate::core::topic::TopicTemplate;
+use crate::index::service::IndexHandle;
+use crate::index::{Index, IndexError};
 use crate::reader::Where;
 use crate::sink::{SinkError, console, file, kafka, nats};
 use std::collections::BTreeSet;
@@ -39,6 +41,9 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The index can't be opened.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// See there.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
@@ -52,7 +57,9 @@ impl RunError {
     #[must_use]
     pub fn is_setup(&self) -> bool {
         match self {
-            Self::Account { .. } | Self::Secret { .. } | Self::Bridge(BridgeError::Checkpoint(_)) => true,
+            Self::Account { .. } | Self::Secret { .. } | Self::Index(_) | Self::Bridge(BridgeError::Checkpoint(_)) => {
+                true
+            }
             Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => matches!(error, SinkError::Setup { .. }),
         }
     }
@@ -76,23 +83,24 @@ pub async fn run(
     let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, accounts)));
     let sink = checked.sink.clone();
     let shards = checked.shards;
+    let index = IndexHandle::start(Index::temporary()?).map_err(IndexError::Thread)?;
     tokio::select! {
         ended = async {
             match &sink {
                 CheckedSink::Kafka(sink) => {
                     let settings = kafka_settings(&checked, sink)?;
-                    bridge::run(plans, || kafka::open(settings.clone()), observer, stop).await?;
+                    bridge::run(plans, || kafka::open(settings.clone()), index, observer, stop).await?;
                 }
                 CheckedSink::Nats(sink) => {
                     let settings = nats_settings(&checked, sink)?;
-                    bridge::run(plans, || nats::open(settings.clone()), observer, stop).await?;
+                    bridge::run(plans, || nats::open(settings.clone()), index, observer, stop).await?;
                 }
                 CheckedSink::Console(sink) => {
-                    bridge::run(plans, || console::open(sink, shards), observer, stop).await?;
+                    bridge::run(plans, || console::open(sink, shards), index, observer, stop).await?;
                 }
                 CheckedSink::File(sink) => {
                     let sink = FileConfig { path: sink.path.clone(), checkpoint: Some(sink.checkpoint.clone()) };
-                    bridge::run(plans, || file::open(&sink, shards), observer, stop).await?;
+                    bridge::run(plans, || file::open(&sink, shards), index, observer, stop).await?;
                 }
             }
             Ok(())

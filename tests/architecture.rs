@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// What the files of a place must not name, and why.
-const RULES: [(&str, &[&str]); 11] = [
+const RULES: [(&str, &[&str]); 12] = [
     // The core decides; it doesn't look around.
     (
         "src/core",
@@ -34,8 +34,10 @@ const RULES: [(&str, &[&str]); 11] = [
             "crate::bridge",
             "crate::config",
             "crate::consumer",
+            "crate::index",
             "crate::sink",
             "crate::simulator",
+            "rusqlite",
         ],
     ),
     ("src/pb", &["crate::core", "tokio"]),
@@ -44,11 +46,16 @@ const RULES: [(&str, &[&str]); 11] = [
     ("src/sink", &["crate::asana", "crate::bridge", "crate::consumer", "crate::simulator"]),
     ("src/sink/nats", &["reqwest"]),
     (
+        "src/index",
+        &["crate::asana", "crate::bridge", "crate::config", "crate::consumer", "crate::sink", "crate::simulator"],
+    ),
+    (
         "src/bridge",
         &[
             "rdkafka",
             "async_nats",
             "reqwest",
+            "rusqlite",
             "prometheus_client",
             "crate::admin",
             "crate::config",

@@ -91,8 +91,8 @@ impl Counted {
         );
         registry.register(
             "account_requests",
-            "Requests to Asana that were answered or failed, by outcome: `page`, `token_reset` (412), `throttled` (429), or \
-             why there was no page. Each counts against the account's budget",
+            "Requests to Asana that were answered or failed, by outcome: `page`, `token_reset` (412), `list_page` (of a \
+             crawl), `throttled` (429), or why there was no page. Each counts against the account's budget",
             counted.requests,
         );
         registry.register_with_unit(

@@ -21,6 +21,7 @@ use crate::asana::Source;
 use crate::core::backoff::Backoff;
 use crate::core::checkpoint::CheckpointError;
 use crate::core::engine::{AccountSpec, Settings, StreamSpec};
+use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, SinkError};
 use session::Session;
 use std::sync::Arc;
@@ -69,6 +70,7 @@ const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Du
 pub async fn run<S, C, F>(
     mut plans: watch::Receiver<Arc<Plan<S>>>,
     open: impl Fn() -> F,
+    index: IndexHandle,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) -> Result<(), BridgeError>
@@ -91,7 +93,7 @@ where
             Ok((committer, ownership)) => {
                 has_run = true;
                 observer.opened();
-                Session::new(&mut plans, committer.batch_messages(), Arc::clone(&observer), clock)
+                Session::new(&mut plans, committer.batch_messages(), index.clone(), Arc::clone(&observer), clock)
                     .run(committer, ownership, stop.clone())
                     .await
             }
@@ -120,6 +122,9 @@ where
                 }
             }
         }
+    }
+    if index.flush().await.is_err() {
+        tracing::debug!("the index isn't whole: crawls fill it when the bridge starts again");
     }
     Ok(())
 }

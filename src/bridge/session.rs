@@ -6,14 +6,18 @@
 
 use super::Plan;
 use super::clock::Clock;
-use super::committer::{Answer, Request, serve};
+use super::committer::{self, Request, serve};
 use super::observer::Observer;
 use crate::asana::Source;
 use crate::core::batch::OutputTopic;
 use crate::core::checkpoint::{self, CheckpointError};
-use crate::core::engine::{CommitSummary, Engine, Poll};
-use crate::core::ids::Topic;
+use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Step};
+use crate::core::ids::{Gid, Topic};
+use crate::core::listing::ListOutcome;
+use crate::core::now::Now;
 use crate::core::page::PollOutcome;
+use crate::core::stream::Notice;
+use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +41,9 @@ const TURN_INTERVAL: Duration = Duration::from_secs(1);
 const STALL: Duration = Duration::from_secs(4);
 /// So long it waits then for the bus to say so, before it polls.
 const STALL_PAUSE: Duration = Duration::from_secs(2);
+
+/// How many resources of the index are looked at in one step of a crawl.
+const SWEEP: usize = 500;
 
 /// How often progress is said.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
@@ -80,6 +87,9 @@ pub(super) struct Session<'a, S> {
     clock: Clock,
     /// Each with how long it took.
     polls: JoinSet<(Poll, PollOutcome, Duration)>,
+    /// What is known of the streams' resources.
+    index: IndexHandle,
+    crawl_steps: JoinSet<(CrawlStep, Answer, Duration)>,
     /// The committer has a request that it hasn't answered.
     busy: bool,
     progress: Progress,
@@ -97,13 +107,15 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     pub(super) fn new(
         plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
         batch_messages: usize,
+        index: IndexHandle,
         observer: Arc<dyn Observer>,
         clock: Clock,
     ) -> Self {
         let plan = Arc::clone(&plans.borrow_and_update());
         let engine = Engine::new(plan.settings.clone(), batch_messages, &plan.accounts, &plan.streams);
         let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
-        Self { engine, plans, plan, observer, clock, polls: JoinSet::new(), busy: false, progress }
+        let (polls, crawl_steps) = (JoinSet::new(), JoinSet::new());
+        Self { engine, plans, plan, observer, clock, polls, index, crawl_steps, busy: false, progress }
     }
 
     /// Runs until something ends the session, then closes the sink.
@@ -124,6 +136,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         };
         drop(requests);
         self.polls.shutdown().await;
+        self.crawl_steps.shutdown().await;
         if tokio::time::timeout(CLOSE_TIMEOUT, tasks.join_all()).await.is_err() {
             tracing::warn!("the sink didn't close in time: a peer takes over after the time-outs of the bus");
         }
@@ -133,7 +146,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     async fn steps(
         &mut self,
         requests: &mpsc::Sender<Request>,
-        mut answers: mpsc::Receiver<Answer>,
+        mut answers: mpsc::Receiver<committer::Answer>,
         mut ownership: Ownership,
         stop: CancellationToken,
     ) -> Result<(), SessionEnd> {
@@ -148,13 +161,16 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             turned = now.monotonic;
             self.observer.turned(&self.engine, now);
             self.send_polls();
+            self.send_crawl_steps();
+            self.tell_missed(now);
             self.send_request(requests).await?;
             if drain_until.is_some() && self.polls.is_empty() && self.engine.is_drained() {
                 return Ok(());
             }
             tokio::select! {
                 Some(polled) = self.polls.join_next() => self.handle_poll(polled),
-                answer = answers.recv() => self.handle_answer(answer)?,
+                Some(answered) = self.crawl_steps.join_next() => self.handle_crawl_step(answered),
+                answer = answers.recv() => self.handle_answer(answer).await?,
                 // The engine's shards don't change under a running commit.
                 event = ownership.recv(), if !self.busy => self.handle_ownership(event)?,
                 Ok(()) = self.plans.changed(), if !self.busy => self.handle_plan(),
@@ -184,6 +200,17 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 let began = clock.now().monotonic;
                 let outcome = source.poll(&poll.stream.id, poll.stream.kind, poll.token.as_ref()).await;
                 (poll, outcome, clock.now().monotonic.saturating_sub(began))
+            });
+        }
+    }
+
+    fn send_crawl_steps(&mut self) {
+        while let Some(step) = self.engine.next_crawl_step(self.clock.now()) {
+            let (source, index, clock) = (Arc::clone(&self.plan.source), self.index.clone(), self.clock);
+            self.crawl_steps.spawn(async move {
+                let began = clock.now().monotonic;
+                let answer = take_step(source.as_ref(), &index, &step).await;
+                (step, answer, clock.now().monotonic.saturating_sub(began))
             });
         }
     }
@@ -223,19 +250,45 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    fn handle_answer(&mut self, answer: Option<Answer>) -> Result<(), SessionEnd> {
+    fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, Answer, Duration), tokio::task::JoinError>) {
+        match answered {
+            Ok((step, answer, took)) => {
+                if let Answer::List(outcome, _) = &answer {
+                    self.observer.answered(&step.stream, outcome.label(), took);
+                }
+                let notice = self.engine.handle_crawl_step(self.clock.now(), &step, answer);
+                if let Some(notice) = notice {
+                    self.observer.noticed(&self.engine.place(&step.stream), &notice);
+                }
+            }
+            // Nothing of it was seen, so nothing is lost.
+            Err(error) if error.is_cancelled() => {}
+            // As a poll that panicked.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn tell_missed(&mut self, now: Now) {
+        for (stream, count) in self.engine.take_missed(now) {
+            self.observer.noticed(&self.engine.place(&stream), &Notice::Missed(count));
+        }
+    }
+
+    async fn handle_answer(&mut self, answer: Option<committer::Answer>) -> Result<(), SessionEnd> {
         self.busy = false;
         match answer.ok_or_else(committer_ended)? {
-            Answer::OutputTopic(topic, known) => self.handle_topic(&topic, known)?,
-            Answer::Commit(Ok(())) => {
-                let summary = self.engine.committed(self.clock.now());
+            committer::Answer::OutputTopic(topic, known) => self.handle_topic(&topic, known)?,
+            committer::Answer::Commit(Ok(())) => {
+                let mut summary = self.engine.committed(self.clock.now());
+                // Before any step is sent that asks the index: it has to know of this commit then.
+                self.index.apply(std::mem::take(&mut summary.updates)).await;
                 self.say_progress(&summary);
                 self.observer.committed(&summary);
                 for (stream, notice) in &summary.notices {
                     self.observer.noticed(&self.engine.place(stream), notice);
                 }
             }
-            Answer::Commit(Err(error)) => {
+            committer::Answer::Commit(Err(error)) => {
                 self.observer.commit_failed(&error);
                 match error {
                     CommitError::Aborted(_) => self.engine.aborted(self.clock.now()),
@@ -310,6 +363,29 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
         self.tell_owned();
         Ok(())
+    }
+}
+
+/// Takes a step of a crawl.
+async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) -> Answer {
+    let stream = step.stream.clone();
+    match &step.step {
+        Step::Compare(mark) => Answer::Compare(index.is_trusted(stream, *mark).await),
+        Step::List { listing, offset } => {
+            let outcome = source.list(&stream.account, listing, offset.as_deref()).await;
+            let known = match &outcome {
+                ListOutcome::Page(page) => {
+                    let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
+                    index.look_up(stream, gids.collect()).await.unwrap_or_default()
+                }
+                _ => Vec::new(),
+            };
+            Answer::List(outcome, known)
+        }
+        Step::Sweep { crawl, after } => {
+            // An index that failed knows nothing.
+            Answer::Sweep(index.unseen(stream, *crawl, after.clone(), SWEEP).await.unwrap_or_default())
+        }
     }
 }
 

@@ -396,7 +396,7 @@ mod tests {
 
     fn listing(token: &str, hours: i64) -> Listing {
         let live = Live { token: token.into(), token_received_at: at(0), last_complete_poll_at: at(0) };
-        let stream = Stream { state: State::Live(live), epoch: 9, last_sequence: 4, open_gaps: Vec::new() };
+        let stream = Stream { state: State::Live(live), epoch: 9, last_sequence: 4, ..Stream::new() };
         let streams = BTreeMap::from([(StreamId::new("main", "1"), stream)]);
         let contents = Contents { streams, ..Contents::default() };
         let configured = BTreeSet::from([StreamId::new("main", "2")]);

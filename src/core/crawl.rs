@@ -170,8 +170,8 @@ impl Crawl {
 
     /// What the index calls it.
     #[must_use]
-    pub fn number(&self) -> i64 {
-        self.begun_at.timestamp_millis()
+    pub fn number(&self) -> u64 {
+        u64::try_from(self.begun_at.timestamp_millis()).unwrap_or(1)
     }
 
     /// The types of which it lists everything there is.

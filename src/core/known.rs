@@ -11,7 +11,7 @@ pub struct Entry {
     /// Of what the last snapshot said; 0 where only events told of it.
     pub hash: u64,
     /// The crawl that saw it last, by when it began, in milliseconds; 0 where none did.
-    pub crawl: i64,
+    pub crawl: u64,
     /// When an event last named it, in milliseconds; 0 where none did.
     pub touched_at: i64,
 }
@@ -50,7 +50,7 @@ pub enum Change {
         /// Of what the snapshot said.
         hash: u64,
         /// The crawl, by when it began, in milliseconds.
-        crawl: i64,
+        crawl: u64,
     },
     /// An event named it.
     Touched {

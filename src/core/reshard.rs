@@ -262,7 +262,13 @@ mod tests {
                 resumed_at: at(2),
                 topics: [(Topic::from("t"), 2)].into(),
             };
-            let stream = Stream { state: State::Live(live), epoch, last_sequence: *sequence, open_gaps: vec![gap] };
+            let stream = Stream {
+                state: State::Live(live),
+                epoch,
+                last_sequence: *sequence,
+                open_gaps: vec![gap],
+                ..Stream::new()
+            };
             let shard = shard_of(&id, number(shards));
             let counters = vec![LaneCounter { epoch, last: u64::from(shard.0) + 1 }, LaneCounter::default()];
             let lanes = Lanes { count: 2, counters };

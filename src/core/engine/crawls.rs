@@ -48,7 +48,7 @@ pub enum Step {
     /// Asks the index for what it knows and the crawl didn't see.
     Sweep {
         /// The crawl, as the index calls it.
-        crawl: i64,
+        crawl: u64,
         /// Behind this one, in the index' order.
         after: Option<Gid>,
     },
@@ -283,7 +283,10 @@ impl Engine {
         let after = unseen.last().map(|(gid, _)| gid.clone());
         for (gid, entry) in unseen {
             let is_touched = self.streams.get(id).is_some_and(|it| it.crawling.touched.contains(&gid));
-            if is_touched || entry.touched_at >= crawl.number() || !complete.contains(&entry.resource_type) {
+            if is_touched
+                || entry.touched_at >= crawl.begun_at.timestamp_millis()
+                || !complete.contains(&entry.resource_type)
+            {
                 continue;
             }
             self.suspect(now, id, &crawl, gid.clone(), Some(&entry), None);

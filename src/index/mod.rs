@@ -1,0 +1,393 @@
+//! What is known of each stream's resources, in an embedded store.
+//!
+//! Whoever compares with it asks [`Index::is_trusted`] first: a stream whose mark isn't its checkpoint's is untrusted, and a
+//! full crawl makes it anew. So a store may be lost, left behind or begun anew at any time, and only costs a crawl.
+//! A crash of the process loses nothing that was applied; a power loss may lose the tail, and the mark with it.
+
+pub mod service;
+
+use crate::core::ids::{Gid, StreamId};
+use crate::core::known::{Change, Entry, Mark, Update};
+use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension as _, Row, ToSql, Transaction, TransactionBehavior, ffi, params,
+};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Of the tables below. A store of another format is begun anew.
+const FORMAT: i64 = 1;
+
+/// A gid is an integer where its digits are one, else text: the store sorts integers before texts.
+const TABLES: &str = "
+    CREATE TABLE stream (
+        id INTEGER PRIMARY KEY,
+        account TEXT NOT NULL,
+        resource TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        complete INTEGER NOT NULL,
+        UNIQUE (account, resource)
+    );
+    CREATE TABLE resource_type (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE entry (
+        stream INTEGER NOT NULL,
+        gid NOT NULL,
+        resource_type INTEGER NOT NULL,
+        hash INTEGER NOT NULL,
+        crawl INTEGER NOT NULL,
+        touched_at INTEGER NOT NULL,
+        PRIMARY KEY (stream, gid)
+    ) WITHOUT ROWID;";
+
+const FILE: &str = "index.sqlite3";
+
+/// What the journal's file is cut to once it is carried over, in bytes.
+const JOURNAL_LIMIT: i64 = 16 << 20;
+
+/// Pages in memory, in KiB.
+const CACHE: i64 = 16 << 10;
+
+/// What is known of each stream's resources.
+#[derive(Debug)]
+pub struct Index {
+    store: Connection,
+}
+
+/// Why the index can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// Give each process a folder of its own.
+    #[error("{} is in use by another process: each needs an index of its own", .0.display())]
+    Locked(PathBuf),
+    /// The folder can't be made, or a damaged store can't be removed.
+    #[error("{}: {source}", .path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system can't make a thread for it.
+    #[error("the index can't have a thread: {0}")]
+    Thread(#[source] io::Error),
+    /// The store failed: the disk is full or broken. What was being applied isn't, and nothing is to be trusted.
+    #[error("the store of the index failed: {0}")]
+    Store(#[from] rusqlite::Error),
+}
+
+impl Index {
+    /// Opens the index in a folder, which is made if it isn't there. A damaged store, and one of another format, is
+    /// deleted and begun anew, with a warning. All of the store is read once, to know that it isn't damaged.
+    ///
+    /// # Errors
+    /// [`IndexError`] says what to do.
+    pub fn open(folder: &Path) -> Result<Self, IndexError> {
+        let path = folder.join(FILE);
+        std::fs::create_dir_all(folder).map_err(|source| IndexError::Folder { path: folder.to_owned(), source })?;
+        match Self::open_file(&path) {
+            Ok(index) => return Ok(index),
+            Err(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    tracing::warn!(path = %path.display(), %error, "the index is begun anew: a full crawl fills it");
+                }
+                Some(ErrorCode::DatabaseBusy) => return Err(IndexError::Locked(path)),
+                _ => return Err(error.into()),
+            },
+        }
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let path = folder.join(format!("{FILE}{suffix}"));
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(IndexError::Folder { path, source });
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(Self::open_file(&path)?)
+    }
+
+    /// An index that is gone when it is dropped, also by a crash: its file has no name.
+    ///
+    /// # Errors
+    /// [`IndexError::Store`].
+    pub fn temporary() -> Result<Self, IndexError> {
+        let index = Self { store: Connection::open("")? };
+        index.store.execute_batch(TABLES)?;
+        Ok(index)
+    }
+
+    fn open_file(path: &Path) -> rusqlite::Result<Self> {
+        let mut store = Connection::open(path)?;
+        // Who holds the lock keeps it to its end: waiting is of no use.
+        store.busy_timeout(Duration::ZERO)?;
+        store.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        store.pragma_update(None, "journal_mode", "WAL")?;
+        // Commits aren't synced, only what makes a power loss lose the tail instead of the whole.
+        store.pragma_update(None, "synchronous", "NORMAL")?;
+        store.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT)?;
+        store.pragma_update(None, "cache_size", -CACHE)?;
+        let transaction = store.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+        let format: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        match (format, tables) {
+            (0, 0) => {
+                transaction.execute_batch(TABLES)?;
+                transaction.pragma_update(None, "user_version", FORMAT)?;
+            }
+            (FORMAT, _) => {
+                let verdict: String = transaction.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+                if verdict != "ok" {
+                    return Err(damaged(verdict));
+                }
+            }
+            _ => return Err(damaged(format!("it is of format {format}, not {FORMAT}"))),
+        }
+        transaction.commit()?;
+        Ok(Self { store })
+    }
+
+    /// Whether it knows all that was published of a stream, up to this record, and a crawl of all of it.
+    ///
+    /// # Errors
+    /// [`IndexError::Store`].
+    pub fn is_trusted(&self, stream: &StreamId, mark: Mark) -> Result<bool, IndexError> {
+        Ok(find(&self.store, stream)?.is_some_and(|found| found.complete && found.mark == mark))
+    }
+
+    /// Up to where it knows what was published of a stream; `None` if it never heard of it.
+    ///
+    /// # Errors
+    /// [`IndexError::Store`].
+    pub fn mark(&self, stream: &StreamId) -> Result<Option<Mark>, IndexError> {
+        Ok(find(&self.store, stream)?.map(|found| found.mark))
+    }
+
+    /// What is known of each of these resources.
+    ///
+    /// # Errors
+    /// [`IndexError::Store`].
+    pub fn look_up(&self, stream: &StreamId, gids: &[Gid]) -> Result<Vec<Option<Entry>>, IndexError> {
+        let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(vec![None; gids.len()]) };
+        let mut statement = self.store.prepare_cached(
+            "SELECT name, hash, crawl, touched_at FROM entry JOIN resource_type ON id = resource_type
+             WHERE stream = ? AND gid = ?",
+        )?;
+        let mut find = |gid| statement.query_row(params![id, PackedGid::from(gid)], |row| entry(row, 0)).optional();
+        Ok(gids.iter().map(&mut find).collect::<Result<_, _>>()?)
+    }
+
+    /// Takes up what a commit did to its streams: all of it or nothing.
+    ///
+    /// # Errors
+    /// [`IndexError::Store`]; nothing was taken up.
+    pub fn apply(&mut self, commit: &[(StreamId, Update)]) -> Result<(), IndexError> {
+        let transaction = self.store.transaction()?;
+        let mut writer = Writer::new(&transaction);
+        for (stream, update) in commit {
+            writer.apply(stream, update)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Resources that were seen last by another crawl than this, or by none: up to `limit`, those that come after
+    /// `after`. They come by number where the gid is one, then by text.
+    ///
+    /// # Errors
+    /// [`IndexError::Store`].
+    pub fn unseen(
+        &self,
+        stream: &StreamId,
+        crawl: u64,
+        after: Option<&Gid>,
+        limit: usize,
+    ) -> Result<Vec<(Gid, Entry)>, IndexError> {
+        let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(Vec::new()) };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let after = after.map_or(PackedGid::Number(-1), PackedGid::from);
+        let mut statement = self.store.prepare_cached(
+            "SELECT gid, name, hash, crawl, touched_at FROM entry JOIN resource_type ON id = resource_type
+             WHERE stream = ? AND gid > ? AND crawl <> ? ORDER BY gid LIMIT ?",
+        )?;
+        let rows = statement.query_map(params![id, after, crawl.cast_signed(), limit], |row| {
+            Ok((row.get::<_, StoredGid>(0)?.0, entry(row, 1)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many of a stream's resources are known. Counts them: not for every poll.
+    ///
+    /// # Errors
+    /// [`IndexError::Store`].
+    pub fn len(&self, stream: &StreamId) -> Result<u64, IndexError> {
+        let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(0) };
+        Ok(self.store.query_row("SELECT count(*) FROM entry WHERE stream = ?", [id], |row| unsigned(row, 0))?)
+    }
+}
+
+/// Writes within one transaction, and remembers the numbers of resource types meanwhile.
+struct Writer<'t> {
+    transaction: &'t Transaction<'t>,
+    resource_types: BTreeMap<String, i64>,
+}
+
+impl<'t> Writer<'t> {
+    fn new(transaction: &'t Transaction<'t>) -> Self {
+        Self { transaction, resource_types: BTreeMap::new() }
+    }
+
+    fn apply(&mut self, stream: &StreamId, update: &Update) -> rusqlite::Result<()> {
+        let known = find(self.transaction, stream)?;
+        let id = self.mark(stream, update.to)?;
+        if known.is_some_and(|known| known.mark != update.from) {
+            self.change(id, &Change::Clear)?;
+        }
+        for change in &update.changes {
+            self.change(id, change)?;
+        }
+        Ok(())
+    }
+
+    fn mark(&self, stream: &StreamId, mark: Mark) -> rusqlite::Result<i64> {
+        let names = (stream.account.as_str(), stream.resource.as_str());
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO stream (account, resource, epoch, sequence, complete) VALUES (?, ?, ?, ?, 0) ON CONFLICT
+                 DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence RETURNING id",
+            )?
+            .query_row(params![names.0, names.1, mark.epoch.cast_signed(), mark.sequence.cast_signed()], |row| {
+                row.get(0)
+            })
+    }
+
+    fn change(&mut self, stream: i64, change: &Change) -> rusqlite::Result<()> {
+        match change {
+            Change::Seen { gid, resource_type, hash, crawl } => {
+                let resource_type = self.resource_type(resource_type)?;
+                let (gid, hash, crawl) = (PackedGid::from(gid), hash.cast_signed(), crawl.cast_signed());
+                self.transaction
+                    .prepare_cached(
+                        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET
+                         resource_type = excluded.resource_type, hash = excluded.hash, crawl = excluded.crawl",
+                    )?
+                    .execute(params![stream, gid, resource_type, hash, crawl])?;
+            }
+            Change::Touched { gid, resource_type: None, at } => {
+                self.transaction
+                    .prepare_cached("UPDATE entry SET touched_at = max(touched_at, ?) WHERE stream = ? AND gid = ?")?
+                    .execute(params![at.timestamp_millis(), stream, PackedGid::from(gid)])?;
+            }
+            Change::Touched { gid, resource_type: Some(resource_type), at } => {
+                let resource_type = self.resource_type(resource_type)?;
+                self.transaction
+                    .prepare_cached(
+                        "INSERT INTO entry VALUES (?, ?, ?, 0, 0, ?) ON CONFLICT DO UPDATE SET
+                         touched_at = max(touched_at, excluded.touched_at)",
+                    )?
+                    .execute(params![stream, PackedGid::from(gid), resource_type, at.timestamp_millis()])?;
+            }
+            Change::Gone { gid } => {
+                self.transaction
+                    .prepare_cached("DELETE FROM entry WHERE stream = ? AND gid = ?")?
+                    .execute(params![stream, PackedGid::from(gid)])?;
+            }
+            Change::Clear => {
+                self.transaction.prepare_cached("DELETE FROM entry WHERE stream = ?")?.execute([stream])?;
+                self.transaction.prepare_cached("UPDATE stream SET complete = 0 WHERE id = ?")?.execute([stream])?;
+            }
+            Change::Complete => {
+                self.transaction.prepare_cached("UPDATE stream SET complete = 1 WHERE id = ?")?.execute([stream])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn resource_type(&mut self, name: &str) -> rusqlite::Result<i64> {
+        if let Some(id) = self.resource_types.get(name) {
+            return Ok(*id);
+        }
+        self.transaction.prepare_cached("INSERT OR IGNORE INTO resource_type (name) VALUES (?)")?.execute([name])?;
+        let id = self
+            .transaction
+            .prepare_cached("SELECT id FROM resource_type WHERE name = ?")?
+            .query_row([name], |row| row.get(0))?;
+        self.resource_types.insert(name.to_owned(), id);
+        Ok(id)
+    }
+}
+
+/// A stream, as the store has it.
+struct Found {
+    id: i64,
+    mark: Mark,
+    complete: bool,
+}
+
+fn find(store: &Connection, stream: &StreamId) -> rusqlite::Result<Option<Found>> {
+    store
+        .prepare_cached("SELECT id, epoch, sequence, complete FROM stream WHERE account = ? AND resource = ?")?
+        .query_row(params![stream.account.as_str(), stream.resource.as_str()], |row| {
+            let mark = Mark { epoch: unsigned(row, 1)?, sequence: unsigned(row, 2)? };
+            Ok(Found { id: row.get(0)?, mark, complete: row.get(3)? })
+        })
+        .optional()
+}
+
+fn damaged(how: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(how))
+}
+
+fn entry(row: &Row<'_>, first: usize) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        resource_type: row.get(first)?,
+        hash: unsigned(row, first + 1)?,
+        crawl: unsigned(row, first + 2)?,
+        touched_at: row.get(first + 3)?,
+    })
+}
+
+/// The store has signed integers only; the bits are the same.
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get(column).map(i64::cast_unsigned)
+}
+
+/// A gid as it is stored.
+enum PackedGid<'g> {
+    Number(i64),
+    Text(&'g str),
+}
+
+impl<'g> From<&'g Gid> for PackedGid<'g> {
+    fn from(gid: &'g Gid) -> Self {
+        let text = gid.as_str();
+        // Not "+1", and not "01": what is read must be what was written.
+        let plain = text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9'));
+        match text.parse() {
+            Ok(number) if plain => Self::Number(number),
+            Ok(_) | Err(_) => Self::Text(text),
+        }
+    }
+}
+
+impl ToSql for PackedGid<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Number(number) => (*number).into(),
+            Self::Text(text) => (*text).into(),
+        })
+    }
+}
+
+/// A gid as it comes back.
+struct StoredGid(Gid);
+
+impl FromSql for StoredGid {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        if let ValueRef::Integer(number) = value {
+            return Ok(Self(Gid::from(number.to_string())));
+        }
+        value.as_str().map(|text| Self(Gid::from(text)))
+    }
+}

@@ -1,0 +1,252 @@
+//! The thread that owns the index. Requests are served in the order in which they come.
+//!
+//! The index only saves work: when its store fails, that is said once, and from then on nothing is known.
+
+use super::{Index, IndexError};
+use crate::core::ids::{Gid, StreamId};
+use crate::core::known::{Entry, Mark, Update};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{mpsc, oneshot};
+
+/// How many requests may wait. Each is at most what a commit did, so this bounds memory as commits do.
+const WAITING: usize = 64;
+
+/// Nothing of the index is to be trusted: its store has failed, and the log says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the index has failed: nothing is known")]
+pub struct Untrusted;
+
+/// Asks the thread that owns the index. The thread ends when no handle is left and all is served.
+#[derive(Clone, Debug)]
+pub struct IndexHandle {
+    requests: mpsc::Sender<Request>,
+    failed: Arc<AtomicBool>,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Untrusted>>;
+
+#[derive(Debug)]
+enum Request {
+    Apply(Vec<(StreamId, Update)>),
+    IsTrusted(StreamId, Mark, Reply<bool>),
+    LookUp(StreamId, Vec<Gid>, Reply<Vec<Option<Entry>>>),
+    Unseen { stream: StreamId, crawl: u64, after: Option<Gid>, limit: usize, reply: Reply<Vec<(Gid, Entry)>> },
+    Flush(Reply<()>),
+}
+
+impl IndexHandle {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system can't make a thread.
+    pub fn start(index: Index) -> std::io::Result<Self> {
+        let (requests, receiver) = mpsc::channel(WAITING);
+        let failed = Arc::new(AtomicBool::new(false));
+        let service = Service { index: Some(index), failed: Arc::clone(&failed) };
+        std::thread::Builder::new().name("index".to_owned()).spawn(move || service.serve(receiver))?;
+        Ok(Self { requests, failed })
+    }
+
+    /// Has the index take up what a commit did. Returns when it waits its turn, not when it is done.
+    ///
+    /// # Cancel safety
+    /// Waits for room. Dropped meanwhile, the commit is missing from the index: then nothing is to be trusted, and the
+    /// index says so from then on.
+    pub async fn apply(&self, commit: Vec<(StreamId, Update)>) {
+        self.tell(Request::Apply(commit)).await;
+    }
+
+    /// As [`Index::is_trusted`]; not, where the index has failed.
+    ///
+    /// # Cancel safety
+    /// May be dropped.
+    pub async fn is_trusted(&self, stream: StreamId, mark: Mark) -> bool {
+        self.ask(|reply| Request::IsTrusted(stream, mark, reply)).await.unwrap_or(false)
+    }
+
+    /// As [`Index::look_up`].
+    ///
+    /// # Errors
+    /// [`Untrusted`].
+    ///
+    /// # Cancel safety
+    /// May be dropped.
+    pub async fn look_up(&self, stream: StreamId, gids: Vec<Gid>) -> Result<Vec<Option<Entry>>, Untrusted> {
+        self.ask(|reply| Request::LookUp(stream, gids, reply)).await
+    }
+
+    /// As [`Index::unseen`].
+    ///
+    /// # Errors
+    /// [`Untrusted`].
+    ///
+    /// # Cancel safety
+    /// May be dropped.
+    pub async fn unseen(
+        &self,
+        stream: StreamId,
+        crawl: u64,
+        after: Option<Gid>,
+        limit: usize,
+    ) -> Result<Vec<(Gid, Entry)>, Untrusted> {
+        self.ask(|reply| Request::Unseen { stream, crawl, after, limit, reply }).await
+    }
+
+    /// Returns when all that was asked before is done.
+    ///
+    /// # Errors
+    /// [`Untrusted`]: not all of it was.
+    ///
+    /// # Cancel safety
+    /// May be dropped.
+    pub async fn flush(&self) -> Result<(), Untrusted> {
+        self.ask(Request::Flush).await
+    }
+
+    /// Whether the store has failed, for metrics: the bridge goes on, and crawls where it would have known.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// How many requests wait, for metrics.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.requests.max_capacity() - self.requests.capacity()
+    }
+
+    async fn tell(&self, request: Request) {
+        let mut untold = Untold { failed: &self.failed, told: false };
+        untold.told = self.requests.send(request).await.is_ok();
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Untrusted> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_stopped| Untrusted)?;
+        answer.await.map_err(|_stopped| Untrusted)?
+    }
+}
+
+/// Something that the index should have been told: a later mark would hide that it is missing.
+struct Untold<'h> {
+    failed: &'h AtomicBool,
+    told: bool,
+}
+
+impl Drop for Untold<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+}
+
+struct Service {
+    /// `None` after it has failed.
+    index: Option<Index>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Service {
+    fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(request) = requests.blocking_recv() {
+            match request {
+                Request::Apply(commit) => drop(self.run(|index| index.apply(&commit))),
+                Request::IsTrusted(stream, mark, reply) => {
+                    answer(reply, self.run(|index| index.is_trusted(&stream, mark)));
+                }
+                Request::LookUp(stream, gids, reply) => answer(reply, self.run(|index| index.look_up(&stream, &gids))),
+                Request::Unseen { stream, crawl, after, limit, reply } => {
+                    answer(reply, self.run(|index| index.unseen(&stream, crawl, after.as_ref(), limit)));
+                }
+                Request::Flush(reply) => answer(reply, self.run(|_| Ok(()))),
+            }
+        }
+    }
+
+    fn run<T>(&mut self, work: impl FnOnce(&mut Index) -> Result<T, IndexError>) -> Result<T, Untrusted> {
+        if self.failed.load(Ordering::Acquire) && self.index.take().is_some() {
+            tracing::error!("the index wasn't told of a commit: the bridge goes on without it");
+        }
+        let index = self.index.as_mut().ok_or(Untrusted)?;
+        work(index).map_err(|error| {
+            tracing::error!(%error, "the index has failed: the bridge goes on without it");
+            self.failed.store(true, Ordering::Release);
+            self.index = None;
+            Untrusted
+        })
+    }
+}
+
+/// Nobody may wait for it any more.
+fn answer<T>(reply: Reply<T>, result: Result<T, Untrusted>) {
+    drop(reply.send(result));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::known::Change;
+
+    fn commit(sequence: u64, gids: std::ops::Range<u64>) -> Vec<(StreamId, Update)> {
+        let seen = |gid: u64| Change::Seen {
+            gid: Gid::from(gid.to_string()),
+            resource_type: "task".to_owned(),
+            hash: gid,
+            crawl: 1,
+        };
+        let mark = |sequence| Mark { epoch: 1, sequence };
+        let changes = gids.map(seen).chain([Change::Complete]).collect();
+        vec![(StreamId::new("main", "1"), Update { from: mark(sequence - 1), to: mark(sequence), changes })]
+    }
+
+    #[tokio::test]
+    async fn a_question_is_answered_after_what_was_told_before() {
+        let index = IndexHandle::start(Index::temporary().unwrap()).unwrap();
+        let stream = StreamId::new("main", "1");
+        for sequence in 1..=200 {
+            index.apply(commit(sequence, 0..sequence)).await;
+        }
+        assert!(index.is_trusted(stream.clone(), Mark { epoch: 1, sequence: 200 }).await);
+        assert!(!index.is_trusted(stream.clone(), Mark { epoch: 1, sequence: 199 }).await);
+        assert_eq!(index.unseen(stream.clone(), 2, Some(Gid::from("9")), 1_000).await.unwrap().len(), 190);
+        let known = index.look_up(stream.clone(), vec![Gid::from("7"), Gid::from("700")]).await.unwrap();
+        assert_eq!((known[0].as_ref().unwrap().hash, &known[1]), (7, &None));
+        assert_eq!(index.flush().await, Ok(()));
+        assert!(!index.has_failed());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_ends_the_index_and_not_the_bridge() {
+        let index = Index::temporary().unwrap();
+        index.store.pragma_update(None, "max_page_count", 20).unwrap();
+        let index = IndexHandle::start(index).unwrap();
+        index.apply(commit(1, 0..1)).await;
+        assert_eq!(index.flush().await, Ok(()));
+        index.apply(commit(2, 0..100_000)).await;
+        assert_eq!(index.flush().await, Err(Untrusted));
+        index.apply(commit(3, 0..1)).await;
+        assert!(!index.is_trusted(StreamId::new("main", "1"), Mark { epoch: 1, sequence: 3 }).await);
+        assert!(index.has_failed());
+    }
+
+    #[tokio::test]
+    async fn what_the_index_was_not_told_is_not_hidden_by_a_later_mark() {
+        let (requests, mut receiver) = mpsc::channel(1);
+        let failed = Arc::new(AtomicBool::new(false));
+        let index = IndexHandle { requests, failed: Arc::clone(&failed) };
+        index.apply(commit(1, 0..1)).await;
+        let waits = index.apply(commit(2, 0..1));
+        tokio::select! {
+            biased;
+            () = waits => unreachable!("there is no room"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(index.has_failed());
+        let index = Some(Index::temporary().unwrap());
+        let mut service = Service { index, failed };
+        assert!(matches!(receiver.recv().await, Some(Request::Apply(_))));
+        assert_eq!(service.run(|index| index.apply(&commit(3, 0..1))), Err(Untrusted));
+    }
+}

@@ -1,0 +1,284 @@
+//! The index against a model of it, and killed in the middle of its work.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
+
+use asana_event_bridge::core::ids::{Gid, StreamId};
+use asana_event_bridge::core::known::{Change, Entry, Mark, Update};
+use asana_event_bridge::index::{Index, IndexError};
+use chrono::DateTime;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// By number where the gid is one that fits, then by text.
+type Order = (bool, i64, String);
+
+fn order(gid: &Gid) -> Order {
+    let number = gid.as_str().parse::<i64>().ok().filter(|number| number.to_string() == gid.as_str() && *number >= 0);
+    (number.is_none(), number.unwrap_or(0), gid.as_str().to_owned())
+}
+
+#[derive(Default)]
+struct Model {
+    /// With whether a crawl of all of it is known.
+    marks: BTreeMap<StreamId, (Mark, bool)>,
+    entries: BTreeMap<StreamId, BTreeMap<Order, (Gid, Entry)>>,
+}
+
+impl Model {
+    fn apply(&mut self, (stream, Update { from, to, changes }): &(StreamId, Update)) {
+        let (mark, complete) = self.marks.entry(stream.clone()).or_insert((*from, false));
+        let entries = self.entries.entry(stream.clone()).or_default();
+        if mark != from {
+            entries.clear();
+            *complete = false;
+        }
+        *mark = *to;
+        for change in changes {
+            match change {
+                Change::Clear => {
+                    entries.clear();
+                    *complete = false;
+                }
+                Change::Complete => *complete = true,
+                Change::Touched { gid, resource_type: None, at } => {
+                    if let Some((_, entry)) = entries.get_mut(&order(gid)) {
+                        entry.touched_at = entry.touched_at.max(at.timestamp_millis());
+                    }
+                }
+                Change::Seen { gid, resource_type, hash, crawl } => {
+                    let touched_at = entries.get(&order(gid)).map_or(0, |(_, entry)| entry.touched_at);
+                    let resource_type = resource_type.clone();
+                    let entry = Entry { resource_type, hash: *hash, crawl: *crawl, touched_at };
+                    entries.insert(order(gid), (gid.clone(), entry));
+                }
+                Change::Touched { gid, resource_type: Some(resource_type), at } => {
+                    let fresh = Entry { resource_type: resource_type.clone(), hash: 0, crawl: 0, touched_at: 0 };
+                    let (_, entry) = entries.entry(order(gid)).or_insert_with(|| (gid.clone(), fresh));
+                    entry.touched_at = entry.touched_at.max(at.timestamp_millis());
+                }
+                Change::Gone { gid } => drop(entries.remove(&order(gid))),
+            }
+        }
+    }
+
+    fn compare(&self, index: &Index, gids: &[Gid]) {
+        for stream in streams() {
+            let entries = self.entries.get(&stream).cloned().unwrap_or_default();
+            let marked = self.marks.get(&stream).copied();
+            assert_eq!(index.mark(&stream).unwrap(), marked.map(|(mark, _)| mark));
+            let (mark, complete) = marked.unwrap_or_default();
+            assert_eq!(index.is_trusted(&stream, mark).unwrap(), complete);
+            let other = Mark { epoch: mark.epoch, sequence: mark.sequence.wrapping_add(1) };
+            assert!(!index.is_trusted(&stream, other).unwrap());
+            assert_eq!(index.len(&stream).unwrap(), entries.len() as u64);
+            let known: Vec<_> = gids.iter().map(|gid| entries.get(&order(gid)).map(|(_, it)| it.clone())).collect();
+            assert_eq!(index.look_up(&stream, gids).unwrap(), known);
+            for crawl in [0, 1, u64::MAX] {
+                let unseen: Vec<_> = entries.values().filter(|(_, entry)| entry.crawl != crawl).cloned().collect();
+                assert_eq!(read_unseen(index, &stream, crawl), unseen);
+            }
+        }
+    }
+}
+
+/// In pages of two, so that where one ends is tested, too.
+fn read_unseen(index: &Index, stream: &StreamId, crawl: u64) -> Vec<(Gid, Entry)> {
+    let mut all: Vec<(Gid, Entry)> = Vec::new();
+    loop {
+        let page = index.unseen(stream, crawl, all.last().map(|(gid, _)| gid), 2).unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+fn streams() -> [StreamId; 3] {
+    [StreamId::new("main", "1"), StreamId::new("main", "2"), StreamId::new("other", "1")]
+}
+
+/// Asana's, and some that only look like numbers.
+fn gids() -> Vec<Gid> {
+    let odd =
+        ["0", "00", "01", "+1", "-1", "", "x", "9223372036854775807", "9223372036854775808", "99999999999999999999"];
+    odd.into_iter().map(Gid::from).chain((0..10).map(|n| Gid::from(format!("120461961{n}")))).collect()
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Apply(Vec<(StreamId, Update)>),
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let gid = || prop::sample::select(gids());
+    let resource_type = || prop::sample::select(vec!["task", "story", "section"]).prop_map(str::to_owned);
+    let number = || prop_oneof![0..3_u64, any::<u64>(), Just(u64::MAX)];
+    let seen = (gid(), resource_type(), number(), number())
+        .prop_map(|(gid, resource_type, hash, crawl)| Change::Seen { gid, resource_type, hash, crawl });
+    let touched =
+        (gid(), prop::option::of(resource_type()), 1..1_900_000_000_000_i64).prop_map(|(gid, resource_type, at)| {
+            Change::Touched { gid, resource_type, at: DateTime::from_timestamp_millis(at).unwrap() }
+        });
+    let gone = gid().prop_map(|gid| Change::Gone { gid });
+    let whole = prop::sample::select(vec![Change::Clear, Change::Complete, Change::Complete]);
+    let change = prop_oneof![8 => seen, 6 => touched, 2 => gone, 1 => whole];
+    let stream = || prop::sample::select(streams().to_vec());
+    // Few, so that what comes often goes on where the index is.
+    let mark = || prop::sample::select(vec![(1, 1), (1, 1), (1, 2), (u64::MAX, u64::MAX)]);
+    let update = (mark(), mark(), prop::collection::vec(change, 0..8)).prop_map(|(from, to, changes)| {
+        let mark = |(epoch, sequence)| Mark { epoch, sequence };
+        Update { from: mark(from), to: mark(to), changes }
+    });
+    let apply = prop::collection::vec((stream(), update), 1..4);
+    prop_oneof![8 => apply.prop_map(Step::Apply), 1 => Just(Step::Reopen)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_index_knows_what_its_model_knows(steps in prop::collection::vec(step(), 1..20)) {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut index, mut model) = (Index::open(folder.path()).unwrap(), Model::default());
+        let gids = gids();
+        for step in steps {
+            match step {
+                Step::Apply(commit) => {
+                    index.apply(&commit).unwrap();
+                    for part in &commit {
+                        model.apply(part);
+                    }
+                }
+                Step::Reopen => {
+                    drop(index);
+                    index = Index::open(folder.path()).unwrap();
+                }
+            }
+            model.compare(&index, &gids);
+        }
+    }
+}
+
+const KEPT: u64 = 40;
+
+/// Commit n shows the same resources with hash n, and one more: of two streams.
+fn commit(n: u64) -> Vec<(StreamId, Update)> {
+    let seen = |gid: u64| Change::Seen {
+        gid: Gid::from(gid.to_string()),
+        resource_type: "task".to_owned(),
+        hash: n,
+        crawl: 1,
+    };
+    let changes: Vec<_> = (0..KEPT).chain([KEPT + n]).map(seen).collect();
+    let mark = |sequence| Mark { epoch: 1, sequence };
+    let update = Update { from: mark(n - 1), to: mark(n), changes };
+    streams().into_iter().take(2).map(|stream| (stream, update.clone())).collect()
+}
+
+#[test]
+#[ignore = "the child of the test below, which runs it"]
+fn child_applies_until_it_is_killed() {
+    let folder = std::env::var("INDEX_FOLDER").unwrap();
+    let mut index = Index::open(Path::new(&folder)).unwrap();
+    let last = index.mark(&streams()[0]).unwrap().map_or(0, |mark| mark.sequence);
+    for n in last + 1.. {
+        index.apply(&commit(n)).unwrap();
+        println!("applied {n}");
+    }
+}
+
+#[test]
+fn killed_in_the_middle_mark_and_entries_are_of_the_same_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut before = 0;
+    for round in 0..20_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_applies_until_it_is_killed", "--ignored", "--nocapture"])
+            .env("INDEX_FOLDER", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let applied = |line: String| line.strip_prefix("applied ").map(|n| n.parse::<u64>().unwrap());
+        // Different moments, some of them while the journal is carried over.
+        let until = before + 1 + round * 37 % 400;
+        let reached = lines.by_ref().filter_map(applied).find(|n| *n >= until).expect("the child got there");
+        if round == 0 {
+            let refused = Index::open(folder.path());
+            assert!(matches!(refused, Err(IndexError::Locked(_))), "{refused:?}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let said = lines.filter_map(applied).last().unwrap_or(reached);
+
+        let index = Index::open(folder.path()).unwrap();
+        let n = index.mark(&streams()[0]).unwrap().unwrap().sequence;
+        assert!(n >= said, "{said} commits were applied, {n} are there");
+        for stream in streams().iter().take(2) {
+            assert_eq!(index.mark(stream).unwrap(), Some(Mark { epoch: 1, sequence: n }));
+            assert_eq!(index.len(stream).unwrap(), KEPT + n);
+            let entries = index.unseen(stream, 2, None, usize::MAX).unwrap();
+            let hashes = entries.iter().map(|(_, entry)| entry.hash);
+            assert!(hashes.eq(std::iter::repeat_n(n, KEPT as usize).chain(1..=n)), "of different commits");
+        }
+        before = n;
+    }
+}
+
+#[test]
+fn a_damaged_store_and_one_of_another_format_are_begun_anew() {
+    let file = |folder: &Path| folder.join("index.sqlite3");
+    let damages: [&dyn Fn(&Path); 4] = [
+        &|folder| std::fs::write(file(folder), b"this is no store").unwrap(),
+        &|folder| {
+            let mut bytes = std::fs::read(file(folder)).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle..middle + 4096].fill(0xa5);
+            std::fs::write(file(folder), bytes).unwrap();
+        },
+        &|folder| std::fs::File::options().write(true).open(file(folder)).unwrap().set_len(8192).unwrap(),
+        &|folder| {
+            let store = rusqlite::Connection::open(file(folder)).unwrap();
+            store.pragma_update(None, "user_version", 2).unwrap();
+        },
+    ];
+    for damage in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::open(folder.path()).unwrap();
+        for n in 1..=400 {
+            index.apply(&commit(n)).unwrap();
+        }
+        drop(index);
+        damage(folder.path());
+
+        let mut index = Index::open(folder.path()).unwrap();
+        assert_eq!(index.mark(&streams()[0]).unwrap(), None);
+        index.apply(&commit(1)).unwrap();
+        drop(index);
+        assert_eq!(Index::open(folder.path()).unwrap().len(&streams()[0]).unwrap(), KEPT + 1);
+    }
+}
+
+#[test]
+fn a_store_that_is_open_is_refused_and_stays_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = Index::open(folder.path()).unwrap();
+    index.apply(&commit(1)).unwrap();
+    assert!(matches!(Index::open(folder.path()), Err(IndexError::Locked(_))));
+    index.apply(&commit(2)).unwrap();
+    drop(index);
+    let mark = Index::open(folder.path()).unwrap().mark(&streams()[0]).unwrap();
+    assert_eq!(mark, Some(Mark { epoch: 1, sequence: 2 }));
+}
