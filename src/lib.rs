@@ -8,11 +8,14 @@
 //! | `asana` | polls Asana | HTTP |
 //! | `discovery` | streams from rules | through `asana` |
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
+//! | `admin` | probes, metrics, a status page | HTTP |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
 //! | `simulator` | an Asana to try things on | HTTP |
 
+#[cfg(feature = "program")]
+pub mod admin;
 #[cfg(feature = "bridge")]
 pub mod asana;
 #[cfg(feature = "bridge")]

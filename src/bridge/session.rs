@@ -49,7 +49,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SessionEnd {
+pub enum SessionEnd {
     /// In order: all that was polled is on the bus.
     #[error("stopped")]
     Stopped,
@@ -64,6 +64,19 @@ pub(super) enum SessionEnd {
     Checkpoint(#[from] CheckpointError),
 }
 
+impl SessionEnd {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Commit(error) => error.label(),
+            Self::Sink(_) => "sink",
+            Self::Checkpoint(_) => "checkpoint",
+        }
+    }
+}
+
 /// The moving parts of a session.
 pub(super) struct Session<'a, S> {
     engine: Engine,
@@ -71,10 +84,11 @@ pub(super) struct Session<'a, S> {
     plan: Arc<Plan<S>>,
     observer: Arc<dyn Observer>,
     clock: Clock,
-    polls: JoinSet<(Poll, PollOutcome)>,
+    /// Each with how long it took.
+    polls: JoinSet<(Poll, PollOutcome, Duration)>,
     /// What is known of the streams' resources.
     index: IndexHandle,
-    crawl_steps: JoinSet<(CrawlStep, Answer)>,
+    crawl_steps: JoinSet<(CrawlStep, Answer, Duration)>,
     /// The committer has a request that it hasn't answered.
     busy: bool,
     progress: Progress,
@@ -144,6 +158,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 self.engine.pause_polls(now, STALL_PAUSE);
             }
             turned = now.monotonic;
+            self.observer.turned(&self.engine, now);
             self.send_polls();
             self.send_crawl_steps();
             self.tell_missed();
@@ -179,20 +194,22 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn send_polls(&mut self) {
         while let Some(poll) = self.engine.next_poll(self.clock.now()) {
-            let source = Arc::clone(&self.plan.source);
+            let (source, clock) = (Arc::clone(&self.plan.source), self.clock);
             self.polls.spawn(async move {
+                let began = clock.now().monotonic;
                 let outcome = source.poll(&poll.stream.id, poll.stream.kind, poll.token.as_ref()).await;
-                (poll, outcome)
+                (poll, outcome, clock.now().monotonic.saturating_sub(began))
             });
         }
     }
 
     fn send_crawl_steps(&mut self) {
         while let Some(step) = self.engine.next_crawl_step(self.clock.now()) {
-            let (source, index) = (Arc::clone(&self.plan.source), self.index.clone());
+            let (source, index, clock) = (Arc::clone(&self.plan.source), self.index.clone(), self.clock);
             self.crawl_steps.spawn(async move {
+                let began = clock.now().monotonic;
                 let answer = take_step(source.as_ref(), &index, &step).await;
-                (step, answer)
+                (step, answer, clock.now().monotonic.saturating_sub(began))
             });
         }
     }
@@ -205,7 +222,10 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         let request = match self.engine.topic_to_look_at(self.clock.now()) {
             Some(topic) => Request::OutputTopic(topic),
             None => match self.engine.take_batch(self.clock.now()) {
-                Some(batch) => Request::Commit(batch),
+                Some(batch) => {
+                    self.observer.committing(&batch);
+                    Request::Commit(batch)
+                }
                 None => return Ok(()),
             },
         };
@@ -213,12 +233,13 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         requests.send(request).await.map_err(|_closed| committer_ended())
     }
 
-    fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome), tokio::task::JoinError>) {
+    fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome, Duration), tokio::task::JoinError>) {
         match polled {
-            Ok((poll, outcome)) => {
+            Ok((poll, outcome, took)) => {
+                self.observer.answered(&poll.stream.id, outcome.label(), took);
                 let notice = self.engine.handle_outcome(self.clock.now(), &poll, outcome);
                 if let Some(notice) = notice {
-                    self.observer.noticed(&poll.stream.id, &notice);
+                    self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);
                 }
             }
             // Nothing of it was seen, so nothing is lost.
@@ -228,12 +249,15 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, Answer), tokio::task::JoinError>) {
+    fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, Answer, Duration), tokio::task::JoinError>) {
         match answered {
-            Ok((step, answer)) => {
+            Ok((step, answer, took)) => {
+                if let Answer::List(outcome, _) = &answer {
+                    self.observer.answered(&step.stream, outcome.label(), took);
+                }
                 let notice = self.engine.handle_crawl_step(self.clock.now(), &step, answer);
                 if let Some(notice) = notice {
-                    self.observer.noticed(&step.stream, &notice);
+                    self.observer.noticed(&self.engine.place(&step.stream), &notice);
                 }
             }
             // Nothing of it was seen, so nothing is lost.
@@ -245,7 +269,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn tell_missed(&mut self) {
         for (stream, count) in self.engine.take_missed() {
-            self.observer.noticed(&stream, &Notice::Missed(count));
+            self.observer.noticed(&self.engine.place(&stream), &Notice::Missed(count));
         }
     }
 
@@ -260,7 +284,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 self.say_progress(&summary);
                 self.observer.committed(&summary);
                 for (stream, notice) in &summary.notices {
-                    self.observer.noticed(stream, notice);
+                    self.observer.noticed(&self.engine.place(stream), notice);
                 }
             }
             committer::Answer::Commit(Err(error)) => {
@@ -325,6 +349,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 for (shard, stored) in shards {
                     let state = checkpoint::restore(shard, &stored, self.plan.settings.shards, now.wall)?;
                     self.engine.assign(now, shard, state);
+                    self.observer.assigned(shard, self.engine.epoch(shard));
                 }
             }
             OwnershipEvent::Revoked { shards, done } => {

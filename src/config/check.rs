@@ -1,10 +1,14 @@
 //! From the file's shape to types that can't be wrong. Every problem is collected.
 
-use super::checked::{Checked, CheckedAccount, CheckedDiscovery, CheckedFile, CheckedOauth, CheckedSink, Credential};
+use super::checked::{
+    Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedOauth, CheckedSink, Credential,
+};
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
 use super::secret::{Secret, SecretSource};
-use super::{AccountConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig};
+use super::{
+    AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig,
+};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::{AccountName, StreamId, StreamKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +60,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     }
     let discovery = check.discovery(&config, &root.key("discovery"));
     check.budgets(&config, &streams, &discovery);
+    let admin = check.admin(&config.admin, &root.key("admin"));
     let sink = check.sink(config.sink, &streams, &discovery, &root.key("sink"));
     let replica = check.replica(config.replica.as_deref());
 
@@ -69,6 +74,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         crawl: config.crawl,
         commit: config.commit,
         index: config.index,
+        admin,
         shards: config.shards,
         replica,
         warnings,
@@ -257,6 +263,16 @@ impl Check<'_> {
         if polling.min_interval.0 > polling.max_interval.0 {
             self.problem(place, "`minInterval` is above `maxInterval`");
         }
+    }
+
+    fn admin(&mut self, admin: &AdminConfig, place: &Place) -> Option<CheckedAdmin> {
+        let Ok(listen) = admin.listen.as_deref()?.parse() else {
+            let problem = "is no address with a port, such as `0.0.0.0:8080` or `[::]:8080`";
+            self.problem(&place.key("listen"), problem);
+            return None;
+        };
+        let stream_metrics = usize::try_from(admin.stream_metrics).unwrap_or(usize::MAX);
+        Some(CheckedAdmin { listen, status_page: admin.status_page, stream_metrics })
     }
 
     fn crawl(&mut self, crawl: &CrawlConfig, place: &Place) {

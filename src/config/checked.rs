@@ -11,6 +11,7 @@ use crate::core::listing::Listing;
 use crate::core::topic::TopicTemplate;
 use regex::Regex;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Checked {
     pub commit: CommitConfig,
     /// Where the index is; its path isn't empty.
     pub index: IndexConfig,
+    /// What is shown over HTTP, if anything.
+    pub admin: Option<CheckedAdmin>,
     /// The number of shards.
     pub shards: NonZeroU32,
     /// This replica's name: letters, digits, `.`, `_`, `-`.
@@ -92,6 +95,17 @@ impl CheckedDiscovery {
         let part = self.requests_per_minute(account, of).map_or(0, NonZeroU32::get);
         NonZeroU32::new(of.get().saturating_sub(part)).unwrap_or(NonZeroU32::MIN)
     }
+}
+
+/// An admin port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckedAdmin {
+    /// Where it is.
+    pub listen: SocketAddr,
+    /// Whether there is a status page.
+    pub status_page: bool,
+    /// Up to so many streams each have metrics.
+    pub stream_metrics: usize,
 }
 
 /// An account with exactly one credential.

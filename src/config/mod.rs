@@ -21,8 +21,8 @@ mod units;
 
 pub use check_bus::is_checkpoint_name;
 pub use checked::{
-    Checked, CheckedAccount, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedRule,
-    CheckedSchemaRegistry, CheckedSink, Credential, NamePattern, NatsLogin, RegistryLogin,
+    Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth,
+    CheckedRule, CheckedSchemaRegistry, CheckedSink, Credential, NamePattern, NatsLogin, RegistryLogin,
 };
 pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
@@ -67,6 +67,9 @@ pub struct Config {
     /// What the bridge remembers of each resource.
     #[serde(default)]
     pub index: IndexConfig,
+    /// What the bridge shows of itself over HTTP.
+    #[serde(default)]
+    pub admin: AdminConfig,
     /// The number of shards: the most replicas that can share the work. Part of the
     /// checkpoint's identity: it can't be changed later without a migration.
     #[serde(default = "default_shards")]
@@ -281,6 +284,26 @@ pub struct IndexConfig {
     /// The folder that holds it, of this replica alone, on a local disk; about 50 MB for a million resources. It may be
     /// lost: then it is made again by full crawls. Default: a temporary file, which is lost at each restart.
     pub path: Option<PathBuf>,
+}
+
+/// What the bridge shows of itself over HTTP: `/livez`, `/readyz`, `/metrics`, `/api/streams` and a status page at `/`.
+/// All of it can only be read, and holds no secrets; it does name accounts and gids, and asks nobody who they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct AdminConfig {
+    /// The address and port to listen on, such as `0.0.0.0:8080`, or `[::]:8080` for IPv6 too. Default: none, and nothing
+    /// is shown.
+    pub listen: Option<String>,
+    /// Whether there is a status page at `/`, and the JSON that it shows at `/api/streams`.
+    pub status_page: bool,
+    /// A replica that has more streams than this has no metrics of single streams: only sums and the worst of them.
+    pub stream_metrics: u32,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: None, status_page: true, stream_metrics: 1000 }
+    }
 }
 
 /// Where records go: exactly one of these.

@@ -72,6 +72,20 @@ pub enum ListOutcome {
     Failed(Failure),
 }
 
+impl ListOutcome {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Page(_) => "list_page",
+            Self::OffsetExpired => "offset_expired",
+            Self::Throttled { .. } => "throttled",
+            Self::Denied(denial) => denial.label(),
+            Self::Failed(failure) => failure.label(),
+        }
+    }
+}
+
 /// A page of a list, or the one object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListPage {

@@ -39,6 +39,20 @@ pub enum PollOutcome {
     Failed(Failure),
 }
 
+impl PollOutcome {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Page(_) => "page",
+            Self::TokenReset(_) => "token_reset",
+            Self::Throttled { .. } => "throttled",
+            Self::Denied(denial) => denial.label(),
+            Self::Failed(failure) => failure.label(),
+        }
+    }
+}
+
 /// Why Asana refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Denial {

@@ -179,6 +179,10 @@ impl Engine {
             summary.events += pending.events;
             summary.latencies.push(now.monotonic.saturating_sub(pending.arrived));
             summary.notices.extend(pending.notice.map(|notice| (pending.id.clone(), notice)));
+            summary.happened_at.extend(pending.records.iter().take(pending.events).map(|(_, record)| record.time));
+            if let Some(entry) = self.streams.get_mut(&pending.id) {
+                entry.published += pending.events as u64;
+            }
             if from != to || !pending.known.is_empty() {
                 summary.updates.push((pending.id.clone(), Update { from, to, changes: pending.known }));
             }

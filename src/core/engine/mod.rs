@@ -18,6 +18,7 @@
 
 mod commit;
 mod crawls;
+mod status;
 
 use crate::core::backoff::Backoff;
 use crate::core::budget::{Budget, Limit, Share};
@@ -40,6 +41,7 @@ use chrono::{DateTime, Utc};
 use commit::want;
 use crawls::Crawling;
 pub use crawls::{Answer, CrawlStep, Step};
+pub use status::{AccountStatus, CrawlStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -126,6 +128,8 @@ pub struct CommitSummary {
     pub events: usize,
     /// How long each page took from its arrival to here.
     pub latencies: Vec<Duration>,
+    /// When each event happened.
+    pub happened_at: Vec<DateTime<Utc>>,
     /// What is true of streams from now on.
     pub notices: Vec<(StreamId, Notice)>,
     /// What the index is to know.
@@ -209,6 +213,8 @@ struct Entry {
     polling: Option<u64>,
     interval: Duration,
     failures: u32,
+    /// Events, for its status.
+    published: u64,
     crawling: Crawling,
 }
 
@@ -410,7 +416,7 @@ impl Engine {
         }
         let interval = self.settings.min_interval;
         let crawling = Crawling::default();
-        let entry = Entry { kind: spec.kind, committed, polling: None, interval, failures: 0, crawling };
+        let entry = Entry { kind: spec.kind, committed, polling: None, interval, failures: 0, published: 0, crawling };
         self.streams.insert(spec.id.clone(), entry);
         self.schedule_crawl(now, &spec.id);
     }
