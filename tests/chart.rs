@@ -314,7 +314,8 @@ fn only_what_needs_a_restart_rolls_the_pods() {
     // The program's own list.
     let source = read("src/run.rs");
     let differ = source.split_once("let differ = [").unwrap().1.split_once("];").unwrap().0;
-    let keys: BTreeSet<_> = differ.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
+    let keys: BTreeSet<_> =
+        differ.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
     let helper = read("helm/asana-event-bridge/templates/_helpers.tpl");
     let picked = helper.split_once("{{- pick ").unwrap().1.split_once(" | toJson").unwrap().0;
     for key in &keys {
@@ -437,4 +438,110 @@ fn the_readme_has_every_value() {
     let mark = "<!-- Generated from values.yaml: UPDATE=1 cargo test --test chart -->\n\n";
     let before = readme.split_once(mark).expect("the mark").0;
     check(&path, &format!("{before}{mark}{table}"));
+}
+
+/// The alerts as rendered, and the dashboard, of the production example.
+fn monitoring() -> (Value, Value) {
+    let objects = objects(&example("production"), &[]);
+    let rules = object(&objects, "PrometheusRule")["spec"].clone();
+    let boards = objects.iter().filter_map(|object| object["data"]["asana-event-bridge.json"].as_str());
+    (rules, serde_json::from_str(boards.last().expect("a dashboard")).expect("JSON"))
+}
+
+fn alerts(rules: &Value) -> &Vec<Value> {
+    rules["groups"][0]["rules"].as_array().expect("rules")
+}
+
+#[test]
+fn every_alert_fires_when_it_must_and_not_before() {
+    let (mut rules, _) = monitoring();
+    let folder = tempfile::tempdir().expect("a folder");
+    let promtool = |arguments: &[&str]| {
+        let output = Command::new(TOOLS.join("promtool")).args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    };
+    std::fs::write(folder.path().join("alerts.yaml"), rules.to_string()).unwrap();
+    promtool(&["check", "rules", "alerts.yaml"]);
+    // The texts are for people: promtool would want each of them again.
+    for rule in rules["groups"][0]["rules"].as_array_mut().unwrap() {
+        rule.as_object_mut().unwrap().remove("annotations");
+    }
+    std::fs::write(folder.path().join("alerts.yaml"), rules.to_string()).unwrap();
+    let tests = read("helm/alerts.test.yaml");
+    std::fs::write(folder.path().join("test.yaml"), &tests).unwrap();
+    promtool(&["test", "rules", "test.yaml"]);
+
+    let tests: Value = serde_saphyr::from_str(&tests).unwrap();
+    let cases: Vec<_> = tests["tests"].as_array().unwrap().iter().map(|test| &test["alert_rule_test"][0]).collect();
+    for rule in alerts(&rules) {
+        let fires = |case: &&&Value| case["alertname"] == rule["alert"] && !case["exp_alerts"].is_null();
+        let silent = |case: &&&Value| case["alertname"] == rule["alert"] && case["exp_alerts"].is_null();
+        assert!(cases.iter().any(|case| fires(&case)), "{} is never seen firing", rule["alert"]);
+        assert!(cases.iter().any(|case| silent(&case)), "{} is never seen silent", rule["alert"]);
+    }
+}
+
+#[test]
+fn every_alert_has_a_runbook() {
+    let page = read("docs/operations/alerts.md");
+    let headings: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## Asana")).collect();
+    let (rules, _) = monitoring();
+    let names: Vec<_> = alerts(&rules).iter().map(|rule| rule["alert"].as_str().unwrap()).collect();
+    assert_eq!(headings.iter().map(|rest| format!("Asana{rest}")).collect::<Vec<_>>(), names);
+    for rule in alerts(&rules) {
+        let anchor = rule["alert"].as_str().unwrap().to_lowercase();
+        assert!(rule["annotations"]["runbook_url"].as_str().unwrap().ends_with(&format!("alerts.md#{anchor}")));
+    }
+}
+
+/// The names of metrics in a query.
+fn metrics(query: &str) -> impl Iterator<Item = &str> {
+    let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("asana_event_bridge_") || word.starts_with("process_"))
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
+    let reference = asana_event_bridge::admin::reference::markdown();
+    let known: BTreeSet<String> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .flat_map(|(name, rest)| {
+            let suffixes: &[&str] = if rest.starts_with("histogram") { &["_bucket", "_sum", "_count"] } else { &[""] };
+            suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
+        })
+        .collect();
+    let (rules, board) = monitoring();
+    let of_alerts = alerts(&rules).iter().map(|rule| rule["expr"].as_str().unwrap());
+    let panels = board["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row");
+    let of_panels = panels.flat_map(|panel| {
+        let targets = panel["targets"].as_array().unwrap_or_else(|| panic!("{} asks nothing", panel["title"]));
+        targets.iter().map(|target| target["expr"].as_str().unwrap())
+    });
+    let variables = board["templating"]["list"].as_array().unwrap();
+    let of_variables = variables.iter().filter_map(|variable| variable["definition"].as_str());
+    for query in of_alerts.chain(of_panels).chain(of_variables) {
+        assert!(metrics(query).next().is_some(), "{query}");
+        for metric in metrics(query) {
+            assert!(known.contains(metric), "`{metric}` isn't there: {query}");
+        }
+    }
+}
+
+/// Prometheus parses each of the dashboard's queries.
+#[test]
+fn the_dashboards_queries_are_queries() {
+    let (_, board) = monitoring();
+    let targets = board["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let rule = |(at, target): (usize, &Value)| {
+        // What Grafana fills in.
+        let query = target["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+        json!({"record": format!("panel:{at}"), "expr": query})
+    };
+    let rules: Vec<_> = targets.enumerate().map(rule).collect();
+    assert!(rules.len() > 20, "{}", rules.len());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()).unwrap();
+    let output = tool("promtool", &["check", "rules", file.path().to_str().unwrap()], "");
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
