@@ -22,7 +22,7 @@ mod support;
 
 use asana_event_bridge::bridge::{LogObserver, Observer};
 use asana_event_bridge::config::{self, Checked, Environment, Source};
-use asana_event_bridge::core::engine::CommitSummary;
+use asana_event_bridge::core::engine::{CommitSummary, StreamPlace};
 use asana_event_bridge::core::ids::{ShardId, StreamId};
 use asana_event_bridge::core::stream::Notice;
 use asana_event_bridge::run;
@@ -179,10 +179,10 @@ impl Observer for Watcher {
         LogObserver.commit_failed(error);
     }
 
-    fn noticed(&self, stream: &StreamId, notice: &Notice) {
+    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
         match notice {
-            Notice::Established => self.established.lock().unwrap().push(stream.clone()),
-            other => panic!("{stream}: {other:?}"),
+            Notice::Established => self.established.lock().unwrap().push(place.stream.clone()),
+            other => panic!("{}: {other:?}", place.stream),
         }
         self.changed.notify_one();
     }

@@ -1,5 +1,6 @@
 //! The command line: what can be said, not what is done.
 
+use asana_event_bridge::admin::streams::StreamsArgs;
 use asana_event_bridge::checkpoints::CheckpointArgs;
 use asana_event_bridge::config::{LocalSink, Source};
 use asana_event_bridge::demo::DemoArgs;
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Read all lanes from the start and say whether anything is missing
     Verify(VerifyArgs),
+    /// How the streams of a running replica are, the stalest first
+    Streams(StreamsArgs),
     /// Look at stored progress and mend it
     Checkpoint(CheckpointArgs),
     /// Check a configuration without connecting to anything
@@ -114,7 +117,8 @@ impl LogArgs {
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let started = match self.log_format {
             LogFormat::Text => logs.try_init(),
-            LogFormat::Json => logs.json().try_init(),
+            // What a line says is beside its time and level, so that `stream` is `stream` in any log store.
+            LogFormat::Json => logs.json().flatten_event(true).try_init(),
         };
         started.map_err(|error| anyhow::anyhow!("can't start logging: {error}"))
     }

@@ -3,8 +3,8 @@
 use crate::bridge::{LogObserver, Observer};
 use crate::config::{self, Checked, Environment, Problems, Source};
 use crate::consumer::{From, ReadError, Until};
-use crate::core::engine::CommitSummary;
-use crate::core::ids::{ShardId, StreamId};
+use crate::core::engine::{CommitSummary, StreamPlace};
+use crate::core::ids::ShardId;
 use crate::core::stream::Notice;
 use crate::ledger::{Ledger, StreamLedger};
 use crate::reader::Reader;
@@ -367,9 +367,9 @@ impl Observer for Counts {
         LogObserver.commit_failed(error);
     }
 
-    fn noticed(&self, stream: &StreamId, notice: &Notice) {
+    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
         if *notice != Notice::Established {
-            LogObserver.noticed(stream, notice);
+            LogObserver.noticed(place, notice);
         }
     }
 

@@ -7,10 +7,13 @@
 //! | `config` | what the operator says, checked | files, environment |
 //! | `asana` | polls Asana | HTTP |
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
+//! | `admin` | probes, metrics, a status page | HTTP |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
 //! | `simulator` | an Asana to try things on | HTTP |
 
+#[cfg(feature = "program")]
+pub mod admin;
 #[cfg(feature = "bridge")]
 pub mod asana;
 #[cfg(feature = "bridge")]

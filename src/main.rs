@@ -2,7 +2,9 @@
 
 mod cli;
 
-use asana_event_bridge::bridge::{Clock, LogObserver};
+use asana_event_bridge::admin::streams::{self, StreamsArgs, StreamsError};
+use asana_event_bridge::admin::{Admin, AdminError};
+use asana_event_bridge::bridge::{Clock, LogObserver, Observers};
 use asana_event_bridge::checkpoints::{self, CheckpointCommand, CheckpointsError};
 use asana_event_bridge::config::{self, Environment, Problems, Source};
 use asana_event_bridge::consumer::{From, ReadError, Until};
@@ -42,6 +44,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo(&args),
         Command::Tail(args) => tail(&args),
         Command::Verify(args) => verify(&args),
+        Command::Streams(args) => streams(&args),
         Command::Checkpoint(args) => checkpoint(&args.command),
         Command::Simulate(args) => {
             runtime()?.block_on(simulator::run(args))?;
@@ -66,7 +69,19 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
     let ended = runtime.block_on(async {
         let stop = stop_on_signal()?;
         let (reloads_to, reloads) = mpsc::channel(1);
-        let running = run::run(checked, reloads, Arc::new(LogObserver), stop);
+        let mut observers = Observers(vec![Arc::new(LogObserver)]);
+        let admin = match checked.admin {
+            Some(admin) => Some(Admin::listen(admin, &checked).await?),
+            None => None,
+        };
+        observers.0.extend(admin.as_ref().map(Admin::observer));
+        let running = run::run(checked, reloads, Arc::new(observers), stop.clone());
+        let serving = async {
+            match admin {
+                Some(admin) => admin.serve(stop).await,
+                None => std::future::pending().await,
+            }
+        };
         let watching = async {
             reload::watch(source, &environment, reloads_to).await?;
             std::future::pending().await
@@ -74,6 +89,7 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
         tokio::select! {
             ended = running => ended?,
             failed = watching => return failed,
+            served = serving => served?,
         }
         Ok(Exit::Fine)
     });
@@ -117,6 +133,16 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
         let mut reader = Reader::open(run::place(&checked).await?, From::Start, Until::End).await?;
         print_report(&verify::read(&mut reader, ledger.as_ref()).await?, args.output)
     })
+}
+
+fn streams(args: &StreamsArgs) -> anyhow::Result<Exit> {
+    let report = runtime()?.block_on(streams::fetch(args))?;
+    let mut out = std::io::stdout();
+    match args.output {
+        Output::Text => write!(out, "{report}")?,
+        Output::Json => writeln!(out, "{}", serde_json::to_string(&report)?)?,
+    }
+    Ok(Exit::Fine)
 }
 
 fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<Exit> {
@@ -226,9 +252,12 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         Some(SimulatorError::Listen { .. }) => return Exit::Unavailable,
         Some(SimulatorError::Serve(_)) | None => {}
     }
+    if let Some(error) = error.downcast_ref::<AdminError>() {
+        return if error.is_setup() { Exit::Usage } else { Exit::Unavailable };
+    }
     if error.is::<Problems>() {
         Exit::Usage
-    } else if error.is::<ReadError>() || error.is::<LedgerError>() {
+    } else if error.is::<ReadError>() || error.is::<LedgerError>() || error.is::<StreamsError>() {
         Exit::Unavailable
     } else {
         Exit::Internal

@@ -133,6 +133,7 @@ fn needs_restart(before: &Checked, after: &Checked) -> Vec<&'static str> {
         ("sink", before.sink != after.sink),
         ("shards", before.shards != after.shards),
         ("replica", before.replica != after.replica),
+        ("admin", before.admin != after.admin),
     ];
     differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
 }

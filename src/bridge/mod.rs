@@ -14,14 +14,15 @@ mod observer;
 mod session;
 
 pub use clock::Clock;
-pub use observer::{LogObserver, Observer};
+pub use observer::{LogObserver, Observer, Observers};
+pub use session::SessionEnd;
 
 use crate::asana::Source;
 use crate::core::backoff::Backoff;
 use crate::core::checkpoint::CheckpointError;
 use crate::core::engine::{AccountSpec, Settings, StreamSpec};
 use crate::sink::{CommitError, Committer, Ownership, SinkError};
-use session::{Session, SessionEnd};
+use session::Session;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -89,11 +90,13 @@ where
             Err(error) => SessionEnd::Sink(error),
             Ok((committer, ownership)) => {
                 has_run = true;
+                observer.opened();
                 Session::new(&mut plans, committer.batch_messages(), Arc::clone(&observer), clock)
                     .run(committer, ownership, stop.clone())
                     .await
             }
         };
+        observer.ended(&end);
         match end {
             SessionEnd::Stopped => break,
             SessionEnd::Checkpoint(error) => return Err(error.into()),

@@ -1,20 +1,90 @@
 //! What the bridge tells about itself while it runs.
 
-use crate::core::engine::CommitSummary;
+use super::session::SessionEnd;
+use crate::core::batch::Batch;
+use crate::core::engine::{CommitSummary, Engine, StreamPlace};
 use crate::core::ids::{ShardId, StreamId};
+use crate::core::now::Now;
+use crate::core::page::PollOutcome;
 use crate::core::stream::Notice;
 use crate::sink::CommitError;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Is told what happens. Called from the bridge's own task: it must not block.
 pub trait Observer: Send + Sync {
+    /// The sink is open: a session begins.
+    fn opened(&self) {}
+    /// The session ended, or the sink couldn't be opened.
+    fn ended(&self, _end: &SessionEnd) {}
+    /// The session's loop turns: often, and once a second at the least.
+    fn turned(&self, _engine: &Engine, _now: Now) {}
+    /// A poll was answered, or failed; how long it took.
+    fn answered(&self, _stream: &StreamId, _outcome: &PollOutcome, _took: Duration) {}
+    /// A batch is on its way to the bus. What becomes of it is told next.
+    fn committing(&self, _batch: &Batch) {}
+    /// A shard is this replica's, and its progress is restored.
+    fn assigned(&self, _shard: ShardId, _epoch: Option<u64>) {}
     /// A batch is on the bus.
     fn committed(&self, summary: &CommitSummary);
     /// A commit didn't succeed; the bridge goes on by itself.
     fn commit_failed(&self, error: &CommitError);
     /// Something worth knowing happened to a stream.
-    fn noticed(&self, stream: &StreamId, notice: &Notice);
+    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice);
     /// The shards that are owned now, and how many streams they hold.
     fn owns(&self, shards: &[ShardId], streams: usize);
+}
+
+/// Tells each of them, in order.
+#[derive(Clone)]
+pub struct Observers(pub Vec<Arc<dyn Observer>>);
+
+impl std::fmt::Debug for Observers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Observers({})", self.0.len())
+    }
+}
+
+impl Observer for Observers {
+    fn opened(&self) {
+        self.0.iter().for_each(|it| it.opened());
+    }
+
+    fn ended(&self, end: &SessionEnd) {
+        self.0.iter().for_each(|it| it.ended(end));
+    }
+
+    fn turned(&self, engine: &Engine, now: Now) {
+        self.0.iter().for_each(|it| it.turned(engine, now));
+    }
+
+    fn answered(&self, stream: &StreamId, outcome: &PollOutcome, took: Duration) {
+        self.0.iter().for_each(|it| it.answered(stream, outcome, took));
+    }
+
+    fn committing(&self, batch: &Batch) {
+        self.0.iter().for_each(|it| it.committing(batch));
+    }
+
+    fn assigned(&self, shard: ShardId, epoch: Option<u64>) {
+        self.0.iter().for_each(|it| it.assigned(shard, epoch));
+    }
+
+    fn committed(&self, summary: &CommitSummary) {
+        self.0.iter().for_each(|it| it.committed(summary));
+    }
+
+    fn commit_failed(&self, error: &CommitError) {
+        self.0.iter().for_each(|it| it.commit_failed(error));
+    }
+
+    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
+        self.0.iter().for_each(|it| it.noticed(place, notice));
+    }
+
+    fn owns(&self, shards: &[ShardId], streams: usize) {
+        self.0.iter().for_each(|it| it.owns(shards, streams));
+    }
 }
 
 /// Writes what happens to the log.
@@ -34,15 +104,22 @@ impl Observer for LogObserver {
         }
     }
 
-    fn noticed(&self, stream: &StreamId, notice: &Notice) {
+    fn assigned(&self, shard: ShardId, epoch: Option<u64>) {
+        tracing::debug!(shard = shard.0, epoch, "the shard is this replica's");
+    }
+
+    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
+        let StreamPlace { stream, shard: ShardId(shard), epoch } = place;
         match notice {
-            Notice::Established => tracing::info!(%stream, "established: events from now on are published"),
-            Notice::Resumed => tracing::info!(%stream, "polled again"),
+            Notice::Established => {
+                tracing::info!(%stream, shard, epoch, "established: events from now on are published")
+            }
+            Notice::Resumed => tracing::info!(%stream, shard, epoch, "polled again"),
             Notice::SourceGap { gap_id } => {
-                tracing::warn!(%stream, gap_id, "the sync token was dead: events may be lost, and a source gap says so");
+                tracing::warn!(%stream, shard, epoch, gap_id, "the sync token was dead: events may be lost, and a source gap says so");
             }
             Notice::Suspended(denial) => {
-                tracing::warn!(%stream, reason = denial.label(), "suspended: Asana refuses; it is asked again, slowly");
+                tracing::warn!(%stream, shard, epoch, reason = denial.label(), "suspended: Asana refuses; it is asked again, slowly");
             }
             Notice::AccountRefused(denial) => {
                 let account = &stream.account;
@@ -53,7 +130,7 @@ impl Observer for LogObserver {
                 tracing::warn!(%account, seconds = pause.as_secs(), "rate limit hit: all streams of the account wait");
             }
             Notice::Failed(failure) => {
-                tracing::warn!(%stream, reason = failure.label(), ?failure, "no usable answer; the same token is asked again");
+                tracing::warn!(%stream, shard, epoch, reason = failure.label(), ?failure, "no usable answer; the same token is asked again");
             }
         }
     }

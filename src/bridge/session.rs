@@ -43,7 +43,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SessionEnd {
+pub enum SessionEnd {
     /// In order: all that was polled is on the bus.
     #[error("stopped")]
     Stopped,
@@ -58,6 +58,19 @@ pub(super) enum SessionEnd {
     Checkpoint(#[from] CheckpointError),
 }
 
+impl SessionEnd {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Commit(error) => error.label(),
+            Self::Sink(_) => "sink",
+            Self::Checkpoint(_) => "checkpoint",
+        }
+    }
+}
+
 /// The moving parts of a session.
 pub(super) struct Session<'a, S> {
     engine: Engine,
@@ -65,7 +78,8 @@ pub(super) struct Session<'a, S> {
     plan: Arc<Plan<S>>,
     observer: Arc<dyn Observer>,
     clock: Clock,
-    polls: JoinSet<(Poll, PollOutcome)>,
+    /// Each with how long it took.
+    polls: JoinSet<(Poll, PollOutcome, Duration)>,
     /// The committer has a request that it hasn't answered.
     busy: bool,
     progress: Progress,
@@ -132,6 +146,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 self.engine.pause_polls(now, STALL_PAUSE);
             }
             turned = now.monotonic;
+            self.observer.turned(&self.engine, now);
             self.send_polls();
             self.send_request(requests).await?;
             if drain_until.is_some() && self.polls.is_empty() && self.engine.is_drained() {
@@ -164,10 +179,11 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn send_polls(&mut self) {
         while let Some(poll) = self.engine.next_poll(self.clock.now()) {
-            let source = Arc::clone(&self.plan.source);
+            let (source, clock) = (Arc::clone(&self.plan.source), self.clock);
             self.polls.spawn(async move {
+                let began = clock.now().monotonic;
                 let outcome = source.poll(&poll.stream.id, poll.stream.kind, poll.token.as_ref()).await;
-                (poll, outcome)
+                (poll, outcome, clock.now().monotonic.saturating_sub(began))
             });
         }
     }
@@ -180,7 +196,10 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         let request = match self.engine.topic_to_look_at(self.clock.now()) {
             Some(topic) => Request::OutputTopic(topic),
             None => match self.engine.take_batch(self.clock.now()) {
-                Some(batch) => Request::Commit(batch),
+                Some(batch) => {
+                    self.observer.committing(&batch);
+                    Request::Commit(batch)
+                }
                 None => return Ok(()),
             },
         };
@@ -188,12 +207,13 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         requests.send(request).await.map_err(|_closed| committer_ended())
     }
 
-    fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome), tokio::task::JoinError>) {
+    fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome, Duration), tokio::task::JoinError>) {
         match polled {
-            Ok((poll, outcome)) => {
+            Ok((poll, outcome, took)) => {
+                self.observer.answered(&poll.stream.id, &outcome, took);
                 let notice = self.engine.handle_outcome(self.clock.now(), &poll, outcome);
                 if let Some(notice) = notice {
-                    self.observer.noticed(&poll.stream.id, &notice);
+                    self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);
                 }
             }
             // Nothing of it was seen, so nothing is lost.
@@ -212,7 +232,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 self.say_progress(&summary);
                 self.observer.committed(&summary);
                 for (stream, notice) in &summary.notices {
-                    self.observer.noticed(stream, notice);
+                    self.observer.noticed(&self.engine.place(stream), notice);
                 }
             }
             Answer::Commit(Err(error)) => {
@@ -277,6 +297,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 for (shard, stored) in shards {
                     let state = checkpoint::restore(shard, &stored, self.plan.settings.shards, now.wall)?;
                     self.engine.assign(now, shard, state);
+                    self.observer.assigned(shard, self.engine.epoch(shard));
                 }
             }
             OwnershipEvent::Revoked { shards, done } => {

@@ -1,10 +1,10 @@
 //! From the file's shape to types that can't be wrong. Every problem is collected.
 
-use super::checked::{Checked, CheckedAccount, CheckedFile, CheckedOauth, CheckedSink, Credential};
+use super::checked::{Checked, CheckedAccount, CheckedAdmin, CheckedFile, CheckedOauth, CheckedSink, Credential};
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
 use super::secret::{Secret, SecretSource};
-use super::{AccountConfig, Config, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig};
+use super::{AccountConfig, AdminConfig, Config, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::{AccountName, StreamId, StreamKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         check.problem(&root.key("commit").key("maxPending"), "must be above 0");
     }
     check.budgets(&config, &streams);
+    let admin = check.admin(&config.admin, &root.key("admin"));
     let sink = check.sink(config.sink, &streams, &root.key("sink"));
     let replica = check.replica(config.replica.as_deref());
 
@@ -59,6 +60,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         sink,
         polling: config.polling,
         commit: config.commit,
+        admin,
         shards: config.shards,
         replica,
         warnings,
@@ -247,6 +249,16 @@ impl Check<'_> {
         if polling.min_interval.0 > polling.max_interval.0 {
             self.problem(place, "`minInterval` is above `maxInterval`");
         }
+    }
+
+    fn admin(&mut self, admin: &AdminConfig, place: &Place) -> Option<CheckedAdmin> {
+        let Ok(listen) = admin.listen.as_deref()?.parse() else {
+            let problem = "is no address with a port, such as `0.0.0.0:8080` or `[::]:8080`";
+            self.problem(&place.key("listen"), problem);
+            return None;
+        };
+        let stream_metrics = usize::try_from(admin.stream_metrics).unwrap_or(usize::MAX);
+        Some(CheckedAdmin { listen, status_page: admin.status_page, stream_metrics })
     }
 
     /// Whether each account's budget can hold what its streams need while they are quiet.

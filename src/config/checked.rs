@@ -6,6 +6,7 @@ use crate::core::engine::StreamSpec;
 use crate::core::ids::AccountName;
 use crate::core::topic::TopicTemplate;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,12 +25,25 @@ pub struct Checked {
     pub polling: PollingConfig,
     /// How records are gathered.
     pub commit: CommitConfig,
+    /// What is shown over HTTP, if anything.
+    pub admin: Option<CheckedAdmin>,
     /// The number of shards.
     pub shards: NonZeroU32,
     /// This replica's name: letters, digits, `.`, `_`, `-`.
     pub replica: String,
     /// What can be done but is hardly meant, for a person.
     pub warnings: Vec<String>,
+}
+
+/// An admin port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckedAdmin {
+    /// Where it is.
+    pub listen: SocketAddr,
+    /// Whether there is a status page.
+    pub status_page: bool,
+    /// Up to so many streams each have metrics.
+    pub stream_metrics: usize,
 }
 
 /// An account with exactly one credential.

@@ -19,8 +19,8 @@ mod units;
 
 pub use check_bus::is_checkpoint_name;
 pub use checked::{
-    Checked, CheckedAccount, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSchemaRegistry, CheckedSink,
-    Credential, NatsLogin, RegistryLogin,
+    Checked, CheckedAccount, CheckedAdmin, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSchemaRegistry,
+    CheckedSink, Credential, NatsLogin, RegistryLogin,
 };
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
@@ -54,6 +54,9 @@ pub struct Config {
     /// How records are gathered into commits.
     #[serde(default)]
     pub commit: CommitConfig,
+    /// What the bridge shows of itself over HTTP.
+    #[serde(default)]
+    pub admin: AdminConfig,
     /// The number of shards: the most replicas that can share the work. Part of the
     /// checkpoint's identity: it can't be changed later without a migration.
     #[serde(default = "default_shards")]
@@ -201,6 +204,26 @@ impl Default for CommitConfig {
             max_pending: ByteSize(64 << 20),
             watermark_interval: HumanDuration(Duration::from_secs(60)),
         }
+    }
+}
+
+/// What the bridge shows of itself over HTTP: `/livez`, `/readyz`, `/metrics`, `/api/streams` and a status page at `/`.
+/// All of it can only be read, and holds no secrets; it does name accounts and gids, and asks nobody who they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct AdminConfig {
+    /// The address and port to listen on, such as `0.0.0.0:8080`, or `[::]:8080` for IPv6 too. Default: none, and nothing
+    /// is shown.
+    pub listen: Option<String>,
+    /// Whether there is a status page at `/`, and the JSON that it shows at `/api/streams`.
+    pub status_page: bool,
+    /// A replica that has more streams than this has no metrics of single streams: only sums and the worst of them.
+    pub stream_metrics: u32,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: None, status_page: true, stream_metrics: 1000 }
     }
 }
 

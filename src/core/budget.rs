@@ -40,6 +40,21 @@ pub struct Share {
     pub all: usize,
 }
 
+/// What is left of a budget at a moment: for people, not for decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The whole account's.
+    pub limit: Limit,
+    /// This replica's part.
+    pub share: Share,
+    /// Requests that may be sent at once.
+    pub left: u64,
+    /// Requests that are sent and not answered.
+    pub in_flight: u16,
+    /// How long nothing is sent, because Asana said so.
+    pub pause: Duration,
+}
+
 /// A thousandth of a request a minute, for a nanosecond: a rate in thousandths of requests a minute and a time in
 /// nanoseconds multiply to it, without rounding.
 const REQUEST: u128 = 1_000 * 60_000_000_000;
@@ -85,6 +100,22 @@ impl Budget {
         let wait = Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX));
         let may_send = self.share.owned > 0 && u64::from(self.in_flight) < in_flight;
         may_send.then(|| (self.counted_at + wait).max(self.paused_until))
+    }
+
+    /// What is left of it.
+    #[must_use]
+    pub fn allowance(&self, now: Now) -> Allowance {
+        let mut counted = self.clone();
+        counted.count(now);
+        let pause = self.paused_until.saturating_sub(now.monotonic);
+        let left = if pause.is_zero() { counted.credit / REQUEST } else { 0 };
+        Allowance {
+            limit: self.limit,
+            share: self.share,
+            left: u64::try_from(left).unwrap_or(u64::MAX),
+            in_flight: self.in_flight,
+            pause,
+        }
     }
 
     /// Takes one request out of the budget, if there is one now.

@@ -33,6 +33,12 @@ impl Schedule {
         self.by_time.first().map(|(due, _)| *due)
     }
 
+    /// When the stream is due, if it waits.
+    #[must_use]
+    pub fn due(&self, stream: &StreamId) -> Option<Duration> {
+        self.by_stream.get(stream).copied()
+    }
+
     /// Takes out the stream that has been due for longest, if any is.
     pub fn pop_due(&mut self, now: Duration) -> Option<StreamId> {
         if self.next_due()? > now {

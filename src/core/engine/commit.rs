@@ -161,7 +161,9 @@ impl Engine {
             summary.notices.extend(pending.notice.map(|notice| (pending.id.clone(), notice)));
             if let Some(entry) = self.streams.get_mut(&pending.id) {
                 entry.committed = next;
+                entry.published += pending.records.len() as u64;
             }
+            summary.happened_at.extend(pending.records.iter().map(|(_, record)| record.time));
             self.reschedule(now, &pending.id, pending.pace);
         }
         summary

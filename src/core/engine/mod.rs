@@ -15,6 +15,7 @@
 //! only when what came with it is on the bus, since Asana may refuse to go back.
 
 mod commit;
+mod status;
 
 use crate::core::backoff::Backoff;
 use crate::core::budget::{Budget, Limit, Share};
@@ -32,6 +33,7 @@ use crate::core::topic::TopicTemplate;
 use crate::core::trace::Trace;
 use chrono::{DateTime, Utc};
 use commit::want;
+pub use status::{AccountStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -99,6 +101,8 @@ pub struct CommitSummary {
     pub events: usize,
     /// How long each page took from its arrival to here.
     pub latencies: Vec<Duration>,
+    /// When each event happened.
+    pub happened_at: Vec<DateTime<Utc>>,
     /// What is true of streams from now on.
     pub notices: Vec<(StreamId, Notice)>,
 }
@@ -176,6 +180,8 @@ struct Entry {
     polling: Option<u64>,
     interval: Duration,
     failures: u32,
+    /// Events, for its status.
+    published: u64,
 }
 
 /// A stream's next state, and what has to be on the bus before it counts.
@@ -311,7 +317,7 @@ impl Engine {
             account.schedule.set(spec.id.clone(), now.monotonic + turn);
         }
         let interval = self.settings.min_interval;
-        let entry = Entry { kind: spec.kind, committed, polling: None, interval, failures: 0 };
+        let entry = Entry { kind: spec.kind, committed, polling: None, interval, failures: 0, published: 0 };
         self.streams.insert(spec.id, entry);
     }
 

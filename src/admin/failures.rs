@@ -1,0 +1,74 @@
+//! What went wrong lately, for a person who looks at the status page.
+
+use crate::bridge::SessionEnd;
+use crate::core::engine::StreamPlace;
+use crate::core::stream::Notice;
+use crate::sink::CommitError;
+use chrono::{DateTime, Utc};
+use std::collections::VecDeque;
+
+/// So many are kept.
+const KEPT: usize = 50;
+
+/// Something that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) at: DateTime<Utc>,
+    /// The stream or account; nothing where it was the bus.
+    pub(super) of: Option<String>,
+    /// A word for what it is.
+    pub(super) kind: &'static str,
+    /// More words.
+    pub(super) text: String,
+}
+
+/// The latest failures, the newest last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Failures(VecDeque<Failure>);
+
+impl Failures {
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Failure> {
+        self.0.iter().rev()
+    }
+
+    pub(super) fn session_ended(&mut self, at: DateTime<Utc>, end: &SessionEnd) {
+        match end {
+            SessionEnd::Stopped => {}
+            // A commit's failure has been told.
+            SessionEnd::Commit(_) => {}
+            SessionEnd::Sink(error) => self.push(at, None, end.label(), error.to_string()),
+            SessionEnd::Checkpoint(error) => self.push(at, None, end.label(), error.to_string()),
+        }
+    }
+
+    pub(super) fn commit_failed(&mut self, at: DateTime<Utc>, error: &CommitError) {
+        self.push(at, None, error.label(), error.to_string());
+    }
+
+    pub(super) fn noticed(&mut self, at: DateTime<Utc>, place: &StreamPlace<'_>, notice: &Notice) {
+        let (stream, account) = (Some(place.stream.to_string()), Some(place.stream.account.to_string()));
+        match notice {
+            Notice::Established | Notice::Resumed => {}
+            Notice::SourceGap { gap_id } => {
+                self.push(at, stream, "source_gap", format!("the sync token was dead, events may be lost: {gap_id}"));
+            }
+            Notice::Suspended(denial) => self.push(at, stream, "suspended", format!("Asana says {}", denial.label())),
+            Notice::AccountRefused(denial) => {
+                let text = format!("Asana says {}: check the account's credential", denial.label());
+                self.push(at, account, "account_refused", text);
+            }
+            Notice::Throttled(pause) => {
+                let text = format!("rate limit hit: the account waits for {} s", pause.as_secs());
+                self.push(at, account, "throttled", text);
+            }
+            Notice::Failed(failure) => self.push(at, stream, failure.label(), format!("{failure:?}")),
+        }
+    }
+
+    fn push(&mut self, at: DateTime<Utc>, of: Option<String>, kind: &'static str, text: String) {
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(Failure { at, of, kind, text });
+    }
+}

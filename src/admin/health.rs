@@ -1,0 +1,170 @@
+//! Whether the process lives and is ready, told from when the bridge last gave a sign.
+
+use std::time::Duration;
+
+/// A loop that turns once a second and didn't for so long hangs: only a restart helps.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A replica that is no longer well stays ready for so long: a session that is opened anew is no news.
+const READY_GRACE: Duration = Duration::from_secs(30);
+/// In a session that is open for so long and goes on, a replica without shards waits for some: others have them.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// What was seen of the bridge. Times are those of one monotonic clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Health {
+    /// Of the session that is open.
+    session: Option<Session>,
+    /// When all was last well: a session with shards, or one that waits for them.
+    well_at: Option<Duration>,
+    /// Why the last session ended, or couldn't be opened.
+    pub(super) last_end: Option<String>,
+    stopping: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Session {
+    opened_at: Duration,
+    turned_at: Duration,
+    /// It had shards.
+    settled: bool,
+}
+
+impl Health {
+    pub(super) fn opened(&mut self, now: Duration) {
+        self.session = Some(Session { opened_at: now, turned_at: now, settled: false });
+    }
+
+    /// The session has shards, or had some.
+    pub(super) fn settled(&mut self, now: Duration) {
+        if let Some(session) = &mut self.session {
+            session.settled = true;
+        }
+        self.turned(now);
+    }
+
+    pub(super) fn turned(&mut self, now: Duration) {
+        if let Some(session) = &mut self.session {
+            session.turned_at = now;
+            if session.settled || now >= session.opened_at + SETTLE {
+                self.well_at = Some(now);
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self, reason: String) {
+        self.session = None;
+        self.last_end = Some(reason);
+    }
+
+    /// The process was told to stop: it is ready for nothing new.
+    pub(super) fn stopping(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Whether a session is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// # Errors
+    /// Why only a restart helps. Between sessions nothing hangs: opening one has time-outs of its own.
+    pub(super) fn live(&self, now: Duration) -> Result<(), String> {
+        match &self.session {
+            Some(session) if now >= session.turned_at + LIVE_TIMEOUT => {
+                let still = now.saturating_sub(session.turned_at).as_secs();
+                Err(format!("the bridge's loop hasn't turned for {still} s"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// Why the replica is of no use now.
+    pub(super) fn ready(&self, now: Duration) -> Result<(), String> {
+        if self.stopping {
+            return Err("stopping".to_owned());
+        }
+        if self.well_at.is_some_and(|at| now < at + READY_GRACE) {
+            return Ok(());
+        }
+        let reason = self.last_end.as_deref().unwrap_or("it wasn't reached yet");
+        Err(match (&self.session, self.well_at) {
+            (Some(_), None) => "joined, and waits for its shards".to_owned(),
+            (Some(_), Some(at)) => {
+                format!("has had no shards, and nothing to wait for, for {} s", now.saturating_sub(at).as_secs())
+            }
+            (None, None) => format!("opens the sink: {reason}"),
+            (None, Some(at)) => {
+                format!("opens the sink anew, for {} s: {reason}", now.saturating_sub(at).as_secs())
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_replica_is_ready_once_it_has_shards() {
+        let mut health = Health::default();
+        assert!(health.ready(at(1)).unwrap_err().contains("opens the sink"));
+        health.opened(at(2));
+        health.turned(at(3));
+        assert!(health.ready(at(3)).unwrap_err().contains("waits for its shards"));
+        health.settled(at(4));
+        assert_eq!(health.ready(at(4)), Ok(()));
+    }
+
+    #[test]
+    fn a_spare_replica_is_ready_once_its_session_has_settled() {
+        let mut health = Health::default();
+        health.opened(at(0));
+        health.turned(at(9));
+        assert!(health.ready(at(9)).is_err());
+        health.turned(at(10));
+        assert_eq!(health.ready(at(10)), Ok(()));
+    }
+
+    #[test]
+    fn a_bus_that_was_never_reached_leaves_it_unready_and_alive() {
+        let mut health = Health::default();
+        health.ended("no broker".to_owned());
+        assert!(health.ready(at(500)).unwrap_err().ends_with("opens the sink: no broker"));
+        assert_eq!(health.live(at(500)), Ok(()));
+    }
+
+    #[test]
+    fn a_session_that_is_opened_anew_costs_readiness_only_after_a_while() {
+        let mut health = Health::default();
+        health.opened(at(0));
+        health.settled(at(1));
+        health.ended("the broker is gone".to_owned());
+        assert_eq!(health.ready(at(30)), Ok(()));
+        assert!(health.ready(at(31)).unwrap_err().ends_with("for 30 s: the broker is gone"));
+        // Sessions that end before they have shards don't help.
+        health.opened(at(40));
+        health.turned(at(41));
+        health.ended("again".to_owned());
+        assert!(health.ready(at(42)).is_err());
+        health.opened(at(50));
+        health.settled(at(51));
+        assert_eq!(health.ready(at(51)), Ok(()));
+    }
+
+    #[test]
+    fn a_loop_that_hangs_is_dead_and_one_that_drains_is_not() {
+        let mut health = Health::default();
+        health.opened(at(0));
+        health.settled(at(1));
+        assert_eq!(health.live(at(30)), Ok(()));
+        assert!(health.live(at(31)).unwrap_err().contains("30 s"));
+        health.stopping();
+        health.turned(at(31));
+        assert_eq!((health.live(at(32)), health.ready(at(32))), (Ok(()), Err("stopping".to_owned())));
+    }
+}

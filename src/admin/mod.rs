@@ -1,0 +1,205 @@
+//! The admin port: probes, metrics, and the state of the replica for people and scripts. All of it is read-only.
+//!
+//! ```text
+//! bridge ──Observer──► Watcher ──► /metrics       counted as it happens, or looked at when asked
+//!                         ├──────► /api/streams   all streams, the stalest first
+//!                         ├──────► /              the same as a page
+//!                         └──────► /livez /readyz
+//! ```
+
+mod failures;
+mod health;
+mod metrics;
+pub mod reference;
+mod report;
+mod sampled;
+pub mod streams;
+mod watcher;
+
+pub use report::{AccountReport, FailureReport, GapReport, PendingReport, Report, ShardReport, StreamReport, Totals};
+
+use crate::bridge::{Clock, Observer};
+use crate::config::{Checked, CheckedAdmin};
+use axum::extract::{Query, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics::{Counted, PREFIX};
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use sampled::Sampled;
+use serde::Deserialize;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use watcher::{Facts, Watcher};
+
+/// The status page's own files are all that a browser may load or run, and no other page may frame it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// As OpenMetrics 1.0 has it.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Why there is no admin port.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The address can't be listened on.
+    #[error("admin.listen: can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The listener failed.
+    #[error("admin port: {0}")]
+    Serve(io::Error),
+}
+
+impl AdminError {
+    /// Whether somebody has to change the configuration; else the port is taken, which may pass.
+    #[must_use]
+    pub fn is_setup(&self) -> bool {
+        matches!(self, Self::Listen { source, .. } if source.kind() != io::ErrorKind::AddrInUse)
+    }
+}
+
+/// An admin port that listens.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    watcher: Arc<Watcher>,
+    status_page: bool,
+}
+
+impl Admin {
+    /// Listens. Nobody is answered before [`serve`](Self::serve).
+    ///
+    /// # Errors
+    /// [`AdminError::Listen`].
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn listen(admin: CheckedAdmin, checked: &Checked) -> Result<Self, AdminError> {
+        let CheckedAdmin { listen: address, status_page, stream_metrics } = admin;
+        let failed = |source| AdminError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        tracing::info!(%address, "the admin port listens");
+        let facts = Facts {
+            replica: checked.replica.clone(),
+            sink: checked.sink.name(),
+            shards: checked.shards,
+            stream_metrics,
+            started_at: Clock::start().now().wall,
+        };
+        Ok(Self { listener, watcher: Arc::new(Watcher::new(facts, Counted::new())), status_page })
+    }
+
+    /// To be told what the bridge does.
+    #[must_use]
+    pub fn observer(&self) -> Arc<dyn Observer> {
+        Arc::<Watcher>::clone(&self.watcher)
+    }
+
+    /// Serves for ever; from `stop` on the replica isn't ready.
+    ///
+    /// # Errors
+    /// [`AdminError::Serve`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the listener.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), AdminError> {
+        let watcher = Arc::clone(&self.watcher);
+        let app = router(self.watcher, self.status_page);
+        tokio::select! {
+            served = axum::serve(self.listener, app).into_future() => served.map_err(AdminError::Serve),
+            () = async {
+                stop.cancelled().await;
+                watcher.stopping();
+                std::future::pending().await
+            } => Ok(()),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    watcher: Arc<Watcher>,
+    registry: Arc<Registry>,
+}
+
+fn router(watcher: Arc<Watcher>, status_page: bool) -> Router {
+    let registry = Arc::new(registry(&watcher));
+    let mut router = Router::new()
+        .route("/livez", get(async |State(shared): State<Shared>| probe(shared.watcher.live())))
+        .route("/readyz", get(async |State(shared): State<Shared>| probe(shared.watcher.ready())))
+        .route("/metrics", get(metrics));
+    if status_page {
+        const HTML: &str = "text/html; charset=utf-8";
+        router = router
+            .route("/api/streams", get(streams))
+            .route("/", get(async || asset(HTML, include_str!("page/index.html"))))
+            .route("/status.css", get(async || asset("text/css; charset=utf-8", include_str!("page/status.css"))))
+            .route("/status.js", get(async || asset("text/javascript; charset=utf-8", include_str!("page/status.js"))));
+    }
+    router.with_state(Shared { watcher, registry })
+}
+
+/// All metrics.
+fn registry(watcher: &Arc<Watcher>) -> Registry {
+    let mut registry = Registry::default();
+    let bridge = registry.sub_registry_with_prefix(PREFIX);
+    watcher.counted().register(bridge);
+    bridge.register_collector(Box::new(Sampled(Arc::clone(watcher))));
+    registry.register_with_unit(
+        "process_start_time",
+        "When the process started",
+        Unit::Seconds,
+        ConstGauge::new(sampled::timestamp(watcher.facts().started_at)),
+    );
+    registry.register_collector(Box::new(sampled::Memory));
+    registry
+}
+
+fn probe(health: Result<(), String>) -> (StatusCode, String) {
+    match health {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+async fn metrics(State(shared): State<Shared>) -> Response {
+    let mut body = String::new();
+    match text::encode(&mut body, &shared.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], body).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    /// The most streams that are told of.
+    limit: Option<usize>,
+}
+
+async fn streams(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
+    let report = Report::new(&shared.watcher.snapshot(), asked.limit.unwrap_or(usize::MAX));
+    (GUARDS, Json(report)).into_response()
+}
+
+const GUARDS: [(HeaderName, &str); 4] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    (GUARDS, [(header::CONTENT_TYPE, kind)], text).into_response()
+}

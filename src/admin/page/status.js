@@ -1,0 +1,166 @@
+"use strict";
+
+const INTERVAL_MS = 5000;
+const SHOWN_STREAMS = 200;
+const SHOWN_GAPS = 8;
+const SHOWN_FAILURES = 8;
+/** A token with less left than this is told of in colour: a quarter of its 24 hours. */
+const TOKEN_SHORT_SECONDS = 6 * 3600;
+
+const part = (id) => document.getElementById(id);
+
+/** An element with a class and text or children in it. Text is never taken for HTML. */
+function element(name, className, ...content) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...content);
+  return made;
+}
+
+/** A time span by its two largest units. */
+function span(seconds) {
+  if (seconds === null) return "–";
+  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const parts = [];
+  let rest = seconds;
+  for (const [unit, size] of units) {
+    const count = Math.floor(rest / size);
+    rest %= size;
+    if (count > 0) parts.push(`${count} ${unit}`);
+  }
+  return parts.slice(0, 2).join(" ") || "0 s";
+}
+
+function bytes(count) {
+  const units = ["B", "KiB", "MiB", "GiB"];
+  let power = 0;
+  while (count >= 1024 && power < units.length - 1) { count /= 1024; power += 1; }
+  return `${power === 0 ? count : count.toFixed(1)} ${units[power]}`;
+}
+
+const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+
+function tile(value, label, mood) {
+  return element("div", `tile ${mood || ""}`, element("b", "", value), element("span", "quiet", label));
+}
+
+function tiles(report) {
+  const { totals, pending } = report;
+  const stalest = report.streams.reduce((worst, stream) => Math.max(worst, stream.staleness_seconds ?? 0), 0);
+  return [
+    tile(`${report.owned_shards.length} of ${report.shards}`, "shards"),
+    tile(totals.live.toLocaleString("en"), `of ${plural(totals.streams, "stream")} live`),
+    ...(totals.establishing ? [tile(totals.establishing, "establishing", "warn")] : []),
+    ...(totals.suspended ? [tile(totals.suspended, "suspended", "bad")] : []),
+    ...(totals.expired ? [tile(totals.expired, "expired", "bad")] : []),
+    tile(span(stalest), "stalest stream"),
+    tile(totals.open_gaps, "open source gaps", totals.open_gaps ? "bad" : ""),
+    tile(bytes(pending.bytes), `${plural(pending.pages, "page")} wait for the bus`),
+  ];
+}
+
+function account(it) {
+  const share = it.all_streams ? (it.requests_per_minute * it.owned_streams) / it.all_streams : 0;
+  const bar = element("progress", "");
+  // What a replica may save up is a tenth of its part of a minute, and one request at least.
+  bar.max = Math.max(1, Math.floor(share / 10));
+  bar.value = Math.min(it.requests_left, bar.max);
+  bar.setAttribute("aria-label", `${it.requests_left} requests left`);
+  const made = element("div", "account",
+    element("p", "", element("b", "", it.account)),
+    element("p", "quiet", `${it.requests_per_minute} requests a minute; ${Math.round(share)} of them here, for ` +
+      `${it.owned_streams} of ${plural(it.all_streams, "stream")}`),
+    bar,
+    element("p", "quiet", `${it.requests_left} may be sent now, ${it.requests_in_flight} in flight`));
+  if (it.pause_seconds) made.append(element("p", "", element("span", "state bad", `Asana makes it wait for ${span(it.pause_seconds)}`)));
+  if (it.poll_delay_seconds > 5) made.append(element("p", "", element("span", "state warn", `polls are late by ${span(it.poll_delay_seconds)}`)));
+  return made;
+}
+
+const MOODS = { live: "good", establishing: "warn", expired: "bad", suspended: "bad" };
+
+function cell(label, ...content) {
+  const made = element("td", "", ...content);
+  if (label) made.dataset.label = label;
+  return made;
+}
+
+function row(stream) {
+  const detail = stream.denial ? ` (${stream.denial})` : stream.failures ? ` (${stream.failures} failed)` : "";
+  const left = stream.token_expires_in_seconds;
+  const token = left !== null && left < TOKEN_SHORT_SECONDS ? element("span", "state bad", span(left)) : span(left);
+  const next = stream.next_poll_in_seconds ? `in ${span(stream.next_poll_in_seconds)}` : "now";
+  const mood = stream.state === "live" && stream.failures ? "warn" : MOODS[stream.state];
+  const gaps = stream.open_gaps;
+  const name = [stream.stream + (stream.workspace ? " (workspace)" : "")];
+  if (gaps) name.push(" ", element("span", "state bad", plural(gaps, "gap")));
+  return element("tr", "",
+    cell("", ...name),
+    cell("", element("span", `state ${mood}`, stream.state + detail)),
+    cell("stale for", span(stream.staleness_seconds)),
+    cell("token", token),
+    cell("next poll", next),
+    cell("events", stream.events.toLocaleString("en")),
+    cell("shard", String(stream.shard)));
+}
+
+const clock = (at) => at.replace("T", " ").replace(/\.\d+Z$/, " UTC");
+
+function gap(it) {
+  return element("li", "", element("b", "", it.stream), ` from ${clock(it.last_complete_poll_at)} to ${clock(it.resumed_at)}`,
+    element("div", "quiet", it.gap_id));
+}
+
+function failure(it) {
+  return element("li", "", element("span", "quiet", clock(it.at)), " ", element("b", "", it.of ?? "bus"), ` ${it.kind}: ${it.text}`);
+}
+
+function shards(report) {
+  const owned = new Map(report.owned_shards.map((shard) => [shard.shard, shard]));
+  return Array.from({ length: report.shards }, (_, number) => {
+    const shard = owned.get(number);
+    const made = element("span", shard ? "owned" : "", String(number));
+    made.title = shard ? `epoch ${shard.epoch}, ${plural(shard.streams, "stream")}` : "another replica's, or nobody's";
+    return made;
+  });
+}
+
+/** The first of them, and how many there are besides. */
+function list(items, most, of, make) {
+  if (!of) return [element("li", "quiet", "none")];
+  const shown = items.slice(0, most).map(make);
+  if (of > shown.length) shown.push(element("li", "quiet", `and ${(of - shown.length).toLocaleString("en")} more`));
+  return shown;
+}
+
+function show(report) {
+  document.title = `${report.replica} · asana-event-bridge`;
+  part("about").textContent = `${report.replica} · ${report.sink} · ${report.version}`;
+  part("ready").textContent = report.ready ? "ready" : `not ready: ${report.unready_reason}`;
+  part("ready").className = `badge ${report.ready ? "good" : "bad"}`;
+  part("trouble").hidden = report.session_open;
+  part("trouble").textContent = `No session with the bus. Streams are shown as they last were. ${report.last_session_end ?? ""}`;
+  part("tiles").replaceChildren(...tiles(report));
+  part("accounts").replaceChildren(...report.accounts.map(account));
+  const cut = report.totals.streams - report.streams.length;
+  part("shown").textContent = cut > 0 ? `the ${report.streams.length} stalest; ${cut.toLocaleString("en")} more` : "the stalest first";
+  part("streams").tBodies[0].replaceChildren(...report.streams.map(row));
+  part("gaps").replaceChildren(...list(report.open_gaps, SHOWN_GAPS, report.totals.open_gaps, gap));
+  part("failures").replaceChildren(...list(report.failures, SHOWN_FAILURES, report.failures.length, failure));
+  part("shards").replaceChildren(...shards(report));
+  part("at").textContent = `as of ${clock(report.at)}, up since ${clock(report.started_at)}`;
+}
+
+async function turn() {
+  try {
+    const answer = await fetch(`api/streams?limit=${SHOWN_STREAMS}`);
+    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+    show(await answer.json());
+  } catch (error) {
+    part("trouble").hidden = false;
+    part("trouble").textContent = `The replica doesn't answer: what is shown is old. ${error.message}`;
+  }
+  setTimeout(turn, INTERVAL_MS);
+}
+
+turn();

@@ -1,0 +1,128 @@
+//! The reference of all metrics, written from what `/metrics` says: `docs/metrics.md` holds it.
+
+use super::metrics::Counted;
+use super::registry;
+use super::watcher::{Facts, Watcher};
+use crate::bridge::{Observer as _, SessionEnd};
+use crate::core::batch::Batch;
+use crate::core::budget::{Allowance, Limit, Share};
+use crate::core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamStatus};
+use crate::core::ids::{ShardId, StreamId, StreamKind};
+use crate::core::page::{Failure, PollOutcome};
+use chrono::DateTime;
+use prometheus_client::encoding::text;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is said of one metric.
+#[derive(Debug, Default)]
+struct Entry {
+    kind: String,
+    help: String,
+    labels: BTreeSet<String>,
+}
+
+/// A Markdown table of all metrics: name, type, labels, meaning.
+#[must_use]
+pub fn markdown() -> String {
+    let mut exposition = String::new();
+    // Writing to a `String` can't fail.
+    text::encode(&mut exposition, &registry(&sample())).unwrap_or_default();
+    table(&entries(&exposition)).unwrap_or_default()
+}
+
+fn table(entries: &BTreeMap<String, Entry>) -> Result<String, fmt::Error> {
+    let mut text = String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
+    for (name, Entry { kind, help, labels }) in entries {
+        let suffix = match kind.as_str() {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+        writeln!(text, "| `{name}{suffix}` | {kind} | {} | {help} |", labels.join(", "))?;
+    }
+    Ok(text)
+}
+
+/// Reads the text format of OpenMetrics, as far as our own metrics go.
+fn entries(exposition: &str) -> BTreeMap<String, Entry> {
+    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+    for line in exposition.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name), Some(help)) => {
+                entries.entry(name.to_owned()).or_default().help = help.to_owned();
+            }
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
+                entries.entry(name.to_owned()).or_default().kind = kind.to_owned();
+            }
+            (Some("#"), ..) => {}
+            _ => {
+                let Some((name, labels)) = line.split_once('{') else { continue };
+                // A sample's name may have a suffix behind the metric's.
+                let metric = entries.iter_mut().rev().find(|(metric, _)| name.starts_with(metric.as_str()));
+                let names = labels.split_once('}').map_or(labels, |(labels, _)| labels);
+                let names = names.split("\",").filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+                if let Some((_, entry)) = metric {
+                    entry.labels.extend(names.filter(|label| label != "le"));
+                }
+            }
+        }
+    }
+    entries
+}
+
+/// A replica to which everything happened that has a metric.
+fn sample() -> Arc<Watcher> {
+    let facts = Facts {
+        replica: "sample".to_owned(),
+        sink: "file",
+        shards: NonZeroU32::MIN,
+        stream_metrics: 1,
+        started_at: DateTime::UNIX_EPOCH,
+    };
+    let watcher = Arc::new(Watcher::new(facts, Counted::new()));
+    let (id, shard) = (StreamId::new("main", "1"), ShardId(0));
+    watcher.ended(&SessionEnd::Stopped);
+    watcher.opened();
+    watcher.assigned(shard, None);
+    watcher.owns(&[shard], 1);
+    watcher.answered(&id, &PollOutcome::Failed(Failure::TimedOut), Duration::ZERO);
+    watcher.committing(&Batch::default());
+    watcher.committed(&CommitSummary::default());
+    watcher.tell(Status {
+        at: DateTime::UNIX_EPOCH,
+        shards: vec![ShardStatus { shard, epoch: 1 }],
+        accounts: vec![AccountStatus {
+            name: id.account.clone(),
+            allowance: Allowance {
+                limit: Limit { requests_per_minute: NonZeroU32::MIN, max_in_flight: NonZeroU16::MIN },
+                share: Share { owned: 1, all: 1 },
+                left: 0,
+                in_flight: 0,
+                pause: Duration::ZERO,
+            },
+            delay: Duration::ZERO,
+        }],
+        streams: vec![StreamStatus {
+            id,
+            kind: StreamKind::Resource,
+            shard,
+            phase: Phase::Live,
+            last_complete_poll_at: Some(DateTime::UNIX_EPOCH),
+            token_received_at: Some(DateTime::UNIX_EPOCH),
+            next_poll_at: None,
+            failures: 0,
+            published: 0,
+            open_gaps: Vec::new(),
+        }],
+        pending_pages: 0,
+        pending_bytes: 0,
+        max_pending_bytes: 0,
+    });
+    watcher
+}

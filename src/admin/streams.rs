@@ -1,0 +1,194 @@
+//! The command `streams`: how the streams of a running replica are.
+
+use super::Report;
+use super::report::{AccountReport, FailureReport, StreamReport, Totals};
+use crate::verify::Output;
+use std::fmt;
+use std::time::Duration;
+
+/// Look at the streams of a running replica.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge streams
+  asana-event-bridge streams --url http://bridge-0.bridge:8080 --limit 20
+  kubectl port-forward deployment/asana-event-bridge 8080 &
+  asana-event-bridge streams --output json | jq '.streams[] | select(.state != \"live\")'
+
+It asks the admin port of one replica (the configuration's `admin.listen`), and each replica
+tells of the streams that it has. The stalest come first:
+
+  STALE   the time since a poll left nothing waiting; `-` where there has been none
+  TOKEN   how long the sync token is good at the most: Asana gives it 24 hours
+  NEXT    when it is polled; `now` also while it waits for the budget or the bus
+  EVENTS  that were published since the replica has the stream
+  GAPS    windows in which Asana may have lost events, announced and not healed
+
+Exits with 69 if nobody answers.")]
+pub struct StreamsArgs {
+    /// Where the replica's admin port is
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+    /// The most streams that are shown; the sums are of all
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub limit: usize,
+    /// What is written
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Nobody answers there, or not as a bridge.
+#[derive(Debug, thiserror::Error)]
+#[error("no bridge answers at {url}: {reason}; is this its `admin.listen`, and `admin.statusPage` not false?")]
+pub struct StreamsError {
+    url: String,
+    reason: String,
+}
+
+/// How long a replica may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Asks a replica.
+///
+/// # Errors
+/// [`StreamsError`].
+///
+/// # Cancel safety
+/// Nothing is left behind.
+pub async fn fetch(args: &StreamsArgs) -> Result<Report, StreamsError> {
+    // Whoever comes second finds a provider, and is fine.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let url = format!("{}/api/streams?limit={}", args.url.trim_end_matches('/'), args.limit);
+    let failed = |reason: String| StreamsError { url: args.url.clone(), reason };
+    let asked = async {
+        let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        client.get(&url).send().await?.error_for_status()?.bytes().await
+    };
+    let body = asked.await.map_err(|error| failed(with_sources(&error.without_url())))?;
+    serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.unready_reason.as_deref().unwrap_or("ready");
+        writeln!(
+            f,
+            "replica {} ({} {}, sink {}): {state}",
+            self.replica, "asana-event-bridge", self.version, self.sink
+        )?;
+        let Totals { streams, establishing, live, expired, suspended, open_gaps } = self.totals;
+        let mut states =
+            [(live, "live"), (establishing, "establishing"), (expired, "expired"), (suspended, "suspended")]
+                .into_iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, state)| format!("{count} {state}"))
+                .collect::<Vec<_>>();
+        states.push(format!("{open_gaps} open {}", plural(open_gaps, "gap")));
+        writeln!(
+            f,
+            "{} of {} shards, {streams} {}: {}",
+            self.owned_shards.len(),
+            self.shards,
+            plural(streams, "stream"),
+            states.join(", ")
+        )?;
+        self.accounts.iter().try_for_each(|account| writeln!(f, "{account}"))?;
+        if !self.streams.is_empty() {
+            writeln!(f)?;
+            table(f, &self.streams)?;
+            let rest = streams.saturating_sub(self.streams.len());
+            if rest > 0 {
+                writeln!(f, "… and {rest} that are less stale")?;
+            }
+        }
+        if !self.failures.is_empty() {
+            writeln!(f, "\nlately:")?;
+            self.failures.iter().take(SHOWN_FAILURES).try_for_each(|failure| writeln!(f, "  {failure}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// So many failures are shown to a person.
+const SHOWN_FAILURES: usize = 10;
+
+impl fmt::Display for AccountReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { account, requests_per_minute, owned_streams, all_streams, .. } = self;
+        let Self { requests_left, requests_in_flight, pause_seconds, poll_delay_seconds, .. } = self;
+        write!(
+            f,
+            "account {account}: {requests_per_minute} requests a minute for {all_streams} streams, {owned_streams} of them here; \
+             {requests_left} may be sent now, {requests_in_flight} in flight"
+        )?;
+        if *pause_seconds > 0 {
+            write!(f, "; Asana makes it wait for {}", span(*pause_seconds))?;
+        }
+        if *poll_delay_seconds > 0 {
+            write!(f, "; polls are late by {}", span(*poll_delay_seconds))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FailureReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}: {}", self.at, self.of.as_deref().unwrap_or("bus"), self.kind, self.text)
+    }
+}
+
+fn table(f: &mut fmt::Formatter<'_>, streams: &[StreamReport]) -> fmt::Result {
+    let heads = ["STREAM", "STATE", "STALE", "TOKEN", "NEXT", "EVENTS", "GAPS"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(heads).chain(streams.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<_> = (0..7).map(|column| width(column).unwrap_or(0)).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn row(stream: &StreamReport) -> [String; 7] {
+    let age = |seconds: Option<u64>| seconds.map_or_else(|| "-".to_owned(), span);
+    let state = match &stream.denial {
+        Some(denial) => format!("{} ({denial})", stream.state),
+        None if stream.failures > 0 => format!("{} ({} failed)", stream.state, stream.failures),
+        None => stream.state.clone(),
+    };
+    let next = stream.next_poll_in_seconds.filter(|seconds| *seconds > 0);
+    [
+        stream.stream.clone(),
+        state,
+        age(stream.staleness_seconds),
+        age(stream.token_expires_in_seconds),
+        next.map_or_else(|| "now".to_owned(), |seconds| format!("in {}", span(seconds))),
+        stream.events.to_string(),
+        stream.open_gaps.to_string(),
+    ]
+}
+
+/// The two largest units.
+fn span(seconds: u64) -> String {
+    let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_told_by_its_two_largest_units() {
+        assert_eq!([0, 59, 61, 86_399, 90_061].map(span), ["0s", "59s", "1m 1s", "23h 59m", "1day 1h"]);
+    }
+}

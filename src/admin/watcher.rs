@@ -1,0 +1,232 @@
+//! Sees what the bridge does, and remembers what somebody may ask for.
+
+use super::failures::Failures;
+use super::health::Health;
+use super::metrics::Counted;
+use crate::bridge::{Clock, Observer, SessionEnd};
+use crate::core::batch::Batch;
+use crate::core::engine::{CommitSummary, Engine, Status, StreamPlace, StreamStatus};
+use crate::core::ids::{ShardId, StreamId};
+use crate::core::now::Now;
+use crate::core::page::PollOutcome;
+use crate::core::stream::Notice;
+use crate::sink::CommitError;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often the engine's status is taken at the most.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// A status that takes long is taken less often: the bridge's loop gives a hundredth of its time to it at the most.
+const STATUS_COST: u32 = 100;
+
+/// What doesn't change while the process runs.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) replica: String,
+    pub(super) sink: &'static str,
+    pub(super) shards: NonZeroU32,
+    /// Up to so many streams each have metrics.
+    pub(super) stream_metrics: usize,
+    pub(super) started_at: DateTime<Utc>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Watcher {
+    facts: Facts,
+    clock: Clock,
+    counted: Counted,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    health: Health,
+    opened_at: Duration,
+    restore_took: Option<Duration>,
+    /// The shards that this session was given, with when.
+    restored_at: BTreeMap<ShardId, DateTime<Utc>>,
+    owned: Vec<ShardId>,
+    commit_began: Option<Duration>,
+    status: Option<Arc<Status>>,
+    /// When the next one is due.
+    status_due: Duration,
+    failures: Failures,
+}
+
+/// All that was seen, at a moment.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    pub(super) facts: Facts,
+    pub(super) at: DateTime<Utc>,
+    pub(super) ready: Result<(), String>,
+    pub(super) session_open: bool,
+    /// Why the last session ended, or couldn't be opened.
+    pub(super) last_end: Option<String>,
+    pub(super) restore_took: Option<Duration>,
+    pub(super) restored_at: BTreeMap<ShardId, DateTime<Utc>>,
+    pub(super) owned: Vec<ShardId>,
+    pub(super) committing: bool,
+    /// The latest; while there is no session, that of the last one.
+    pub(super) status: Option<Arc<Status>>,
+    pub(super) failures: Failures,
+}
+
+impl Snapshot {
+    pub(super) fn streams(&self) -> &[StreamStatus] {
+        self.status.as_deref().map_or(&[], |status| &status.streams)
+    }
+
+    pub(super) fn owns(&self, shard: ShardId) -> bool {
+        self.owned.contains(&shard)
+    }
+}
+
+impl Watcher {
+    pub(super) fn new(facts: Facts, counted: Counted) -> Self {
+        Self { facts, clock: Clock::start(), counted, seen: Mutex::default() }
+    }
+
+    pub(super) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub(super) fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let now = self.clock.now();
+        let seen = self.seen();
+        Snapshot {
+            facts: self.facts.clone(),
+            at: now.wall,
+            ready: seen.health.ready(now.monotonic),
+            session_open: seen.health.is_open(),
+            last_end: seen.health.last_end.clone(),
+            restore_took: seen.restore_took,
+            restored_at: seen.restored_at.clone(),
+            owned: seen.owned.clone(),
+            committing: seen.commit_began.is_some(),
+            status: seen.status.clone(),
+            failures: seen.failures.clone(),
+        }
+    }
+
+    /// # Errors
+    /// Why only a restart helps.
+    pub(super) fn live(&self) -> Result<(), String> {
+        self.seen().health.live(self.clock.now().monotonic)
+    }
+
+    /// # Errors
+    /// Why the replica is of no use now.
+    pub(super) fn ready(&self) -> Result<(), String> {
+        self.seen().health.ready(self.clock.now().monotonic)
+    }
+
+    /// The process was told to stop.
+    pub(super) fn stopping(&self) {
+        self.seen().health.stopping();
+    }
+
+    /// How everything is now.
+    pub(super) fn tell(&self, status: Status) {
+        for account in &status.accounts {
+            self.counted.account(&account.name);
+        }
+        self.seen().status = Some(Arc::new(status));
+    }
+
+    fn commit_ended(&self, outcome: &str) {
+        let now = self.clock.now().monotonic;
+        if let Some(began) = self.seen().commit_began.take() {
+            self.counted.commit_ended(outcome, now.saturating_sub(began));
+        }
+    }
+
+    /// A task that panicked while it held the lock left nothing half done.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Watcher {
+    fn opened(&self) {
+        let now = self.clock.now().monotonic;
+        let mut seen = self.seen();
+        seen.health.opened(now);
+        (seen.opened_at, seen.restore_took, seen.status_due) = (now, None, Duration::ZERO);
+    }
+
+    fn ended(&self, end: &SessionEnd) {
+        let at = self.clock.now().wall;
+        self.counted.session_ended(end.label());
+        let mut seen = self.seen();
+        seen.health.ended(end.to_string());
+        seen.failures.session_ended(at, end);
+        seen.restored_at.clear();
+        seen.owned.clear();
+        seen.commit_began = None;
+    }
+
+    fn turned(&self, engine: &Engine, now: Now) {
+        let began = self.clock.now().monotonic;
+        let due = {
+            let mut seen = self.seen();
+            seen.health.turned(began);
+            began >= seen.status_due
+        };
+        if due {
+            self.tell(engine.status(now));
+            let took = self.clock.now().monotonic.saturating_sub(began);
+            self.seen().status_due = began + STATUS_INTERVAL.max(took * STATUS_COST);
+        }
+    }
+
+    fn answered(&self, stream: &StreamId, outcome: &PollOutcome, took: Duration) {
+        self.counted.answered(stream, outcome, took);
+    }
+
+    fn committing(&self, batch: &Batch) {
+        self.counted.committing(batch);
+        self.seen().commit_began = Some(self.clock.now().monotonic);
+    }
+
+    fn assigned(&self, shard: ShardId, _epoch: Option<u64>) {
+        let now = self.clock.now();
+        let mut seen = self.seen();
+        seen.restored_at.insert(shard, now.wall);
+        let opened_at = seen.opened_at;
+        seen.restore_took.get_or_insert(now.monotonic.saturating_sub(opened_at));
+    }
+
+    fn committed(&self, summary: &CommitSummary) {
+        self.commit_ended("committed");
+        self.counted.committed(summary, self.clock.now().wall);
+    }
+
+    fn commit_failed(&self, error: &CommitError) {
+        self.commit_ended(error.label());
+        self.seen().failures.commit_failed(self.clock.now().wall, error);
+    }
+
+    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
+        if let Notice::SourceGap { .. } = notice {
+            self.counted.source_gap(place.stream);
+        }
+        self.seen().failures.noticed(self.clock.now().wall, place, notice);
+    }
+
+    fn owns(&self, shards: &[ShardId], _streams: usize) {
+        let now = self.clock.now().monotonic;
+        let mut seen = self.seen();
+        seen.owned = shards.to_vec();
+        seen.health.settled(now);
+        // What is told of streams is to be of these shards.
+        seen.status_due = Duration::ZERO;
+    }
+}
