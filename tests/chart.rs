@@ -13,6 +13,10 @@
 )]
 #![cfg(feature = "program")]
 
+#[path = "chart/pod.rs"]
+mod pod;
+mod support;
+
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
