@@ -2,6 +2,7 @@
 
 use crate::bridge::SessionEnd;
 use crate::core::engine::StreamPlace;
+use crate::core::page;
 use crate::core::stream::Notice;
 use crate::sink::CommitError;
 use chrono::{DateTime, Utc};
@@ -33,9 +34,8 @@ impl Failures {
 
     pub(super) fn session_ended(&mut self, at: DateTime<Utc>, end: &SessionEnd) {
         match end {
-            SessionEnd::Stopped => {}
             // A commit's failure has been told.
-            SessionEnd::Commit(_) => {}
+            SessionEnd::Stopped | SessionEnd::Commit(_) => {}
             SessionEnd::Sink(error) => self.push(at, None, end.label(), error.to_string()),
             SessionEnd::Checkpoint(error) => self.push(at, None, end.label(), error.to_string()),
         }
@@ -61,7 +61,7 @@ impl Failures {
                 let text = format!("rate limit hit: the account waits for {} s", pause.as_secs());
                 self.push(at, account, "throttled", text);
             }
-            Notice::Failed(failure) => self.push(at, stream, failure.label(), format!("{failure:?}")),
+            Notice::Failed(failure) => self.push(at, stream, failure.label(), words(failure)),
         }
     }
 
@@ -70,5 +70,16 @@ impl Failures {
             self.0.pop_front();
         }
         self.0.push_back(Failure { at, of, kind, text });
+    }
+}
+
+fn words(failure: &page::Failure) -> String {
+    match failure {
+        page::Failure::TimedOut => "no complete answer in time".to_owned(),
+        page::Failure::Server { status, phrase: Some(phrase) } => format!("HTTP {status}, \"{phrase}\""),
+        page::Failure::Server { status, phrase: None } => format!("HTTP {status}"),
+        page::Failure::Connection(text) | page::Failure::Malformed(text) | page::Failure::Credential(text) => {
+            text.clone()
+        }
     }
 }

@@ -31,6 +31,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use sampled::Sampled;
 use serde::Deserialize;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ use watcher::{Facts, Watcher};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// As OpenMetrics 1.0 has it.
+/// As `OpenMetrics` 1.0 has it.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Why there is no admin port.
@@ -119,11 +120,11 @@ impl Admin {
         let app = router(self.watcher, self.status_page);
         tokio::select! {
             served = axum::serve(self.listener, app).into_future() => served.map_err(AdminError::Serve),
-            () = async {
+            never = async {
                 stop.cancelled().await;
                 watcher.stopping();
-                std::future::pending().await
-            } => Ok(()),
+                std::future::pending::<Infallible>().await
+            } => match never {},
         }
     }
 }

@@ -48,17 +48,17 @@ fn table(entries: &BTreeMap<String, Entry>) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// Reads the text format of OpenMetrics, as far as our own metrics go.
+/// Reads the text format of `OpenMetrics`, as far as our own metrics go.
 fn entries(exposition: &str) -> BTreeMap<String, Entry> {
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
     for line in exposition.lines() {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("#"), Some("HELP"), Some(name), Some(help)) => {
-                entries.entry(name.to_owned()).or_default().help = help.to_owned();
+                help.clone_into(&mut entries.entry(name.to_owned()).or_default().help);
             }
             (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
-                entries.entry(name.to_owned()).or_default().kind = kind.to_owned();
+                kind.clone_into(&mut entries.entry(name.to_owned()).or_default().kind);
             }
             (Some("#"), ..) => {}
             _ => {

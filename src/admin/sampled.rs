@@ -50,7 +50,7 @@ fn session(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
         page.one(
             "session_restore",
             "From the opening of the session to its first shards, their progress restored",
-            Some(Unit::Seconds),
+            Some(&Unit::Seconds),
             took.as_secs_f64(),
         )?;
     }
@@ -75,7 +75,7 @@ fn shards(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.gauge(
         "shard_restored_timestamp",
         "When the shard's progress was last restored from the bus",
-        Some(Unit::Seconds),
+        Some(&Unit::Seconds),
         restored.collect(),
     )
 }
@@ -94,7 +94,7 @@ fn accounts(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.gauge(
         "account_share",
         "This replica's part of the account's budget, from 0 to 1: the streams that it has, of all",
-        Some(Unit::Other("ratio".to_owned())),
+        Some(&Unit::Other("ratio".to_owned())),
         rows(|it| number(it.allowance.share.owned) / number(it.allowance.share.all.max(1))),
     )?;
     page.gauge(
@@ -112,14 +112,14 @@ fn accounts(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.gauge(
         "account_pause",
         "How long the account still waits because Asana said so: 429, 401 or 451",
-        Some(Unit::Seconds),
+        Some(&Unit::Seconds),
         rows(|it| it.allowance.pause.as_secs_f64()),
     )?;
     page.gauge(
         "account_poll_delay",
         "How long the stream that is due for longest has been waiting. Where it grows, the budget is too small for the \
          streams, or the bus takes nothing",
-        Some(Unit::Seconds),
+        Some(&Unit::Seconds),
         rows(|it| it.delay.as_secs_f64()),
     )
 }
@@ -131,13 +131,13 @@ fn writer(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.one(
         "pending",
         "What the pages that wait for the bus weigh",
-        Some(Unit::Bytes),
+        Some(&Unit::Bytes),
         of(|status| status.pending_bytes),
     )?;
     page.one(
         "pending_limit",
         "Past this weight nothing is polled: `commit.maxPending`",
-        Some(Unit::Bytes),
+        Some(&Unit::Bytes),
         of(|status| status.max_pending_bytes),
     )
 }
@@ -157,7 +157,7 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.one(
         "stream_staleness_max",
         "The worst staleness of a stream: the time since a poll left nothing waiting",
-        Some(Unit::Seconds),
+        Some(&Unit::Seconds),
         staleness.max().unwrap_or_default().as_secs_f64(),
     )?;
     let left = snapshot.streams().iter().filter_map(|it| Some(token_left(it.token_received_at?, now)));
@@ -165,7 +165,7 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
         page.one(
             "stream_token_left_min",
             "The least time until a stream's sync token must be presumed dead",
-            Some(Unit::Seconds),
+            Some(&Unit::Seconds),
             least.as_secs_f64(),
         )?;
     }
@@ -174,7 +174,7 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.one(
         "source_gap_age_max",
         "How long the oldest source gap has been open",
-        Some(Unit::Seconds),
+        Some(&Unit::Seconds),
         gaps().filter_map(|gap| since(Some(gap.resumed_at), now)).max().unwrap_or_default().as_secs_f64(),
     )
 }
@@ -187,25 +187,25 @@ fn single_streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.gauge(
         "stream_staleness",
         "The time since a poll left nothing waiting",
-        Some(Unit::Seconds),
+        Some(&Unit::Seconds),
         rows(&|it| Some(since(it.last_complete_poll_at, now)?.as_secs_f64())),
     )?;
     page.gauge(
         "stream_last_complete_poll_timestamp",
         "When a poll last left nothing waiting",
-        Some(Unit::Seconds),
+        Some(&Unit::Seconds),
         rows(&|it| it.last_complete_poll_at.map(timestamp)),
     )?;
     page.gauge(
         "stream_token_age",
         "How old the sync token is",
-        Some(Unit::Seconds),
+        Some(&Unit::Seconds),
         rows(&|it| Some(since(it.token_received_at, now)?.as_secs_f64())),
     )?;
     page.gauge(
         "stream_token_left",
         "How long until the sync token must be presumed dead: 24 hours after it was given",
-        Some(Unit::Seconds),
+        Some(&Unit::Seconds),
         rows(&|it| Some(token_left(it.token_received_at?, now).as_secs_f64())),
     )?;
     page.gauge(
@@ -252,7 +252,7 @@ impl Collector for Memory {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Some(bytes) = resident_bytes() else { return Ok(()) };
         let help = "Resident memory of the process";
-        Sheet { encoder }.one("process_resident_memory", help, Some(Unit::Bytes), bytes)
+        Sheet { encoder }.one("process_resident_memory", help, Some(&Unit::Bytes), bytes)
     }
 }
 
@@ -281,12 +281,12 @@ impl Sheet<'_> {
         fill(self.encoder.encode_descriptor(name, &format!("{help}."), unit, kind)?)
     }
 
-    fn one(&mut self, name: &str, help: &str, unit: Option<Unit>, value: f64) -> fmt::Result {
-        self.table(name, help, unit.as_ref(), MetricType::Gauge, |table| ConstGauge::new(value).encode(table))
+    fn one(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
+        self.table(name, help, unit, MetricType::Gauge, |table| ConstGauge::new(value).encode(table))
     }
 
-    fn gauge<const N: usize>(&mut self, name: &str, help: &str, unit: Option<Unit>, rows: Rows<'_, N>) -> fmt::Result {
-        self.table(name, help, unit.as_ref(), MetricType::Gauge, |mut table| {
+    fn gauge<const N: usize>(&mut self, name: &str, help: &str, unit: Option<&Unit>, rows: Rows<'_, N>) -> fmt::Result {
+        self.table(name, help, unit, MetricType::Gauge, |mut table| {
             let mut rows = rows.into_iter();
             rows.try_for_each(|(labels, value)| ConstGauge::new(value).encode(table.encode_family(&labels)?))
         })

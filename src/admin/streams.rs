@@ -76,11 +76,8 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.unready_reason.as_deref().unwrap_or("ready");
-        writeln!(
-            f,
-            "replica {} ({} {}, sink {}): {state}",
-            self.replica, "asana-event-bridge", self.version, self.sink
-        )?;
+        let Self { replica, version, sink, .. } = self;
+        writeln!(f, "replica {replica} (asana-event-bridge {version}, sink {sink}): {state}")?;
         let Totals { streams, establishing, live, expired, suspended, open_gaps } = self.totals;
         let mut states =
             [(live, "live"), (establishing, "establishing"), (expired, "expired"), (suspended, "suspended")]

@@ -201,7 +201,7 @@ impl Observer for Watcher {
         let mut seen = self.seen();
         seen.restored_at.insert(shard, now.wall);
         let opened_at = seen.opened_at;
-        seen.restore_took.get_or_insert(now.monotonic.saturating_sub(opened_at));
+        seen.restore_took.get_or_insert_with(|| now.monotonic.saturating_sub(opened_at));
     }
 
     fn committed(&self, summary: &CommitSummary) {

@@ -112,7 +112,7 @@ impl Observer for LogObserver {
         let StreamPlace { stream, shard: ShardId(shard), epoch } = place;
         match notice {
             Notice::Established => {
-                tracing::info!(%stream, shard, epoch, "established: events from now on are published")
+                tracing::info!(%stream, shard, epoch, "established: events from now on are published");
             }
             Notice::Resumed => tracing::info!(%stream, shard, epoch, "polled again"),
             Notice::SourceGap { gap_id } => {
