@@ -122,12 +122,14 @@ fn apply(batch: &Transaction<'_>, op: Op) -> Result<(), Box<dyn Error>> {
                 params![stream, lane, crawl_id, epoch, sequence],
             )?;
         }
-        Op::EndCrawl { stream, lane, crawl_id } => {
-            batch.execute(
-                "DELETE FROM resource WHERE stream = ?1 AND lane = ?2 AND (epoch, sequence) <
-                 (SELECT epoch, sequence FROM crawl WHERE stream = ?1 AND lane = ?2 AND crawl_id = ?3)",
-                params![stream, lane, crawl_id],
-            )?;
+        Op::EndCrawl { stream, lane, crawl_id, types } => {
+            for resource_type in types {
+                batch.execute(
+                    "DELETE FROM resource WHERE stream = ?1 AND lane = ?2 AND type = ?4 AND (epoch, sequence) <
+                     (SELECT epoch, sequence FROM crawl WHERE stream = ?1 AND lane = ?2 AND crawl_id = ?3)",
+                    params![stream, lane, crawl_id, resource_type],
+                )?;
+            }
             batch.execute("DELETE FROM crawl WHERE stream = ? AND lane = ?", params![stream, lane])?;
         }
     }

@@ -3,11 +3,12 @@
 use crate::asana::{Accounts, ClientError};
 use crate::bridge::{self, BridgeError, Observer, Plan};
 use crate::config::{
-    Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, FileConfig, KafkaConfig, NatsConfig, NatsLogin,
-    SecretSource,
+    Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, CrawlDepth, FileConfig, KafkaConfig, NatsConfig,
+    NatsLogin, SecretSource,
 };
 use crate::core::budget::Limit;
-use crate::core::engine::{AccountSpec, Settings};
+use crate::core::crawl::Depth;
+use crate::core::engine::{AccountSpec, CrawlSettings, Settings};
 use crate::core::ids::Topic;
 use crate::core::topic::TopicTemplate;
 use crate::reader::Where;
@@ -173,6 +174,7 @@ fn plan(checked: &Checked, accounts: Accounts) -> Plan<Accounts> {
         name: account.name.clone(),
         limit: Limit { requests_per_minute: account.requests_per_minute, max_in_flight: account.max_in_flight },
     };
+    let crawl = &checked.crawl;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Plan {
         settings: Settings {
@@ -186,6 +188,19 @@ fn plan(checked: &Checked, accounts: Accounts) -> Plan<Accounts> {
             watermark_interval,
             replica: checked.replica.clone(),
             dead_letter_topic,
+            crawl: CrawlSettings {
+                initial: crawl.initial,
+                depth: match crawl.depth {
+                    CrawlDepth::Tasks => Depth::Tasks,
+                    CrawlDepth::Subtasks => Depth::Subtasks,
+                    CrawlDepth::Stories => Depth::Stories,
+                    CrawlDepth::Attachments => Depth::Attachments,
+                },
+                budget_percent: crawl.budget_percent,
+                reconcile_interval: crawl.reconcile_interval.0,
+                late_events: crawl.late_events.0,
+            },
+            all_known: true,
         },
         accounts: checked.accounts.iter().map(account).collect(),
         streams: checked.streams.clone(),

@@ -48,7 +48,18 @@ impl Failures {
     pub(super) fn noticed(&mut self, at: DateTime<Utc>, place: &StreamPlace<'_>, notice: &Notice) {
         let (stream, account) = (Some(place.stream.to_string()), Some(place.stream.account.to_string()));
         match notice {
-            Notice::Established | Notice::Resumed => {}
+            Notice::Established
+            | Notice::Resumed
+            | Notice::Ended
+            | Notice::CrawlBegun(_)
+            | Notice::CrawlEnded { .. } => {}
+            Notice::CrawlRefused(denial) => {
+                self.push(at, stream, "crawl_refused", format!("its resources can't be read: {}", denial.label()));
+            }
+            Notice::Missed(count) => {
+                let text = format!("{count} changes of which Asana sent no event; their snapshots were published");
+                self.push(at, stream, "missed", text);
+            }
             Notice::SourceGap { gap_id } => {
                 self.push(at, stream, "source_gap", format!("the sync token was dead, events may be lost: {gap_id}"));
             }

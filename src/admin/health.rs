@@ -9,6 +9,9 @@ const READY_GRACE: Duration = Duration::from_secs(30);
 /// In a session that is open for so long and goes on, a replica without shards waits for some: others have them.
 const SETTLE: Duration = Duration::from_secs(10);
 
+/// A commit that takes longer is a bus that doesn't answer.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What was seen of the bridge. Times are those of one monotonic clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Health {
@@ -27,11 +30,12 @@ struct Session {
     turned_at: Duration,
     /// It had shards.
     settled: bool,
+    commit_began: Option<Duration>,
 }
 
 impl Health {
     pub(super) fn opened(&mut self, now: Duration) {
-        self.session = Some(Session { opened_at: now, turned_at: now, settled: false });
+        self.session = Some(Session { opened_at: now, turned_at: now, settled: false, commit_began: None });
     }
 
     /// The session has shards, or had some.
@@ -45,10 +49,27 @@ impl Health {
     pub(super) fn turned(&mut self, now: Duration) {
         if let Some(session) = &mut self.session {
             session.turned_at = now;
-            if session.settled || now >= session.opened_at + SETTLE {
+            let commits = session.commit_began.is_none_or(|began| now < began + COMMIT_PATIENCE);
+            if commits && (session.settled || now >= session.opened_at + SETTLE) {
                 self.well_at = Some(now);
             }
         }
+    }
+
+    pub(super) fn commit_began(&mut self, now: Duration) {
+        if let Some(session) = &mut self.session {
+            session.commit_began = Some(now);
+        }
+    }
+
+    /// How long the commit took that was under way.
+    pub(super) fn commit_ended(&mut self, now: Duration) -> Option<Duration> {
+        Some(now.saturating_sub(self.session.as_mut()?.commit_began.take()?))
+    }
+
+    /// How long the commit that is under way has been so.
+    pub(super) fn commit_age(&self, now: Duration) -> Option<Duration> {
+        Some(now.saturating_sub(self.session?.commit_began?))
     }
 
     pub(super) fn ended(&mut self, reason: String) {
@@ -86,6 +107,9 @@ impl Health {
         }
         if self.well_at.is_some_and(|at| now < at + READY_GRACE) {
             return Ok(());
+        }
+        if let Some(age) = self.commit_age(now).filter(|age| *age >= COMMIT_PATIENCE) {
+            return Err(format!("the bus doesn't answer: a commit has been under way for {} s", age.as_secs()));
         }
         let reason = self.last_end.as_deref().unwrap_or("it wasn't reached yet");
         Err(match (&self.session, self.well_at) {
@@ -154,6 +178,22 @@ mod tests {
         health.opened(at(50));
         health.settled(at(51));
         assert_eq!(health.ready(at(51)), Ok(()));
+    }
+
+    #[test]
+    fn a_bus_that_does_not_answer_costs_readiness() {
+        let mut health = Health::default();
+        health.opened(at(0));
+        health.settled(at(1));
+        health.commit_began(at(2));
+        health.turned(at(11));
+        health.turned(at(12));
+        assert_eq!(health.ready(at(40)), Ok(()));
+        assert!(health.ready(at(41)).unwrap_err().ends_with("under way for 39 s"));
+        assert_eq!(health.commit_age(at(41)), Some(at(39)));
+        assert_eq!(health.commit_ended(at(42)), Some(at(40)));
+        health.turned(at(42));
+        assert_eq!((health.ready(at(42)), health.commit_age(at(42))), (Ok(()), None));
     }
 
     #[test]

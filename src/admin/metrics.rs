@@ -3,7 +3,7 @@
 use crate::core::batch::Batch;
 use crate::core::engine::CommitSummary;
 use crate::core::ids::{AccountName, StreamId};
-use crate::core::page::PollOutcome;
+use crate::core::stream::Notice;
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -40,6 +40,9 @@ pub(super) struct Counted {
     requests: Family<Labels<2>, Counter>,
     request_duration: Histograms,
     source_gaps: Family<Labels<1>, Counter>,
+    healed: Family<Labels<1>, Counter>,
+    crawls: Family<Labels<2>, Counter>,
+    missed: Family<Labels<1>, Counter>,
     sessions_ended: Family<Labels<1>, Counter>,
     commits: Family<Labels<1>, Counter>,
     commit_duration: Histogram,
@@ -58,6 +61,9 @@ impl Counted {
             requests: Family::default(),
             request_duration: Family::new_with_constructor(|| Histogram::new(REQUEST_TIMES)),
             source_gaps: Family::default(),
+            healed: Family::default(),
+            crawls: Family::default(),
+            missed: Family::default(),
             sessions_ended: Family::default(),
             commits: Family::default(),
             commit_duration: Histogram::new(COMMIT_TIMES),
@@ -96,6 +102,13 @@ impl Counted {
             counted.request_duration,
         );
         registry.register("source_gaps", "Source gaps that were opened: dead sync tokens", counted.source_gaps);
+        registry.register("source_gaps_healed", "Source gaps that a crawl healed", counted.healed);
+        registry.register("crawls", "Crawls that read all of a stream's resources, by why they began", counted.crawls);
+        registry.register(
+            "missed_changes",
+            "Resources that changed and of which Asana sent no event within `crawl.lateEvents`: found by a crawl",
+            counted.missed,
+        );
         registry.register(
             "commits",
             "Commits by outcome. After `aborted` the same records are written again, after the others the bridge starts over \
@@ -137,21 +150,46 @@ impl Counted {
         for outcome in WATCHED_REQUEST_OUTCOMES {
             self.requests.get_or_create(&[("account", account()), ("outcome", outcome.to_owned())]).inc_by(0);
         }
-        self.source_gaps.get_or_create(&[("account", account())]).inc_by(0);
+        for family in [&self.source_gaps, &self.healed, &self.missed] {
+            family.get_or_create(&[("account", account())]).inc_by(0);
+        }
     }
 
     pub(super) fn session_ended(&self, reason: &str) {
         self.sessions_ended.get_or_create(&[("reason", reason.to_owned())]).inc();
     }
 
-    pub(super) fn answered(&self, stream: &StreamId, outcome: &PollOutcome, took: Duration) {
+    pub(super) fn answered(&self, stream: &StreamId, outcome: &str, took: Duration) {
         let account = || ("account", stream.account.as_str().to_owned());
-        self.requests.get_or_create(&[account(), ("outcome", label(outcome).to_owned())]).inc();
+        self.requests.get_or_create(&[account(), ("outcome", outcome.to_owned())]).inc();
         self.request_duration.get_or_create(&[account()]).observe(took.as_secs_f64());
     }
 
-    pub(super) fn source_gap(&self, stream: &StreamId) {
-        self.source_gaps.get_or_create(&[("account", stream.account.as_str().to_owned())]).inc();
+    pub(super) fn noticed(&self, account: &AccountName, notice: &Notice) {
+        let labels = [("account", account.as_str().to_owned())];
+        match notice {
+            Notice::SourceGap { .. } => {
+                self.source_gaps.get_or_create(&labels).inc();
+            }
+            Notice::CrawlEnded { reason, healed, .. } => {
+                self.healed.get_or_create(&labels).inc_by(*healed as u64);
+                let [account] = labels;
+                self.crawls.get_or_create(&[account, ("reason", reason.label().to_owned())]).inc();
+            }
+            Notice::Missed(count) => {
+                self.missed.get_or_create(&labels).inc_by(*count as u64);
+            }
+            // What is counted of these, requests and states tell.
+            Notice::Established
+            | Notice::Suspended(_)
+            | Notice::Resumed
+            | Notice::AccountRefused(_)
+            | Notice::Throttled(_)
+            | Notice::Failed(_)
+            | Notice::Ended
+            | Notice::CrawlBegun(_)
+            | Notice::CrawlRefused(_) => {}
+        }
     }
 
     pub(super) fn committing(&self, batch: &Batch) {
@@ -174,16 +212,6 @@ impl Counted {
             // Asana's clock may be ahead of ours.
             self.event_lag.observe((now - *happened_at).as_seconds_f64().max(0.0));
         }
-    }
-}
-
-fn label(outcome: &PollOutcome) -> &'static str {
-    match outcome {
-        PollOutcome::Page(_) => "page",
-        PollOutcome::TokenReset(_) => "token_reset",
-        PollOutcome::Throttled { .. } => "throttled",
-        PollOutcome::Denied(denial) => denial.label(),
-        PollOutcome::Failed(failure) => failure.label(),
     }
 }
 

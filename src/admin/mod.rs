@@ -16,7 +16,9 @@ mod sampled;
 pub mod streams;
 mod watcher;
 
-pub use report::{AccountReport, FailureReport, GapReport, PendingReport, Report, ShardReport, StreamReport, Totals};
+pub use report::{
+    AccountReport, CrawlReport, FailureReport, GapReport, PendingReport, Report, ShardReport, StreamReport, Totals,
+};
 
 use crate::bridge::{Clock, Observer};
 use crate::config::{Checked, CheckedAdmin};

@@ -6,9 +6,10 @@ use super::watcher::{Facts, Watcher};
 use crate::bridge::{Observer as _, SessionEnd};
 use crate::core::batch::Batch;
 use crate::core::budget::{Allowance, Limit, Share};
-use crate::core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamStatus};
+use crate::core::crawl::Reason;
+use crate::core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamPlace, StreamStatus};
 use crate::core::ids::{ShardId, StreamId, StreamKind};
-use crate::core::page::{Failure, PollOutcome};
+use crate::core::stream::Notice;
 use chrono::DateTime;
 use prometheus_client::encoding::text;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +92,9 @@ fn sample() -> Arc<Watcher> {
     watcher.opened();
     watcher.assigned(shard, None);
     watcher.owns(&[shard], 1);
-    watcher.answered(&id, &PollOutcome::Failed(Failure::TimedOut), Duration::ZERO);
+    watcher.answered(&id, "page", Duration::ZERO);
+    let ended = Notice::CrawlEnded { reason: Reason::Initial, snapshots: 0, healed: 0 };
+    watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &ended);
     watcher.committing(&Batch::default());
     watcher.committed(&CommitSummary::default());
     watcher.tell(Status {
@@ -119,6 +122,8 @@ fn sample() -> Arc<Watcher> {
             failures: 0,
             published: 0,
             open_gaps: Vec::new(),
+            crawl: None,
+            last_crawl_at: None,
         }],
         pending_pages: 0,
         pending_bytes: 0,

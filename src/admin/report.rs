@@ -92,8 +92,8 @@ pub struct PendingReport {
     pub bytes: usize,
     /// Past this nothing is polled.
     pub limit_bytes: usize,
-    /// Whether a commit is under way.
-    pub committing: bool,
+    /// How long the commit that is under way has been so.
+    pub commit_age_seconds: Option<u64>,
 }
 
 /// Sums over streams.
@@ -111,6 +111,8 @@ pub struct Totals {
     pub suspended: usize,
     /// Source gaps that aren't healed.
     pub open_gaps: usize,
+    /// Streams whose resources are being read anew.
+    pub crawls: usize,
 }
 
 /// A stream.
@@ -144,6 +146,21 @@ pub struct StreamReport {
     pub events: u64,
     /// Source gaps that aren't healed.
     pub open_gaps: usize,
+    /// The crawl that is under way.
+    pub crawl: Option<CrawlReport>,
+    /// When the last complete crawl began.
+    pub last_crawl_at: Option<String>,
+}
+
+/// A crawl under way: a stream's resources are read anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrawlReport {
+    /// `initial`, `source_gap` or `reconciliation`.
+    pub reason: String,
+    /// When it began.
+    pub begun_at: String,
+    /// How many snapshots it wrote.
+    pub snapshots: u64,
 }
 
 /// A source gap that isn't healed.
@@ -197,7 +214,7 @@ impl Report {
                 pages: status.pending_pages,
                 bytes: status.pending_bytes,
                 limit_bytes: status.max_pending_bytes,
-                committing: snapshot.committing,
+                commit_age_seconds: snapshot.commit_age.map(|age| age.as_secs()),
             }),
             totals: totals(snapshot.streams()),
             streams: streams.into_iter().take(limit).map(|it| stream(it, snapshot.at)).collect(),
@@ -237,6 +254,7 @@ fn totals(streams: &[StreamStatus]) -> Totals {
     let mut totals = Totals { streams: streams.len(), ..Totals::default() };
     for stream in streams {
         totals.open_gaps += stream.open_gaps.len();
+        totals.crawls += usize::from(stream.crawl.is_some());
         match stream.phase {
             Phase::Establishing => totals.establishing += 1,
             Phase::Live => totals.live += 1,
@@ -270,6 +288,12 @@ fn stream(stream: &StreamStatus, now: DateTime<Utc>) -> StreamReport {
         failures: stream.failures,
         events: stream.published,
         open_gaps: stream.open_gaps.len(),
+        crawl: stream.crawl.map(|crawl| CrawlReport {
+            reason: crawl.reason.label().to_owned(),
+            begun_at: time(crawl.begun_at),
+            snapshots: crawl.snapshots,
+        }),
+        last_crawl_at: stream.last_crawl_at.map(time),
     }
 }
 

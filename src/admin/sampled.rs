@@ -125,7 +125,13 @@ fn accounts(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
 }
 
 fn writer(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
-    page.one("commit_in_flight", "1 while a commit is under way", None, flag(snapshot.committing))?;
+    page.one("commit_in_flight", "1 while a commit is under way", None, flag(snapshot.commit_age.is_some()))?;
+    page.one(
+        "commit_age",
+        "How long the commit that is under way has been so. Where it grows, the bus doesn't answer",
+        Some(&Unit::Seconds),
+        snapshot.commit_age.unwrap_or_default().as_secs_f64(),
+    )?;
     let of = |value: fn(&Status) -> usize| number(snapshot.status.as_deref().map_or(0, value));
     page.one("pending_pages", "Pages that wait for the bus", None, of(|status| status.pending_pages))?;
     page.one(
@@ -169,6 +175,8 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
             least.as_secs_f64(),
         )?;
     }
+    let crawls = snapshot.streams().iter().filter(|it| it.crawl.is_some());
+    page.one("crawls_running", "Streams whose resources are being read anew", None, number(crawls.count()))?;
     let gaps = || snapshot.streams().iter().flat_map(|it| &it.open_gaps);
     page.one("source_gaps_open", "Source gaps that aren't healed", None, number(gaps().count()))?;
     page.one(

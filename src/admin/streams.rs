@@ -78,13 +78,18 @@ impl fmt::Display for Report {
         let state = self.unready_reason.as_deref().unwrap_or("ready");
         let Self { replica, version, sink, .. } = self;
         writeln!(f, "replica {replica} (asana-event-bridge {version}, sink {sink}): {state}")?;
-        let Totals { streams, establishing, live, expired, suspended, open_gaps } = self.totals;
-        let mut states =
-            [(live, "live"), (establishing, "establishing"), (expired, "expired"), (suspended, "suspended")]
-                .into_iter()
-                .filter(|(count, _)| *count > 0)
-                .map(|(count, state)| format!("{count} {state}"))
-                .collect::<Vec<_>>();
+        let Totals { streams, establishing, live, expired, suspended, open_gaps, crawls } = self.totals;
+        let mut states = [
+            (live, "live"),
+            (establishing, "establishing"),
+            (expired, "expired"),
+            (suspended, "suspended"),
+            (crawls, "crawling"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, state)| format!("{count} {state}"))
+        .collect::<Vec<_>>();
         states.push(format!("{open_gaps} open {}", plural(open_gaps, "gap")));
         writeln!(
             f,

@@ -8,7 +8,6 @@ use crate::core::batch::Batch;
 use crate::core::engine::{CommitSummary, Engine, Status, StreamPlace, StreamStatus};
 use crate::core::ids::{ShardId, StreamId};
 use crate::core::now::Now;
-use crate::core::page::PollOutcome;
 use crate::core::stream::Notice;
 use crate::sink::CommitError;
 use chrono::{DateTime, Utc};
@@ -50,7 +49,6 @@ struct Seen {
     /// The shards that this session was given, with when.
     restored_at: BTreeMap<ShardId, DateTime<Utc>>,
     owned: Vec<ShardId>,
-    commit_began: Option<Duration>,
     status: Option<Arc<Status>>,
     /// When the next one is due.
     status_due: Duration,
@@ -69,7 +67,8 @@ pub(super) struct Snapshot {
     pub(super) restore_took: Option<Duration>,
     pub(super) restored_at: BTreeMap<ShardId, DateTime<Utc>>,
     pub(super) owned: Vec<ShardId>,
-    pub(super) committing: bool,
+    /// How long the commit that is under way has been so.
+    pub(super) commit_age: Option<Duration>,
     /// The latest; while there is no session, that of the last one.
     pub(super) status: Option<Arc<Status>>,
     pub(super) failures: Failures,
@@ -110,7 +109,7 @@ impl Watcher {
             restore_took: seen.restore_took,
             restored_at: seen.restored_at.clone(),
             owned: seen.owned.clone(),
-            committing: seen.commit_began.is_some(),
+            commit_age: seen.health.commit_age(now.monotonic),
             status: seen.status.clone(),
             failures: seen.failures.clone(),
         }
@@ -143,9 +142,8 @@ impl Watcher {
 
     fn commit_ended(&self, outcome: &str) {
         let now = self.clock.now().monotonic;
-        if let Some(began) = self.seen().commit_began.take() {
-            self.counted.commit_ended(outcome, now.saturating_sub(began));
-        }
+        let took = self.seen().health.commit_ended(now);
+        self.counted.commit_ended(outcome, took.unwrap_or_default());
     }
 
     /// A task that panicked while it held the lock left nothing half done.
@@ -170,7 +168,6 @@ impl Observer for Watcher {
         seen.failures.session_ended(at, end);
         seen.restored_at.clear();
         seen.owned.clear();
-        seen.commit_began = None;
     }
 
     fn turned(&self, engine: &Engine, now: Now) {
@@ -187,13 +184,13 @@ impl Observer for Watcher {
         }
     }
 
-    fn answered(&self, stream: &StreamId, outcome: &PollOutcome, took: Duration) {
+    fn answered(&self, stream: &StreamId, outcome: &'static str, took: Duration) {
         self.counted.answered(stream, outcome, took);
     }
 
     fn committing(&self, batch: &Batch) {
         self.counted.committing(batch);
-        self.seen().commit_began = Some(self.clock.now().monotonic);
+        self.seen().health.commit_began(self.clock.now().monotonic);
     }
 
     fn assigned(&self, shard: ShardId, _epoch: Option<u64>) {
@@ -215,9 +212,7 @@ impl Observer for Watcher {
     }
 
     fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
-        if let Notice::SourceGap { .. } = notice {
-            self.counted.source_gap(place.stream);
-        }
+        self.counted.noticed(&place.stream.account, notice);
         self.seen().failures.noticed(self.clock.now().wall, place, notice);
     }
 

@@ -3,10 +3,11 @@
 use super::{Client, ClientError, Source};
 use crate::config::CheckedAccount;
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
+use crate::core::listing::{ListOutcome, Listing};
 use crate::core::page::{Failure, PollOutcome};
 use std::collections::BTreeMap;
 
-/// A client for each account; a stream is polled by its own.
+/// A client for each account; a stream is polled, and a list read, by its own.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts(BTreeMap<AccountName, (CheckedAccount, Client)>);
 
@@ -40,11 +41,25 @@ impl Accounts {
     }
 }
 
+impl Accounts {
+    fn client(&self, account: &AccountName) -> Result<&Client, Failure> {
+        let found = self.0.get(account).map(|(_, client)| client);
+        found.ok_or_else(|| Failure::Credential(format!("there is no account {account}")))
+    }
+}
+
 impl Source for Accounts {
     async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
-        match self.0.get(&stream.account) {
-            Some((_, client)) => client.poll(stream, kind, token).await,
-            None => PollOutcome::Failed(Failure::Credential(format!("there is no account {}", stream.account))),
+        match self.client(&stream.account) {
+            Ok(client) => client.poll(stream, kind, token).await,
+            Err(failure) => PollOutcome::Failed(failure),
+        }
+    }
+
+    async fn list(&self, account: &AccountName, listing: &Listing, offset: Option<&str>) -> ListOutcome {
+        match self.client(account) {
+            Ok(client) => client.list(listing, offset).await,
+            Err(failure) => ListOutcome::Failed(failure),
         }
     }
 }

@@ -4,9 +4,11 @@ use super::changes::Changes;
 use super::credential::{CredentialError, Tokens};
 use super::http::{Answer, exchange, with_sources};
 use super::oauth::Oauth;
-use super::{Source, wire};
+use super::wire::Refusal;
+use super::{Source, items, requests, wire};
 use crate::config::{CheckedAccount, Credential};
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
+use crate::core::listing::{ListOutcome, Listing};
 use crate::core::page::{Denial, Failure, PollOutcome};
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
@@ -16,20 +18,6 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use url::Url;
-
-/// What is asked of each event: all that Asana's OpenAPI description lists for `/events`
-/// (`fc9f8dc`, 2026-06-11), since naming some leaves out the others, and of the objects
-/// their types, which it doesn't list but shows in the answer.
-///
-/// The values of a change are named as a whole only: they may be objects of any type, and
-/// naming some of their fields would leave out those we don't know of.
-///
-/// `/workspaces/{gid}/events` lists no `opt_fields`, so there none is sent.
-const OPT_FIELDS: &str = "action,change,change.action,change.added_value,change.field,change.new_value,\
-    change.removed_value,created_at,\
-    parent,parent.name,parent.resource_subtype,parent.resource_type,\
-    resource,resource.name,resource.resource_subtype,resource.resource_type,\
-    type,user,user.name,user.resource_type";
 
 const USER_AGENT: &str = concat!("asana-event-bridge/", env!("CARGO_PKG_VERSION"));
 
@@ -98,15 +86,18 @@ impl Client {
     /// See [`Source::poll`]. Takes at most three times the request's time-out: for the
     /// request, a new access token after a 401, and the request again.
     pub async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
-        let url = self.0.url(stream, kind, token);
-        let answer = match self.0.ask(url).await {
-            Ok(answer) => answer,
-            Err(Unanswered::Credential(CredentialError::Refused)) => return PollOutcome::Denied(Denial::Unauthorized),
-            Err(Unanswered::Credential(error)) => return PollOutcome::Failed(Failure::Credential(error.to_string())),
-            Err(Unanswered::Request(failure)) => return PollOutcome::Failed(failure),
-        };
-        self.0.changes.observe(&self.0.account, &answer.headers);
-        wire::outcome(answer, now())
+        match self.0.ask(requests::poll(&self.0.base_url, stream, kind, token)).await {
+            Ok(answer) => wire::outcome(answer, now()),
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// See [`Source::list`]. Takes at most as long as a poll.
+    pub async fn list(&self, listing: &Listing, offset: Option<&str>) -> ListOutcome {
+        match self.0.ask(requests::list(&self.0.base_url, listing, offset)).await {
+            Ok(answer) => items::outcome(listing.what, offset, answer, now()),
+            Err(refusal) => refusal.into(),
+        }
     }
 }
 
@@ -114,55 +105,43 @@ impl Source for Client {
     async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
         Self::poll(self, stream, kind, token).await
     }
+
+    async fn list(&self, _: &AccountName, listing: &Listing, offset: Option<&str>) -> ListOutcome {
+        Self::list(self, listing, offset).await
+    }
 }
 
-/// Why there is no status.
-enum Unanswered {
-    Credential(CredentialError),
-    Request(Failure),
+impl From<CredentialError> for Refusal {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Refused => Self::Denied(Denial::Unauthorized),
+            CredentialError::Unreadable { .. }
+            | CredentialError::Empty(_)
+            | CredentialError::NotAToken(_)
+            | CredentialError::Refresh(_) => Self::Failed(Failure::Credential(error.to_string())),
+        }
+    }
 }
 
 impl Inner {
-    fn url(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> Url {
-        let mut url = self.base_url.clone();
-        // `check_url` has seen that there are segments.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty();
-            match kind {
-                StreamKind::Resource => path.push("events"),
-                StreamKind::Workspace => path.extend(["workspaces", stream.resource.as_str(), "events"]),
-            };
-        }
-        let mut query: Vec<(&str, &str)> = Vec::with_capacity(3);
-        if kind == StreamKind::Resource {
-            query.push(("resource", stream.resource.as_str()));
-            query.push(("opt_fields", OPT_FIELDS));
-        }
-        query.extend(token.map(|token| ("sync", token.as_str())));
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        url
-    }
-
     /// Asks once; a second time only after a 401 and with another credential.
-    async fn ask(&self, url: Url) -> Result<Answer, Unanswered> {
-        let bearer = self.tokens.bearer().await.map_err(Unanswered::Credential)?;
-        let answer = self.get(url.clone(), bearer.clone()).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
-            return Ok(answer);
+    async fn ask(&self, url: Url) -> Result<Answer, Refusal> {
+        let bearer = self.tokens.bearer().await?;
+        let mut answer = self.get(url.clone(), bearer.clone()).await?;
+        if answer.status == StatusCode::UNAUTHORIZED
+            && let Some(other) = self.tokens.instead_of(&bearer).await?
+        {
+            answer = self.get(url, other).await?;
         }
-        match self.tokens.instead_of(&bearer).await.map_err(Unanswered::Credential)? {
-            Some(other) => self.get(url, other).await,
-            None => Ok(answer),
-        }
+        self.changes.observe(&self.account, &answer.headers);
+        Ok(answer)
     }
 
-    async fn get(&self, url: Url, bearer: HeaderValue) -> Result<Answer, Unanswered> {
+    async fn get(&self, url: Url, bearer: HeaderValue) -> Result<Answer, Refusal> {
         let mut request = Request::new(Method::GET, url);
         request.headers_mut().insert(AUTHORIZATION, bearer);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-        exchange(&self.http, request, self.request_timeout).await.map_err(Unanswered::Request)
+        exchange(&self.http, request, self.request_timeout).await.map_err(Refusal::Failed)
     }
 }
 

@@ -1,9 +1,11 @@
-//! Polls Asana: status and body become a poll outcome.
+//! Polls Asana and reads its lists: status and body become an outcome.
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | `client` | one account's requests: which, with what credential, retried when |
-//! | `wire` | status, headers and body → poll outcome; no IO |
+//! | `requests` | which URL asks for what, and for which fields; no IO |
+//! | `wire` | status, headers and body → poll outcome, and what all answers have in common; no IO |
+//! | `items` | body of an object or a list → its items; no IO |
 //! | `credential` | tokens from files and text, read anew when they change |
 //! | `oauth` | access tokens, kept alive by a refresh token |
 //! | `http` | one request and its whole answer, bounded in time and size |
@@ -14,13 +16,16 @@ mod changes;
 mod client;
 mod credential;
 mod http;
+mod items;
 mod oauth;
+mod requests;
 mod wire;
 
 pub use accounts::Accounts;
 pub use client::{Client, ClientError};
 
-use crate::core::ids::{StreamId, StreamKind, SyncToken};
+use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
+use crate::core::listing::{ListOutcome, Listing};
 use crate::core::page::PollOutcome;
 
 /// What the bridge needs of Asana.
@@ -38,4 +43,17 @@ pub trait Source: Send + Sync {
         kind: StreamKind,
         token: Option<&SyncToken>,
     ) -> impl Future<Output = PollOutcome> + Send;
+
+    /// Asks once for one object, or for the page of a list that begins at `offset`; without one, for the first.
+    ///
+    /// Total, as [`poll`](Self::poll). Asana also answers 400 to an offset where a list is too long to be read to its
+    /// end, so whoever begins anew after [`ListOutcome::OffsetExpired`] has to stop at some time.
+    ///
+    /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
+    fn list(
+        &self,
+        account: &AccountName,
+        listing: &Listing,
+        offset: Option<&str>,
+    ) -> impl Future<Output = ListOutcome> + Send;
 }

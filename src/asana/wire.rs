@@ -1,4 +1,4 @@
-//! Status, headers and body → poll outcome.
+//! Status, headers and body → poll outcome, and what all answers have in common.
 //!
 //! Nothing is dropped for its shape: a body that can't be read whole passes no page,
 //! and the same token is asked again.
@@ -6,6 +6,7 @@
 use super::http::Answer;
 use crate::core::event::Event;
 use crate::core::ids::SyncToken;
+use crate::core::listing::ListOutcome;
 use crate::core::page::{Denial, Failure, Page, PollOutcome};
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
@@ -48,36 +49,65 @@ struct ErrorItem {
     phrase: Option<String>,
 }
 
-/// What `answer` says. Parsing is done in place: a page has at most 1,000 events of a
+/// Why there is nothing of what was asked for, whatever it was.
+pub(super) enum Refusal {
+    Throttled { retry_after: Duration },
+    Denied(Denial),
+    Failed(Failure),
+}
+
+impl From<Refusal> for PollOutcome {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Throttled { retry_after } => Self::Throttled { retry_after },
+            Refusal::Denied(denial) => Self::Denied(denial),
+            Refusal::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+impl From<Refusal> for ListOutcome {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Throttled { retry_after } => Self::Throttled { retry_after },
+            Refusal::Denied(denial) => Self::Denied(denial),
+            Refusal::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// What `answer` says to a poll. Parsing is done in place: a page has at most 1,000 events of a
 /// few microseconds each, too short a time to be worth a thread of its own.
 pub(super) fn outcome(answer: Answer, received_at: DateTime<Utc>) -> PollOutcome {
+    let read = match answer.status {
+        StatusCode::OK => answer.body.and_then(|body| page(&body, received_at)).map(PollOutcome::Page),
+        StatusCode::PRECONDITION_FAILED => answer.body.and_then(|body| reset(&body)).map(PollOutcome::TokenReset),
+        _ => return refusal(answer, received_at).into(),
+    };
+    read.unwrap_or_else(PollOutcome::Failed)
+}
+
+/// What an `answer` says whose status promises nothing to read.
+pub(super) fn refusal(answer: Answer, received_at: DateTime<Utc>) -> Refusal {
     let Answer { status, headers, body } = answer;
     match status {
-        StatusCode::OK => match body.and_then(|body| page(&body, received_at)) {
-            Ok(page) => PollOutcome::Page(page),
-            Err(failure) => PollOutcome::Failed(failure),
-        },
-        StatusCode::PRECONDITION_FAILED => match body.and_then(|body| reset(&body)) {
-            Ok(token) => PollOutcome::TokenReset(token),
-            Err(failure) => PollOutcome::Failed(failure),
-        },
         // 424 stands where 429 should in two places of Asana's own description.
         StatusCode::TOO_MANY_REQUESTS | StatusCode::FAILED_DEPENDENCY => {
-            PollOutcome::Throttled { retry_after: retry_after(&headers, received_at) }
+            Refusal::Throttled { retry_after: retry_after(&headers, received_at) }
         }
-        StatusCode::BAD_REQUEST => PollOutcome::Denied(Denial::BadRequest),
-        StatusCode::UNAUTHORIZED => PollOutcome::Denied(Denial::Unauthorized),
-        StatusCode::PAYMENT_REQUIRED => PollOutcome::Denied(Denial::PaymentRequired),
-        StatusCode::FORBIDDEN => PollOutcome::Denied(Denial::Forbidden),
-        StatusCode::NOT_FOUND => PollOutcome::Denied(Denial::NotFound),
-        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => PollOutcome::Denied(Denial::LegalBlock),
-        other if other.is_client_error() => PollOutcome::Denied(Denial::OtherStatus(other.as_u16())),
-        other if other.is_server_error() => PollOutcome::Failed(Failure::Server {
+        StatusCode::BAD_REQUEST => Refusal::Denied(Denial::BadRequest),
+        StatusCode::UNAUTHORIZED => Refusal::Denied(Denial::Unauthorized),
+        StatusCode::PAYMENT_REQUIRED => Refusal::Denied(Denial::PaymentRequired),
+        StatusCode::FORBIDDEN => Refusal::Denied(Denial::Forbidden),
+        StatusCode::NOT_FOUND => Refusal::Denied(Denial::NotFound),
+        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => Refusal::Denied(Denial::LegalBlock),
+        other if other.is_client_error() => Refusal::Denied(Denial::OtherStatus(other.as_u16())),
+        other if other.is_server_error() => Refusal::Failed(Failure::Server {
             status: other.as_u16(),
             phrase: body.ok().and_then(|body| phrase(&body)),
         }),
         // Among them redirects, which aren't followed: they would carry the token elsewhere.
-        other => PollOutcome::Failed(Failure::Malformed(format!("status {} is no answer to a poll", other.as_u16()))),
+        other => Refusal::Failed(Failure::Malformed(format!("status {} is no answer to a request", other.as_u16()))),
     }
 }
 
@@ -111,7 +141,7 @@ fn phrase(body: &[u8]) -> Option<String> {
 }
 
 /// A `T` read from a JSON object; a derived struct would read from an array too.
-fn object<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, Failure> {
+pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, Failure> {
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Failure::Malformed(format!("the body is no {what}: not a JSON object")));
     }

@@ -5,7 +5,6 @@ use crate::core::batch::Batch;
 use crate::core::engine::{CommitSummary, Engine, StreamPlace};
 use crate::core::ids::{ShardId, StreamId};
 use crate::core::now::Now;
-use crate::core::page::PollOutcome;
 use crate::core::stream::Notice;
 use crate::sink::CommitError;
 use std::sync::Arc;
@@ -19,8 +18,8 @@ pub trait Observer: Send + Sync {
     fn ended(&self, _end: &SessionEnd) {}
     /// The session's loop turns: often, and once a second at the least.
     fn turned(&self, _engine: &Engine, _now: Now) {}
-    /// A poll was answered, or failed; how long it took.
-    fn answered(&self, _stream: &StreamId, _outcome: &PollOutcome, _took: Duration) {}
+    /// A request to Asana was answered, or failed: how, as its outcome's label says, and how long it took.
+    fn answered(&self, _stream: &StreamId, _outcome: &'static str, _took: Duration) {}
     /// A batch is on its way to the bus. What becomes of it is told next.
     fn committing(&self, _batch: &Batch) {}
     /// A shard is this replica's, and its progress is restored.
@@ -58,7 +57,7 @@ impl Observer for Observers {
         self.0.iter().for_each(|it| it.turned(engine, now));
     }
 
-    fn answered(&self, stream: &StreamId, outcome: &PollOutcome, took: Duration) {
+    fn answered(&self, stream: &StreamId, outcome: &'static str, took: Duration) {
         self.0.iter().for_each(|it| it.answered(stream, outcome, took));
     }
 
@@ -128,6 +127,20 @@ impl Observer for LogObserver {
             Notice::Throttled(pause) => {
                 let account = &stream.account;
                 tracing::warn!(%account, seconds = pause.as_secs(), "rate limit hit: all streams of the account wait");
+            }
+            Notice::Ended => tracing::info!(%stream, shard, epoch, "ended: it isn't to be polled any more"),
+            Notice::CrawlBegun(reason) => {
+                tracing::info!(%stream, shard, epoch, reason = reason.label(), "its resources are read anew");
+            }
+            Notice::CrawlEnded { reason, snapshots, healed } => {
+                tracing::info!(%stream, shard, epoch, reason = reason.label(), snapshots, healed, "its resources were read anew");
+            }
+            Notice::CrawlRefused(denial) => {
+                let reason = denial.label();
+                tracing::warn!(%stream, shard, epoch, reason, "its resources can't be read: Asana refuses; it is asked again, slowly");
+            }
+            Notice::Missed(count) => {
+                tracing::warn!(%stream, shard, epoch, count, "changes that Asana told no event of; their snapshots were published");
             }
             Notice::Failed(failure) => {
                 tracing::warn!(%stream, shard, epoch, reason = failure.label(), ?failure, "no usable answer; the same token is asked again");

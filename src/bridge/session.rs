@@ -210,7 +210,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome, Duration), tokio::task::JoinError>) {
         match polled {
             Ok((poll, outcome, took)) => {
-                self.observer.answered(&poll.stream.id, &outcome, took);
+                self.observer.answered(&poll.stream.id, outcome.label(), took);
                 let notice = self.engine.handle_outcome(self.clock.now(), &poll, outcome);
                 if let Some(notice) = notice {
                     self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);

@@ -4,7 +4,9 @@ use super::checked::{Checked, CheckedAccount, CheckedAdmin, CheckedFile, Checked
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
 use super::secret::{Secret, SecretSource};
-use super::{AccountConfig, AdminConfig, Config, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig};
+use super::{
+    AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig,
+};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::{AccountName, StreamId, StreamKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +16,8 @@ use url::Url;
 /// A sync token dies after 24 hours (Asana's documentation of events); half of it is left
 /// for outages.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(12 * 3600);
+/// What crawls may have of a budget: polls need the rest.
+const MOST_CRAWL_PERCENT: u32 = 90;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const SHORTEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -45,6 +49,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         .collect();
     let streams = check.streams(&config);
     check.polling(&config.polling, &root.key("polling"));
+    check.crawl(&config.crawl, &root.key("crawl"));
     if config.commit.max_pending.0 == 0 {
         check.problem(&root.key("commit").key("maxPending"), "must be above 0");
     }
@@ -59,6 +64,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         streams,
         sink,
         polling: config.polling,
+        crawl: config.crawl,
         commit: config.commit,
         admin,
         shards: config.shards,
@@ -259,6 +265,17 @@ impl Check<'_> {
         };
         let stream_metrics = usize::try_from(admin.stream_metrics).unwrap_or(usize::MAX);
         Some(CheckedAdmin { listen, status_page: admin.status_page, stream_metrics })
+    }
+
+    fn crawl(&mut self, crawl: &CrawlConfig, place: &Place) {
+        if !(1..=MOST_CRAWL_PERCENT).contains(&crawl.budget_percent) {
+            self.problem(&place.key("budgetPercent"), "must be between 1 and 90: polls need the rest");
+        }
+        let interval = crawl.reconcile_interval.0;
+        if !interval.is_zero() && interval < crawl.late_events.0 {
+            let message = "must be `0s`, or `lateEvents` at least: else it isn't known yet which events are missed";
+            self.problem(&place.key("reconcileInterval"), message);
+        }
     }
 
     /// Whether each account's budget can hold what its streams need while they are quiet.

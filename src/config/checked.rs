@@ -1,7 +1,7 @@
 //! The configuration as types that can't be wrong: what the rest of the program consumes.
 
 use super::secret::SecretSource;
-use super::{CommitConfig, ConsoleConfig, KafkaConfig, NatsConfig, PollingConfig, SubjectNameStrategy};
+use super::{CommitConfig, ConsoleConfig, CrawlConfig, KafkaConfig, NatsConfig, PollingConfig, SubjectNameStrategy};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::AccountName;
 use crate::core::topic::TopicTemplate;
@@ -23,6 +23,8 @@ pub struct Checked {
     pub sink: CheckedSink,
     /// The pace; the shortest interval is not above the longest.
     pub polling: PollingConfig,
+    /// When and how resources are read anew; the part of the budget is between 1 and 90 percent.
+    pub crawl: CrawlConfig,
     /// How records are gathered.
     pub commit: CommitConfig,
     /// What is shown over HTTP, if anything.

@@ -7,6 +7,7 @@
 mod check;
 mod check_bus;
 mod checked;
+mod crawl;
 mod document;
 mod environment;
 mod expand;
@@ -22,6 +23,7 @@ pub use checked::{
     Checked, CheckedAccount, CheckedAdmin, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth, CheckedSchemaRegistry,
     CheckedSink, Credential, NatsLogin, RegistryLogin,
 };
+pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
 pub use load::{LocalSink, Source, load};
@@ -51,6 +53,9 @@ pub struct Config {
     /// How often streams are polled.
     #[serde(default)]
     pub polling: PollingConfig,
+    /// When and how resources are read anew.
+    #[serde(default)]
+    pub crawl: CrawlConfig,
     /// How records are gathered into commits.
     #[serde(default)]
     pub commit: CommitConfig,

@@ -63,20 +63,22 @@ pub enum Op {
         stream: String,
         /// The lane.
         lane: u32,
-        /// The re-crawl.
+        /// The crawl.
         crawl_id: String,
         /// The record.
         mark: Mark,
     },
-    /// Delete the rows of the stream and lane with a mark before that of the crawl's beginning: the re-crawl didn't find
-    /// them, and no event told of them since. Nothing, where the beginning wasn't seen.
+    /// Delete the rows of the stream and lane that are of these types and have a mark before that of the crawl's beginning:
+    /// the crawl didn't find them, and no event told of them since. Nothing, where the beginning wasn't seen.
     EndCrawl {
         /// The stream.
         stream: String,
         /// The lane.
         lane: u32,
-        /// The re-crawl.
+        /// The crawl.
         crawl_id: String,
+        /// The types of resource.
+        types: Vec<String>,
     },
 }
 
@@ -108,13 +110,19 @@ impl Op {
                 }))
             }
             Body::SnapshotBegin(it) => Some(Self::BeginCrawl { stream, lane, crawl_id: it.crawl_id.clone(), mark }),
-            Body::SnapshotEnd(it) => Some(Self::EndCrawl { stream, lane, crawl_id: it.crawl_id.clone() }),
+            Body::SnapshotEnd(it) => {
+                let (crawl_id, types) = (it.crawl_id.clone(), it.complete_types.clone());
+                Some(Self::EndCrawl { stream, lane, crawl_id, types })
+            }
             Body::StandIn(_)
             | Body::SourceGap(_)
             | Body::SourceGapHealed(_)
             | Body::EpochStart(_)
             | Body::Watermark(_)
             | Body::LanesChanged(_)
+            | Body::StreamSuspended(_)
+            | Body::StreamResumed
+            | Body::StreamEnded
             | Body::Unknown => None,
         }
     }
@@ -168,10 +176,12 @@ impl Materializer {
             Op::BeginCrawl { stream, lane, crawl_id, mark } => {
                 self.crawls.insert((stream, lane), (crawl_id, mark));
             }
-            Op::EndCrawl { stream, lane, crawl_id } => {
+            Op::EndCrawl { stream, lane, crawl_id, types } => {
                 let key = (stream, lane);
                 if let Some((_, mark)) = self.crawls.remove(&key).filter(|(begun, _)| *begun == crawl_id) {
-                    self.rows.retain(|_, row| row.stream != key.0 || row.lane != lane || row.mark >= mark);
+                    let is_swept =
+                        |row: &Row| row.lane == lane && row.mark < mark && types.contains(&row.resource_type);
+                    self.rows.retain(|_, row| row.stream != key.0 || !is_swept(row));
                 }
             }
         }
@@ -258,7 +268,15 @@ mod tests {
     }
 
     fn end(sequence: u64, lane: u32) -> Record {
-        record(sequence, lane, pb::record::Body::SnapshotEnd(pb::SnapshotEnd { crawl_id: "c".into(), snapshots: 2 }))
+        record(
+            sequence,
+            lane,
+            pb::record::Body::SnapshotEnd(pb::SnapshotEnd {
+                crawl_id: "c".into(),
+                snapshots: 2,
+                complete_types: vec!["task".into()],
+            }),
+        )
     }
 
     fn gids(of: &Materializer) -> Vec<&str> {

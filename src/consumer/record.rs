@@ -62,7 +62,7 @@ pub enum Body {
     Snapshot(Snapshot),
     /// Snapshots of the stream begin.
     SnapshotBegin(pb::SnapshotBegin),
-    /// They are complete: what no snapshot named since the beginning is gone.
+    /// They are complete: what of the complete types no snapshot or event named since the beginning is gone.
     SnapshotEnd(pb::SnapshotEnd),
     /// Asana may have lost events of the stream.
     SourceGap(SourceGap),
@@ -74,6 +74,12 @@ pub enum Body {
     Watermark(Watermark),
     /// The topic has more lanes.
     LanesChanged(pb::LanesChanged),
+    /// Asana refuses to have the stream polled; it is asked again, slowly.
+    StreamSuspended(pb::StreamSuspended),
+    /// A suspended stream is polled again.
+    StreamResumed,
+    /// The stream is polled no more.
+    StreamEnded,
     /// A newer bridge wrote it: nothing to do, but its position counts.
     Unknown,
 }
@@ -240,6 +246,9 @@ impl<'a> From<&'a Record> for Sighting<'a> {
             | Body::Snapshot(_)
             | Body::SnapshotBegin(_)
             | Body::SnapshotEnd(_)
+            | Body::StreamSuspended(_)
+            | Body::StreamResumed
+            | Body::StreamEnded
             | Body::Unknown => Signal::None,
         };
         Self {
@@ -283,6 +292,9 @@ impl From<record::Body> for Body {
                 lanes: it.lanes,
             }),
             record::Body::LanesChanged(it) => Self::LanesChanged(it),
+            record::Body::StreamSuspended(it) => Self::StreamSuspended(it),
+            record::Body::StreamResumed(_) => Self::StreamResumed,
+            record::Body::StreamEnded(_) => Self::StreamEnded,
         }
     }
 }

@@ -31,6 +31,20 @@ pub struct Limit {
     pub max_in_flight: NonZeroU16,
 }
 
+impl Limit {
+    /// So much of it, in percent, and at least one request a minute.
+    #[must_use]
+    pub fn part(self, percent: u32) -> Self {
+        let of = |number: u32| (u64::from(number) * u64::from(percent) / 100).max(1);
+        let requests = NonZeroU32::new(u32::try_from(of(self.requests_per_minute.get())).unwrap_or(u32::MAX));
+        let in_flight = NonZeroU16::new(u16::try_from(of(self.max_in_flight.get().into())).unwrap_or(u16::MAX));
+        Self {
+            requests_per_minute: requests.unwrap_or(NonZeroU32::MIN),
+            max_in_flight: in_flight.unwrap_or(NonZeroU16::MIN),
+        }
+    }
+}
+
 /// How much of an account is this replica's, in streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {

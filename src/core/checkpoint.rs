@@ -1,10 +1,13 @@
 //! What is kept of a shard's progress, written in the same commit as the records it speaks of.
 //!
-//! Three kinds of entries, told apart by key: the shard itself, the lane counters of each
-//! topic, and each stream. What can't be understood is an error, never a fresh start.
+//! Entries are told apart by key: the shard itself, the lane counters of each topic, each stream, and its crawl with a
+//! piece for each page that has something below it. What can't be understood is an error, never a fresh start.
 
 use super::batch::{CheckpointWrite, StoredCheckpoint};
+use super::crawl::Crawl;
+use super::crawl_checkpoint::{Pieces, decode_crawl, decode_piece, encode_crawl, encode_piece};
 use super::ids::{ShardId, StreamId, SyncToken, Topic};
+use super::page::Denial;
 use super::sequence::{Counters, LaneCounter, Lanes};
 use super::stream::{Live, OpenGap, State, Stream};
 use crate::pb::checkpoint as pb;
@@ -14,6 +17,7 @@ use pbjson_types::Timestamp;
 use prost::Message as _;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 /// The format that is written, and the newest that is understood.
 const FORMAT: u32 = 1;
@@ -117,6 +121,8 @@ pub struct ShardState {
 /// [`CheckpointError::Unreadable`], [`CheckpointError::NewerFormat`].
 pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, CheckpointError> {
     let mut contents = Contents::default();
+    let mut crawls = BTreeMap::new();
+    let mut pieces: BTreeMap<StreamId, Pieces> = BTreeMap::new();
     for (key, value) in stored {
         let unreadable =
             |problem: &str| CheckpointError::Unreadable { shard, key: key.clone(), problem: problem.to_owned() };
@@ -141,7 +147,27 @@ pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, Check
                 let id = id.ok_or_else(|| unreadable("the key names no stream"))?;
                 contents.streams.insert(id, decode_stream(entry));
             }
+            Kind::Crawl(entry) => {
+                let id = key.strip_prefix("crawl/").and_then(StreamId::parse);
+                crawls.insert(id.ok_or_else(|| unreadable("the key names no stream"))?, entry);
+            }
+            Kind::Queue(entry) => {
+                let place = key.strip_prefix("crawl/").and_then(|key| key.rsplit_once('/'));
+                let place = place.and_then(|(id, number)| Some((StreamId::parse(id)?, number.parse().ok()?)));
+                let (id, number) = place.ok_or_else(|| unreadable("the key names no place in a stream's crawl"))?;
+                let piece = decode_piece(&entry).ok_or_else(|| unreadable("it has a listing of no known kind"))?;
+                pieces.entry(id).or_default().insert(number, piece);
+            }
         }
+    }
+    for (id, entry) in crawls {
+        let crawl = decode_crawl(entry, pieces.remove(&id).unwrap_or_default());
+        let crawl = crawl.ok_or_else(|| CheckpointError::Unreadable {
+            shard,
+            key: format!("crawl/{id}"),
+            problem: "it is no crawl of a known kind, or a piece of its queue is missing".to_owned(),
+        })?;
+        contents.streams.entry(id).or_default().crawl = Some(Arc::new(crawl));
     }
     Ok(contents)
 }
@@ -181,7 +207,7 @@ pub fn last_owner(stored: &StoredCheckpoint) -> Option<String> {
     let replica = match pb::Checkpoint::decode(stored.get(SHARD_KEY)?.as_slice()).ok()?.kind? {
         Kind::Shard(entry) => entry.replica,
         Kind::Retired(entry) => entry.replica,
-        Kind::Lanes(_) | Kind::Stream(_) => return None,
+        Kind::Lanes(_) | Kind::Stream(_) | Kind::Crawl(_) | Kind::Queue(_) => return None,
     };
     Some(replica).filter(|replica| !replica.is_empty())
 }
@@ -240,6 +266,40 @@ pub(crate) fn write_stream(shard: ShardId, id: &StreamId, stream: &Stream) -> Ch
     write(shard, format!("stream/{id}"), Kind::Stream(encode_stream(stream)))
 }
 
+/// The entries of a stream's crawl, as far as they differ from what was written before.
+pub(crate) fn write_crawl(
+    shard: ShardId,
+    id: &StreamId,
+    before: Option<&Arc<Crawl>>,
+    after: Option<&Arc<Crawl>>,
+) -> Vec<CheckpointWrite> {
+    let pieces = |crawl: Option<&Arc<Crawl>>| {
+        crawl.map_or(0..0, |crawl| crawl.first_piece..crawl.first_piece + crawl.queue.len() as u64)
+    };
+    if match (before, after) {
+        (Some(before), Some(after)) => Arc::ptr_eq(before, after),
+        (before, after) => before.is_none() && after.is_none(),
+    } {
+        return Vec::new();
+    }
+    // Pieces of two crawls have nothing to do with each other, though their numbers may be the same.
+    let goes_on = matches!((before, after), (Some(before), Some(after)) if before.id == after.id);
+    let (had, has) = (pieces(before), pieces(after));
+    let mut writes = Vec::new();
+    for number in had.clone().filter(|number| !has.contains(number)) {
+        writes.push(CheckpointWrite { shard, key: format!("crawl/{id}/{number}"), value: None });
+    }
+    if let Some(crawl) = after {
+        for (number, piece) in has.zip(&crawl.queue).filter(|(number, _)| !goes_on || !had.contains(number)) {
+            writes.push(write(shard, format!("crawl/{id}/{number}"), Kind::Queue(encode_piece(piece))));
+        }
+        writes.push(write(shard, format!("crawl/{id}"), Kind::Crawl(encode_crawl(crawl))));
+    } else {
+        writes.push(CheckpointWrite { shard, key: format!("crawl/{id}"), value: None });
+    }
+    writes
+}
+
 /// What stands for the sync token of a stream that was reset. Asana answers it as it answers any token that isn't
 /// good, with a fresh one; as the stream had a token, its machine calls that a source gap.
 const RESET_TOKEN: &str = "reset";
@@ -266,6 +326,12 @@ fn write(shard: ShardId, key: String, kind: Kind) -> CheckpointWrite {
 fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
     let live = stream.live();
     pb::StreamCheckpoint {
+        suspended_by: match &stream.state {
+            State::Suspended { denial, .. } => denial.status().into(),
+            State::Establish | State::Live(_) => 0,
+        },
+        ended: stream.ended,
+        last_crawl_at: stream.last_crawl_at.map(Into::into),
         sync_token: live.map(|live| live.token.as_str().to_owned()).unwrap_or_default(),
         token_received_at: live.map(|live| live.token_received_at.into()),
         last_complete_poll_at: live.map(|live| live.last_complete_poll_at.into()),
@@ -278,39 +344,46 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
                 gap_id: gap.id.clone(),
                 last_complete_poll_at: Some(gap.last_complete_poll_at.into()),
                 resumed_at: Some(gap.resumed_at.into()),
-                topics: gap
-                    .topics
-                    .iter()
-                    .map(|(topic, lanes)| pb::AnnouncedTopic { topic: topic.to_string(), lanes: *lanes })
-                    .collect(),
+                topics: encode_topics(&gap.topics),
             })
             .collect(),
     }
 }
 
 fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
-    let token_received_at = time(entry.token_received_at.as_ref());
-    let state = if entry.sync_token.is_empty() {
-        State::Establish
-    } else {
-        State::Live(Live {
-            token: SyncToken::from(entry.sync_token),
-            token_received_at,
-            last_complete_poll_at: time(entry.last_complete_poll_at.as_ref()),
-        })
+    let live = (!entry.sync_token.is_empty()).then(|| Live {
+        token: SyncToken::from(entry.sync_token),
+        token_received_at: time(entry.token_received_at.as_ref()),
+        last_complete_poll_at: time(entry.last_complete_poll_at.as_ref()),
+    });
+    let state = match (u16::try_from(entry.suspended_by).unwrap_or_default(), live) {
+        (0, None) => State::Establish,
+        (0, Some(live)) => State::Live(live),
+        (status, live) => State::Suspended { denial: Denial::of_status(status), denials: 1, live },
     };
     let gap = |gap: pb::OpenGap| OpenGap {
         id: gap.gap_id,
         last_complete_poll_at: time(gap.last_complete_poll_at.as_ref()),
         resumed_at: time(gap.resumed_at.as_ref()),
-        topics: gap.topics.into_iter().map(|it| (Topic::from(it.topic), it.lanes)).collect(),
+        topics: decode_topics(gap.topics),
     };
     Stream {
         state,
         epoch: entry.epoch,
         last_sequence: entry.last_sequence,
         open_gaps: entry.open_gaps.into_iter().map(gap).collect(),
+        crawl: None,
+        last_crawl_at: entry.last_crawl_at.map(|at| time(Some(&at))),
+        ended: entry.ended,
     }
+}
+
+pub(super) fn encode_topics(topics: &BTreeMap<Topic, u32>) -> Vec<pb::AnnouncedTopic> {
+    topics.iter().map(|(topic, lanes)| pb::AnnouncedTopic { topic: topic.to_string(), lanes: *lanes }).collect()
+}
+
+pub(super) fn decode_topics(topics: Vec<pb::AnnouncedTopic>) -> BTreeMap<Topic, u32> {
+    topics.into_iter().map(|it| (Topic::from(it.topic), it.lanes)).collect()
 }
 
 impl From<pb::ShardCheckpoint> for Header {
@@ -319,7 +392,7 @@ impl From<pb::ShardCheckpoint> for Header {
     }
 }
 
-fn time(time: Option<&Timestamp>) -> DateTime<Utc> {
+pub(super) fn time(time: Option<&Timestamp>) -> DateTime<Utc> {
     time.and_then(|time| DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)).unwrap_or_default()
 }
 
@@ -352,6 +425,9 @@ mod tests {
                 resumed_at: at,
                 topics: [(Topic::from("t"), 2)].into(),
             }],
+            last_crawl_at: Some(at),
+            ended: true,
+            ..Stream::new()
         };
         let lanes = Lanes { count: 2, counters: vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()] };
         let topic = Topic::from("t");
@@ -404,14 +480,14 @@ mod tests {
         let (id, at) = (StreamId::new("main", "12"), DateTime::from_timestamp_millis(5).expect("a time"));
         assert_eq!(write_reset(SHARD, &id, &Stream::new()), None);
         let live = Live { token: "t".into(), token_received_at: at, last_complete_poll_at: at };
-        let stream = Stream { state: State::Live(live), epoch: 9, last_sequence: 4, open_gaps: Vec::new() };
+        let stream = Stream { state: State::Live(live), epoch: 9, last_sequence: 4, ..Stream::new() };
         let written = stored(vec![write_reset(SHARD, &id, &stream).expect("it has a token")]);
         let reset = read(SHARD, &written).expect("readable").streams.remove(&id).expect("the stream");
         assert!(is_reset(&reset) && !is_reset(&stream));
         assert_eq!((reset.epoch, reset.last_sequence), (9, 4));
         let later = DateTime::from_timestamp_millis(9).expect("a time");
-        let (next, _) = reset.step(&id, later, PollOutcome::TokenReset("u".into()));
-        assert_eq!(next.open_gaps.len(), 1);
-        assert_eq!((next.open_gaps[0].last_complete_poll_at, next.open_gaps[0].resumed_at), (at, later));
+        let (_, effects) = reset.step(&id, later, PollOutcome::TokenReset("u".into()));
+        let gap = effects.gap.expect("a gap");
+        assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (at, later));
     }
 }

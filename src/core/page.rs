@@ -39,6 +39,20 @@ pub enum PollOutcome {
     Failed(Failure),
 }
 
+impl PollOutcome {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Page(_) => "page",
+            Self::TokenReset(_) => "token_reset",
+            Self::Throttled { .. } => "throttled",
+            Self::Denied(denial) => denial.label(),
+            Self::Failed(failure) => failure.label(),
+        }
+    }
+}
+
 /// Why Asana refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Denial {
@@ -63,6 +77,34 @@ impl Denial {
     #[must_use]
     pub fn concerns_account(self) -> bool {
         matches!(self, Self::Unauthorized | Self::LegalBlock)
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::PaymentRequired => 402,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::LegalBlock => 451,
+            Self::OtherStatus(status) => status,
+        }
+    }
+
+    /// What a refusing HTTP status says.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            400 => Self::BadRequest,
+            401 => Self::Unauthorized,
+            402 => Self::PaymentRequired,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            451 => Self::LegalBlock,
+            other => Self::OtherStatus(other),
+        }
     }
 
     /// For metrics and logs.

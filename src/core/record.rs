@@ -42,19 +42,25 @@ impl Prepared {
     pub(crate) fn event(event: Event, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
         let key = event.gid().map_or_else(|| stream.resource.clone(), Gid::from);
         let resource_type = Arc::from(event.resource_type().unwrap_or_default());
-        let time = event
-            .0
-            .created_at
-            .as_ref()
-            .and_then(|time| DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?));
+        let time = event.0.created_at.as_ref().and_then(time_of).unwrap_or(received_at);
         let fingerprint = event.0.fingerprint.clone();
-        let time = time.unwrap_or(received_at);
         Self { fingerprint, key, resource_type, time, ..Self::of_lane(&Body::Event(event.0), time) }
     }
 
-    /// A source gap, keyed by the watched resource.
-    pub(crate) fn source_gap(gap: pb::SourceGap, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
-        Self { key: stream.resource.clone(), ..Self::of_lane(&Body::SourceGap(gap), received_at) }
+    /// A snapshot. It goes where the resource's events go.
+    pub(crate) fn snapshot(snapshot: pb::Snapshot, received_at: DateTime<Utc>) -> Self {
+        let resource = snapshot.resource.clone().unwrap_or_default();
+        let time = snapshot.modified_at.as_ref().and_then(time_of).unwrap_or(received_at);
+        Self {
+            key: Gid::from(resource.gid),
+            resource_type: Arc::from(resource.resource_type),
+            ..Self::of_lane(&Body::Snapshot(snapshot), time)
+        }
+    }
+
+    /// A record of the stream as a whole, keyed by the watched resource.
+    pub(crate) fn of_stream(body: &Body, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
+        Self { key: stream.resource.clone(), ..Self::of_lane(body, received_at) }
     }
 
     /// A record of the lane itself; it has no key.
@@ -173,6 +179,10 @@ fn position(place: &Place) -> pb::Position {
     }
 }
 
+fn time_of(time: &pbjson_types::Timestamp) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
+}
+
 /// The identity of a record: the same when it is written again.
 fn id(place: &Place) -> String {
     match &place.stream {
@@ -196,6 +206,9 @@ fn kind(body: &Body) -> &'static str {
         Body::EpochStart(_) => "asana_event_bridge.v1.EpochStart",
         Body::Watermark(_) => "asana_event_bridge.v1.Watermark",
         Body::LanesChanged(_) => "asana_event_bridge.v1.LanesChanged",
+        Body::StreamSuspended(_) => "asana_event_bridge.v1.StreamSuspended",
+        Body::StreamResumed(_) => "asana_event_bridge.v1.StreamResumed",
+        Body::StreamEnded(_) => "asana_event_bridge.v1.StreamEnded",
     }
 }
 

@@ -20,6 +20,13 @@ impl Schedule {
         self.by_stream.insert(stream, due);
     }
 
+    /// Makes the stream due at a time, unless it is due earlier.
+    pub fn set_earlier(&mut self, stream: StreamId, due: Duration) {
+        if self.by_stream.get(&stream).is_none_or(|before| due < *before) {
+            self.set(stream, due);
+        }
+    }
+
     /// Takes the stream out.
     pub fn remove(&mut self, stream: &StreamId) {
         if let Some(due) = self.by_stream.remove(stream) {

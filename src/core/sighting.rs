@@ -97,9 +97,14 @@ impl<'a> From<&'a Body> for Signal<'a> {
             }
             Body::SourceGapHealed(it) => Self::SourceGapHealed { gap_id: &it.gap_id },
             Body::LanesChanged(it) => Self::LanesChanged { previous_count: it.previous_count, count: it.count },
-            Body::Event(_) | Body::StandIn(_) | Body::Snapshot(_) | Body::SnapshotBegin(_) | Body::SnapshotEnd(_) => {
-                Self::None
-            }
+            Body::Event(_)
+            | Body::StandIn(_)
+            | Body::Snapshot(_)
+            | Body::SnapshotBegin(_)
+            | Body::SnapshotEnd(_)
+            | Body::StreamSuspended(_)
+            | Body::StreamResumed(_)
+            | Body::StreamEnded(_) => Self::None,
         }
     }
 }

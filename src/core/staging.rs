@@ -1,17 +1,20 @@
 //! Gives sequences to what waits, and makes a batch of it.
 
-use super::batch::{Batch, Message, OutputTopic};
-use super::checkpoint::{write_lanes, write_shard, write_stream};
-use super::engine::{Pending, Settings, Shard};
-use super::ids::{Lane, ShardId, Topic};
+use super::batch::{Batch, CheckpointWrite, Message, OutputTopic};
+use super::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
+use super::crawl::Crawl;
+use super::engine::{Change, Pending, Settings, Shard};
+use super::ids::{Lane, ShardId, StreamId, Topic};
+use super::known::Mark;
 use super::placement::lane_of;
 use super::record::{Place, Prepared};
 use super::sequence::Counters;
-use super::stream::{OpenGap, Stream};
+use super::stream::Stream;
 use super::trace::Trace;
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The topics that are known.
 pub(crate) type Topics = BTreeMap<Topic, OutputTopic>;
@@ -19,8 +22,10 @@ pub(crate) type Topics = BTreeMap<Topic, OutputTopic>;
 /// What takes the place of the committed progress once the batch is on the bus.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    /// Each with its stream as it will be.
-    pub(crate) pending: Vec<(Pending, Stream)>,
+    /// Each with the stream's last record before and behind it.
+    pub(crate) pending: Vec<(Pending, Mark, Mark)>,
+    /// As they will be.
+    pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) counters: BTreeMap<ShardId, Counters>,
     pub(crate) messages: usize,
 }
@@ -33,12 +38,13 @@ pub(crate) struct ShardWatermark {
     pub(crate) topics: Vec<Topic>,
 }
 
-/// Stages pending states, in order, then watermarks.
+/// Stages what waits, in order, then watermarks.
 ///
 /// # Panics
 /// If a shard isn't in `shards` or a topic isn't in `topics`. Nothing is lost then: nothing was committed.
-pub(crate) fn stage(
+pub(crate) fn stage<'a>(
     taken: Vec<Pending>,
+    committed: impl Fn(&Pending) -> Option<&'a Stream>,
     watermarks: &[ShardWatermark],
     shards: &BTreeMap<ShardId, Shard>,
     topics: &Topics,
@@ -59,11 +65,15 @@ pub(crate) fn stage(
         });
     }
     let mut pending = Vec::with_capacity(taken.len());
+    let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
     for one in taken {
         let Some(counters) = counters.get_mut(&one.shard) else { continue };
-        let next = staging.pending(&one, counters);
+        let before = streams.get(&one.id).or_else(|| committed(&one)).cloned().unwrap_or_default();
+        let next = staging.pending(&one, before.clone(), counters);
+        checkpoints.extend(write_crawl(one.shard, &one.id, before.crawl.as_ref(), next.crawl.as_ref()));
         checkpoints.push(write_stream(one.shard, &one.id, &next));
-        pending.push((one, next));
+        streams.insert(one.id.clone(), next.clone());
+        pending.push((one, before.mark(), next.mark()));
     }
     for watermark in watermarks {
         let Some(counters) = counters.get_mut(&watermark.shard) else { continue };
@@ -73,8 +83,17 @@ pub(crate) fn stage(
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }
-    let staged = Staged { pending, counters, messages: staging.messages.len() };
-    (staged, Batch { messages: staging.messages, checkpoints })
+    let staged = Staged { pending, streams, counters, messages: staging.messages.len() };
+    (staged, Batch { messages: staging.messages, checkpoints: newest(checkpoints) })
+}
+
+/// One write for each key.
+fn newest(writes: Vec<CheckpointWrite>) -> Vec<CheckpointWrite> {
+    let mut newest = BTreeMap::new();
+    for write in writes {
+        newest.insert((write.shard, write.key.clone()), write);
+    }
+    newest.into_values().collect()
 }
 
 struct Staging<'a> {
@@ -87,10 +106,22 @@ struct Staging<'a> {
 }
 
 impl Staging<'_> {
-    /// New gaps first, then the events, each topic's first one behind the gaps that it doesn't have yet.
-    fn pending(&mut self, pending: &Pending, counters: &mut Counters) -> Stream {
-        let mut next = pending.next.clone();
-        for topic in &pending.gap_topics {
+    /// What is announced, then the records, each topic's first one behind what the topic has to know of the stream.
+    fn pending(&mut self, pending: &Pending, mut next: Stream, counters: &mut Counters) -> Stream {
+        match pending.change.clone() {
+            Change::Polled { state, gap } => next.enter(state, gap),
+            Change::Crawl(crawl) => {
+                // Its topics are those that it was announced in meanwhile.
+                let topics = next.crawl.filter(|before| before.id == crawl.id).map(|before| before.topics.clone());
+                next.crawl = Some(Arc::new(Crawl { topics: topics.unwrap_or_default(), ..crawl }));
+            }
+            Change::Ended => next.ended = true,
+        }
+        for topic in &pending.topics {
+            self.spread(pending.shard, topic, counters);
+            if let Some(announcement) = &pending.announcement {
+                self.in_each_lane(pending, &mut next, topic, announcement, counters);
+            }
             self.prepare_topic(pending, &mut next, topic, counters);
         }
         for (topic, prepared) in &pending.records {
@@ -99,23 +130,69 @@ impl Staging<'_> {
             let lane = Lane { topic: topic.clone(), partition };
             self.record(pending, &mut next, lane, prepared, counters);
         }
+        if pending.ends_crawl {
+            self.end_crawl(pending, &mut next, counters);
+        }
         next
     }
 
-    /// Puts the stream's open gaps into every lane of a topic that doesn't have them.
+    /// Puts what is to be known of the stream into every lane of a topic that doesn't have it: its open gaps, and the
+    /// beginning of its crawl.
     fn prepare_topic(&mut self, pending: &Pending, next: &mut Stream, topic: &Topic, counters: &mut Counters) {
         self.spread(pending.shard, topic, counters);
         let lanes = self.topics[topic].lanes.get();
-        let announce = |gap: &mut OpenGap| {
+        let missing = |topics: &BTreeMap<Topic, u32>| topics.get(topic).is_none_or(|has_it| *has_it < lanes);
+        let mut announced = Vec::new();
+        for gap in next.open_gaps.iter_mut().filter(|gap| missing(&gap.topics)) {
             let has_it = gap.topics.insert(topic.clone(), lanes).unwrap_or(0);
-            (has_it < lanes).then(|| (Prepared::source_gap(gap.record(), &pending.id, pending.received_at), has_it))
-        };
-        let gaps: Vec<_> = next.open_gaps.iter_mut().filter_map(announce).collect();
-        for (prepared, has_it) in gaps {
+            announced.push((Body::SourceGap(gap.record()), has_it));
+        }
+        if let Some(crawl) = next.crawl.as_mut().filter(|crawl| missing(&crawl.topics)) {
+            let has_it = Arc::make_mut(crawl).topics.insert(topic.clone(), lanes).unwrap_or(0);
+            announced.push((Body::SnapshotBegin(crawl.begin_record()), has_it));
+        }
+        for (body, has_it) in announced {
+            let prepared = Prepared::of_stream(&body, &pending.id, pending.received_at);
             for partition in has_it..lanes {
                 let lane = Lane { topic: topic.clone(), partition };
                 self.record(pending, next, lane, &prepared, counters);
             }
+        }
+    }
+
+    /// Ends the crawl wherever its beginning is, and then the gaps that it heals wherever they are.
+    fn end_crawl(&mut self, pending: &Pending, next: &mut Stream, counters: &mut Counters) {
+        let Some(crawl) = next.crawl.clone() else { return };
+        let (healed, open): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut next.open_gaps).into_iter().partition(|gap| crawl.gap_ids.contains(&gap.id));
+        next.open_gaps = open;
+        let restored = pb::Restored::State.into();
+        let healed = healed.into_iter().map(|gap| {
+            let healed = pb::SourceGapHealed { gap_id: gap.id, crawl_id: crawl.id.clone(), restored };
+            (Body::SourceGapHealed(healed), gap.topics)
+        });
+        let end = Body::SnapshotEnd(crawl.end_record(self.settings.crawl.depth));
+        for (body, topics) in std::iter::once((end, crawl.topics.clone())).chain(healed) {
+            let prepared = Prepared::of_stream(&body, &pending.id, pending.received_at);
+            for topic in topics.keys() {
+                self.in_each_lane(pending, next, topic, &prepared, counters);
+            }
+        }
+        next.crawl = None;
+        next.last_crawl_at = Some(crawl.begun_at);
+    }
+
+    fn in_each_lane(
+        &mut self,
+        pending: &Pending,
+        next: &mut Stream,
+        topic: &Topic,
+        prepared: &Prepared,
+        counters: &mut Counters,
+    ) {
+        for partition in 0..self.topics[topic].lanes.get() {
+            let lane = Lane { topic: topic.clone(), partition };
+            self.record(pending, next, lane, prepared, counters);
         }
     }
 

@@ -9,14 +9,19 @@
 //!     └──────────────── Suspended ── an answer: as if it had never been suspended
 //! ```
 //!
+//! Beside it a [`Crawl`] may be under way, while polling goes on.
+//!
 //! Asana answers "no token yet" and "dead token" alike: only the state tells which it is.
 
+use super::crawl::{Crawl, Reason};
 use super::event::Event;
 use super::ids::{StreamId, SyncToken, Topic};
+use super::known::Mark;
 use super::page::{Denial, Failure, Page, PollOutcome};
-use crate::pb;
+use crate::pb::{self, record::Body};
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One stream: what is durable of it, and whether Asana lets it be polled.
@@ -30,6 +35,12 @@ pub struct Stream {
     pub last_sequence: u64,
     /// Source gaps that aren't healed.
     pub open_gaps: Vec<OpenGap>,
+    /// The crawl that is under way.
+    pub crawl: Option<Arc<Crawl>>,
+    /// When the last complete crawl began.
+    pub last_crawl_at: Option<DateTime<Utc>>,
+    /// It was said to have ended, and wasn't polled since.
+    pub ended: bool,
 }
 
 /// Where in its life a stream is.
@@ -91,7 +102,11 @@ impl OpenGap {
 /// What follows from an outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effects {
-    /// What is to be published before the new state counts, besides the gaps that the state opened.
+    /// What is to be told in every lane, before anything else.
+    pub announcement: Option<Body>,
+    /// The source gap that has just opened.
+    pub gap: Option<OpenGap>,
+    /// What is to be published before the new state counts.
     pub events: Vec<Event>,
     /// Whether the new state has to be committed, even if nothing is published.
     pub durable: bool,
@@ -138,21 +153,46 @@ pub enum Notice {
     Throttled(Duration),
     /// No usable answer.
     Failed(Failure),
+    /// It isn't told to be polled any more.
+    Ended,
+    /// Its resources are read anew.
+    CrawlBegun(Reason),
+    /// All of them were read.
+    CrawlEnded {
+        /// Why.
+        reason: Reason,
+        /// How many snapshots were published.
+        snapshots: u64,
+        /// How many source gaps are healed by it.
+        healed: usize,
+    },
+    /// Its resources can't be read.
+    CrawlRefused(Denial),
+    /// So many resources changed and no event told of it, within the time that events may take.
+    Missed(usize),
 }
 
 /// How long an account waits after 401 or 451: somebody has to act, and a rotated token file is
 /// noticed by then.
-const ACCOUNT_REFUSED_PAUSE: Duration = Duration::from_secs(60);
+pub(crate) const ACCOUNT_REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long an account waits at least after 429: refused requests count, too, so that asking again at once
 /// would only shrink the budget.
-const LEAST_THROTTLE: Duration = Duration::from_secs(1);
+pub(crate) const LEAST_THROTTLE: Duration = Duration::from_secs(1);
 
 impl Stream {
     /// A stream that was never polled.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: State::Establish, epoch: 0, last_sequence: 0, open_gaps: Vec::new() }
+        Self {
+            state: State::Establish,
+            epoch: 0,
+            last_sequence: 0,
+            open_gaps: Vec::new(),
+            crawl: None,
+            last_crawl_at: None,
+            ended: false,
+        }
     }
 
     /// The token and its times, if there is one.
@@ -171,6 +211,12 @@ impl Stream {
         self.live().map(|live| &live.token)
     }
 
+    /// Its last record.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { epoch: self.epoch, sequence: self.last_sequence }
+    }
+
     /// The next stream sequence in an epoch.
     pub fn next_sequence(&mut self, epoch: u64) -> u64 {
         if self.epoch != epoch {
@@ -180,9 +226,9 @@ impl Stream {
         self.last_sequence
     }
 
-    /// What becomes of the stream by what a poll returned. Total: there is an answer to every outcome.
+    /// What becomes of the stream's state by what a poll returned. Total: there is an answer to every outcome.
     #[must_use]
-    pub fn step(self, id: &StreamId, now: DateTime<Utc>, outcome: PollOutcome) -> (Self, Effects) {
+    pub fn step(&self, id: &StreamId, now: DateTime<Utc>, outcome: PollOutcome) -> (State, Effects) {
         match outcome {
             PollOutcome::Page(page) => self.turn(page),
             PollOutcome::TokenReset(token) => self.adopt(id, now, token),
@@ -198,8 +244,25 @@ impl Stream {
         }
     }
 
+    /// From now on it is in this state, with this gap open.
+    pub fn enter(&mut self, state: State, gap: Option<OpenGap>) {
+        self.ended &= !matches!(state, State::Live(_));
+        self.state = state;
+        self.open_gaps.extend(gap);
+    }
+
+    /// The crawl that it should have, if none is under way.
+    #[must_use]
+    pub fn wanted_crawl(&self) -> Reason {
+        match (self.open_gaps.is_empty(), self.last_crawl_at) {
+            (false, _) => Reason::SourceGap,
+            (true, None) => Reason::Initial,
+            (true, Some(_)) => Reason::Reconciliation,
+        }
+    }
+
     /// The page's events, and on to the next token.
-    fn turn(self, page: Page) -> (Self, Effects) {
+    fn turn(&self, page: Page) -> (State, Effects) {
         let pace = match (page.has_more, page.events.is_empty()) {
             (true, _) => Pace::AtOnce,
             (false, false) => Pace::Active,
@@ -211,55 +274,75 @@ impl Stream {
             Some(_) | None => page.received_at,
         };
         let same_token = before.is_some_and(|live| live.token == page.next);
+        let resumes = self.resumes();
         let effects = Effects {
-            durable: !page.events.is_empty() || !same_token,
+            durable: resumes || !page.events.is_empty() || !same_token,
+            announcement: resumes.then_some(Body::StreamResumed(pb::StreamResumed {})),
+            gap: None,
             events: page.events,
             pace,
-            notice: self.resumed(),
+            notice: resumes.then_some(Notice::Resumed),
         };
         let live = Live { token: page.next, token_received_at: page.received_at, last_complete_poll_at };
-        (Self { state: State::Live(live), ..self }, effects)
+        (State::Live(live), effects)
     }
 
     /// A fresh token: the first, or in place of a dead one.
-    fn adopt(mut self, id: &StreamId, now: DateTime<Utc>, token: SyncToken) -> (Self, Effects) {
-        let resumed = self.resumed();
-        let notice = match self.live() {
-            None => resumed.unwrap_or(Notice::Established),
-            Some(live) => {
-                // The sequence tells two gaps of the same millisecond apart.
-                let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
-                let gap_id = format!("{id}@{time}/{}", self.last_sequence);
-                let last_complete_poll_at = live.last_complete_poll_at;
-                let gap =
-                    OpenGap { id: gap_id.clone(), last_complete_poll_at, resumed_at: now, topics: BTreeMap::new() };
-                self.open_gaps.push(gap);
-                Notice::SourceGap { gap_id }
+    fn adopt(&self, id: &StreamId, now: DateTime<Utc>, token: SyncToken) -> (State, Effects) {
+        let resumes = self.resumes();
+        let gap = self.live().map(|live| {
+            // The sequence tells two gaps of the same millisecond apart.
+            let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
+            OpenGap {
+                id: format!("{id}@{time}/{}", self.last_sequence),
+                last_complete_poll_at: live.last_complete_poll_at,
+                resumed_at: now,
+                topics: BTreeMap::new(),
             }
+        });
+        let notice = match &gap {
+            Some(gap) => Notice::SourceGap { gap_id: gap.id.clone() },
+            None if resumes => Notice::Resumed,
+            None => Notice::Established,
         };
         let live = Live { token, token_received_at: now, last_complete_poll_at: now };
-        let effects = Effects { events: Vec::new(), durable: true, pace: Pace::Active, notice: Some(notice) };
-        (Self { state: State::Live(live), ..self }, effects)
-    }
-
-    fn suspend(self, denial: Denial) -> (Self, Effects) {
-        let (denials, live, notice) = match self.state {
-            State::Suspended { denials, live, denial: before } => {
-                (denials + 1, live, (before != denial).then_some(Notice::Suspended(denial)))
-            }
-            State::Live(live) => (1, Some(live), Some(Notice::Suspended(denial))),
-            State::Establish => (1, None, Some(Notice::Suspended(denial))),
+        let effects = Effects {
+            announcement: resumes.then_some(Body::StreamResumed(pb::StreamResumed {})),
+            gap,
+            events: Vec::new(),
+            durable: true,
+            pace: Pace::Active,
+            notice: Some(notice),
         };
-        let effects = Effects { events: Vec::new(), durable: false, pace: Pace::Suspended(denials), notice };
-        (Self { state: State::Suspended { denial, denials, live }, ..self }, effects)
+        (State::Live(live), effects)
     }
 
-    fn stay(self, pace: Pace, notice: Notice) -> (Self, Effects) {
-        (self, Effects { events: Vec::new(), durable: false, pace, notice: Some(notice) })
+    fn suspend(&self, denial: Denial) -> (State, Effects) {
+        let (denials, is_news) = match &self.state {
+            State::Suspended { denials, denial: before, .. } => (denials + 1, *before != denial),
+            State::Live(_) | State::Establish => (1, true),
+        };
+        let status = u32::from(denial.status());
+        let effects = Effects {
+            announcement: is_news.then_some(Body::StreamSuspended(pb::StreamSuspended { status })),
+            gap: None,
+            events: Vec::new(),
+            durable: is_news,
+            pace: Pace::Suspended(denials),
+            notice: is_news.then_some(Notice::Suspended(denial)),
+        };
+        (State::Suspended { denial, denials, live: self.live().cloned() }, effects)
     }
 
-    fn resumed(&self) -> Option<Notice> {
-        matches!(self.state, State::Suspended { .. }).then_some(Notice::Resumed)
+    fn stay(&self, pace: Pace, notice: Notice) -> (State, Effects) {
+        let effects =
+            Effects { announcement: None, gap: None, events: Vec::new(), durable: false, pace, notice: Some(notice) };
+        (self.state.clone(), effects)
+    }
+
+    /// Whether consumers were told that it isn't polled.
+    fn resumes(&self) -> bool {
+        self.ended || matches!(self.state, State::Suspended { .. })
     }
 }
 
@@ -291,8 +374,10 @@ mod tests {
         })
     }
 
-    fn step(stream: Stream, seconds: i64, outcome: PollOutcome) -> (Stream, Effects) {
-        stream.step(&StreamId::new("main", "1"), at(seconds), outcome)
+    fn step(mut stream: Stream, seconds: i64, outcome: PollOutcome) -> (Stream, Effects) {
+        let (state, effects) = stream.step(&StreamId::new("main", "1"), at(seconds), outcome);
+        stream.enter(state, effects.gap.clone());
+        (stream, effects)
     }
 
     fn live(token: &str, seconds: i64) -> Stream {

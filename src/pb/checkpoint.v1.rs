@@ -5,7 +5,7 @@ pub struct Checkpoint {
     /// The least version of the format that a reader must understand.
     #[prost(uint32, tag = "1")]
     pub format: u32,
-    #[prost(oneof = "checkpoint::Kind", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "checkpoint::Kind", tags = "2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<checkpoint::Kind>,
 }
 /// Nested message and enum types in `Checkpoint`.
@@ -20,6 +20,10 @@ pub mod checkpoint {
         Stream(super::StreamCheckpoint),
         #[prost(message, tag = "5")]
         Retired(super::RetiredShard),
+        #[prost(message, tag = "6")]
+        Crawl(super::CrawlCheckpoint),
+        #[prost(message, tag = "7")]
+        Queue(super::CrawlQueue),
     }
 }
 /// A shard as a whole.
@@ -96,6 +100,137 @@ pub struct StreamCheckpoint {
     /// The source gaps that aren't healed yet.
     #[prost(message, repeated, tag = "6")]
     pub open_gaps: ::prost::alloc::vec::Vec<OpenGap>,
+    /// The HTTP status by which Asana refuses the stream; 0 where it doesn't.
+    #[prost(uint32, tag = "7")]
+    pub suspended_by: u32,
+    /// It is polled no more; its counter goes on if it comes back.
+    #[prost(bool, tag = "8")]
+    pub ended: bool,
+    /// When the last complete crawl began; absent where there was none.
+    #[prost(message, optional, tag = "9")]
+    pub last_crawl_at: ::core::option::Option<::pbjson_types::Timestamp>,
+}
+/// A crawl of a stream's resources that is under way.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CrawlCheckpoint {
+    #[prost(string, tag = "1")]
+    pub crawl_id: ::prost::alloc::string::String,
+    /// Numbers of the contract's CrawlReason.
+    #[prost(int32, tag = "2")]
+    pub reason: i32,
+    /// The source gaps that it heals.
+    #[prost(string, repeated, tag = "3")]
+    pub gap_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "4")]
+    pub begun_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    /// The index knew everything when it began.
+    #[prost(bool, tag = "5")]
+    pub compared: bool,
+    /// The topics that have its SnapshotBegin.
+    #[prost(message, repeated, tag = "6")]
+    pub topics: ::prost::alloc::vec::Vec<AnnouncedTopic>,
+    #[prost(uint64, tag = "7")]
+    pub snapshots: u64,
+    /// What is read now; absent where all has been read.
+    #[prost(message, optional, tag = "8")]
+    pub current: ::core::option::Option<CrawlListing>,
+    /// Where in its list; empty at the beginning.
+    #[prost(string, tag = "9")]
+    pub offset: ::prost::alloc::string::String,
+    /// The numbers of the first and the next queue entry, and how many
+    /// listings of the first are done.
+    #[prost(uint64, tag = "10")]
+    pub first_queue: u64,
+    #[prost(uint64, tag = "11")]
+    pub next_queue: u64,
+    #[prost(uint32, tag = "12")]
+    pub done: u32,
+    /// Types that Asana refused to list.
+    #[prost(string, repeated, tag = "13")]
+    pub refused_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The last resource that was said to be gone.
+    #[prost(string, tag = "14")]
+    pub swept_to: ::prost::alloc::string::String,
+}
+/// What a crawl has still to read.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CrawlQueue {
+    #[prost(message, repeated, tag = "1")]
+    pub listings: ::prost::alloc::vec::Vec<CrawlListing>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CrawlListing {
+    /// The gid of what it is of.
+    #[prost(string, tag = "1")]
+    pub of: ::prost::alloc::string::String,
+    #[prost(enumeration = "crawl_listing::What", tag = "2")]
+    pub what: i32,
+}
+/// Nested message and enum types in `CrawlListing`.
+pub mod crawl_listing {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum What {
+        Unspecified = 0,
+        Project = 1,
+        Task = 2,
+        Goal = 3,
+        Sections = 4,
+        Tasks = 5,
+        Subtasks = 6,
+        TaskStories = 7,
+        GoalStories = 8,
+        Attachments = 9,
+        WorkspaceProjects = 10,
+    }
+    impl What {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "WHAT_UNSPECIFIED",
+                Self::Project => "WHAT_PROJECT",
+                Self::Task => "WHAT_TASK",
+                Self::Goal => "WHAT_GOAL",
+                Self::Sections => "WHAT_SECTIONS",
+                Self::Tasks => "WHAT_TASKS",
+                Self::Subtasks => "WHAT_SUBTASKS",
+                Self::TaskStories => "WHAT_TASK_STORIES",
+                Self::GoalStories => "WHAT_GOAL_STORIES",
+                Self::Attachments => "WHAT_ATTACHMENTS",
+                Self::WorkspaceProjects => "WHAT_WORKSPACE_PROJECTS",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "WHAT_UNSPECIFIED" => Some(Self::Unspecified),
+                "WHAT_PROJECT" => Some(Self::Project),
+                "WHAT_TASK" => Some(Self::Task),
+                "WHAT_GOAL" => Some(Self::Goal),
+                "WHAT_SECTIONS" => Some(Self::Sections),
+                "WHAT_TASKS" => Some(Self::Tasks),
+                "WHAT_SUBTASKS" => Some(Self::Subtasks),
+                "WHAT_TASK_STORIES" => Some(Self::TaskStories),
+                "WHAT_GOAL_STORIES" => Some(Self::GoalStories),
+                "WHAT_ATTACHMENTS" => Some(Self::Attachments),
+                "WHAT_WORKSPACE_PROJECTS" => Some(Self::WorkspaceProjects),
+                _ => None,
+            }
+        }
+    }
 }
 /// A source gap that isn't healed yet: what its records say, and where they are.
 #[derive(Clone, PartialEq, ::prost::Message)]

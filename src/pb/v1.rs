@@ -14,7 +14,10 @@ pub struct Record {
     #[prost(message, optional, tag = "2")]
     pub received_at: ::core::option::Option<::pbjson_types::Timestamp>,
     /// What the record says. Numbers 10 to 29 are for bodies.
-    #[prost(oneof = "record::Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19")]
+    #[prost(
+        oneof = "record::Body",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
+    )]
     pub body: ::core::option::Option<record::Body>,
 }
 /// Nested message and enum types in `Record`.
@@ -52,6 +55,15 @@ pub mod record {
         /// The topic has another number of lanes.
         #[prost(message, tag = "19")]
         LanesChanged(super::LanesChanged),
+        /// Asana refuses to have a stream polled.
+        #[prost(message, tag = "20")]
+        StreamSuspended(super::StreamSuspended),
+        /// A suspended stream is polled again.
+        #[prost(message, tag = "21")]
+        StreamResumed(super::StreamResumed),
+        /// A stream is polled no more.
+        #[prost(message, tag = "22")]
+        StreamEnded(super::StreamEnded),
     }
 }
 /// Where a record stands, by two counters. Both begin at 1.
@@ -218,16 +230,17 @@ pub struct DeadLetter {
     #[prost(bytes = "vec", tag = "5")]
     pub part: ::prost::alloc::vec::Vec<u8>,
 }
-/// The state of one resource, as a re-crawl read it.
+/// The state of one resource, as a crawl read it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Snapshot {
-    /// The re-crawl that it belongs to.
+    /// The crawl that it belongs to.
     #[prost(string, tag = "1")]
     pub crawl_id: ::prost::alloc::string::String,
     /// The resource.
     #[prost(message, optional, tag = "2")]
     pub resource: ::core::option::Option<Resource>,
-    /// Where the re-crawl found it: the project of a task, the task of a subtask.
+    /// Where the crawl found it: the project of a task, the task of a subtask.
+    /// Not set where that isn't known: then it is where it was.
     #[prost(message, optional, tag = "3")]
     pub parent: ::core::option::Option<Resource>,
     /// All that Asana returned of it, as JSON text.
@@ -236,30 +249,35 @@ pub struct Snapshot {
     /// Asana's modified_at, where there is one.
     #[prost(message, optional, tag = "5")]
     pub modified_at: ::core::option::Option<::pbjson_types::Timestamp>,
-    /// Against what the bridge knew.
+    /// Against what the bridge last published of it.
     #[prost(enumeration = "SnapshotChange", tag = "6")]
     pub change: i32,
 }
-/// A re-crawl's snapshots follow.
+/// A crawl of a stream's resources begins: its snapshots follow, and events between them. In every lane of the stream's topics.
+/// A crawl that another one of the stream takes the place of has no SnapshotEnd.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotBegin {
     #[prost(string, tag = "1")]
     pub crawl_id: ::prost::alloc::string::String,
     #[prost(enumeration = "CrawlReason", tag = "2")]
     pub reason: i32,
-    /// The source gap that the re-crawl heals, if it heals one.
-    #[prost(string, tag = "3")]
-    pub gap_id: ::prost::alloc::string::String,
+    /// The source gaps that it heals.
+    #[prost(string, repeated, tag = "3")]
+    pub gap_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// A re-crawl is complete. What a consumer knew of the stream and no Snapshot
-/// since the SnapshotBegin named is no longer there.
+/// A crawl is complete. In every lane that has its SnapshotBegin.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotEnd {
     #[prost(string, tag = "1")]
     pub crawl_id: ::prost::alloc::string::String,
-    /// How many Snapshot records the re-crawl wrote, over all lanes.
+    /// How many Snapshot records the crawl wrote, over all lanes.
     #[prost(uint64, tag = "2")]
     pub snapshots: u64,
+    /// The types of resource that have all been listed: of these, what a
+    /// consumer knew of the stream and no Snapshot or Event since the SnapshotBegin
+    /// named is no longer there. Empty where only differences were published.
+    #[prost(string, repeated, tag = "3")]
+    pub complete_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Asana may have lost events of this stream between two times. In every lane
 /// of the stream's topics, before any later event of the stream.
@@ -287,6 +305,22 @@ pub struct SourceGapHealed {
     #[prost(enumeration = "Restored", tag = "3")]
     pub restored: i32,
 }
+/// Asana refuses to have this stream polled: no access, or not found. It is asked
+/// again, slowly. In every lane of the stream's topics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamSuspended {
+    /// Asana's HTTP status, such as 403 or 404.
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+}
+/// A suspended stream is polled again, with the sync token that it had: if that was
+/// dead, a SourceGap follows. In every lane of the stream's topics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamResumed {}
+/// The stream is polled no more, as the bridge isn't told to any more: what a consumer knows of it
+/// changes no more. It may come back later. In every lane of the stream's topics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamEnded {}
 /// The first record of a shard in a lane, in each epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EpochStart {
@@ -335,10 +369,12 @@ pub struct LanesChanged {
 #[repr(i32)]
 pub enum CrawlReason {
     Unspecified = 0,
-    /// To heal a source gap.
+    /// To heal source gaps.
     SourceGap = 1,
     /// To find what the event stream missed.
     Reconciliation = 2,
+    /// The stream is new.
+    Initial = 3,
 }
 impl CrawlReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -350,6 +386,7 @@ impl CrawlReason {
             Self::Unspecified => "CRAWL_REASON_UNSPECIFIED",
             Self::SourceGap => "CRAWL_REASON_SOURCE_GAP",
             Self::Reconciliation => "CRAWL_REASON_RECONCILIATION",
+            Self::Initial => "CRAWL_REASON_INITIAL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -358,18 +395,24 @@ impl CrawlReason {
             "CRAWL_REASON_UNSPECIFIED" => Some(Self::Unspecified),
             "CRAWL_REASON_SOURCE_GAP" => Some(Self::SourceGap),
             "CRAWL_REASON_RECONCILIATION" => Some(Self::Reconciliation),
+            "CRAWL_REASON_INITIAL" => Some(Self::Initial),
             _ => None,
         }
     }
 }
-/// How a resource differs from what the bridge knew of it.
+/// How a resource differs from what the bridge last published of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SnapshotChange {
+    /// The bridge doesn't know: it had nothing to compare with.
     Unspecified = 0,
+    /// It wasn't there.
     Created = 1,
+    /// It was there, and isn't the same.
     Updated = 2,
+    /// It is the same.
     Unchanged = 3,
+    /// It isn't there any more. The snapshot has no state.
     Removed = 4,
 }
 impl SnapshotChange {

@@ -279,6 +279,7 @@ impl serde::Serialize for CrawlReason {
             Self::Unspecified => "CRAWL_REASON_UNSPECIFIED",
             Self::SourceGap => "CRAWL_REASON_SOURCE_GAP",
             Self::Reconciliation => "CRAWL_REASON_RECONCILIATION",
+            Self::Initial => "CRAWL_REASON_INITIAL",
         };
         serializer.serialize_str(variant)
     }
@@ -293,6 +294,7 @@ impl<'de> serde::Deserialize<'de> for CrawlReason {
             "CRAWL_REASON_UNSPECIFIED",
             "CRAWL_REASON_SOURCE_GAP",
             "CRAWL_REASON_RECONCILIATION",
+            "CRAWL_REASON_INITIAL",
         ];
 
         struct GeneratedVisitor;
@@ -336,6 +338,7 @@ impl<'de> serde::Deserialize<'de> for CrawlReason {
                     "CRAWL_REASON_UNSPECIFIED" => Ok(CrawlReason::Unspecified),
                     "CRAWL_REASON_SOURCE_GAP" => Ok(CrawlReason::SourceGap),
                     "CRAWL_REASON_RECONCILIATION" => Ok(CrawlReason::Reconciliation),
+                    "CRAWL_REASON_INITIAL" => Ok(CrawlReason::Initial),
                     _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
                 }
             }
@@ -1226,6 +1229,15 @@ impl serde::Serialize for Record {
                 record::Body::LanesChanged(v) => {
                     struct_ser.serialize_field("lanesChanged", v)?;
                 }
+                record::Body::StreamSuspended(v) => {
+                    struct_ser.serialize_field("streamSuspended", v)?;
+                }
+                record::Body::StreamResumed(v) => {
+                    struct_ser.serialize_field("streamResumed", v)?;
+                }
+                record::Body::StreamEnded(v) => {
+                    struct_ser.serialize_field("streamEnded", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -1258,6 +1270,12 @@ impl<'de> serde::Deserialize<'de> for Record {
             "watermark",
             "lanes_changed",
             "lanesChanged",
+            "stream_suspended",
+            "streamSuspended",
+            "stream_resumed",
+            "streamResumed",
+            "stream_ended",
+            "streamEnded",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1274,6 +1292,9 @@ impl<'de> serde::Deserialize<'de> for Record {
             EpochStart,
             Watermark,
             LanesChanged,
+            StreamSuspended,
+            StreamResumed,
+            StreamEnded,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1307,6 +1328,9 @@ impl<'de> serde::Deserialize<'de> for Record {
                             "epochStart" | "epoch_start" => Ok(GeneratedField::EpochStart),
                             "watermark" => Ok(GeneratedField::Watermark),
                             "lanesChanged" | "lanes_changed" => Ok(GeneratedField::LanesChanged),
+                            "streamSuspended" | "stream_suspended" => Ok(GeneratedField::StreamSuspended),
+                            "streamResumed" | "stream_resumed" => Ok(GeneratedField::StreamResumed),
+                            "streamEnded" | "stream_ended" => Ok(GeneratedField::StreamEnded),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1411,6 +1435,27 @@ impl<'de> serde::Deserialize<'de> for Record {
                                 return Err(serde::de::Error::duplicate_field("lanesChanged"));
                             }
                             body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::LanesChanged)
+;
+                        }
+                        GeneratedField::StreamSuspended => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("streamSuspended"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::StreamSuspended)
+;
+                        }
+                        GeneratedField::StreamResumed => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("streamResumed"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::StreamResumed)
+;
+                        }
+                        GeneratedField::StreamEnded => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("streamEnded"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::StreamEnded)
 ;
                         }
                     }
@@ -1835,7 +1880,7 @@ impl serde::Serialize for SnapshotBegin {
         if self.reason != 0 {
             len += 1;
         }
-        if !self.gap_id.is_empty() {
+        if !self.gap_ids.is_empty() {
             len += 1;
         }
         let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.SnapshotBegin", len)?;
@@ -1847,8 +1892,8 @@ impl serde::Serialize for SnapshotBegin {
                 .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.reason)))?;
             struct_ser.serialize_field("reason", &v)?;
         }
-        if !self.gap_id.is_empty() {
-            struct_ser.serialize_field("gapId", &self.gap_id)?;
+        if !self.gap_ids.is_empty() {
+            struct_ser.serialize_field("gapIds", &self.gap_ids)?;
         }
         struct_ser.end()
     }
@@ -1863,15 +1908,15 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
             "crawl_id",
             "crawlId",
             "reason",
-            "gap_id",
-            "gapId",
+            "gap_ids",
+            "gapIds",
         ];
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
             CrawlId,
             Reason,
-            GapId,
+            GapIds,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1895,7 +1940,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
                         match value {
                             "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
                             "reason" => Ok(GeneratedField::Reason),
-                            "gapId" | "gap_id" => Ok(GeneratedField::GapId),
+                            "gapIds" | "gap_ids" => Ok(GeneratedField::GapIds),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1917,7 +1962,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
             {
                 let mut crawl_id__ = None;
                 let mut reason__ = None;
-                let mut gap_id__ = None;
+                let mut gap_ids__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::CrawlId => {
@@ -1932,18 +1977,18 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
                             }
                             reason__ = Some(map_.next_value::<CrawlReason>()? as i32);
                         }
-                        GeneratedField::GapId => {
-                            if gap_id__.is_some() {
-                                return Err(serde::de::Error::duplicate_field("gapId"));
+                        GeneratedField::GapIds => {
+                            if gap_ids__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("gapIds"));
                             }
-                            gap_id__ = Some(map_.next_value()?);
+                            gap_ids__ = Some(map_.next_value()?);
                         }
                     }
                 }
                 Ok(SnapshotBegin {
                     crawl_id: crawl_id__.unwrap_or_default(),
                     reason: reason__.unwrap_or_default(),
-                    gap_id: gap_id__.unwrap_or_default(),
+                    gap_ids: gap_ids__.unwrap_or_default(),
                 })
             }
         }
@@ -2044,6 +2089,9 @@ impl serde::Serialize for SnapshotEnd {
         if self.snapshots != 0 {
             len += 1;
         }
+        if !self.complete_types.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.SnapshotEnd", len)?;
         if !self.crawl_id.is_empty() {
             struct_ser.serialize_field("crawlId", &self.crawl_id)?;
@@ -2052,6 +2100,9 @@ impl serde::Serialize for SnapshotEnd {
             #[allow(clippy::needless_borrow)]
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("snapshots", ToString::to_string(&self.snapshots).as_str())?;
+        }
+        if !self.complete_types.is_empty() {
+            struct_ser.serialize_field("completeTypes", &self.complete_types)?;
         }
         struct_ser.end()
     }
@@ -2066,12 +2117,15 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
             "crawl_id",
             "crawlId",
             "snapshots",
+            "complete_types",
+            "completeTypes",
         ];
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
             CrawlId,
             Snapshots,
+            CompleteTypes,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2095,6 +2149,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
                         match value {
                             "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
                             "snapshots" => Ok(GeneratedField::Snapshots),
+                            "completeTypes" | "complete_types" => Ok(GeneratedField::CompleteTypes),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2116,6 +2171,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
             {
                 let mut crawl_id__ = None;
                 let mut snapshots__ = None;
+                let mut complete_types__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::CrawlId => {
@@ -2132,11 +2188,18 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::CompleteTypes => {
+                            if complete_types__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("completeTypes"));
+                            }
+                            complete_types__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(SnapshotEnd {
                     crawl_id: crawl_id__.unwrap_or_default(),
                     snapshots: snapshots__.unwrap_or_default(),
+                    complete_types: complete_types__.unwrap_or_default(),
                 })
             }
         }
@@ -2662,6 +2725,241 @@ impl<'de> serde::Deserialize<'de> for StandIn {
             }
         }
         deserializer.deserialize_struct("asana_event_bridge.v1.StandIn", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for StreamEnded {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let len = 0;
+        let struct_ser = serializer.serialize_struct("asana_event_bridge.v1.StreamEnded", len)?;
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for StreamEnded {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                            Err(serde::de::Error::unknown_field(value, FIELDS))
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = StreamEnded;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.StreamEnded")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<StreamEnded, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                while map_.next_key::<GeneratedField>()?.is_some() {
+                    let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                }
+                Ok(StreamEnded {
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.StreamEnded", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for StreamResumed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let len = 0;
+        let struct_ser = serializer.serialize_struct("asana_event_bridge.v1.StreamResumed", len)?;
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for StreamResumed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                            Err(serde::de::Error::unknown_field(value, FIELDS))
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = StreamResumed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.StreamResumed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<StreamResumed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                while map_.next_key::<GeneratedField>()?.is_some() {
+                    let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                }
+                Ok(StreamResumed {
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.StreamResumed", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for StreamSuspended {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.status != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.StreamSuspended", len)?;
+        if self.status != 0 {
+            struct_ser.serialize_field("status", &self.status)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for StreamSuspended {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "status",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Status,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "status" => Ok(GeneratedField::Status),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = StreamSuspended;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.StreamSuspended")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<StreamSuspended, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut status__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Status => {
+                            if status__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("status"));
+                            }
+                            status__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(StreamSuspended {
+                    status: status__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.StreamSuspended", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Watermark {

@@ -7,7 +7,7 @@ use crate::consumer::{Detector, ReadError, Received};
 use crate::core::detect::{Continuity, News, Start, Verdict};
 use crate::core::ids::{Gid, Topic};
 use crate::core::line::Line;
-use crate::pb::{self, record::Body};
+use crate::pb::{self, SnapshotChange, record::Body};
 use crate::reader::Reader;
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -153,7 +153,14 @@ pub(crate) fn body(received: &Received) -> String {
         Some(Body::StandIn(it)) => format!("stand-in: {} ({} bytes)", it.reason.escape_debug(), it.record_bytes),
         Some(Body::Snapshot(it)) => {
             let resource = it.resource.clone().unwrap_or_default();
-            format!("snapshot {} {}", or_dash(&resource.resource_type), or_dash(&resource.gid))
+            let change = match it.change() {
+                SnapshotChange::Unspecified => "",
+                SnapshotChange::Created => " (new)",
+                SnapshotChange::Updated => " (changed)",
+                SnapshotChange::Unchanged => " (as it was)",
+                SnapshotChange::Removed => " (gone)",
+            };
+            format!("snapshot {} {}{change}", or_dash(&resource.resource_type), or_dash(&resource.gid))
         }
         Some(Body::SnapshotBegin(it)) => format!("snapshots of {} begin", or_dash(&it.crawl_id)),
         Some(Body::SnapshotEnd(it)) => format!("snapshots of {} are complete: {}", or_dash(&it.crawl_id), it.snapshots),
@@ -166,6 +173,9 @@ pub(crate) fn body(received: &Received) -> String {
             format!("epoch starts, after {} at {}", it.previous_epoch, it.previous_lane_sequence)
         }
         Some(Body::Watermark(it)) => format!("complete up to {}", time(it.complete_up_to.as_ref())),
+        Some(Body::StreamSuspended(it)) => format!("suspended: Asana answers {}", it.status),
+        Some(Body::StreamResumed(_)) => "resumed".to_owned(),
+        Some(Body::StreamEnded(_)) => "ended".to_owned(),
         Some(Body::LanesChanged(it)) => format!("{} lanes, after {}", it.count, it.previous_count),
         None => "a body that this version doesn't know".to_owned(),
     }

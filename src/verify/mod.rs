@@ -288,7 +288,10 @@ impl Verification {
                 | Body::SourceGapHealed(_)
                 | Body::EpochStart(_)
                 | Body::Watermark(_)
-                | Body::LanesChanged(_),
+                | Body::LanesChanged(_)
+                | Body::StreamSuspended(_)
+                | Body::StreamResumed(_)
+                | Body::StreamEnded(_),
             )
             | None => {}
         }

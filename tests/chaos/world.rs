@@ -195,10 +195,11 @@ impl Replica {
     /// Whether it is gone though nobody asked it to end; SIGTERM does.
     pub(crate) fn ended_by_itself(&mut self) -> Option<String> {
         let status = self.program.as_mut()?.ended()?;
-        (!status.success()).then(|| {
-            self.program = None;
-            format!("{} ended by itself: {status}", self.name)
-        })
+        if status.success() {
+            return None;
+        }
+        let words = self.program.take()?.last_words();
+        Some(format!("{} ended by itself: {status}; its log ends with\n{words}", self.name))
     }
 
     /// Its process, which is to end.

@@ -4,35 +4,40 @@ use super::wait_for;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// The program under test, killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Program(Child);
+pub(crate) struct Program {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Program {
     /// Starts it; its log goes to a file.
     pub(crate) fn start(arguments: &[&str], log: &Path) -> Self {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("open the log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        Self(command.spawn().expect("start the program"))
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("open the log");
+        Self::spawn(arguments, log, file, Stdio::piped())
     }
 
     /// The same, with its results in a file.
     pub(crate) fn start_into(arguments: &[&str], log: &Path, results: &Path) -> Self {
-        let (log, results) = (std::fs::File::create(log), std::fs::File::create(results));
+        let (file, results) = (std::fs::File::create(log), std::fs::File::create(results));
+        Self::spawn(arguments, log, file.expect("a file"), results.expect("a file").into())
+    }
+
+    fn spawn(arguments: &[&str], log: &Path, file: std::fs::File, results: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
-        command.args(arguments).stdin(Stdio::null()).stdout(results.expect("a file")).stderr(log.expect("a file"));
-        Self(command.spawn().expect("start the program"))
+        command.args(arguments).stdin(Stdio::null()).stdout(results).stderr(file);
+        Self { child: command.spawn().expect("start the program"), log: log.to_owned() }
     }
 
     /// SIGKILL, now.
     pub(crate) fn kill(&mut self) {
-        self.0.kill().expect("kill the program");
-        self.0.wait().expect("wait for the program");
+        self.child.kill().expect("kill the program");
+        self.child.wait().expect("wait for the program");
     }
 
     /// SIGTERM, and how it ended.
@@ -48,12 +53,12 @@ impl Program {
 
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.0.try_wait().expect("its status")
+        self.child.try_wait().expect("its status")
     }
 
     /// The CPU time that it has used.
     pub(crate) fn cpu(&self) -> Duration {
-        let path = format!("/proc/{}/stat", self.0.id());
+        let path = format!("/proc/{}/stat", self.child.id());
         // The name, in brackets, may hold anything; user and system time are the 14th and 15th field of proc(5).
         let stat = std::fs::read_to_string(path).unwrap_or_default();
         let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
@@ -64,19 +69,28 @@ impl Program {
 
     /// SIGSTOP or SIGCONT, say.
     pub(crate) fn signal(&self, name: &str) {
-        signal(self.0.id(), name);
+        signal(self.child.id(), name);
     }
 
     /// Panics if it ended by itself.
     pub(crate) fn assert_running(&mut self) {
-        assert_eq!(self.ended(), None, "the program ended by itself");
+        if let Some(status) = self.ended() {
+            panic!("the program ended by itself: {status}; its log ends with\n{}", self.last_words());
+        }
+    }
+
+    /// The end of its log.
+    pub(crate) fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines.iter().skip(lines.len().saturating_sub(20)).copied().collect::<Vec<_>>().join("\n")
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -99,7 +113,7 @@ impl Simulator {
         let arguments = [&["simulate", "--listen", "127.0.0.1:0"], arguments].concat();
         let mut program = Program::start(&arguments, log);
         let mut line = String::new();
-        BufReader::new(program.0.stdout.take().expect("its stdout")).read_line(&mut line).expect("read its stdout");
+        BufReader::new(program.child.stdout.take().expect("its stdout")).read_line(&mut line).expect("read its stdout");
         let url =
             line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no address: {line:?}")).to_owned();
         // Whoever comes second is told so, and is fine.

@@ -6,6 +6,8 @@ const SHOWN_GAPS = 8;
 const SHOWN_FAILURES = 8;
 /** A token with less left than this is told of in colour: a quarter of its 24 hours. */
 const TOKEN_SHORT_SECONDS = 6 * 3600;
+/** A commit that takes longer is told of. */
+const LONG_COMMIT_SECONDS = 5;
 
 const part = (id) => document.getElementById(id);
 
@@ -54,8 +56,10 @@ function tiles(report) {
     ...(totals.suspended ? [tile(totals.suspended, "suspended", "bad")] : []),
     ...(totals.expired ? [tile(totals.expired, "expired", "bad")] : []),
     tile(span(stalest), "stalest stream"),
+    ...(totals.crawls ? [tile(totals.crawls, totals.crawls === 1 ? "crawl" : "crawls")] : []),
     tile(totals.open_gaps, "open source gaps", totals.open_gaps ? "bad" : ""),
-    tile(bytes(pending.bytes), `${plural(pending.pages, "page")} wait for the bus`),
+    tile(bytes(pending.bytes), `in ${plural(pending.pages, "page")} for the bus`),
+    ...(pending.commit_age_seconds >= LONG_COMMIT_SECONDS ? [tile(span(pending.commit_age_seconds), "the bus doesn't answer", "bad")] : []),
   ];
 }
 
@@ -94,6 +98,11 @@ function row(stream) {
   const gaps = stream.open_gaps;
   const name = [stream.stream + (stream.workspace ? " (workspace)" : "")];
   if (gaps) name.push(" ", element("span", "state bad", plural(gaps, "gap")));
+  if (stream.crawl) {
+    const badge = element("span", "state warn", "crawl");
+    badge.title = `${stream.crawl.reason}, begun ${clock(stream.crawl.begun_at)}, ${plural(stream.crawl.snapshots, "snapshot")}`;
+    name.push(" ", badge);
+  }
   return element("tr", "",
     cell("", ...name),
     cell("", element("span", `state ${mood}`, stream.state + detail)),

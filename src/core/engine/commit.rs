@@ -1,11 +1,13 @@
 //! From what waits to a batch, and from its commit to the committed state.
 
-use super::{ABORTED, CommitSummary, Engine, Look, Shard, TOPIC_CHECK_INTERVAL, TOPIC_RETRY};
+use super::{ABORTED, Change, CommitSummary, Engine, Look, Next, Pending, Shard, TOPIC_CHECK_INTERVAL, TOPIC_RETRY};
 use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::{ShardId, StreamId, Topic};
+use crate::core::known::Update;
 use crate::core::now::Now;
+use crate::core::placement::shard_of;
 use crate::core::staging::{ShardWatermark, stage};
-use crate::core::stream::{State, Stream};
+use crate::core::stream::State;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,12 +38,9 @@ impl Engine {
         self.committing.is_none() && self.looks.values().all(|look| !look.required)
     }
 
-    /// The topics that a new gap of the stream concerns: all that its shard wrote and the stream may have
-    /// written, or at least one. Others get it when the stream comes to them.
-    pub(super) fn gap_topics(&self, id: &StreamId, shard: ShardId, next: &Stream) -> BTreeSet<Topic> {
-        if next.open_gaps.iter().all(|gap| !gap.topics.is_empty()) {
-            return BTreeSet::new();
-        }
+    /// The topics that something that is true of the whole stream concerns: all that its shard wrote and the stream may
+    /// have written, or at least one. Where it has to be said in others too, they get it when the stream comes to them.
+    pub(super) fn topics_of_stream(&self, id: &StreamId, shard: ShardId) -> BTreeSet<Topic> {
         let template = &self.settings.topic;
         let written = self.shards.get(&shard).into_iter().flat_map(|shard| shard.counters.topics());
         let mut topics: BTreeSet<_> = written.filter(|topic| template.may_give(id, topic)).cloned().collect();
@@ -60,8 +59,7 @@ impl Engine {
         let mut taken = Vec::new();
         let mut messages = 0;
         while let Some(pending) = self.waiting.front() {
-            // Each stream adds a checkpoint.
-            messages += pending.records.len() + 1;
+            messages += self.weight(pending);
             if messages > room && !taken.is_empty() {
                 break;
             }
@@ -73,9 +71,22 @@ impl Engine {
         if taken.is_empty() && watermarks.is_empty() {
             return None;
         }
-        let (staged, batch) = stage(taken, &watermarks, &self.shards, &self.topics, &self.settings, now.wall);
+        let committed = |pending: &Pending| match self.streams.get(&pending.id) {
+            Some(entry) => Some(&entry.committed),
+            None => self.shards.get(&pending.shard)?.parked.get(&pending.id),
+        };
+        let (staged, batch) =
+            stage(taken, committed, &watermarks, &self.shards, &self.topics, &self.settings, now.wall);
         self.committing = Some(staged);
         Some(batch)
+    }
+
+    /// About how many messages it becomes: its records, what each lane is told, and its checkpoints.
+    fn weight(&self, pending: &Pending) -> usize {
+        // The stream's checkpoint, its crawl's, and a piece that comes and one that goes.
+        let checkpoints = if matches!(pending.change, Change::Crawl(_)) { 4 } else { 1 };
+        let lanes = |topic| self.topics.get(topic).map_or(1, |known| known.lanes.get() as usize);
+        pending.records.len() + checkpoints + pending.topics.iter().map(lanes).sum::<usize>()
     }
 
     /// The watermarks that are due and whose topics are known, as many as there is room for, or one.
@@ -154,17 +165,33 @@ impl Engine {
                 shard.header_due = false;
             }
         }
-        for (pending, next) in staged.pending {
+        for (id, stream) in staged.streams {
+            if let Some(entry) = self.streams.get_mut(&id) {
+                entry.committed = stream;
+            } else if let Some(parked) =
+                self.shards.get_mut(&shard_of(&id, self.settings.shards)).and_then(|shard| shard.parked.get_mut(&id))
+            {
+                *parked = stream;
+            }
+        }
+        for (pending, from, to) in staged.pending {
             self.pending_bytes -= pending.bytes;
-            summary.events += pending.records.len();
+            summary.events += pending.events;
             summary.latencies.push(now.monotonic.saturating_sub(pending.arrived));
             summary.notices.extend(pending.notice.map(|notice| (pending.id.clone(), notice)));
+            summary.happened_at.extend(pending.records.iter().take(pending.events).map(|(_, record)| record.time));
             if let Some(entry) = self.streams.get_mut(&pending.id) {
-                entry.committed = next;
-                entry.published += pending.records.len() as u64;
+                entry.published += pending.events as u64;
             }
-            summary.happened_at.extend(pending.records.iter().map(|(_, record)| record.time));
-            self.reschedule(now, &pending.id, pending.pace);
+            if from != to || !pending.known.is_empty() {
+                summary.updates.push((pending.id.clone(), Update { from, to, changes: pending.known }));
+            }
+            match pending.next {
+                Next::Poll(pace) => self.reschedule(now, &pending.id, pace),
+                Next::CrawlStep => self.end_step(now, &pending.id),
+                Next::Nothing => {}
+            }
+            self.schedule_crawl(now, &pending.id);
         }
         summary
     }
@@ -174,7 +201,7 @@ impl Engine {
         let Some(staged) = self.committing.take() else { return };
         self.aborts += 1;
         self.not_before = now.monotonic + ABORTED.delay(self.aborts, &self.settings.replica);
-        for (pending, _) in staged.pending.into_iter().rev() {
+        for (pending, ..) in staged.pending.into_iter().rev() {
             self.waiting_records += pending.records.len();
             self.waiting.push_front(pending);
         }

@@ -5,22 +5,27 @@
 //! 1. [`assign`](Engine::assign) and [`revoke`](Engine::revoke) as ownership changes, and
 //!    [`reconfigure`](Engine::reconfigure) as the configuration does;
 //! 2. [`next_poll`](Engine::next_poll) until it gives nothing more, and each outcome back by
-//!    [`handle_outcome`](Engine::handle_outcome);
+//!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by [`next_crawl_step`](Engine::next_crawl_step)
+//!    and [`handle_crawl_step`](Engine::handle_crawl_step);
 //! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) until there is none, then
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
 //! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens.
 //!
 //! A stream has one page under way at the most, from its poll to its commit: the next token is used
-//! only when what came with it is on the bus, since Asana may refuse to go back.
+//! only when what came with it is on the bus, since Asana may refuse to go back. Beside it the stream's crawl has one step
+//! under way at the most.
 
 mod commit;
+mod crawls;
 mod status;
 
 use crate::core::backoff::Backoff;
 use crate::core::budget::{Budget, Limit, Share};
 use crate::core::checkpoint::ShardState;
+use crate::core::crawl::{Crawl, Depth};
 use crate::core::ids::{AccountName, ShardId, StreamId, StreamKind, SyncToken, Topic};
+use crate::core::known::{self, Update};
 use crate::core::now::Now;
 use crate::core::page::PollOutcome;
 use crate::core::placement::shard_of;
@@ -28,12 +33,15 @@ use crate::core::record::Prepared;
 use crate::core::schedule::Schedule;
 use crate::core::sequence::Counters;
 use crate::core::staging::{Staged, Topics};
-use crate::core::stream::{Effects, Notice, Pace, Stream};
+use crate::core::stream::{Effects, Notice, OpenGap, Pace, State, Stream};
 use crate::core::topic::TopicTemplate;
 use crate::core::trace::Trace;
+use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
 use commit::want;
-pub use status::{AccountStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
+use crawls::Crawling;
+pub use crawls::{Answer, CrawlStep, Step};
+pub use status::{AccountStatus, CrawlStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -61,6 +69,25 @@ pub struct Settings {
     pub replica: String,
     /// Where stand-ins say that the whole record is.
     pub dead_letter_topic: String,
+    /// When and how resources are read anew.
+    pub crawl: CrawlSettings,
+    /// All streams that there are to be are known: one that isn't among them has ended.
+    pub all_known: bool,
+}
+
+/// When and how resources are read anew.
+#[derive(Clone, Debug)]
+pub struct CrawlSettings {
+    /// Also when a stream is new.
+    pub initial: bool,
+    /// How deep.
+    pub depth: Depth,
+    /// Crawls get so much of an account's rate, in percent.
+    pub budget_percent: u32,
+    /// How often what the event stream missed is looked for; never if it is zero.
+    pub reconcile_interval: Duration,
+    /// An event that comes so late after a change isn't missed.
+    pub late_events: Duration,
 }
 
 /// A credential's rate.
@@ -105,6 +132,8 @@ pub struct CommitSummary {
     pub happened_at: Vec<DateTime<Utc>>,
     /// What is true of streams from now on.
     pub notices: Vec<(StreamId, Notice)>,
+    /// What the index is to know.
+    pub updates: Vec<(StreamId, Update)>,
 }
 
 /// A stream that gives no usable answer is asked again after these delays.
@@ -142,7 +171,7 @@ pub struct Engine {
     committing: Option<Staged>,
     aborts: u32,
     not_before: Duration,
-    polls: u64,
+    requests: u64,
     draining: bool,
 }
 
@@ -157,6 +186,10 @@ struct Look {
 struct Account {
     budget: Budget,
     schedule: Schedule,
+    /// The part of the budget that crawls may use.
+    crawl_budget: Budget,
+    /// When each stream's crawl goes on, or the next one begins.
+    crawls: Schedule,
 }
 
 /// The committed progress of an owned shard.
@@ -182,24 +215,51 @@ struct Entry {
     failures: u32,
     /// Events, for its status.
     published: u64,
+    crawling: Crawling,
 }
 
-/// A stream's next state, and what has to be on the bus before it counts.
+/// What becomes of a stream, and what has to be on the bus before it counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub(crate) shard: ShardId,
     pub(crate) id: StreamId,
-    pub(crate) next: Stream,
-    /// Where a gap is announced that has just opened.
-    pub(crate) gap_topics: BTreeSet<Topic>,
+    pub(crate) change: Change,
+    /// The topics that are to know of it, events or not.
+    pub(crate) topics: BTreeSet<Topic>,
+    /// For each lane of these.
+    pub(crate) announcement: Option<Prepared>,
     /// Each with its topic.
     pub(crate) records: Vec<(Topic, Prepared)>,
+    /// The stream's crawl is complete with these records.
+    pub(crate) ends_crawl: bool,
     pub(crate) received_at: DateTime<Utc>,
     pub(crate) trace: Trace,
     notice: Option<Notice>,
-    pace: Pace,
+    next: Next,
+    /// What it does to what the index knows.
+    known: Vec<known::Change>,
+    events: usize,
     bytes: usize,
     arrived: Duration,
+}
+
+/// What becomes of a stream.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// By a poll.
+    Polled { state: State, gap: Option<OpenGap> },
+    /// By a step of its crawl.
+    Crawl(Crawl),
+    /// It isn't among those that are polled any more.
+    Ended,
+}
+
+/// What comes next in a stream, once this is committed.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    Poll(Pace),
+    CrawlStep,
+    Nothing,
 }
 
 impl Engine {
@@ -221,7 +281,7 @@ impl Engine {
             committing: None,
             aborts: 0,
             not_before: Duration::ZERO,
-            polls: 0,
+            requests: 0,
             draining: false,
         };
         engine.set_accounts(Now { monotonic: Duration::ZERO, wall: DateTime::UNIX_EPOCH }, accounts);
@@ -242,6 +302,7 @@ impl Engine {
         }
         let watermark_at = now.monotonic + self.settings.watermark_interval;
         self.shards.insert(shard, Shard { counters, header_due: true, parked: streams, watermark_at });
+        self.end_parked(now, shard);
     }
 
     /// Shards are somebody else's: what waits for a commit is dropped, and will be polled again there.
@@ -286,6 +347,39 @@ impl Engine {
             }
         }
         self.drop_orphans();
+        for shard in owned {
+            self.end_parked(now, shard);
+        }
+    }
+
+    /// Says of each stream that isn't polled any more that it has ended.
+    fn end_parked(&mut self, now: Now, shard: ShardId) {
+        let parked = self.shards.get(&shard).filter(|_| self.settings.all_known).map(|shard| &shard.parked);
+        let mut ended: Vec<_> =
+            parked.into_iter().flatten().filter(|(_, it)| !it.ended).map(|(id, _)| id.clone()).collect();
+        ended.retain(|id| !self.waiting.iter().any(|pending| pending.id == *id));
+        for id in ended {
+            self.requests += 1;
+            let announcement = Prepared::of_stream(&Body::StreamEnded(pb::StreamEnded {}), &id, now.wall);
+            let pending = Pending {
+                shard,
+                change: Change::Ended,
+                topics: self.topics_of_stream(&id, shard),
+                announcement: Some(announcement),
+                records: Vec::new(),
+                ends_crawl: false,
+                received_at: now.wall,
+                trace: Trace::new(&self.settings.replica, self.requests, now.wall),
+                notice: Some(Notice::Ended),
+                next: Next::Nothing,
+                known: vec![known::Change::Clear],
+                events: 0,
+                bytes: 0,
+                arrived: now.monotonic,
+                id,
+            };
+            self.wait(now, pending);
+        }
     }
 
     /// Each account's limit, and how many streams it has.
@@ -297,11 +391,15 @@ impl Engine {
         self.accounts.retain(|name, _| accounts.iter().any(|spec| spec.name == *name));
         for AccountSpec { name, limit } in accounts {
             let all = all.get(name).copied().unwrap_or_default();
-            let account = self
-                .accounts
-                .entry(name.clone())
-                .or_insert_with(|| Account { budget: Budget::new(*limit), schedule: Schedule::default() });
-            account.budget.set(now, *limit, Share { all, ..account.budget.share() });
+            let account = self.accounts.entry(name.clone()).or_insert_with(|| Account {
+                budget: Budget::new(*limit),
+                schedule: Schedule::default(),
+                crawl_budget: Budget::new(*limit),
+                crawls: Schedule::default(),
+            });
+            let share = Share { all, ..account.budget.share() };
+            account.budget.set(now, *limit, share);
+            account.crawl_budget.set(now, limit.part(self.settings.crawl.budget_percent), share);
         }
     }
 
@@ -310,30 +408,37 @@ impl Engine {
     fn add_stream(&mut self, now: Now, spec: StreamSpec, committed: Stream) {
         if let Some(account) = self.accounts.get_mut(&spec.id.account) {
             let Share { owned, all } = account.budget.share();
-            account.budget.set_share(now, Share { owned: owned + 1, all });
+            account.set_share(now, Share { owned: owned + 1, all });
             let unpolled = committed.live().map(|live| now.wall - live.last_complete_poll_at);
             let unpolled = unpolled.map_or(TOKEN_LIFE, |time| time.to_std().unwrap_or_default());
             let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
             account.schedule.set(spec.id.clone(), now.monotonic + turn);
         }
         let interval = self.settings.min_interval;
-        let entry = Entry { kind: spec.kind, committed, polling: None, interval, failures: 0, published: 0 };
-        self.streams.insert(spec.id, entry);
+        let crawling = Crawling::default();
+        let entry = Entry { kind: spec.kind, committed, polling: None, interval, failures: 0, published: 0, crawling };
+        self.streams.insert(spec.id.clone(), entry);
+        self.schedule_crawl(now, &spec.id);
     }
 
     fn remove_stream(&mut self, now: Now, id: &StreamId) -> Option<Stream> {
         let entry = self.streams.remove(id)?;
         if let Some(account) = self.accounts.get_mut(&id.account) {
             let Share { owned, all } = account.budget.share();
-            account.budget.set_share(now, Share { owned: owned - 1, all });
+            account.set_share(now, Share { owned: owned - 1, all });
             account.schedule.remove(id);
+            account.crawls.remove(id);
         }
         Some(entry.committed)
     }
 
     /// Forgets pages of streams that this replica doesn't have any more.
     fn drop_orphans(&mut self) {
-        self.waiting.retain(|pending| self.streams.contains_key(&pending.id));
+        let (streams, shards) = (&self.streams, &self.shards);
+        self.waiting.retain(|pending| match pending.change {
+            Change::Ended => shards.contains_key(&pending.shard) && !streams.contains_key(&pending.id),
+            Change::Polled { .. } | Change::Crawl(_) => streams.contains_key(&pending.id),
+        });
         self.waiting_records = self.waiting.iter().map(|pending| pending.records.len()).sum();
         self.pending_bytes = self.waiting.iter().map(|pending| pending.bytes).sum();
     }
@@ -374,10 +479,10 @@ impl Engine {
             let Some(id) = account.schedule.pop_due(now.monotonic) else { continue };
             let Some(entry) = self.streams.get_mut(&id) else { continue };
             account.budget.take(now);
-            self.polls += 1;
-            entry.polling = Some(self.polls);
+            self.requests += 1;
+            entry.polling = Some(self.requests);
             let token = entry.committed.token().cloned();
-            return Some(Poll { number: self.polls, stream: StreamSpec { id, kind: entry.kind }, token });
+            return Some(Poll { number: self.requests, stream: StreamSpec { id, kind: entry.kind }, token });
         }
         None
     }
@@ -398,46 +503,62 @@ impl Engine {
             | PollOutcome::Denied(_)
             | PollOutcome::Failed(_) => (0, now.wall),
         };
-        let (next, effects) = entry.committed.clone().step(id, now.wall, outcome);
-        let Effects { events, durable, pace, mut notice } = effects;
+        let (state, effects) = entry.committed.step(id, now.wall, outcome);
+        let Effects { announcement, gap, events, durable, pace, mut notice } = effects;
         if let Pace::AccountPause(pause) = pace
             && !account.budget.pause(now, pause)
         {
             notice = None;
         }
         if !durable {
-            entry.committed = next;
+            entry.committed.enter(state, None);
             self.reschedule(now, id, pace);
             return notice;
         }
+        if gap.is_some() {
+            self.note_gap(id);
+        }
+        let known = self.note_events(id, &events, received_at);
         let template = &self.settings.topic;
         let prepare = |event| {
             let prepared = Prepared::event(event, id, received_at);
             (template.topic(id, &prepared.resource_type), prepared)
         };
         let records: Vec<_> = events.into_iter().map(prepare).collect();
-        self.waiting_records += records.len();
-        self.pending_bytes += bytes;
         let shard = shard_of(id, self.settings.shards);
-        let gap_topics = self.gap_topics(id, shard, &next);
-        for topic in records.iter().map(|(topic, _)| topic).chain(&gap_topics) {
+        let announces = announcement.is_some() || gap.is_some();
+        let topics = if announces { self.topics_of_stream(id, shard) } else { BTreeSet::new() };
+        self.wait(
+            now,
+            Pending {
+                shard,
+                id: id.clone(),
+                change: Change::Polled { state, gap },
+                topics,
+                announcement: announcement.map(|body| Prepared::of_stream(&body, id, received_at)),
+                events: records.len(),
+                records,
+                ends_crawl: false,
+                received_at,
+                trace: Trace::new(&self.settings.replica, poll.number, now.wall),
+                notice,
+                next: Next::Poll(pace),
+                known,
+                bytes,
+                arrived: now.monotonic,
+            },
+        );
+        None
+    }
+
+    /// Has it committed, and its topics looked at before.
+    fn wait(&mut self, now: Now, pending: Pending) {
+        self.waiting_records += pending.records.len();
+        self.pending_bytes += pending.bytes;
+        for topic in pending.records.iter().map(|(topic, _)| topic).chain(&pending.topics) {
             want(&mut self.looks, now, topic);
         }
-        let (id, arrived) = (id.clone(), now.monotonic);
-        self.waiting.push_back(Pending {
-            shard,
-            id,
-            next,
-            gap_topics,
-            records,
-            received_at,
-            trace: Trace::new(&self.settings.replica, poll.number, now.wall),
-            notice,
-            pace,
-            bytes,
-            arrived,
-        });
-        None
+        self.waiting.push_back(pending);
     }
 
     fn reschedule(&mut self, now: Now, id: &StreamId, pace: Pace) {
@@ -474,7 +595,7 @@ impl Engine {
         let poll = self.accounts.values().filter(|_| may_poll).filter_map(poll).min();
         let batch = if self.may_commit() { self.batch_due() } else { None };
         let look = self.looks.values().map(|look| look.due).min().filter(|_| self.committing.is_none());
-        poll.into_iter().chain(batch).chain(look).min()
+        poll.into_iter().chain(self.next_crawl_deadline()).chain(batch).chain(look).min()
     }
 }
 

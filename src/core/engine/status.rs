@@ -2,6 +2,7 @@
 
 use super::{Account, Engine, Entry, TOKEN_LIFE};
 use crate::core::budget::Allowance;
+use crate::core::crawl::Reason;
 use crate::core::ids::{AccountName, ShardId, StreamId, StreamKind};
 use crate::core::now::Now;
 use crate::core::page::Denial;
@@ -72,6 +73,21 @@ pub struct StreamStatus {
     pub published: u64,
     /// Source gaps that aren't healed.
     pub open_gaps: Vec<OpenGap>,
+    /// The crawl that is under way.
+    pub crawl: Option<CrawlStatus>,
+    /// When the last complete crawl began.
+    pub last_crawl_at: Option<DateTime<Utc>>,
+}
+
+/// A crawl under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrawlStatus {
+    /// Why.
+    pub reason: Reason,
+    /// When it began.
+    pub begun_at: DateTime<Utc>,
+    /// How many snapshots it wrote.
+    pub snapshots: u64,
 }
 
 /// Where in its life a stream is.
@@ -158,6 +174,12 @@ impl Engine {
             failures: entry.failures,
             published: entry.published,
             open_gaps: entry.committed.open_gaps.clone(),
+            crawl: entry.committed.crawl.as_ref().map(|crawl| CrawlStatus {
+                reason: crawl.reason,
+                begun_at: crawl.begun_at,
+                snapshots: crawl.snapshots,
+            }),
+            last_crawl_at: entry.committed.last_crawl_at,
         }
     }
 }

@@ -108,14 +108,11 @@ async fn create(jetstream: &jetstream::Context, wanted: Config) -> Result<Abilit
 fn create_error(name: &str, error: &jetstream::context::CreateStreamError) -> SinkError {
     match error.kind() {
         CreateStreamErrorKind::JetStream(answer) => refused(format!("make JetStream stream {name}"), &answer),
-        CreateStreamErrorKind::JetStreamUnavailable => SinkError::Setup {
-            problem: "the NATS server has no JetStream for this account".to_owned(),
-            remedy: "enable it in the server's configuration (`jetstream {}`)".to_owned(),
-        },
         CreateStreamErrorKind::EmptyStreamName
         | CreateStreamErrorKind::InvalidStreamName
         | CreateStreamErrorKind::DomainAndExternalSet => bad_name(name),
-        CreateStreamErrorKind::TimedOut
+        CreateStreamErrorKind::JetStreamUnavailable
+        | CreateStreamErrorKind::TimedOut
         | CreateStreamErrorKind::Response
         | CreateStreamErrorKind::NotFound
         | CreateStreamErrorKind::ResponseParse => {
@@ -124,9 +121,11 @@ fn create_error(name: &str, error: &jetstream::context::CreateStreamError) -> Si
     }
 }
 
-/// The server's statuses from 500 on are its own troubles, and pass.
+/// The server's statuses from 500 on are its own troubles, and pass; so does a lack of servers to place the
+/// replicas on (10005 in nats-server's `errors.json`), as when a cluster is just starting.
 fn refused(action: String, answer: &jetstream::Error) -> SinkError {
-    if answer.code() >= 500 && answer.error_code() != ErrorCode::JETSTREAM_NOT_ENABLED {
+    let may_pass = answer.code() >= 500 && answer.error_code() != ErrorCode::JETSTREAM_NOT_ENABLED;
+    if may_pass || answer.error_code() == ErrorCode::CLUSTER_NO_PEERS {
         return SinkError::unavailable(action, answer.clone());
     }
     SinkError::Setup {

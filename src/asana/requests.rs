@@ -1,0 +1,161 @@
+//! Which URL asks for what, and for which fields.
+
+use crate::core::ids::{StreamId, StreamKind, SyncToken};
+use crate::core::listing::{Listing, What};
+use url::Url;
+
+/// What is asked of each event: all that Asana's OpenAPI description lists for `/events`
+/// (`fc9f8dc`, 2026-06-11), since naming some leaves out the others, and of the objects
+/// their types, which it doesn't list but shows in the answer.
+///
+/// The values of a change are named as a whole only: they may be objects of any type, and
+/// naming some of their fields would leave out those we don't know of.
+///
+/// `/workspaces/{gid}/events` lists no `opt_fields`, so there none is sent.
+const EVENT: &str = "action,change,change.action,change.added_value,change.field,change.new_value,\
+    change.removed_value,created_at,\
+    parent,parent.name,parent.resource_subtype,parent.resource_type,\
+    resource,resource.name,resource.resource_subtype,resource.resource_type,\
+    type,user,user.name,user.resource_type";
+
+/// The most that Asana gives of a list at once (its guide "Pagination").
+const LIMIT: &str = "100";
+
+// What is asked of the objects, of what the same description lists for them, and always their type, which it
+// doesn't list. Left out is what depends on who asks (`liked`), what changes with each reading (signed URLs), what is
+// a resource of its own (who is a member of a project), the mirror of something named (`dependents`), definitions
+// of custom fields, and what Asana calls deprecated.
+
+const TASK: &[&str] = &[
+    "resource_type,resource_subtype,name,actual_time_minutes,approval_status,assigned_by,assigned_by.name",
+    "assignee,assignee.name,completed,completed_at,completed_by,completed_by.name,created_at,created_by",
+    "custom_type,custom_type.name,custom_type_status_option,custom_type_status_option.name,dependencies,due_at,due_on",
+    "followers,followers.name,html_notes,is_rendered_as_separator,memberships.project,memberships.project.name",
+    "memberships.section,memberships.section.name,modified_at,notes,num_likes,num_subtasks",
+    "parent,parent.name,parent.resource_subtype,permalink_url,projects,projects.name,start_at,start_on",
+    "tags,tags.name,workspace,workspace.name",
+    CUSTOM_FIELDS,
+    "custom_fields.people_value,custom_fields.people_value.name,custom_fields.reference_value",
+    "custom_fields.reference_value.name,custom_fields.resource_subtype",
+];
+
+const CUSTOM_FIELDS: &str = "custom_fields,custom_fields.name,custom_fields.type,custom_fields.display_value,\
+    custom_fields.date_value,custom_fields.date_value.date,custom_fields.date_value.date_time,\
+    custom_fields.enum_value,custom_fields.enum_value.name,custom_fields.multi_enum_values,\
+    custom_fields.multi_enum_values.name,custom_fields.number_value,custom_fields.text_value";
+
+const PROJECT: &[&str] = &[
+    "resource_type,name,archived,color,completed,completed_at,completed_by,completed_by.name,created_at",
+    "current_status_update,current_status_update.resource_subtype,current_status_update.title,default_view,due_on",
+    "html_notes,icon,modified_at,notes,owner,permalink_url,privacy_setting,start_on,team,team.name",
+    "workspace,workspace.name",
+    CUSTOM_FIELDS,
+];
+
+const GOAL: &[&str] = &[
+    "resource_type,name,current_status_update,current_status_update.resource_subtype,current_status_update.title",
+    "due_on,followers,followers.name,html_notes,is_workspace_level,metric,metric.currency_code",
+    "metric.current_display_value,metric.current_number_value,metric.initial_number_value,metric.precision",
+    "metric.progress_source,metric.resource_subtype,metric.target_number_value,metric.unit,notes,num_likes",
+    "owner,owner.name,privacy_setting,start_on,status,team,team.name,time_period,time_period.display_name",
+    "time_period.end_on,time_period.period,time_period.start_on,workspace,workspace.name",
+    CUSTOM_FIELDS,
+];
+
+const SECTION: &[&str] = &["resource_type,name,created_at,project,project.name"];
+
+const STORY: &[&str] = &[
+    "resource_type,resource_subtype,type,text,html_text,created_at,created_by,created_by.name,is_edited,is_pinned",
+    "num_likes,source,sticker_name,assignee,assignee.name,dependency,dependency.name,duplicate_of,duplicate_of.name",
+    "follower,follower.name,project,project.name,story,story.text,tag,tag.name,task,task.name",
+    "target,target.name,target.resource_subtype,target.resource_type",
+    "new_approval_status,new_date_value,new_dates,new_dates.due_at,new_dates.due_on,new_dates.start_on,new_enum_value",
+    "new_enum_value.name,new_multi_enum_values,new_multi_enum_values.name,new_name,new_number_value,new_people_value",
+    "new_people_value.name,new_resource_subtype,new_section,new_section.name,new_text_value",
+    "old_approval_status,old_date_value,old_dates,old_dates.due_at,old_dates.due_on,old_dates.start_on,old_enum_value",
+    "old_enum_value.name,old_multi_enum_values,old_multi_enum_values.name,old_name,old_number_value,old_people_value",
+    "old_people_value.name,old_resource_subtype,old_section,old_section.name,old_text_value",
+];
+
+const ATTACHMENT: &[&str] = &[
+    "resource_type,resource_subtype,name,created_at,host,parent,parent.name,parent.resource_subtype",
+    "parent.resource_type,permanent_url,size",
+];
+
+/// The URL of a poll, below `base`.
+pub(super) fn poll(base: &Url, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> Url {
+    let mut query: Vec<(&str, &str)> = Vec::with_capacity(3);
+    let path = match kind {
+        StreamKind::Resource => {
+            query.push(("resource", stream.resource.as_str()));
+            query.push(("opt_fields", EVENT));
+            &["events"][..]
+        }
+        StreamKind::Workspace => &["workspaces", stream.resource.as_str(), "events"],
+    };
+    query.extend(token.map(|token| ("sync", token.as_str())));
+    below(base, path, &query)
+}
+
+/// The URL of a page of `listing`, below `base`.
+pub(super) fn list(base: &Url, listing: &Listing, offset: Option<&str>) -> Url {
+    let gid = listing.of.as_str();
+    let mut query: Vec<(&str, &str)> = Vec::with_capacity(4);
+    let path = match listing.what {
+        What::Project => &["projects", gid][..],
+        What::Task => &["tasks", gid],
+        What::Goal => &["goals", gid],
+        What::Sections => &["projects", gid, "sections"],
+        What::Tasks => &["projects", gid, "tasks"],
+        What::Subtasks => &["tasks", gid, "subtasks"],
+        What::TaskStories => &["tasks", gid, "stories"],
+        What::GoalStories => &["goals", gid, "stories"],
+        What::WorkspaceProjects => &["workspaces", gid, "projects"],
+        What::TeamProjects => &["teams", gid, "projects"],
+        What::PortfolioItems => &["portfolios", gid, "items"],
+        What::Attachments => {
+            query.push(("parent", gid));
+            &["attachments"]
+        }
+        What::WorkspaceGoals => {
+            query.push(("workspace", gid));
+            &["goals"]
+        }
+    };
+    let fields = fields(listing.what).join(",");
+    query.push(("opt_fields", &fields));
+    if !listing.what.is_object() {
+        query.push(("limit", LIMIT));
+        query.extend(offset.map(|offset| ("offset", offset)));
+    }
+    below(base, path, &query)
+}
+
+fn fields(what: What) -> Vec<&'static str> {
+    let fields = match what {
+        What::Task | What::Tasks | What::Subtasks => TASK,
+        What::Project | What::WorkspaceProjects | What::TeamProjects | What::PortfolioItems => PROJECT,
+        What::Goal | What::WorkspaceGoals => GOAL,
+        What::Sections => SECTION,
+        What::TaskStories | What::GoalStories => STORY,
+        What::Attachments => ATTACHMENT,
+    };
+    let mut fields = fields.to_vec();
+    // Goals have no stories about custom fields.
+    if what == What::TaskStories {
+        fields.push("custom_field,custom_field.name");
+    }
+    fields
+}
+
+fn below(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
+    let mut url = base.clone();
+    // A base URL has a host, so there are segments.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    url
+}
