@@ -49,11 +49,6 @@ image: ## build the image without a daemon or a registry, and run it; needs root
 	scripts/bootstrap rust build python
 	scripts/check-image
 
-.PHONY: control-plane
-control-plane: ## the chart before a real etcd, kube-apiserver and controllers; building them takes ten minutes or more
-	scripts/bootstrap python build
-	scripts/check-control-plane
-
 .PHONY: kill
 kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign consumer; BUS=kafka|nats|nats-old SEED=1
 	scripts/bootstrap rust build python java
