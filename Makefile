@@ -28,6 +28,7 @@ demo: ## simulator, bridge, bus and consumer for FOR=30s, checked at the end; BU
 .PHONY: test
 test: lint ## every check: format, lints, docs, unit, property, simulation, real Kafka, real NATS, foreign clients
 	scripts/services install all
+	scripts/chart-env >/dev/null
 	cargo test
 	cargo test --doc
 
@@ -43,6 +44,11 @@ lint: ## format, lints, documentation, the contract's compatibility, and each se
 	cargo check --quiet --no-default-features --features consumer-kafka,consumer-nats
 	cargo check --quiet --no-default-features --features kafka
 	cargo check --quiet --no-default-features --features nats
+
+.PHONY: image
+image: ## build the image without a daemon or a registry, and run it; needs root on Debian
+	scripts/bootstrap rust build python
+	scripts/check-image
 
 .PHONY: kill
 kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign consumer; BUS=kafka|nats|nats-old SEED=1

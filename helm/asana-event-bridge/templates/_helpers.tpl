@@ -1,0 +1,132 @@
+{{/* The chart's name. */}}
+{{- define "bridge.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* What all objects are called. 50 characters: room for what comes behind it. */}}
+{{- define "bridge.fullname" -}}
+{{- $name := include "bridge.name" . }}
+{{- $release := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- default $release .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Never to change: a Deployment's selector can't. */}}
+{{- define "bridge.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "bridge.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "bridge.labels" -}}
+{{ include "bridge.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Name and labels of an object that has the full name. */}}
+{{- define "bridge.metadata" -}}
+name: {{ include "bridge.fullname" . }}
+namespace: {{ .Release.Namespace }}
+labels:
+  {{- include "bridge.labels" . | nindent 2 }}
+{{- end }}
+
+{{- define "bridge.serviceAccountName" -}}
+{{- $made := ternary (include "bridge.fullname" .) "default" .Values.serviceAccount.create }}
+{{- default $made .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "bridge.image" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion }}
+{{- $version := ternary (printf "@%s" .Values.image.digest) (printf ":%s" $tag) (ne .Values.image.digest "") }}
+{{- printf "%s%s" .Values.image.repository $version }}
+{{- end }}
+
+{{/* The bridge's file: what the values say, and where the admin port is. */}}
+{{- define "bridge.config" -}}
+{{- $admin := merge (dict "listen" "0.0.0.0:8080") (.Values.config.admin | default dict) }}
+{{- toYaml (merge (dict "admin" $admin) (omit .Values.config "admin")) }}
+{{- end }}
+
+{{/* A mark of the parts of the file that the bridge can't take up while it runs: they roll the pods. */}}
+{{- define "bridge.needsRestart" -}}
+{{- pick (include "bridge.config" . | fromYaml) "admin" "replica" "shards" "sink" | toJson | sha256sum }}
+{{- end }}
+
+{{/* What the bridge's container needs, in whatever pod. */}}
+{{- define "bridge.container" -}}
+image: {{ include "bridge.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+env:
+  - name: POD_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+volumeMounts:
+  - name: config
+    mountPath: /etc/asana-event-bridge
+    readOnly: true
+  {{- range $name, $_ := .Values.secrets }}
+  - name: secret-{{ $name }}
+    mountPath: /secrets/{{ $name }}
+    readOnly: true
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* The pod around it; takes the root and the ConfigMap's name. Whole folders are mounted: only those follow changes. */}}
+{{- define "bridge.pod" -}}
+{{- $root := .root -}}
+serviceAccountName: {{ .serviceAccountName }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml $root.Values.podSecurityContext | nindent 2 }}
+{{- with $root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumes:
+  - name: config
+    configMap:
+      name: {{ .configMap }}
+  {{- range $name, $secret := $root.Values.secrets }}
+  - name: secret-{{ $name }}
+    secret:
+      secretName: {{ $secret.existingSecret }}
+      defaultMode: 0440
+      {{- with $secret.items }}
+      items:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+  {{- end }}
+  {{- with $root.Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* Strimzi's interface: v1 where the cluster has it. */}}
+{{- define "bridge.strimziVersion" -}}
+{{- ternary "kafka.strimzi.io/v1" "kafka.strimzi.io/v1beta2" (.Capabilities.APIVersions.Has "kafka.strimzi.io/v1") }}
+{{- end }}

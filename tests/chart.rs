@@ -1,0 +1,551 @@
+//! The Helm chart: what it renders is what Kubernetes and the program take, and what it says of itself is true.
+//! `UPDATE=1` writes what is generated of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
+#![cfg(feature = "program")]
+
+#[path = "chart/pod.rs"]
+mod pod;
+mod support;
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+/// What the pod needs beside the deadlines of the program: its start of stopping, and the bus's last answer.
+const SPARE_SECONDS: u64 = 5;
+
+static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
+    let output = Command::new(root().join("scripts/chart-env")).output().expect("run scripts/chart-env");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    PathBuf::from(text(&output.stdout).trim())
+});
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn chart() -> PathBuf {
+    root().join("helm/asana-event-bridge")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn examples() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join("helm/examples")).expect("helm/examples");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    assert!(files.len() >= 10, "{files:?}");
+    files
+}
+
+fn example(name: &str) -> PathBuf {
+    root().join("helm/examples").join(name).with_extension("yaml")
+}
+
+/// Runs one of the tools, with something to read.
+fn tool(name: &str, arguments: &[&str], stdin: &str) -> Output {
+    let given = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(given.path(), stdin).expect("write");
+    let mut command = Command::new(TOOLS.join(name));
+    command.args(arguments).stdin(std::fs::File::open(given.path()).expect("open"));
+    command.output().unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn template(values: &Path, sets: &[&str]) -> Output {
+    let chart = chart();
+    let mut arguments = vec!["template", "bridge", chart.to_str().unwrap(), "--values", values.to_str().unwrap()];
+    arguments.extend(["--namespace", "asana"]);
+    arguments.extend(sets.iter().flat_map(|set| ["--set-json", set]));
+    tool("helm", &arguments, "")
+}
+
+fn rendered(values: &Path, sets: &[&str]) -> String {
+    let output = template(values, sets);
+    assert!(output.status.success(), "{}: {}", values.display(), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn objects(values: &Path, sets: &[&str]) -> Vec<Value> {
+    let documents = rendered(values, sets);
+    let parsed = documents.split("\n---\n").map(|document| serde_saphyr::from_str(document).expect("YAML"));
+    parsed.filter(|object: &Value| !object.is_null()).collect()
+}
+
+fn object<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+    objects.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("no {kind}"))
+}
+
+/// All sets that turn on whatever is off, of Kafka.
+fn everything() -> [&'static str; 8] {
+    [
+        r#"autoscaling.enabled=true"#,
+        r#"networkPolicy.enabled=true"#,
+        r#"podMonitor.enabled=true"#,
+        r#"prometheusRule.enabled=true"#,
+        r#"dashboard.enabled=true"#,
+        r#"doctor.enabled=true"#,
+        r#"imagePullSecrets=[{"name":"registry"}]"#,
+        r#"tolerations=[{"key":"x","operator":"Exists"}]"#,
+    ]
+}
+
+#[test]
+fn every_example_is_what_kubernetes_and_the_program_take() {
+    for values in examples() {
+        for sets in [&[][..], &everything()] {
+            if values.ends_with("production.yaml") && !sets.is_empty() {
+                continue; // It has a ServiceMonitor, and both are one too many.
+            }
+            let documents = rendered(&values, sets);
+            let checked = tool("manifests", &[], &documents);
+            assert!(checked.status.success(), "{}: {}", values.display(), text(&checked.stderr));
+            assert!(text(&checked.stdout).contains("Deployment"), "{}", values.display());
+        }
+        let chart = chart();
+        let linted = tool("helm", &["lint", "--strict", chart.to_str().unwrap(), "-f", values.to_str().unwrap()], "");
+        assert!(linted.status.success(), "{}: {}", values.display(), text(&linted.stdout));
+        check_config(&values);
+    }
+}
+
+/// The rendered configuration, with a secret in every file that it names, before `check-config`.
+fn check_config(values: &Path) {
+    let objects = objects(values, &[]);
+    let config = object(&objects, "ConfigMap")["data"]["bridge.yaml"].as_str().expect("a file").to_owned();
+    let folder = tempfile::tempdir().expect("a folder");
+    let secrets = config.split_whitespace().filter_map(|word| word.strip_prefix("/secrets/"));
+    for secret in secrets {
+        let file = folder.path().join(secret);
+        std::fs::create_dir_all(file.parent().unwrap()).expect("a folder");
+        std::fs::write(file, "secret").expect("write");
+    }
+    let file = folder.path().join("bridge.yaml");
+    std::fs::write(&file, config.replace("/secrets/", &format!("{}/", folder.path().display()))).expect("write");
+    let output = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"))
+        .arg("check-config")
+        .arg(&file)
+        .env("POD_NAME", "bridge-0")
+        .output()
+        .expect("run the program");
+    assert!(output.status.success(), "{}:\n{config}\n{}", values.display(), text(&output.stderr));
+}
+
+#[test]
+fn what_the_validator_must_find_it_finds() {
+    let fine = rendered(&example("quickstart"), &[]);
+    for (from, to, what) in [
+        ("containerPort:", "containerport:", "containerport"),
+        ("minReadySeconds: 5", "minReadySeconds: five", "minReadySeconds"),
+        ("automountServiceAccountToken: false", "autoMount: false", "autoMount"),
+        ("kind: Service\n", "kind: Servise\n", "Servise"),
+    ] {
+        assert!(fine.contains(from), "{from}");
+        let checked = tool("manifests", &[], &fine.replace(from, to));
+        assert!(!checked.status.success() && text(&checked.stderr).contains(what), "{to}: {}", text(&checked.stderr));
+    }
+}
+
+#[test]
+fn the_defaults_lint_and_say_what_is_missing() {
+    let chart = chart();
+    let linted = tool("helm", &["lint", "--strict", chart.to_str().unwrap()], "");
+    assert!(linted.status.success(), "{}", text(&linted.stdout));
+    let output = template(&chart.join("values.yaml"), &[]);
+    assert!(!output.status.success() && text(&output.stderr).contains("config.accounts is empty"));
+}
+
+#[test]
+fn the_quick_start_has_less_than_20_lines() {
+    let text = read("helm/examples/quickstart.yaml");
+    assert!(text.lines().filter(|line| !line.starts_with('#')).count() < 20);
+}
+
+#[test]
+fn the_schema_refuses_typos() {
+    for (set, word) in [
+        (r#"replicacount=3"#, "replicacount"),
+        (r#"image.tga="1""#, "tga"),
+        (r#"secrets.asana.secretName="x""#, "secretName"),
+        (r#"secrets={"Asana":{"existingSecret":"x"}}"#, "Asana"),
+        (r#"terminationGracePeriodSeconds=20"#, "terminationGracePeriodSeconds"),
+        (r#"config.stream=[]"#, "stream"),
+        (r#"config.streams=[{"resource":1200}]"#, "resource"),
+        (r#"config.polling.minIntervall="5s""#, "minIntervall"),
+        (r#"config.accounts.main.token={"env":"TOKEN"}"#, "env"),
+        (r#"config.accounts.main.token={"value":"0/abc"}"#, "value"),
+        (r#"config.sink.kafka.topics.replicas=3"#, "replicas"),
+        (r#"config.sink={"console":{}}"#, "console"),
+        (r#"config.admin.listen="0.0.0.0:1""#, "listen"),
+    ] {
+        let output = template(&example("quickstart"), &[set]);
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{set} passes");
+        assert!(said.contains("schema") && said.contains(word), "{set}: {said}");
+    }
+}
+
+#[test]
+fn contradictions_end_the_rendering_with_a_sentence() {
+    let nats = r#"config.sink={"nats":{"servers":["nats://nats:4222"]}}"#;
+    for (sets, sentence) in [
+        (&[r#"config.replica="one""#][..], "config.replica would give all pods the same name"),
+        (&[r#"config.sink.kafka.staticMembership=true"#], "config.sink.kafka.staticMembership is for"),
+        (&[r#"config.sink.nats={"servers":["nats://nats:4222"]}"#], "exactly one of kafka and nats"),
+        (&[r#"replicaCount=33"#], "replicaCount is 33, but config.shards is 32"),
+        (&[r#"autoscaling={"enabled":true,"maxReplicas":40}"#], "autoscaling.maxReplicas is 40"),
+        (&[r#"autoscaling={"enabled":true,"minReplicas":9}"#], "minReplicas is above"),
+        (&[r#"config.accounts.main.token={"file":"/secrets/other/token"}"#], "secrets.other is missing"),
+        (&[r#"serviceMonitor.enabled=true"#, r#"podMonitor.enabled=true"#], "counted twice"),
+        (&[r#"strimzi={"user":true}"#], "strimzi.cluster is empty"),
+        (&[nats, r#"strimzi={"user":true,"cluster":"main"}"#], "strimzi is for config.sink.kafka"),
+        (
+            &[r#"config.sink.kafka.topic="asana.{stream}""#, r#"strimzi={"topics":true,"cluster":"main"}"#],
+            "strimzi.topics can't know",
+        ),
+    ] {
+        let output = template(&example("quickstart"), sets);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(sentence), "{sets:?}: {said}");
+    }
+}
+
+fn pods(objects: &[Value]) -> Vec<&Value> {
+    let spec = |object: &'static str| move |it: &&Value| it["kind"] == object;
+    let templates = objects.iter().filter(|it| spec("Deployment")(it) || spec("Job")(it));
+    let bare = objects.iter().filter(spec("Pod")).map(|pod| &pod["spec"]);
+    templates.map(|it| &it["spec"]["template"]["spec"]).chain(bare).collect()
+}
+
+#[test]
+fn pods_have_no_rights_and_secrets_are_files_that_follow_changes() {
+    for values in examples() {
+        let objects = objects(&values, &["doctor.enabled=true"]);
+        let pods = pods(&objects);
+        assert_eq!(pods.len(), 3, "the bridge, the doctor, the test");
+        for pod in pods {
+            assert_eq!(pod["automountServiceAccountToken"], false);
+            let context = &pod["securityContext"];
+            assert_eq!(context["runAsNonRoot"], true);
+            assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
+            let container = &pod["containers"][0]["securityContext"];
+            assert_eq!(container["readOnlyRootFilesystem"], true);
+            assert_eq!(container["allowPrivilegeEscalation"], false);
+            assert_eq!(container["capabilities"], json!({"drop": ["ALL"]}));
+            let whole = pod.to_string();
+            // Neither follows a change of what is mounted.
+            for never in ["secretKeyRef", "secretRef", "subPath"] {
+                assert!(!whole.contains(never), "{}: {never}", values.display());
+            }
+        }
+    }
+}
+
+/// The seconds of a constant in the program's source.
+fn seconds(source: &str, name: &str) -> u64 {
+    let declared = format!("{name}: Duration = Duration::from_secs(");
+    let rest = source.split_once(&declared).unwrap_or_else(|| panic!("{name} isn't there as whole seconds")).1;
+    rest.split_once(')').unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn the_grace_period_outlasts_the_programs_deadlines() {
+    let source = read("src/bridge/session.rs");
+    let deadlines = seconds(&source, "DRAIN_TIMEOUT") + seconds(&source, "CLOSE_TIMEOUT");
+    let objects = objects(&example("quickstart"), &[]);
+    let pod = &object(&objects, "Deployment")["spec"]["template"]["spec"];
+    assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= deadlines + SPARE_SECONDS);
+    let schema: Value = serde_json::from_str(&read("helm/asana-event-bridge/values.schema.json")).unwrap();
+    let least = schema["properties"]["terminationGracePeriodSeconds"]["minimum"].as_u64().unwrap();
+    assert!(least >= deadlines + SPARE_SECONDS, "the schema lets {least} through");
+}
+
+#[test]
+fn ports_agree() {
+    let objects = objects(&example("quickstart"), &[]);
+    let config: Value =
+        serde_saphyr::from_str(object(&objects, "ConfigMap")["data"]["bridge.yaml"].as_str().unwrap()).unwrap();
+    let container = &object(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let port = &container["ports"][0];
+    assert_eq!(config["admin"]["listen"], format!("0.0.0.0:{}", port["containerPort"]));
+    assert_eq!(object(&objects, "Service")["spec"]["ports"][0]["targetPort"], port["name"]);
+    for (probe, path) in [("livenessProbe", "/livez"), ("startupProbe", "/livez"), ("readinessProbe", "/readyz")] {
+        assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "admin"}));
+    }
+}
+
+#[test]
+fn only_what_needs_a_restart_rolls_the_pods() {
+    let template = |sets: &[&str]| {
+        let objects = objects(&example("quickstart"), sets);
+        object(&objects, "Deployment")["spec"]["template"].clone()
+    };
+    let before = template(&[]);
+    for live in [
+        r#"config.streams=[{"resource":"1"},{"resource":"2"}]"#,
+        r#"config.accounts.main.requestsPerMinute=1400"#,
+        r#"config.polling.minInterval="1s""#,
+        r#"config.commit.linger="1s""#,
+        r#"commonLabels={}"#,
+    ] {
+        assert_eq!(template(&[live]), before, "{live}");
+    }
+    let restarts = [
+        ("sink", r#"config.sink.kafka.topic="other""#),
+        ("shards", r#"config.shards=64"#),
+        ("replica", r#"config.replica="${POD_NAME}-x""#),
+    ];
+    for (_, set) in restarts {
+        assert_ne!(template(&[set]), before, "{set}");
+    }
+    // The program's own list.
+    let source = read("src/run.rs");
+    let differ = source.split_once("let differ = [").unwrap().1.split_once("];").unwrap().0;
+    let keys: BTreeSet<_> =
+        differ.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
+    let helper = read("helm/asana-event-bridge/templates/_helpers.tpl");
+    let picked = helper.split_once("{{- pick ").unwrap().1.split_once(" | toJson").unwrap().0;
+    for key in &keys {
+        assert!(picked.contains(&format!("\"{key}\"")), "`{key}` needs a restart, and the chart doesn't know");
+    }
+    assert!(restarts.iter().all(|(key, _)| keys.contains(key)), "{keys:?}");
+}
+
+#[test]
+fn the_network_policy_lets_through_what_the_configuration_names() {
+    let ports = |values: &str| {
+        let objects = objects(&example(values), &["networkPolicy.enabled=true"]);
+        let egress = object(&objects, "NetworkPolicy")["spec"]["egress"][1]["ports"].clone();
+        let ports = egress.as_array().unwrap().iter().map(|port| port["port"].as_u64().unwrap());
+        ports.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(ports("kafka-scram-tls"), BTreeSet::from([443, 9093]));
+    assert_eq!(ports("production"), BTreeSet::from([443, 9093]));
+    assert_eq!(ports("nats-creds"), BTreeSet::from([443, 4222]));
+}
+
+/// Strimzi makes what the bridge would make.
+#[test]
+fn topics_of_strimzi_are_those_of_the_program() {
+    let objects = objects(&example("strimzi"), &[]);
+    let source = read("src/sink/kafka/topics.rs");
+    let topics: Vec<_> = objects.iter().filter(|object| object["kind"] == "KafkaTopic").collect();
+    assert_eq!(topics.len(), 3);
+    for topic in topics {
+        for (key, value) in topic["spec"]["config"].as_object().unwrap() {
+            let value = value.as_str().expect("strings");
+            if key == "min.insync.replicas" {
+                continue; // Out of the configuration.
+            }
+            assert!(source.contains(&format!("(\"{key}\", ")), "{key}");
+            assert!(source.contains(&format!("\"{value}\"")), "{key}: {value}");
+        }
+    }
+}
+
+/// Compares the file with what it should hold, or writes it under `UPDATE=1`.
+fn check(path: &Path, fresh: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, fresh).expect("write the generated file");
+        return;
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(committed == fresh, "{} is out of date: run `UPDATE=1 cargo test --test chart`", path.display());
+}
+
+/// The part of the schema that is about `config` is the program's own, without what has no place in a pod.
+#[test]
+fn the_schema_knows_the_programs_configuration() {
+    let path = chart().join("values.schema.json");
+    let mut schema: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let mut config = asana_event_bridge::config::schema().clone();
+    let mut definitions = config["$defs"].take();
+    let root = config.as_object_mut().unwrap();
+    // What is missing is told by the chart, in a sentence, and only where something is installed.
+    root.retain(|key, _| !["$schema", "$defs", "title", "required"].contains(&key.as_str()));
+    let remove = |definitions: &mut Value, name: &str, keys: &[&str]| {
+        let properties = definitions[name]["properties"].as_object_mut().unwrap_or_else(|| panic!("no {name}"));
+        for key in keys {
+            properties.remove(*key).unwrap_or_else(|| panic!("{name} has no {key}"));
+        }
+    };
+    remove(&mut definitions, "SecretConfig", &["env"]); // Secrets are files.
+    definitions["SecretConfig"]["required"] = json!(["file"]);
+    remove(&mut definitions, "SinkConfig", &["console", "file"]); // A pod has no disk that outlives it.
+    remove(&mut definitions, "AdminConfig", &["listen"]); // The chart's.
+    for unused in ["ConsoleConfig", "FileConfig"] {
+        definitions.as_object_mut().unwrap().remove(unused).unwrap_or_else(|| panic!("no {unused}"));
+    }
+    schema["properties"]["config"] = config;
+    schema["$defs"] = definitions;
+    check(&path, &format!("{}\n", serde_json::to_string_pretty(&schema).unwrap()));
+}
+
+/// A value of values.yaml, with the comment above it.
+struct Documented {
+    path: Vec<String>,
+    comment: String,
+}
+
+fn documented() -> Vec<Documented> {
+    let (mut found, mut comment, mut path) = (Vec::<Documented>::new(), Vec::new(), Vec::<(usize, String)>::new());
+    for line in read("helm/asana-event-bridge/values.yaml").lines() {
+        let bare = line.trim_start();
+        let indent = line.len() - bare.len();
+        if let Some(text) = bare.strip_prefix('#') {
+            comment.push(text.trim().to_owned());
+            continue;
+        }
+        let comment = std::mem::take(&mut comment).join(" ");
+        let Some((key, _)) = bare.split_once(':').filter(|_| !bare.starts_with('-')) else { continue };
+        path.retain(|(before, _)| *before < indent);
+        path.push((indent, key.to_owned()));
+        let names: Vec<_> = path.iter().map(|(_, name)| name.clone()).collect();
+        let covered = found.iter().any(|it| names.starts_with(&it.path));
+        if !comment.is_empty() {
+            found.push(Documented { path: names, comment });
+        } else if !covered && !bare.ends_with(':') {
+            panic!("{} has no comment", names.join("."));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_readme_has_every_value() {
+    let values: Value = serde_saphyr::from_str(&read("helm/asana-event-bridge/values.yaml")).unwrap();
+    let mut table = String::from("| value | default | meaning |\n| --- | --- | --- |\n");
+    for Documented { path, comment } in documented() {
+        let default = path.iter().fold(&values, |value, key| &value[key]);
+        let comment = comment.replace('|', "\\|");
+        table += &format!("| `{}` | `{default}` | {comment} |\n", path.join("."));
+    }
+    let path = chart().join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let mark = "<!-- Generated from values.yaml: UPDATE=1 cargo test --test chart -->\n\n";
+    let before = readme.split_once(mark).expect("the mark").0;
+    check(&path, &format!("{before}{mark}{table}"));
+}
+
+/// The alerts as rendered, and the dashboard, of the production example.
+fn monitoring() -> (Value, Value) {
+    let objects = objects(&example("production"), &[]);
+    let rules = object(&objects, "PrometheusRule")["spec"].clone();
+    let boards = objects.iter().filter_map(|object| object["data"]["asana-event-bridge.json"].as_str());
+    (rules, serde_json::from_str(boards.last().expect("a dashboard")).expect("JSON"))
+}
+
+fn alerts(rules: &Value) -> &Vec<Value> {
+    rules["groups"][0]["rules"].as_array().expect("rules")
+}
+
+#[test]
+fn every_alert_fires_when_it_must_and_not_before() {
+    let (mut rules, _) = monitoring();
+    let folder = tempfile::tempdir().expect("a folder");
+    let promtool = |arguments: &[&str]| {
+        let output = Command::new(TOOLS.join("promtool")).args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    };
+    std::fs::write(folder.path().join("alerts.yaml"), rules.to_string()).unwrap();
+    promtool(&["check", "rules", "alerts.yaml"]);
+    // The texts are for people: promtool would want each of them again.
+    for rule in rules["groups"][0]["rules"].as_array_mut().unwrap() {
+        rule.as_object_mut().unwrap().remove("annotations");
+    }
+    std::fs::write(folder.path().join("alerts.yaml"), rules.to_string()).unwrap();
+    let tests = read("helm/alerts.test.yaml");
+    std::fs::write(folder.path().join("test.yaml"), &tests).unwrap();
+    promtool(&["test", "rules", "test.yaml"]);
+
+    let tests: Value = serde_saphyr::from_str(&tests).unwrap();
+    let cases: Vec<_> = tests["tests"].as_array().unwrap().iter().map(|test| &test["alert_rule_test"][0]).collect();
+    for rule in alerts(&rules) {
+        let fires = |case: &&&Value| case["alertname"] == rule["alert"] && !case["exp_alerts"].is_null();
+        let silent = |case: &&&Value| case["alertname"] == rule["alert"] && case["exp_alerts"].is_null();
+        assert!(cases.iter().any(|case| fires(&case)), "{} is never seen firing", rule["alert"]);
+        assert!(cases.iter().any(|case| silent(&case)), "{} is never seen silent", rule["alert"]);
+    }
+}
+
+#[test]
+fn every_alert_has_a_runbook() {
+    let page = read("docs/operations/alerts.md");
+    let headings: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## Asana")).collect();
+    let (rules, _) = monitoring();
+    let names: Vec<_> = alerts(&rules).iter().map(|rule| rule["alert"].as_str().unwrap()).collect();
+    assert_eq!(headings.iter().map(|rest| format!("Asana{rest}")).collect::<Vec<_>>(), names);
+    for rule in alerts(&rules) {
+        let anchor = rule["alert"].as_str().unwrap().to_lowercase();
+        assert!(rule["annotations"]["runbook_url"].as_str().unwrap().ends_with(&format!("alerts.md#{anchor}")));
+    }
+}
+
+/// The names of metrics in a query.
+fn metrics(query: &str) -> impl Iterator<Item = &str> {
+    let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("asana_event_bridge_") || word.starts_with("process_"))
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
+    let reference = asana_event_bridge::admin::reference::markdown();
+    let known: BTreeSet<String> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .flat_map(|(name, rest)| {
+            let suffixes: &[&str] = if rest.starts_with("histogram") { &["_bucket", "_sum", "_count"] } else { &[""] };
+            suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
+        })
+        .collect();
+    let (rules, board) = monitoring();
+    let of_alerts = alerts(&rules).iter().map(|rule| rule["expr"].as_str().unwrap());
+    let panels = board["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row");
+    let of_panels = panels.flat_map(|panel| {
+        let targets = panel["targets"].as_array().unwrap_or_else(|| panic!("{} asks nothing", panel["title"]));
+        targets.iter().map(|target| target["expr"].as_str().unwrap())
+    });
+    let variables = board["templating"]["list"].as_array().unwrap();
+    let of_variables = variables.iter().filter_map(|variable| variable["definition"].as_str());
+    for query in of_alerts.chain(of_panels).chain(of_variables) {
+        assert!(metrics(query).next().is_some(), "{query}");
+        for metric in metrics(query) {
+            assert!(known.contains(metric), "`{metric}` isn't there: {query}");
+        }
+    }
+}
+
+/// Prometheus parses each of the dashboard's queries.
+#[test]
+fn the_dashboards_queries_are_queries() {
+    let (_, board) = monitoring();
+    let targets = board["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let rule = |(at, target): (usize, &Value)| {
+        // What Grafana fills in.
+        let query = target["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+        json!({"record": format!("panel:{at}"), "expr": query})
+    };
+    let rules: Vec<_> = targets.enumerate().map(rule).collect();
+    assert!(rules.len() > 20, "{}", rules.len());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()).unwrap();
+    let output = tool("promtool", &["check", "rules", file.path().to_str().unwrap()], "");
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
