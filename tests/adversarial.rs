@@ -16,7 +16,7 @@
 use asana_event_bridge::core::batch::{OutputTopic, Target};
 use asana_event_bridge::core::budget::Limit;
 use asana_event_bridge::core::checkpoint;
-use asana_event_bridge::core::engine::{AccountSpec, Engine, Settings, StreamSpec};
+use asana_event_bridge::core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSpec};
 use asana_event_bridge::core::event::{Event, to_json};
 use asana_event_bridge::core::ids::{ShardId, StreamId, StreamKind};
 use asana_event_bridge::core::now::Now;
@@ -117,6 +117,8 @@ fn engine(now: Now) -> Engine {
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
         dead_letter_topic: "dead".to_owned(),
+        crawl: CrawlSettings::default(),
+        all_known: true,
     };
     let account = AccountSpec {
         name: "main".into(),

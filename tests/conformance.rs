@@ -199,7 +199,15 @@ fn vectors() -> Vec<Vector> {
                     Body::SnapshotBegin(pb::SnapshotBegin { crawl_id: "crawl-1".into(), ..Default::default() }),
                 ),
                 record(AT, 6, Body::Snapshot(pb::Snapshot { crawl_id: "crawl-1".into(), ..Default::default() })),
-                record(AT, 7, Body::SnapshotEnd(pb::SnapshotEnd { crawl_id: "crawl-1".into(), snapshots: 1 })),
+                record(
+                    AT,
+                    7,
+                    Body::SnapshotEnd(pb::SnapshotEnd {
+                        crawl_id: "crawl-1".into(),
+                        snapshots: 1,
+                        complete_types: vec!["task".into()],
+                    }),
+                ),
                 healed(AT, 8),
                 watermark(AT, 9, 20),
                 record(AT, 10, event()),

@@ -90,6 +90,19 @@ pub struct CrawlSettings {
     pub late_events: Duration,
 }
 
+impl Default for CrawlSettings {
+    /// Source gaps are healed, and nothing else is read.
+    fn default() -> Self {
+        Self {
+            initial: false,
+            depth: Depth::Subtasks,
+            budget_percent: 25,
+            reconcile_interval: Duration::ZERO,
+            late_events: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
 impl CrawlSettings {
     /// Whether it is kept in mind what was published of each resource.
     fn compares(&self) -> bool {
