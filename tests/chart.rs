@@ -174,6 +174,14 @@ fn the_defaults_lint_and_say_what_is_missing() {
 }
 
 #[test]
+fn rules_of_discovery_are_enough_to_poll() {
+    let rules = r#"config.discovery={"rules":[{"workspace":"1"}]}"#;
+    rendered(&example("quickstart"), &["config.streams=[]", rules]);
+    let output = template(&example("quickstart"), &["config.streams=[]"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("config.streams is empty"));
+}
+
+#[test]
 fn the_quick_start_has_less_than_20_lines() {
     let text = read("helm/examples/quickstart.yaml");
     assert!(text.lines().filter(|line| !line.starts_with('#')).count() < 20);
@@ -248,6 +256,9 @@ fn pods_have_no_rights_and_secrets_are_files_that_follow_changes() {
             assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
             let container = &pod["containers"][0]["securityContext"];
             assert_eq!(container["readOnlyRootFilesystem"], true);
+            // Where it may write all the same.
+            let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+            assert!(mounts.contains(&json!({"name": "tmp", "mountPath": "/tmp"})));
             assert_eq!(container["allowPrivilegeEscalation"], false);
             assert_eq!(container["capabilities"], json!({"drop": ["ALL"]}));
             let whole = pod.to_string();

@@ -74,6 +74,8 @@ volumeMounts:
   - name: config
     mountPath: /etc/asana-event-bridge
     readOnly: true
+  - name: tmp
+    mountPath: /tmp
   {{- range $name, $_ := .Values.secrets }}
   - name: secret-{{ $name }}
     mountPath: /secrets/{{ $name }}
@@ -111,6 +113,10 @@ volumes:
   - name: config
     configMap:
       name: {{ .configMap }}
+  # The index of resources is a temporary file.
+  - name: tmp
+    emptyDir:
+      sizeLimit: {{ $root.Values.tmpSizeLimit }}
   {{- range $name, $secret := $root.Values.secrets }}
   - name: secret-{{ $name }}
     secret:
