@@ -201,6 +201,7 @@ fn configuration(kafka: &str, simulator: &str, projects: &[String]) -> Checked {
         }},
         "streams": streams,
         "polling": { "minInterval": "200ms", "maxInterval": "1s" },
+        "crawl": { "initial": false, "reconcileInterval": "0s" },
         "replica": "bench",
         "sink": { "kafka": { "bootstrapServers": kafka, "staticMembership": true, "topics": {
             "partitions": PARTITIONS, "replicationFactor": 1, "minInsyncReplicas": 1,

@@ -85,7 +85,11 @@ pub async fn run(
     let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, &discovery, accounts)));
     let sink = checked.sink.clone();
     let shards = checked.shards;
-    let index = IndexHandle::start(Index::temporary()?).map_err(IndexError::Thread)?;
+    let index = match &checked.index.path {
+        Some(folder) => Index::open(folder)?,
+        None => Index::temporary()?,
+    };
+    let index = IndexHandle::start(index).map_err(IndexError::Thread)?;
     tokio::select! {
         ended = async {
             match &sink {
@@ -161,6 +165,7 @@ fn needs_restart(before: &Checked, after: &Checked) -> Vec<&'static str> {
         ("sink", before.sink != after.sink),
         ("shards", before.shards != after.shards),
         ("replica", before.replica != after.replica),
+        ("index", before.index != after.index),
         ("admin", before.admin != after.admin),
     ];
     differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()

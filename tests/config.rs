@@ -92,7 +92,9 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     (
         "sink:",
         "qqq: 1\nsink:",
-        &["qqq: unknown key; known here: accounts, commit, crawl, discovery, polling, replica, shards, sink, streams"],
+        &[
+            "qqq: unknown key; known here: accounts, admin, commit, crawl, discovery, index, polling, replica, shards, sink, streams",
+        ],
     ),
     (
         r#""1200""#,

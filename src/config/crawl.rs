@@ -17,7 +17,7 @@ pub struct CrawlConfig {
     /// Crawls may use so much of an account's rate, in percent, as far as polls leave it.
     pub budget_percent: u32,
     /// How often a stream's resources are compared with what was published, since Asana doesn't promise every event.
-    /// `0s`: never.
+    /// `0s`: never; then it isn't kept in mind either what was published, and no snapshot says what changed.
     pub reconcile_interval: HumanDuration,
     /// An event that comes so late after its change isn't counted as missed. Asana delivers most within 10 minutes.
     pub late_events: HumanDuration,

@@ -4,6 +4,8 @@
 //! store that applies it in one transaction with the reader's offsets is exactly once; applied twice, an op changes
 //! nothing. [`Materializer`] is that table in memory; `examples/materialize.rs` keeps it in `SQLite`.
 //!
+//! A table is of one topic: a crawl ends in each lane on its own, and lanes are the topic's.
+//!
 //! Ask the [`Detector`](super::Detector) first, and leave out what it calls a duplicate or older.
 
 use super::record::{Action, Body, Event, Position, Record};

@@ -39,22 +39,32 @@ impl Asana {
         let log = self.streams.get_mut(stream).unwrap();
         let number = log.events.len();
         let kind = ["task", "story", "project"][rng.random_range(0..3)];
+        if kind == "task" && rng.random_bool(0.03) {
+            return self.lose(stream, rng);
+        }
         let text = if rng.random_bool(0.05) {
             // Larger than what the fake bus takes.
             format!(r#"{{"n":{number},"pad":"{}"}}"#, "x".repeat(12_000))
         } else {
             let gid = rng.random_range(0..5);
             let action = if kind == "task" { log.change(gid, rng) } else { "changed" };
-            if kind == "task" && rng.random_bool(0.03) {
-                log.lost += 1;
-                return;
-            }
-            let gid = task(gid);
+            let gid = match kind {
+                "task" => task(gid).to_string(),
+                "story" => (200 + gid).to_string(),
+                _ => stream.resource.to_string(),
+            };
             format!(r#"{{"n":{number},"action":"{action}","resource":{{"gid":"{gid}","resource_type":"{kind}"}}}}"#)
         };
         let log = self.streams.get_mut(stream).unwrap();
         let raw: Box<serde_json::value::RawValue> = serde_json::from_str(&text).unwrap();
         log.events.push(Event::parse(&raw));
+    }
+
+    /// A task changes, and no event tells of it.
+    pub(crate) fn lose(&mut self, stream: &StreamId, rng: &mut ChaCha8Rng) {
+        let log = self.streams.get_mut(stream).unwrap();
+        log.change(rng.random_range(0..5), rng);
+        log.lost += 1;
     }
 
     /// All tokens given so far die.

@@ -4,9 +4,9 @@ use super::asana::{Asana, task};
 use super::bus::Bus;
 use super::world::{LANES, MOST_LANES};
 use asana_event_bridge::consumer::Materializer;
-use asana_event_bridge::core::batch::Message;
+use asana_event_bridge::core::batch::{Message, Target};
 use asana_event_bridge::core::event::{Event, to_json};
-use asana_event_bridge::core::ids::{Lane, StreamId};
+use asana_event_bridge::core::ids::{Lane, StreamId, Topic};
 use asana_event_bridge::core::placement::lane_of;
 use asana_event_bridge::pb::{self, record::Body};
 use prost::Message as _;
@@ -134,16 +134,21 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize) -> Verdict {
 
 /// What a consumer that applies everything has in the end is what Asana has.
 fn compare_state(asana: &Asana, bus: &Bus) {
-    let mut table = Materializer::default();
+    // One for each topic, as lanes are the topic's.
+    let mut tables: BTreeMap<Topic, Materializer> = BTreeMap::new();
     for message in &bus.all {
-        table.apply(&pb::Record::decode(message.value.as_slice()).expect("a record").into());
+        let Target::Lane { topic, .. } = &message.target else { continue };
+        let record = pb::Record::decode(message.value.as_slice()).expect("a record");
+        tables.entry(topic.clone()).or_default().apply(&record.into());
     }
     for (stream, log) in &asana.streams {
         let of_stream = stream.to_string();
-        let tasks = table.resources(&of_stream).filter(|row| row.resource_type == "task");
+        let rows = tables.values().flat_map(|table| table.resources(&of_stream));
+        let tasks = rows.filter(|row| row.resource_type == "task");
         let known: BTreeMap<_, _> = tasks.map(|row| (row.gid.clone(), row.state_json.clone())).collect();
         let has = |(number, changes): (&u32, &u32)| (task(*number).to_string(), Some(changes.to_string()));
-        assert_eq!(known, log.tasks.iter().map(has).collect(), "stream {stream}");
+        let expected: BTreeMap<_, _> = log.tasks.iter().map(has).collect();
+        assert_eq!(known, expected, "stream {stream}");
     }
 }
 

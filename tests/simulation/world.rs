@@ -83,6 +83,12 @@ impl World {
             self.step();
         }
         self.settle();
+        // What nobody tells the bridge, it finds.
+        for _ in 0..2 * STREAMS {
+            let stream = self.any_stream();
+            self.asana.lose(&stream, &mut self.rng);
+        }
+        self.catch_up();
         judge(&self.asana, &self.bus, self.missed)
     }
 
@@ -146,7 +152,10 @@ impl World {
 
     /// A crash, or the end of a session for any other reason: its shards go to whom the dice say.
     fn restart(&mut self, which: usize) {
-        self.sessions[which] = self.session();
+        // The index is on a disk that may or may not be there again.
+        let index = std::mem::take(&mut self.sessions[which].index);
+        let kept = self.rng.random_bool(0.8);
+        self.sessions[which] = Session { index: if kept { index } else { Index::default() }, ..self.session() };
         for shard in (0..SHARDS.get()).map(ShardId) {
             let owner = self.bus.owners[&shard];
             if !self.sessions.iter().any(|session| session.owner == owner) {
@@ -186,7 +195,7 @@ impl World {
                 }
             }
             81..82 => self.restart(which),
-            82..83 => self.reconfigure(which),
+            82..83 if self.rng.random_bool(0.3) => self.reconfigure(which),
             83..84 if self.bus.lane_count.get() < MOST_LANES && self.rng.random_bool(0.3) => {
                 self.bus.lane_count = self.bus.lane_count.saturating_add(1);
             }
@@ -299,6 +308,10 @@ impl World {
         for shard in (0..SHARDS.get()).map(ShardId) {
             self.assign(shard, 0);
         }
+        self.catch_up();
+    }
+
+    fn catch_up(&mut self) {
         // Streams are asked every 8 s at the least. Each is reconciled some time in an interval and a tenth of it, and a
         // crawl that was begun before the quiet needs another.
         let end = self.now.after(3 * RECONCILE);

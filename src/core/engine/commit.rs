@@ -183,7 +183,7 @@ impl Engine {
             if let Some(entry) = self.streams.get_mut(&pending.id) {
                 entry.published += pending.events as u64;
             }
-            if from != to || !pending.known.is_empty() {
+            if self.settings.crawl.compares() && (from != to || !pending.known.is_empty()) {
                 summary.updates.push((pending.id.clone(), Update { from, to, changes: pending.known }));
             }
             match pending.next {

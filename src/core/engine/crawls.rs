@@ -417,7 +417,7 @@ impl Engine {
                 changes.push(known::Change::Touched { gid, resource_type, at });
             }
         }
-        changes
+        if self.settings.crawl.compares() { changes } else { Vec::new() }
     }
 
     /// A gap has opened: what changed meanwhile is explained by it.

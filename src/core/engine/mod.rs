@@ -90,6 +90,13 @@ pub struct CrawlSettings {
     pub late_events: Duration,
 }
 
+impl CrawlSettings {
+    /// Whether it is kept in mind what was published of each resource.
+    fn compares(&self) -> bool {
+        !self.reconcile_interval.is_zero()
+    }
+}
+
 /// A credential's rate.
 #[derive(Clone, Debug)]
 pub struct AccountSpec {
