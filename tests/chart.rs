@@ -322,6 +322,7 @@ fn only_what_needs_a_restart_rolls_the_pods() {
     let restarts = [
         ("sink", r#"config.sink.kafka.topic="other""#),
         ("shards", "config.shards=64"),
+        ("index", r#"config.index.path="/tmp/index""#),
         ("replica", r#"config.replica="${POD_NAME}-x""#),
     ];
     for (_, set) in restarts {

@@ -53,7 +53,7 @@ labels:
 
 {{/* A mark of the parts of the file that the bridge can't take up while it runs: they roll the pods. */}}
 {{- define "bridge.needsRestart" -}}
-{{- pick (include "bridge.config" . | fromYaml) "admin" "replica" "shards" "sink" | toJson | sha256sum }}
+{{- pick (include "bridge.config" . | fromYaml) "admin" "index" "replica" "shards" "sink" | toJson | sha256sum }}
 {{- end }}
 
 {{/* What the bridge's container needs, in whatever pod. */}}
