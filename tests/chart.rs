@@ -19,6 +19,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -96,12 +97,12 @@ fn object<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
 /// All sets that turn on whatever is off, of Kafka.
 fn everything() -> [&'static str; 8] {
     [
-        r#"autoscaling.enabled=true"#,
-        r#"networkPolicy.enabled=true"#,
-        r#"podMonitor.enabled=true"#,
-        r#"prometheusRule.enabled=true"#,
-        r#"dashboard.enabled=true"#,
-        r#"doctor.enabled=true"#,
+        "autoscaling.enabled=true",
+        "networkPolicy.enabled=true",
+        "podMonitor.enabled=true",
+        "prometheusRule.enabled=true",
+        "dashboard.enabled=true",
+        "doctor.enabled=true",
         r#"imagePullSecrets=[{"name":"registry"}]"#,
         r#"tolerations=[{"key":"x","operator":"Exists"}]"#,
     ]
@@ -173,6 +174,14 @@ fn the_defaults_lint_and_say_what_is_missing() {
 }
 
 #[test]
+fn rules_of_discovery_are_enough_to_poll() {
+    let rules = r#"config.discovery={"rules":[{"workspace":"1"}]}"#;
+    rendered(&example("quickstart"), &["config.streams=[]", rules]);
+    let output = template(&example("quickstart"), &["config.streams=[]"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("config.streams is empty"));
+}
+
+#[test]
 fn the_quick_start_has_less_than_20_lines() {
     let text = read("helm/examples/quickstart.yaml");
     assert!(text.lines().filter(|line| !line.starts_with('#')).count() < 20);
@@ -181,17 +190,17 @@ fn the_quick_start_has_less_than_20_lines() {
 #[test]
 fn the_schema_refuses_typos() {
     for (set, word) in [
-        (r#"replicacount=3"#, "replicacount"),
+        ("replicacount=3", "replicacount"),
         (r#"image.tga="1""#, "tga"),
         (r#"secrets.asana.secretName="x""#, "secretName"),
         (r#"secrets={"Asana":{"existingSecret":"x"}}"#, "Asana"),
-        (r#"terminationGracePeriodSeconds=20"#, "terminationGracePeriodSeconds"),
-        (r#"config.stream=[]"#, "stream"),
+        ("terminationGracePeriodSeconds=20", "terminationGracePeriodSeconds"),
+        ("config.stream=[]", "stream"),
         (r#"config.streams=[{"resource":1200}]"#, "resource"),
         (r#"config.polling.minIntervall="5s""#, "minIntervall"),
         (r#"config.accounts.main.token={"env":"TOKEN"}"#, "env"),
         (r#"config.accounts.main.token={"value":"0/abc"}"#, "value"),
-        (r#"config.sink.kafka.topics.replicas=3"#, "replicas"),
+        ("config.sink.kafka.topics.replicas=3", "replicas"),
         (r#"config.sink={"console":{}}"#, "console"),
         (r#"config.admin.listen="0.0.0.0:1""#, "listen"),
     ] {
@@ -207,13 +216,13 @@ fn contradictions_end_the_rendering_with_a_sentence() {
     let nats = r#"config.sink={"nats":{"servers":["nats://nats:4222"]}}"#;
     for (sets, sentence) in [
         (&[r#"config.replica="one""#][..], "config.replica would give all pods the same name"),
-        (&[r#"config.sink.kafka.staticMembership=true"#], "config.sink.kafka.staticMembership is for"),
+        (&["config.sink.kafka.staticMembership=true"], "config.sink.kafka.staticMembership is for"),
         (&[r#"config.sink.nats={"servers":["nats://nats:4222"]}"#], "exactly one of kafka and nats"),
-        (&[r#"replicaCount=33"#], "replicaCount is 33, but config.shards is 32"),
+        (&["replicaCount=33"], "replicaCount is 33, but config.shards is 32"),
         (&[r#"autoscaling={"enabled":true,"maxReplicas":40}"#], "autoscaling.maxReplicas is 40"),
         (&[r#"autoscaling={"enabled":true,"minReplicas":9}"#], "minReplicas is above"),
         (&[r#"config.accounts.main.token={"file":"/secrets/other/token"}"#], "secrets.other is missing"),
-        (&[r#"serviceMonitor.enabled=true"#, r#"podMonitor.enabled=true"#], "counted twice"),
+        (&["serviceMonitor.enabled=true", "podMonitor.enabled=true"], "counted twice"),
         (&[r#"strimzi={"user":true}"#], "strimzi.cluster is empty"),
         (&[nats, r#"strimzi={"user":true,"cluster":"main"}"#], "strimzi is for config.sink.kafka"),
         (
@@ -247,6 +256,9 @@ fn pods_have_no_rights_and_secrets_are_files_that_follow_changes() {
             assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
             let container = &pod["containers"][0]["securityContext"];
             assert_eq!(container["readOnlyRootFilesystem"], true);
+            // Where it may write all the same.
+            let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+            assert!(mounts.contains(&json!({"name": "tmp", "mountPath": "/tmp"})));
             assert_eq!(container["allowPrivilegeEscalation"], false);
             assert_eq!(container["capabilities"], json!({"drop": ["ALL"]}));
             let whole = pod.to_string();
@@ -300,16 +312,17 @@ fn only_what_needs_a_restart_rolls_the_pods() {
     let before = template(&[]);
     for live in [
         r#"config.streams=[{"resource":"1"},{"resource":"2"}]"#,
-        r#"config.accounts.main.requestsPerMinute=1400"#,
+        "config.accounts.main.requestsPerMinute=1400",
         r#"config.polling.minInterval="1s""#,
         r#"config.commit.linger="1s""#,
-        r#"commonLabels={}"#,
+        "commonLabels={}",
     ] {
         assert_eq!(template(&[live]), before, "{live}");
     }
     let restarts = [
         ("sink", r#"config.sink.kafka.topic="other""#),
-        ("shards", r#"config.shards=64"#),
+        ("shards", "config.shards=64"),
+        ("index", r#"config.index.path="/tmp/index""#),
         ("replica", r#"config.replica="${POD_NAME}-x""#),
     ];
     for (_, set) in restarts {
@@ -435,7 +448,7 @@ fn the_readme_has_every_value() {
     for Documented { path, comment } in documented() {
         let default = path.iter().fold(&values, |value, key| &value[key]);
         let comment = comment.replace('|', "\\|");
-        table += &format!("| `{}` | `{default}` | {comment} |\n", path.join("."));
+        writeln!(table, "| `{}` | `{default}` | {comment} |", path.join(".")).unwrap();
     }
     let path = chart().join("README.md");
     let readme = std::fs::read_to_string(&path).unwrap();
@@ -448,8 +461,8 @@ fn the_readme_has_every_value() {
 fn monitoring() -> (Value, Value) {
     let objects = objects(&example("production"), &[]);
     let rules = object(&objects, "PrometheusRule")["spec"].clone();
-    let boards = objects.iter().filter_map(|object| object["data"]["asana-event-bridge.json"].as_str());
-    (rules, serde_json::from_str(boards.last().expect("a dashboard")).expect("JSON"))
+    let mut boards = objects.iter().filter_map(|object| object["data"]["asana-event-bridge.json"].as_str());
+    (rules, serde_json::from_str(boards.next_back().expect("a dashboard")).expect("JSON"))
 }
 
 fn alerts(rules: &Value) -> &Vec<Value> {

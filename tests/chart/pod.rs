@@ -1,4 +1,4 @@
-//! The kubelet's part, played: the pod's command with the pod's files, its probes asked, its ConfigMap changed under it.
+//! The kubelet's part, played: the pod's command with the pod's files, its probes asked, its `ConfigMap` changed under it.
 
 use crate::support::program::{Program, Simulator};
 use crate::support::service::Service;

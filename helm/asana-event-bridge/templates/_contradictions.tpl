@@ -5,8 +5,8 @@
 {{- if not $config.accounts }}
 {{- fail "config.accounts is empty: name a credential, such as `main: {token: {file: /secrets/asana/token}}`; see helm/examples" }}
 {{- end }}
-{{- if not $config.streams }}
-{{- fail "config.streams is empty: name what is polled, such as `- resource: \"1204619611402340\"`" }}
+{{- if not (or $config.streams ($config.discovery | default dict).rules) }}
+{{- fail "config.streams is empty, and config.discovery has no rules: name what is polled, such as `- resource: \"1204619611402340\"`" }}
 {{- end }}
 {{- if ne (len $sink) 1 }}
 {{- fail "config.sink must be exactly one of kafka and nats" }}

@@ -53,7 +53,7 @@ labels:
 
 {{/* A mark of the parts of the file that the bridge can't take up while it runs: they roll the pods. */}}
 {{- define "bridge.needsRestart" -}}
-{{- pick (include "bridge.config" . | fromYaml) "admin" "replica" "shards" "sink" | toJson | sha256sum }}
+{{- pick (include "bridge.config" . | fromYaml) "admin" "index" "replica" "shards" "sink" | toJson | sha256sum }}
 {{- end }}
 
 {{/* What the bridge's container needs, in whatever pod. */}}
@@ -74,6 +74,8 @@ volumeMounts:
   - name: config
     mountPath: /etc/asana-event-bridge
     readOnly: true
+  - name: tmp
+    mountPath: /tmp
   {{- range $name, $_ := .Values.secrets }}
   - name: secret-{{ $name }}
     mountPath: /secrets/{{ $name }}
@@ -111,6 +113,10 @@ volumes:
   - name: config
     configMap:
       name: {{ .configMap }}
+  # The index of resources is a temporary file.
+  - name: tmp
+    emptyDir:
+      sizeLimit: {{ $root.Values.tmpSizeLimit }}
   {{- range $name, $secret := $root.Values.secrets }}
   - name: secret-{{ $name }}
     secret:
