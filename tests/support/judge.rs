@@ -6,7 +6,7 @@ use asana_event_bridge::core::ids::StreamId;
 use asana_event_bridge::pb::{self, record::Body};
 use prost::Message as _;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many of the records are events.
 pub(crate) fn events(seen: &[Seen]) -> usize {
@@ -20,6 +20,8 @@ fn record(seen: &Seen) -> pb::Record {
 /// Each offered event once, in order by stream, by gid and lane, with contiguous sequences.
 pub(crate) fn compare(offered: &BTreeMap<String, Vec<Value>>, seen: &[Seen]) {
     let mut read: BTreeMap<String, BTreeMap<u64, Value>> = BTreeMap::new();
+    // Events and snapshots share a stream's sequence.
+    let mut sequences: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     let mut lanes: BTreeMap<(String, u32), u64> = BTreeMap::new();
     let mut gids: BTreeMap<(String, String), (String, u64)> = BTreeMap::new();
     for seen in seen {
@@ -28,6 +30,11 @@ pub(crate) fn compare(offered: &BTreeMap<String, Vec<Value>>, seen: &[Seen]) {
         let last = lanes.entry((seen.lane.clone(), position.shard)).or_default();
         assert_eq!(position.lane_sequence, *last + 1, "lane {} of shard {}", seen.lane, position.shard);
         *last = position.lane_sequence;
+        if let Some(stream) = StreamId::parse(&position.stream) {
+            let stream = stream.resource.to_string();
+            let is_new = sequences.entry(stream).or_default().insert(position.stream_sequence);
+            assert!(is_new, "a stream sequence twice: {position:?}");
+        }
         let Some(Body::Event(event)) = record.body else { continue };
         assert_eq!(seen.key, event.resource.as_ref().unwrap().gid, "the key is the gid of what changed");
         let stream = StreamId::parse(&position.stream).unwrap().resource.to_string();
@@ -42,7 +49,8 @@ pub(crate) fn compare(offered: &BTreeMap<String, Vec<Value>>, seen: &[Seen]) {
     }
     for (stream, offered) in offered {
         let read = read.remove(stream).unwrap_or_default();
-        assert!(read.keys().copied().eq(1..=read.len() as u64), "stream {stream} has holes");
+        let sequences = sequences.remove(stream).unwrap_or_default();
+        assert!(sequences.iter().copied().eq(1..=sequences.len() as u64), "stream {stream} has holes");
         assert!(read.values().eq(offered), "stream {stream}: {} read, {} offered", read.len(), offered.len());
     }
     assert!(read.is_empty(), "streams that nobody offered: {:?}", read.keys());
