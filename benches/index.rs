@@ -115,6 +115,7 @@ impl Load {
                     resource_type: "task".to_owned(),
                     hash: mixed(gid.as_str().parse().unwrap()),
                     crawl,
+                    nested: false,
                 };
                 let changes: Vec<_> = gids.iter().map(seen).collect();
                 index.apply(&[(id.clone(), update(changes))]).unwrap();

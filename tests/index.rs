@@ -57,14 +57,15 @@ impl Model {
                         entry.touched_at = entry.touched_at.max(at.timestamp_millis());
                     }
                 }
-                Change::Seen { gid, resource_type, hash, crawl } => {
+                Change::Seen { gid, resource_type, hash, crawl, nested } => {
                     let touched_at = entries.get(&order(gid)).map_or(0, |(_, entry)| entry.touched_at);
                     let resource_type = resource_type.clone();
-                    let entry = Entry { resource_type, hash: *hash, crawl: *crawl, touched_at };
+                    let entry = Entry { resource_type, hash: *hash, crawl: *crawl, touched_at, nested: *nested };
                     entries.insert(order(gid), (gid.clone(), entry));
                 }
                 Change::Touched { gid, resource_type: Some(resource_type), at } => {
-                    let fresh = Entry { resource_type: resource_type.clone(), hash: 0, crawl: 0, touched_at: 0 };
+                    let resource_type = resource_type.clone();
+                    let fresh = Entry { resource_type, hash: 0, crawl: 0, touched_at: 0, nested: false };
                     let (_, entry) = entries.entry(order(gid)).or_insert_with(|| (gid.clone(), fresh));
                     entry.touched_at = entry.touched_at.max(at.timestamp_millis());
                 }
@@ -126,8 +127,8 @@ fn step() -> impl Strategy<Value = Step> {
     let gid = || prop::sample::select(gids());
     let resource_type = || prop::sample::select(vec!["task", "story", "section"]).prop_map(str::to_owned);
     let number = || prop_oneof![0..3_u64, any::<u64>(), Just(u64::MAX)];
-    let seen = (gid(), resource_type(), number(), number())
-        .prop_map(|(gid, resource_type, hash, crawl)| Change::Seen { gid, resource_type, hash, crawl });
+    let seen = (gid(), resource_type(), number(), number(), any::<bool>())
+        .prop_map(|(gid, resource_type, hash, crawl, nested)| Change::Seen { gid, resource_type, hash, crawl, nested });
     let touched =
         (gid(), prop::option::of(resource_type()), 1..1_900_000_000_000_i64).prop_map(|(gid, resource_type, at)| {
             Change::Touched { gid, resource_type, at: DateTime::from_timestamp_millis(at).unwrap() }
@@ -180,6 +181,7 @@ fn commit(n: u64) -> Vec<(StreamId, Update)> {
         resource_type: "task".to_owned(),
         hash: n,
         crawl: 1,
+        nested: false,
     };
     let changes: Vec<_> = (0..KEPT).chain([KEPT + n]).map(seen).collect();
     let mark = |sequence| Mark { epoch: 1, sequence };

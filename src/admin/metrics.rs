@@ -106,7 +106,7 @@ impl Counted {
         registry.register("crawls", "Crawls that read all of a stream's resources, by why they began", counted.crawls);
         registry.register(
             "missed_changes",
-            "Resources that changed and of which Asana sent no event within `crawl.lateEvents`: found by a crawl",
+            "Resources that changed and of which Asana sent no event within `crawl.lateEvents`: found by a reconciliation. What lies in others, such as the stories of a project's tasks, doesn't count, since it comes and goes without events",
             counted.missed,
         );
         registry.register(

@@ -247,8 +247,6 @@ impl Crawl {
             // Without these there is nothing to speak of.
             What::WorkspaceProjects => return false,
             What::Tasks if is_root => return false,
-            // Something that was seen a moment ago, and is gone.
-            _ if denial == Denial::NotFound => self.next_listing(),
             What::Project
             | What::Task
             | What::Goal
@@ -261,7 +259,10 @@ impl Crawl {
             | What::TeamProjects
             | What::PortfolioItems
             | What::WorkspaceGoals => {
-                self.refused_types.insert(type_of(listing.what).to_owned());
+                // What isn't found was seen a moment ago, and is gone.
+                if denial != Denial::NotFound {
+                    self.refused_types.insert(type_of(listing.what).to_owned());
+                }
                 self.next_listing();
             }
         }

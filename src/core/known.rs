@@ -14,6 +14,8 @@ pub struct Entry {
     pub crawl: u64,
     /// When an event last named it, in milliseconds; 0 where none did.
     pub touched_at: i64,
+    /// Whether a crawl found it in another resource of the stream, with which it comes and goes.
+    pub nested: bool,
 }
 
 /// The last record of a stream that the index knows of.
@@ -51,6 +53,8 @@ pub enum Change {
         hash: u64,
         /// The crawl, by when it began, in milliseconds.
         crawl: u64,
+        /// Whether it was found in another resource of the stream, with which it comes and goes.
+        nested: bool,
     },
     /// An event named it.
     Touched {

@@ -39,6 +39,7 @@ const TABLES: &str = "
         hash INTEGER NOT NULL,
         crawl INTEGER NOT NULL,
         touched_at INTEGER NOT NULL,
+        nested INTEGER NOT NULL,
         PRIMARY KEY (stream, gid)
     ) WITHOUT ROWID;";
 
@@ -173,7 +174,7 @@ impl Index {
     pub fn look_up(&self, stream: &StreamId, gids: &[Gid]) -> Result<Vec<Option<Entry>>, IndexError> {
         let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(vec![None; gids.len()]) };
         let mut statement = self.store.prepare_cached(
-            "SELECT name, hash, crawl, touched_at FROM entry JOIN resource_type ON id = resource_type
+            "SELECT name, hash, crawl, touched_at, nested FROM entry JOIN resource_type ON id = resource_type
              WHERE stream = ? AND gid = ?",
         )?;
         let mut find = |gid| statement.query_row(params![id, PackedGid::from(gid)], |row| entry(row, 0)).optional();
@@ -209,7 +210,7 @@ impl Index {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let after = after.map_or(PackedGid::Number(-1), PackedGid::from);
         let mut statement = self.store.prepare_cached(
-            "SELECT gid, name, hash, crawl, touched_at FROM entry JOIN resource_type ON id = resource_type
+            "SELECT gid, name, hash, crawl, touched_at, nested FROM entry JOIN resource_type ON id = resource_type
              WHERE stream = ? AND gid > ? AND crawl <> ? ORDER BY gid LIMIT ?",
         )?;
         let rows = statement.query_map(params![id, after, crawl.cast_signed(), limit], |row| {
@@ -265,15 +266,16 @@ impl<'t> Writer<'t> {
 
     fn change(&mut self, stream: i64, change: &Change) -> rusqlite::Result<()> {
         match change {
-            Change::Seen { gid, resource_type, hash, crawl } => {
+            Change::Seen { gid, resource_type, hash, crawl, nested } => {
                 let resource_type = self.resource_type(resource_type)?;
                 let (gid, hash, crawl) = (PackedGid::from(gid), hash.cast_signed(), crawl.cast_signed());
                 self.transaction
                     .prepare_cached(
-                        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET
-                         resource_type = excluded.resource_type, hash = excluded.hash, crawl = excluded.crawl",
+                        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT DO UPDATE SET
+                         resource_type = excluded.resource_type, hash = excluded.hash, crawl = excluded.crawl,
+                         nested = excluded.nested",
                     )?
-                    .execute(params![stream, gid, resource_type, hash, crawl])?;
+                    .execute(params![stream, gid, resource_type, hash, crawl, nested])?;
             }
             Change::Touched { gid, resource_type: None, at } => {
                 self.transaction
@@ -284,7 +286,7 @@ impl<'t> Writer<'t> {
                 let resource_type = self.resource_type(resource_type)?;
                 self.transaction
                     .prepare_cached(
-                        "INSERT INTO entry VALUES (?, ?, ?, 0, 0, ?) ON CONFLICT DO UPDATE SET
+                        "INSERT INTO entry VALUES (?, ?, ?, 0, 0, ?, 0) ON CONFLICT DO UPDATE SET
                          touched_at = max(touched_at, excluded.touched_at)",
                     )?
                     .execute(params![stream, PackedGid::from(gid), resource_type, at.timestamp_millis()])?;
@@ -346,6 +348,7 @@ fn entry(row: &Row<'_>, first: usize) -> rusqlite::Result<Entry> {
         hash: unsigned(row, first + 1)?,
         crawl: unsigned(row, first + 2)?,
         touched_at: row.get(first + 3)?,
+        nested: row.get(first + 4)?,
     })
 }
 

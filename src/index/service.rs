@@ -195,6 +195,7 @@ mod tests {
             resource_type: "task".to_owned(),
             hash: gid,
             crawl: 1,
+            nested: false,
         };
         let mark = |sequence| Mark { epoch: 1, sequence };
         let changes = gids.map(seen).chain([Change::Complete]).collect();

@@ -65,14 +65,14 @@ impl Known {
     }
 
     fn change(&mut self, change: Change) {
-        let fresh = |resource_type| Entry { resource_type, hash: 0, crawl: 0, touched_at: 0 };
+        let fresh = |resource_type| Entry { resource_type, hash: 0, crawl: 0, touched_at: 0, nested: false };
         match change {
             Change::Clear => self.clear(),
             Change::Complete => self.complete = true,
             Change::Gone { gid } => drop(self.entries.remove(&gid)),
-            Change::Seen { gid, resource_type, hash, crawl } => {
+            Change::Seen { gid, resource_type, hash, crawl, nested } => {
                 let entry = self.entries.entry(gid).or_insert_with(|| fresh(resource_type));
-                (entry.hash, entry.crawl) = (hash, crawl);
+                (entry.hash, entry.crawl, entry.nested) = (hash, crawl, nested);
             }
             Change::Touched { gid, resource_type, at } => {
                 if let Some(resource_type) = resource_type {

@@ -18,6 +18,7 @@ use crate::core::stream::{ACCOUNT_REFUSED_PAUSE, LEAST_THROTTLE, Notice, State};
 use crate::core::trace::Trace;
 use crate::pb;
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -243,6 +244,8 @@ impl Engine {
         let mut found = Found { bytes: page.bytes, ..Found::at(page.received_at) };
         let Place::Reading { listing, .. } = &crawl.place else { return found };
         let parent = Crawl::parent(listing);
+        // It comes and goes with what it is in, without an event of its own.
+        let nested = listing.of != id.resource;
         let mut again = Vec::new();
         for (item, entry) in page.items.iter().zip(known.iter().map(Option::as_ref).chain(std::iter::repeat(None))) {
             let gid = Gid::from(item.resource.gid.as_str());
@@ -258,11 +261,20 @@ impl Engine {
                 Some(_) => pb::SnapshotChange::Updated,
             };
             let resource_type = item.resource.resource_type.clone();
-            found.known.push(known::Change::Seen { gid: gid.clone(), resource_type, hash, crawl: crawl.number() });
+            let crawl_number = crawl.number();
+            found.known.push(known::Change::Seen {
+                gid: gid.clone(),
+                resource_type,
+                hash,
+                crawl: crawl_number,
+                nested,
+            });
             if change == pb::SnapshotChange::Unchanged && crawl.only_differences() {
                 continue;
             }
-            if change != pb::SnapshotChange::Unchanged {
+            // No event says that an attachment was added: Asana's guide "Webhooks", in its version of 2022-10.
+            let has_event = change != pb::SnapshotChange::Created || item.resource.resource_type != "attachment";
+            if change != pb::SnapshotChange::Unchanged && has_event && !nested {
                 self.suspect(now, id, crawl, gid, entry, item.modified_at);
             }
             let snapshot = pb::Snapshot {
@@ -300,7 +312,9 @@ impl Engine {
             {
                 continue;
             }
-            self.suspect(now, id, &crawl, gid.clone(), Some(&entry), None);
+            if !entry.nested {
+                self.suspect(now, id, &crawl, gid.clone(), Some(&entry), None);
+            }
             let resource =
                 pb::Resource { gid: gid.to_string(), resource_type: entry.resource_type, ..pb::Resource::default() };
             let snapshot = pb::Snapshot {
@@ -556,7 +570,7 @@ fn alone(item: &Item) -> Option<Listing> {
     Some(Listing { of: Gid::from(item.resource.gid.as_str()), what })
 }
 
-/// Of what tells whether a resource is as it was. Never 0.
+/// Of what tells whether a resource is as it was, and not of what its neighbours are called. Never 0.
 fn hash(item: &Item) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(item.resource.resource_type.as_bytes());
@@ -564,10 +578,30 @@ fn hash(item: &Item) -> u64 {
     match item.modified_at {
         Some(at) => hash.update(&at.timestamp_millis().to_be_bytes()),
         // Its keys in order, since Asana promises none.
-        None => match serde_json::from_str::<serde_json::Value>(&item.state_json) {
-            Ok(state) => hash.update(state.to_string().as_bytes()),
+        None => match serde_json::from_str::<Value>(&item.state_json) {
+            Ok(mut state) => {
+                state.as_object_mut().into_iter().flat_map(|fields| fields.values_mut()).for_each(forget_names);
+                hash.update(state.to_string().as_bytes());
+            }
             Err(_) => hash.update(item.state_json.as_bytes()),
         },
     }
     hash.digest().max(1)
 }
+
+/// What other resources are called: that it changes is an event of theirs.
+fn forget_names(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.contains_key("gid") {
+                fields.retain(|field, _| !NAMES.contains(&field.as_str()));
+            }
+            fields.values_mut().for_each(forget_names);
+        }
+        Value::Array(values) => values.iter_mut().for_each(forget_names),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What lists are asked of neighbours besides which they are.
+const NAMES: [&str; 4] = ["name", "resource_subtype", "text", "title"];
