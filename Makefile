@@ -56,6 +56,12 @@ kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign
 	KILL_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) KILL_SEED=$(SEED) KILL_COUNT=$(COUNT) \
 		cargo test --test kill the_chosen_bus -- --nocapture
 
+.PHONY: healing
+healing: ## a simulated week on 200 streams that lose events and tokens, killed 20 times, then the state is compared
+	scripts/bootstrap rust build python java
+	HEALING_DAYS=7 HEALING_SPEED=600 HEALING_STREAMS=200 HEALING_KILLS=20 HEALING_SEED=$(SEED) \
+		cargo test --test healing -- --nocapture
+
 .PHONY: chaos
 chaos: ## 4 replicas, 1,000 streams, 3 nodes, and everything that can go wrong, then the ledger judges; BUS=kafka|nats SEED=1 MINUTES=10
 	scripts/bootstrap rust build python java
