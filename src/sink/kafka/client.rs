@@ -10,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::groups::GroupInfo;
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// Past this, librdkafka's own wait for an answer ends and ours begins again.
 pub(super) const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -40,6 +41,36 @@ impl ClientContext for Logs {
 }
 
 impl ConsumerContext for Logs {}
+
+/// Forwards librdkafka's logs, and remembers why there is no connection: calls only say that there is none.
+#[derive(Debug, Default)]
+pub(super) struct Heard(Mutex<Option<String>>);
+
+impl Heard {
+    /// Why the last connection failed, if one did: librdkafka's own words.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Heard {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+        if facility == "FAIL" {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(cause(line).to_owned());
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+}
+
+/// Of `[thrd:…]: host:9092/bootstrap: What happened (after 3ms in state CONNECT)`, what happened and where.
+fn cause(line: &str) -> &str {
+    let told = line.split_once("]: ").map_or(line, |(_, told)| told);
+    told.rsplit_once(" (after ").map_or(told, |(cause, _)| cause).trim_end()
+}
 
 /// Writes one line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -247,6 +278,14 @@ mod tests {
         assert_eq!(member.get("group.id"), Some("bridge"));
         assert_eq!(member.get("isolation.level"), Some("read_committed"));
         assert_eq!(member.get("enable.auto.commit"), Some("false"));
+    }
+
+    #[test]
+    fn a_lost_connection_is_told_without_its_surroundings() {
+        let line =
+            "[thrd:ssl://k:9093/bootstrap]: ssl://k:9093/bootstrap: SSL handshake failed: no (after 5ms in state X)";
+        assert_eq!(cause(line), "ssl://k:9093/bootstrap: SSL handshake failed: no");
+        assert_eq!(cause("anything"), "anything");
     }
 
     #[test]
