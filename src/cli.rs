@@ -4,6 +4,7 @@ use asana_event_bridge::admin::streams::StreamsArgs;
 use asana_event_bridge::checkpoints::CheckpointArgs;
 use asana_event_bridge::config::{LocalSink, Source};
 use asana_event_bridge::demo::DemoArgs;
+use asana_event_bridge::doctor::DoctorArgs;
 use asana_event_bridge::simulator::SimulateArgs;
 use asana_event_bridge::tail::TailArgs;
 use asana_event_bridge::verify::VerifyArgs;
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Streams(StreamsArgs),
     /// Look at stored progress and mend it
     Checkpoint(CheckpointArgs),
+    /// Try everything that `run` will need, and say what to do
+    Doctor(DoctorArgs),
     /// Check a configuration without connecting to anything
     CheckConfig(CheckConfigArgs),
     /// Print the JSON Schema of the configuration
@@ -228,6 +231,13 @@ mod tests {
         assert!(parse("x checkpoint reset --config f.yaml main/1 main/2 --yes").is_ok());
         assert!(parse("x checkpoint migrate --config f.yaml --shards 0").is_err());
         assert!(parse("x checkpoint migrate --config f.yaml --shards 8 --to x").is_ok());
+    }
+
+    #[test]
+    fn doctor_needs_a_file() {
+        assert!(parse("x doctor").is_err());
+        assert!(parse("x doctor --config f.yaml --sample all --timeout 30s --output json").is_ok());
+        assert!(parse("x doctor --config f.yaml --timeout 0s").is_err());
     }
 
     #[test]
