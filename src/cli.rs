@@ -87,6 +87,25 @@ An editor with a YAML language server then completes and checks a file that begi
     ConfigSchema,
 }
 
+impl Command {
+    /// Whose logs are left out where nobody asks for them by name, as `log_level` would have it.
+    fn silences(&self) -> &'static str {
+        match self {
+            // What it is refused on purpose, and what it finds wanting, its lines say.
+            Self::Doctor(_) => "librdkafka=off,rdkafka=off,async_nats=off,",
+            Self::Run(_)
+            | Self::Demo(_)
+            | Self::Simulate(_)
+            | Self::Tail(_)
+            | Self::Verify(_)
+            | Self::Streams(_)
+            | Self::Checkpoint(_)
+            | Self::CheckConfig(_)
+            | Self::ConfigSchema => "",
+        }
+    }
+}
+
 /// What is logged, and how.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging")]
@@ -113,9 +132,9 @@ fn log_level(text: &str) -> Result<String, String> {
 
 impl LogArgs {
     /// Sends logs to standard error, from now on.
-    pub(crate) fn start(&self) -> anyhow::Result<()> {
+    pub(crate) fn start(&self, command: &Command) -> anyhow::Result<()> {
         let logs = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::try_new(&self.log_level)?)
+            .with_env_filter(EnvFilter::try_new(format!("{}{}", command.silences(), self.log_level))?)
             .with_writer(std::io::stderr)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let started = match self.log_format {

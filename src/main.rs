@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Fine }.into();
         }
     };
-    cli.log.start().and_then(|()| dispatch(cli.command)).unwrap_or_else(|error| report(&error)).into()
+    cli.log.start(&cli.command).and_then(|()| dispatch(cli.command)).unwrap_or_else(|error| report(&error)).into()
 }
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {

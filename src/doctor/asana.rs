@@ -155,15 +155,19 @@ impl<'a> Asker<'a> {
                 tracing::info!(account = %name, tried, left = count - tried, "reading streams");
             }
         }
-        let what = format!("streams of account {name}");
-        let found = format!("{} of {tried} can be read", tried - bad);
-        let untried = all.len() - tried;
-        let verdict = match (bad, untried) {
-            (0, 0) => Verdict::fine(found),
-            (0, _) => Verdict::fine(format!("{found}; {untried} more were not tried, see `--sample`")),
-            (_, _) => Verdict::wanting(found, format!("see those that can't; {untried} more were not tried")),
-        };
-        send(to, [verdict.of(what)]).await;
+        if count > LINES {
+            let found = format!("{} of {count} can be read", count - bad);
+            let verdict = if bad == 0 {
+                Verdict::fine(found)
+            } else {
+                Verdict::wanting(found, format!("see what is said of those that can't, or of {LINES} of them"))
+            };
+            send(to, [verdict.of(format!("streams of account {name}"))]).await;
+        }
+        if all.len() > count {
+            let what = format!("{} other stream(s) of account {name}", all.len() - count);
+            send(to, [Verdict::not_tried("only some are, see `--sample`").of(what)]).await;
+        }
     }
 
     async fn try_stream(&self, stream: &StreamSpec, whose: &str) -> Finding {

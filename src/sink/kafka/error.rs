@@ -157,7 +157,7 @@ pub(super) fn unknown(step: Step, error: KafkaError) -> CommitError {
 
 /// No connection, and what librdkafka said of it last. It passes when a broker is away for a while, so the bridge waits
 /// for it; else somebody has to act.
-pub(super) fn no_connection(trouble: &str) -> (String, &'static str) {
+pub(super) fn no_connection(trouble: String) -> (String, &'static str) {
     let has = |words: &[&str]| words.iter().any(|word| trouble.contains(word));
     let remedy = if has(&["certificate verify failed", "certificate could not be verified"]) {
         "give the authority that signed the brokers' certificates as `ssl.ca.location` in `sink.kafka.properties`, and \
@@ -170,7 +170,7 @@ pub(super) fn no_connection(trouble: &str) -> (String, &'static str) {
     } else {
         "check `sink.kafka.bootstrapServers`, that the brokers run, and that nothing between keeps them apart from here"
     };
-    (trouble.to_owned(), remedy)
+    (trouble, remedy)
 }
 
 /// An error with what to do about it, where somebody can do something.
@@ -256,7 +256,7 @@ mod tests {
             ("k:9093/bootstrap: Disconnected: might be caused by incorrect security.protocol", "security.protocol"),
             ("k:9093/bootstrap: Connect to ipv4#10.0.0.1:9093 failed: Connection refused", "bootstrapServers"),
         ] {
-            assert!(no_connection(trouble).1.contains(remedy), "{trouble}");
+            assert!(no_connection(trouble.to_owned()).1.contains(remedy), "{trouble}");
         }
     }
 

@@ -19,7 +19,7 @@ use super::{KafkaSettings, error};
 use crate::config::KafkaGroupProtocol;
 use crate::core::finding::{Finding, Verdict};
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -188,13 +188,42 @@ fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resul
 /// How long a client is waited for at a time.
 const POLL: Duration = Duration::from_millis(50);
 
-fn may_commit(settings: &KafkaSettings, topic: &str, _patience: Duration) -> Result<Verdict, Verdict> {
-    let reader = client::committed_reader(settings)?;
+/// Keeps what becomes of the one commit. Rights on the group are judged before, and told apart.
+#[derive(Default)]
+struct Commitment(Mutex<Option<Result<(), KafkaError>>>);
+
+impl ClientContext for Commitment {
+    fn error(&self, error: KafkaError, _reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(Err(error));
+        }
+    }
+}
+
+impl ConsumerContext for Commitment {
+    fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(result);
+    }
+}
+
+fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+    let config = client::reader(settings);
+    let reader: BaseConsumer<Commitment> = client::create(settings, &config, Commitment::default())?;
     let mut offsets = TopicPartitionList::new();
     let action = format!("fencing by the group {} with offsets of the topic {topic}", settings.config.group_id);
     let refused = |error| judge(&action, error, RDKafkaErrorCode::UnknownTopicOrPartition, FENCE);
     offsets.add_partition_offset(topic, i32::MAX, Offset::Offset(0)).map_err(refused)?;
-    Ok(reader.commit(&offsets, CommitMode::Sync).map_or_else(refused, |()| accepted()))
+    reader.commit(&offsets, CommitMode::Async).map_err(refused)?;
+    let mut left = patience;
+    while !left.is_zero() {
+        let polled = reader.poll(POLL).and_then(Result::err);
+        let told = reader.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(answer) = told.or_else(|| polled.map(Err)) {
+            return Ok(answer.map_or_else(refused, |()| accepted()));
+        }
+        left = left.saturating_sub(POLL);
+    }
+    Err(late(patience))
 }
 
 const FENCE: &str = "may be joined, and may fence by the checkpoint topic";

@@ -1,6 +1,6 @@
 //! Topics: made where they are missing, checked where they are there.
 
-use super::client::{self, Heard, REQUEST_TIMEOUT};
+use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::{KafkaSettings, error};
 use crate::config::KafkaTopicsConfig;
 use crate::core::finding::Verdict;
@@ -64,12 +64,12 @@ impl TopicFacts {
 /// Makes and checks topics.
 pub(super) struct Topics {
     settings: Arc<KafkaSettings>,
-    admin: Arc<AdminClient<Heard>>,
+    admin: Arc<AdminClient<Logs>>,
 }
 
 impl Topics {
     pub(super) fn new(settings: Arc<KafkaSettings>) -> Result<Self, SinkError> {
-        let admin = client::create(&settings, &client::admin(&settings), Heard::default())?;
+        let admin = client::create(&settings, &client::admin(&settings), Logs)?;
         Ok(Self { settings, admin: Arc::new(admin) })
     }
 
@@ -109,27 +109,37 @@ impl Topics {
 
     async fn metadata(&self, name: &str) -> Result<Metadata, SinkError> {
         let admin = Arc::clone(&self.admin);
-        let metadata = metadata(name, move |name| admin.inner().fetch_metadata(Some(name), REQUEST_TIMEOUT)).await;
-        metadata.map_err(|error| match self.connection_trouble(&error) {
-            Some((cause, remedy)) => SinkError::unavailable(looking(name), format!("{cause}; {remedy}")),
-            None => error,
-        })
+        match metadata(name, move |name| admin.inner().fetch_metadata(Some(name), REQUEST_TIMEOUT)).await {
+            Ok(metadata) => Ok(metadata),
+            Err(error) => Err(match self.connection_trouble(&error).await {
+                Some((cause, remedy)) => SinkError::unavailable(looking(name), format!("{cause}; {remedy}")),
+                None => error,
+            }),
+        }
     }
 
     /// Why the cluster doesn't answer, and what to do.
-    fn connection_trouble(&self, error: &SinkError) -> Option<(String, &'static str)> {
-        let heard = self.admin.inner().context().trouble().filter(|_| matches!(error, SinkError::Unavailable { .. }));
-        heard.map(|trouble| error::no_connection(&trouble))
+    async fn connection_trouble(&self, error: &SinkError) -> Option<(String, &'static str)> {
+        if !matches!(error, SinkError::Unavailable { .. }) {
+            return None;
+        }
+        let settings = Arc::clone(&self.settings);
+        let why = move || client::why_no_answer(&settings, &settings.config.checkpoint_topic);
+        let trouble = tokio::task::spawn_blocking(why).await.ok().flatten();
+        trouble.map(error::no_connection)
     }
 
     /// How many brokers there are, if the cluster answers.
     pub(super) async fn brokers(&self, patience: Duration) -> Result<usize, Verdict> {
         let (admin, topic) = (Arc::clone(&self.admin), self.settings.config.checkpoint_topic.clone());
         let asked = metadata(&topic, move |name| admin.inner().fetch_metadata(Some(name), patience)).await;
-        asked.map(|metadata| metadata.brokers().len()).map_err(|error| match self.connection_trouble(&error) {
-            Some((cause, remedy)) => Verdict::wanting(cause, remedy),
-            None => error.into(),
-        })
+        match asked {
+            Ok(metadata) => Ok(metadata.brokers().len()),
+            Err(error) => Err(match self.connection_trouble(&error).await {
+                Some((cause, remedy)) => Verdict::wanting(cause, remedy),
+                None => error.into(),
+            }),
+        }
     }
 
     /// Looks at a topic, and changes nothing: a missing one is only asked to be made. Whether it is there.

@@ -3,7 +3,7 @@
 use super::NatsSettings;
 use crate::sink::SinkError;
 use async_nats::client::Client;
-use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
 use std::error::Error;
 use std::time::Duration;
 
@@ -103,6 +103,10 @@ async fn options(settings: &NatsSettings) -> Result<ConnectOptions, SinkError> {
 
 fn log(event: &Event) {
     match event {
+        // What was published is answered with silence: this is the only word on it.
+        Event::ServerError(ServerError::Other(words)) if words.contains("ermissions violation") => {
+            tracing::error!("NATS refuses: {words}: allow it in the user's permissions");
+        }
         Event::Connected => tracing::info!("connected to NATS"),
         Event::Draining | Event::Closed => tracing::debug!(%event, "the connection to NATS ends"),
         Event::Disconnected
