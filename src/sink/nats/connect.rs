@@ -104,7 +104,7 @@ async fn options(settings: &NatsSettings) -> Result<ConnectOptions, SinkError> {
 fn log(event: &Event) {
     match event {
         // What was published is answered with silence: this is the only word on it.
-        Event::ServerError(ServerError::Other(words)) if words.contains("ermissions violation") => {
+        Event::ServerError(ServerError::Other(words)) if words.to_lowercase().contains("permissions violation") => {
             tracing::error!("NATS refuses: {words}: allow it in the user's permissions");
         }
         Event::Connected => tracing::info!("connected to NATS"),

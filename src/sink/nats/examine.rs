@@ -138,7 +138,7 @@ impl User {
     }
 }
 
-/// What a session publishes to; with what it does to the JetStream streams before, if anything.
+/// The subjects that a session publishes to, as few as it can do with; with what it does to the JetStream streams before, if anything.
 fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option<&str>) -> Vec<String> {
     let config = &settings.config;
     let (prefix, stream, bucket) = (&config.subject_prefix, &config.stream, bucket(config));
@@ -154,7 +154,8 @@ fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option
         format!("CONSUMER.CREATE.KV_{bucket}"),
     ];
     api.extend(of_stream.map(|verb| format!("STREAM.{verb}.{stream}")));
-    api.extend(of_bucket.map(|verb| format!("STREAM.{verb}.KV_{bucket}")));
+    // The client asks what the account has before it makes a bucket.
+    api.extend(of_bucket.into_iter().flat_map(|verb| ["INFO".to_owned(), format!("STREAM.{verb}.KV_{bucket}")]));
     let subjects = [format!("{prefix}.lane.>"), format!("{prefix}.dead-letter.>"), checkpoint];
     let leases = [format!("$KV.{bucket}.>"), format!("$JS.FC.KV_{bucket}.>")];
     subjects.into_iter().chain(leases).chain(api.into_iter().map(|api| format!("$JS.API.{api}"))).collect()
