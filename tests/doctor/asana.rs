@@ -83,7 +83,7 @@ fn streams_of_every_kind_are_read_and_of_many_only_some() {
     let bench = Bench::new();
     let mut config = bench.config(&console());
     let projects = bench.simulator.projects();
-    let list = bench.simulator.client_get(&format!("/projects/{}/tasks?limit=100", projects[0]));
+    let list = bench.simulator.read(&format!("/projects/{}/tasks?limit=100", projects[0]));
     let tasks = list["data"].as_array().unwrap().iter().map(|task| task["gid"].as_str().unwrap().to_owned());
     let mut gids: Vec<_> = projects.iter().cloned().chain(tasks).collect();
     gids.truncate(70);
@@ -124,10 +124,11 @@ fn a_budget_that_is_too_small_is_held_against_the_streams() {
     config["accounts"]["main"]["requestsPerMinute"] = json!(100);
     config["streams"] = (1..=20).map(|gid| json!({ "resource": gid.to_string() })).collect();
     let found = bench.examine(&config, &["--sample", "1"]);
-    found.assert("budget of account main", "wanting", &[
-        "20 stream(s) every 5s take 240 of 100 requests a minute",
-        "set `polling.maxInterval` to 12s or more",
-    ]);
+    found.assert(
+        "budget of account main",
+        "wanting",
+        &["20 stream(s) every 5s take 240 of 100 requests a minute", "set `polling.maxInterval` to 12s or more"],
+    );
 }
 
 #[test]
@@ -154,7 +155,8 @@ fn a_clock_that_is_wrong_is_told() {
             let body = r#"{"data": {"gid": "1", "name": "Ada", "resource_type": "project"}}"#;
             let date = (chrono::Utc::now() - chrono::TimeDelta::seconds(300)).format("%a, %d %b %Y %H:%M:%S GMT");
             let length = body.len();
-            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ndate: {date}\r\ncontent-length: {length}\r\n\r\n");
+            let head =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ndate: {date}\r\ncontent-length: {length}\r\n\r\n");
             connection.write_all(format!("{head}{body}").as_bytes()).unwrap();
         }
     });

@@ -19,8 +19,12 @@ impl Certificates {
     /// Makes them in a folder that is there.
     pub(crate) fn make(folder: &Path) -> Self {
         let file = |name: &str| folder.join(name);
-        let made =
-            Self { authority: file("ca.pem"), certificate: file("cert.pem"), key: file("key.pem"), both: file("both.pem") };
+        let made = Self {
+            authority: file("ca.pem"),
+            certificate: file("cert.pem"),
+            key: file("key.pem"),
+            both: file("both.pem"),
+        };
         let authority_key = file("ca-key.pem");
         let new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"];
         let of_authority = ["-subj", "/CN=test authority", "-addext", "basicConstraints=critical,CA:TRUE"];
@@ -29,7 +33,12 @@ impl Certificates {
         let not_authority = ["-addext", "basicConstraints=critical,CA:FALSE"];
         openssl(
             &[&new[..], &of_server, &not_authority].concat(),
-            &[("-keyout", &made.key), ("-out", &made.certificate), ("-CA", &made.authority), ("-CAkey", &authority_key)],
+            &[
+                ("-keyout", &made.key),
+                ("-out", &made.certificate),
+                ("-CA", &made.authority),
+                ("-CAkey", &authority_key),
+            ],
         );
         let text = [&made.key, &made.certificate].map(|path| std::fs::read_to_string(path).unwrap());
         std::fs::write(&made.both, text.concat()).unwrap();
