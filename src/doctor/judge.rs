@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_clock_is_judged_by_asanas() {
-        let at = |seconds| DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
+        let at = |seconds: i64| DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
         assert!(matches!(clock(Some(at(0)), at(3)), Verdict::Fine { .. }));
         assert!(matches!(clock(Some(at(0)), at(-20)), Verdict::Notice { .. }));
         let Verdict::Wanting { problem, .. } = clock(Some(at(0)), at(-300)) else { panic!("five minutes") };

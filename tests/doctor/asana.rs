@@ -153,7 +153,9 @@ fn a_clock_that_is_wrong_is_told() {
             // One read has all of a request that is so short.
             let _read = connection.read(&mut [0; 8192]).unwrap();
             let body = r#"{"data": {"gid": "1", "name": "Ada", "resource_type": "project"}}"#;
-            let date = (chrono::Utc::now() - chrono::TimeDelta::seconds(300)).format("%a, %d %b %Y %H:%M:%S GMT");
+            let date = (chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now())
+                - chrono::TimeDelta::seconds(300))
+            .format("%a, %d %b %Y %H:%M:%S GMT");
             let length = body.len();
             let head =
                 format!("HTTP/1.1 200 OK\r\nconnection: close\r\ndate: {date}\r\ncontent-length: {length}\r\n\r\n");

@@ -227,7 +227,7 @@ fn each_right_that_is_missing_is_told() {
             &["allow Create, Describe, DescribeConfigs, Read and Write"],
         );
     }
-    found.assert("group asana-event-bridge", "wanting", &["allow Read on the group"]);
+    found.assert("group asana-event-bridge", "wanting", &["allow Read on the group asana-event-bridge"]);
     found.assert("transactions", "wanting", &["allow Describe and Write on transactional ids"]);
     // The bridge itself says the same.
     let path = cluster.bench.write(&config);

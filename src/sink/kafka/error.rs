@@ -165,8 +165,9 @@ pub(super) fn no_connection(trouble: String) -> (String, &'static str) {
     } else if has(&["SASL", "uthentication"]) {
         "check `sasl.mechanisms` and `sasl.username` in `sink.kafka.properties`, and `sasl.password` in \
          `sink.kafka.secretProperties`"
-    } else if has(&["SSL", "ssl://", "security.protocol"]) {
-        "check `security.protocol` and the properties that begin with `ssl.` in `sink.kafka.properties`"
+    } else if has(&["SSL", "ssl://", "security.protocol", "Disconnected"]) {
+        "check `security.protocol` and the properties that begin with `ssl.` in `sink.kafka.properties`, and that Kafka \
+         is at `bootstrapServers`"
     } else {
         "check `sink.kafka.bootstrapServers`, that the brokers run, and that nothing between keeps them apart from here"
     };

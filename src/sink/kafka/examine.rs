@@ -188,17 +188,11 @@ fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resul
 /// How long a client is waited for at a time.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Keeps what becomes of the one commit. Rights on the group are judged before, and told apart.
+/// Keeps what becomes of the one commit.
 #[derive(Default)]
 struct Commitment(Mutex<Option<Result<(), KafkaError>>>);
 
-impl ClientContext for Commitment {
-    fn error(&self, error: KafkaError, _reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(Err(error));
-        }
-    }
-}
+impl ClientContext for Commitment {}
 
 impl ConsumerContext for Commitment {
     fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
@@ -223,7 +217,11 @@ fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resu
         }
         left = left.saturating_sub(POLL);
     }
-    Err(late(patience))
+    // librdkafka looks for the group's coordinator for ever, and doesn't tell who may not.
+    Err(Verdict::wanting(
+        format!("its coordinator isn't told in {patience:?}: it may not be asked for, or there is none"),
+        format!("allow Read on the group {}, or see whether all brokers run", settings.config.group_id),
+    ))
 }
 
 const FENCE: &str = "may be joined, and may fence by the checkpoint topic";
