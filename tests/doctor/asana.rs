@@ -16,7 +16,7 @@ fn console() -> Value {
 fn a_person_reads_one_line_for_each_thing() {
     let bench = Bench::new();
     let mut config = bench.config(&console());
-    config["streams"][1] = json!({ "resource": "999" });
+    config["streams"].as_array_mut().unwrap().push(json!({ "resource": "999" }));
     let (code, lines, log) = doctor(&bench.write(&config), &[]);
     assert_eq!((code, log.as_str()), (1, ""), "{lines}");
     let missing = lines.lines().find(|line| line.contains("main/999")).unwrap();
@@ -59,7 +59,7 @@ fn a_token_that_cant_be_read_is_a_fault_of_the_configuration() {
     config["accounts"]["main"]["token"] = bench.secret("nowhere");
     let (code, lines, log) = doctor(&bench.write(&config), &[]);
     assert_eq!((code, lines.as_str()), (64, ""));
-    assert!(log.contains("accounts.main.token.file: ") && log.contains("nowhere"), "{log}");
+    assert!(log.starts_with("accounts.main.token.file: the secret can't be read: "), "{log}");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn who_may_not_see_a_stream_is_told() {
     let gid = config["streams"][0]["resource"].clone();
     bench.simulator.post("/_sim/faults", &json!({ "kind": "status", "status": 403, "resource": gid }));
     let workspace = bench.simulator.get("/_sim/world")["workspaces"][0].clone();
-    config["streams"][1] = json!({ "workspace": workspace });
+    config["streams"].as_array_mut().unwrap().push(json!({ "workspace": workspace }));
     let found = bench.examine(&config, &[]);
     let stream = format!("stream main/{}", gid.as_str().unwrap());
     found.assert_wanting(&[&stream]);

@@ -217,8 +217,7 @@ where
     config.create_with_context(context).map_err(|error| refused(settings, error))
 }
 
-/// Reads partitions that are assigned by hand.
-pub(super) fn reader(settings: &KafkaSettings) -> ClientConfig {
+fn reader(settings: &KafkaSettings) -> ClientConfig {
     let mut config = base(settings);
     config
         // Assigning partitions by hand needs a group's name, though the group isn't joined.

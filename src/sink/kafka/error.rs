@@ -159,7 +159,11 @@ pub(super) fn unknown(step: Step, error: KafkaError) -> CommitError {
 /// for it; else somebody has to act.
 pub(super) fn no_connection(trouble: String) -> (String, &'static str) {
     let has = |words: &[&str]| words.iter().any(|word| trouble.contains(word));
-    let remedy = if has(&["certificate verify failed", "certificate could not be verified"]) {
+    let nobody_there = "check `sink.kafka.bootstrapServers`, that the brokers run, and that nothing between keeps them \
+                        apart from here";
+    let remedy = if has(&["Connect to", "resolve"]) {
+        nobody_there
+    } else if has(&["certificate verify failed", "certificate could not be verified"]) {
         "give the authority that signed the brokers' certificates as `ssl.ca.location` in `sink.kafka.properties`, and \
          see that `bootstrapServers` has the names that the certificates have"
     } else if has(&["SASL", "uthentication"]) {
@@ -169,7 +173,7 @@ pub(super) fn no_connection(trouble: String) -> (String, &'static str) {
         "check `security.protocol` and the properties that begin with `ssl.` in `sink.kafka.properties`, and that Kafka \
          is at `bootstrapServers`"
     } else {
-        "check `sink.kafka.bootstrapServers`, that the brokers run, and that nothing between keeps them apart from here"
+        nobody_there
     };
     (trouble, remedy)
 }
@@ -255,7 +259,10 @@ mod tests {
             ("ssl://k:9093/bootstrap: SSL handshake failed: certificate verify failed: no", "ssl.ca.location"),
             ("sasl_ssl://k:9093/bootstrap: SASL authentication error: Authentication failed", "sasl.password"),
             ("k:9093/bootstrap: Disconnected: might be caused by incorrect security.protocol", "security.protocol"),
-            ("k:9093/bootstrap: Connect to ipv4#10.0.0.1:9093 failed: Connection refused", "bootstrapServers"),
+            (
+                "sasl_ssl://k:9093/bootstrap: Connect to ipv4#10.0.0.1:9093 failed: Connection refused",
+                "bootstrapServers",
+            ),
         ] {
             assert!(no_connection(trouble.to_owned()).1.contains(remedy), "{trouble}");
         }

@@ -19,7 +19,7 @@ use super::{KafkaSettings, error};
 use crate::config::KafkaGroupProtocol;
 use crate::core::finding::{Finding, Verdict};
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -188,40 +188,27 @@ fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resul
 /// How long a client is waited for at a time.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Keeps what becomes of the one commit.
-#[derive(Default)]
-struct Commitment(Mutex<Option<Result<(), KafkaError>>>);
-
-impl ClientContext for Commitment {}
-
-impl ConsumerContext for Commitment {
-    fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(result);
-    }
-}
-
 fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
-    let config = client::reader(settings);
-    let reader: BaseConsumer<Commitment> = client::create(settings, &config, Commitment::default())?;
+    let reader = client::committed_reader(settings)?;
     let mut offsets = TopicPartitionList::new();
     let action = format!("fencing by the group {} with offsets of the topic {topic}", settings.config.group_id);
     let refused = |error| judge(&action, error, RDKafkaErrorCode::UnknownTopicOrPartition, FENCE);
     offsets.add_partition_offset(topic, i32::MAX, Offset::Offset(0)).map_err(refused)?;
-    reader.commit(&offsets, CommitMode::Async).map_err(refused)?;
-    let mut left = patience;
-    while !left.is_zero() {
-        let polled = reader.poll(POLL).and_then(Result::err);
-        let told = reader.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(answer) = told.or_else(|| polled.map(Err)) {
-            return Ok(answer.map_or_else(refused, |()| accepted()));
-        }
-        left = left.saturating_sub(POLL);
+    // librdkafka looks for the group's coordinator for ever, and doesn't tell who may not: the call is left to itself.
+    let (answer_to, answer) = std::sync::mpsc::sync_channel(1);
+    let commit = move || {
+        // Nobody waits for an answer that is too late.
+        answer_to.send(reader.commit(&offsets, CommitMode::Sync)).ok();
+    };
+    let spawned = std::thread::Builder::new().name("kafka-doctor".to_owned()).spawn(commit);
+    spawned.map_err(|error| Verdict::unknown(format!("the system has no thread for it: {error}")))?;
+    match answer.recv_timeout(patience) {
+        Ok(answer) => Ok(answer.map_or_else(refused, |()| accepted())),
+        Err(_late) => Err(Verdict::wanting(
+            format!("its coordinator isn't told in {patience:?}: it may not be asked for, or there is none"),
+            format!("allow Read on the group {}, or see whether all brokers run", settings.config.group_id),
+        )),
     }
-    // librdkafka looks for the group's coordinator for ever, and doesn't tell who may not.
-    Err(Verdict::wanting(
-        format!("its coordinator isn't told in {patience:?}: it may not be asked for, or there is none"),
-        format!("allow Read on the group {}, or see whether all brokers run", settings.config.group_id),
-    ))
 }
 
 const FENCE: &str = "may be joined, and may fence by the checkpoint topic";
