@@ -4,6 +4,7 @@ use asana_event_bridge::admin::streams::StreamsArgs;
 use asana_event_bridge::checkpoints::CheckpointArgs;
 use asana_event_bridge::config::{LocalSink, Source};
 use asana_event_bridge::demo::DemoArgs;
+use asana_event_bridge::doctor::DoctorArgs;
 use asana_event_bridge::simulator::SimulateArgs;
 use asana_event_bridge::tail::TailArgs;
 use asana_event_bridge::verify::VerifyArgs;
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Streams(StreamsArgs),
     /// Look at stored progress and mend it
     Checkpoint(CheckpointArgs),
+    /// Try everything that `run` will need, and say what to do
+    Doctor(DoctorArgs),
     /// Check a configuration without connecting to anything
     CheckConfig(CheckConfigArgs),
     /// Print the JSON Schema of the configuration
@@ -82,6 +85,25 @@ Example:
 An editor with a YAML language server then completes and checks a file that begins with
   # yaml-language-server: $schema=config.schema.json")]
     ConfigSchema,
+}
+
+impl Command {
+    /// Whose logs are left out where nobody asks for them by name, as `log_level` would have it.
+    fn silences(&self) -> &'static str {
+        match self {
+            // What it is refused on purpose, and what it finds wanting, its lines say.
+            Self::Doctor(_) => "librdkafka=off,rdkafka=off,async_nats=off,",
+            Self::Run(_)
+            | Self::Demo(_)
+            | Self::Simulate(_)
+            | Self::Tail(_)
+            | Self::Verify(_)
+            | Self::Streams(_)
+            | Self::Checkpoint(_)
+            | Self::CheckConfig(_)
+            | Self::ConfigSchema => "",
+        }
+    }
 }
 
 /// What is logged, and how.
@@ -110,9 +132,9 @@ fn log_level(text: &str) -> Result<String, String> {
 
 impl LogArgs {
     /// Sends logs to standard error, from now on.
-    pub(crate) fn start(&self) -> anyhow::Result<()> {
+    pub(crate) fn start(&self, command: &Command) -> anyhow::Result<()> {
         let logs = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::try_new(&self.log_level)?)
+            .with_env_filter(EnvFilter::try_new(format!("{}{}", command.silences(), self.log_level))?)
             .with_writer(std::io::stderr)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let started = match self.log_format {
@@ -228,6 +250,13 @@ mod tests {
         assert!(parse("x checkpoint reset --config f.yaml main/1 main/2 --yes").is_ok());
         assert!(parse("x checkpoint migrate --config f.yaml --shards 0").is_err());
         assert!(parse("x checkpoint migrate --config f.yaml --shards 8 --to x").is_ok());
+    }
+
+    #[test]
+    fn doctor_needs_a_file() {
+        assert!(parse("x doctor").is_err());
+        assert!(parse("x doctor --config f.yaml --sample all --timeout 30s --output json").is_ok());
+        assert!(parse("x doctor --config f.yaml --timeout 0s").is_err());
     }
 
     #[test]

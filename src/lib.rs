@@ -9,6 +9,7 @@
 //! | `discovery` | streams from rules | through `asana` |
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `admin` | probes, metrics, a status page | HTTP |
+//! | `doctor` | tries all that the bridge needs, changes nothing | through the edges |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
@@ -30,6 +31,8 @@ pub mod core;
 #[cfg(feature = "program")]
 pub mod demo;
 pub mod discovery;
+#[cfg(feature = "program")]
+pub mod doctor;
 #[cfg(feature = "bridge")]
 pub mod index;
 #[cfg(feature = "program")]

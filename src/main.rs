@@ -9,6 +9,7 @@ use asana_event_bridge::checkpoints::{self, CheckpointCommand, CheckpointsError}
 use asana_event_bridge::config::{self, Environment, Problems, Source};
 use asana_event_bridge::consumer::{From, ReadError, Until};
 use asana_event_bridge::demo::{self, DemoArgs, DemoError};
+use asana_event_bridge::doctor::{self, DoctorArgs};
 use asana_event_bridge::ledger::{Ledger, LedgerError};
 use asana_event_bridge::reader::Reader;
 use asana_event_bridge::reload;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Fine }.into();
         }
     };
-    cli.log.start().and_then(|()| dispatch(cli.command)).unwrap_or_else(|error| report(&error)).into()
+    cli.log.start(&cli.command).and_then(|()| dispatch(cli.command)).unwrap_or_else(|error| report(&error)).into()
 }
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
@@ -45,6 +46,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Tail(args) => tail(&args),
         Command::Verify(args) => verify(&args),
         Command::Streams(args) => streams(&args),
+        Command::Doctor(args) => doctor(&args),
         Command::Checkpoint(args) => checkpoint(&args.command),
         Command::Simulate(args) => {
             runtime()?.block_on(simulator::run(args))?;
@@ -143,6 +145,26 @@ fn streams(args: &StreamsArgs) -> anyhow::Result<Exit> {
         Output::Json => writeln!(out, "{}", serde_json::to_string(&report)?)?,
     }
     Ok(Exit::Fine)
+}
+
+fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
+    let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
+    let runtime = runtime()?;
+    let mut failure = None;
+    let report = runtime.block_on(doctor::run(&checked, args, |finding| {
+        let mut out = std::io::stdout();
+        if args.output == Output::Text && failure.is_none() {
+            failure = writeln!(out, "{finding}").err();
+        }
+    }));
+    // A client may wait on for a bus that doesn't answer.
+    runtime.shutdown_background();
+    failure.map_or(Ok(()), Err)?;
+    match args.output {
+        Output::Text => writeln!(std::io::stdout(), "{report}")?,
+        Output::Json => writeln!(std::io::stdout(), "{}", report.to_json()?)?,
+    }
+    Ok(if report.is_fine() { Exit::Fine } else { Exit::Wanting })
 }
 
 fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<Exit> {

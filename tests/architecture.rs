@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// What the files of a place must not name, and why.
-const RULES: [(&str, &[&str]); 13] = [
+const RULES: [(&str, &[&str]); 14] = [
     // The core decides; it doesn't look around.
     (
         "src/core",
@@ -69,6 +69,7 @@ const RULES: [(&str, &[&str]); 13] = [
         &["rdkafka", "async_nats", "crate::asana", "crate::consumer", "crate::simulator", "sink::kafka", "sink::nats"],
     ),
     ("src/checkpoints", &["rdkafka", "async_nats", "reqwest", "crate::asana", "crate::bridge", "crate::simulator"]),
+    ("src/doctor", &["rdkafka", "async_nats", "reqwest", "crate::consumer", "crate::simulator"]),
     ("src/consumer", &["reqwest", "crate::asana", "crate::bridge", "crate::config", "crate::sink", "crate::simulator"]),
     (
         "src/simulator",

@@ -1,6 +1,6 @@
 //! All accounts as one source.
 
-use super::{Client, ClientError, Source};
+use super::{Client, ClientError, Look, LookOutcome, Source};
 use crate::config::CheckedAccount;
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
@@ -42,6 +42,14 @@ impl Accounts {
 }
 
 impl Accounts {
+    /// Looks at one object by the credential of an account, see [`Client::look`].
+    pub async fn look(&self, account: &AccountName, look: &Look) -> LookOutcome {
+        match self.client(account) {
+            Ok(client) => client.look(look).await,
+            Err(failure) => LookOutcome::Failed(failure),
+        }
+    }
+
     fn client(&self, account: &AccountName) -> Result<&Client, Failure> {
         let found = self.0.get(account).map(|(_, client)| client);
         found.ok_or_else(|| Failure::Credential(format!("there is no account {account}")))

@@ -3,6 +3,7 @@
 use super::changes::Changes;
 use super::credential::{CredentialError, Tokens};
 use super::http::{Answer, exchange, with_sources};
+use super::look::{self, Look, LookOutcome};
 use super::oauth::Oauth;
 use super::wire::Refusal;
 use super::{Source, items, requests, wire};
@@ -96,6 +97,16 @@ impl Client {
     pub async fn list(&self, listing: &Listing, offset: Option<&str>) -> ListOutcome {
         match self.0.ask(requests::list(&self.0.base_url, listing, offset)).await {
             Ok(answer) => items::outcome(listing.what, offset, answer, now()),
+            Err(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl Client {
+    /// Looks at one object. Total, and dropped safely, as [`Source::poll`]; takes at most as long as a poll.
+    pub async fn look(&self, look: &Look) -> LookOutcome {
+        match self.0.ask(requests::look(&self.0.base_url, look)).await {
+            Ok(answer) => look::outcome(answer, now()),
             Err(refusal) => refusal.into(),
         }
     }

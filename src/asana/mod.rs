@@ -6,6 +6,7 @@
 //! | `requests` | which URL asks for what, and for which fields; no IO |
 //! | `wire` | status, headers and body → poll outcome, and what all answers have in common; no IO |
 //! | `items` | body of an object or a list → its items; no IO |
+//! | `look` | whose a credential is, and single objects, for people; no IO |
 //! | `credential` | tokens from files and text, read anew when they change |
 //! | `oauth` | access tokens, kept alive by a refresh token |
 //! | `http` | one request and its whole answer, bounded in time and size |
@@ -17,12 +18,14 @@ mod client;
 mod credential;
 mod http;
 mod items;
+mod look;
 mod oauth;
 mod requests;
 mod wire;
 
 pub use accounts::Accounts;
 pub use client::{Client, ClientError};
+pub use look::{Look, LookOutcome, Seen};
 
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};

@@ -1,5 +1,6 @@
 //! Which URL asks for what, and for which fields.
 
+use super::look::Look;
 use crate::core::ids::{StreamId, StreamKind, SyncToken};
 use crate::core::listing::{Listing, What};
 use url::Url;
@@ -129,6 +130,14 @@ pub(super) fn list(base: &Url, listing: &Listing, offset: Option<&str>) -> Url {
         query.extend(offset.map(|offset| ("offset", offset)));
     }
     below(base, path, &query)
+}
+
+/// The URL of a look, below `base`.
+pub(super) fn look(base: &Url, look: &Look) -> Url {
+    match look {
+        Look::Me => below(base, &["users", "me"], &[("opt_fields", "name,email,workspaces.name")]),
+        Look::Workspace(gid) => below(base, &["workspaces", gid.as_str()], &[("opt_fields", "name")]),
+    }
 }
 
 fn fields(what: What) -> Vec<&'static str> {

@@ -177,9 +177,14 @@ fn retry_after(headers: &HeaderMap, received_at: DateTime<Utc>) -> Duration {
             .unwrap_or(DEFAULT_RETRY_AFTER);
     }
     let Some(until) = date(text) else { return DEFAULT_RETRY_AFTER };
-    let from = header(headers, &DATE).and_then(date).unwrap_or(received_at);
+    let from = sent_at(headers).unwrap_or(received_at);
     // A date in the past is no wait at all.
     (until - from).to_std().unwrap_or_default().min(MAX_RETRY_AFTER)
+}
+
+/// When the answer was sent, by the clock of who sent it.
+pub(super) fn sent_at(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    header(headers, &DATE).and_then(date)
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

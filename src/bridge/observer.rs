@@ -5,6 +5,7 @@ use crate::core::batch::Batch;
 use crate::core::engine::{CommitSummary, Engine, StreamPlace};
 use crate::core::ids::{ShardId, StreamId};
 use crate::core::now::Now;
+use crate::core::page::Failure;
 use crate::core::stream::Notice;
 use crate::sink::CommitError;
 use std::sync::Arc;
@@ -121,8 +122,8 @@ impl Observer for LogObserver {
                 tracing::warn!(%stream, shard, epoch, reason = denial.label(), "suspended: Asana refuses; it is asked again, slowly");
             }
             Notice::AccountRefused(denial) => {
-                let account = &stream.account;
-                tracing::error!(%account, reason = denial.label(), "Asana refuses the account: check its credential");
+                let (account, reason) = (&stream.account, denial.label());
+                tracing::error!(%account, reason, "Asana refuses the account's credential: put a valid token where the configuration says; it is read again");
             }
             Notice::Throttled(pause) => {
                 let account = &stream.account;
@@ -141,6 +142,10 @@ impl Observer for LogObserver {
             }
             Notice::Missed(count) => {
                 tracing::warn!(%stream, shard, epoch, count, "changes that Asana told no event of; their snapshots were published");
+            }
+            Notice::Failed(Failure::Credential(words)) => {
+                let account = &stream.account;
+                tracing::error!(%account, reason = words, "there is no token to ask Asana with: mend what the configuration names for it; it is read again");
             }
             Notice::Failed(failure) => {
                 tracing::warn!(%stream, shard, epoch, reason = failure.label(), ?failure, "no usable answer; the same token is asked again");

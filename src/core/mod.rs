@@ -10,6 +10,7 @@ pub mod detect;
 mod detect_state;
 pub mod engine;
 pub mod event;
+pub mod finding;
 mod fingerprint;
 mod gaps;
 pub mod holes;

@@ -16,7 +16,7 @@ use crate::core::backoff::Backoff;
 use crate::core::budget::{Budget, Limit, Share};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::{AccountName, Gid};
-use crate::core::listing::{ListOutcome, Listing, What};
+use crate::core::listing::{ListOutcome, ListPage, Listing, What};
 use crate::core::now::Now;
 use pass::Pass;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,23 @@ const RETRY: Backoff = Backoff { first: Duration::from_secs(5), longest: Duratio
 
 /// How often progress is said.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What the first page of a rule gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstLook {
+    /// Streams.
+    pub streams: BTreeSet<StreamSpec>,
+    /// Whether there are more pages, or portfolios to look into.
+    pub more: bool,
+}
+
+/// Reads a rule's first page without the others.
+#[must_use]
+pub fn first_look(rule: &CheckedRule, page: ListPage) -> FirstLook {
+    let mut pass = Pass::new(rule);
+    pass.take(rule, page);
+    FirstLook { more: pass.next().is_some(), streams: pass.found }
+}
 
 /// The rules at work. Nothing happens but in [`changed`](Self::changed).
 #[derive(Debug)]

@@ -16,6 +16,7 @@ pub mod nats;
 pub mod offline;
 
 use crate::core::batch::{Batch, OutputTopic, StoredCheckpoint};
+use crate::core::finding::Verdict;
 use crate::core::ids::{ShardId, Topic};
 use tokio::sync::{mpsc, oneshot};
 
@@ -126,5 +127,16 @@ impl SinkError {
     /// An [`Unavailable`](Self::Unavailable).
     pub fn unavailable(action: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable { action: action.into(), source: source.into() }
+    }
+}
+
+impl From<SinkError> for Verdict {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Unavailable { action, source } => {
+                Self::wanting(format!("{action}: {source}"), "see whether it runs, and can be reached from here")
+            }
+            SinkError::Setup { problem, remedy } => Self::Wanting { problem, remedy },
+        }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A replica joins an empty group and restores nothing: far less.
@@ -84,6 +85,16 @@ fn a_pod_gets_ready_follows_its_configmap_and_ends_in_time() {
         Some(streams.iter().filter(|stream| stream["state"] == "live").count())
     };
     wait_for("the first stream", START, || (live() == Some(1)).then_some(()));
+
+    // The doctor's Job, with the files that it has too, beside the pod.
+    let hooked = objects(&example("quickstart"), &["doctor.enabled=true"]);
+    let job = &object(&hooked, "Job")["spec"]["template"]["spec"]["containers"][0];
+    let arguments = job["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    let arguments = arguments.map(|argument| argument.replace("/etc/asana-event-bridge", config.to_str().unwrap()));
+    let doctor = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge")).args(arguments).output().unwrap();
+    assert!(doctor.status.success(), "{}{}", crate::text(&doctor.stdout), crate::text(&doctor.stderr));
+    assert!(crate::text(&doctor.stdout).ends_with(", 0 failed\n"), "{}", crate::text(&doctor.stdout));
+
     let (file, upgraded) = install(2);
     assert_eq!(upgraded, pod, "a stream more is no other pod");
     project(&config, 2, "bridge.yaml", &file);
@@ -111,7 +122,7 @@ fn compose_names_what_is_there() {
     assert_eq!(parsed["streams"][0]["workspace"], world["workspaces"][0]);
     let file = folder.path().join("bridge.yaml");
     std::fs::write(&file, config).unwrap();
-    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"))
+    let checked = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"))
         .arg("check-config")
         .arg(&file)
         .env("ASANA_TOKEN", "compose")

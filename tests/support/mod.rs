@@ -7,6 +7,7 @@ pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod scene;
 pub(crate) mod service;
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 

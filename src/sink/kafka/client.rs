@@ -8,14 +8,21 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::groups::GroupInfo;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Past this, librdkafka's own wait for an answer ends and ours begins again.
-pub(super) const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// All brokers are asked for the members of a group, and one of them may be down.
-const LIST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// For a second try to connect, of which only the failure is of interest.
+const WHY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The broker aborts a transaction that is open for longer, so that a dead replica's
 /// doesn't hold up its successors.
@@ -40,6 +47,47 @@ impl ClientContext for Logs {
 }
 
 impl ConsumerContext for Logs {}
+
+/// Hears why there is no connection: calls only say that there is none.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Option<String>>);
+
+impl ClientContext for Heard {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if facility == "FAIL" {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(cause(line).to_owned());
+        }
+    }
+
+    fn error(&self, _error: KafkaError, _reason: &str) {}
+}
+
+impl ProducerContext for Heard {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// Why the cluster doesn't answer, in librdkafka's own words; none where it does, or nothing is said in a few seconds.
+/// Blocks. A client of admin requests doesn't tell what it logs, so that another one is asked.
+pub(super) fn why_no_answer(settings: &KafkaSettings, topic: &str) -> Option<String> {
+    let mut config = admin(settings);
+    // Whoever else listens to logs.
+    config.set_log_level(RDKafkaLogLevel::Info);
+    let asker: BaseProducer<Heard> = create(settings, &config, Heard::default()).ok()?;
+    asker.client().fetch_metadata(Some(topic), WHY_TIMEOUT).err()?;
+    let heard = || asker.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    (0..20).find_map(|_| {
+        asker.poll(Duration::from_millis(50));
+        heard()
+    })
+}
+
+/// Of `[thrd:…]: host:9092/bootstrap: What happened (after 3ms in state CONNECT)`, what happened and where.
+fn cause(line: &str) -> &str {
+    let told = line.split_once("]: ").map_or(line, |(_, told)| told);
+    told.rsplit_once(" (after ").map_or(told, |(cause, _)| cause).trim_end()
+}
 
 /// Writes one line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -247,6 +295,14 @@ mod tests {
         assert_eq!(member.get("group.id"), Some("bridge"));
         assert_eq!(member.get("isolation.level"), Some("read_committed"));
         assert_eq!(member.get("enable.auto.commit"), Some("false"));
+    }
+
+    #[test]
+    fn a_lost_connection_is_told_without_its_surroundings() {
+        let line =
+            "[thrd:ssl://k:9093/bootstrap]: ssl://k:9093/bootstrap: SSL handshake failed: no (after 5ms in state X)";
+        assert_eq!(cause(line), "ssl://k:9093/bootstrap: SSL handshake failed: no");
+        assert_eq!(cause("anything"), "anything");
     }
 
     #[test]

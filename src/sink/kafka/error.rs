@@ -155,6 +155,29 @@ pub(super) fn unknown(step: Step, error: KafkaError) -> CommitError {
     CommitError::Unknown(SinkError::unavailable(step.action(), error))
 }
 
+/// No connection, and what librdkafka said of it last. It passes when a broker is away for a while, so the bridge waits
+/// for it; else somebody has to act.
+pub(super) fn no_connection(trouble: String) -> (String, &'static str) {
+    let has = |words: &[&str]| words.iter().any(|word| trouble.contains(word));
+    let nobody_there = "check `sink.kafka.bootstrapServers`, that the brokers run, and that nothing between keeps them \
+                        apart from here";
+    let remedy = if has(&["Connect to", "resolve"]) {
+        nobody_there
+    } else if has(&["certificate verify failed", "certificate could not be verified"]) {
+        "give the authority that signed the brokers' certificates as `ssl.ca.location` in `sink.kafka.properties`, and \
+         see that `bootstrapServers` has the names that the certificates have"
+    } else if has(&["SASL", "uthentication"]) {
+        "check `sasl.mechanisms` and `sasl.username` in `sink.kafka.properties`, and `sasl.password` in \
+         `sink.kafka.secretProperties`"
+    } else if has(&["SSL", "ssl://", "security.protocol", "Disconnected"]) {
+        "check `security.protocol` and the properties that begin with `ssl.` in `sink.kafka.properties`, and that Kafka \
+         is at `bootstrapServers`"
+    } else {
+        nobody_there
+    };
+    (trouble, remedy)
+}
+
 /// An error with what to do about it, where somebody can do something.
 #[expect(clippy::wildcard_enum_match_arm, reason = "librdkafka's codes are an open set; the rest has no remedy")]
 pub(super) fn setup(action: &str, error: KafkaError) -> SinkError {
@@ -227,6 +250,21 @@ mod tests {
         ];
         for (step, facts, fate) in table {
             assert_eq!(sort(step, facts), fate, "{step:?} {facts:?}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_from_a_connection_is_told_with_a_remedy() {
+        for (trouble, remedy) in [
+            ("ssl://k:9093/bootstrap: SSL handshake failed: certificate verify failed: no", "ssl.ca.location"),
+            ("sasl_ssl://k:9093/bootstrap: SASL authentication error: Authentication failed", "sasl.password"),
+            ("k:9093/bootstrap: Disconnected: might be caused by incorrect security.protocol", "security.protocol"),
+            (
+                "sasl_ssl://k:9093/bootstrap: Connect to ipv4#10.0.0.1:9093 failed: Connection refused",
+                "bootstrapServers",
+            ),
+        ] {
+            assert!(no_connection(trouble.to_owned()).1.contains(remedy), "{trouble}");
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `headers` | names attributes as Kafka's consumers expect |
 //! | `registry` | puts schemas into a registry, and their ids before values |
 //! | `offline` | looks at checkpoints without owning them, hands them over |
+//! | `examine` | tries all that a session needs, and changes nothing |
 //! | `error` | sorts librdkafka's errors |
 //!
 //! The scheme is that of Kafka Streams' exactly-once-v2 (KIP-447). A transaction holds the
@@ -18,6 +19,7 @@
 
 mod client;
 mod error;
+mod examine;
 mod group;
 mod headers;
 pub mod offline;
@@ -30,6 +32,7 @@ use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::KafkaConfig;
 use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::Topic;
+pub use examine::examine;
 use group::{Group, Membership};
 use producer::Producer;
 use registry::Frames;

@@ -5,6 +5,7 @@
 
 use super::topics::Role;
 use crate::config::{CheckedSchemaRegistry, RegistryLogin, SecretSource, SubjectNameStrategy};
+use crate::core::finding::Verdict;
 use crate::sink::SinkError;
 use reqwest::{StatusCode, Url, redirect};
 use serde_json::{Value, json};
@@ -39,6 +40,15 @@ const RECORD: MessageType = MessageType { name: "asana_event_bridge.v1.Record", 
 const DEAD_LETTER: MessageType = MessageType { name: "asana_event_bridge.v1.DeadLetter", path: &[2, 14] };
 
 impl MessageType {
+    /// What a topic's values are; none for checkpoints, which aren't for others.
+    fn of(role: Role) -> Option<Self> {
+        match role {
+            Role::Output => Some(RECORD),
+            Role::DeadLetter => Some(DEAD_LETTER),
+            Role::Checkpoint => None,
+        }
+    }
+
     fn subject(&self, topic: &str, strategy: SubjectNameStrategy) -> String {
         match strategy {
             SubjectNameStrategy::TopicName => format!("{topic}-value"),
@@ -70,13 +80,9 @@ impl Frames {
 
     /// Makes ready to write a topic. How many bytes its messages have from here.
     pub(super) async fn prepare(&mut self, topic: &str, role: Role) -> Result<usize, SinkError> {
-        let message = match role {
-            Role::Output => RECORD,
-            Role::DeadLetter => DEAD_LETTER,
-            Role::Checkpoint => {
-                self.leave_plain(topic);
-                return Ok(0);
-            }
+        let Some(message) = MessageType::of(role) else {
+            self.leave_plain(topic);
+            return Ok(0);
         };
         let Some(registry) = &self.registry else { return Ok(0) };
         if !self.known.contains_key(topic) {
@@ -149,6 +155,25 @@ impl SchemaRegistry {
         };
         let client = builder.build().map_err(|error| unusable("TLS", &error))?;
         Ok(Self { config, client, ids: Arc::default() })
+    }
+
+    /// Whether the schema of a topic's values is there. Registers nothing. None for checkpoints, which have none.
+    pub(super) async fn examine(&self, topic: &str, role: Role) -> Option<Verdict> {
+        let subject = MessageType::of(role)?.subject(topic, self.config.subject_name_strategy);
+        let answer = match self.ask(&["subjects", &subject]).await {
+            Ok(answer) => answer,
+            Err(error) => return Some(error.into()),
+        };
+        if answer.status.is_success() {
+            return Some(Verdict::fine(format!("is under the subject {subject} of {}", answer.registry)));
+        }
+        let code = answer.body.get("error_code").and_then(Value::as_u64).unwrap_or_default();
+        let is_missing = answer.status == StatusCode::NOT_FOUND && matches!(code, NO_SUBJECT | NO_SCHEMA);
+        if is_missing && self.config.register && !(code == NO_SCHEMA && self.is_incompatible(&subject).await) {
+            let reason = "isn't there yet: the bridge registers it, and only that shows whether it may";
+            return Some(Verdict::unknown(reason));
+        }
+        Some(self.refused(&subject, &answer).await.into())
     }
 
     /// Where anybody finds the schema of this id.

@@ -3,6 +3,7 @@
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::{KafkaSettings, error};
 use crate::config::KafkaTopicsConfig;
+use crate::core::finding::Verdict;
 use crate::sink::SinkError;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -108,35 +109,128 @@ impl Topics {
 
     async fn metadata(&self, name: &str) -> Result<Metadata, SinkError> {
         let admin = Arc::clone(&self.admin);
-        metadata(name, move |name| admin.inner().fetch_metadata(Some(name), REQUEST_TIMEOUT)).await
+        match metadata(name, move |name| admin.inner().fetch_metadata(Some(name), REQUEST_TIMEOUT)).await {
+            Ok(metadata) => Ok(metadata),
+            Err(error) => Err(match self.connection_trouble(&error).await {
+                Some((cause, remedy)) => SinkError::unavailable(looking(name), format!("{cause}; {remedy}")),
+                None => error,
+            }),
+        }
+    }
+
+    /// Why the cluster doesn't answer, and what to do.
+    async fn connection_trouble(&self, error: &SinkError) -> Option<(String, &'static str)> {
+        if !matches!(error, SinkError::Unavailable { .. }) {
+            return None;
+        }
+        let settings = Arc::clone(&self.settings);
+        let why = move || client::why_no_answer(&settings, &settings.config.checkpoint_topic);
+        let trouble = tokio::task::spawn_blocking(why).await.ok().flatten();
+        trouble.map(error::no_connection)
+    }
+
+    /// How many brokers there are, if the cluster answers.
+    pub(super) async fn brokers(&self, patience: Duration) -> Result<usize, Verdict> {
+        let (admin, topic) = (Arc::clone(&self.admin), self.settings.config.checkpoint_topic.clone());
+        let asked = metadata(&topic, move |name| admin.inner().fetch_metadata(Some(name), patience)).await;
+        match asked {
+            Ok(metadata) => Ok(metadata.brokers().len()),
+            Err(error) => Err(match self.connection_trouble(&error).await {
+                Some((cause, remedy)) => Verdict::wanting(cause, remedy),
+                None => error.into(),
+            }),
+        }
+    }
+
+    /// Looks at a topic, and changes nothing: a missing one is only asked to be made. Whether it is there.
+    pub(super) async fn examine(&self, name: &str, role: Role) -> (Verdict, bool) {
+        match self.layout(name).await {
+            Err(error) => (error.into(), false),
+            Ok(None) => (self.could_be_made(name, role).await, false),
+            Ok(Some(layout)) => (self.judge(name, role, &layout).await.unwrap_or_else(Verdict::from), true),
+        }
+    }
+
+    async fn could_be_made(&self, name: &str, role: Role) -> Verdict {
+        if !self.settings.config.topics.create {
+            return self.must_be_made(name, &Plan::new(&self.settings, role)).into();
+        }
+        match self.order(name, role, AdminOptions::new().validate_only(true)).await {
+            Ok(plan) => Verdict::fine(format!(
+                "is missing, and the bridge may make it: {} partition(s), {} replica(s)",
+                plan.partitions, plan.replication_factor
+            )),
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn judge(&self, name: &str, role: Role, layout: &Layout) -> Result<Verdict, SinkError> {
+        let check = Check { settings: &self.settings, name, role };
+        let mut differences = Vec::new();
+        check.shards(layout, &mut differences);
+        let shape = format!("{} partition(s), {} replica(s)", layout.partitions, layout.replicas);
+        let settings = if self.settings.config.topics.check {
+            let found = self.describe(&[(name.to_owned(), role)]).await?;
+            match found.first().filter(|config| !config.entries.is_empty()) {
+                Some(config) => check.run(layout, config, &mut differences),
+                None => return Err(untold()),
+            };
+            "settings as they must be"
+        } else {
+            "settings not looked at, as `sink.kafka.topics.check` is false"
+        };
+        if !layout.led {
+            return Ok(Verdict::wanting(
+                format!("{shape}, and not every partition has a leader"),
+                "see which brokers are down",
+            ));
+        }
+        let bootstrap = &self.settings.config.bootstrap_servers;
+        Ok(match Difference::all(&differences, bootstrap) {
+            Some(error) => error.into(),
+            None => Verdict::fine(format!("{shape}, {settings}")),
+        })
     }
 
     async fn make(&self, name: &str, role: Role) -> Result<Layout, SinkError> {
-        let plan = Plan::new(&self.settings, role);
         if !self.settings.config.topics.create {
-            return Err(SinkError::Setup {
-                problem: format!("the topic {name} is missing, and `sink.kafka.topics.create` is false"),
-                remedy: format!("make it: {}", plan.command(name, &self.settings.config.bootstrap_servers)),
-            });
+            return Err(self.must_be_made(name, &Plan::new(&self.settings, role)));
         }
+        let plan = self.order(name, role, AdminOptions::new()).await?;
+        tracing::info!(topic = name, partitions = plan.partitions, "the topic is made");
+        tokio::time::timeout(LEADERS_PATIENCE, self.leaders(name, plan.partitions)).await.unwrap_or_else(|_| {
+            let late = format!("not all partitions have leaders after {LEADERS_PATIENCE:?}");
+            Err(SinkError::unavailable(format!("making the topic {name}"), late))
+        })
+    }
+
+    fn must_be_made(&self, name: &str, plan: &Plan) -> SinkError {
+        SinkError::Setup {
+            problem: format!("the topic {name} is missing, and `sink.kafka.topics.create` is false"),
+            remedy: format!("make it: {}", plan.command(name, &self.settings.config.bootstrap_servers)),
+        }
+    }
+
+    /// Has the topic made.
+    async fn order(&self, name: &str, role: Role, options: AdminOptions) -> Result<Plan, SinkError> {
+        let plan = Plan::new(&self.settings, role);
         let mut topic = NewTopic::new(name, plan.partitions, TopicReplication::Fixed(plan.replication_factor));
         for (key, value) in &plan.config {
             topic = topic.set(key, value);
         }
-        let action = format!("making the topic {name}");
-        let options =
-            AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
-        let results =
-            self.admin.create_topics([&topic], &options).await.map_err(|error| error::setup(&action, error))?;
-        match results.into_iter().next() {
+        let options = options.request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
+        let results = self.admin.create_topics([&topic], &options).await;
+        let results = results.map_err(|error| error::setup(&format!("making the topic {name}"), error))?;
+        let refused = match results.into_iter().next() {
             // Another replica was faster.
-            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
-            Some(Err((_, code))) => return Err(self.not_made(name, &plan, code).await),
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => None,
+            Some(Err((_, code))) => Some(code),
+        };
+        drop(topic);
+        match refused {
+            None => Ok(plan),
+            Some(code) => Err(self.not_made(name, &plan, code).await),
         }
-        tracing::info!(topic = name, partitions = plan.partitions, "the topic is made");
-        tokio::time::timeout(LEADERS_PATIENCE, self.leaders(name, plan.partitions)).await.unwrap_or_else(|_| {
-            Err(SinkError::unavailable(action, format!("not all partitions have leaders after {LEADERS_PATIENCE:?}")))
-        })
     }
 
     async fn leaders(&self, name: &str, partitions: i32) -> Result<Layout, SinkError> {
@@ -193,13 +287,7 @@ impl Topics {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(LEADERS_PATIENCE, complete).await.unwrap_or_else(|_| {
-            Err(SinkError::Setup {
-                problem: format!("the cluster doesn't tell the topics' settings in {LEADERS_PATIENCE:?}"),
-                remedy: "allow DescribeConfigs on the bridge's topics, or set `sink.kafka.topics.check: false`"
-                    .to_owned(),
-            })
-        })
+        tokio::time::timeout(LEADERS_PATIENCE, complete).await.unwrap_or_else(|_| Err(untold()))
     }
 
     async fn describe(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
@@ -243,6 +331,13 @@ pub(super) fn layout(name: &str, metadata: &Metadata) -> Result<Option<Layout>, 
         replicas: partitions.iter().map(|partition| partition.replicas().len()).min().unwrap_or(0),
         led: !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0),
     }))
+}
+
+fn untold() -> SinkError {
+    SinkError::Setup {
+        problem: "the cluster doesn't tell the topics' settings".to_owned(),
+        remedy: "allow DescribeConfigs on the bridge's topics, or set `sink.kafka.topics.check: false`".to_owned(),
+    }
 }
 
 fn looking(name: &str) -> String {

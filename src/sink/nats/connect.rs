@@ -3,7 +3,8 @@
 use super::NatsSettings;
 use crate::sink::SinkError;
 use async_nats::client::Client;
-use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
+use std::error::Error;
 use std::time::Duration;
 
 /// How long the first connection may take, over all servers. After it, the client reconnects for ever.
@@ -36,6 +37,13 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
                 problem: format!("NATS at {shown} doesn't accept the credentials: {error}"),
                 remedy: "check credentialsFile, nkeySeed, token or user and password in sink.nats".to_owned(),
             },
+            ConnectErrorKind::Tls | ConnectErrorKind::Io if is_tls(&error) => SinkError::Setup {
+                problem: format!("NATS at {shown} can't be reached by TLS: {error}"),
+                remedy:
+                    "give the authority that signed the servers' certificates as sink.nats.tls.caFile, and see that \
+                         sink.nats.servers has the names that the certificates have"
+                        .to_owned(),
+            },
             ConnectErrorKind::ServerParse
             | ConnectErrorKind::Dns
             | ConnectErrorKind::TimedOut
@@ -45,6 +53,13 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
         }),
         Err(late) => Err(SinkError::unavailable(action, late)),
     }
+}
+
+/// Whether the two sides don't agree on TLS: no network does that.
+fn is_tls(error: &ConnectError) -> bool {
+    let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    error.kind() == ConnectErrorKind::Tls
+        || io.and_then(std::io::Error::get_ref).is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
 }
 
 async fn options(settings: &NatsSettings) -> Result<ConnectOptions, SinkError> {
@@ -88,6 +103,10 @@ async fn options(settings: &NatsSettings) -> Result<ConnectOptions, SinkError> {
 
 fn log(event: &Event) {
     match event {
+        // What was published is answered with silence: this is the only word on it.
+        Event::ServerError(ServerError::Other(words)) if words.to_lowercase().contains("permissions violation") => {
+            tracing::error!("NATS refuses: {words}: allow it in the user's permissions");
+        }
         Event::Connected => tracing::info!("connected to NATS"),
         Event::Draining | Event::Closed => tracing::debug!(%event, "the connection to NATS ends"),
         Event::Disconnected

@@ -5,6 +5,8 @@
 
 use super::member::{Answer, RENEWALS};
 use super::view::{Holder, Key};
+use crate::config::NatsConfig;
+use crate::core::finding::Verdict;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateKeyValueErrorKind, KeyValueErrorKind};
@@ -61,11 +63,10 @@ impl Leases {
                     }
                 })?
             }
+            Err(error) if error.kind() == KeyValueErrorKind::GetBucket => return Err(no_bucket(bucket, time)),
             Err(error) => return Err(SinkError::unavailable(format!("open the key-value bucket {bucket}"), error)),
         };
-        let status = store.status().await;
-        let status = status.map_err(|error| SinkError::unavailable(format!("look at bucket {bucket}"), error))?;
-        let found = status.info.config.num_replicas;
+        let (time, found) = life(&store, bucket).await?;
         if found < replicas {
             tracing::warn!(
                 bucket,
@@ -73,10 +74,6 @@ impl Leases {
                 wanted = replicas,
                 "the key-value bucket has fewer replicas than sink.nats.replicas: change it with `nats stream edit`"
             );
-        }
-        let time = status.max_age();
-        if time.is_zero() {
-            return Err(bad_bucket(bucket, "its values live for ever, so that a dead replica's lease would"));
         }
         Ok(Self { store, time, me })
     }
@@ -167,6 +164,45 @@ impl Leases {
     /// A request that takes longer is sent anew: several fit into the lease time.
     fn patience(&self) -> Duration {
         self.time / RENEWALS
+    }
+}
+
+/// How long values live, and how many replicas there are of them.
+async fn life(store: &Store, bucket: &str) -> Result<(Duration, usize), SinkError> {
+    let status = store.status().await;
+    let status = status.map_err(|error| SinkError::unavailable(format!("look at bucket {bucket}"), error))?;
+    match status.max_age() {
+        Duration::ZERO => Err(bad_bucket(bucket, "its values live for ever, so that a dead replica's lease would")),
+        time => Ok((time, status.info.config.num_replicas)),
+    }
+}
+
+/// How the bucket is, with nothing made. With it what the bridge would do to it, in the words of JetStream's API.
+pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) -> (Verdict, Option<&'static str>) {
+    let store = match jetstream::new(client.clone()).get_key_value(bucket).await {
+        Ok(store) => store,
+        Err(error) if error.kind() == KeyValueErrorKind::GetBucket && config.create => {
+            let reason = "can't be seen: the bridge makes it if it is missing, and only then it shows whether it can";
+            return (Verdict::unknown(reason), Some("CREATE"));
+        }
+        Err(error) if error.kind() == KeyValueErrorKind::GetBucket => {
+            return (no_bucket(bucket, super::LEASE_TIME).into(), None);
+        }
+        Err(error) => {
+            return (SinkError::unavailable(format!("open the key-value bucket {bucket}"), error).into(), None);
+        }
+    };
+    let verdict = match life(&store, bucket).await {
+        Ok((time, replicas)) => Verdict::fine(format!("leases hold for {time:?}, {replicas} replica(s)")),
+        Err(error) => error.into(),
+    };
+    (verdict, None)
+}
+
+fn no_bucket(bucket: &str, time: Duration) -> SinkError {
+    SinkError::Setup {
+        problem: format!("the key-value bucket {bucket} is missing or can't be seen, and sink.nats.create is false"),
+        remedy: format!("make it with `nats kv add {bucket} --ttl {time:?}`, or set sink.nats.create: true"),
     }
 }
 

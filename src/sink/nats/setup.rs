@@ -3,6 +3,7 @@
 use super::publish::Abilities;
 use super::subject::Subjects;
 use crate::config::NatsConfig;
+use crate::core::finding::Verdict;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
@@ -21,28 +22,10 @@ pub(super) async fn prepare(client: &Client, config: &NatsConfig, subjects: &Sub
     let jetstream = jetstream::new(client.clone());
     let wanted = wanted(client, config, subjects);
     let name = &config.stream;
-    let found = match jetstream.get_stream(name).await {
-        Ok(stream) => stream.cached_info().config.clone(),
-        Err(error) => match error.kind() {
-            GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                return if config.create { create(&jetstream, wanted).await } else { Err(missing(name)) };
-            }
-            GetStreamErrorKind::JetStream(answer) => {
-                return Err(refused(format!("look at JetStream stream {name}"), &answer));
-            }
-            GetStreamErrorKind::EmptyName | GetStreamErrorKind::InvalidStreamName => return Err(bad_name(name)),
-            GetStreamErrorKind::Request => {
-                return Err(SinkError::unavailable(format!("look at JetStream stream {name}"), error));
-            }
-        },
+    let Some(found) = find(&jetstream, name).await? else {
+        return if config.create { create(&jetstream, wanted).await } else { Err(missing(name)) };
     };
-    let problems = problems(&found, &wanted);
-    if !problems.is_empty() {
-        return Err(SinkError::Setup {
-            problem: format!("JetStream stream {name} isn't as the bridge needs it: {}", problems.join("; ")),
-            remedy: "change it with `nats stream edit`, or name another one in sink.nats.stream".to_owned(),
-        });
-    }
+    fit(name, &found, &wanted)?;
     if found.max_bytes > 0 {
         tracing::warn!(stream = %name, max_bytes = found.max_bytes,
             "the JetStream stream has a bound in bytes: when it is full, records wait");
@@ -52,10 +35,7 @@ pub(super) async fn prepare(client: &Client, config: &NatsConfig, subjects: &Sub
         return Ok(abilities(&found));
     }
     if !config.create {
-        return Err(SinkError::Setup {
-            problem: format!("JetStream stream {name} lacks {}", missing.join(" and ")),
-            remedy: "set them with `nats stream edit`, or let the bridge do it with sink.nats.create: true".to_owned(),
-        });
+        return Err(lacking(name, &missing));
     }
     tracing::info!(stream = %name, adding = %missing.join(", "), "changing the JetStream stream");
     let changed = Config {
@@ -67,6 +47,70 @@ pub(super) async fn prepare(client: &Client, config: &NatsConfig, subjects: &Sub
     };
     let changed = jetstream.update_stream(changed).await;
     changed.map(|info| abilities(&info.config)).map_err(|error| create_error(name, &error))
+}
+
+/// As [`prepare`], and nothing is made or changed. With it what the bridge would do to the JetStream stream, in the
+/// words of JetStream's API.
+pub(super) async fn examine(
+    client: &Client,
+    config: &NatsConfig,
+    subjects: &Subjects,
+) -> (Verdict, Option<&'static str>) {
+    let (name, wanted) = (&config.stream, wanted(client, config, subjects));
+    let found = match find(&jetstream::new(client.clone()), name).await {
+        Ok(Some(found)) => found,
+        Ok(None) if config.create => {
+            let reason = "is missing: the bridge makes it, and only then it shows whether the account has room for it";
+            return (Verdict::unknown(reason), Some("CREATE"));
+        }
+        Ok(None) => return (missing(name).into(), None),
+        Err(error) => return (error.into(), None),
+    };
+    let missing = abilities_missing(&found, &wanted);
+    let change = (config.create && !missing.is_empty()).then_some("UPDATE");
+    let verdict = match fit(name, &found, &wanted) {
+        Err(error) => error.into(),
+        Ok(()) if !config.create && !missing.is_empty() => lacking(name, &missing).into(),
+        Ok(()) if !missing.is_empty() => Verdict::fine(format!("fits, and the bridge adds {}", missing.join(", "))),
+        Ok(()) if found.max_bytes > 0 => Verdict::notice(
+            format!("fits, and has a bound of {} bytes: when it is full, records wait", found.max_bytes),
+            "see that `max_age` makes room in time",
+        ),
+        Ok(()) => Verdict::fine(format!("fits: {} replica(s)", found.num_replicas)),
+    };
+    (verdict, change)
+}
+
+/// The JetStream stream's settings, none if there is none.
+async fn find(jetstream: &jetstream::Context, name: &str) -> Result<Option<Config>, SinkError> {
+    let error = match jetstream.get_stream(name).await {
+        Ok(stream) => return Ok(Some(stream.cached_info().config.clone())),
+        Err(error) => error,
+    };
+    match error.kind() {
+        GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+        GetStreamErrorKind::JetStream(answer) => Err(refused(format!("look at JetStream stream {name}"), &answer)),
+        GetStreamErrorKind::EmptyName | GetStreamErrorKind::InvalidStreamName => Err(bad_name(name)),
+        GetStreamErrorKind::Request => Err(SinkError::unavailable(format!("look at JetStream stream {name}"), error)),
+    }
+}
+
+fn fit(name: &str, found: &Config, wanted: &Config) -> Result<(), SinkError> {
+    let problems = problems(found, wanted);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(SinkError::Setup {
+        problem: format!("JetStream stream {name} isn't as the bridge needs it: {}", problems.join("; ")),
+        remedy: "change it with `nats stream edit`, or name another one in sink.nats.stream".to_owned(),
+    })
+}
+
+fn lacking(name: &str, missing: &[&str]) -> SinkError {
+    SinkError::Setup {
+        problem: format!("JetStream stream {name} lacks {}", missing.join(" and ")),
+        remedy: "set them with `nats stream edit`, or let the bridge do it with sink.nats.create: true".to_owned(),
+    }
 }
 
 fn wanted(client: &Client, config: &NatsConfig, subjects: &Subjects) -> Config {

@@ -72,6 +72,11 @@ impl Subjects {
         format!("{}.{}.{shard}.entry.{}", self.prefix, self.checkpoint, escape(key))
     }
 
+    /// All of the checkpoint.
+    pub(super) fn checkpoint_pattern(&self) -> String {
+        format!("{}.{}.>", self.prefix, self.checkpoint)
+    }
+
     /// The entries of every shard.
     pub(super) fn entries(&self) -> String {
         format!("{}.{}.*.entry.*", self.prefix, self.checkpoint)

@@ -1,0 +1,321 @@
+//! Asks Asana: credentials, rules, streams.
+//!
+//! A stream's resource is read by its gid instead of being polled: a poll without a sync token would have one made, and
+//! whether that harms another one isn't documented.
+
+use super::{Findings, Sample, judge, send};
+use crate::asana::{Accounts, Look, LookOutcome, Source as _};
+use crate::bridge::Clock;
+use crate::config::{Checked, CheckedAccount, CheckedRule};
+use crate::core::budget::{Budget, Limit, Share};
+use crate::core::engine::StreamSpec;
+use crate::core::finding::{Finding, Verdict};
+use crate::core::ids::StreamKind;
+use crate::core::listing::{ListOutcome, Listing, What};
+use crate::core::page::Denial;
+use crate::discovery;
+use futures_util::{StreamExt as _, stream};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Of an account's rate, in percent: a bridge that runs meanwhile rarely uses all of it.
+const PART: u32 = 50;
+
+/// Requests in flight at once.
+const AT_ONCE: usize = 8;
+
+/// A request that Asana throttles is made so many times.
+const TRIES: u32 = 3;
+
+/// Up to so many streams have a line each; of more, only those that can't be read have.
+const LINES: usize = 50;
+
+/// How often it is said how many streams are left.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
+
+/// While too many requests are in flight, how long until the next look.
+const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the resource of a stream may be, the likeliest first.
+const KINDS: [What; 3] = [What::Project, What::Task, What::Goal];
+
+/// Asks on behalf of one account.
+pub(super) struct Asker<'a> {
+    checked: &'a Checked,
+    accounts: &'a Accounts,
+    account: &'a CheckedAccount,
+    clock: Clock,
+    pace: Mutex<Budget>,
+    /// Which of [`KINDS`] was right last: streams that stand together are mostly alike.
+    likeliest: AtomicUsize,
+}
+
+impl<'a> Asker<'a> {
+    pub(super) fn new(checked: &'a Checked, accounts: &'a Accounts, account: &'a CheckedAccount) -> Self {
+        let clock = Clock::start();
+        let whole = Limit { requests_per_minute: account.requests_per_minute, max_in_flight: account.max_in_flight };
+        let limit = whole.part(PART);
+        let mut pace = Budget::new(limit);
+        pace.set(clock.now(), limit, Share { owned: 1, all: 1 });
+        Self { checked, accounts, account, clock, pace: Mutex::new(pace), likeliest: AtomicUsize::new(0) }
+    }
+
+    pub(super) async fn examine(self, sample: Sample, to: &Findings) {
+        let name = &self.account.name;
+        let me = self.look(&Look::Me).await;
+        send(to, [judge::credential(&me).of(format!("credential of account {name}"))]).await;
+        let whose = match &me {
+            LookOutcome::Seen(seen) => {
+                let clock = judge::clock(seen.sent_at, seen.received_at);
+                send(to, [clock.of("this machine's clock")]).await;
+                format!("{} (account {name})", seen.name)
+            }
+            LookOutcome::Denied(_) | LookOutcome::Failed(_) | LookOutcome::Throttled { .. } => {
+                return send(to, self.untried()).await;
+            }
+        };
+        let (mut known, mut at_least) = (BTreeSet::new(), false);
+        known.extend(self.streams().cloned());
+        for rule in self.rules() {
+            let outcome = self.list(&rule.listing).await;
+            match &outcome {
+                ListOutcome::Page(page) => {
+                    let look = discovery::first_look(rule, page.clone());
+                    known.extend(look.streams);
+                    at_least |= look.more;
+                }
+                _ => at_least = true,
+            }
+            send(to, [judge::rule(&outcome, &whose).of(of_rule(rule))]).await;
+        }
+        let budget = self.budget(known.len(), at_least);
+        send(to, [budget.of(format!("budget of account {name}"))]).await;
+        self.try_streams(sample, &whose, to).await;
+    }
+
+    fn untried(&self) -> Vec<Finding> {
+        let name = &self.account.name;
+        let reason = format!("the credential of account {name} can't be used");
+        let count = self.streams().count();
+        let rules = self.rules().map(of_rule).collect::<Vec<_>>();
+        let streams = (count > 0).then(|| format!("{count} stream(s) of account {name}"));
+        let budget = if rules.is_empty() {
+            self.budget(count, false)
+        } else {
+            Verdict::not_tried("how many streams the rules give isn't known")
+        };
+        let untried = rules.into_iter().chain(streams).map(|what| Verdict::not_tried(&reason).of(what));
+        untried.chain([budget.of(format!("budget of account {name}"))]).collect()
+    }
+
+    fn streams(&self) -> impl Iterator<Item = &'a StreamSpec> {
+        let name = &self.account.name;
+        self.checked.streams.iter().filter(move |stream| stream.id.account == *name)
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &'a CheckedRule> {
+        let name = &self.account.name;
+        self.checked.discovery.rules.iter().filter(move |rule| rule.account == *name)
+    }
+
+    fn budget(&self, streams: usize, at_least: bool) -> Verdict {
+        let CheckedAccount { name, requests_per_minute, .. } = self.account;
+        let budget = judge::Budget {
+            streams: streams as u64,
+            at_least,
+            requests_per_minute: self.checked.discovery.left_for_polls(name, *requests_per_minute),
+            max_interval: self.checked.polling.max_interval.0,
+        };
+        budget.judge(name.as_str())
+    }
+
+    async fn try_streams(&self, sample: Sample, whose: &str, to: &Findings) {
+        let all: Vec<_> = self.streams().collect();
+        let chosen = choose(&all, sample);
+        if chosen.is_empty() {
+            return;
+        }
+        let name = &self.account.name;
+        let count = chosen.len();
+        let tries: Vec<_> = chosen.into_iter().map(|stream| self.try_stream(stream, whose)).collect();
+        let mut tries = stream::iter(tries).buffer_unordered(AT_ONCE);
+        let (mut tried, mut bad, mut said) = (0, 0, self.clock.now().monotonic);
+        while let Some(finding) = tries.next().await {
+            tried += 1;
+            let is_wanting = finding.verdict.is_wanting();
+            bad += usize::from(is_wanting);
+            if count <= LINES || is_wanting && bad <= LINES {
+                send(to, [finding]).await;
+            }
+            let now = self.clock.now().monotonic;
+            if now >= said + PROGRESS_INTERVAL {
+                said = now;
+                tracing::info!(account = %name, tried, left = count - tried, "reading streams");
+            }
+        }
+        if count > LINES {
+            let found = format!("{} of {count} can be read", count - bad);
+            let verdict = if bad == 0 {
+                Verdict::fine(found)
+            } else {
+                Verdict::wanting(found, format!("see what is said of those that can't, or of {LINES} of them"))
+            };
+            send(to, [verdict.of(format!("streams of account {name}"))]).await;
+        }
+        if all.len() > count {
+            let what = format!("{} other stream(s) of account {name}", all.len() - count);
+            send(to, [Verdict::not_tried("only some are, see `--sample`").of(what)]).await;
+        }
+    }
+
+    async fn try_stream(&self, stream: &StreamSpec, whose: &str) -> Finding {
+        let verdict = match stream.kind {
+            StreamKind::Workspace => self.workspace(stream, whose).await,
+            StreamKind::Resource => self.resource(stream, whose).await,
+        };
+        verdict.of(format!("stream {}", stream.id))
+    }
+
+    async fn workspace(&self, stream: &StreamSpec, whose: &str) -> Verdict {
+        let remedy = "correct or take out its entry in `streams`";
+        match self.look(&Look::Workspace(stream.id.resource.clone())).await {
+            LookOutcome::Seen(seen) => Verdict::notice(
+                format!("workspace {:?} can be read", seen.name),
+                "its events are for service accounts in Enterprise+ domains only, which the first poll will show",
+            ),
+            LookOutcome::Denied(denial) => judge::denied(whose, denial, remedy),
+            LookOutcome::Failed(failure) => judge::failed(&failure),
+            LookOutcome::Throttled { retry_after } => {
+                judge::unread(&ListOutcome::Throttled { retry_after }, whose, remedy)
+            }
+        }
+    }
+
+    /// Of which kind a gid is, only asking shows.
+    async fn resource(&self, stream: &StreamSpec, whose: &str) -> Verdict {
+        let first = self.likeliest.load(Ordering::Relaxed);
+        let mut refused = None;
+        for (place, what) in (0..).zip(KINDS).cycle().skip(first).take(KINDS.len()) {
+            let outcome = self.list(&Listing { of: stream.id.resource.clone(), what }).await;
+            match &outcome {
+                ListOutcome::Page(page) => {
+                    self.likeliest.store(place, Ordering::Relaxed);
+                    let resource = page.items.first().map(|item| &item.resource);
+                    let kind = resource.map_or("resource", |resource| &resource.resource_type);
+                    let name = resource.and_then(|resource| resource.name.as_deref()).unwrap_or_default();
+                    return Verdict::fine(format!("{kind} {name:?} can be read"));
+                }
+                // Somebody else's; if it is another kind's gid, the other says so.
+                ListOutcome::Denied(Denial::Forbidden) => refused = Some(outcome),
+                ListOutcome::Denied(Denial::NotFound | Denial::BadRequest | Denial::PaymentRequired) => {
+                    refused = refused.or(Some(ListOutcome::Denied(Denial::NotFound)));
+                }
+                _ => {
+                    refused = Some(outcome);
+                    break;
+                }
+            }
+        }
+        let remedy = "correct or take out its entry in `streams`";
+        refused.map_or_else(|| Verdict::unknown("nothing was asked"), |outcome| judge::unread(&outcome, whose, remedy))
+    }
+
+    async fn look(&self, look: &Look) -> LookOutcome {
+        for _ in 1..TRIES {
+            match self.asked(self.accounts.look(&self.account.name, look)).await {
+                LookOutcome::Throttled { retry_after } => self.pause(retry_after).await,
+                outcome => return outcome,
+            }
+        }
+        self.asked(self.accounts.look(&self.account.name, look)).await
+    }
+
+    async fn list(&self, listing: &Listing) -> ListOutcome {
+        for _ in 1..TRIES {
+            match self.asked(self.accounts.list(&self.account.name, listing, None)).await {
+                ListOutcome::Throttled { retry_after } => self.pause(retry_after).await,
+                outcome => return outcome,
+            }
+        }
+        self.asked(self.accounts.list(&self.account.name, listing, None)).await
+    }
+
+    /// Makes a request when the account's pace allows one more.
+    async fn asked<T>(&self, request: impl Future<Output = T>) -> T {
+        loop {
+            let mut pace = self.pace.lock().await;
+            let now = self.clock.now();
+            if pace.take(now) {
+                break;
+            }
+            let wait = pace.available_at().map_or(IN_FLIGHT_PAUSE, |at| at.saturating_sub(now.monotonic));
+            drop(pace);
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
+        let outcome = request.await;
+        self.pace.lock().await.finish();
+        outcome
+    }
+
+    async fn pause(&self, retry_after: Duration) {
+        let now = self.clock.now();
+        if self.pace.lock().await.pause(now, retry_after) {
+            let (account, seconds) = (&self.account.name, retry_after.as_secs());
+            tracing::warn!(%account, seconds, "rate limit hit: waiting");
+        }
+    }
+}
+
+fn of_rule(rule: &CheckedRule) -> String {
+    let Listing { of, what } = &rule.listing;
+    let what = match what {
+        What::WorkspaceProjects => "projects of workspace",
+        What::TeamProjects => "projects of team",
+        What::PortfolioItems => "projects of portfolio",
+        What::WorkspaceGoals => "goals of workspace",
+        // No rule reads these.
+        What::Project
+        | What::Task
+        | What::Goal
+        | What::Sections
+        | What::Tasks
+        | What::Subtasks
+        | What::TaskStories
+        | What::GoalStories
+        | What::Attachments => "items of",
+    };
+    format!("rule for {what} {of}, account {}", rule.account)
+}
+
+/// Evenly over all of them.
+fn choose<'a>(all: &[&'a StreamSpec], sample: Sample) -> Vec<&'a StreamSpec> {
+    match sample {
+        Sample::Most(most) if most.get() < all.len() => {
+            (0..most.get()).filter_map(|place| all.get(place * all.len() / most.get()).copied()).collect()
+        }
+        Sample::Most(_) | Sample::All => all.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ids::StreamId;
+
+    #[test]
+    fn a_sample_is_spread_over_all() {
+        let spec =
+            |number: u32| StreamSpec { id: StreamId::new("main", number.to_string()), kind: StreamKind::Resource };
+        let all: Vec<_> = (0..10).map(spec).collect();
+        let all: Vec<_> = all.iter().collect();
+        let chosen = |sample: &str| -> Vec<String> {
+            choose(&all, sample.parse().unwrap()).iter().map(|it| it.id.resource.to_string()).collect()
+        };
+        assert_eq!(chosen("3"), ["0", "3", "6"]);
+        assert_eq!(chosen("10").len(), 10);
+        assert_eq!(chosen("99").len(), 10);
+        assert_eq!(chosen("all").len(), 10);
+    }
+}

@@ -1,0 +1,212 @@
+//! What an answer means for the bridge. No IO.
+
+use crate::asana::{LookOutcome, Seen};
+use crate::core::finding::Verdict;
+use crate::core::listing::{ListOutcome, ListPage};
+use crate::core::page::{Denial, Failure};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Asana's time has no more digits than whole seconds, and an answer is some time on its way.
+const NO_SKEW: TimeDelta = TimeDelta::seconds(5);
+
+/// Watermarks say a minute ahead or behind of what is true, and consumers compare them with their own clocks.
+const MUCH_SKEW: TimeDelta = TimeDelta::seconds(60);
+
+/// What is left for crawls, and for streams on which events come, when quiet streams take more than this.
+const MOST_OF_BUDGET_PERCENT: u64 = 75;
+
+/// Whose a credential is.
+pub(super) fn credential(outcome: &LookOutcome) -> Verdict {
+    let remedy = "give a token that is valid: a personal access token (Asana's developer console), a service account's, \
+                  or an OAuth refresh token of an application that the workspace allows";
+    match outcome {
+        LookOutcome::Seen(Seen { gid, name, email, workspaces, .. }) => {
+            let email = email.as_ref().map(|email| format!(" <{email}>")).unwrap_or_default();
+            let places = if workspaces.is_empty() { "no workspace".to_owned() } else { workspaces.join(", ") };
+            Verdict::fine(format!("valid: {name}{email}, gid {gid}, in {places}"))
+        }
+        LookOutcome::Denied(Denial::Unauthorized) => Verdict::wanting("Asana doesn't accept it (401)", remedy),
+        LookOutcome::Denied(denial) => denied("the credential's user", *denial, remedy),
+        LookOutcome::Throttled { retry_after } => throttled(*retry_after),
+        LookOutcome::Failed(failure) => failed(failure),
+    }
+}
+
+/// How far our clock is from Asana's; `None` where an answer doesn't say its time.
+pub(super) fn clock(sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> Verdict {
+    let Some(sent_at) = sent_at else { return Verdict::unknown("Asana's answer doesn't say when it was sent") };
+    let skew = received_at - sent_at;
+    if skew.abs() <= NO_SKEW {
+        return Verdict::fine("agrees with Asana's");
+    }
+    let side = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
+    let found = format!("is {}s {side} Asana's", skew.abs().num_seconds());
+    let remedy = "have it set by NTP: the ages of sync tokens and watermarks are told by it";
+    if skew.abs() < MUCH_SKEW { Verdict::notice(found, remedy) } else { Verdict::wanting(found, remedy) }
+}
+
+/// Whether the streams of an account can be as fresh as they are to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    /// Of the configuration and of its rules.
+    pub(super) streams: u64,
+    /// There may be more.
+    pub(super) at_least: bool,
+    /// What polls may have.
+    pub(super) requests_per_minute: NonZeroU32,
+    /// The pace of a quiet stream.
+    pub(super) max_interval: Duration,
+}
+
+impl Budget {
+    pub(super) fn judge(self, account: &str) -> Verdict {
+        let Self { streams, at_least, requests_per_minute, max_interval } = self;
+        let allowed = u64::from(requests_per_minute.get());
+        let interval = u64::try_from(max_interval.as_millis()).unwrap_or(u64::MAX).max(1);
+        let needed = (streams * 60_000).div_ceil(interval);
+        let at_least = if at_least { "at least " } else { "" };
+        let pace = humantime::format_duration(max_interval);
+        let found = format!(
+            "{at_least}{streams} stream(s) every {pace} take {at_least}{needed} of {allowed} requests a minute for polls"
+        );
+        let best = humantime::format_duration(Duration::from_secs((streams * 60).div_ceil(allowed)));
+        if needed > allowed {
+            return Verdict::wanting(
+                format!("{found}: each will be polled every {best} at best"),
+                format!(
+                    "set `polling.maxInterval` to {best} or more, raise `accounts.{account}.requestsPerMinute` (Asana \
+                     allows 150 in free domains, 1,500 in paid ones), or share the streams among more accounts"
+                ),
+            );
+        }
+        if needed * 100 > allowed * MOST_OF_BUDGET_PERCENT {
+            return Verdict::notice(
+                found,
+                "little is left for crawls and for streams on which events come: they will take longer",
+            );
+        }
+        Verdict::fine(found)
+    }
+}
+
+/// What a rule's first page means.
+pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> Verdict {
+    match outcome {
+        ListOutcome::Page(ListPage { items, next_offset, .. }) => {
+            let more = if next_offset.is_some() { ", and there are more" } else { "" };
+            Verdict::fine(format!("can be read: {} on its first page{more}", items.len()))
+        }
+        other => unread(other, whose, "correct the rule in `discovery.rules`"),
+    }
+}
+
+/// What it means that something can't be read.
+pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> Verdict {
+    match outcome {
+        ListOutcome::Page(_) => Verdict::fine("can be read"),
+        ListOutcome::OffsetExpired => Verdict::unknown("the list changed while it was read"),
+        ListOutcome::Throttled { retry_after } => throttled(*retry_after),
+        ListOutcome::Denied(denial) => denied(whose, *denial, remedy),
+        ListOutcome::Failed(failure) => failed(failure),
+    }
+}
+
+/// A refusal. `remedy` is for what may be wrong in the configuration.
+pub(super) fn denied(whose: &str, denial: Denial, remedy: &str) -> Verdict {
+    let status = denial.status();
+    match denial {
+        Denial::Forbidden => Verdict::wanting(
+            format!("Asana refuses it to {whose} ({status})"),
+            format!("give {whose} access to it in Asana, or {remedy}"),
+        ),
+        Denial::NotFound | Denial::BadRequest => Verdict::wanting(
+            format!("Asana knows nothing of this gid that {whose} may see ({status})"),
+            format!("{remedy}, or give {whose} access to it in Asana"),
+        ),
+        Denial::PaymentRequired => Verdict::wanting(
+            format!("the workspace's plan doesn't have it ({status})"),
+            format!("{remedy}, or have the plan changed"),
+        ),
+        Denial::Unauthorized => Verdict::wanting(format!("Asana doesn't accept the credential ({status})"), remedy),
+        Denial::LegalBlock => Verdict::wanting(
+            format!("Asana may not serve this address by law ({status})"),
+            "run the bridge from elsewhere, or ask Asana's support",
+        ),
+        Denial::OtherStatus(_) => {
+            Verdict::wanting(format!("Asana answers {status}"), "see whether `baseUrl` is Asana's API")
+        }
+    }
+}
+
+fn throttled(retry_after: Duration) -> Verdict {
+    Verdict::wanting(
+        format!("the rate limit is used up, and Asana wants {} s of pause", retry_after.as_secs()),
+        "lower `requestsPerMinute` to what others who use the credential leave, or give the bridge one of its own",
+    )
+}
+
+/// No answer that could be used.
+pub(super) fn failed(failure: &Failure) -> Verdict {
+    let network = "see whether Asana can be reached from here: DNS, proxies, network policies, and `baseUrl`";
+    match failure {
+        Failure::Connection(words) => Verdict::wanting(format!("no connection: {words}"), network),
+        Failure::TimedOut => Verdict::wanting("no answer in time", network),
+        Failure::Server { status, phrase } => {
+            let phrase = phrase.as_ref().map(|phrase| format!(", saying {phrase:?}")).unwrap_or_default();
+            Verdict::wanting(format!("Asana has a fault of its own ({status}{phrase})"), "try again later")
+        }
+        Failure::Malformed(words) => {
+            Verdict::wanting(format!("no answer as Asana gives: {words}"), "see whether `baseUrl` is Asana's API")
+        }
+        Failure::Credential(words) => {
+            Verdict::wanting(format!("there is no token: {words}"), "mend what the account's `token` or `oauth` names")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(streams: u64, per_minute: u32, seconds: u64) -> Verdict {
+        let requests_per_minute = NonZeroU32::new(per_minute).unwrap();
+        let max_interval = Duration::from_secs(seconds);
+        Budget { streams, at_least: false, requests_per_minute, max_interval }.judge("main")
+    }
+
+    #[test]
+    fn a_budget_is_held_against_what_quiet_streams_take() {
+        assert!(matches!(budget(100, 140, 60), Verdict::Fine { .. }));
+        assert!(matches!(budget(105, 140, 60), Verdict::Fine { .. }), "three quarters");
+        assert!(matches!(budget(106, 140, 60), Verdict::Notice { .. }));
+        assert!(matches!(budget(140, 140, 60), Verdict::Notice { .. }));
+        let Verdict::Wanting { problem, remedy } = budget(500, 140, 60) else { panic!("too many") };
+        assert!(problem.starts_with("500 stream(s) every 1m take 500 of 140 requests a minute"), "{problem}");
+        assert!(problem.ends_with("every 3m 35s at best"), "{problem}");
+        assert!(remedy.contains("accounts.main.requestsPerMinute"), "{remedy}");
+        assert!(matches!(budget(500, 140, 215), Verdict::Notice { .. }), "what it says is right");
+        assert!(matches!(budget(0, 1, 1), Verdict::Fine { .. }));
+    }
+
+    #[test]
+    fn a_clock_is_judged_by_asanas() {
+        let at = |seconds: i64| DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
+        assert!(matches!(clock(Some(at(0)), at(3)), Verdict::Fine { .. }));
+        assert!(matches!(clock(Some(at(0)), at(-20)), Verdict::Notice { .. }));
+        let Verdict::Wanting { problem, .. } = clock(Some(at(0)), at(-300)) else { panic!("five minutes") };
+        assert_eq!(problem, "is 300s behind Asana's");
+        assert!(matches!(clock(None, at(0)), Verdict::Unknown { .. }));
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        for status in [400, 401, 402, 403, 404, 410, 451] {
+            let Verdict::Wanting { problem, remedy } = denied("main", Denial::of_status(status), "take it out") else {
+                panic!("{status}")
+            };
+            assert!(problem.contains(&status.to_string()) && !remedy.is_empty(), "{problem}; {remedy}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What the bridge needs of its own machine.
+
+use crate::config::{Checked, CheckedAdmin, CheckedFile};
+use crate::core::finding::{Finding, Verdict};
+use crate::sink::offline;
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+/// The index and the admin port.
+pub(super) fn examine(checked: &Checked) -> Vec<Finding> {
+    let index = checked.index.path.as_deref().map(|folder| index(folder).of(format!("index {}", folder.display())));
+    let admin = checked.admin.map(|CheckedAdmin { listen, .. }| {
+        let free = TcpListener::bind(listen).map(drop);
+        admin(&free).of(format!("admin port {listen}"))
+    });
+    index.into_iter().chain(admin).collect()
+}
+
+fn index(folder: &Path) -> Verdict {
+    match writable(folder) {
+        Ok(()) => Verdict::fine("can be written"),
+        Err((place, error)) => Verdict::wanting(
+            format!("{} can't be written: {error}", place.display()),
+            "give the bridge's user a folder that it may write as `index.path`, on a local disk",
+        ),
+    }
+}
+
+fn admin(free: &io::Result<()>) -> Verdict {
+    match free {
+        Ok(()) => Verdict::fine("is free"),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Verdict::notice("is in use", "well, if it is the bridge's that runs here; else set another `admin.listen`")
+        }
+        Err(error) => Verdict::wanting(
+            format!("can't be listened on: {error}"),
+            "set an address of this machine, and a port from 1024 on, as `admin.listen`",
+        ),
+    }
+}
+
+/// The file that records go to, and its checkpoint.
+pub(super) async fn examine_file(sink: &CheckedFile) -> Vec<Finding> {
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let file = |path: &Path, key: &str| match writable(&parent(path)) {
+        Ok(()) => Verdict::fine("its folder can be written"),
+        Err((place, error)) => Verdict::wanting(
+            format!("{} can't be written: {error}", place.display()),
+            format!("give the bridge's user the right, or set another `sink.file.{key}`"),
+        ),
+    };
+    let records = file(&sink.path, "path").of(format!("file {}", sink.path.display()));
+    let checkpoint = match offline::is_held(&sink.checkpoint).await {
+        Ok(true) => Verdict::notice("a process uses it", "well, if it is the bridge that runs here"),
+        Ok(false) => file(&sink.checkpoint, "checkpoint"),
+        Err(error) => error.into(),
+    };
+    vec![records, checkpoint.of(format!("checkpoint {}", sink.checkpoint.display()))]
+}
+
+/// Whether files can be made in a folder; where it is missing, in the one that it would be made in.
+fn writable(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let there = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("."));
+    // It has no name, or loses it at once.
+    tempfile::tempfile_in(there).map(drop).map_err(|error| (there.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_isnt_there_is_judged_by_where_it_would_be() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(index(&folder.path().join("a/b")), Verdict::Fine { .. }));
+        assert!(folder.path().read_dir().unwrap().next().is_none(), "nothing stays behind");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(index(&file.join("a")).is_wanting());
+    }
+
+    #[test]
+    fn a_port_that_is_in_use_may_be_the_bridges() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let again = TcpListener::bind(taken.local_addr().unwrap()).map(drop);
+        assert!(matches!(admin(&again), Verdict::Notice { .. }));
+        let elsewhere = TcpListener::bind("192.0.2.1:8080").map(drop);
+        assert!(admin(&elsewhere).is_wanting());
+    }
+}

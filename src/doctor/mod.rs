@@ -1,0 +1,170 @@
+//! The command `doctor`: tries all that `run` will need, changes nothing, and says what to do.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `mod` | what is tried, all at once |
+//! | `asana` | asks Asana: credentials, rules, streams; at half of an account's rate |
+//! | `judge` | what an answer means for the bridge; no IO |
+//! | `local` | what the bridge needs of its own machine |
+//! | `report` | all findings, for a person and for a script |
+//!
+//! It is safe beside a running bridge: it has no sync token given, which might be somebody's last (whether Asana keeps
+//! more than one isn't documented), joins no group, takes no lease and writes no record.
+
+mod asana;
+mod judge;
+mod local;
+mod report;
+
+use crate::asana::Accounts;
+use crate::config::{Checked, CheckedSink};
+use crate::core::finding::{Finding, Verdict};
+use crate::run;
+use crate::sink::{kafka, nats};
+use crate::verify::Output;
+use asana::Asker;
+use futures_util::future::join_all;
+pub use report::Report;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Findings that wait to be written.
+const WAITING: usize = 64;
+
+/// Where findings go.
+type Findings = mpsc::Sender<Finding>;
+
+/// Try everything that `run` will need, and say what to do.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge doctor --config bridge.yaml
+  asana-event-bridge doctor --config bridge.yaml --sample all --output json
+
+Nothing is changed, on the bus or in Asana, and a bridge may run meanwhile. Each line is one thing:
+  ok         as the bridge needs it
+  notice     the bridge will work, and you should know this
+  FAILED     what is wrong; what to do
+  unknown    only doing it in earnest can tell
+  not tried  something that it needs has failed
+
+Exits with 1 if anything has failed.")]
+pub struct DoctorArgs {
+    /// The bridge's configuration, as YAML
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// How many streams of each account are read, evenly chosen: a number, or `all`. It goes at half of the account's
+    /// `requestsPerMinute`, with one request for a project, two for a task and three for a goal
+    #[arg(long, value_name = "N|all", default_value = "20")]
+    pub sample: Sample,
+    /// How long each check of the bus may take
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = patience)]
+    pub timeout: Duration,
+    /// For people, or one JSON object on the last line
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// How many streams of an account are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// All of them.
+    All,
+    /// So many at the most.
+    Most(NonZeroUsize),
+}
+
+impl FromStr for Sample {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            number => number.parse().map(Self::Most).map_err(|_| "must be a number from 1 on, or `all`"),
+        }
+    }
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < Duration::from_secs(1) { Err("must be 1s at least".to_owned()) } else { Ok(time) }
+}
+
+/// Tries everything, and tells each finding when it is there.
+///
+/// # Cancel safety
+/// May be dropped: nothing was begun that would have to be ended.
+pub async fn run(checked: &Checked, args: &DoctorArgs, mut tell: impl FnMut(&Finding)) -> Report {
+    let (to, mut findings) = mpsc::channel(WAITING);
+    let trying = async {
+        let warnings = checked.warnings.iter().map(|warning| Verdict::notice(warning, "see `check-config`"));
+        send(&to, warnings.map(|verdict| verdict.of("configuration"))).await;
+        send(&to, local::examine(checked)).await;
+        tokio::join!(accounts(checked, args, &to), bus(checked, args, &to));
+        drop(to);
+    };
+    let gathering = async {
+        let mut report = Report::default();
+        while let Some(finding) = findings.recv().await {
+            tell(&finding);
+            report.findings.push(finding);
+        }
+        report
+    };
+    tokio::join!(trying, gathering).1
+}
+
+/// Nobody stops listening before the end.
+async fn send(to: &Findings, findings: impl IntoIterator<Item = Finding>) {
+    for finding in findings {
+        to.send(finding).await.ok();
+    }
+}
+
+async fn accounts(checked: &Checked, args: &DoctorArgs, to: &Findings) {
+    let accounts = match Accounts::new(checked.accounts.clone()) {
+        Ok(accounts) => accounts,
+        Err((name, error)) => {
+            let remedy = "correct the account in the configuration";
+            let finding = Verdict::wanting(error.to_string(), remedy).of(format!("account {name}"));
+            return send(to, [finding]).await;
+        }
+    };
+    let each = checked.accounts.iter().map(|account| Asker::new(checked, &accounts, account).examine(args.sample, to));
+    join_all(each).await;
+}
+
+async fn bus(checked: &Checked, args: &DoctorArgs, to: &Findings) {
+    let findings = match &checked.sink {
+        CheckedSink::Kafka(sink) => match run::kafka_settings(checked, sink) {
+            Ok(settings) => kafka::examine(settings, args.timeout).await,
+            Err(error) => vec![unreadable(&error)],
+        },
+        CheckedSink::Nats(sink) => match run::nats_settings(checked, sink) {
+            Ok(settings) => nats::examine(settings, args.timeout).await,
+            Err(error) => vec![unreadable(&error)],
+        },
+        CheckedSink::Console(_) => vec![],
+        CheckedSink::File(sink) => local::examine_file(sink).await,
+    };
+    send(to, findings).await;
+}
+
+fn unreadable(error: &run::RunError) -> Finding {
+    Verdict::wanting(error.to_string(), "mend what the configuration names there").of("sink")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_a_number_or_all() {
+        assert_eq!("all".parse(), Ok(Sample::All));
+        assert_eq!("7".parse(), Ok(Sample::Most(NonZeroUsize::new(7).unwrap())));
+        assert!("0".parse::<Sample>().is_err() && "few".parse::<Sample>().is_err());
+    }
+}

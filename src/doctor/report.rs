@@ -1,0 +1,68 @@
+//! All that was found, for a person and for a script.
+
+use crate::core::finding::{Finding, Verdict};
+use serde::Serialize;
+use std::fmt;
+
+/// What was found, in the order in which it was known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Each thing that was looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// A report with what follows from it.
+#[derive(Serialize)]
+struct Told<'a> {
+    is_fine: bool,
+    findings: &'a [Finding],
+}
+
+impl Report {
+    /// Whether nothing was found wanting.
+    #[must_use]
+    pub fn is_fine(&self) -> bool {
+        !self.findings.iter().any(|finding| finding.verdict.is_wanting())
+    }
+
+    /// As one JSON object.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&Told { is_fine: self.is_fine(), findings: &self.findings })
+    }
+
+    fn count(&self, is_one: fn(&Verdict) -> bool) -> usize {
+        self.findings.iter().filter(|finding| is_one(&finding.verdict)).count()
+    }
+}
+
+impl fmt::Display for Report {
+    /// The sums; the findings themselves are told as they come.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            ("ok", self.count(|verdict| matches!(verdict, Verdict::Fine { .. }))),
+            ("to be noticed", self.count(|verdict| matches!(verdict, Verdict::Notice { .. }))),
+            ("failed", self.count(Verdict::is_wanting)),
+            ("unknown", self.count(|verdict| matches!(verdict, Verdict::Unknown { .. }))),
+            ("not tried", self.count(|verdict| matches!(verdict, Verdict::NotTried { .. }))),
+        ];
+        let counts = counts.into_iter().filter(|(name, count)| *count > 0 || matches!(*name, "ok" | "failed"));
+        f.write_str(&counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_wanting_spoils_a_report() {
+        let mut report = Report { findings: vec![Verdict::fine("a").of("x"), Verdict::not_tried("b").of("y")] };
+        assert_eq!((report.is_fine(), report.to_string()), (true, "1 ok, 0 failed, 1 not tried".to_owned()));
+        report.findings.push(Verdict::wanting("c", "d").of("z"));
+        assert_eq!((report.is_fine(), report.to_string()), (false, "1 ok, 1 failed, 1 not tried".to_owned()));
+        assert!(report.to_json().unwrap().starts_with(r#"{"is_fine":false,"findings":[{"what":"x","#));
+    }
+}

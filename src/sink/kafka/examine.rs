@@ -1,0 +1,256 @@
+//! What `doctor` asks of Kafka: every right and setting that a session needs, by requests that change nothing.
+//!
+//! Kafka tells no client what it may do, but it judges a request's rights before its contents. So each right is asked
+//! for by a request that is refused for its contents if the right is there:
+//!
+//! | right | request | what it is refused for |
+//! | --- | --- | --- |
+//! | Create, on the cluster or a topic | `CreateTopics`, to be validated only | nothing |
+//! | Write on a topic | `Produce` with two acknowledgements | there is no such number of them |
+//! | Read on the group and the checkpoint topic | `OffsetCommit` for the last partition that could be | it isn't there |
+//! | Write on transactional ids | `InitProducerId` with the longest of all time-outs, under an id of its own | it is too long |
+//! | Read on the group, by KIP-848 | `ConsumerGroupHeartbeat` with an assignor of no name | there is none |
+//!
+//! A running bridge notices nothing: nobody joins the group, and its transactional ids are left alone.
+
+use super::client::{self, Logs};
+use super::topics::{Role, Topics};
+use super::{KafkaSettings, error};
+use crate::config::KafkaGroupProtocol;
+use crate::core::finding::{Finding, Verdict};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::{Offset, TopicPartitionList};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+
+/// The longest time-out that a transaction can ask for. Brokers allow a quarter of an hour unless
+/// `transaction.max.timeout.ms` says otherwise.
+const TOO_LONG_MS: &str = "2147483647";
+
+/// Tries all that a session will need, each within `patience`. A topic whose name is a template is only known with the
+/// first record: of it, nothing is said.
+///
+/// # Cancel safety
+/// May be dropped; a request under way is answered in vain.
+pub async fn examine(settings: KafkaSettings, patience: Duration) -> Vec<Finding> {
+    let settings = Arc::new(settings);
+    let names = settings.topics();
+    let mut findings = Vec::new();
+    let cluster = format!("Kafka at {}", settings.config.bootstrap_servers);
+    let topics = match reach(&settings, patience).await {
+        Ok((topics, found)) => {
+            findings.push(found.of(cluster));
+            topics
+        }
+        Err(wanting) => {
+            let reason = format!("{cluster} can't be used");
+            findings.push(wanting.of(cluster));
+            let untried = names.iter().map(|(name, _)| format!("topic {name}"));
+            let others = [group(&settings), "transactions".to_owned()];
+            findings.extend(untried.chain(others).map(|what| Verdict::not_tried(&reason).of(what)));
+            return findings;
+        }
+    };
+    for (name, role) in &names {
+        let (verdict, is_there) =
+            within(patience, topics.examine(name, *role)).await.unwrap_or_else(|late| (late, false));
+        findings.push(verdict.of(format!("topic {name}")));
+        let right = format!("right to write to topic {name}");
+        findings.push(if is_there {
+            blocking(patience, &settings, name, may_write).await.of(right)
+        } else {
+            Verdict::not_tried("the topic isn't there").of(right)
+        });
+    }
+    if names.iter().all(|(_, role)| *role != Role::Output) {
+        let reason = "which topics there will be depends on the records: rights on them have to be by prefix";
+        findings.push(Verdict::unknown(reason).of(format!("topic {}", settings.config.topic)));
+    }
+    let name = &settings.config.checkpoint_topic;
+    findings.push(blocking(patience, &settings, name, may_commit).await.of(group(&settings)));
+    if settings.config.group_protocol == KafkaGroupProtocol::Consumer {
+        let verdict = blocking(patience, &settings, name, speaks_kip_848).await;
+        findings.push(verdict.of("group protocol of KIP-848"));
+    }
+    findings.push(blocking(patience, &settings, name, may_transact).await.of("transactions"));
+    if let Some(registry) = &settings.schema_registry {
+        for (name, role) in &names {
+            let looked = within(patience, registry.examine(name, *role)).await.unwrap_or_else(Some);
+            findings.extend(looked.map(|verdict| verdict.of(format!("schema of topic {name}"))));
+        }
+    }
+    findings
+}
+
+fn group(settings: &KafkaSettings) -> String {
+    format!("group {}", settings.config.group_id)
+}
+
+async fn reach(settings: &Arc<KafkaSettings>, patience: Duration) -> Result<(Topics, Verdict), Verdict> {
+    let topics = Topics::new(Arc::clone(settings))?;
+    let brokers = topics.brokers(patience).await?;
+    let property = |name: &str| settings.config.properties.get(name).cloned();
+    let protocol = property("security.protocol").unwrap_or_else(|| "plaintext".to_owned()).to_uppercase();
+    let user = property("sasl.username").map(|user| format!(" as {user}")).unwrap_or_default();
+    Ok((topics, Verdict::fine(format!("{brokers} broker(s) answer, by {protocol}{user}"))))
+}
+
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
+    tokio::time::timeout(patience, work).await.map_err(|_| late(patience))
+}
+
+fn late(patience: Duration) -> Verdict {
+    Verdict::wanting(format!("no answer in {patience:?}"), "see whether all brokers run, or raise `--timeout`")
+}
+
+/// Makes a client of its own and has it ask, on a thread.
+async fn blocking(
+    patience: Duration,
+    settings: &Arc<KafkaSettings>,
+    topic: &str,
+    ask: fn(&KafkaSettings, &str, Duration) -> Result<Verdict, Verdict>,
+) -> Verdict {
+    let (settings, topic) = (Arc::clone(settings), topic.to_owned());
+    let asked = spawn_blocking(move || ask(&settings, &topic, patience).unwrap_or_else(|wanting| wanting));
+    // A call of librdkafka that keeps no time of its own is left to itself.
+    match within(2 * patience, asked).await {
+        Ok(Ok(verdict)) => verdict,
+        Ok(Err(error)) => Verdict::wanting(error.to_string(), "report it: this is a fault of the program"),
+        Err(_) => late(patience),
+    }
+}
+
+/// What a refusal says: with the code of one that comes after the judgement of rights, all is well.
+fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, fine: &str) -> Verdict {
+    if error.rdkafka_error_code() == Some(expected) { Verdict::fine(fine) } else { error::setup(action, error).into() }
+}
+
+/// A request that was to be refused, and wasn't.
+fn accepted() -> Verdict {
+    Verdict::unknown("this cluster answers otherwise than Apache Kafka does, so that only trying in earnest will tell")
+}
+
+/// Keeps what becomes of the one message.
+#[derive(Default)]
+struct Delivery(Mutex<Option<Result<(), KafkaError>>>);
+
+impl ClientContext for Delivery {
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, line: &str) {
+        client::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::report(&error, reason);
+    }
+}
+
+impl ProducerContext for Delivery {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let told = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(told);
+    }
+}
+
+fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+    let action = format!("writing to the topic {topic}");
+    let mut config = client::admin(settings);
+    // Kafka knows none, one, and all; and an idempotent producer would have to ask for all.
+    config.set("acks", "2").set("enable.idempotence", "false").set("retries", "0");
+    config.set("message.timeout.ms", patience.as_millis().to_string()).set("linger.ms", "0");
+    let producer: BaseProducer<Delivery> = client::create(settings, &config, Delivery::default())?;
+    let record = BaseRecord::<str, str>::to(topic).partition(0).key("doctor").payload("");
+    producer.send(record).map_err(|(error, _)| Verdict::from(error::setup(&action, error)))?;
+    let told = || producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut left = patience + Duration::from_secs(1);
+    let answer = loop {
+        producer.poll(POLL);
+        if let Some(answer) = told() {
+            break answer;
+        }
+        left = left.saturating_sub(POLL);
+        if left.is_zero() {
+            return Err(late(patience));
+        }
+    };
+    Ok(match answer {
+        Err(error) => judge(&action, error, RDKafkaErrorCode::InvalidRequiredAcks, "there"),
+        Ok(()) => accepted(),
+    })
+}
+
+/// How long a client is waited for at a time.
+const POLL: Duration = Duration::from_millis(50);
+
+fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+    let reader = client::committed_reader(settings)?;
+    let mut offsets = TopicPartitionList::new();
+    let action = format!("fencing by the group {} with offsets of the topic {topic}", settings.config.group_id);
+    let refused = |error| judge(&action, error, RDKafkaErrorCode::UnknownTopicOrPartition, FENCE);
+    offsets.add_partition_offset(topic, i32::MAX, Offset::Offset(0)).map_err(refused)?;
+    // librdkafka looks for the group's coordinator for ever, and doesn't tell who may not: the call is left to itself.
+    let (answer_to, answer) = std::sync::mpsc::sync_channel(1);
+    let commit = move || {
+        // Nobody waits for an answer that is too late.
+        answer_to.send(reader.commit(&offsets, CommitMode::Sync)).ok();
+    };
+    let spawned = std::thread::Builder::new().name("kafka-doctor".to_owned()).spawn(commit);
+    spawned.map_err(|error| Verdict::unknown(format!("the system has no thread for it: {error}")))?;
+    match answer.recv_timeout(patience) {
+        Ok(answer) => Ok(answer.map_or_else(refused, |()| accepted())),
+        Err(_late) => Err(Verdict::wanting(
+            format!("its coordinator isn't told in {patience:?}: it may not be asked for, or there is none"),
+            format!("allow Read on the group {}, or see whether all brokers run", settings.config.group_id),
+        )),
+    }
+}
+
+const FENCE: &str = "may be joined, and may fence by the checkpoint topic";
+
+fn may_transact(settings: &KafkaSettings, _topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+    let mut config = client::producer(settings, 1_000_000);
+    // Under the bridge's own id, a cluster that allows any time-out would fence it.
+    let id = format!("{}-{}-doctor", settings.config.group_id, settings.replica);
+    config.set("transactional.id", id).set("transaction.timeout.ms", TOO_LONG_MS);
+    let producer: BaseProducer<Delivery> = client::create(settings, &config, Delivery::default())?;
+    let asked = producer.init_transactions(patience);
+    let cause = producer.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
+    let answered = |error| {
+        let action = "initialising Kafka transactions";
+        judge(action, cause.unwrap_or(error), RDKafkaErrorCode::InvalidTransactionTimeout, "are there, and allowed")
+    };
+    Ok(asked.map_or_else(answered, |()| Verdict::fine("are there, and allowed")))
+}
+
+fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+    let mut settings = settings.clone();
+    // A name that the group knows would be somebody's place.
+    settings.config.static_membership = false;
+    let mut config = client::member(&settings);
+    config.set("group.remote.assignor", "none-of-this-name");
+    let member: BaseConsumer<Logs> = client::create(&settings, &config, Logs)?;
+    let action = "joining the group by KIP-848";
+    member.subscribe(&[topic]).map_err(|error| Verdict::from(error::setup(action, error)))?;
+    let mut left = patience;
+    while !left.is_zero() {
+        let polled = member.poll(POLL);
+        let fatal = member.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
+        if let Some(error) = fatal.or_else(|| polled.and_then(Result::err)) {
+            return Ok(match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => Verdict::wanting(
+                    format!("the cluster doesn't speak it: {error}"),
+                    "set `sink.kafka.groupProtocol: classic`, or use Kafka 4.0 or newer",
+                ),
+                _ => judge(action, error, RDKafkaErrorCode::UnsupportedAssignor, "spoken by the cluster"),
+            });
+        }
+        left = left.saturating_sub(POLL);
+    }
+    Err(late(patience))
+}

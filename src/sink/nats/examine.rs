@@ -1,0 +1,162 @@
+//! What `doctor` asks of NATS: every right and setting that a session needs, by requests that change nothing.
+//!
+//! The server tells a user its permissions (`$SYS.REQ.USER.INFO`, nats-server 2.10), so that nothing has to be
+//! published to know whether it may be.
+
+use super::rights::Permissions;
+use super::{NatsSettings, bucket, connect, lease, setup, subjects};
+use crate::core::finding::{Finding, Verdict};
+use async_nats::client::Client;
+use async_nats::jetstream;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Where a user is told about itself.
+const USER_INFO: &str = "$SYS.REQ.USER.INFO";
+
+#[derive(Deserialize)]
+struct UserInfo {
+    data: User,
+}
+
+#[derive(Deserialize)]
+struct User {
+    user: String,
+    account: String,
+    #[serde(default)]
+    permissions: Option<Permissions>,
+}
+
+/// Tries all that a session will need, each within `patience`.
+///
+/// # Cancel safety
+/// May be dropped.
+pub async fn examine(settings: NatsSettings, patience: Duration) -> Vec<Finding> {
+    let config = &settings.config;
+    let server = format!("NATS at {}", config.servers.join(", "));
+    let stream = format!("JetStream stream {}", config.stream);
+    let leases = format!("key-value bucket {}", bucket(config));
+    let rights = "rights on NATS".to_owned();
+    let mut findings = Vec::new();
+    let client = match within(patience, connect(&settings)).await {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => return refused(error.into(), server, [stream, leases, rights]),
+        Err(late) => return refused(late, server, [stream, leases, rights]),
+    };
+    findings.push(version(&client).of(server));
+    let user = user(&client, patience).await;
+    let jetstream = jetstream::new(client.clone());
+    if let Some(verdict) = no_jetstream(&jetstream, user.as_ref().ok(), patience).await {
+        let others = [stream, leases, rights].map(|what| Verdict::not_tried("JetStream can't be used").of(what));
+        findings.push(verdict.of("JetStream"));
+        findings.extend(others);
+        return findings;
+    }
+    let names = subjects(config);
+    let looked = within(patience, setup::examine(&client, config, &names)).await;
+    let (verdict, of_stream) = looked.unwrap_or_else(|late| (late, None));
+    findings.push(verdict.of(&stream));
+    let looked = within(patience, lease::examine(&client, &bucket(config), config)).await;
+    let (verdict, of_bucket) = looked.unwrap_or_else(|late| (late, None));
+    findings.push(verdict.of(&leases));
+    let publish = published(&settings, of_stream, of_bucket);
+    findings.push(user.map_or_else(|verdict| verdict, |user| user.judge(&publish)).of(rights));
+    findings
+}
+
+fn refused(verdict: Verdict, server: String, others: [String; 3]) -> Vec<Finding> {
+    let reason = format!("{server} can't be used");
+    let others = others.map(|what| Verdict::not_tried(&reason).of(what));
+    std::iter::once(verdict.of(server)).chain(others).collect()
+}
+
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
+    let late = || Verdict::wanting(format!("no answer in {patience:?}"), "see whether the servers run");
+    tokio::time::timeout(patience, work).await.map_err(|_| late())
+}
+
+fn version(client: &Client) -> Verdict {
+    let info = client.server_info();
+    let found = format!("nats-server {} answers", info.version);
+    if client.is_server_compatible(2, 12, 0) {
+        return Verdict::fine(format!("{found}, with atomic batches"));
+    }
+    Verdict::notice(
+        format!("{found}, without atomic batches: each page is written ahead of its records"),
+        "use nats-server 2.12 or newer for commits that are all or nothing in the JetStream stream",
+    )
+}
+
+async fn user(client: &Client, patience: Duration) -> Result<User, Verdict> {
+    let untold = || {
+        let reason =
+            format!("the server doesn't tell: it needs to be 2.10 or newer, and to let {USER_INFO} be published");
+        Verdict::unknown(reason)
+    };
+    let asked = within(patience, client.request(USER_INFO, "".into())).await;
+    let answer = asked.map_err(|_| untold())?.map_err(|_| untold())?;
+    serde_json::from_slice(&answer.payload).map(|UserInfo { data }| data).map_err(|_| untold())
+}
+
+/// Why JetStream can't be used, if so. A user that may not ask about its account may still use it.
+async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, patience: Duration) -> Option<Verdict> {
+    let may_ask = user.is_none_or(|user| user.lacks(&["$JS.API.INFO".to_owned()]).is_empty());
+    if !may_ask {
+        return None;
+    }
+    let error = match within(patience, jetstream.query_account()).await {
+        Ok(Ok(_)) => return None,
+        Ok(Err(error)) => error.to_string(),
+        Err(late) => return Some(late),
+    };
+    let remedy = "enable JetStream on the servers (`jetstream {}`) and for the account that the bridge logs in to";
+    Some(Verdict::wanting(format!("there is none for this account: {error}"), remedy))
+}
+
+impl User {
+    fn lacks<'a>(&self, publish: &'a [String]) -> Vec<&'a str> {
+        self.permissions.as_ref().map(|permissions| permissions.unpublishable(publish)).unwrap_or_default()
+    }
+
+    fn judge(&self, publish: &[String]) -> Verdict {
+        let Self { user, account, permissions } = self;
+        let who = format!("user {user} of account {account}");
+        let inboxes = ["_INBOX.>".to_owned()];
+        let deaf = permissions.as_ref().map(|it| it.unsubscribable(&inboxes)).unwrap_or_default();
+        let mute = self.lacks(publish);
+        if mute.is_empty() && deaf.is_empty() {
+            return Verdict::fine(format!("{who} may do all that is needed"));
+        }
+        let list =
+            |verb: &str, subjects: &[&str]| (!subjects.is_empty()).then(|| format!("{verb} {}", subjects.join(", ")));
+        let lacking = [list("publish to", &mute), list("subscribe to", &deaf)];
+        let lacking: Vec<_> = lacking.into_iter().flatten().collect();
+        Verdict::wanting(
+            format!("{who} may not {}", lacking.join("; nor ")),
+            "allow these subjects in the user's permissions",
+        )
+    }
+}
+
+/// The subjects that a session publishes to, as few as it can do with; with what it does to the JetStream streams before, if anything.
+fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option<&str>) -> Vec<String> {
+    let config = &settings.config;
+    let (prefix, stream, bucket) = (&config.subject_prefix, &config.stream, bucket(config));
+    let checkpoint = subjects(config).checkpoint_pattern();
+    let mut api = vec![
+        format!("STREAM.INFO.{stream}"),
+        format!("STREAM.MSG.GET.{stream}"),
+        format!("CONSUMER.CREATE.{stream}"),
+        format!("CONSUMER.MSG.NEXT.{stream}.>"),
+        format!("CONSUMER.DELETE.{stream}.>"),
+        format!("STREAM.INFO.KV_{bucket}"),
+        format!("STREAM.MSG.GET.KV_{bucket}"),
+        format!("CONSUMER.CREATE.KV_{bucket}"),
+    ];
+    api.extend(of_stream.map(|verb| format!("STREAM.{verb}.{stream}")));
+    // The client asks what the account has before it makes a bucket.
+    api.extend(of_bucket.into_iter().flat_map(|verb| ["INFO".to_owned(), format!("STREAM.{verb}.KV_{bucket}")]));
+    let subjects = [format!("{prefix}.lane.>"), format!("{prefix}.dead-letter.>"), checkpoint];
+    let leases = [format!("$KV.{bucket}.>"), format!("$JS.FC.KV_{bucket}.>")];
+    subjects.into_iter().chain(leases).chain(api.into_iter().map(|api| format!("$JS.API.{api}"))).collect()
+}
