@@ -1,4 +1,4 @@
-module asana-event-bridge/scripts/control-plane
+module asana-event-bridge/scripts/controlplane
 
 go 1.26.0
 
@@ -210,4 +210,5 @@ tool (
 	go.etcd.io/etcd/server/v3
 	k8s.io/kubernetes/cmd/kube-apiserver
 	k8s.io/kubernetes/cmd/kube-controller-manager
+	k8s.io/kubernetes/cmd/kube-scheduler
 )
