@@ -17,7 +17,7 @@ STREAMS ?= 10000
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## simulator, bridge, bus and consumer for FOR=30s, checked at the end; BUS=embedded|kafka|nats OUTPUT=text|json
@@ -49,6 +49,12 @@ lint: ## format, lints, documentation, the contract's compatibility, and each se
 image: ## build the image without a daemon or a registry, and run it; needs root on Debian
 	scripts/bootstrap rust build python
 	scripts/check-image
+
+.PHONY: control-plane
+control-plane: ## the chart before a real Kubernetes control plane, with pods that run; builds Kubernetes the first time; needs root
+	scripts/bootstrap rust build python java
+	cargo build --quiet
+	scripts/check-control-plane
 
 .PHONY: kill
 kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign consumer; BUS=kafka|nats|nats-old SEED=1

@@ -46,7 +46,7 @@ class Kubelet(threading.Thread):
         self.stopping = threading.Event()
         self.beat_at = 0
         for name in nodes:
-            plane.post("/api/v1/nodes", {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": f"zone-of-{name}"}}})
+            plane.post("/api/v1/nodes", {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}})
 
     def run(self):
         while not self.stopping.wait(TURN_SECONDS):
