@@ -9,6 +9,7 @@
 //! | `discovery` | streams from rules | through `asana` |
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `admin` | probes, metrics, a status page | HTTP |
+//! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
@@ -34,6 +35,8 @@ pub mod discovery;
 pub mod index;
 #[cfg(feature = "program")]
 pub mod ledger;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod pb;
 #[cfg(feature = "program")]
 pub mod reader;

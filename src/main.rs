@@ -4,7 +4,7 @@ mod cli;
 
 use asana_event_bridge::admin::streams::{self, StreamsArgs, StreamsError};
 use asana_event_bridge::admin::{Admin, AdminError};
-use asana_event_bridge::bridge::{Clock, LogObserver, Observers};
+use asana_event_bridge::bridge::{Clock, LogObserver, Observer, Observers};
 use asana_event_bridge::checkpoints::{self, CheckpointCommand, CheckpointsError};
 use asana_event_bridge::config::{self, Environment, Problems, Source};
 use asana_event_bridge::consumer::{From, ReadError, Until};
@@ -66,6 +66,8 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
         tracing::warn!("{warning}");
     }
     let runtime = runtime()?;
+    #[cfg(feature = "otlp")]
+    let otlp = asana_event_bridge::otlp::Otlp::start(&checked, &environment, runtime.handle());
     let ended = runtime.block_on(async {
         let stop = stop_on_signal()?;
         let (reloads_to, reloads) = mpsc::channel(1);
@@ -75,6 +77,8 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
             None => None,
         };
         observers.0.extend(admin.as_ref().map(Admin::observer));
+        #[cfg(feature = "otlp")]
+        observers.0.extend(otlp.clone().map(|otlp| otlp as Arc<dyn Observer>));
         let running = run::run(checked, reloads, Arc::new(observers), stop.clone());
         let serving = async {
             match admin {
@@ -93,6 +97,10 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
         }
         Ok(Exit::Fine)
     });
+    #[cfg(feature = "otlp")]
+    if let Some(otlp) = otlp {
+        otlp.end();
+    }
     // A client of a bus that is away may still be closing, on a thread that can't be interrupted: the end of
     // the process ends it, and what it would have told the bus, the bus finds out by its time-outs.
     runtime.shutdown_background();

@@ -23,6 +23,8 @@ mod wire;
 
 pub use accounts::Accounts;
 pub use client::{Client, ClientError};
+#[cfg(feature = "otlp")]
+pub(crate) use http::with_sources;
 
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
