@@ -378,16 +378,16 @@ async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) 
             let known = match &outcome {
                 ListOutcome::Page(page) => {
                     let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
-                    index.look_up(stream, gids.collect()).await.unwrap_or_default()
+                    index.look_up(stream, gids.collect()).await.ok()
                 }
-                _ => Vec::new(),
+                ListOutcome::OffsetExpired
+                | ListOutcome::Throttled { .. }
+                | ListOutcome::Denied(_)
+                | ListOutcome::Failed(_) => None,
             };
             Answer::List(outcome, known)
         }
-        Step::Sweep { crawl, after } => {
-            // An index that failed knows nothing.
-            Answer::Sweep(index.unseen(stream, *crawl, after.clone(), SWEEP).await.unwrap_or_default())
-        }
+        Step::Sweep { crawl, after } => Answer::Sweep(index.unseen(stream, *crawl, after.clone(), SWEEP).await.ok()),
     }
 }
 

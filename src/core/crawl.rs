@@ -249,8 +249,19 @@ impl Crawl {
             What::Tasks if is_root => return false,
             // Something that was seen a moment ago, and is gone.
             _ if denial == Denial::NotFound => self.next_listing(),
-            what => {
-                self.refused_types.insert(type_of(what).to_owned());
+            What::Project
+            | What::Task
+            | What::Goal
+            | What::Sections
+            | What::Tasks
+            | What::Subtasks
+            | What::TaskStories
+            | What::GoalStories
+            | What::Attachments
+            | What::TeamProjects
+            | What::PortfolioItems
+            | What::WorkspaceGoals => {
+                self.refused_types.insert(type_of(listing.what).to_owned());
                 self.next_listing();
             }
         }

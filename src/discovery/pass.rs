@@ -146,6 +146,8 @@ mod tests {
 
     #[test]
     fn a_rule_chooses_by_type_name_and_archived() {
+        use ArchivedConfig::{Exclude, Include, Only};
+
         let items = || {
             vec![
                 item("project", "10", "Team A", false),
@@ -162,7 +164,6 @@ mod tests {
             pass.take(&rule, page(items(), None));
             gids(&pass).into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
-        use ArchivedConfig::{Exclude, Include, Only};
         assert_eq!(found(What::WorkspaceProjects, None, Exclude), ["10", "12"]);
         assert_eq!(found(What::TeamProjects, None, Include), ["10", "11", "12"]);
         assert_eq!(found(What::TeamProjects, None, Only), ["11"]);

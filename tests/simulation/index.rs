@@ -6,7 +6,11 @@ use asana_event_bridge::core::known::{Change, Entry, Mark, Update};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
-pub(crate) struct Index(BTreeMap<StreamId, Known>);
+pub(crate) struct Index {
+    streams: BTreeMap<StreamId, Known>,
+    /// From then on nothing is known.
+    pub(crate) failed: bool,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -17,8 +21,8 @@ struct Known {
 
 impl Index {
     pub(crate) fn apply(&mut self, updates: Vec<(StreamId, Update)>) {
-        for (stream, Update { from, to, changes }) in updates {
-            let known = self.0.entry(stream).or_default();
+        for (stream, Update { from, to, changes }) in updates.into_iter().filter(|_| !self.failed) {
+            let known = self.streams.entry(stream).or_default();
             if known.mark.replace(to).is_some_and(|mark| mark != from) {
                 known.clear();
             }
@@ -28,13 +32,17 @@ impl Index {
         }
     }
 
-    pub(crate) fn look_up(&self, stream: &StreamId, gids: impl Iterator<Item = Gid>) -> Vec<Option<Entry>> {
-        gids.map(|gid| self.0.get(stream)?.entries.get(&gid).cloned()).collect()
+    pub(crate) fn fail(&mut self) {
+        *self = Self { failed: true, ..Self::default() };
+    }
+
+    pub(crate) fn look_up(&self, stream: &StreamId, gids: impl Iterator<Item = Gid>) -> Option<Vec<Option<Entry>>> {
+        (!self.failed).then(|| gids.map(|gid| self.streams.get(stream)?.entries.get(&gid).cloned()).collect())
     }
 
     /// The answer to a step that only asks the index.
     pub(crate) fn answer(&self, stream: &StreamId, step: &Step) -> Option<Answer> {
-        let known = self.0.get(stream);
+        let known = self.streams.get(stream);
         match step {
             Step::Compare(mark) => {
                 Some(Answer::Compare(known.is_some_and(|known| known.complete && known.mark == Some(*mark))))
@@ -42,7 +50,8 @@ impl Index {
             Step::Sweep { crawl, after } => {
                 let entries = known.into_iter().flat_map(|known| &known.entries);
                 let unseen = entries.filter(|(gid, it)| it.crawl != *crawl && after.as_ref().is_none_or(|it| it < gid));
-                Some(Answer::Sweep(unseen.take(2).map(|(gid, entry)| (gid.clone(), entry.clone())).collect()))
+                let unseen = unseen.take(2).map(|(gid, entry)| (gid.clone(), entry.clone())).collect();
+                Some(Answer::Sweep((!self.failed).then_some(unseen)))
             }
             Step::List { .. } => None,
         }

@@ -156,7 +156,7 @@ impl World {
     fn restart(&mut self, which: usize) {
         // The index is on a disk that may or may not be there again.
         let index = std::mem::take(&mut self.sessions[which].index);
-        let kept = self.rng.random_bool(0.8);
+        let kept = self.rng.random_bool(0.8) && !index.failed;
         self.sessions[which] = Session { index: if kept { index } else { Index::default() }, ..self.session() };
         for shard in (0..SHARDS.get()).map(ShardId) {
             let owner = self.bus.owners[&shard];
@@ -240,12 +240,15 @@ impl World {
     fn crawl(&mut self, which: usize, faults: bool) {
         let session = &mut self.sessions[which];
         let Some(step) = session.engine.next_crawl_step(self.now) else { return };
+        if faults && self.rng.random_bool(0.01) {
+            session.index.fail();
+        }
         let answer = session.index.answer(&step.stream, &step.step).unwrap_or_else(|| {
             let Step::List { listing, offset } = &step.step else { panic!("only lists are Asana's") };
             let outcome = self.asana.list(&step.stream, listing, offset.as_deref(), self.now.wall);
             let is_fault = faults && self.rng.random_bool(0.1);
             let outcome = if is_fault { list_fault(&step.step, &mut self.rng) } else { outcome };
-            Answer::List(outcome, Vec::new())
+            Answer::List(outcome, None)
         });
         session.steps.push((step, answer));
     }

@@ -141,12 +141,22 @@ impl Engine {
     /// The time at or after which each of the shard's streams that can be polled was polled to its end. What
     /// is committed counts, so that all of it is on the bus.
     fn complete_up_to(&self, now: Now, shard: ShardId) -> DateTime<Utc> {
-        let streams = self.specs.get(&shard).into_iter().flatten().filter_map(|spec| self.streams.get(&spec.id));
-        let polled = streams.filter_map(|entry| match &entry.committed.state {
+        let specs = self.specs.get(&shard).into_iter().flatten();
+        let specs = specs.filter_map(|spec| Some((spec, self.streams.get(&spec.id)?)));
+        let polled = specs.filter_map(|(spec, entry)| match &entry.committed.state {
             State::Live(live) => Some(live.last_complete_poll_at),
+            // It is asked again just now, or its answer waits for a commit: it may have had events since.
+            State::Suspended { live: Some(live), .. } if !self.is_scheduled(&spec.id) => {
+                Some(live.last_complete_poll_at)
+            }
             State::Establish | State::Suspended { .. } => None,
         });
         polled.min().unwrap_or(now.wall)
+    }
+
+    /// Not while it is polled, or what that brought waits for a commit.
+    fn is_scheduled(&self, id: &StreamId) -> bool {
+        self.accounts.get(&id.account).is_some_and(|account| account.schedule.due(id).is_some())
     }
 
     /// When the next batch is to be taken, if there is something for it.

@@ -58,10 +58,10 @@ pub enum Step {
 pub enum Answer {
     /// To [`Step::Compare`].
     Compare(bool),
-    /// To [`Step::List`], with what the index knows of each item, as far as it was asked.
-    List(ListOutcome, Vec<Option<known::Entry>>),
-    /// To [`Step::Sweep`]; nothing where there is no more.
-    Sweep(Vec<(Gid, known::Entry)>),
+    /// To [`Step::List`], with what the index knows of each item of a page; `None` when it has failed.
+    List(ListOutcome, Option<Vec<Option<known::Entry>>>),
+    /// To [`Step::Sweep`]; empty where there is no more, `None` when the index has failed.
+    Sweep(Option<Vec<(Gid, known::Entry)>>),
 }
 
 /// What only this owner of a stream knows of its crawl.
@@ -153,8 +153,16 @@ impl Engine {
                 None
             }
             (Answer::Compare(trusted), _) => self.begin_crawl(now, id, trusted),
-            (Answer::List(outcome, known), Some(crawl)) => self.handle_list(now, step, crawl, outcome, &known),
-            (Answer::Sweep(unseen), Some(crawl)) => self.handle_sweep(now, step, crawl, unseen),
+            // Without the index all would seem new: it is asked whether it can be compared with, and another crawl begins.
+            (Answer::List(ListOutcome::Page(_), None) | Answer::Sweep(None), Some(crawl)) if crawl.compared => {
+                (entry.crawling.is_whole, entry.crawling.step) = (false, None);
+                self.schedule_crawl(now, id);
+                None
+            }
+            (Answer::List(outcome, known), Some(crawl)) => {
+                self.handle_list(now, step, crawl, outcome, &known.unwrap_or_default())
+            }
+            (Answer::Sweep(unseen), Some(crawl)) => self.handle_sweep(now, step, crawl, unseen.unwrap_or_default()),
             (Answer::List(..) | Answer::Sweep(_), None) => None,
         }
     }
@@ -188,7 +196,7 @@ impl Engine {
                 if let Some(entry) = self.streams.get_mut(id) {
                     entry.crawling.failures = 0;
                 }
-                let found = self.read_page(now, id, &mut crawl, page, known);
+                let found = self.read_page(now, id, &mut crawl, &page, known);
                 self.wait_for_step(now, id, crawl, found);
                 None
             }
@@ -228,7 +236,7 @@ impl Engine {
         now: Now,
         id: &StreamId,
         crawl: &mut Crawl,
-        page: ListPage,
+        page: &ListPage,
         known: &[Option<known::Entry>],
     ) -> Found {
         let mut found = Found { bytes: page.bytes, ..Found::at(page.received_at) };
@@ -267,7 +275,7 @@ impl Engine {
             found.records.push(self.snapshot(id, snapshot, page.received_at));
         }
         crawl.snapshots += found.records.len() as u64;
-        crawl.advance(&page, self.settings.crawl.depth, again);
+        crawl.advance(page, self.settings.crawl.depth, again);
         found
     }
 

@@ -348,7 +348,7 @@ impl Engine {
         let ShardState { counters, mut streams } = state;
         for spec in self.specs.get(&shard).cloned().unwrap_or_default() {
             let committed = streams.remove(&spec.id).unwrap_or_default();
-            self.add_stream(now, spec, committed);
+            self.add_stream(now, &spec, committed);
         }
         let watermark_at = now.monotonic + self.settings.watermark_interval;
         self.shards.insert(shard, Shard { counters, header_due: true, parked: streams, watermark_at });
@@ -392,7 +392,7 @@ impl Engine {
                     entry.kind = spec.kind;
                 } else if let Some(shard) = self.shards.get_mut(shard) {
                     let committed = shard.parked.remove(&spec.id).unwrap_or_default();
-                    self.add_stream(now, spec, committed);
+                    self.add_stream(now, &spec, committed);
                 }
             }
         }
@@ -455,7 +455,7 @@ impl Engine {
 
     /// The stream is this replica's, and brings its part of the account's budget. It is due within
     /// [`FIRST_POLLS`]: the budget may take minutes for all of them, so who wasn't polled for longest goes first.
-    fn add_stream(&mut self, now: Now, spec: StreamSpec, committed: Stream) {
+    fn add_stream(&mut self, now: Now, spec: &StreamSpec, committed: Stream) {
         if let Some(account) = self.accounts.get_mut(&spec.id.account) {
             let Share { owned, all } = account.budget.share();
             account.set_share(now, Share { owned: owned + 1, all });
