@@ -44,6 +44,7 @@ lint: ## format, lints, documentation, the contract's compatibility, and each se
 	cargo check --quiet --no-default-features --features consumer-kafka,consumer-nats
 	cargo check --quiet --no-default-features --features kafka
 	cargo check --quiet --no-default-features --features nats
+	cargo check --quiet --no-default-features --features program
 
 .PHONY: image
 image: ## build the image without a daemon or a registry, and run it; needs root on Debian

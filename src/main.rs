@@ -4,7 +4,7 @@ mod cli;
 
 use asana_event_bridge::admin::streams::{self, StreamsArgs, StreamsError};
 use asana_event_bridge::admin::{Admin, AdminError};
-use asana_event_bridge::bridge::{Clock, LogObserver, Observer, Observers};
+use asana_event_bridge::bridge::{Clock, LogObserver, Observers};
 use asana_event_bridge::checkpoints::{self, CheckpointCommand, CheckpointsError};
 use asana_event_bridge::config::{self, Environment, Problems, Source};
 use asana_event_bridge::consumer::{From, ReadError, Until};
@@ -78,7 +78,9 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
         };
         observers.0.extend(admin.as_ref().map(Admin::observer));
         #[cfg(feature = "otlp")]
-        observers.0.extend(otlp.clone().map(|otlp| otlp as Arc<dyn Observer>));
+        if let Some(otlp) = otlp.clone() {
+            observers.0.push(otlp);
+        }
         let running = run::run(checked, reloads, Arc::new(observers), stop.clone());
         let serving = async {
             match admin {

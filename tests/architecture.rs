@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 /// What the files of a place must not name, and why.
-const RULES: [(&str, &[&str]); 13] = [
+const RULES: [(&str, &[&str]); 14] = [
     // The core decides; it doesn't look around.
     (
         "src/core",
@@ -29,6 +29,7 @@ const RULES: [(&str, &[&str]); 13] = [
             "Instant::now",
             "SystemTime",
             "prometheus_client",
+            "opentelemetry",
             "crate::asana",
             "crate::admin",
             "crate::bridge",
@@ -58,6 +59,7 @@ const RULES: [(&str, &[&str]); 13] = [
             "reqwest",
             "rusqlite",
             "prometheus_client",
+            "opentelemetry",
             "crate::admin",
             "crate::config",
             "crate::consumer",
@@ -67,6 +69,10 @@ const RULES: [(&str, &[&str]); 13] = [
     (
         "src/admin",
         &["rdkafka", "async_nats", "crate::asana", "crate::consumer", "crate::simulator", "sink::kafka", "sink::nats"],
+    ),
+    (
+        "src/otlp",
+        &["rdkafka", "async_nats", "crate::admin", "crate::consumer", "crate::simulator", "sink::kafka", "sink::nats"],
     ),
     ("src/checkpoints", &["rdkafka", "async_nats", "reqwest", "crate::asana", "crate::bridge", "crate::simulator"]),
     ("src/consumer", &["reqwest", "crate::asana", "crate::bridge", "crate::config", "crate::sink", "crate::simulator"]),

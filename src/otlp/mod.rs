@@ -69,7 +69,8 @@ impl Otlp {
             .ok()?;
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         processor.set_resource(&resource(environment, &checked.replica));
-        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION")).build();
+        let scope =
+            InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION")).build();
         let system = checked.sink.name();
         Some(Arc::new(Self { processor, scope, system, clock: Clock::start(), commit: Mutex::default() }))
     }

@@ -33,13 +33,7 @@ impl Program {
         Self::spawn(&[], arguments, log, file.expect("a file"), results.expect("a file").into())
     }
 
-    fn spawn(
-        variables: &[(&str, &str)],
-        arguments: &[&str],
-        log: &Path,
-        file: std::fs::File,
-        results: Stdio,
-    ) -> Self {
+    fn spawn(variables: &[(&str, &str)], arguments: &[&str], log: &Path, file: std::fs::File, results: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
         command.envs(variables.iter().copied()).args(arguments).stdin(Stdio::null()).stdout(results).stderr(file);
         Self { child: command.spawn().expect("start the program"), log: log.to_owned() }

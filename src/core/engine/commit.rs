@@ -1,6 +1,9 @@
 //! From what waits to a batch, and from its commit to the committed state.
 
-use super::{ABORTED, Change, CommitSummary, CommittedPage, Engine, Look, Next, Pending, Shard, TOPIC_CHECK_INTERVAL, TOPIC_RETRY};
+use super::{
+    ABORTED, Change, CommitSummary, CommittedPage, Engine, Look, Next, Pending, Shard, TOPIC_CHECK_INTERVAL,
+    TOPIC_RETRY,
+};
 use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::{ShardId, StreamId, Topic};
 use crate::core::known::Update;
