@@ -13,6 +13,7 @@
 
 mod support;
 
+use asana_event_bridge::pb::{self, record::Body};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -27,6 +28,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use support::foreign::read_lines;
 use support::program::{Program, Simulator};
 use support::wait_for;
 
@@ -100,6 +102,7 @@ impl Bench {
         let document = json!({
             "accounts": { "main": {
                 "token": { "file": folder.path().join("token") }, "baseUrl": format!("{}/api/1.0", simulator.url),
+                "requestsPerMinute": 6000,
             } },
             "streams": [{ "resource": "1" }],
             "polling": { "minInterval": "100ms", "maxInterval": "200ms" },
@@ -117,8 +120,11 @@ impl Bench {
     }
 
     fn offer(&self, events: usize) {
-        let event = |number: usize| json!({ "action": "changed", "number": number, "resource": { "gid": "1" } });
-        let events: Vec<_> = (0..events).map(event).collect();
+        let event = json!({
+            "action": "changed", "resource": { "gid": "10", "resource_type": "task" }, "parent": null,
+            "change": { "field": "name", "action": "changed" }, "user": null, "created_at": "2026-01-01T00:00:00.000Z",
+        });
+        let events = vec![event; events];
         self.simulator.post("/_sim/events", &json!({ "resource": "1", "events": events }));
     }
 
@@ -126,7 +132,8 @@ impl Bench {
         let file = self.folder.path().join("records.jsonl");
         wait_for("the events in the file", PATIENCE, || {
             self.bridge.assert_running();
-            (read(&file).matches("\"number\"").count() == count).then_some(())
+            let records = read_lines(&file).into_iter().map(|seen| pb::Record::decode(seen.value.as_slice()).unwrap());
+            (records.filter(|record| matches!(record.body, Some(Body::Event(_)))).count() == count).then_some(())
         });
     }
 

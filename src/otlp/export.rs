@@ -18,6 +18,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// The variables say what can't be done.
 pub(super) fn exporter(runtime: &Handle) -> anyhow::Result<SpanExporter> {
+    // Whoever comes second is told so, and is fine.
+    rustls::crypto::ring::default_provider().install_default().ok();
     let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
     let client = Client { http, runtime: runtime.clone(), fails: Arc::default() };
     Ok(SpanExporter::builder().with_http().with_http_client(client).build()?)
