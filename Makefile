@@ -17,7 +17,7 @@ STREAMS ?= 10000
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## simulator, bridge, bus and consumer for FOR=30s, checked at the end; BUS=embedded|kafka|nats OUTPUT=text|json
@@ -44,11 +44,18 @@ lint: ## format, lints, documentation, the contract's compatibility, and each se
 	cargo check --quiet --no-default-features --features consumer-kafka,consumer-nats
 	cargo check --quiet --no-default-features --features kafka
 	cargo check --quiet --no-default-features --features nats
+	cargo check --quiet --no-default-features --features program
 
 .PHONY: image
 image: ## build the image without a daemon or a registry, and run it; needs root on Debian
 	scripts/bootstrap rust build python
 	scripts/check-image
+
+.PHONY: control-plane
+control-plane: ## the chart before a real Kubernetes control plane, with pods that run; builds Kubernetes the first time; needs root
+	scripts/bootstrap rust build python java
+	cargo build --quiet
+	scripts/check-control-plane
 
 .PHONY: kill
 kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign consumer; BUS=kafka|nats|nats-old SEED=1

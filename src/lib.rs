@@ -10,6 +10,7 @@
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `admin` | probes, metrics, a status page | HTTP |
 //! | `doctor` | tries all that the bridge needs, changes nothing | through the edges |
+//! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
@@ -37,6 +38,8 @@ pub mod doctor;
 pub mod index;
 #[cfg(feature = "program")]
 pub mod ledger;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod pb;
 #[cfg(feature = "program")]
 pub mod reader;

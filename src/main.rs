@@ -68,6 +68,8 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
         tracing::warn!("{warning}");
     }
     let runtime = runtime()?;
+    #[cfg(feature = "otlp")]
+    let otlp = asana_event_bridge::otlp::Otlp::start(&checked, &environment, runtime.handle());
     let ended = runtime.block_on(async {
         let stop = stop_on_signal()?;
         let (reloads_to, reloads) = mpsc::channel(1);
@@ -77,6 +79,10 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
             None => None,
         };
         observers.0.extend(admin.as_ref().map(Admin::observer));
+        #[cfg(feature = "otlp")]
+        if let Some(otlp) = otlp.clone() {
+            observers.0.push(otlp);
+        }
         let running = run::run(checked, reloads, Arc::new(observers), stop.clone());
         let serving = async {
             match admin {
@@ -95,6 +101,10 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
         }
         Ok(Exit::Fine)
     });
+    #[cfg(feature = "otlp")]
+    if let Some(otlp) = otlp {
+        otlp.end();
+    }
     // A client of a bus that is away may still be closing, on a thread that can't be interrupted: the end of
     // the process ends it, and what it would have told the bus, the bus finds out by its time-outs.
     runtime.shutdown_background();

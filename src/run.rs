@@ -237,6 +237,7 @@ fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: Arc<Accounts
                 late_events: crawl.late_events.0,
             },
             all_known: discovery.is_complete(),
+            sampling: checked.sampling,
         },
         accounts: checked.accounts.iter().map(account).collect(),
         streams: streams.into_values().cloned().collect(),

@@ -22,6 +22,7 @@ use asana_event_bridge::core::ids::{ShardId, StreamId, StreamKind};
 use asana_event_bridge::core::now::Now;
 use asana_event_bridge::core::page::{Page, PollOutcome};
 use asana_event_bridge::core::topic::TopicTemplate;
+use asana_event_bridge::core::trace::Sampling;
 use asana_event_bridge::pb::{self, record::Body};
 use chrono::DateTime;
 use prost::Message as _;
@@ -119,6 +120,7 @@ fn engine(now: Now) -> Engine {
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings::default(),
         all_known: true,
+        sampling: Sampling::NONE,
     };
     let account = AccountSpec {
         name: "main".into(),

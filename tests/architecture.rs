@@ -29,6 +29,7 @@ const RULES: [(&str, &[&str]); 14] = [
             "Instant::now",
             "SystemTime",
             "prometheus_client",
+            "opentelemetry",
             "crate::asana",
             "crate::admin",
             "crate::bridge",
@@ -58,6 +59,7 @@ const RULES: [(&str, &[&str]); 14] = [
             "reqwest",
             "rusqlite",
             "prometheus_client",
+            "opentelemetry",
             "crate::admin",
             "crate::config",
             "crate::consumer",
@@ -67,6 +69,10 @@ const RULES: [(&str, &[&str]); 14] = [
     (
         "src/admin",
         &["rdkafka", "async_nats", "crate::asana", "crate::consumer", "crate::simulator", "sink::kafka", "sink::nats"],
+    ),
+    (
+        "src/otlp",
+        &["rdkafka", "async_nats", "crate::admin", "crate::consumer", "crate::simulator", "sink::kafka", "sink::nats"],
     ),
     ("src/checkpoints", &["rdkafka", "async_nats", "reqwest", "crate::asana", "crate::bridge", "crate::simulator"]),
     ("src/doctor", &["rdkafka", "async_nats", "reqwest", "crate::consumer", "crate::simulator"]),

@@ -10,6 +10,7 @@ use crate::core::crawl::Reason;
 use crate::core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamPlace, StreamStatus};
 use crate::core::ids::{ShardId, StreamId, StreamKind};
 use crate::core::stream::Notice;
+use crate::core::trace::Trace;
 use chrono::DateTime;
 use prometheus_client::encoding::text;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +96,7 @@ fn sample() -> Arc<Watcher> {
     watcher.answered(&id, "page", Duration::ZERO);
     let ended = Notice::CrawlEnded { reason: Reason::Initial, snapshots: 0, healed: 0 };
     watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &ended);
-    watcher.committing(&Batch::default());
+    watcher.committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH));
     watcher.committed(&CommitSummary::default());
     watcher.tell(Status {
         at: DateTime::UNIX_EPOCH,

@@ -9,6 +9,7 @@ use crate::core::engine::{CommitSummary, Engine, Status, StreamPlace, StreamStat
 use crate::core::ids::{ShardId, StreamId};
 use crate::core::now::Now;
 use crate::core::stream::Notice;
+use crate::core::trace::Trace;
 use crate::sink::CommitError;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -188,7 +189,7 @@ impl Observer for Watcher {
         self.counted.answered(stream, outcome, took);
     }
 
-    fn committing(&self, batch: &Batch) {
+    fn committing(&self, batch: &Batch, _trace: Trace) {
         self.counted.committing(batch);
         self.seen().health.commit_began(self.clock.now().monotonic);
     }

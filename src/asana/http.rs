@@ -58,7 +58,7 @@ fn failure(error: reqwest::Error) -> Failure {
 }
 
 /// The error and what caused it, in one line.
-pub(super) fn with_sources(error: &dyn Error) -> String {
+pub(crate) fn with_sources(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

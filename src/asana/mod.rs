@@ -25,6 +25,8 @@ mod wire;
 
 pub use accounts::Accounts;
 pub use client::{Client, ClientError};
+#[cfg(feature = "otlp")]
+pub(crate) use http::with_sources;
 pub use look::{Look, LookOutcome, Seen};
 
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};

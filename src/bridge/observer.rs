@@ -2,11 +2,12 @@
 
 use super::session::SessionEnd;
 use crate::core::batch::Batch;
-use crate::core::engine::{CommitSummary, Engine, StreamPlace};
+use crate::core::engine::{CommitSummary, Engine, Poll, StreamPlace};
 use crate::core::ids::{ShardId, StreamId};
 use crate::core::now::Now;
-use crate::core::page::Failure;
+use crate::core::page::{Failure, PollOutcome};
 use crate::core::stream::Notice;
+use crate::core::trace::Trace;
 use crate::sink::CommitError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,10 @@ pub trait Observer: Send + Sync {
     fn turned(&self, _engine: &Engine, _now: Now) {}
     /// A request to Asana was answered, or failed: how, as its outcome's label says, and how long it took.
     fn answered(&self, _stream: &StreamId, _outcome: &'static str, _took: Duration) {}
-    /// A batch is on its way to the bus. What becomes of it is told next.
-    fn committing(&self, _batch: &Batch) {}
+    /// A poll was answered, or failed: with what, and how long it took.
+    fn polled(&self, _poll: &Poll, _outcome: &PollOutcome, _took: Duration) {}
+    /// A batch is on its way to the bus, and this is its commit's trace. What becomes of it is told next.
+    fn committing(&self, _batch: &Batch, _trace: Trace) {}
     /// A shard is this replica's, and its progress is restored.
     fn assigned(&self, _shard: ShardId, _epoch: Option<u64>) {}
     /// A batch is on the bus.
@@ -62,8 +65,12 @@ impl Observer for Observers {
         self.0.iter().for_each(|it| it.answered(stream, outcome, took));
     }
 
-    fn committing(&self, batch: &Batch) {
-        self.0.iter().for_each(|it| it.committing(batch));
+    fn polled(&self, poll: &Poll, outcome: &PollOutcome, took: Duration) {
+        self.0.iter().for_each(|it| it.polled(poll, outcome, took));
+    }
+
+    fn committing(&self, batch: &Batch, trace: Trace) {
+        self.0.iter().for_each(|it| it.committing(batch, trace));
     }
 
     fn assigned(&self, shard: ShardId, epoch: Option<u64>) {

@@ -223,7 +223,9 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             Some(topic) => Request::OutputTopic(topic),
             None => match self.engine.take_batch(self.clock.now()) {
                 Some(batch) => {
-                    self.observer.committing(&batch);
+                    if let Some(trace) = self.engine.commit_trace() {
+                        self.observer.committing(&batch, trace);
+                    }
                     Request::Commit(batch)
                 }
                 None => return Ok(()),
@@ -237,6 +239,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         match polled {
             Ok((poll, outcome, took)) => {
                 self.observer.answered(&poll.stream.id, outcome.label(), took);
+                self.observer.polled(&poll, &outcome, took);
                 let notice = self.engine.handle_outcome(self.clock.now(), &poll, outcome);
                 if let Some(notice) = notice {
                     self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);

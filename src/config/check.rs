@@ -6,6 +6,7 @@ use super::checked::{
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
 use super::secret::{Secret, SecretSource};
+use super::tracing;
 use super::{
     AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig,
 };
@@ -63,6 +64,8 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     let admin = check.admin(&config.admin, &root.key("admin"));
     let sink = check.sink(config.sink, &streams, &discovery, &root.key("sink"));
     let replica = check.replica(config.replica.as_deref());
+    let (sampling, warning) = tracing::sampling(environment);
+    check.warnings.extend(warning);
 
     let Check { problems, warnings, .. } = check;
     let checked = sink.zip(replica).map(|(sink, replica)| Checked {
@@ -77,6 +80,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         admin,
         shards: config.shards,
         replica,
+        sampling,
         warnings,
     });
     (checked, problems)

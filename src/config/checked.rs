@@ -9,6 +9,7 @@ use crate::core::engine::StreamSpec;
 use crate::core::ids::AccountName;
 use crate::core::listing::Listing;
 use crate::core::topic::TopicTemplate;
+use crate::core::trace::Sampling;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,6 +43,8 @@ pub struct Checked {
     pub shards: NonZeroU32,
     /// This replica's name: letters, digits, `.`, `_`, `-`.
     pub replica: String,
+    /// Which traces are reported, to where OpenTelemetry's variables say.
+    pub sampling: Sampling,
     /// What can be done but is hardly meant, for a person.
     pub warnings: Vec<String>,
 }

@@ -17,6 +17,7 @@ mod problem;
 pub mod reference;
 mod schema;
 mod secret;
+mod tracing;
 mod units;
 
 pub use check_bus::is_checkpoint_name;

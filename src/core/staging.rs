@@ -28,6 +28,8 @@ pub(crate) struct Staged {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) counters: BTreeMap<ShardId, Counters>,
     pub(crate) messages: usize,
+    /// Of the commit itself.
+    pub(crate) trace: Trace,
 }
 
 /// What is to be said of a shard as a whole: up to when its topics are complete.
@@ -51,7 +53,7 @@ pub(crate) fn stage<'a>(
     settings: &Settings,
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
-    let trace = Trace::new(&settings.replica, 0, now);
+    let trace = settings.trace(0, now);
     let mut staging = Staging { topics, settings, now, trace, messages: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
@@ -83,7 +85,7 @@ pub(crate) fn stage<'a>(
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }
-    let staged = Staged { pending, streams, counters, messages: staging.messages.len() };
+    let staged = Staged { pending, streams, counters, messages: staging.messages.len(), trace };
     (staged, Batch { messages: staging.messages, checkpoints: newest(checkpoints) })
 }
 

@@ -9,6 +9,42 @@ use xxhash_rust::xxh3::Xxh3;
 pub struct Trace {
     id: u128,
     span: u64,
+    /// The span in it that asked Asana.
+    request: u64,
+    sampled: bool,
+}
+
+/// Which traces are reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sampling {
+    /// Those whose last 63 bits are below it: 2^63 for all.
+    below: u64,
+}
+
+impl Sampling {
+    /// None.
+    pub const NONE: Self = Self { below: 0 };
+    /// All.
+    pub const ALL: Self = Self { below: 1 << 63 };
+
+    /// This part of them, by their ids, so that all who follow a trace decide alike, as OpenTelemetry's
+    /// `TraceIdRatioBased`. `None` where it isn't between 0 and 1.
+    #[must_use]
+    pub fn ratio(part: f64) -> Option<Self> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "a part of 2^63 is a u64, and its last bits don't matter"
+        )]
+        let below = (part * Self::ALL.below as f64) as u64;
+        (0.0..=1.0).contains(&part).then_some(Self { below })
+    }
+
+    fn takes(self, id: u128) -> bool {
+        let last = id & u128::from(u64::MAX);
+        last >> 1 < u128::from(self.below)
+    }
 }
 
 impl Trace {
@@ -22,16 +58,47 @@ impl Trace {
         hash.update(replica.as_bytes());
         let id = hash.digest128();
         hash.update(b"span");
+        let span = hash.digest();
+        hash.update(b"request");
         // Zero is no id (Trace Context, sections 3.2.2.3 and 3.2.2.4).
-        Self { id: id.max(1), span: hash.digest().max(1) }
+        Self { id: id.max(1), span: span.max(1), request: hash.digest().max(1), sampled: false }
+    }
+
+    /// The same, reported or not.
+    #[must_use]
+    pub fn sampled(self, sampling: Sampling) -> Self {
+        Self { sampled: sampling.takes(self.id), ..self }
+    }
+
+    /// Whether its spans are reported.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.sampled
+    }
+
+    /// What all of its spans have in common.
+    #[must_use]
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// The span that made the records.
+    #[must_use]
+    pub fn span(&self) -> u64 {
+        self.span
+    }
+
+    /// The span of the request that the records came with; the other one's parent.
+    #[must_use]
+    pub fn request(&self) -> u64 {
+        self.request
     }
 }
 
-/// As W3C Trace Context, level 1, has it in `traceparent`: version, trace, span, flags. Not sampled: the bridge
-/// reports the span to nobody.
+/// As W3C Trace Context, level 1, has it in `traceparent`: version, trace, span, flags.
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-00", self.id, self.span)
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.id, self.span, u8::from(self.sampled))
     }
 }
 
@@ -50,7 +117,19 @@ mod tests {
         assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2], "{text}");
         assert!(text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f' | '-')), "{text}");
         assert_eq!((parts[0], parts[3]), ("00", "00"));
-        assert_eq!(Trace { id: 1, span: 0xab }.to_string(), format!("00-{}1-{}ab-00", "0".repeat(31), "0".repeat(14)));
+        let one = Trace { id: 1, span: 0xab, request: 1, sampled: false };
+        assert_eq!(one.to_string(), format!("00-{}1-{}ab-00", "0".repeat(31), "0".repeat(14)));
+        assert_eq!(one.sampled(Sampling::ALL).to_string(), format!("00-{}1-{}ab-01", "0".repeat(31), "0".repeat(14)));
+    }
+
+    #[test]
+    fn a_part_of_the_traces_is_sampled() {
+        let sampled = |sampling| (0..1000).filter(|poll| trace("r1", *poll, 0).sampled(sampling).is_sampled()).count();
+        assert_eq!((sampled(Sampling::NONE), sampled(Sampling::ALL)), (0, 1000));
+        assert_eq!((Sampling::ratio(0.0), Sampling::ratio(1.0)), (Some(Sampling::NONE), Some(Sampling::ALL)));
+        let quarter = sampled(Sampling::ratio(0.25).unwrap());
+        assert!((200..300).contains(&quarter), "{quarter}");
+        assert_eq!((Sampling::ratio(-0.1), Sampling::ratio(1.1), Sampling::ratio(f64::NAN)), (None, None, None));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use asana_event_bridge::core::listing::ListOutcome;
 use asana_event_bridge::core::now::Now;
 use asana_event_bridge::core::page::PollOutcome;
 use asana_event_bridge::core::topic::TopicTemplate;
+use asana_event_bridge::core::trace::Sampling;
 use chrono::DateTime;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -113,6 +114,7 @@ impl World {
                 late_events: Duration::from_secs(5),
             },
             all_known: true,
+            sampling: Sampling::NONE,
         }
     }
 

@@ -18,19 +18,24 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it; its log goes to a file.
     pub(crate) fn start(arguments: &[&str], log: &Path) -> Self {
+        Self::start_with(&[], arguments, log)
+    }
+
+    /// The same, with further variables.
+    pub(crate) fn start_with(variables: &[(&str, &str)], arguments: &[&str], log: &Path) -> Self {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("open the log");
-        Self::spawn(arguments, log, file, Stdio::piped())
+        Self::spawn(variables, arguments, log, file, Stdio::piped())
     }
 
     /// The same, with its results in a file.
     pub(crate) fn start_into(arguments: &[&str], log: &Path, results: &Path) -> Self {
         let (file, results) = (std::fs::File::create(log), std::fs::File::create(results));
-        Self::spawn(arguments, log, file.expect("a file"), results.expect("a file").into())
+        Self::spawn(&[], arguments, log, file.expect("a file"), results.expect("a file").into())
     }
 
-    fn spawn(arguments: &[&str], log: &Path, file: std::fs::File, results: Stdio) -> Self {
+    fn spawn(variables: &[(&str, &str)], arguments: &[&str], log: &Path, file: std::fs::File, results: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
-        command.args(arguments).stdin(Stdio::null()).stdout(results).stderr(file);
+        command.envs(variables.iter().copied()).args(arguments).stdin(Stdio::null()).stdout(results).stderr(file);
         Self { child: command.spawn().expect("start the program"), log: log.to_owned() }
     }
 

@@ -1,6 +1,9 @@
 //! From what waits to a batch, and from its commit to the committed state.
 
-use super::{ABORTED, Change, CommitSummary, Engine, Look, Next, Pending, Shard, TOPIC_CHECK_INTERVAL, TOPIC_RETRY};
+use super::{
+    ABORTED, Change, CommitSummary, CommittedPage, Engine, Look, Next, Pending, Shard, TOPIC_CHECK_INTERVAL,
+    TOPIC_RETRY,
+};
 use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::{ShardId, StreamId, Topic};
 use crate::core::known::Update;
@@ -8,6 +11,7 @@ use crate::core::now::Now;
 use crate::core::placement::shard_of;
 use crate::core::staging::{ShardWatermark, stage};
 use crate::core::stream::State;
+use crate::core::trace::Trace;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -79,6 +83,12 @@ impl Engine {
             stage(taken, committed, &watermarks, &self.shards, &self.topics, &self.settings, now.wall);
         self.committing = Some(staged);
         Some(batch)
+    }
+
+    /// The trace of the commit that is under way.
+    #[must_use]
+    pub fn commit_trace(&self) -> Option<Trace> {
+        self.committing.as_ref().map(|staged| staged.trace)
     }
 
     /// About how many messages it becomes: its records, what each lane is told, and its checkpoints.
@@ -187,7 +197,18 @@ impl Engine {
         for (pending, from, to) in staged.pending {
             self.pending_bytes -= pending.bytes;
             summary.events += pending.events;
-            summary.latencies.push(now.monotonic.saturating_sub(pending.arrived));
+            let took = now.monotonic.saturating_sub(pending.arrived);
+            summary.latencies.push(took);
+            if pending.trace.is_sampled() && !pending.records.is_empty() {
+                summary.pages.push(CommittedPage {
+                    trace: pending.trace,
+                    stream: pending.id.clone(),
+                    shard: pending.shard,
+                    is_polled: matches!(pending.change, Change::Polled { .. }),
+                    records: pending.records.len(),
+                    took,
+                });
+            }
             summary.notices.extend(pending.notice.map(|notice| (pending.id.clone(), notice)));
             summary.happened_at.extend(pending.records.iter().take(pending.events).map(|(_, record)| record.time));
             if let Some(entry) = self.streams.get_mut(&pending.id) {

@@ -15,7 +15,6 @@ use crate::core::page::Denial;
 use crate::core::placement::shard_of;
 use crate::core::record::Prepared;
 use crate::core::stream::{ACCOUNT_REFUSED_PAUSE, LEAST_THROTTLE, Notice, State};
-use crate::core::trace::Trace;
 use crate::pb;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -359,7 +358,7 @@ impl Engine {
             records,
             ends_crawl,
             received_at,
-            trace: Trace::new(&self.settings.replica, self.requests, now.wall),
+            trace: self.settings.trace(self.requests, now.wall),
             notice,
             next: Next::CrawlStep,
             known,

@@ -35,7 +35,7 @@ use crate::core::sequence::Counters;
 use crate::core::staging::{Staged, Topics};
 use crate::core::stream::{Effects, Notice, OpenGap, Pace, State, Stream};
 use crate::core::topic::TopicTemplate;
-use crate::core::trace::Trace;
+use crate::core::trace::{Sampling, Trace};
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
 use commit::want;
@@ -73,6 +73,15 @@ pub struct Settings {
     pub crawl: CrawlSettings,
     /// All streams that there are to be are known: one that isn't among them has ended.
     pub all_known: bool,
+    /// Which traces are reported.
+    pub sampling: Sampling,
+}
+
+impl Settings {
+    /// A trace; `poll` as in [`Trace::new`].
+    pub(crate) fn trace(&self, poll: u64, at: DateTime<Utc>) -> Trace {
+        Trace::new(&self.replica, poll, at).sampled(self.sampling)
+    }
 }
 
 /// When and how resources are read anew.
@@ -137,6 +146,8 @@ pub struct Poll {
     pub stream: StreamSpec,
     /// The token to send.
     pub token: Option<SyncToken>,
+    /// Of what it brings.
+    pub trace: Trace,
 }
 
 /// What a commit made durable, for metrics and the log.
@@ -154,6 +165,25 @@ pub struct CommitSummary {
     pub notices: Vec<(StreamId, Notice)>,
     /// What the index is to know.
     pub updates: Vec<(StreamId, Update)>,
+    /// The pages that had records and whose traces are reported.
+    pub pages: Vec<CommittedPage>,
+}
+
+/// A page that is on the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedPage {
+    /// Its own.
+    pub trace: Trace,
+    /// Whose.
+    pub stream: StreamId,
+    /// Where the stream is.
+    pub shard: ShardId,
+    /// A poll brought it; else a crawl found it, or the stream ended.
+    pub is_polled: bool,
+    /// How many records were made for it alone.
+    pub records: usize,
+    /// How long it took from its arrival to here.
+    pub took: Duration,
 }
 
 /// A stream that gives no usable answer is asked again after these delays.
@@ -389,7 +419,7 @@ impl Engine {
                 records: Vec::new(),
                 ends_crawl: false,
                 received_at: now.wall,
-                trace: Trace::new(&self.settings.replica, self.requests, now.wall),
+                trace: self.settings.trace(self.requests, now.wall),
                 notice: Some(Notice::Ended),
                 next: Next::Nothing,
                 known: vec![known::Change::Clear],
@@ -502,7 +532,8 @@ impl Engine {
             self.requests += 1;
             entry.polling = Some(self.requests);
             let token = entry.committed.token().cloned();
-            return Some(Poll { number: self.requests, stream: StreamSpec { id, kind: entry.kind }, token });
+            let trace = self.settings.trace(self.requests, now.wall);
+            return Some(Poll { number: self.requests, stream: StreamSpec { id, kind: entry.kind }, token, trace });
         }
         None
     }
@@ -560,7 +591,7 @@ impl Engine {
                 records,
                 ends_crawl: false,
                 received_at,
-                trace: Trace::new(&self.settings.replica, poll.number, now.wall),
+                trace: poll.trace,
                 notice,
                 next: Next::Poll(pace),
                 known,

@@ -1,0 +1,72 @@
+//! The way to the collector: OTLP as protobuf over HTTP, by the HTTP client and the TLS that Asana is polled with.
+
+use crate::asana::with_sources;
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// The specification's default of `OTEL_EXPORTER_OTLP_TIMEOUT`: a request's own; the exporter bounds all tries together
+/// by the variable.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An exporter whose requests are made on `runtime`: spans are sent from a thread that has none.
+///
+/// # Errors
+/// The variables say what can't be done.
+pub(super) fn exporter(runtime: &Handle) -> anyhow::Result<SpanExporter> {
+    // Whoever comes second is told so, and is fine.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
+    let client = Client { http, runtime: runtime.clone(), fails: Arc::default() };
+    Ok(SpanExporter::builder().with_http().with_http_client(client).build()?)
+}
+
+/// Says once that the collector isn't to be had, and once that it is again.
+#[derive(Debug)]
+struct Client {
+    http: reqwest::Client,
+    runtime: Handle,
+    fails: Arc<AtomicBool>,
+}
+
+impl HttpClient for Client {
+    // As `async_trait` writes it.
+    fn send_bytes<'a, 'b>(
+        &'a self,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        let (http, fails) = (self.http.clone(), Arc::clone(&self.fails));
+        let exchanging = self.runtime.spawn(async move {
+            let exchanged = exchange(&http, request).await;
+            let failure = match &exchanged {
+                Ok(answer) if answer.status().is_success() => None,
+                Ok(answer) => Some(answer.status().to_string()),
+                Err(error) => Some(with_sources(error)),
+            };
+            match (fails.swap(failure.is_some(), Ordering::Relaxed), failure) {
+                (false, Some(error)) => tracing::warn!(error, "traces can't be sent to the collector, and are dropped"),
+                (true, None) => tracing::info!("traces are sent to the collector again"),
+                (true, Some(_)) | (false, None) => {}
+            }
+            exchanged
+        });
+        Box::pin(async move { Ok(exchanging.await??) })
+    }
+}
+
+async fn exchange(http: &reqwest::Client, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
+    // The URL is taken out: it may have a password.
+    let mut answer = http.execute(request.try_into()?).await.map_err(reqwest::Error::without_url)?;
+    let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
+    let mut response = Response::new(answer.bytes().await.map_err(reqwest::Error::without_url)?);
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    Ok(response)
+}
