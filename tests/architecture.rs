@@ -72,7 +72,7 @@ const RULES: [(&str, &[&str]); 13] = [
     ("src/consumer", &["reqwest", "crate::asana", "crate::bridge", "crate::config", "crate::sink", "crate::simulator"]),
     (
         "src/simulator",
-        &["rdkafka", "async_nats", "reqwest", "crate::core", "crate::asana", "crate::bridge", "crate::sink"],
+        &["rdkafka", "async_nats", "crate::core", "crate::asana", "crate::bell", "crate::bridge", "crate::sink"],
     ),
 ];
 
