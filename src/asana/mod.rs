@@ -5,6 +5,7 @@
 //! | `client` | one account's requests: which, with what credential, retried when |
 //! | `requests` | which URL asks for what, and for which fields; no IO |
 //! | `wire` | status, headers and body → poll outcome, and what all answers have in common; no IO |
+//! | `webhooks` | an account's webhooks: which there are, one made, one deleted |
 //! | `items` | body of an object or a list → its items; no IO |
 //! | `credential` | tokens from files and text, read anew when they change |
 //! | `oauth` | access tokens, kept alive by a refresh token |
@@ -19,10 +20,13 @@ mod http;
 mod items;
 mod oauth;
 mod requests;
+mod webhooks;
 mod wire;
 
 pub use accounts::Accounts;
 pub use client::{Client, ClientError};
+pub use webhooks::{Part, Webhook};
+pub use wire::Refusal;
 
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
