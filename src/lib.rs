@@ -9,6 +9,7 @@
 //! | `discovery` | streams from rules | through `asana` |
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `admin` | probes, metrics, a status page | HTTP |
+//! | `bell` | webhooks that have streams polled at once | HTTP |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
@@ -18,6 +19,8 @@
 pub mod admin;
 #[cfg(feature = "bridge")]
 pub mod asana;
+#[cfg(feature = "program")]
+pub mod bell;
 #[cfg(feature = "bridge")]
 pub mod bridge;
 #[cfg(feature = "program")]
@@ -29,6 +32,7 @@ pub mod consumer;
 pub mod core;
 #[cfg(feature = "program")]
 pub mod demo;
+#[cfg(feature = "bridge")]
 pub mod discovery;
 #[cfg(feature = "bridge")]
 pub mod index;
