@@ -124,7 +124,7 @@ impl Bell {
         let key = config.key.read().map_err(BellError::Key)?;
         let targets = Arc::new(Targets::new(&config.public_url, &key));
         let hooks = Arc::new(Hooks::default());
-        let peers = config.peers.clone().map(Peers::new);
+        let peers = (!config.peers.is_empty()).then(|| Peers::new(config.peers.clone()));
         let registrar =
             Registrar::new(config.interval, Arc::clone(&targets), Arc::clone(&hooks), Arc::clone(&observer));
         let door = Arc::new(Door::new(targets, hooks, rings, peers, observer));

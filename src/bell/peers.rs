@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use axum::http::HeaderValue;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
@@ -12,17 +13,17 @@ pub(super) const PASSED_ON: &str = "x-bell-passed-on";
 /// Well below the 10 s that Asana waits.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// All replicas, this one too, by a name that resolves to them.
+/// All replicas, maybe this one too, by names that resolve to them.
 pub(super) struct Peers {
-    name: String,
+    names: Vec<String>,
     client: reqwest::Client,
 }
 
 impl Peers {
-    pub(super) fn new(name: String) -> Self {
+    pub(super) fn new(names: Vec<String>) -> Self {
         let builder = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]);
         // What could fail is setting up TLS, and none is needed: what is passed on proves itself by its signature.
-        Self { name, client: builder.build().unwrap_or_default() }
+        Self { names, client: builder.build().unwrap_or_default() }
     }
 
     /// Gives all of them what Asana sent. Whether one of them took it.
@@ -30,14 +31,14 @@ impl Peers {
     /// # Cancel safety
     /// Dropped, some may have it and others not.
     pub(super) async fn pass_on(&self, path: &str, signature: &HeaderValue, body: &Bytes) -> bool {
-        let addresses = match tokio::time::timeout(TIMEOUT, lookup_host(&self.name)).await {
-            Ok(Ok(addresses)) => addresses,
-            Ok(Err(error)) => {
-                tracing::warn!(peers = self.name, %error, "the other replicas aren't found");
-                return false;
+        let mut addresses = BTreeSet::new();
+        for name in &self.names {
+            match tokio::time::timeout(TIMEOUT, lookup_host(name)).await {
+                Ok(Ok(found)) => addresses.extend(found),
+                Ok(Err(error)) => tracing::warn!(peers = name, %error, "other replicas aren't found"),
+                Err(_) => tracing::warn!(peers = name, "other replicas aren't found in time"),
             }
-            Err(_) => return false,
-        };
+        }
         let mut asked = JoinSet::new();
         for address in addresses {
             let request = self.client.post(format!("http://{address}{path}"));

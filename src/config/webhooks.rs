@@ -25,9 +25,9 @@ pub struct WebhooksConfig {
     /// The key by which the bridge knows its webhooks' addresses, the same for all replicas: at least 32 characters that
     /// nobody can guess. With another key there are other webhooks; Asana deletes the old ones after 24 hours.
     pub key: Option<SecretConfig>,
-    /// `host:port` of which the host resolves to all replicas, and the port is that of `listen`: a replica that gets what is
-    /// for another passes it on there. Needed where there are several.
-    pub peers: Option<String>,
+    /// Where the replicas listen for each other, as `host:port`; a host may stand for several. A replica that gets what is
+    /// for another passes it on there. Needed where there are several replicas.
+    pub peers: Vec<String>,
     /// How often it is looked whether all webhooks are there.
     pub interval: HumanDuration,
 }
@@ -38,7 +38,7 @@ impl Default for WebhooksConfig {
             listen: None,
             public_url: None,
             key: None,
-            peers: None,
+            peers: Vec::new(),
             interval: HumanDuration(Duration::from_secs(600)),
         }
     }
@@ -53,8 +53,8 @@ pub struct CheckedWebhooks {
     pub public_url: Url,
     /// What makes its addresses unguessable.
     pub key: SecretSource,
-    /// Where all replicas are found.
-    pub peers: Option<String>,
+    /// Where the replicas are found, each `host:port`.
+    pub peers: Vec<String>,
     /// Between looks; a second at least.
     pub interval: Duration,
 }
@@ -85,18 +85,16 @@ impl Check<'_> {
         if webhooks.public_url.is_none() || webhooks.key.is_none() {
             self.problem(place, "needs `publicUrl` and `key`, as there is `listen`");
         }
-        let peers = webhooks.peers.clone();
-        if peers
-            .as_deref()
-            .is_some_and(|peers| peers.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()))
-        {
-            self.problem(&place.key("peers"), "is no `host:port`");
+        for (index, peer) in webhooks.peers.iter().enumerate() {
+            if peer.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
+                self.problem(&place.key("peers").item(index), "is no `host:port`");
+            }
         }
         let public_url =
             webhooks.public_url.as_deref().map(|url| self.url(url.trim_end_matches('/'), &place.key("publicUrl")));
         let key = webhooks.key.as_ref().map(|key| self.key(key, &place.key("key")));
         let interval = webhooks.interval.0;
-        Some(CheckedWebhooks { listen, public_url: public_url??, key: key??, peers, interval })
+        Some(CheckedWebhooks { listen, public_url: public_url??, key: key??, peers: webhooks.peers.clone(), interval })
     }
 
     fn key(&mut self, key: &SecretConfig, place: &Place) -> Option<SecretSource> {

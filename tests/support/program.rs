@@ -135,6 +135,12 @@ impl Simulator {
         serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
     }
 
+    pub(crate) fn delete(&self, path: &str) {
+        let request = self.client.delete(format!("{}{path}", self.url));
+        let answer = self.runtime.block_on(request.send()).expect("the simulator answers");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    }
+
     pub(crate) fn cpu(&self) -> Duration {
         self.program.cpu()
     }

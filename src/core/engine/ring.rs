@@ -47,9 +47,9 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::batch::OutputTopic;
+    use crate::core::batch::{OutputTopic, StoredCheckpoint};
     use crate::core::budget::Limit;
-    use crate::core::checkpoint::ShardState;
+    use crate::core::checkpoint;
     use crate::core::engine::{AccountSpec, CrawlSettings, Poll, Settings, StreamSpec};
     use crate::core::ids::{ShardId, StreamKind};
     use crate::core::page::{Denial, Failure, Page, PollOutcome};
@@ -92,7 +92,8 @@ mod tests {
             let spec = StreamSpec { id: id.clone(), kind: StreamKind::Resource };
             let now = Now { monotonic: MINUTE, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
             let mut engine = Engine::new(settings, 100, &[account], &[spec]);
-            engine.assign(now, ShardId(0), ShardState::default());
+            let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
+            engine.assign(now, ShardId(0), nothing);
             let mut bench = Self { engine, now: now.after(Duration::from_secs(1)), id };
             let poll = bench.poll().unwrap();
             bench.answer(&poll, PollOutcome::TokenReset("a".into()));
