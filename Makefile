@@ -56,6 +56,11 @@ kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign
 	KILL_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) KILL_SEED=$(SEED) KILL_COUNT=$(COUNT) \
 		cargo test --test kill the_chosen_bus -- --nocapture
 
+.PHONY: bell
+bell: ## how long a change takes to its record with webhooks on and a polling interval of 60 s
+	scripts/bootstrap rust build python java
+	cargo test --test bell -- --nocapture --test-threads 1
+
 .PHONY: chaos
 chaos: ## 4 replicas, 1,000 streams, 3 nodes, and everything that can go wrong, then the ledger judges; BUS=kafka|nats SEED=1 MINUTES=10
 	scripts/bootstrap rust build python java
