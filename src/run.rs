@@ -108,7 +108,7 @@ pub async fn run(
         let plans = plans.clone();
         async {
             match bell {
-                Some(bell) => bell.run(plans).await,
+                Some(bell) => Box::pin(bell.run(plans)).await,
                 None => std::future::pending().await,
             }
         }

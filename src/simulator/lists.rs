@@ -1,5 +1,6 @@
 //! Everything that can be read besides event streams: single objects and lists.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     http::{Answer, ApiError, Request},
     offsets::Offsets,
     time::Timestamp,
-    webhooks::{Told, Webhook},
+    webhooks::{NewFilters, Told, Webhook},
     world::{Project, Ref, Task, Workspace, World},
 };
 
@@ -434,11 +435,6 @@ impl Asana {
 
     /// `/webhooks` and what is below it.
     pub(crate) fn webhook(&mut self, below: &[&str], request: &Request, account: &str, now: Timestamp) -> Answered {
-        let data = || match serde_json::from_slice::<Value>(&request.body) {
-            Ok(mut body) => Ok(body["data"].take()),
-            Err(error) => Err(ApiError::new(400, error.to_string())),
-        };
-        let malformed = |error: serde_json::Error| ApiError::new(400, error.to_string());
         match (request.method.as_str(), below) {
             ("GET", []) => {
                 let workspace = request.param("workspace").ok_or_else(|| ApiError::missing("workspace"))?;
@@ -454,14 +450,13 @@ impl Asana {
                 paged(&mut self.offsets, ids, show, &COMPACT_WEBHOOK, request, now)
             }
             ("POST", []) => {
-                let wanted = serde_json::from_value(data()?).map_err(malformed)?;
-                let handshake = self.webhooks.reserve(wanted, account, &self.world, now)?;
+                let handshake = self.webhooks.reserve(posted(request)?, account, &self.world, now)?;
                 Ok(Answer { handshake: Some(handshake), ..Answer::ok(&json!({})) })
             }
             ("GET", [gid]) => Ok(one(&self.webhooks.of(gid, account)?.record(gid, &self.world), request)),
             ("PUT", [gid]) => {
                 self.webhooks.of(gid, account)?;
-                let filters = serde_json::from_value(data()?["filters"].take()).map_err(malformed)?;
+                let NewFilters { filters } = posted(request)?;
                 self.webhooks.set_filters(gid, filters);
                 Ok(one(&self.webhooks.of(gid, account)?.record(gid, &self.world), request))
             }
@@ -483,6 +478,16 @@ impl Asana {
         });
         made.unwrap_or_else(Answer::from)
     }
+}
+
+fn posted<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, ApiError> {
+    #[derive(Deserialize)]
+    struct Posted<T> {
+        data: T,
+    }
+    let posted = serde_json::from_slice(&request.body).map_err(|error| ApiError::new(400, error.to_string()))?;
+    let Posted { data } = posted;
+    Ok(data)
 }
 
 /// One page of what is there, by its numbers, or all of it when no `limit` is given.

@@ -57,12 +57,12 @@ pub(crate) struct Filter {
 
 impl Filter {
     fn fits(&self, event: &Value) -> bool {
-        let is = |wanted: &Option<String>, value: &Value| wanted.as_deref().is_none_or(|it| value == it);
-        let resource = &event["resource"];
-        let field = event["change"]["field"].as_str().unwrap_or_default();
-        is(&self.resource_type, &resource["resource_type"])
-            && is(&self.resource_subtype, &resource["resource_subtype"])
-            && is(&self.action, &event["action"])
+        let text = |pointer| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let is = |wanted: &Option<String>, pointer| wanted.as_deref().is_none_or(|it| text(pointer) == it);
+        let field = text("/change/field");
+        is(&self.resource_type, "/resource/resource_type")
+            && is(&self.resource_subtype, "/resource/resource_subtype")
+            && is(&self.action, "/action")
             && self.fields.as_ref().is_none_or(|fields| fields.iter().any(|it| it == field))
     }
 }
@@ -74,6 +74,12 @@ pub(crate) struct Wanted {
     target: String,
     #[serde(default)]
     filters: Vec<Filter>,
+}
+
+/// What a request to change one says.
+#[derive(Deserialize)]
+pub(crate) struct NewFilters {
+    pub(crate) filters: Vec<Filter>,
 }
 
 #[derive(Debug)]
@@ -157,14 +163,13 @@ impl Webhooks {
         };
         match world.find(&resource) {
             None => return Err(ApiError::unknown("resource", &resource)),
-            Some(Ref::Project(_) | Ref::Task(_) | Ref::Goal(_)) => {}
             Some(Ref::Workspace(_)) if filters.is_empty() => {
                 return Err(ApiError::new(400, "filters: Missing input"));
             }
             Some(Ref::Workspace(_)) if filters.iter().any(|filter| filter.fields.is_some()) => {
                 return Err(ApiError::new(400, "filters: fields are not supported on this resource"));
             }
-            Some(Ref::Workspace(_)) => {}
+            Some(Ref::Project(_) | Ref::Task(_) | Ref::Goal(_) | Ref::Workspace(_)) => {}
             Some(_) => return Err(ApiError::new(400, format!("resource: Not supported: {resource}"))),
         }
         let all = || self.by_gid.values();
@@ -237,7 +242,7 @@ impl Webhooks {
         for webhook in self.by_gid.values_mut().filter(|it| it.active && *it.resource == *resource) {
             if !webhook.filters.is_empty() {
                 let event = parsed.get_or_insert_with(|| serde_json::from_str(event).unwrap_or(Value::Null));
-                let kind = event["resource"]["resource_type"].as_str();
+                let kind = event.pointer("/resource/resource_type").and_then(Value::as_str);
                 let withheld = of_workspace && matches!(kind, Some("task" | "story"));
                 if withheld || !webhook.filters.iter().any(|filter| filter.fits(event)) {
                     continue;
