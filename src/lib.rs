@@ -11,6 +11,7 @@
 //! | `admin` | probes, metrics, a status page | HTTP |
 //! | `doctor` | tries all that the bridge needs, changes nothing | through the edges |
 //! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
+//! | `bell` | webhooks that have streams polled at once | HTTP |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
@@ -20,6 +21,8 @@
 pub mod admin;
 #[cfg(feature = "bridge")]
 pub mod asana;
+#[cfg(feature = "program")]
+pub mod bell;
 #[cfg(feature = "bridge")]
 pub mod bridge;
 #[cfg(feature = "program")]
@@ -31,6 +34,7 @@ pub mod consumer;
 pub mod core;
 #[cfg(feature = "program")]
 pub mod demo;
+#[cfg(feature = "bridge")]
 pub mod discovery;
 #[cfg(feature = "program")]
 pub mod doctor;

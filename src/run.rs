@@ -1,7 +1,8 @@
 //! Makes a bridge of a checked configuration: the one place that knows all parts.
 
 use crate::asana::{Accounts, ClientError};
-use crate::bridge::{self, BridgeError, Observer, Plan};
+use crate::bell::{self, Bell, BellError};
+use crate::bridge::{self, BridgeError, Observer, Observers, Plan};
 use crate::config::{
     Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, CrawlDepth, FileConfig, KafkaConfig, NatsConfig,
     NatsLogin, SecretSource,
@@ -51,6 +52,9 @@ pub enum RunError {
     /// The bus can't be read.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// There is no bell, and there is to be one.
+    #[error(transparent)]
+    Bell(#[from] BellError),
 }
 
 impl RunError {
@@ -61,6 +65,7 @@ impl RunError {
             Self::Account { .. } | Self::Secret { .. } | Self::Index(_) | Self::Bridge(BridgeError::Checkpoint(_)) => {
                 true
             }
+            Self::Bell(error) => error.is_setup(),
             Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => matches!(error, SinkError::Setup { .. }),
         }
     }
@@ -90,23 +95,42 @@ pub async fn run(
         None => Index::temporary()?,
     };
     let index = IndexHandle::start(index).map_err(IndexError::Thread)?;
+    let (rings_to, rings) = mpsc::channel(bell::RINGS);
+    let bell = match &checked.webhooks {
+        Some(webhooks) => Some(Bell::listen(webhooks, rings_to, Arc::clone(&observer)).await?),
+        None => None,
+    };
+    let observer: Arc<dyn Observer> = match &bell {
+        Some(bell) => Arc::new(Observers(vec![observer, bell.observer()])),
+        None => observer,
+    };
+    let ringing = {
+        let plans = plans.clone();
+        async {
+            match bell {
+                Some(bell) => Box::pin(bell.run(plans)).await,
+                None => std::future::pending().await,
+            }
+        }
+    };
     tokio::select! {
+        ended = ringing => Ok(ended?),
         ended = async {
             match &sink {
                 CheckedSink::Kafka(sink) => {
                     let settings = kafka_settings(&checked, sink)?;
-                    bridge::run(plans, || kafka::open(settings.clone()), index, observer, stop).await?;
+                    bridge::run(plans, || kafka::open(settings.clone()), index, rings, observer, stop).await?;
                 }
                 CheckedSink::Nats(sink) => {
                     let settings = nats_settings(&checked, sink)?;
-                    bridge::run(plans, || nats::open(settings.clone()), index, observer, stop).await?;
+                    bridge::run(plans, || nats::open(settings.clone()), index, rings, observer, stop).await?;
                 }
                 CheckedSink::Console(sink) => {
-                    bridge::run(plans, || console::open(sink, shards), index, observer, stop).await?;
+                    bridge::run(plans, || console::open(sink, shards), index, rings, observer, stop).await?;
                 }
                 CheckedSink::File(sink) => {
                     let sink = FileConfig { path: sink.path.clone(), checkpoint: Some(sink.checkpoint.clone()) };
-                    bridge::run(plans, || file::open(&sink, shards), index, observer, stop).await?;
+                    bridge::run(plans, || file::open(&sink, shards), index, rings, observer, stop).await?;
                 }
             }
             Ok(())
@@ -167,6 +191,7 @@ fn needs_restart(before: &Checked, after: &Checked) -> Vec<&'static str> {
         ("replica", before.replica != after.replica),
         ("index", before.index != after.index),
         ("admin", before.admin != after.admin),
+        ("webhooks", before.webhooks != after.webhooks),
     ];
     differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
 }
@@ -203,7 +228,7 @@ fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: Arc<Accounts
         }
     };
     let account = |account: &CheckedAccount| {
-        let requests_per_minute = checked.discovery.left_for_polls(&account.name, account.requests_per_minute);
+        let requests_per_minute = checked.left_for_polls(&account.name, account.requests_per_minute);
         let limit = Limit { requests_per_minute, max_in_flight: account.max_in_flight };
         AccountSpec { name: account.name.clone(), limit }
     };

@@ -32,6 +32,7 @@ const RULES: [(&str, &[&str]); 14] = [
             "opentelemetry",
             "crate::asana",
             "crate::admin",
+            "crate::bell",
             "crate::bridge",
             "crate::config",
             "crate::consumer",
@@ -45,7 +46,24 @@ const RULES: [(&str, &[&str]); 14] = [
     ("src/config", &["tokio", "crate::asana", "crate::bridge", "crate::consumer", "crate::sink", "crate::simulator"]),
     ("src/asana", &["rdkafka", "async_nats", "crate::bridge", "crate::consumer", "crate::sink", "crate::simulator"]),
     ("src/discovery", &["rdkafka", "async_nats", "reqwest", "crate::consumer", "crate::sink", "crate::simulator"]),
-    ("src/sink", &["crate::asana", "crate::bridge", "crate::consumer", "crate::simulator"]),
+    // It says when to poll, and can't publish: it knows neither sinks nor events.
+    (
+        "src/bell",
+        &[
+            "rdkafka",
+            "async_nats",
+            "prometheus_client",
+            "core::event",
+            "core::engine",
+            "crate::admin",
+            "crate::consumer",
+            "crate::index",
+            "crate::pb",
+            "crate::sink",
+            "crate::simulator",
+        ],
+    ),
+    ("src/sink", &["crate::asana", "crate::bell", "crate::bridge", "crate::consumer", "crate::simulator"]),
     ("src/sink/nats", &["reqwest"]),
     (
         "src/index",
@@ -61,6 +79,7 @@ const RULES: [(&str, &[&str]); 14] = [
             "prometheus_client",
             "opentelemetry",
             "crate::admin",
+            "crate::bell",
             "crate::config",
             "crate::consumer",
             "crate::simulator",
@@ -79,7 +98,7 @@ const RULES: [(&str, &[&str]); 14] = [
     ("src/consumer", &["reqwest", "crate::asana", "crate::bridge", "crate::config", "crate::sink", "crate::simulator"]),
     (
         "src/simulator",
-        &["rdkafka", "async_nats", "reqwest", "crate::core", "crate::asana", "crate::bridge", "crate::sink"],
+        &["rdkafka", "async_nats", "crate::core", "crate::asana", "crate::bell", "crate::bridge", "crate::sink"],
     ),
 ];
 

@@ -303,6 +303,32 @@ fn ports_agree() {
     }
 }
 
+/// Services, port and policy are there with the bell, and not without.
+#[test]
+fn a_bell_has_a_port_and_the_pods_find_each_other() {
+    let named = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
+    let policy = "networkPolicy.enabled=true";
+    assert!(!rendered(&example("quickstart"), &[policy]).contains("bell"));
+    let webhooks = r#"config.webhooks={"publicUrl":"https://a.example","key":{"file":"/secrets/asana/token"}}"#;
+    let sets = [policy, webhooks];
+    let checked = tool("manifests", &[], &rendered(&example("quickstart"), &sets));
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    let objects = objects(&example("quickstart"), &sets);
+    let config: Value =
+        serde_saphyr::from_str(object(&objects, "ConfigMap")["data"]["bridge.yaml"].as_str().unwrap()).unwrap();
+    let port = &object(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"][1];
+    assert_eq!(config["webhooks"]["listen"], format!("0.0.0.0:{}", port["containerPort"]));
+    let bells: Vec<_> = objects.iter().filter(|it| it["spec"]["ports"][0]["targetPort"] == port["name"]).collect();
+    assert_eq!(bells.len(), 2, "one for Asana, one for the pods");
+    let headless = bells.iter().find(|it| it["spec"]["clusterIP"] == "None").unwrap();
+    let at = (named(headless), &headless["metadata"]["namespace"], &headless["spec"]["ports"][0]["port"]);
+    assert_eq!(config["webhooks"]["peers"], json!([format!("{}.{}.svc:{}", at.0, at.1.as_str().unwrap(), at.2)]));
+    let ingress = object(&objects, "NetworkPolicy")["spec"]["ingress"].to_string();
+    assert!(ingress.contains("bell"), "{ingress}");
+    let output = template(&example("quickstart"), &[r#"config.webhooks={"interval":"1m"}"#]);
+    assert!(text(&output.stderr).contains("config.webhooks needs publicUrl"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn only_what_needs_a_restart_rolls_the_pods() {
     let template = |sets: &[&str]| {
@@ -324,6 +350,7 @@ fn only_what_needs_a_restart_rolls_the_pods() {
         ("shards", "config.shards=64"),
         ("index", r#"config.index.path="/tmp/index""#),
         ("replica", r#"config.replica="${POD_NAME}-x""#),
+        ("webhooks", r#"config.webhooks={"publicUrl":"https://a.example","key":{"file":"/secrets/asana/token"}}"#),
     ];
     for (_, set) in restarts {
         assert_ne!(template(&[set]), before, "{set}");
@@ -403,6 +430,7 @@ fn the_schema_knows_the_programs_configuration() {
     definitions["SecretConfig"]["required"] = json!(["file"]);
     remove(&mut definitions, "SinkConfig", &["console", "file"]); // A pod has no disk that outlives it.
     remove(&mut definitions, "AdminConfig", &["listen"]); // The chart's.
+    remove(&mut definitions, "WebhooksConfig", &["listen", "peers"]); // The chart's, too.
     for unused in ["ConsoleConfig", "FileConfig"] {
         definitions.as_object_mut().unwrap().remove(unused).unwrap_or_else(|| panic!("no {unused}"));
     }

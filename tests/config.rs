@@ -602,13 +602,14 @@ fn every_problem_of_a_rule_is_told_at_its_place() {
 
 #[test]
 fn discovery_has_a_part_of_the_budget_and_polls_the_rest() {
-    let discovery = fine(&with_rules(r#"{workspace: "1"}"#)).discovery;
+    let checked = fine(&with_rules(r#"{workspace: "1"}"#));
+    let discovery = &checked.discovery;
     for (whole, part, rest) in [(1_400, 70, 1_330), (140, 7, 133), (60, 6, 54), (8, 4, 4), (1, 1, 1)] {
         let whole = whole.try_into().unwrap();
         assert_eq!(discovery.requests_per_minute(&"main".into(), whole).unwrap().get(), part, "of {whole}");
-        assert_eq!(discovery.left_for_polls(&"main".into(), whole).get(), rest, "of {whole}");
+        assert_eq!(checked.left_for_polls(&"main".into(), whole).get(), rest, "of {whole}");
         assert_eq!(discovery.requests_per_minute(&"other".into(), whole), None);
-        assert_eq!(discovery.left_for_polls(&"other".into(), whole), whole);
+        assert_eq!(checked.left_for_polls(&"other".into(), whole), whole);
     }
 }
 

@@ -48,7 +48,7 @@ fn after_the_last_reconciliation_the_state_is_asanas() {
 
     println!("a day on which all events come");
     let begun = Instant::now();
-    site.simulator.post("/_sim/rate", &json!({ "events_per_second": 30 }));
+    site.simulator.post("/_sim/rate", &json!({ "events_per_second": 60 }));
     site.wait_for_crawls();
     std::thread::sleep(DAY / speed);
     site.wait_for_crawls();

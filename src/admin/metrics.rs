@@ -2,11 +2,12 @@
 
 use crate::core::batch::Batch;
 use crate::core::engine::CommitSummary;
-use crate::core::ids::{AccountName, StreamId};
+use crate::core::ids::AccountName;
 use crate::core::stream::Notice;
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -43,6 +44,9 @@ pub(super) struct Counted {
     healed: Family<Labels<1>, Counter>,
     crawls: Family<Labels<2>, Counter>,
     missed: Family<Labels<1>, Counter>,
+    deliveries: Family<Labels<1>, Counter>,
+    webhooks: Family<Labels<1>, Gauge>,
+    belled_streams: Family<Labels<1>, Gauge>,
     sessions_ended: Family<Labels<1>, Counter>,
     commits: Family<Labels<1>, Counter>,
     commit_duration: Histogram,
@@ -64,6 +68,9 @@ impl Counted {
             healed: Family::default(),
             crawls: Family::default(),
             missed: Family::default(),
+            deliveries: Family::default(),
+            webhooks: Family::default(),
+            belled_streams: Family::default(),
             sessions_ended: Family::default(),
             commits: Family::default(),
             commit_duration: Histogram::new(COMMIT_TIMES),
@@ -92,7 +99,7 @@ impl Counted {
         registry.register(
             "account_requests",
             "Requests to Asana that were answered or failed, by outcome: `page`, `token_reset` (412), `list_page` (of a \
-             crawl), `throttled` (429), or why there was no page. Each counts against the account's budget",
+             crawl), `webhook_list`, `webhook_made`, `webhook_deleted`, `throttled` (429), or why there was no page. Each counts against the account's budget",
             counted.requests,
         );
         registry.register_with_unit(
@@ -109,6 +116,19 @@ impl Counted {
             "Resources that changed and of which Asana sent no event within `crawl.lateEvents`: found by a reconciliation. What lies in others, such as the stories of a project's tasks, doesn't count, since it comes and goes without events",
             counted.missed,
         );
+        registry.register(
+            "bell_deliveries",
+            "Requests to the bell by what became of them: `rung` (the stream is polled), `heartbeat`, `handshake`, `passed_on` \
+             (to the replica that has the stream), `refused` (no good signature: 401), `unknown` (nobody's address: 404), \
+             `busy`, `unreadable`",
+            counted.deliveries,
+        );
+        registry.register(
+            "bell_webhooks",
+            "Webhooks that ring at this replica. Fewer than `bell_streams` for long: see the log",
+            counted.webhooks,
+        );
+        registry.register("bell_streams", "Streams of this replica that are to have a webhook", counted.belled_streams);
         registry.register(
             "commits",
             "Commits by outcome. After `aborted` the same records are written again, after the others the bridge starts over \
@@ -159,8 +179,19 @@ impl Counted {
         self.sessions_ended.get_or_create(&[("reason", reason.to_owned())]).inc();
     }
 
-    pub(super) fn answered(&self, stream: &StreamId, outcome: &str, took: Duration) {
-        let account = || ("account", stream.account.as_str().to_owned());
+    pub(super) fn rang(&self, outcome: &str) {
+        self.deliveries.get_or_create(&[("outcome", outcome.to_owned())]).inc();
+    }
+
+    pub(super) fn bells(&self, account: &AccountName, there: usize, wanted: usize) {
+        for (family, count) in [(&self.webhooks, there), (&self.belled_streams, wanted)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            family.get_or_create(&[("account", account.as_str().to_owned())]).set(count);
+        }
+    }
+
+    pub(super) fn asked(&self, account: &AccountName, outcome: &str, took: Duration) {
+        let account = || ("account", account.as_str().to_owned());
         self.requests.get_or_create(&[account(), ("outcome", outcome.to_owned())]).inc();
         self.request_duration.get_or_create(&[account()]).observe(took.as_secs_f64());
     }

@@ -94,6 +94,8 @@ fn sample() -> Arc<Watcher> {
     watcher.assigned(shard, None);
     watcher.owns(&[shard], 1);
     watcher.answered(&id, "page", Duration::ZERO);
+    watcher.rang("rung");
+    watcher.bells(&id.account, 1, 1);
     let ended = Notice::CrawlEnded { reason: Reason::Initial, snapshots: 0, healed: 0 };
     watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &ended);
     watcher.committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH));

@@ -6,7 +6,7 @@ use super::metrics::Counted;
 use crate::bridge::{Clock, Observer, SessionEnd};
 use crate::core::batch::Batch;
 use crate::core::engine::{CommitSummary, Engine, Status, StreamPlace, StreamStatus};
-use crate::core::ids::{ShardId, StreamId};
+use crate::core::ids::{AccountName, ShardId, StreamId};
 use crate::core::now::Now;
 use crate::core::stream::Notice;
 use crate::core::trace::Trace;
@@ -186,7 +186,19 @@ impl Observer for Watcher {
     }
 
     fn answered(&self, stream: &StreamId, outcome: &'static str, took: Duration) {
-        self.counted.answered(stream, outcome, took);
+        self.counted.asked(&stream.account, outcome, took);
+    }
+
+    fn asked(&self, account: &AccountName, outcome: &'static str, took: Duration) {
+        self.counted.asked(account, outcome, took);
+    }
+
+    fn rang(&self, outcome: &'static str) {
+        self.counted.rang(outcome);
+    }
+
+    fn bells(&self, account: &AccountName, there: usize, wanted: usize) {
+        self.counted.bells(account, there, wanted);
     }
 
     fn committing(&self, batch: &Batch, _trace: Trace) {

@@ -50,7 +50,11 @@ impl Accounts {
         }
     }
 
-    fn client(&self, account: &AccountName) -> Result<&Client, Failure> {
+    /// The account's own client.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub fn client(&self, account: &AccountName) -> Result<&Client, Failure> {
         let found = self.0.get(account).map(|(_, client)| client);
         found.ok_or_else(|| Failure::Credential(format!("there is no account {account}")))
     }

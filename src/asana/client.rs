@@ -12,7 +12,7 @@ use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
 use crate::core::page::{Denial, Failure, PollOutcome};
 use chrono::{DateTime, Utc};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, StatusCode, redirect};
 use std::fmt;
 use std::num::NonZeroU16;
@@ -87,7 +87,7 @@ impl Client {
     /// See [`Source::poll`]. Takes at most three times the request's time-out: for the
     /// request, a new access token after a 401, and the request again.
     pub async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
-        match self.0.ask(requests::poll(&self.0.base_url, stream, kind, token)).await {
+        match self.ask(Method::GET, requests::poll(&self.0.base_url, stream, kind, token), None).await {
             Ok(answer) => wire::outcome(answer, now()),
             Err(refusal) => refusal.into(),
         }
@@ -95,17 +95,35 @@ impl Client {
 
     /// See [`Source::list`]. Takes at most as long as a poll.
     pub async fn list(&self, listing: &Listing, offset: Option<&str>) -> ListOutcome {
-        match self.0.ask(requests::list(&self.0.base_url, listing, offset)).await {
+        match self.ask(Method::GET, requests::list(&self.0.base_url, listing, offset), None).await {
             Ok(answer) => items::outcome(listing.what, offset, answer, now()),
             Err(refusal) => refusal.into(),
         }
+    }
+
+    pub(super) fn base_url(&self) -> &Url {
+        &self.0.base_url
+    }
+
+    /// Asks once; a second time only after a 401 and with another credential.
+    pub(super) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Refusal> {
+        let inner = &self.0;
+        let bearer = inner.tokens.bearer().await?;
+        let mut answer = inner.send(method.clone(), url.clone(), body.clone(), bearer.clone()).await?;
+        if answer.status == StatusCode::UNAUTHORIZED
+            && let Some(other) = inner.tokens.instead_of(&bearer).await?
+        {
+            answer = inner.send(method, url, body, other).await?;
+        }
+        inner.changes.observe(&inner.account, &answer.headers);
+        Ok(answer)
     }
 }
 
 impl Client {
     /// Looks at one object. Total, and dropped safely, as [`Source::poll`]; takes at most as long as a poll.
     pub async fn look(&self, look: &Look) -> LookOutcome {
-        match self.0.ask(requests::look(&self.0.base_url, look)).await {
+        match self.ask(Method::GET, requests::look(self.base_url(), look), None).await {
             Ok(answer) => look::outcome(answer, now()),
             Err(refusal) => refusal.into(),
         }
@@ -135,21 +153,18 @@ impl From<CredentialError> for Refusal {
 }
 
 impl Inner {
-    /// Asks once; a second time only after a 401 and with another credential.
-    async fn ask(&self, url: Url) -> Result<Answer, Refusal> {
-        let bearer = self.tokens.bearer().await?;
-        let mut answer = self.get(url.clone(), bearer.clone()).await?;
-        if answer.status == StatusCode::UNAUTHORIZED
-            && let Some(other) = self.tokens.instead_of(&bearer).await?
-        {
-            answer = self.get(url, other).await?;
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<String>,
+        bearer: HeaderValue,
+    ) -> Result<Answer, Refusal> {
+        let mut request = Request::new(method, url);
+        if let Some(body) = body {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.into());
         }
-        self.changes.observe(&self.account, &answer.headers);
-        Ok(answer)
-    }
-
-    async fn get(&self, url: Url, bearer: HeaderValue) -> Result<Answer, Refusal> {
-        let mut request = Request::new(Method::GET, url);
         request.headers_mut().insert(AUTHORIZATION, bearer);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         exchange(&self.http, request, self.request_timeout).await.map_err(Refusal::Failed)
@@ -180,6 +195,6 @@ fn http_client(needs_tls: bool, max_in_flight: NonZeroU16) -> Result<reqwest::Cl
 }
 
 #[expect(clippy::disallowed_methods, reason = "an edge: when an answer was complete is a fact of the wall clock")]
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     SystemTime::now().into()
 }

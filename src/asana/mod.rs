@@ -5,6 +5,7 @@
 //! | `client` | one account's requests: which, with what credential, retried when |
 //! | `requests` | which URL asks for what, and for which fields; no IO |
 //! | `wire` | status, headers and body → poll outcome, and what all answers have in common; no IO |
+//! | `webhooks` | an account's webhooks: which there are, one made, one deleted |
 //! | `items` | body of an object or a list → its items; no IO |
 //! | `look` | whose a credential is, and single objects, for people; no IO |
 //! | `credential` | tokens from files and text, read anew when they change |
@@ -21,6 +22,7 @@ mod items;
 mod look;
 mod oauth;
 mod requests;
+mod webhooks;
 mod wire;
 
 pub use accounts::Accounts;
@@ -28,6 +30,8 @@ pub use client::{Client, ClientError};
 #[cfg(feature = "otlp")]
 pub(crate) use http::with_sources;
 pub use look::{Look, LookOutcome, Seen};
+pub use webhooks::{Part, Webhook};
+pub use wire::Refusal;
 
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};

@@ -1,7 +1,7 @@
 //! Which URL asks for what, and for which fields.
 
 use super::look::Look;
-use crate::core::ids::{StreamId, StreamKind, SyncToken};
+use crate::core::ids::{Gid, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{Listing, What};
 use url::Url;
 
@@ -138,6 +138,25 @@ pub(super) fn look(base: &Url, look: &Look) -> Url {
         Look::Me => below(base, &["users", "me"], &[("opt_fields", "name,email,workspaces.name")]),
         Look::Workspace(gid) => below(base, &["workspaces", gid.as_str()], &[("opt_fields", "name")]),
     }
+}
+
+/// The URL of a page of the account's workspaces, below `base`.
+pub(super) fn workspaces(base: &Url, offset: Option<&str>) -> Url {
+    let offset = offset.map(|offset| ("offset", offset));
+    below(base, &["workspaces"], &[("limit", LIMIT)].into_iter().chain(offset).collect::<Vec<_>>())
+}
+
+/// The URL of a page of the account's webhooks in a workspace, below `base`.
+pub(super) fn webhooks(base: &Url, workspace: &Gid, offset: Option<&str>) -> Url {
+    let offset = offset.map(|offset| ("offset", offset));
+    let query = [("workspace", workspace.as_str()), ("opt_fields", "active,target"), ("limit", LIMIT)];
+    below(base, &["webhooks"], &query.into_iter().chain(offset).collect::<Vec<_>>())
+}
+
+/// The URL of one webhook, or of where they are made, below `base`.
+pub(super) fn webhook(base: &Url, gid: Option<&Gid>) -> Url {
+    let path: Vec<_> = std::iter::once("webhooks").chain(gid.map(Gid::as_str)).collect();
+    below(base, &path, &[])
 }
 
 fn fields(what: What) -> Vec<&'static str> {

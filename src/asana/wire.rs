@@ -50,10 +50,29 @@ struct ErrorItem {
 }
 
 /// Why there is nothing of what was asked for, whatever it was.
-pub(super) enum Refusal {
-    Throttled { retry_after: Duration },
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 429 (or 424): the whole account waits.
+    Throttled {
+        /// How long, from now.
+        retry_after: Duration,
+    },
+    /// An answer that says no.
     Denied(Denial),
+    /// No usable answer.
     Failed(Failure),
+}
+
+impl Refusal {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Throttled { .. } => "throttled",
+            Self::Denied(denial) => denial.label(),
+            Self::Failed(failure) => failure.label(),
+        }
+    }
 }
 
 impl From<Refusal> for PollOutcome {

@@ -21,12 +21,13 @@ use crate::asana::Source;
 use crate::core::backoff::Backoff;
 use crate::core::checkpoint::CheckpointError;
 use crate::core::engine::{AccountSpec, Settings, StreamSpec};
+use crate::core::ids::StreamId;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, SinkError};
 use session::Session;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What is bridged, whatever the sink.
@@ -59,7 +60,8 @@ const FIRST_OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(15) };
 
 /// Runs until `stop`: opens the sink, bridges, and opens it anew whenever a session ends. The newest plan
-/// counts; the number of shards, the topic and the replica's name must be the same in all of them.
+/// counts; the number of shards, the topic and the replica's name must be the same in all of them. Streams out of `rings`
+/// are polled at once.
 ///
 /// # Errors
 /// [`BridgeError`]: the sink was never reachable, or a person has to act. Once a session ran, a bus that
@@ -71,6 +73,7 @@ pub async fn run<S, C, F>(
     mut plans: watch::Receiver<Arc<Plan<S>>>,
     open: impl Fn() -> F,
     index: IndexHandle,
+    mut rings: mpsc::Receiver<StreamId>,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) -> Result<(), BridgeError>
@@ -93,9 +96,16 @@ where
             Ok((committer, ownership)) => {
                 has_run = true;
                 observer.opened();
-                Session::new(&mut plans, committer.batch_messages(), index.clone(), Arc::clone(&observer), clock)
-                    .run(committer, ownership, stop.clone())
-                    .await
+                Session::new(
+                    &mut plans,
+                    &mut rings,
+                    committer.batch_messages(),
+                    index.clone(),
+                    Arc::clone(&observer),
+                    clock,
+                )
+                .run(committer, ownership, stop.clone())
+                .await
             }
         };
         observer.ended(&end);

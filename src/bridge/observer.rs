@@ -3,7 +3,7 @@
 use super::session::SessionEnd;
 use crate::core::batch::Batch;
 use crate::core::engine::{CommitSummary, Engine, Poll, StreamPlace};
-use crate::core::ids::{ShardId, StreamId};
+use crate::core::ids::{AccountName, ShardId, StreamId};
 use crate::core::now::Now;
 use crate::core::page::{Failure, PollOutcome};
 use crate::core::stream::Notice;
@@ -26,16 +26,22 @@ pub trait Observer: Send + Sync {
     fn polled(&self, _poll: &Poll, _outcome: &PollOutcome, _took: Duration) {}
     /// A batch is on its way to the bus, and this is its commit's trace. What becomes of it is told next.
     fn committing(&self, _batch: &Batch, _trace: Trace) {}
+    /// A request about webhooks was answered, or failed: as [`answered`](Self::answered).
+    fn asked(&self, _account: &AccountName, _outcome: &'static str, _took: Duration) {}
+    /// Somebody came to the bell: what became of it.
+    fn rang(&self, _outcome: &'static str) {}
+    /// So many webhooks of the account ring here, of so many that are to.
+    fn bells(&self, _account: &AccountName, _there: usize, _wanted: usize) {}
     /// A shard is this replica's, and its progress is restored.
     fn assigned(&self, _shard: ShardId, _epoch: Option<u64>) {}
     /// A batch is on the bus.
-    fn committed(&self, summary: &CommitSummary);
+    fn committed(&self, _summary: &CommitSummary) {}
     /// A commit didn't succeed; the bridge goes on by itself.
-    fn commit_failed(&self, error: &CommitError);
+    fn commit_failed(&self, _error: &CommitError) {}
     /// Something worth knowing happened to a stream.
-    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice);
+    fn noticed(&self, _place: &StreamPlace<'_>, _notice: &Notice) {}
     /// The shards that are owned now, and how many streams they hold.
-    fn owns(&self, shards: &[ShardId], streams: usize);
+    fn owns(&self, _shards: &[ShardId], _streams: usize) {}
 }
 
 /// Tells each of them, in order.
@@ -71,6 +77,18 @@ impl Observer for Observers {
 
     fn committing(&self, batch: &Batch, trace: Trace) {
         self.0.iter().for_each(|it| it.committing(batch, trace));
+    }
+
+    fn asked(&self, account: &AccountName, outcome: &'static str, took: Duration) {
+        self.0.iter().for_each(|it| it.asked(account, outcome, took));
+    }
+
+    fn rang(&self, outcome: &'static str) {
+        self.0.iter().for_each(|it| it.rang(outcome));
+    }
+
+    fn bells(&self, account: &AccountName, there: usize, wanted: usize) {
+        self.0.iter().for_each(|it| it.bells(account, there, wanted));
     }
 
     fn assigned(&self, shard: ShardId, epoch: Option<u64>) {

@@ -12,7 +12,7 @@ use crate::asana::Source;
 use crate::core::batch::OutputTopic;
 use crate::core::checkpoint::{self, CheckpointError};
 use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Step};
-use crate::core::ids::{Gid, Topic};
+use crate::core::ids::{Gid, StreamId, Topic};
 use crate::core::listing::ListOutcome;
 use crate::core::page::PollOutcome;
 use crate::core::stream::Notice;
@@ -82,6 +82,8 @@ pub(super) struct Session<'a, S> {
     engine: Engine,
     plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
     plan: Arc<Plan<S>>,
+    /// Streams on which something happened.
+    rings: &'a mut mpsc::Receiver<StreamId>,
     observer: Arc<dyn Observer>,
     clock: Clock,
     /// Each with how long it took.
@@ -105,6 +107,7 @@ struct Progress {
 impl<'a, S: Source + 'static> Session<'a, S> {
     pub(super) fn new(
         plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
+        rings: &'a mut mpsc::Receiver<StreamId>,
         batch_messages: usize,
         index: IndexHandle,
         observer: Arc<dyn Observer>,
@@ -114,7 +117,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         let engine = Engine::new(plan.settings.clone(), batch_messages, &plan.accounts, &plan.streams);
         let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
         let (polls, crawl_steps) = (JoinSet::new(), JoinSet::new());
-        Self { engine, plans, plan, observer, clock, polls, index, crawl_steps, busy: false, progress }
+        Self { engine, plans, plan, rings, observer, clock, polls, index, crawl_steps, busy: false, progress }
     }
 
     /// Runs until something ends the session, then closes the sink.
@@ -172,6 +175,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 answer = answers.recv() => self.handle_answer(answer).await?,
                 // The engine's shards don't change under a running commit.
                 event = ownership.recv(), if !self.busy => self.handle_ownership(event)?,
+                Some(stream) = self.rings.recv() => self.ring(stream),
                 Ok(()) = self.plans.changed(), if !self.busy => self.handle_plan(),
                 () = self.clock.sleep_until(self.engine.next_deadline()) => {}
                 () = tokio::time::sleep(TURN_INTERVAL) => {}
@@ -249,6 +253,15 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             Err(error) if error.is_cancelled() => {}
             // A poll is total; one that panicked is a fault of ours that must not be passed over.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// All that rang meanwhile is one turn of the loop.
+    fn ring(&mut self, stream: StreamId) {
+        let mut rung = Some(stream);
+        while let Some(stream) = rung {
+            self.engine.ring(self.clock.now(), &stream);
+            rung = self.rings.try_recv().ok();
         }
     }
 

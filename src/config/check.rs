@@ -2,6 +2,7 @@
 
 use super::checked::{
     Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedOauth, CheckedSink, Credential,
+    left_for_polls,
 };
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
@@ -60,6 +61,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         check.problem(&root.key("index").key("path"), "is empty");
     }
     let discovery = check.discovery(&config, &root.key("discovery"));
+    let webhooks = check.webhooks(&config.webhooks, &root.key("webhooks"));
     check.budgets(&config, &streams, &discovery);
     let admin = check.admin(&config.admin, &root.key("admin"));
     let sink = check.sink(config.sink, &streams, &discovery, &root.key("sink"));
@@ -78,6 +80,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         commit: config.commit,
         index: config.index,
         admin,
+        webhooks,
         shards: config.shards,
         replica,
         sampling,
@@ -294,7 +297,9 @@ impl Check<'_> {
     fn budgets(&mut self, config: &Config, streams: &[StreamSpec], discovery: &CheckedDiscovery) {
         for (name, account) in &config.accounts {
             let of_account = streams.iter().filter(|stream| stream.id.account.as_str() == name).count() as u64;
-            let per_minute = discovery.left_for_polls(&name.as_str().into(), account.requests_per_minute);
+            let has_webhooks = config.webhooks.listen.is_some();
+            let per_minute =
+                left_for_polls(discovery, has_webhooks, &name.as_str().into(), account.requests_per_minute);
             let per_minute = u64::from(per_minute.get());
             let polls_in = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX) * per_minute / 60_000;
             let place = Place::default().key("accounts").key(name).key("requestsPerMinute");

@@ -1,6 +1,7 @@
 //! The configuration as types that can't be wrong: what the rest of the program consumes.
 
 use super::secret::SecretSource;
+use super::webhooks::CheckedWebhooks;
 use super::{
     ArchivedConfig, CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig, PollingConfig,
     SubjectNameStrategy,
@@ -39,6 +40,8 @@ pub struct Checked {
     pub index: IndexConfig,
     /// What is shown over HTTP, if anything.
     pub admin: Option<CheckedAdmin>,
+    /// The bell, if there is one.
+    pub webhooks: Option<CheckedWebhooks>,
     /// The number of shards.
     pub shards: NonZeroU32,
     /// This replica's name: letters, digits, `.`, `_`, `-`.
@@ -81,6 +84,25 @@ impl PartialEq for NamePattern {
     }
 }
 
+impl Checked {
+    /// What is left of an account's budget for polls and crawls, in requests a minute.
+    #[must_use]
+    pub fn left_for_polls(&self, account: &AccountName, of: NonZeroU32) -> NonZeroU32 {
+        left_for_polls(&self.discovery, self.webhooks.is_some(), account, of)
+    }
+}
+
+pub(super) fn left_for_polls(
+    discovery: &CheckedDiscovery,
+    has_webhooks: bool,
+    account: &AccountName,
+    of: NonZeroU32,
+) -> NonZeroU32 {
+    let discovery = discovery.requests_per_minute(account, of).map_or(0, NonZeroU32::get);
+    let webhooks = if has_webhooks { CheckedWebhooks::requests_per_minute(of).get() } else { 0 };
+    NonZeroU32::new(of.get().saturating_sub(discovery + webhooks)).unwrap_or(NonZeroU32::MIN)
+}
+
 impl CheckedDiscovery {
     /// What discovery may take of an account's budget, in requests a minute; nothing where no rule asks. A twentieth,
     /// but 6 at least, so that 100 pages take no hours, and never more than half.
@@ -90,13 +112,6 @@ impl CheckedDiscovery {
         let asked = self.rules.iter().any(|rule| rule.account == *account);
         let part = (of.get() / 20).max(LEAST).min(of.get() / 2);
         asked.then(|| NonZeroU32::new(part).unwrap_or(NonZeroU32::MIN))
-    }
-
-    /// What is left of an account's budget for polls, in requests a minute.
-    #[must_use]
-    pub fn left_for_polls(&self, account: &AccountName, of: NonZeroU32) -> NonZeroU32 {
-        let part = self.requests_per_minute(account, of).map_or(0, NonZeroU32::get);
-        NonZeroU32::new(of.get().saturating_sub(part)).unwrap_or(NonZeroU32::MIN)
     }
 }
 

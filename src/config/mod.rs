@@ -19,6 +19,7 @@ mod schema;
 mod secret;
 mod tracing;
 mod units;
+mod webhooks;
 
 pub use check_bus::is_checkpoint_name;
 pub use checked::{
@@ -33,6 +34,7 @@ pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use units::{ByteSize, HumanDuration};
+pub use webhooks::{CheckedWebhooks, WebhooksConfig};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,6 +73,9 @@ pub struct Config {
     /// What the bridge shows of itself over HTTP.
     #[serde(default)]
     pub admin: AdminConfig,
+    /// A bell that Asana rings when something happened.
+    #[serde(default)]
+    pub webhooks: WebhooksConfig,
     /// The number of shards: the most replicas that can share the work. Part of the
     /// checkpoint's identity: it can't be changed later without a migration.
     #[serde(default = "default_shards")]

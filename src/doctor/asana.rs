@@ -125,7 +125,7 @@ impl<'a> Asker<'a> {
         let budget = judge::Budget {
             streams: streams as u64,
             at_least,
-            requests_per_minute: self.checked.discovery.left_for_polls(name, *requests_per_minute),
+            requests_per_minute: self.checked.left_for_polls(name, *requests_per_minute),
             max_interval: self.checked.polling.max_interval.0,
         };
         budget.judge(name.as_str())

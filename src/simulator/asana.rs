@@ -24,6 +24,7 @@ use super::{
     scenario::{Pages, Scenario, SupersededTokens},
     stream::{Poll, Stream, TokenRules},
     time::{Clock, Timestamp},
+    webhooks::Webhooks,
     words,
     world::{Ref, World},
 };
@@ -51,6 +52,7 @@ pub(crate) struct Asana {
     pub(crate) offsets: Offsets,
     pub(crate) pace: Pace,
     pub(crate) polls: Polls,
+    pub(crate) webhooks: Webhooks,
     rules: TokenRules,
     pages: Pages,
     delay: Duration,
@@ -112,6 +114,7 @@ impl Asana {
             offsets: Offsets::new(scenario.offset_life.0, scenario.seed),
             pace: Pace { rate: scenario.rate, next: Duration::ZERO },
             polls: Polls::default(),
+            webhooks: Webhooks::new(scenario.seed),
             rules: TokenRules {
                 life: scenario.token_life.0,
                 serve_superseded: scenario.superseded_tokens == SupersededTokens::Serve,
@@ -159,12 +162,11 @@ impl Asana {
         let events = happenings.len();
         for Happening { event, streams } in happenings {
             for gid in streams {
-                let dropped = self.faults.drops(&gid, now);
-                let stream = self.streams.entry(gid).or_default();
-                if dropped {
-                    stream.lose(Arc::clone(&event));
+                if self.faults.drops(&gid, now) {
+                    self.streams.entry(gid).or_default().lose(Arc::clone(&event));
                 } else {
-                    stream.offer(Arc::clone(&event), now.plus(self.delay));
+                    self.webhooks.offer(&gid, &event, now.plus(self.delay), &self.world);
+                    self.streams.entry(gid).or_default().offer(Arc::clone(&event), now.plus(self.delay));
                 }
             }
         }
@@ -182,6 +184,7 @@ impl Asana {
             None => self.streams.entry(Arc::from(gid)).or_default(),
         };
         for event in events {
+            self.webhooks.offer(gid, &event, now.plus(self.delay), &self.world);
             stream.offer(event, now.plus(self.delay));
         }
         stream.offered()
@@ -298,6 +301,9 @@ impl Asana {
         account: &str,
         now: Timestamp,
     ) -> Result<Answer, ApiError> {
+        if let ["webhooks", rest @ ..] = segments {
+            return self.webhook(rest, request, account, now);
+        }
         if request.method != "GET" {
             return Err(ApiError::no_route());
         }

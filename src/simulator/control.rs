@@ -98,6 +98,8 @@ impl Asana {
             ("GET", ["polls"]) => Ok(self.show_polls(elapsed)),
             ("POST", ["polls"]) => self.reset_polls(request, elapsed),
             ("GET", ["stats"]) => Ok(Answer::ok(&self.stats())),
+            ("GET", ["webhooks"]) => Ok(Answer::ok(&self.webhooks.show())),
+            ("DELETE", ["webhooks", gid]) if self.webhooks.remove(gid) => Ok(Answer::ok(&json!({}))),
             ("GET", ["world"]) => Ok(Answer::ok(&self.world.summary())),
             _ => Err(ApiError::no_route()),
         };

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     asana::Asana,
     http::{Answer, ApiError, Request},
+    post::{self, Post},
 };
 
 /// Largest body of a request; injected events come in bulk.
@@ -63,14 +64,15 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: Canc
     }
 }
 
-/// Keeps the world going while nobody asks; ends a moment after `stop`, so that
+/// Keeps the world going while nobody asks, and webhooks told; ends a moment after `stop`, so that
 /// slow answers don't hold up the shutdown.
-async fn live(shared: &Shared, stop: &CancellationToken) {
+async fn live(shared: &Arc<Shared>, stop: &CancellationToken) {
+    let mut post = Post::new();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while !stop.is_cancelled() {
         ticks.tick().await;
-        shared.lock().advance(shared.elapsed());
+        post.send_due(shared);
     }
     tokio::time::sleep(4 * TICK).await;
 }
@@ -94,7 +96,11 @@ async fn handle(State(shared): State<Arc<Shared>>, request: HttpRequest<Body>) -
         Ok(request) => shared.lock().answer(shared.elapsed(), &request),
         Err(error) => error.into(),
     };
-    let in_flight = InFlight { account: answer.holds.take(), shared };
+    let in_flight = InFlight { account: answer.holds.take(), shared: Arc::clone(&shared) };
+    if let Some(handshake) = answer.handshake.take() {
+        let told = post::send(&post::client(), &handshake).await;
+        answer = shared.lock().shaken(&handshake.gid, told);
+    }
     if !answer.delay.is_zero() {
         tokio::time::sleep(answer.delay).await;
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
+use super::webhooks::Delivery;
+
 pub(crate) const JSON: &str = "application/json; charset=UTF-8";
 
 /// A request after parsing: everything that an answer may depend on.
@@ -54,6 +56,8 @@ pub(crate) struct Answer {
     pub(crate) cut: Option<usize>,
     /// Account whose request is in flight until the answer is out.
     pub(crate) holds: Option<String>,
+    /// A handshake that comes first, and whose outcome is the answer.
+    pub(crate) handshake: Option<Delivery>,
 }
 
 impl Answer {
@@ -66,6 +70,7 @@ impl Answer {
             delay: Duration::ZERO,
             cut: None,
             holds: None,
+            handshake: None,
         }
     }
 

@@ -1,13 +1,17 @@
 //! Everything that can be read besides event streams: single objects and lists.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     arena::Id,
     asana::Asana,
+    event::Gid,
     fields::Selection,
     http::{Answer, ApiError, Request},
+    offsets::Offsets,
     time::Timestamp,
+    webhooks::{NewFilters, Told, Webhook},
     world::{Project, Ref, Task, Workspace, World},
 };
 
@@ -18,6 +22,7 @@ const UNPAGED: usize = 1_000;
 const COMPACT: [&str; 4] = ["gid", "resource_type", "resource_subtype", "name"];
 const COMPACT_STORY: [&str; 6] = ["gid", "resource_type", "resource_subtype", "created_at", "created_by", "text"];
 const COMPACT_STATUS: [&str; 4] = ["gid", "resource_type", "resource_subtype", "title"];
+const COMPACT_WEBHOOK: [&str; 5] = ["gid", "resource_type", "active", "resource", "target"];
 const COMPACT_GOAL: [&str; 4] = ["gid", "resource_type", "name", "owner"];
 
 /// The members of a list in the order of their making, and how to show one.
@@ -423,37 +428,104 @@ impl Asana {
         Ok(Answer::bytes(200, body))
     }
 
-    /// One page of a list, or all of it when no `limit` is given.
     fn page<T>(&mut self, list: List<'_, T>, request: &Request, now: Timestamp) -> Answered {
-        let limit = limit(request)?;
-        let name = name_of(request);
-        let from = match request.param("offset") {
-            Some(offset) => self.offsets.resume(offset, &name, now)?,
-            None => 0,
-        };
-        // Objects keep their number, so one that isn't touched is never missed.
-        let rest: Vec<_> = list.ids.into_iter().filter(|id| id.number() >= from).collect();
-        if limit.is_none() && rest.len() > UNPAGED {
-            let message = "The result is too large. You should use pagination (may require specifying a workspace)!";
-            return Err(ApiError::new(400, message));
-        }
-        let shown = rest.iter().take(limit.unwrap_or(UNPAGED));
-        let selection = selection(request, list.compact);
-        let mut body = String::from(r#"{"data":["#);
-        let records = shown.map(|id| (list.show)(&self.world, *id));
-        write_all(records, &selection, &mut body);
-        body.push(']');
-        if let Some(limit) = limit {
-            let next = rest.get(limit).map(|id| {
-                let offset = self.offsets.issue(&name, id.number(), now);
-                next_page(request, limit, &offset)
-            });
-            body.push_str(r#","next_page":"#);
-            body.push_str(&json!(next).to_string());
-        }
-        body.push('}');
-        Ok(Answer::bytes(200, body))
+        let (world, ids) = (&self.world, list.ids.into_iter().map(|id| (id.number(), id)));
+        paged(&mut self.offsets, ids, |id| (list.show)(world, *id), list.compact, request, now)
     }
+
+    /// `/webhooks` and what is below it.
+    pub(crate) fn webhook(&mut self, below: &[&str], request: &Request, account: &str, now: Timestamp) -> Answered {
+        match (request.method.as_str(), below) {
+            ("GET", []) => {
+                let workspace = request.param("workspace").ok_or_else(|| ApiError::missing("workspace"))?;
+                let workspace = self.workspace(workspace)?;
+                let (world, of) = (&self.world, request.param("resource"));
+                let own = self.webhooks.iter().filter(|(_, it)| {
+                    it.account == account
+                        && of.is_none_or(|of| *it.resource == *of)
+                        && world.workspace_of(&it.resource) == Some(workspace)
+                });
+                let ids = own.map(|(gid, it)| (gid.parse().unwrap_or_default(), (gid, it)));
+                let show = |(gid, it): &(&Gid, &Webhook)| it.record(gid, world);
+                paged(&mut self.offsets, ids, show, &COMPACT_WEBHOOK, request, now)
+            }
+            ("POST", []) => {
+                let handshake = self.webhooks.reserve(posted(request)?, account, &self.world, now)?;
+                Ok(Answer { handshake: Some(handshake), ..Answer::ok(&json!({})) })
+            }
+            ("GET", [gid]) => Ok(one(&self.webhooks.of(gid, account)?.record(gid, &self.world), request)),
+            ("PUT", [gid]) => {
+                self.webhooks.of(gid, account)?;
+                let NewFilters { filters } = posted(request)?;
+                self.webhooks.set_filters(gid, filters);
+                Ok(one(&self.webhooks.of(gid, account)?.record(gid, &self.world), request))
+            }
+            ("DELETE", [gid]) => {
+                self.webhooks.of(gid, account)?;
+                self.webhooks.remove(gid);
+                Ok(Answer::ok(&json!({"data": {}})))
+            }
+            _ => Err(ApiError::no_route()),
+        }
+    }
+
+    /// The answer to who wanted a webhook whose target has answered the handshake.
+    pub(crate) fn shaken(&mut self, gid: &str, told: Told) -> Answer {
+        let made = self.webhooks.shake(gid, told).map(|secret| {
+            let webhook = self.webhooks.iter().find(|(it, _)| ***it == *gid);
+            let record = webhook.map(|(gid, it)| it.record(gid, &self.world));
+            Answer::json(201, &json!({"data": record, "X-Hook-Secret": secret}))
+        });
+        made.unwrap_or_else(Answer::from)
+    }
+}
+
+fn posted<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, ApiError> {
+    #[derive(Deserialize)]
+    struct Posted<T> {
+        data: T,
+    }
+    let posted = serde_json::from_slice(&request.body).map_err(|error| ApiError::new(400, error.to_string()))?;
+    let Posted { data } = posted;
+    Ok(data)
+}
+
+/// One page of what is there, by its numbers, or all of it when no `limit` is given.
+fn paged<T>(
+    offsets: &mut Offsets,
+    numbered: impl Iterator<Item = (usize, T)>,
+    show: impl Fn(&T) -> Value,
+    compact: &[&str],
+    request: &Request,
+    now: Timestamp,
+) -> Answered {
+    let limit = limit(request)?;
+    let name = name_of(request);
+    let from = match request.param("offset") {
+        Some(offset) => offsets.resume(offset, &name, now)?,
+        None => 0,
+    };
+    // Objects keep their number, so one that isn't touched is never missed.
+    let rest: Vec<_> = numbered.filter(|(number, _)| *number >= from).collect();
+    if limit.is_none() && rest.len() > UNPAGED {
+        let message = "The result is too large. You should use pagination (may require specifying a workspace)!";
+        return Err(ApiError::new(400, message));
+    }
+    let shown = rest.iter().take(limit.unwrap_or(UNPAGED));
+    let selection = selection(request, compact);
+    let mut body = String::from(r#"{"data":["#);
+    write_all(shown.map(|(_, item)| show(item)), &selection, &mut body);
+    body.push(']');
+    if let Some(limit) = limit {
+        let next = rest.get(limit).map(|(number, _)| {
+            let offset = offsets.issue(&name, *number, now);
+            next_page(request, limit, &offset)
+        });
+        body.push_str(r#","next_page":"#);
+        body.push_str(&json!(next).to_string());
+    }
+    body.push('}');
+    Ok(Answer::bytes(200, body))
 }
 
 fn one(record: &Value, request: &Request) -> Answer {

@@ -25,9 +25,11 @@ mod lists;
 mod objects;
 mod offsets;
 mod polls;
+mod post;
 mod scenario;
 mod stream;
 mod time;
+mod webhooks;
 mod words;
 mod world;
 

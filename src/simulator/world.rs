@@ -467,6 +467,20 @@ impl World {
         self.by_gid.insert(gid, Ref::Goal(id));
     }
 
+    /// Where an object is; not known of those that have no place of their own.
+    pub(crate) fn workspace_of(&self, gid: &str) -> Option<Id<Workspace>> {
+        match self.find(gid)? {
+            Ref::Workspace(id) => Some(id),
+            Ref::Team(id) => Some(self.teams[id].workspace),
+            Ref::Project(id) => Some(self.projects[id].workspace),
+            Ref::Section(id) => Some(self.projects[self.sections[id].project].workspace),
+            Ref::Task(id) => Some(self.tasks[id].workspace),
+            Ref::Portfolio(id) => Some(self.portfolios[id].workspace),
+            Ref::Goal(id) => Some(self.goals[id].workspace),
+            Ref::User(_) | Ref::UserTaskList(_) | Ref::Story(_) | Ref::Attachment(_) => None,
+        }
+    }
+
     pub(crate) fn find(&self, gid: &str) -> Option<Ref> {
         self.by_gid.get(gid).copied()
     }

@@ -174,6 +174,12 @@ impl World {
             0..25 => {
                 let stream = self.any_stream();
                 self.asana.happen(&stream, &mut self.rng);
+                // Half of the worlds have bells.
+                if self.seed.is_multiple_of(2) {
+                    for session in &mut self.sessions {
+                        session.engine.ring(self.now, &stream);
+                    }
+                }
             }
             25..27 => {
                 let stream = self.any_stream();

@@ -16,6 +16,7 @@ mod limits;
 mod lists;
 mod openapi;
 mod streams;
+mod webhooks;
 mod world;
 
 use asana_event_bridge::simulator::{Options, Scenario, Simulator};
@@ -88,6 +89,14 @@ impl Asana {
         let response = request.send().await?;
         let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().parse().unwrap());
         Ok(Got { status: response.status().as_u16(), retry_after, text: response.text().await? })
+    }
+
+    /// Any other method of the API.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Got {
+        let url = format!("{}/api/1.0{path}", self.simulator.url());
+        let request = self.http.request(method.parse().unwrap(), url).bearer_auth(&self.token);
+        let response = request.body(body.to_string()).send().await.unwrap();
+        Got { status: response.status().as_u16(), retry_after: None, text: response.text().await.unwrap() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Got {

@@ -7,6 +7,7 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use crate::Asana;
+use crate::webhooks::{Target, make};
 
 const DESCRIPTION: &str = include_str!("../openapi/asana-openapi-events.yaml");
 
@@ -46,9 +47,11 @@ impl Description {
         Self { whole, visited: BTreeSet::new() }
     }
 
+    /// Of `GET`, or of the method that stands before the template.
     fn schema(&self, template: &str, status: u16) -> &Value {
+        let (method, template) = template.split_once(' ').unwrap_or(("get", template));
         let place = template.replace('~', "~0").replace('/', "~1");
-        let place = format!("/paths/{place}/get/responses/{status}");
+        let place = format!("/paths/{place}/{method}/responses/{status}");
         let mut response = self.whole.pointer(&place);
         if let Some(reference) = response.and_then(|r| r["$ref"].as_str()) {
             response = self.whole.pointer(reference.trim_start_matches('#'));
@@ -62,7 +65,7 @@ impl Description {
     }
 
     fn check(&mut self, template: &str, status: u16, body: &Value) {
-        self.visited.insert(template.to_owned());
+        self.visited.insert(template.rsplit(' ').next().unwrap().to_owned());
         let root = json!({"components": self.whole["components"], "allOf": [self.schema(template, status)]});
         let validator = validator(&root);
         let problems: Vec<_> = validator.iter_errors(body).map(|e| format!("{} at {}", e, e.instance_path())).collect();
@@ -215,6 +218,7 @@ async fn every_answer_is_as_the_api_description_says() {
         }
     }
     streams(&asana, &gids, &mut description).await;
+    webhooks(&asana, &gids, &mut description).await;
     let all: BTreeSet<_> = description.whole["paths"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(description.visited, all, "every path of the description is on the tour");
 }
@@ -244,6 +248,30 @@ async fn streams(asana: &Asana, gids: &BTreeMap<&str, String>, description: &mut
     let denied = asana.get_as("user", &path).await;
     assert_eq!(denied.status, 403);
     description.check(template, 403, &denied.json());
+}
+
+async fn webhooks(asana: &Asana, gids: &BTreeMap<&str, String>, description: &mut Description) {
+    let target = Target::start().await;
+    let made = make(asana, &gids["project_gid"], &target.url).await;
+    description.check("post /webhooks", made.status, &made.json());
+    let again = make(asana, &gids["project_gid"], &target.url).await;
+    description.check("post /webhooks", again.status, &again.json());
+    let fields = all_fields(description, "/webhooks");
+    for query in ["", "&limit=1", &format!("&opt_fields={fields}"), &format!("&resource={}", gids["project_gid"])] {
+        let list = asana.ok(&format!("/webhooks?workspace={}{query}", gids["workspace_gid"])).await;
+        assert_eq!(list.data().len(), 1, "{query}");
+        description.check("/webhooks", 200, &list.json());
+    }
+    let template = "/webhooks/{webhook_gid}";
+    let path = format!("/webhooks/{}", made.json()["data"]["gid"].as_str().unwrap());
+    description.check(template, 200, &asana.ok(&path).await.json());
+    let filters = json!({"data": {"filters": [{"resource_type": "task"}]}});
+    for (method, body) in [("put", filters), ("delete", json!({}))] {
+        let answer = asana.send(&method.to_uppercase(), &path, &body).await;
+        description.check(&format!("{method} {template}"), answer.status, &answer.json());
+    }
+    let missing = asana.get(&path).await;
+    description.check(template, missing.status, &missing.json());
 }
 
 #[tokio::test]

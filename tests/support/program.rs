@@ -140,6 +140,13 @@ impl Simulator {
         serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
     }
 
+    /// Ends what a resource of the control interface stands for.
+    pub(crate) fn delete(&self, path: &str) {
+        let request = self.client.delete(format!("{}{path}", self.url));
+        let answer = self.runtime.block_on(request.send()).expect("the simulator answers");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    }
+
     pub(crate) fn cpu(&self) -> Duration {
         self.program.cpu()
     }
@@ -161,13 +168,6 @@ impl Simulator {
         Ok(serde_json::from_str(&text?).expect("JSON"))
     }
 
-    /// Ends what a resource of the control interface stands for.
-    pub(crate) fn delete(&self, path: &str) {
-        let request = self.client.delete(format!("{}{path}", self.url));
-        let answer = self.runtime.block_on(request.send()).expect("the simulator answers");
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-    }
-
     /// The gids of all projects.
     pub(crate) fn projects(&self) -> Vec<String> {
         let gid = |project: &Value| project["gid"].as_str().expect("a gid").to_owned();
@@ -176,7 +176,7 @@ impl Simulator {
 
     /// An object, as Asana's API shows it now.
     pub(crate) fn object(&self, path: &str, fields: &str) -> Value {
-        self.api(&format!("{path}?opt_fields={fields}"))["data"].take()
+        self.read(&format!("{path}?opt_fields={fields}"))["data"].take()
     }
 
     /// All of a list of Asana's API; its path may end with a query.
@@ -184,19 +184,13 @@ impl Simulator {
         let query = if path.contains('?') { '&' } else { '?' };
         let (mut all, mut offset) = (Vec::new(), String::new());
         loop {
-            let mut page = self.api(&format!("{path}{query}opt_fields={fields}&limit=100{offset}"));
+            let mut page = self.read(&format!("{path}{query}opt_fields={fields}&limit=100{offset}"));
             all.append(page["data"].as_array_mut().expect("a list"));
             match page["next_page"]["offset"].as_str() {
                 Some(next) => offset = format!("&offset={next}"),
                 None => return all,
             }
         }
-    }
-
-    fn api(&self, path: &str) -> Value {
-        let request = self.client.get(format!("{}/api/1.0{path}", self.url)).bearer_auth("simulator");
-        let text = self.runtime.block_on(async { request.send().await?.error_for_status()?.text().await });
-        serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
     }
 
     /// The events that were offered on each stream since its first token, in order.

@@ -14,6 +14,11 @@
 {{- if ($config.admin | default dict).listen }}
 {{- fail "config.admin.listen is the chart's: probes, Service and monitors know port 8080" }}
 {{- end }}
+{{- with $config.webhooks }}
+{{- if not (and .publicUrl .key) }}
+{{- fail "config.webhooks needs publicUrl, where Asana reaches the bell, and key, such as `{file: /secrets/bell/key}`" }}
+{{- end }}
+{{- end }}
 {{- if and $config.replica (not (contains "${" $config.replica)) }}
 {{- fail "config.replica would give all pods the same name: leave it out, and each has its pod's name" }}
 {{- end }}

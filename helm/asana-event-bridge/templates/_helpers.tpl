@@ -45,15 +45,20 @@ labels:
 {{- printf "%s%s" .Values.image.repository $version }}
 {{- end }}
 
-{{/* The bridge's file: what the values say, and where the admin port is. */}}
+{{/* The bridge's file: what the values say, where the admin port is, and where the bell's, if there is one. */}}
 {{- define "bridge.config" -}}
 {{- $admin := merge (dict "listen" "0.0.0.0:8080") (.Values.config.admin | default dict) }}
-{{- toYaml (merge (dict "admin" $admin) (omit .Values.config "admin")) }}
+{{- $added := dict "admin" $admin }}
+{{- with .Values.config.webhooks }}
+{{- $peers := list (printf "%s-bell.%s.svc:8081" (include "bridge.fullname" $) $.Release.Namespace) }}
+{{- $_ := set $added "webhooks" (merge (dict "listen" "0.0.0.0:8081" "peers" $peers) .) }}
+{{- end }}
+{{- toYaml (merge $added (omit .Values.config "admin" "webhooks")) }}
 {{- end }}
 
 {{/* A mark of the parts of the file that the bridge can't take up while it runs: they roll the pods. */}}
 {{- define "bridge.needsRestart" -}}
-{{- pick (include "bridge.config" . | fromYaml) "admin" "index" "replica" "shards" "sink" | toJson | sha256sum }}
+{{- pick (include "bridge.config" . | fromYaml) "admin" "index" "replica" "shards" "sink" "webhooks" | toJson | sha256sum }}
 {{- end }}
 
 {{/* What the bridge's container needs, in whatever pod. */}}

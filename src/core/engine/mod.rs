@@ -10,7 +10,8 @@
 //! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) until there is none, then
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
-//! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens.
+//! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens; and [`ring`](Engine::ring) when
+//!    somebody says that something happened on a stream.
 //!
 //! A stream has one page under way at the most, from its poll to its commit: the next token is used
 //! only when what came with it is on the bus, since Asana may refuse to go back. Beside it the stream's crawl has one step
@@ -18,6 +19,7 @@
 
 mod commit;
 mod crawls;
+mod ring;
 mod status;
 
 use crate::core::backoff::Backoff;
@@ -261,6 +263,10 @@ struct Entry {
     committed: Stream,
     /// The number of the poll under way.
     polling: Option<u64>,
+    /// When the last one was sent.
+    sent_at: Option<Duration>,
+    /// Something happened since.
+    rung: bool,
     interval: Duration,
     failures: u32,
     /// Events, for its status.
@@ -466,7 +472,17 @@ impl Engine {
         }
         let interval = self.settings.min_interval;
         let crawling = Crawling::default();
-        let entry = Entry { kind: spec.kind, committed, polling: None, interval, failures: 0, published: 0, crawling };
+        let entry = Entry {
+            kind: spec.kind,
+            committed,
+            polling: None,
+            sent_at: None,
+            rung: false,
+            interval,
+            failures: 0,
+            published: 0,
+            crawling,
+        };
         self.streams.insert(spec.id.clone(), entry);
         self.schedule_crawl(now, &spec.id);
     }
@@ -530,7 +546,7 @@ impl Engine {
             let Some(entry) = self.streams.get_mut(&id) else { continue };
             account.budget.take(now);
             self.requests += 1;
-            entry.polling = Some(self.requests);
+            entry.sent(now, self.requests);
             let token = entry.committed.token().cloned();
             let trace = self.settings.trace(self.requests, now.wall);
             return Some(Poll { number: self.requests, stream: StreamSpec { id, kind: entry.kind }, token, trace });
@@ -629,8 +645,9 @@ impl Engine {
             Pace::Retry => RETRY.delay(entry.failures, &id.to_string()),
             Pace::Suspended(denials) => SUSPENDED.delay(denials, &id.to_string()),
         };
+        let due = if entry.is_rung_for(pace) { entry.rung_at(now) } else { now.monotonic + wait };
         if let Some(account) = self.accounts.get_mut(&id.account) {
-            account.schedule.set(id.clone(), now.monotonic + wait);
+            account.schedule.set(id.clone(), due);
         }
     }
 

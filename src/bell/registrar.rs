@@ -1,0 +1,336 @@
+//! Makes, watches and replaces webhooks: for each account a look at all that there are, again and again, and one request
+//! after the other for what is missing or too much.
+
+use super::hooks::Hooks;
+use super::round::{Mine, Task, judge};
+use super::target::Targets;
+use crate::asana::{Accounts, Part, Refusal, Webhook};
+use crate::bridge::{Clock, Observer, Plan};
+use crate::config::CheckedWebhooks;
+use crate::core::backoff::Backoff;
+use crate::core::budget::{Budget, Limit, Share};
+use crate::core::ids::{AccountName, Gid, ShardId, StreamKind};
+use crate::core::now::Now;
+use crate::core::page::{Denial, Failure};
+use crate::core::placement::shard_of;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// After failures.
+const RETRY: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(600) };
+
+/// So long nothing is done after streams came or went: while replicas come and go, shards move more than once.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// See the [module](self).
+pub(super) struct Registrar {
+    clock: Clock,
+    interval: Duration,
+    targets: Arc<Targets>,
+    hooks: Arc<Hooks>,
+    observer: Arc<dyn Observer>,
+    accounts: BTreeMap<AccountName, Account>,
+}
+
+/// An account, and how far its round is.
+struct Account {
+    source: Arc<Accounts>,
+    budget: Budget,
+    mine: Mine,
+    todo: VecDeque<Task>,
+    /// What this round's look has found so far.
+    found: Vec<Webhook>,
+    /// When the next request is to be sent.
+    due: Duration,
+    /// What the round is for has changed since it began.
+    stale: bool,
+    /// Something of the round failed.
+    failed: bool,
+    /// Failures in a row.
+    failures: u32,
+    /// Rounds in a row of which something failed.
+    bad_rounds: u32,
+    /// The last failure that was told: each cause is, once.
+    told: Option<&'static str>,
+    made: usize,
+    deleted: usize,
+}
+
+/// What a request was answered.
+enum Answer {
+    Workspaces(Part<Gid>),
+    Webhooks(Part<Webhook>),
+    Done,
+}
+
+impl Registrar {
+    pub(super) fn new(
+        interval: Duration,
+        targets: Arc<Targets>,
+        hooks: Arc<Hooks>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self { clock: Clock::start(), interval, targets, hooks, observer, accounts: BTreeMap::new() }
+    }
+
+    /// Keeps webhooks for what is owned of the newest plan, for ever.
+    pub(super) async fn run(
+        mut self,
+        mut plans: watch::Receiver<Arc<Plan<Accounts>>>,
+        mut owned: watch::Receiver<Vec<ShardId>>,
+    ) -> Infallible {
+        loop {
+            let plan = Arc::clone(&plans.borrow_and_update());
+            let shards = owned.borrow_and_update().iter().copied().collect();
+            self.follow(&plan, &shards);
+            // Until something of it changes.
+            loop {
+                let next = self.next();
+                tokio::select! {
+                    Ok(()) = plans.changed() => break,
+                    Ok(()) = owned.changed() => break,
+                    () = self.clock.sleep_until(next.as_ref().map(|(at, _)| *at)) => {}
+                }
+                if let Some((_, account)) = next {
+                    self.step(&account).await;
+                }
+            }
+        }
+    }
+
+    /// From now on this is what webhooks are kept for.
+    fn follow(&mut self, plan: &Plan<Accounts>, shards: &BTreeSet<ShardId>) {
+        let now = self.clock.now();
+        let of = plan.settings.shards;
+        self.accounts.retain(|name, _| plan.accounts.iter().any(|spec| spec.name == *name));
+        for spec in &plan.accounts {
+            let all = plan.streams.iter().filter(|stream| stream.id.account == spec.name);
+            // A workspace's webhook tells nothing of tasks and stories.
+            let can = all.filter(|stream| stream.kind == StreamKind::Resource).map(|stream| &stream.id);
+            let can: BTreeSet<_> = can.cloned().collect();
+            let all = can.len();
+            let streams = can.into_iter().filter(|id| shards.contains(&shard_of(id, of))).collect();
+            let mine = Mine { shards: shards.clone(), of: Some(of), streams, all_known: plan.settings.all_known };
+            // A little less than was set aside of the whole.
+            let limit = Limit {
+                requests_per_minute: CheckedWebhooks::requests_per_minute(spec.limit.requests_per_minute),
+                max_in_flight: NonZeroU16::MIN,
+            };
+            let share = Share { owned: mine.streams.len().max(1), all: all.max(1) };
+            let account =
+                self.accounts.entry(spec.name.clone()).or_insert_with(|| Account::new(Arc::clone(&plan.source), limit));
+            account.budget.set(now, limit, share);
+            account.source = Arc::clone(&plan.source);
+            if account.mine != mine {
+                account.mine = mine;
+                account.changed(now);
+            }
+        }
+        let accounts = &self.accounts;
+        self.hooks.retain(|id| accounts.get(&id.account).is_some_and(|account| account.mine.streams.contains(id)));
+        self.tell();
+    }
+
+    /// Whose turn it is, and when.
+    fn next(&self) -> Option<(Duration, AccountName)> {
+        // With no shards there is nothing to judge.
+        let busy = self.accounts.iter().filter(|(_, account)| !account.mine.shards.is_empty());
+        let at = busy.filter_map(|(name, account)| Some((account.budget.available_at()?.max(account.due), name)));
+        at.min().map(|(at, name)| (at, name.clone()))
+    }
+
+    /// Sends the account's next request, if the budget has room.
+    async fn step(&mut self, name: &AccountName) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        if account.due > self.clock.now().monotonic || !account.budget.take(self.clock.now()) {
+            return;
+        }
+        let task = account.next_task();
+        let began = self.clock.now().monotonic;
+        let answer = send(&account.source, name, &task, &self.targets, &self.hooks).await;
+        let now = self.clock.now();
+        account.budget.finish();
+        let outcome = answer.as_ref().map_or_else(Refusal::label, |_| task.label());
+        self.observer.asked(name, outcome, now.monotonic.saturating_sub(began));
+        match answer {
+            Ok(answer) => account.take(task, answer, &self.targets, &self.hooks),
+            Err(refusal) => account.refused(now, name, task, &refusal),
+        }
+        if account.todo.is_empty() {
+            account.end(now, name, self.interval);
+        }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let hooks = self.hooks.streams();
+        for (name, account) in &self.accounts {
+            let there = hooks.iter().filter(|id| id.account == *name).count();
+            self.observer.bells(name, there, account.mine.streams.len());
+        }
+    }
+}
+
+async fn send(
+    source: &Accounts,
+    account: &AccountName,
+    task: &Task,
+    targets: &Targets,
+    hooks: &Hooks,
+) -> Result<Answer, Refusal> {
+    let client = source.client(account).map_err(Refusal::Failed)?;
+    match task {
+        Task::Workspaces(offset) => client.workspaces(offset.as_deref()).await.map(Answer::Workspaces),
+        Task::Webhooks(workspace, offset) => client.webhooks(workspace, offset.as_deref()).await.map(Answer::Webhooks),
+        Task::Delete(_, gid) => match client.delete_webhook(gid).await {
+            // Somebody was faster.
+            Ok(()) | Err(Refusal::Denied(Denial::NotFound)) => Ok(Answer::Done),
+            Err(refusal) => Err(refusal),
+        },
+        Task::Make(stream) => {
+            let (gid, secret) = client.make_webhook(&stream.resource, &targets.url(stream)).await?;
+            hooks.insert(stream.clone(), gid, &secret);
+            Ok(Answer::Done)
+        }
+    }
+}
+
+impl Account {
+    fn new(source: Arc<Accounts>, limit: Limit) -> Self {
+        Self {
+            source,
+            budget: Budget::new(limit),
+            mine: Mine::default(),
+            todo: VecDeque::new(),
+            found: Vec::new(),
+            due: Duration::ZERO,
+            stale: false,
+            failed: false,
+            failures: 0,
+            bad_rounds: 0,
+            told: None,
+            made: 0,
+            deleted: 0,
+        }
+    }
+
+    /// A round that is under way goes on, and another follows it.
+    fn changed(&mut self, now: Now) {
+        if self.todo.is_empty() {
+            self.due = now.monotonic + SETTLE;
+        } else {
+            self.stale = true;
+        }
+    }
+
+    /// What is to be asked next, of what is still this replica's; at the beginning of a round, for all that there is.
+    fn next_task(&mut self) -> Task {
+        while let Some(task) = self.todo.pop_front() {
+            if self.mine.wants(&task) {
+                return task;
+            }
+        }
+        self.found.clear();
+        Task::Workspaces(None)
+    }
+
+    fn take(&mut self, task: Task, answer: Answer, targets: &Targets, hooks: &Hooks) {
+        match (task, answer) {
+            (_, Answer::Workspaces(part)) => {
+                self.todo.extend(part.items.into_iter().map(|workspace| Task::Webhooks(workspace, None)));
+                self.todo.extend(part.next_offset.map(|offset| Task::Workspaces(Some(offset))));
+                self.judge(targets, hooks);
+            }
+            (Task::Webhooks(workspace, _), Answer::Webhooks(part)) => {
+                self.found.extend(part.items);
+                if let Some(offset) = part.next_offset {
+                    self.todo.push_front(Task::Webhooks(workspace, Some(offset)));
+                }
+                self.judge(targets, hooks);
+            }
+            (Task::Delete(..), _) => self.deleted += 1,
+            (Task::Make(_), _) => {
+                self.made += 1;
+                self.failures = 0;
+            }
+            (Task::Workspaces(_) | Task::Webhooks(..), _) => {}
+        }
+    }
+
+    /// Once all webhooks were looked at, says what is to be done.
+    fn judge(&mut self, targets: &Targets, hooks: &Hooks) {
+        if !self.todo.is_empty() {
+            return;
+        }
+        let known = self.mine.streams.iter().filter_map(|stream| Some((stream.clone(), hooks.gid(stream)?))).collect();
+        let (tasks, kept) = judge(&std::mem::take(&mut self.found), &self.mine, &known, targets);
+        hooks.retain(|stream| kept.contains(stream) || !self.mine.streams.contains(stream));
+        self.todo = tasks.into();
+    }
+
+    /// The request's subject waits for the next round, but for a 429. After several failures in a row all else waits, too.
+    fn refused(&mut self, now: Now, name: &AccountName, task: Task, refusal: &Refusal) {
+        const SOME: u32 = 3;
+        if let Refusal::Throttled { retry_after } = refusal {
+            self.todo.push_front(task);
+            if self.budget.pause(now, *retry_after) {
+                tracing::warn!(account = %name, seconds = retry_after.as_secs(), "rate limit hit: webhooks wait");
+            }
+            return;
+        }
+        self.failed = true;
+        self.failures = self.failures.saturating_add(1);
+        let (cause, request) = (refusal.label(), task.label());
+        let stream = match &task {
+            Task::Delete(stream, _) | Task::Make(stream) => Some(stream.to_string()),
+            Task::Workspaces(_) | Task::Webhooks(..) => None,
+        };
+        let detail = match refusal {
+            Refusal::Failed(failure) => detail(failure),
+            Refusal::Denied(_) | Refusal::Throttled { .. } => String::new(),
+        };
+        if self.told == Some(cause) {
+            tracing::debug!(account = %name, stream, request, cause, detail, "no webhook again");
+        } else {
+            self.told = Some(cause);
+            tracing::warn!(account = %name, stream, request, cause, detail, "no webhook: polled at its interval meanwhile");
+        }
+        if task.is_look() {
+            self.todo.clear();
+        } else if self.failures >= SOME {
+            self.due = now.monotonic + RETRY.delay(self.failures - SOME + 1, name.as_str());
+        }
+    }
+
+    /// Nothing is left to do: the next round comes after the interval, and sooner if something failed or changed.
+    fn end(&mut self, now: Now, name: &AccountName, interval: Duration) {
+        let (made, deleted) = (std::mem::take(&mut self.made), std::mem::take(&mut self.deleted));
+        if made + deleted > 0 {
+            tracing::info!(account = %name, made, deleted, "webhooks are as they should be");
+        }
+        let (stale, failed) = (std::mem::take(&mut self.stale), std::mem::take(&mut self.failed));
+        self.bad_rounds = if failed { self.bad_rounds.saturating_add(1) } else { 0 };
+        if !failed {
+            (self.failures, self.told) = (0, None);
+        }
+        let wait = match (failed, stale) {
+            (true, _) => RETRY.delay(self.bad_rounds, name.as_str()).min(interval),
+            (false, true) => SETTLE.min(interval),
+            (false, false) => interval,
+        };
+        self.due = now.monotonic + wait;
+    }
+}
+
+/// Never with an address in it: it would be a webhook's.
+fn detail(failure: &Failure) -> String {
+    match failure {
+        Failure::Connection(text) | Failure::Malformed(text) | Failure::Credential(text) => text.clone(),
+        Failure::Server { status, phrase } => format!("{status} {}", phrase.as_deref().unwrap_or_default()),
+        Failure::TimedOut => String::new(),
+    }
+}

@@ -1,0 +1,71 @@
+//! Requests to the targets of webhooks.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Client, redirect::Policy};
+use rustls::crypto::{CryptoProvider, ring};
+use tokio::task::JoinSet;
+
+use super::{
+    edge::Shared,
+    webhooks::{Delivery, Header, Told},
+};
+
+/// So long a target may take (Asana's guide "Webhooks").
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Sends what is due, each request on a task of its own.
+#[derive(Debug)]
+pub(crate) struct Post {
+    client: Client,
+    under_way: JoinSet<()>,
+}
+
+impl Post {
+    pub(crate) fn new() -> Self {
+        Self { client: client(), under_way: JoinSet::new() }
+    }
+
+    pub(crate) fn send_due(&mut self, shared: &Arc<Shared>) {
+        while self.under_way.try_join_next().is_some() {}
+        let due = {
+            let mut asana = shared.lock();
+            let now = asana.advance(shared.elapsed());
+            asana.webhooks.due(now)
+        };
+        for delivery in due {
+            let (client, shared) = (self.client.clone(), Arc::clone(shared));
+            self.under_way.spawn(async move {
+                let told = send(&client, &delivery).await;
+                let mut asana = shared.lock();
+                let now = asana.advance(shared.elapsed());
+                asana.webhooks.told(&delivery, &told, now);
+            });
+        }
+    }
+}
+
+/// Nothing is trusted but what needs no certificate: targets are on this machine.
+pub(crate) fn client() -> Client {
+    // Losing the race to set it is as good as winning.
+    if CryptoProvider::get_default().is_none() {
+        ring::default_provider().install_default().ok();
+    }
+    let builder = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).no_proxy().tls_certs_only([]);
+    // What could fail is setting up TLS, and nothing of it is asked for.
+    builder.build().unwrap_or_default()
+}
+
+pub(crate) async fn send(client: &Client, delivery: &Delivery) -> Told {
+    const SECRET: &str = "x-hook-secret";
+    let (name, value) = match &delivery.header {
+        Header::Secret(secret) => (SECRET, secret),
+        Header::Signature(signature) => ("x-hook-signature", signature),
+    };
+    let request = client.post(delivery.target.clone()).header(name, value);
+    let request = request.header("content-type", "application/json; charset=UTF-8").body(delivery.body.clone());
+    // The URL may hold a secret of whoever made the webhook.
+    let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
+    let secret = answer.headers().get(SECRET).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Ok((answer.status().as_u16(), secret))
+}

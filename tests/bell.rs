@@ -1,0 +1,340 @@
+//! Asana rings, and the stream is polled: with the whole program, a polling interval of a minute, and no other help.
+//!
+//! `make bell` prints how long a change takes to its record.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
+
+mod support;
+
+use asana_event_bridge::pb::{self, record::Body};
+use prost::Message as _;
+use ring::hmac;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use support::foreign::{Seen, read_lines, read_nats};
+use support::judge::compare;
+use support::program::{Program, Simulator};
+use support::scene::rename;
+use support::service::Service;
+use support::wait_for;
+
+const STREAMS: usize = 12;
+/// For what is to happen long before the next poll, which is a minute away.
+const SOON: Duration = Duration::from_secs(20);
+/// For what may take a round of looking at all webhooks, and a restart.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Bench {
+    folder: tempfile::TempDir,
+    simulator: Simulator,
+    streams: Vec<String>,
+    /// Where Asana rings.
+    port: u16,
+    events: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let scenario = folder.path().join("scenario.yaml");
+        std::fs::write(&scenario, "tokens: [{ token: bell }, { token: plain }]\nlimits: { rate_per_minute: null }\n")
+            .unwrap();
+        std::fs::write(folder.path().join("key"), "that nobody can guess, of 32 characters\n").unwrap();
+        let arguments = ["--scenario", scenario.to_str().unwrap()];
+        let simulator = Simulator::start(&arguments, &folder.path().join("simulator.log"));
+        let streams: Vec<String> = (1..=STREAMS).map(|n| (9_000_000 + n).to_string()).collect();
+        for stream in &streams {
+            simulator.post("/_sim/events", &json!({ "resource": stream, "events": [] }));
+        }
+        Self { folder, simulator, streams, port: free_port(), events: 0 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes the configuration of a replica. JSON is YAML.
+    fn configure(&self, replica: &str, sink: &Value, webhooks: &Value, polling: &Value, streams: &[String]) {
+        let streams: Vec<_> = streams.iter().map(|stream| json!({ "resource": stream })).collect();
+        let token = self.path(&format!("{replica}.token"));
+        std::fs::write(&token, if replica == "plain" { "plain" } else { "bell" }).unwrap();
+        let config = json!({
+            "accounts": { "main": {
+                "token": { "file": token },
+                "baseUrl": format!("{}/api/1.0", self.simulator.url),
+                "requestsPerMinute": 60_000,
+            }},
+            "replica": replica, "streams": streams, "polling": polling, "webhooks": webhooks,
+            "crawl": { "initial": false },
+            "sink": sink,
+        });
+        std::fs::write(self.path("next.yaml"), config.to_string()).unwrap();
+        std::fs::rename(self.path("next.yaml"), self.path(&format!("{replica}.yaml"))).unwrap();
+    }
+
+    /// The bell of a replica that listens on a port. Asana always rings at the same.
+    fn webhooks(&self, listen: u16, peers: &[u16]) -> Value {
+        let peers: Vec<_> = peers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        json!({ "listen": format!("127.0.0.1:{listen}"), "publicUrl": format!("http://127.0.0.1:{}/bell", self.port),
+                "key": { "file": self.path("key") }, "peers": peers, "interval": "1s" })
+    }
+
+    fn file_sink(&self, name: &str) -> Value {
+        json!({ "file": { "path": self.path(name) } })
+    }
+
+    fn start(&self, replica: &str) -> Program {
+        let config = self.path(&format!("{replica}.yaml"));
+        Program::start(&["run", "--config", config.to_str().unwrap()], &self.path(&format!("{replica}.log")))
+    }
+
+    fn log(&self, replica: &str) -> String {
+        std::fs::read_to_string(self.path(&format!("{replica}.log"))).unwrap_or_default()
+    }
+
+    fn wait<T>(
+        &self,
+        what: &str,
+        patience: Duration,
+        bridges: &mut [Program],
+        ready: impl Fn(&Self) -> Option<T>,
+    ) -> T {
+        wait_for(what, patience, || {
+            bridges.iter_mut().for_each(Program::assert_running);
+            ready(self)
+        })
+    }
+
+    /// How many webhooks were ever made, and those that there are.
+    fn made(&self) -> (u64, Vec<Value>) {
+        let mut shown = self.simulator.get("/_sim/webhooks");
+        (shown["made"].as_u64().unwrap(), shown["webhooks"].as_array_mut().unwrap().drain(..).collect())
+    }
+
+    /// Waits until each stream has one webhook, made in this turn, and was established. Turns begin at 1.
+    fn wait_for_bells(&self, streams: usize, turn: u64, bridges: &mut [Program]) {
+        self.wait(&format!("{streams} webhooks of turn {turn}"), PATIENCE, bridges, |bench| {
+            let (made, there) = bench.made();
+            let established = bench.simulator.get("/_sim/ledger")["established"].as_object().unwrap().len();
+            let all = there.iter().filter(|it| it["active"] == true).count() == streams;
+            (all && made == turn * STREAMS as u64 && established >= streams).then_some(())
+        });
+    }
+
+    fn webhook(&self, stream: &str) -> Value {
+        self.made()
+            .1
+            .into_iter()
+            .find(|it| it["resource"] == *stream)
+            .unwrap_or_else(|| panic!("{stream} has no webhook"))
+    }
+
+    fn offer(&mut self, stream: &str) -> String {
+        self.events += 1;
+        let event = rename(1_000 + self.events % 7, self.events);
+        self.simulator.post("/_sim/events", &json!({ "resource": stream, "events": [event] }));
+        format!("event {}", self.events)
+    }
+
+    /// Offers events one by one, and waits for the record of each. How long each took.
+    fn ring(&mut self, count: usize, bridges: &mut [Program], read: impl Fn() -> Vec<Seen>) -> Vec<Duration> {
+        let mut took = Vec::new();
+        for number in 0..count {
+            let stream = self.streams[number % self.streams.len()].clone();
+            let start = Instant::now();
+            let name = self.offer(&stream);
+            self.wait(&format!("{name} on the bus"), SOON, bridges, |_| names(&read()).contains(&name).then_some(()));
+            took.push(start.elapsed());
+        }
+        took.sort();
+        took
+    }
+
+    /// How often bridges with a bell polled it.
+    fn polls(&self, stream: &str) -> u64 {
+        self.simulator.get("/_sim/polls")["streams"][stream]["tokens"]["bell"]["polls"].as_u64().unwrap()
+    }
+
+    /// Sends something to an address, and says the status of the answer.
+    fn send(&self, target: &str, signature: &str, body: &str) -> u16 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let request = reqwest::Client::new().post(target).header("x-hook-signature", signature).body(body.to_owned());
+        runtime.block_on(request.send()).unwrap().status().as_u16()
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The names of the tasks that changed.
+fn names(seen: &[Seen]) -> Vec<String> {
+    let name = |seen: &Seen| match pb::Record::decode(seen.value.as_slice()).unwrap().body.unwrap() {
+        Body::Event(event) => event.resource.unwrap().name,
+        _ => None,
+    };
+    seen.iter().filter_map(name).collect()
+}
+
+fn sign(secret: &str, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    hmac::sign(&key, body.as_bytes()).as_ref().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+fn every_minute() -> Value {
+    json!({ "minInterval": "60s", "maxInterval": "60s" })
+}
+
+fn print_median(what: &str, took: &[Duration]) {
+    let (median, worst) = (took[took.len() / 2], took.last().unwrap());
+    println!(
+        "{what}: {} changes, polled every 60 s: median {median:?}, worst {worst:?} from change to record",
+        took.len()
+    );
+}
+
+#[test]
+fn a_change_rings_and_is_on_the_bus_long_before_it_would_be_polled() {
+    let mut bench = Bench::new();
+    let all = bench.streams.clone();
+    bench.configure("bell", &bench.file_sink("records"), &bench.webhooks(bench.port, &[]), &every_minute(), &all);
+    // Another polls quickly and has no bell: both are to publish the same.
+    let quickly = json!({ "minInterval": "200ms", "maxInterval": "1s" });
+    bench.configure("plain", &bench.file_sink("plain"), &json!({}), &quickly, &all);
+    let mut bridges = [bench.start("bell"), bench.start("plain")];
+    bench.wait_for_bells(STREAMS, 1, &mut bridges);
+    let (records, plain) = (bench.path("records"), bench.path("plain"));
+    let took = bench.ring(2 * STREAMS, &mut bridges, || read_lines(&records));
+    print_median("file", &took);
+
+    // What isn't signed with the secret isn't heard. The stream was polled now, so the next poll is a minute away.
+    let [forged, genuine] = [0, 1].map(|n| bench.webhook(&all[n]));
+    let target = forged["target"].as_str().unwrap().to_owned();
+    let secret = forged["secret"].as_str().unwrap();
+    bench.ring(1, &mut bridges, || read_lines(&records));
+    let polls = bench.polls(&all[0]);
+    let (body, heartbeat, large) = (r#"{"events":[{}]}"#, r#"{"events":[]}"#, "x".repeat(3 << 20));
+    for signature in ["", "00", &sign("another secret", body), &sign(secret, "another body")] {
+        assert_eq!(bench.send(&target, signature, body), 401, "{signature}");
+    }
+    assert_eq!(bench.send(&target, &sign(genuine["secret"].as_str().unwrap(), body), body), 401, "of another stream");
+    assert_eq!(bench.send(&format!("{target}A"), &sign(secret, body), body), 404);
+    assert_eq!(bench.send(&target, &sign(secret, &large), &large), 400);
+    assert_eq!(bench.send(&target, &sign(secret, heartbeat), heartbeat), 200);
+    let name = bench.offer(&all[1]);
+    bench.wait("another stream's event", SOON, &mut bridges, |_| {
+        names(&read_lines(&records)).contains(&name).then_some(())
+    });
+    assert_eq!(bench.polls(&all[0]), polls, "none of these had it polled");
+    // A genuine one has, though nothing happened.
+    assert_eq!(bench.send(&target, &sign(secret, body), body), 200);
+    bench.wait("a poll", SOON, &mut bridges, |bench| (bench.polls(&all[0]) > polls).then_some(()));
+
+    // One that is lost is made again, and only that one.
+    bench.simulator.delete(&format!("/_sim/webhooks/{}", forged["gid"].as_str().unwrap()));
+    bench.wait("the lost webhook", PATIENCE, &mut bridges, |bench| {
+        let (made, there) = bench.made();
+        (made == STREAMS as u64 + 1 && there.len() == STREAMS).then_some(())
+    });
+    assert_ne!(bench.webhook(&all[0])["gid"], forged["gid"]);
+    assert_eq!(bench.webhook(&all[1])["gid"], genuine["gid"]);
+    bench.ring(2, &mut bridges, || read_lines(&records));
+
+    let offered = bench.simulator.offered(&all);
+    let wanted: usize = offered.values().map(Vec::len).sum();
+    for path in [&records, &plain] {
+        bench.wait("all events", SOON, &mut bridges, |_| (names(&read_lines(path)).len() == wanted).then_some(()));
+        compare(&offered, &read_lines(path));
+    }
+    let log = bench.log("bell");
+    let target = target.rsplit('/').next().unwrap();
+    assert!(!log.contains(secret) && !log.contains(target), "no secret is in the log");
+    for bridge in bridges {
+        assert!(bridge.stop().success());
+    }
+}
+
+#[test]
+fn webhooks_do_not_pile_up_and_go_with_their_streams() {
+    let mut bench = Bench::new();
+    let all = bench.streams.clone();
+    let (sink, webhooks) = (bench.file_sink("records"), bench.webhooks(bench.port, &[]));
+    bench.configure("bell", &sink, &webhooks, &every_minute(), &all);
+    let records = bench.path("records");
+    let mut bridges = [bench.start("bell")];
+    bench.wait_for_bells(STREAMS, 1, &mut bridges);
+    // Whose secret a crash has forgotten is replaced.
+    for turn in 2..=3 {
+        bridges[0].kill();
+        bridges = [bench.start("bell")];
+        bench.wait_for_bells(STREAMS, turn, &mut bridges);
+    }
+    bench.ring(3, &mut bridges, || read_lines(&records));
+    let gone = all[STREAMS - 1].clone();
+    bench.configure("bell", &sink, &webhooks, &every_minute(), &all[..STREAMS - 1]);
+    bridges[0].signal("HUP");
+    bench.wait("its webhook to go", PATIENCE, &mut bridges, |bench| {
+        let there = bench.made().1;
+        (there.len() == STREAMS - 1 && there.iter().all(|it| it["resource"] != *gone)).then_some(())
+    });
+    bench.streams.pop();
+    bench.ring(3, &mut bridges, || read_lines(&records));
+    compare(&bench.simulator.offered(&bench.streams), &read_lines(&records));
+}
+
+#[test]
+fn a_replica_passes_on_what_is_for_another() {
+    let service = Service::start("nats", &[]);
+    let mut bench = Bench::new();
+    let all = bench.streams.clone();
+    let sink = json!({ "nats": { "servers": [format!("nats://{}", service.address)], "lanes": 3 } });
+    let (ports, names) = ([bench.port, free_port()], ["one", "two"]);
+    for (name, port) in names.iter().zip(ports) {
+        bench.configure(name, &sink, &bench.webhooks(port, &ports), &every_minute(), &all);
+    }
+    let mut bridges = names.map(|name| bench.start(name));
+    // Shards go from one to the other while they start, and their webhooks are replaced: until each has its own.
+    let address = service.address.clone();
+    let read = || read_nats(&address, "ASANA", "asana.lane.>");
+    bench.wait("a webhook of each stream", PATIENCE, &mut bridges, |bench| {
+        (bench.made().1.iter().filter(|it| it["active"] == true).count() == STREAMS).then_some(())
+    });
+    wait_for_quiet(&bench);
+    let took = bench.ring(2 * STREAMS, &mut bridges, read);
+    print_median("nats, two replicas", &took);
+    compare(&bench.simulator.offered(&all), &read());
+    for name in names {
+        let owns = bench.log(name).lines().filter(|line| line.contains(" owns ")).last().map(str::to_owned);
+        assert!(!owns.as_deref().unwrap_or("streams=0").contains("streams=0"), "both have streams: {name}: {owns:?}");
+    }
+    for bridge in bridges {
+        assert!(bridge.stop().success());
+    }
+}
+
+/// Until no webhook was made for some seconds.
+fn wait_for_quiet(bench: &Bench) {
+    let (mut last, mut since) = (bench.made().0, Instant::now());
+    wait_for("no more new webhooks", PATIENCE, || {
+        let made = bench.made().0;
+        if made != last {
+            (last, since) = (made, Instant::now());
+        }
+        (since.elapsed() > Duration::from_secs(6)).then_some(())
+    });
+}
