@@ -86,7 +86,10 @@ impl<'a> Asker<'a> {
                     known.extend(look.streams);
                     at_least |= look.more;
                 }
-                _ => at_least = true,
+                ListOutcome::OffsetExpired
+                | ListOutcome::Throttled { .. }
+                | ListOutcome::Denied(_)
+                | ListOutcome::Failed(_) => at_least = true,
             }
             send(to, [judge::rule(&outcome, &whose).of(of_rule(rule))]).await;
         }
@@ -212,7 +215,10 @@ impl<'a> Asker<'a> {
                 ListOutcome::Denied(Denial::NotFound | Denial::BadRequest | Denial::PaymentRequired) => {
                     refused = refused.or(Some(ListOutcome::Denied(Denial::NotFound)));
                 }
-                _ => {
+                ListOutcome::OffsetExpired
+                | ListOutcome::Throttled { .. }
+                | ListOutcome::Denied(_)
+                | ListOutcome::Failed(_) => {
                     refused = Some(outcome);
                     break;
                 }
@@ -224,20 +230,18 @@ impl<'a> Asker<'a> {
 
     async fn look(&self, look: &Look) -> LookOutcome {
         for _ in 1..TRIES {
-            match self.asked(self.accounts.look(&self.account.name, look)).await {
-                LookOutcome::Throttled { retry_after } => self.pause(retry_after).await,
-                outcome => return outcome,
-            }
+            let outcome = self.asked(self.accounts.look(&self.account.name, look)).await;
+            let LookOutcome::Throttled { retry_after } = outcome else { return outcome };
+            self.pause(retry_after).await;
         }
         self.asked(self.accounts.look(&self.account.name, look)).await
     }
 
     async fn list(&self, listing: &Listing) -> ListOutcome {
         for _ in 1..TRIES {
-            match self.asked(self.accounts.list(&self.account.name, listing, None)).await {
-                ListOutcome::Throttled { retry_after } => self.pause(retry_after).await,
-                outcome => return outcome,
-            }
+            let outcome = self.asked(self.accounts.list(&self.account.name, listing, None)).await;
+            let ListOutcome::Throttled { retry_after } = outcome else { return outcome };
+            self.pause(retry_after).await;
         }
         self.asked(self.accounts.list(&self.account.name, listing, None)).await
     }

@@ -98,7 +98,10 @@ pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> Verdict {
             let more = if next_offset.is_some() { ", and there are more" } else { "" };
             Verdict::fine(format!("can be read: {} on its first page{more}", items.len()))
         }
-        other => unread(other, whose, "correct the rule in `discovery.rules`"),
+        ListOutcome::OffsetExpired
+        | ListOutcome::Throttled { .. }
+        | ListOutcome::Denied(_)
+        | ListOutcome::Failed(_) => unread(outcome, whose, "correct the rule in `discovery.rules`"),
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn examine_file(sink: &CheckedFile) -> Vec<Finding> {
 
 /// Whether files can be made in a folder; where it is missing, in the one that it would be made in.
 fn writable(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
-    let there = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("."));
+    let there = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or_else(|| Path::new("."));
     // It has no name, or loses it at once.
     tempfile::tempfile_in(there).map(drop).map_err(|error| (there.to_owned(), error))
 }

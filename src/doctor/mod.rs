@@ -83,7 +83,7 @@ impl FromStr for Sample {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "all" => Ok(Self::All),
-            number => number.parse().map(Self::Most).map_err(|_| "must be a number from 1 on, or `all`"),
+            number => number.parse().map(Self::Most).map_err(|_unparsable| "must be a number from 1 on, or `all`"),
         }
     }
 }

@@ -134,7 +134,7 @@ fn kafka_is_tried_beside_a_bridge_and_nothing_of_it_stays() {
     let log = std::fs::read_to_string(&log).unwrap();
     assert!(!log.contains("lost the shards") && !log.contains("the session ended"), "{log}");
     let transactions = cluster.tool("transactions", &["list"]);
-    assert!(transactions.contains("asana-event-bridge-r1 ") && !transactions.contains("doctor"), "{transactions}");
+    assert!(transactions.contains("asana-event-bridge-r1") && !transactions.contains("doctor"), "{transactions}");
     let offsets = cluster.tool("groups", &["--describe", "--group", "asana-event-bridge", "--offsets"]);
     assert!(!offsets.contains("2147483647"), "{offsets}");
     let (code, lines, _) = program(&["verify", "--config", path.to_str().unwrap()]);

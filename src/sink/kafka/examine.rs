@@ -101,7 +101,7 @@ async fn reach(settings: &Arc<KafkaSettings>, patience: Duration) -> Result<(Top
 }
 
 async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
-    tokio::time::timeout(patience, work).await.map_err(|_| late(patience))
+    tokio::time::timeout(patience, work).await.map_err(|_elapsed| late(patience))
 }
 
 fn late(patience: Duration) -> Verdict {

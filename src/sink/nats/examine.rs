@@ -21,7 +21,8 @@ struct UserInfo {
 
 #[derive(Deserialize)]
 struct User {
-    user: String,
+    #[serde(rename = "user")]
+    name: String,
     account: String,
     #[serde(default)]
     permissions: Option<Permissions>,
@@ -72,7 +73,7 @@ fn refused(verdict: Verdict, server: String, others: [String; 3]) -> Vec<Finding
 
 async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
     let late = || Verdict::wanting(format!("no answer in {patience:?}"), "see whether the servers run");
-    tokio::time::timeout(patience, work).await.map_err(|_| late())
+    tokio::time::timeout(patience, work).await.map_err(|_elapsed| late())
 }
 
 fn version(client: &Client) -> Verdict {
@@ -94,8 +95,8 @@ async fn user(client: &Client, patience: Duration) -> Result<User, Verdict> {
         Verdict::unknown(reason)
     };
     let asked = within(patience, client.request(USER_INFO, "".into())).await;
-    let answer = asked.map_err(|_| untold())?.map_err(|_| untold())?;
-    serde_json::from_slice(&answer.payload).map(|UserInfo { data }| data).map_err(|_| untold())
+    let answer = asked.map_err(|_late| untold())?.map_err(|_unanswered| untold())?;
+    serde_json::from_slice(&answer.payload).map(|UserInfo { data }| data).map_err(|_unreadable| untold())
 }
 
 /// Why JetStream can't be used, if so. A user that may not ask about its account may still use it.
@@ -119,8 +120,8 @@ impl User {
     }
 
     fn judge(&self, publish: &[String]) -> Verdict {
-        let Self { user, account, permissions } = self;
-        let who = format!("user {user} of account {account}");
+        let Self { name, account, permissions } = self;
+        let who = format!("user {name} of account {account}");
         let inboxes = ["_INBOX.>".to_owned()];
         let deaf = permissions.as_ref().map(|it| it.unsubscribable(&inboxes)).unwrap_or_default();
         let mute = self.lacks(publish);
