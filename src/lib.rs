@@ -30,6 +30,7 @@ pub mod consumer;
 pub mod core;
 #[cfg(feature = "program")]
 pub mod demo;
+#[cfg(feature = "bridge")]
 pub mod discovery;
 #[cfg(feature = "bridge")]
 pub mod index;
