@@ -93,7 +93,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "sink:",
         "qqq: 1\nsink:",
         &[
-            "qqq: unknown key; known here: accounts, admin, commit, crawl, discovery, index, polling, replica, shards, sink, streams",
+            "qqq: unknown key; known here: accounts, admin, commit, crawl, discovery, index, polling, replica, shards, sink, streams, webhooks",
         ],
     ),
     (
@@ -202,6 +202,25 @@ fn each_broken_configuration_is_told_its_problem() {
         assert_ne!(yaml, FINE, "{from:?} is replaced");
         assert_problems(&yaml, expected);
     }
+}
+
+#[test]
+fn a_bell_needs_an_address_a_url_and_a_key_that_nobody_guesses() {
+    let with = |webhooks: &str| FINE.replacen("sink:", &format!("webhooks: {webhooks}\nsink:"), 1);
+    assert_problems(&with("{listen: '0.0.0.0:1'}"), &["webhooks: needs `publicUrl` and `key`, as there is `listen`"]);
+    assert_problems(
+        &with("{listen: x, publicUrl: 'https://a', key: {env: TOKEN}}"),
+        &["webhooks.listen: is no address with a port, such as `0.0.0.0:8081` or `[::]:8081`"],
+    );
+    assert_problems(
+        &with("{listen: '0.0.0.0:1', publicUrl: 'ftp://a', key: {env: TOKEN}, peers: ['a:1', a], interval: 10ms}"),
+        &[
+            "webhooks.interval: must be 1s at least",
+            "webhooks.key: is too short: it needs 32 characters at least",
+            "webhooks.peers[1]: is no `host:port`",
+            "webhooks.publicUrl: must begin with https:// or http://",
+        ],
+    );
 }
 
 #[test]

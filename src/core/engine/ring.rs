@@ -10,9 +10,9 @@ use std::time::Duration;
 const RING_GAP: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Has the stream polled at once, as far as the budget and [`RING_GAP`] allow. If a poll of it is under way, another
-    /// follows, since what happened may have come too late for that one. A stream that fails or is suspended keeps its
-    /// delays. Whether the stream is this replica's.
+    /// Has the stream polled at once, as far as the budget allows, and a second after its last poll at the earliest. If a
+    /// poll of it is under way, another follows, since what happened may have come too late for that one. A stream that
+    /// fails or is suspended keeps its delays. Whether the stream is this replica's.
     pub fn ring(&mut self, now: Now, id: &StreamId) -> bool {
         let Some(entry) = self.streams.get_mut(id) else { return false };
         entry.rung = true;
