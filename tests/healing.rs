@@ -147,13 +147,6 @@ impl Site {
         self.bridge = Some(Program::start(&arguments, &log));
     }
 
-    /// The lines of a log.
-    fn told(&self, start: usize) -> Vec<Value> {
-        let text = std::fs::read_to_string(log(start)).unwrap();
-        // The last line may not be whole.
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
     fn live_for(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while Instant::now() < until {
@@ -165,7 +158,7 @@ impl Site {
     /// How each stream is, once the bridge answers.
     fn status(&mut self) -> Option<Vec<Value>> {
         self.bridge.as_mut().unwrap().assert_running();
-        let told = self.told(self.starts);
+        let told = told(self.starts);
         let address = told.iter().find(|line| line["message"] == "the admin port listens")?["address"].as_str()?;
         let report = self.simulator.fetch(&format!("http://{address}/api/streams?limit=100000")).ok()?;
         let streams = report["streams"].as_array()?;
@@ -218,7 +211,7 @@ impl Site {
     /// How many resources of each stream changed without an event, as the bridge says.
     fn missed(&self) -> BTreeMap<String, u64> {
         let mut missed = BTreeMap::new();
-        for line in (1..=self.starts).flat_map(|start| self.told(start)) {
+        for line in (1..=self.starts).flat_map(told) {
             if line["message"]
                 .as_str()
                 .is_some_and(|message| message.starts_with("changes that Asana told no event of"))
@@ -327,6 +320,13 @@ impl Site {
 /// The log of the bridge's nth start, which outlives the test.
 fn log(start: usize) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("healing-{start}.log"))
+}
+
+/// The lines of that log.
+fn told(start: usize) -> Vec<Value> {
+    let text = std::fs::read_to_string(log(start)).unwrap();
+    // The last line may not be whole.
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// Each gap is in every lane before what came after it, and healed in every lane. By stream: their ids.
