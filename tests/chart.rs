@@ -13,6 +13,8 @@
 )]
 #![cfg(feature = "program")]
 
+#[path = "chart/causes.rs"]
+mod causes;
 #[path = "chart/pod.rs"]
 mod pod;
 mod support;

@@ -164,8 +164,12 @@ impl Simulator {
 
     /// JSON from any server.
     pub(crate) fn fetch(&self, url: &str) -> reqwest::Result<Value> {
-        let text = self.runtime.block_on(async { self.client.get(url).send().await?.error_for_status()?.text().await });
-        Ok(serde_json::from_str(&text?).expect("JSON"))
+        Ok(serde_json::from_str(&self.fetch_text(url)?).expect("JSON"))
+    }
+
+    /// Text from any server.
+    pub(crate) fn fetch_text(&self, url: &str) -> reqwest::Result<String> {
+        self.runtime.block_on(async { self.client.get(url).send().await?.error_for_status()?.text().await })
     }
 
     /// The gids of all projects.
