@@ -33,7 +33,7 @@ use support::wait_for;
 use tokio::runtime::Runtime;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const SECRETS: [&str; 2] = ["1/1203:kept-by-main", "1/1207:kept-by-other"];
+const SECRETS: [&str; 2] = ["1/1203:hush-main", "1/1207:hush-other"];
 
 /// A bridge with an admin port that writes to a file.
 struct Bench {
@@ -52,7 +52,7 @@ impl Bench {
         std::fs::write(&scenario, "limits: { rate_per_minute: 0, concurrent_reads: 0 }\n").unwrap();
         let [main, other] = SECRETS;
         let arguments = ["--scenario", scenario.to_str().unwrap(), "--token", main, "--token", other];
-        let simulator = Simulator::start(&arguments, &folder.path().join("simulator.log"));
+        let simulator = Simulator::with_own_tokens(&arguments, &folder.path().join("simulator.log"));
         let (path, url) = (folder.path().display(), &simulator.url);
         let mut text = format!(
             "replica: r1\nadmin: {{ listen: '127.0.0.1:0', {admin} }}\n\

@@ -49,11 +49,14 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let scenario = folder.path().join("scenario.yaml");
-        std::fs::write(&scenario, "tokens: [{ token: bell }, { token: plain }]\nlimits: { rate_per_minute: null }\n")
-            .unwrap();
-        std::fs::write(folder.path().join("key"), "that nobody can guess, of 32 characters\n").unwrap();
+        std::fs::write(
+            &scenario,
+            "tokens: [{ token: hush-bell }, { token: hush-plain }]\nlimits: { rate_per_minute: null }\n",
+        )
+        .unwrap();
+        std::fs::write(folder.path().join("key"), "hush-that nobody can guess, of 32\n").unwrap();
         let arguments = ["--scenario", scenario.to_str().unwrap()];
-        let simulator = Simulator::start(&arguments, &folder.path().join("simulator.log"));
+        let simulator = Simulator::with_own_tokens(&arguments, &folder.path().join("simulator.log"));
         let streams: Vec<String> = (1..=STREAMS).map(|n| (9_000_000 + n).to_string()).collect();
         for stream in &streams {
             simulator.post("/_sim/events", &json!({ "resource": stream, "events": [] }));
@@ -69,7 +72,7 @@ impl Bench {
     fn configure(&self, replica: &str, sink: &Value, webhooks: &Value, polling: &Value, streams: &[String]) {
         let streams: Vec<_> = streams.iter().map(|stream| json!({ "resource": stream })).collect();
         let token = self.path(&format!("{replica}.token"));
-        std::fs::write(&token, if replica == "plain" { "plain" } else { "bell" }).unwrap();
+        std::fs::write(&token, if replica == "plain" { "hush-plain" } else { "hush-bell" }).unwrap();
         let config = json!({
             "accounts": { "main": {
                 "token": { "file": token },
@@ -164,7 +167,7 @@ impl Bench {
 
     /// How often bridges with a bell polled it.
     fn polls(&self, stream: &str) -> u64 {
-        self.simulator.get("/_sim/polls")["streams"][stream]["tokens"]["bell"]["polls"].as_u64().unwrap()
+        self.simulator.get("/_sim/polls")["streams"][stream]["tokens"]["hush-bell"]["polls"].as_u64().unwrap()
     }
 }
 

@@ -54,7 +54,7 @@ impl Site {
         let service = (bus != "file").then(|| Service::start(bus, &[]));
         let file = folder.path().join("records").display().to_string();
         let address = service.as_ref().map_or(file, |service| service.address.clone());
-        std::fs::write(folder.path().join("token"), "simulator\n").unwrap();
+        std::fs::write(folder.path().join("token"), support::program::TOKEN).unwrap();
         let scenario = folder.path().join("scenario.yaml");
         std::fs::write(&scenario, "limits: { rate_per_minute: null, concurrent_reads: null }\n").unwrap();
         let arguments = ["--scenario", scenario.to_str().unwrap()];

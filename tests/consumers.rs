@@ -207,7 +207,7 @@ impl Bridge {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(path("scenario"), "limits: { rate_per_minute: null, concurrent_reads: null }\n").unwrap();
-        std::fs::write(path("token"), "simulator\n").unwrap();
+        std::fs::write(path("token"), support::program::TOKEN).unwrap();
         let simulator = Simulator::start(&["--scenario", &path("scenario")], Path::new(&path("simulator.log")));
         let streams: Vec<String> = (1..=STREAMS).map(|n| (9_000_000 + n).to_string()).collect();
         for stream in &streams {

@@ -41,7 +41,7 @@ impl Bench {
         std::fs::write(&scenario, text).unwrap();
         let log = folder.path().join("simulator.log");
         let simulator = Simulator::start(&["--scenario", scenario.to_str().unwrap()], &log);
-        std::fs::write(folder.path().join("token"), "simulator\n").unwrap();
+        std::fs::write(folder.path().join("token"), support::program::TOKEN).unwrap();
         let mut bench = Self { folder, simulator, bridge: None };
         bench.configure(&json!([{ "workspace": bench.workspace() }]));
         bench.start();

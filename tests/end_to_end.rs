@@ -39,7 +39,7 @@ fn a_bad_day(sink: &str, refuses_large: bool) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("scenario.yaml"), "world: { projects: 8 }\n").unwrap();
-    std::fs::write(path("token"), "simulator\n").unwrap();
+    std::fs::write(path("token"), support::program::TOKEN).unwrap();
     let simulator = Simulator::start(&["--scenario", &path("scenario.yaml")], Path::new(&path("simulator.log")));
     let projects = simulator.projects();
     let streams: Vec<Value> = projects.iter().map(|gid| json!({ "resource": gid })).collect();

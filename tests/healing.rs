@@ -98,7 +98,7 @@ impl Site {
         });
         // JSON is YAML.
         std::fs::write(folder.path().join("scenario.yaml"), scenario.to_string()).unwrap();
-        std::fs::write(folder.path().join("token"), "simulator\n").unwrap();
+        std::fs::write(folder.path().join("token"), support::program::TOKEN).unwrap();
         let arguments = ["--scenario", folder.path().join("scenario.yaml").to_str().unwrap()].map(str::to_owned);
         let simulator =
             Simulator::start(&arguments.each_ref().map(String::as_str), &folder.path().join("simulator.log"));

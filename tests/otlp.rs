@@ -29,11 +29,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::foreign::read_lines;
-use support::program::{Program, Simulator};
+use support::program::{Program, Simulator, TOKEN};
 use support::wait_for;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const TOKEN: &str = "a-personal-access-token";
 const COLLECTOR_KEY: &str = "a-key-of-the-collector";
 
 /// What came, and how it is answered.
@@ -95,7 +94,7 @@ impl Bench {
     /// `delay`: from a span to its being sent, in milliseconds.
     fn start(endpoint: &str, delay: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let simulator = Simulator::start(&["--token", TOKEN], &folder.path().join("simulator.log"));
+        let simulator = Simulator::start(&[], &folder.path().join("simulator.log"));
         simulator.post("/_sim/events", &json!({ "resource": "1", "events": [] }));
         std::fs::write(folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
         let config = folder.path().join("config.yaml");

@@ -41,7 +41,7 @@ impl Bench {
         for resource in ["1", "2"] {
             simulator.post("/_sim/events", &json!({ "resource": resource, "events": [] }));
         }
-        std::fs::write(folder.path().join("token"), "simulator\n").unwrap();
+        std::fs::write(folder.path().join("token"), support::program::TOKEN).unwrap();
         let config = folder.path().join("config.yaml");
         std::fs::write(&config, text(&folder, &simulator, &["1"], "records")).unwrap();
         let log = folder.path().join("bridge.log");

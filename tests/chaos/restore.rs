@@ -1,7 +1,7 @@
 //! How long a cold start takes with many streams: until all shards have an owner that has read their checkpoints, and
 //! until each stream was polled.
 
-use crate::support::program::Simulator;
+use crate::support::program::{Simulator, TOKEN};
 use crate::support::service::Service;
 use crate::support::wait_for;
 use crate::world::{Bus, Replica};
@@ -44,7 +44,7 @@ impl Streams {
             simulator.post("/_sim/events", &json!({ "resource": stream, "events": [] }));
         }
         let token = folder.join("token");
-        std::fs::write(&token, "simulator").unwrap();
+        std::fs::write(&token, TOKEN).unwrap();
         let mut config = json!({
             "accounts": { "main": {
                 "token": { "file": token },
@@ -88,7 +88,7 @@ impl Streams {
             let polls = self.simulator.get("/_sim/polls");
             let streams = polls["streams"].as_object().unwrap();
             let polled = streams.values().filter(|stream| stream["polls"].as_u64() >= Some(often)).count();
-            let first = |stream: &serde_json::Value| stream["tokens"]["simulator"]["first_ms"].as_u64().unwrap_or(0);
+            let first = |stream: &serde_json::Value| stream["tokens"][TOKEN]["first_ms"].as_u64().unwrap_or(0);
             (polled >= self.count).then(|| Duration::from_millis(streams.values().map(first).max().unwrap()))
         })
     }

@@ -50,7 +50,8 @@ impl Pair {
         let scenario = folder.join("scenario.yaml");
         let unlimited = json!({ "rate_per_minute": null, "concurrent_reads": null });
         std::fs::write(&scenario, json!({ "tokens": tokens, "limits": unlimited }).to_string()).unwrap();
-        let simulator = Simulator::start(&["--scenario", scenario.to_str().unwrap()], &folder.join("simulator.log"));
+        let simulator =
+            Simulator::with_own_tokens(&["--scenario", scenario.to_str().unwrap()], &folder.join("simulator.log"));
         let streams: Vec<_> = (0..STREAMS).map(|n| (9_000_000 + n).to_string()).collect();
         let mut shards: BTreeMap<u32, Vec<String>> = BTreeMap::new();
         for stream in &streams {

@@ -288,5 +288,5 @@ fn simulator(folder: &Path, streams: usize) -> Simulator {
     let tokens: Vec<_> = ACCOUNTS.iter().enumerate().map(token).collect();
     let scenario = folder.join("scenario.yaml");
     std::fs::write(&scenario, json!({ "tokens": tokens }).to_string()).unwrap();
-    Simulator::start(&["--scenario", scenario.to_str().unwrap()], &folder.join("simulator.log"))
+    Simulator::with_own_tokens(&["--scenario", scenario.to_str().unwrap()], &folder.join("simulator.log"))
 }

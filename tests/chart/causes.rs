@@ -1,7 +1,7 @@
 //! Each alert, fired by its cause: something is done to a real bridge, and what its metrics say then goes on for an hour
 //! before the chart's rules, in promtool.
 
-use crate::support::program::{Program, Simulator};
+use crate::support::program::{Program, Simulator, TOKEN};
 use crate::support::scene::rename;
 use crate::support::service::Service;
 use crate::support::wait_for;
@@ -47,7 +47,7 @@ impl Bench {
         let simulator = Simulator::start(&arguments.each_ref().map(String::as_str), &log);
         let account = |name: &str| {
             let token = folder.path().join(name);
-            std::fs::write(&token, "simulator\n").unwrap();
+            std::fs::write(&token, TOKEN).unwrap();
             let base_url = format!("{}/api/1.0", simulator.url);
             json!({ "token": { "file": token }, "baseUrl": base_url, "requestsPerMinute": requests_per_minute })
         };

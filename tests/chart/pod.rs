@@ -1,6 +1,6 @@
 //! The kubelet's part, played: the pod's command with the pod's files, its probes asked, its `ConfigMap` changed under it.
 
-use crate::support::program::{Program, Simulator};
+use crate::support::program::{Program, Simulator, TOKEN};
 use crate::support::service::Service;
 use crate::support::wait_for;
 use crate::{example, object, objects};
@@ -32,7 +32,7 @@ fn project(volume: &Path, version: u32, name: &str, content: &str) {
 fn a_pod_gets_ready_follows_its_configmap_and_ends_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let kafka = Service::start("kafka", &[]);
-    let simulator = Simulator::start(&["--token", "simulator"], &folder.path().join("simulator.log"));
+    let simulator = Simulator::start(&[], &folder.path().join("simulator.log"));
     let projects = simulator.projects();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let admin = format!("http://127.0.0.1:{port}");
@@ -56,7 +56,7 @@ fn a_pod_gets_ready_follows_its_configmap_and_ends_in_time() {
     };
 
     let (file, pod) = install(1);
-    project(&secret, 1, "token", "simulator\n");
+    project(&secret, 1, "token", TOKEN);
     project(&config, 1, "bridge.yaml", &file);
     let container = &pod["spec"]["containers"][0];
     let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());

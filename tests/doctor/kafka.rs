@@ -30,7 +30,7 @@ impl Cluster {
             "listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:SASL_SSL".to_owned(),
             "sasl.enabled.mechanisms=PLAIN".to_owned(),
             "listener.name.proxied.plain.sasl.jaas.config=\
-             org.apache.kafka.common.security.plain.PlainLoginModule required user_bridge=\"secret\";"
+             org.apache.kafka.common.security.plain.PlainLoginModule required user_bridge=\"hush-password\";"
                 .to_owned(),
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
             "super.users=User:ANONYMOUS".to_owned(),

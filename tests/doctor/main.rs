@@ -21,7 +21,7 @@ mod support;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::program::Simulator;
+use support::program::{Simulator, TOKEN};
 
 /// A folder with secrets, and a simulator.
 struct Bench {
@@ -37,7 +37,7 @@ impl Bench {
         std::fs::write(&scenario, "{ limits: { rate_per_minute: 0 } }").unwrap();
         let log = folder.path().join("simulator.log");
         let simulator = Simulator::start(&["--scenario", scenario.to_str().unwrap()], &log);
-        for (name, text) in [("token", "simulator\n"), ("password", "secret\n"), ("wrong", "hunter2\n")] {
+        for (name, text) in [("token", TOKEN), ("password", "hush-password"), ("wrong", "hush-wrong")] {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         Self { folder, simulator }
@@ -78,9 +78,7 @@ impl Bench {
             .unwrap_or_else(|error| panic!("{error}: {output:?}"));
         let is_fine = report["is_fine"].as_bool().unwrap();
         assert_eq!(output.0, i32::from(!is_fine), "{output:?}");
-        for secret in ["hunter2", "simulator\"", "secret\""] {
-            assert!(!output.1.contains(secret) && !output.2.contains(secret), "{secret} is told: {output:?}");
-        }
+        assert!(!output.1.contains("hush-") && !output.2.contains("hush-"), "a secret is told: {output:?}");
         Findings { is_fine, all: report["findings"].as_array().unwrap().clone() }
     }
 }

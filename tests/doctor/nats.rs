@@ -46,7 +46,7 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     let certificates = Certificates::make(bench.folder.path());
     let user = |name: &str, publish: &[&str]| {
         let permissions = json!({ "publish": publish, "subscribe": ["_INBOX.>"] });
-        json!({ "user": name, "password": "secret", "permissions": permissions })
+        json!({ "user": name, "password": "hush-password", "permissions": permissions })
     };
     let poor: Vec<_> = PUBLISHED.into_iter().filter(|subject| !subject.starts_with("$KV")).collect();
     let admin = json!({ "user": "admin", "password": "admin" });

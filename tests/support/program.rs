@@ -8,7 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// The program under test, killed when dropped.
+/// The token of the account that most tests have.
+pub(crate) const TOKEN: &str = "hush-asana";
+
+/// What every secret of a test contains, so that all that the program says can be searched for it.
+const SECRET: &str = "hush-";
+
+/// The program under test, killed when dropped. What it logged is searched for secrets then.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
@@ -96,6 +102,11 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let told = String::from_utf8_lossy(&log).lines().find(|line| line.contains(SECRET)).map(str::to_owned);
+        if let Some(line) = told.filter(|_| !std::thread::panicking()) {
+            panic!("a secret is in the log: {line}");
+        }
     }
 }
 
@@ -114,7 +125,13 @@ pub(crate) struct Simulator {
 }
 
 impl Simulator {
+    /// One with the token [`TOKEN`].
     pub(crate) fn start(arguments: &[&str], log: &Path) -> Self {
+        Self::with_own_tokens(&[arguments, &["--token", TOKEN]].concat(), log)
+    }
+
+    /// One whose tokens are in the arguments, or in the scenario that they name.
+    pub(crate) fn with_own_tokens(arguments: &[&str], log: &Path) -> Self {
         let arguments = [&["simulate", "--listen", "127.0.0.1:0"], arguments].concat();
         let mut program = Program::start(&arguments, log);
         let mut line = String::new();
@@ -157,7 +174,7 @@ impl Simulator {
 
     /// What Asana's API answers, below its base.
     pub(crate) fn read(&self, path: &str) -> Value {
-        let request = self.client.get(format!("{}/api/1.0{path}", self.url)).bearer_auth("simulator");
+        let request = self.client.get(format!("{}/api/1.0{path}", self.url)).bearer_auth(TOKEN);
         let text = self.runtime.block_on(async { request.send().await?.error_for_status()?.text().await });
         serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
     }

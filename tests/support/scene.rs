@@ -26,7 +26,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let scenario = folder.path().join("scenario.yaml");
         std::fs::write(&scenario, "limits: { rate_per_minute: null, concurrent_reads: null }\n").unwrap();
-        std::fs::write(folder.path().join("token"), "simulator\n").unwrap();
+        std::fs::write(folder.path().join("token"), super::program::TOKEN).unwrap();
         let arguments = ["--scenario", scenario.to_str().unwrap()];
         let simulator = Simulator::start(&arguments, &folder.path().join("simulator.log"));
         let streams: Vec<String> = (1..=streams).map(|n| (9_000_000 + n).to_string()).collect();
