@@ -183,7 +183,7 @@ impl Site {
         let since = DateTime::<Utc>::from(SystemTime::now());
         let is_done = |stream: &Value| {
             let begun = stream["last_crawl_at"].as_str().map(|text| text.parse::<DateTime<Utc>>().unwrap());
-            begun.is_some_and(|begun| begun > since) && stream["crawl"].is_null() && stream["open_gaps"] == 0
+            begun.is_some_and(|begun| begun > since) && stream["open_gaps"] == 0
         };
         wait_for("a crawl of each stream", Duration::from_secs(600), || {
             let streams = self.status()?;
