@@ -66,7 +66,7 @@ kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign
 .PHONY: healing
 healing: ## a simulated week on 200 streams that lose events and tokens, killed 20 times, then the state is compared
 	scripts/bootstrap rust build python java
-	HEALING_DAYS=7 HEALING_SPEED=600 HEALING_STREAMS=200 HEALING_KILLS=20 HEALING_SEED=$(SEED) \
+	HEALING_DAYS=7 HEALING_SPEED=1000 HEALING_STREAMS=200 HEALING_KILLS=20 HEALING_SEED=$(SEED) \
 		cargo test --test healing -- --nocapture
 
 .PHONY: bell
