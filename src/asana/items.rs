@@ -3,7 +3,7 @@
 //! Nothing is dropped for its shape: a body of which one item can't be read passes no page.
 
 use super::http::Answer;
-use super::wire::{object, refusal};
+use super::wire::{list_page, object, refusal};
 use crate::core::listing::{Item, ListOutcome, ListPage, What};
 use crate::core::page::Failure;
 use crate::pb;
@@ -17,19 +17,6 @@ use std::fmt::Write as _;
 struct ObjectBody<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct ListBody<'a> {
-    #[serde(borrow)]
-    data: Vec<&'a RawValue>,
-    /// Null or absent on the last page.
-    next_page: Option<NextPage>,
-}
-
-#[derive(Deserialize)]
-struct NextPage {
-    offset: String,
 }
 
 /// What is read of an object; all of it goes on as text.
@@ -71,18 +58,12 @@ pub(super) fn outcome(what: What, offset: Option<&str>, answer: Answer, received
 }
 
 fn page(what: What, offset: Option<&str>, body: &[u8], received_at: DateTime<Utc>) -> Result<ListPage, Failure> {
-    let (data, next_page) = if what.is_object() {
+    let (data, next_offset) = if what.is_object() {
         let ObjectBody { data } = object(body, "object")?;
         (vec![data], None)
     } else {
-        let ListBody { data, next_page } = object(body, "page of a list")?;
-        (data, next_page)
+        list_page(body, offset)?
     };
-    let next_offset = next_page.map(|next| next.offset);
-    // Else the list would never end.
-    if next_offset.as_deref().is_some_and(|next| next.is_empty() || Some(next) == offset) {
-        return Err(Failure::Malformed("the page of a list leads nowhere but to itself".into()));
-    }
     let items = data.into_iter().map(item).collect::<Result<_, _>>()?;
     Ok(ListPage { items, next_offset, received_at, bytes: body.len() })
 }

@@ -4,10 +4,9 @@ use super::Client;
 use super::client::now;
 use super::http::Answer;
 use super::requests;
-use super::wire::{Refusal, object, refusal};
+use super::wire::{Refusal, list_page, object, refusal};
 use crate::config::Secret;
 use crate::core::ids::Gid;
-use crate::core::page::Failure;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -30,17 +29,6 @@ pub struct Part<T> {
     pub items: Vec<T>,
     /// Where the next part begins; `None` at the last.
     pub next_offset: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ListBody<T> {
-    data: Vec<T>,
-    next_page: Option<NextPage>,
-}
-
-#[derive(Deserialize)]
-struct NextPage {
-    offset: String,
 }
 
 #[derive(Deserialize)]
@@ -127,11 +115,6 @@ where
         return Err(refused(answer));
     }
     let body = answer.body.map_err(Refusal::Failed)?;
-    let ListBody { data, next_page } = object::<ListBody<B>>(&body, "page of a list").map_err(Refusal::Failed)?;
-    let next_offset = next_page.map(|next| next.offset);
-    // Else the list would never end.
-    if next_offset.as_deref().is_some_and(|next| next.is_empty() || Some(next) == offset) {
-        return Err(Refusal::Failed(Failure::Malformed("the page of a list leads nowhere but to itself".into())));
-    }
+    let (data, next_offset) = list_page(&body, offset).map_err(Refusal::Failed)?;
     Ok(Part { items: data.into_iter().map(read).collect(), next_offset })
 }

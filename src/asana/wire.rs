@@ -174,6 +174,32 @@ pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Resu
     })
 }
 
+#[derive(Deserialize)]
+struct ListBody<T> {
+    data: Vec<T>,
+    /// Null or absent on the last page.
+    next_page: Option<NextPage>,
+}
+
+#[derive(Deserialize)]
+struct NextPage {
+    offset: String,
+}
+
+/// What is on the page of a list that began at `offset`, and where the next one begins, if there is one.
+pub(super) fn list_page<'a, T: Deserialize<'a>>(
+    body: &'a [u8],
+    offset: Option<&str>,
+) -> Result<(Vec<T>, Option<String>), Failure> {
+    let ListBody { data, next_page } = object(body, "page of a list")?;
+    let next_offset = next_page.map(|next| next.offset);
+    // Else the list would never end.
+    if next_offset.as_deref().is_some_and(|next| next.is_empty() || Some(next) == offset) {
+        return Err(Failure::Malformed("the page of a list leads nowhere but to itself".into()));
+    }
+    Ok((data, next_offset))
+}
+
 /// In our own words: the library's quote values, which may be names or a sync token.
 fn reason(error: &serde_json::Error) -> &'static str {
     match error.classify() {
