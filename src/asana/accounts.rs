@@ -1,6 +1,6 @@
 //! All accounts as one source.
 
-use super::{Client, ClientError, Look, LookOutcome, Source};
+use super::{Client, ClientError, Look, Refusal, Seen, Source};
 use crate::config::CheckedAccount;
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
@@ -43,11 +43,11 @@ impl Accounts {
 
 impl Accounts {
     /// Looks at one object by the credential of an account, see [`Client::look`].
-    pub async fn look(&self, account: &AccountName, look: &Look) -> LookOutcome {
-        match self.client(account) {
-            Ok(client) => client.look(look).await,
-            Err(failure) => LookOutcome::Failed(failure),
-        }
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn look(&self, account: &AccountName, look: &Look) -> Result<Seen, Refusal> {
+        self.client(account).map_err(Refusal::Failed)?.look(look).await
     }
 
     /// The account's own client.

@@ -3,7 +3,7 @@
 use super::changes::Changes;
 use super::credential::{CredentialError, Tokens};
 use super::http::{Answer, exchange, with_sources};
-use super::look::{self, Look, LookOutcome};
+use super::look::{self, Look, Seen};
 use super::oauth::Oauth;
 use super::wire::Refusal;
 use super::{Source, items, requests, wire};
@@ -87,7 +87,7 @@ impl Client {
     /// See [`Source::poll`]. Takes at most three times the request's time-out: for the
     /// request, a new access token after a 401, and the request again.
     pub async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
-        match self.ask(Method::GET, requests::poll(&self.0.base_url, stream, kind, token), None).await {
+        match self.ask(Method::GET, requests::poll(self.base_url(), stream, kind, token), None).await {
             Ok(answer) => wire::outcome(answer, now()),
             Err(refusal) => refusal.into(),
         }
@@ -95,10 +95,20 @@ impl Client {
 
     /// See [`Source::list`]. Takes at most as long as a poll.
     pub async fn list(&self, listing: &Listing, offset: Option<&str>) -> ListOutcome {
-        match self.ask(Method::GET, requests::list(&self.0.base_url, listing, offset), None).await {
+        match self.ask(Method::GET, requests::list(self.base_url(), listing, offset), None).await {
             Ok(answer) => items::outcome(listing.what, offset, answer, now()),
             Err(refusal) => refusal.into(),
         }
+    }
+
+    /// Looks at one object. Takes at most as long as a poll.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    ///
+    /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
+    pub async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
+        look::read(self.ask(Method::GET, requests::look(self.base_url(), look), None).await?, now())
     }
 
     pub(super) fn base_url(&self) -> &Url {
@@ -117,16 +127,6 @@ impl Client {
         }
         inner.changes.observe(&inner.account, &answer.headers);
         Ok(answer)
-    }
-}
-
-impl Client {
-    /// Looks at one object. Total, and dropped safely, as [`Source::poll`]; takes at most as long as a poll.
-    pub async fn look(&self, look: &Look) -> LookOutcome {
-        match self.ask(Method::GET, requests::look(self.base_url(), look), None).await {
-            Ok(answer) => look::outcome(answer, now()),
-            Err(refusal) => refusal.into(),
-        }
     }
 }
 

@@ -3,11 +3,9 @@
 use super::http::Answer;
 use super::wire::{Refusal, object, refusal, sent_at};
 use crate::core::ids::Gid;
-use crate::core::page::{Denial, Failure};
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use serde::Deserialize;
-use std::time::Duration;
 
 /// What is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,22 +14,6 @@ pub enum Look {
     Me,
     /// A workspace: `/workspaces/{gid}`.
     Workspace(Gid),
-}
-
-/// What a look returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LookOutcome {
-    /// 200.
-    Seen(Seen),
-    /// 429 (or 424): the whole account waits.
-    Throttled {
-        /// How long, from now.
-        retry_after: Duration,
-    },
-    /// An answer that says that it can't be read.
-    Denied(Denial),
-    /// No usable answer.
-    Failed(Failure),
 }
 
 /// What was seen.
@@ -69,32 +51,21 @@ struct Named {
     name: Option<String>,
 }
 
-impl From<Refusal> for LookOutcome {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Throttled { retry_after } => Self::Throttled { retry_after },
-            Refusal::Denied(denial) => Self::Denied(denial),
-            Refusal::Failed(failure) => Self::Failed(failure),
-        }
-    }
-}
-
 /// What `answer` says to a look.
-pub(super) fn outcome(answer: Answer, received_at: DateTime<Utc>) -> LookOutcome {
+pub(super) fn read(answer: Answer, received_at: DateTime<Utc>) -> Result<Seen, Refusal> {
     if answer.status != StatusCode::OK {
-        return refusal(answer, received_at).into();
+        return Err(refusal(answer, received_at));
     }
     let sent_at = sent_at(&answer.headers);
-    let read = answer.body.and_then(|body| object::<Body>(&body, "object"));
-    match read {
-        Ok(Body { data: Object { gid, name, email, workspaces } }) => LookOutcome::Seen(Seen {
-            gid: gid.into(),
-            name: name.unwrap_or_default(),
-            email,
-            workspaces: workspaces.unwrap_or_default().into_iter().filter_map(|it| it.name).collect(),
-            sent_at,
-            received_at,
-        }),
-        Err(failure) => LookOutcome::Failed(failure),
-    }
+    let body = answer.body.map_err(Refusal::Failed)?;
+    let Body { data } = object(&body, "object").map_err(Refusal::Failed)?;
+    let Object { gid, name, email, workspaces } = data;
+    Ok(Seen {
+        gid: gid.into(),
+        name: name.unwrap_or_default(),
+        email,
+        workspaces: workspaces.unwrap_or_default().into_iter().filter_map(|it| it.name).collect(),
+        sent_at,
+        received_at,
+    })
 }

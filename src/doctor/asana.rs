@@ -4,7 +4,7 @@
 //! whether that harms another one isn't documented.
 
 use super::{Findings, Sample, judge, send};
-use crate::asana::{Accounts, Look, LookOutcome, Source as _};
+use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
 use crate::bridge::Clock;
 use crate::config::{Checked, CheckedAccount, CheckedRule};
 use crate::core::budget::{Budget, Limit, Share};
@@ -67,14 +67,12 @@ impl<'a> Asker<'a> {
         let me = self.look(&Look::Me).await;
         send(to, [judge::credential(&me).of(format!("credential of account {name}"))]).await;
         let whose = match &me {
-            LookOutcome::Seen(seen) => {
+            Ok(seen) => {
                 let clock = judge::clock(seen.sent_at, seen.received_at);
                 send(to, [clock.of("this machine's clock")]).await;
                 format!("{} (account {name})", seen.name)
             }
-            LookOutcome::Denied(_) | LookOutcome::Failed(_) | LookOutcome::Throttled { .. } => {
-                return send(to, self.untried()).await;
-            }
+            Err(_refused) => return send(to, self.untried()).await,
         };
         let (mut known, mut at_least) = (BTreeSet::new(), false);
         known.extend(self.streams().cloned());
@@ -184,15 +182,11 @@ impl<'a> Asker<'a> {
     async fn workspace(&self, stream: &StreamSpec, whose: &str) -> Verdict {
         let remedy = "correct or take out its entry in `streams`";
         match self.look(&Look::Workspace(stream.id.resource.clone())).await {
-            LookOutcome::Seen(seen) => Verdict::notice(
+            Ok(seen) => Verdict::notice(
                 format!("workspace {:?} can be read", seen.name),
                 "its events are for service accounts in Enterprise+ domains only, which the first poll will show",
             ),
-            LookOutcome::Denied(denial) => judge::denied(whose, denial, remedy),
-            LookOutcome::Failed(failure) => judge::failed(&failure),
-            LookOutcome::Throttled { retry_after } => {
-                judge::unread(&ListOutcome::Throttled { retry_after }, whose, remedy)
-            }
+            Err(refusal) => judge::unread(&refusal.into(), whose, remedy),
         }
     }
 
@@ -228,22 +222,30 @@ impl<'a> Asker<'a> {
         refused.map_or_else(|| Verdict::unknown("nothing was asked"), |outcome| judge::unread(&outcome, whose, remedy))
     }
 
-    async fn look(&self, look: &Look) -> LookOutcome {
-        for _ in 1..TRIES {
-            let outcome = self.asked(self.accounts.look(&self.account.name, look)).await;
-            let LookOutcome::Throttled { retry_after } = outcome else { return outcome };
-            self.pause(retry_after).await;
-        }
-        self.asked(self.accounts.look(&self.account.name, look)).await
+    async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
+        let throttled = |outcome: &Result<_, Refusal>| match outcome {
+            Err(Refusal::Throttled { retry_after }) => Some(*retry_after),
+            Ok(_) | Err(Refusal::Denied(_) | Refusal::Failed(_)) => None,
+        };
+        self.patiently(async || self.accounts.look(&self.account.name, look).await, throttled).await
     }
 
     async fn list(&self, listing: &Listing) -> ListOutcome {
+        let throttled = |outcome: &ListOutcome| match outcome {
+            ListOutcome::Throttled { retry_after } => Some(*retry_after),
+            ListOutcome::Page(_) | ListOutcome::OffsetExpired | ListOutcome::Denied(_) | ListOutcome::Failed(_) => None,
+        };
+        self.patiently(async || self.accounts.list(&self.account.name, listing, None).await, throttled).await
+    }
+
+    /// Makes a request again as long as it is throttled, and waits between.
+    async fn patiently<T>(&self, ask: impl AsyncFn() -> T, throttled: impl Fn(&T) -> Option<Duration>) -> T {
         for _ in 1..TRIES {
-            let outcome = self.asked(self.accounts.list(&self.account.name, listing, None)).await;
-            let ListOutcome::Throttled { retry_after } = outcome else { return outcome };
+            let outcome = self.asked(ask()).await;
+            let Some(retry_after) = throttled(&outcome) else { return outcome };
             self.pause(retry_after).await;
         }
-        self.asked(self.accounts.list(&self.account.name, listing, None)).await
+        self.asked(ask()).await
     }
 
     /// Makes a request when the account's pace allows one more.

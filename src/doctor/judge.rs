@@ -1,6 +1,6 @@
 //! What an answer means for the bridge. No IO.
 
-use crate::asana::{LookOutcome, Seen};
+use crate::asana::{Refusal, Seen};
 use crate::core::finding::Verdict;
 use crate::core::listing::{ListOutcome, ListPage};
 use crate::core::page::{Denial, Failure};
@@ -18,19 +18,17 @@ const MUCH_SKEW: TimeDelta = TimeDelta::seconds(60);
 const MOST_OF_BUDGET_PERCENT: u64 = 75;
 
 /// Whose a credential is.
-pub(super) fn credential(outcome: &LookOutcome) -> Verdict {
+pub(super) fn credential(outcome: &Result<Seen, Refusal>) -> Verdict {
     let remedy = "give a token that is valid: a personal access token (Asana's developer console), a service account's, \
                   or an OAuth refresh token of an application that the workspace allows";
     match outcome {
-        LookOutcome::Seen(Seen { gid, name, email, workspaces, .. }) => {
+        Ok(Seen { gid, name, email, workspaces, .. }) => {
             let email = email.as_ref().map(|email| format!(" <{email}>")).unwrap_or_default();
             let places = if workspaces.is_empty() { "no workspace".to_owned() } else { workspaces.join(", ") };
             Verdict::fine(format!("valid: {name}{email}, gid {gid}, in {places}"))
         }
-        LookOutcome::Denied(Denial::Unauthorized) => Verdict::wanting("Asana doesn't accept it (401)", remedy),
-        LookOutcome::Denied(denial) => denied("the credential's user", *denial, remedy),
-        LookOutcome::Throttled { retry_after } => throttled(*retry_after),
-        LookOutcome::Failed(failure) => failed(failure),
+        Err(Refusal::Denied(Denial::Unauthorized)) => Verdict::wanting("Asana doesn't accept it (401)", remedy),
+        Err(refusal) => unread(&refusal.clone().into(), "the credential's user", remedy),
     }
 }
 
@@ -117,7 +115,7 @@ pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> Verdic
 }
 
 /// A refusal. `remedy` is for what may be wrong in the configuration.
-pub(super) fn denied(whose: &str, denial: Denial, remedy: &str) -> Verdict {
+fn denied(whose: &str, denial: Denial, remedy: &str) -> Verdict {
     let status = denial.status();
     match denial {
         Denial::Forbidden => Verdict::wanting(
@@ -151,7 +149,7 @@ fn throttled(retry_after: Duration) -> Verdict {
 }
 
 /// No answer that could be used.
-pub(super) fn failed(failure: &Failure) -> Verdict {
+fn failed(failure: &Failure) -> Verdict {
     let network = "see whether Asana can be reached from here: DNS, proxies, network policies, and `baseUrl`";
     match failure {
         Failure::Connection(words) => Verdict::wanting(format!("no connection: {words}"), network),
