@@ -242,8 +242,7 @@ impl Engine {
     ) -> Found {
         let mut found = Found { bytes: page.bytes, ..Found::at(page.received_at) };
         let Place::Reading { listing, .. } = &crawl.place else { return found };
-        let parent = Crawl::parent(listing);
-        // It comes and goes with what it is in, without an event of its own.
+        let (parent, number) = (Crawl::parent(listing), crawl.number());
         let nested = listing.of != id.resource;
         let mut again = Vec::new();
         for (item, entry) in page.items.iter().zip(known.iter().map(Option::as_ref).chain(std::iter::repeat(None))) {
@@ -260,20 +259,11 @@ impl Engine {
                 Some(_) => pb::SnapshotChange::Updated,
             };
             let resource_type = item.resource.resource_type.clone();
-            let crawl_number = crawl.number();
-            found.known.push(known::Change::Seen {
-                gid: gid.clone(),
-                resource_type,
-                hash,
-                crawl: crawl_number,
-                nested,
-            });
+            found.known.push(known::Change::Seen { gid: gid.clone(), resource_type, hash, crawl: number, nested });
             if change == pb::SnapshotChange::Unchanged && crawl.only_differences() {
                 continue;
             }
-            // No event says that an attachment was added: Asana's guide "Webhooks", in its version of 2022-10.
-            let has_event = change != pb::SnapshotChange::Created || item.resource.resource_type != "attachment";
-            if change != pb::SnapshotChange::Unchanged && has_event && !nested {
+            if has_event(change, nested, &item.resource.resource_type) {
                 self.suspect(now, id, crawl, gid, entry, item.modified_at);
             }
             let snapshot = pb::Snapshot {
@@ -311,7 +301,7 @@ impl Engine {
             {
                 continue;
             }
-            if !entry.nested {
+            if has_event(pb::SnapshotChange::Removed, entry.nested, &entry.resource_type) {
                 self.suspect(now, id, &crawl, gid.clone(), Some(&entry), None);
             }
             let resource =
@@ -556,6 +546,13 @@ impl Found {
             bytes: 0,
         }
     }
+}
+
+/// Whether Asana tells of such a change by an event that names the resource. What is nested in another comes and goes
+/// with it; and no event says that an attachment was added (Asana's guide "Webhooks", in its version of 2022-10).
+fn has_event(change: pb::SnapshotChange, nested: bool, resource_type: &str) -> bool {
+    let is_added_attachment = change == pb::SnapshotChange::Created && resource_type == "attachment";
+    change != pb::SnapshotChange::Unchanged && !nested && !is_added_attachment
 }
 
 /// The request that reads one item alone.
