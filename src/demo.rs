@@ -4,7 +4,6 @@ use crate::bridge::{LogObserver, Observer};
 use crate::config::{self, Checked, Environment, Problems, Source};
 use crate::consumer::{From, ReadError, Until};
 use crate::core::engine::{CommitSummary, StreamPlace};
-use crate::core::ids::ShardId;
 use crate::core::stream::Notice;
 use crate::ledger::{Ledger, StreamLedger};
 use crate::reader::Reader;
@@ -372,6 +371,4 @@ impl Observer for Counts {
             LogObserver.noticed(place, notice);
         }
     }
-
-    fn owns(&self, _shards: &[ShardId], _streams: usize) {}
 }

@@ -13,10 +13,8 @@ mod span;
 use crate::bridge::{Clock, Observer, SessionEnd};
 use crate::config::{Checked, Environment};
 use crate::core::batch::Batch;
-use crate::core::engine::{CommitSummary, Poll, StreamPlace};
-use crate::core::ids::ShardId;
+use crate::core::engine::{CommitSummary, Poll};
 use crate::core::page::PollOutcome;
-use crate::core::stream::Notice;
 use crate::core::trace::{Sampling, Trace};
 use crate::sink::CommitError;
 use chrono::{DateTime, Utc};
@@ -147,17 +145,19 @@ impl Observer for Otlp {
     }
 
     fn committing(&self, batch: &Batch, trace: Trace) {
-        let mut pages: Vec<_> = batch.messages.iter().map(|message| message.attributes.trace).collect();
-        // A page's records follow each other.
-        pages.dedup();
-        pages.retain(|page| page.is_sampled() && *page != trace);
-        *self.commit() = trace.is_sampled().then(|| Commit {
-            trace,
-            began: self.clock.now().wall,
-            records: batch.messages.len(),
-            bytes: batch.messages.iter().map(|message| message.value.len()).sum(),
-            shards: batch.shards().len(),
-            pages,
+        *self.commit() = trace.is_sampled().then(|| {
+            let mut pages: Vec<_> = batch.messages.iter().map(|message| message.attributes.trace).collect();
+            // A page's records follow each other.
+            pages.dedup();
+            pages.retain(|page| page.is_sampled() && *page != trace);
+            Commit {
+                trace,
+                began: self.clock.now().wall,
+                records: batch.messages.len(),
+                bytes: batch.messages.iter().map(|message| message.value.len()).sum(),
+                shards: batch.shards().len(),
+                pages,
+            }
         });
     }
 
@@ -187,10 +187,6 @@ impl Observer for Otlp {
     fn commit_failed(&self, error: &CommitError) {
         self.end_commit(Status::error(error.label()));
     }
-
-    fn noticed(&self, _place: &StreamPlace<'_>, _notice: &Notice) {}
-
-    fn owns(&self, _shards: &[ShardId], _streams: usize) {}
 }
 
 /// What tells: the variables' word, and where they have none, the program's.
