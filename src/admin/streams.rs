@@ -64,13 +64,8 @@ pub async fn fetch(args: &StreamsArgs) -> Result<Report, StreamsError> {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
         client.get(&url).send().await?.error_for_status()?.bytes().await
     };
-    let body = asked.await.map_err(|error| failed(with_sources(&error.without_url())))?;
+    let body = asked.await.map_err(|error| failed(format!("{:#}", anyhow::Error::new(error.without_url()))))?;
     serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
 impl fmt::Display for Report {
