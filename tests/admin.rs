@@ -27,7 +27,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
-use support::program::{Program, Simulator};
+use support::program::{Program, Simulator, admin_url};
 use support::scene::rename;
 use support::wait_for;
 use tokio::runtime::Runtime;
@@ -80,7 +80,7 @@ impl Bench {
         let arguments = ["run", "--config", config.to_str().unwrap(), "--log-format", "json", "--log-level", "trace"];
         let log = folder.path().join("bridge.log");
         let bridge = Program::start_into(&arguments, &log, &folder.path().join("bridge.out"));
-        let admin = wait_for("the admin port", PATIENCE, || admin_url(&std::fs::read_to_string(&log).unwrap()));
+        let admin = wait_for("the admin port", PATIENCE, || admin_url(&log));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { folder, simulator, bridge, admin, runtime }
     }
@@ -141,12 +141,6 @@ async fn get(url: &str) -> (u16, String) {
 }
 
 /// As the log tells it.
-fn admin_url(log: &str) -> Option<String> {
-    let line = log.lines().find(|line| line.contains("the admin port listens"))?;
-    let line: serde_json::Value = serde_json::from_str(line).unwrap();
-    Some(format!("http://{}", line["address"].as_str().unwrap()))
-}
-
 #[test]
 fn a_replica_tells_how_it_is() {
     let bench = Bench::new("");
@@ -344,7 +338,7 @@ fn a_replica_that_never_reached_its_bus_is_alive_and_not_ready() {
     let (_folder, mut bridge, log) = without_a_bus("127.0.0.1:0");
     let admin = wait_for("the admin port", PATIENCE, || {
         bridge.assert_running();
-        admin_url(&std::fs::read_to_string(&log).unwrap())
+        admin_url(&log)
     });
     rustls::crypto::ring::default_provider().install_default().ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 use support::foreign::read_kafka;
-use support::program::{Program, Simulator};
+use support::program::{Program, Simulator, admin_url};
 use support::service::Service;
 use support::wait_for;
 
@@ -97,11 +97,11 @@ impl Site {
             "limits": { "rate_per_minute": 0, "concurrent_reads": 0 },
         });
         // JSON is YAML.
-        std::fs::write(folder.path().join("scenario.yaml"), scenario.to_string()).unwrap();
+        let path = folder.path().join("scenario.yaml");
+        std::fs::write(&path, scenario.to_string()).unwrap();
         std::fs::write(folder.path().join("token"), support::program::TOKEN).unwrap();
-        let arguments = ["--scenario", folder.path().join("scenario.yaml").to_str().unwrap()].map(str::to_owned);
-        let simulator =
-            Simulator::start(&arguments.each_ref().map(String::as_str), &folder.path().join("simulator.log"));
+        let arguments = ["--scenario", path.to_str().unwrap()];
+        let simulator = Simulator::start(&arguments, &folder.path().join("simulator.log"));
         let kafka = Service::start("kafka", &[]);
         let streams = simulator.projects();
         let site =
@@ -158,9 +158,8 @@ impl Site {
     /// How each stream is, once the bridge answers.
     fn status(&mut self) -> Option<Vec<Value>> {
         self.bridge.as_mut().unwrap().assert_running();
-        let told = told(self.starts);
-        let address = told.iter().find(|line| line["message"] == "the admin port listens")?["address"].as_str()?;
-        let report = self.simulator.fetch(&format!("http://{address}/api/streams?limit=100000")).ok()?;
+        let admin = admin_url(&log(self.starts))?;
+        let report = self.simulator.fetch(&format!("{admin}/api/streams?limit=100000")).ok()?;
         let streams = report["streams"].as_array()?;
         (streams.len() == self.streams.len()).then(|| streams.clone())
     }
@@ -193,8 +192,8 @@ impl Site {
 
     /// Until all that will come has come: events are delayed.
     fn wait_for_events(&mut self) {
-        let verify = || self.verify()["missing"] == 0;
-        wait_for("all events on the bus", Duration::from_secs(120), || verify().then_some(()));
+        let is_there = || (self.verify()["missing"] == 0).then_some(());
+        wait_for("all events on the bus", Duration::from_secs(120), is_there);
     }
 
     /// What `verify` says.
@@ -228,7 +227,7 @@ impl Site {
         for key in ["missing", "duplicates", "reordered", "unexpected", "misplaced", "unnumbered", "source_gaps_open"] {
             assert_eq!(report[key], 0, "{key}: {report}");
         }
-        let records: Vec<Vec<Record>> = self.records();
+        let records = self.records();
         let gaps = judge_gaps(&records);
         let (mut deaths, mut dropped) = (0, 0);
         let missed = self.missed();

@@ -3,7 +3,7 @@
 use crate::play::{Play, play};
 use crate::support::foreign::read_kafka;
 use crate::support::proxy::Network;
-use crate::support::service::{Service, script};
+use crate::support::service::Service;
 use crate::support::wait_for;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -124,7 +124,7 @@ impl Cluster {
 
     fn group_coordinator(&self) -> u32 {
         wait_for("the group's coordinator", WHOLE, || {
-            let said = self.tool(&["groups", "--describe", "--state", "--group", GROUP]);
+            let said = self.service.tool("groups", &["--describe", "--state", "--group", GROUP]);
             // As in `127.0.0.1:9092 (1)`.
             let (_, rest) = said.lines().find(|line| line.starts_with(GROUP))?.split_once('(')?;
             rest.split_once(')')?.0.parse().ok()
@@ -133,7 +133,7 @@ impl Cluster {
 
     fn transaction_coordinator(&self) -> u32 {
         wait_for("a coordinator of transactions", WHOLE, || {
-            let said = self.tool(&["transactions", "list"]);
+            let said = self.service.tool("transactions", &["list"]);
             // Behind the transactional id.
             said.lines().find(|line| line.starts_with(GROUP))?.split_whitespace().nth(1)?.parse().ok()
         })
@@ -142,26 +142,10 @@ impl Cluster {
     fn set_min_insync_replicas(&self, count: u32) {
         let setting = format!("min.insync.replicas={count}");
         for topic in [CHECKPOINTS, RECORDS] {
-            self.tool(&[
+            self.service.tool(
                 "configs",
-                "--alter",
-                "--entity-type",
-                "topics",
-                "--entity-name",
-                topic,
-                "--add-config",
-                &setting,
-            ]);
+                &["--alter", "--entity-type", "topics", "--entity-name", topic, "--add-config", &setting],
+            );
         }
-    }
-
-    /// What one of Kafka's own tools says.
-    fn tool(&self, arguments: &[&str]) -> String {
-        let (name, arguments) = arguments.split_first().unwrap();
-        let mut command = script();
-        command.args([name, "--bootstrap-server", &self.service.address]).args(arguments);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
     }
 }

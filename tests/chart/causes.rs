@@ -1,7 +1,7 @@
 //! Each alert, fired by its cause: something is done to a real bridge, and what its metrics say then goes on for an hour
 //! before the chart's rules, in promtool.
 
-use crate::support::program::{Program, Simulator, TOKEN};
+use crate::support::program::{Program, Simulator, TOKEN, admin_url};
 use crate::support::scene::rename;
 use crate::support::service::Service;
 use crate::support::wait_for;
@@ -41,10 +41,10 @@ impl Bench {
     fn new(sink: &Value, requests_per_minute: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let scenario = json!({ "limits": { "rate_per_minute": 0, "concurrent_reads": 0 } });
-        std::fs::write(folder.path().join("scenario.yaml"), scenario.to_string()).unwrap();
-        let arguments = ["--scenario", folder.path().join("scenario.yaml").to_str().unwrap()].map(str::to_owned);
+        let path = folder.path().join("scenario.yaml");
+        std::fs::write(&path, scenario.to_string()).unwrap();
         let log = folder.path().join("simulator.log");
-        let simulator = Simulator::start(&arguments.each_ref().map(String::as_str), &log);
+        let simulator = Simulator::start(&["--scenario", path.to_str().unwrap()], &log);
         let account = |name: &str| {
             let token = folder.path().join(name);
             std::fs::write(&token, TOKEN).unwrap();
@@ -71,11 +71,7 @@ impl Bench {
         let log = folder.path().join("bridge.log");
         let arguments = ["run", "--config", file.to_str().unwrap(), "--log-format", "json"];
         let bridge = Program::start_into(&arguments, &log, &folder.path().join("records"));
-        let admin = wait_for("the admin port", PATIENCE, || {
-            let said = std::fs::read_to_string(&log).unwrap();
-            let mut lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            Some(lines.find(|line| line["message"] == "the admin port listens")?["address"].as_str()?.to_owned())
-        });
+        let admin = wait_for("the admin port", PATIENCE, || admin_url(&log));
         Self { folder, simulator, bridge, admin }
     }
 
@@ -88,7 +84,7 @@ impl Bench {
     }
 
     fn scrape(&self) -> Scrape {
-        let said = self.simulator.fetch_text(&format!("http://{}/metrics", self.admin)).unwrap();
+        let said = self.simulator.fetch_text(&format!("{}/metrics", self.admin)).unwrap();
         let sample = |line: &str| {
             let (name, value) = line.rsplit_once(' ').unwrap();
             (name.to_owned(), value.parse().unwrap())

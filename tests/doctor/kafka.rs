@@ -2,7 +2,7 @@
 
 use crate::support::program::Program;
 use crate::support::proxy::Network;
-use crate::support::service::{Service, script};
+use crate::support::service::Service;
 use crate::support::tls::Certificates;
 use crate::support::wait_for;
 use crate::{Bench, doctor, program};
@@ -69,17 +69,8 @@ impl Cluster {
         format!("Kafka at {}", self.network.address())
     }
 
-    /// One of Kafka's own tools.
-    fn tool(&self, name: &str, arguments: &[&str]) -> String {
-        let mut command = script();
-        command.args([name, "--bootstrap-server", &self.kafka.address]).args(arguments);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
     fn allow(&self, arguments: &[&str]) {
-        self.tool("acls", &[&["--add", "--allow-principal", "User:bridge"], arguments].concat());
+        self.kafka.tool("acls", &[&["--add", "--allow-principal", "User:bridge"], arguments].concat());
     }
 }
 
@@ -103,7 +94,7 @@ fn kafka_is_tried_beside_a_bridge_and_nothing_of_it_stays() {
     assert_eq!(code, 64, "{log}");
     let last = log.lines().last().unwrap();
     assert!(last.contains("is missing") && last.contains("kafka-topics.sh"), "{last}");
-    let listed = cluster.tool("topics", &["--list"]);
+    let listed = cluster.kafka.tool("topics", &["--list"]);
     assert!(!listed.contains("asana"), "nothing was made: {listed}");
 
     let config = cluster.open();
@@ -133,9 +124,9 @@ fn kafka_is_tried_beside_a_bridge_and_nothing_of_it_stays() {
     assert!(bridge.stop().success());
     let log = std::fs::read_to_string(&log).unwrap();
     assert!(!log.contains("lost the shards") && !log.contains("the session ended"), "{log}");
-    let transactions = cluster.tool("transactions", &["list"]);
+    let transactions = cluster.kafka.tool("transactions", &["list"]);
     assert!(transactions.contains("asana-event-bridge-r1") && !transactions.contains("doctor"), "{transactions}");
-    let offsets = cluster.tool("groups", &["--describe", "--group", "asana-event-bridge", "--offsets"]);
+    let offsets = cluster.kafka.tool("groups", &["--describe", "--group", "asana-event-bridge", "--offsets"]);
     assert!(!offsets.contains("2147483647"), "{offsets}");
     let (code, lines, _) = program(&["verify", "--config", path.to_str().unwrap()]);
     assert_eq!(code, 0, "no record but the bridge's: {lines}");
@@ -145,7 +136,7 @@ fn kafka_is_tried_beside_a_bridge_and_nothing_of_it_stays() {
 fn topics_that_arent_as_they_must_be_are_told_with_what_to_do() {
     let cluster = Cluster::start();
     let make = |topic: &str, more: &[&str]| {
-        cluster.tool("topics", &[&["--create", "--topic", topic, "--replication-factor", "1"], more].concat());
+        cluster.kafka.tool("topics", &[&["--create", "--topic", topic, "--replication-factor", "1"], more].concat());
     };
     make(TOPICS[0], &["--partitions", "3"]);
     make(TOPICS[1], &["--partitions", "1", "--config", "max.message.bytes=1000"]);
@@ -240,7 +231,7 @@ fn each_right_that_is_missing_is_told() {
     for (topic, partitions) in TOPICS.into_iter().zip(["32", "1", "12"]) {
         let policy = if topic == TOPICS[0] { "cleanup.policy=compact" } else { "cleanup.policy=delete" };
         let shape = ["--create", "--topic", topic, "--partitions", partitions, "--replication-factor", "1"];
-        cluster.tool("topics", &[&shape[..], &["--config", policy]].concat());
+        cluster.kafka.tool("topics", &[&shape[..], &["--config", policy]].concat());
     }
     cluster.allow(&[
         "--operation",

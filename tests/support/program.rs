@@ -110,6 +110,15 @@ impl Drop for Program {
     }
 }
 
+/// Where the admin port of a program with such a log, in lines of JSON, listens.
+pub(crate) fn admin_url(log: &Path) -> Option<String> {
+    let log = std::fs::read_to_string(log).ok()?;
+    // The last line may not be whole.
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = lines.find(|line| line["message"] == "the admin port listens")?;
+    Some(format!("http://{}", line["address"].as_str().expect("an address")))
+}
+
 fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().expect("run kill");
     assert!(status.success(), "kill -{name} {pid}");

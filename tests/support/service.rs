@@ -65,6 +65,15 @@ impl Service {
         (service, network)
     }
 
+    /// What one of Kafka's own tools says.
+    pub(crate) fn tool(&self, name: &str, arguments: &[&str]) -> String {
+        let mut command = script();
+        command.args([name, "--bootstrap-server", &self.address]).args(arguments);
+        let output = command.output().expect("run scripts/services");
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
     /// An outage in order. Data and address stay.
     pub(crate) fn stop(&self) {
         self.order("stop", None);
