@@ -25,9 +25,11 @@ use asana_event_bridge::core::ids::{ShardId, Topic};
 use asana_event_bridge::sink::nats::{NatsSettings, open};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent, SinkError};
 use async_nats::jetstream;
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use nats::{
-    After, Proxy, Seen, Witness, assigned, batch, by_shard, eventually, exactly, message, next, session, settings,
+    After, PATIENCE, Proxy, Seen, Witness, assigned, batch, by_shard, eventually, exactly, message, next, session,
+    settings,
 };
 use nats_worker::{Worker, assert_contiguous, balanced, progress};
 use std::sync::OnceLock;
@@ -95,6 +97,7 @@ on_both_servers!(
     what_is_committed_is_there_and_is_restored,
     a_crash_at_any_message_leaves_all_or_nothing,
     a_connection_lost_at_any_message_is_healed_by_the_commit_itself,
+    a_commit_that_another_session_finishes_is_not_taken_for_a_damaged_one,
     a_stale_owner_of_a_shard_loses_that_one_alone,
     an_heir_of_all_shards_fences_all_of_a_batch,
     a_page_larger_than_an_atomic_batch_is_committed,
@@ -232,6 +235,48 @@ async fn lose_connection_at(address: &str, step: usize) -> bool {
     assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], 24), "step {step}");
     session.committer.close().await;
     was_cut
+}
+
+async fn a_commit_that_another_session_finishes_is_not_taken_for_a_damaged_one(address: &str) {
+    for attempt in 0..20 {
+        if finish_between_claim_and_redo(address, &format!("raced-{attempt}")).await {
+            return;
+        }
+    }
+    panic!("the other session was never the faster one");
+}
+
+/// Whether another session has finished a commit after a new one claimed the shard for it, and before that one did so.
+async fn finish_between_claim_and_redo(address: &str, stream: &str) -> bool {
+    let settings = settings(address, stream);
+    session(settings.clone()).await.committer.close().await;
+    let client = async_nats::connect(address).await.unwrap();
+    let subject = format!("{stream}._checkpoint.0.head");
+    let mut heads = client.subscribe(subject.clone()).await.unwrap();
+    let mut next_head = async || {
+        let message = tokio::time::timeout(PATIENCE, heads.next()).await.unwrap().unwrap();
+        message.headers.unwrap().get("Asana-Bridge-Head").unwrap().to_string()
+    };
+    let write = async |head: &str, rollup: bool| {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Asana-Bridge-Head", head);
+        if rollup {
+            headers.insert("Nats-Rollup", "sub");
+        }
+        client.publish_with_headers(subject.clone(), headers, "".into()).await.unwrap();
+        client.flush().await.unwrap();
+    };
+    // An intent of nothing.
+    write(r#"{"session":"another","replica":"thief","intent":{"commit":"c","chunk":0,"chunks":1}}"#, false).await;
+    assert!(next_head().await.contains("thief"));
+
+    let (opened, faster) = tokio::join!(session(settings), async {
+        assert!(next_head().await.contains("replica-0"), "its claim");
+        write(r#"{"session":"another","replica":"thief","completed":"c"}"#, true).await;
+        next_head().await.contains("thief")
+    });
+    opened.committer.close().await;
+    faster
 }
 
 async fn a_stale_owner_of_a_shard_loses_that_one_alone(address: &str) {

@@ -268,6 +268,12 @@ async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending, claim: u
         })
     };
     if chunks != pending.chunks {
+        // Somebody who finishes the commit takes its chunks away.
+        let newest = publisher.last(&subject).await.map_err(ShardError::Unknown)?;
+        if newest.is_some_and(|newest| newest.sequence != claim) {
+            let action = format!("read commit {} back from {subject}", pending.commit);
+            return Err(ShardError::Unknown(SinkError::unavailable(action, "another session has written it since")));
+        }
         return Err(broken(format!("{chunks} of its {} chunks are there", pending.chunks)));
     }
     Part::decode(payload.freeze()).map_err(|error| broken(format!("it can't be read: {error}")))
