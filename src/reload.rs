@@ -1,11 +1,14 @@
-//! Notices that the configuration was changed.
+//! Notices that the configuration was changed, or a file of credentials.
 
 use crate::config::{self, Checked, Environment, Source};
+use futures_util::future::join_all;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// How often the file is looked at. By its content: a mounted `ConfigMap` is replaced through links, with old times.
+/// How often files are looked at. By their content: a mounted `ConfigMap` is replaced through links, with old times.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reads the configuration again at each SIGHUP, and when its file has changed, and hands on what is fine. One
@@ -18,17 +21,18 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Dropped, nothing is noticed any more.
 pub async fn watch(source: &Source, environment: &Environment, reloads: mpsc::Sender<Checked>) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut seen = content(source).await;
+    let content = async || content(source.file.as_ref()?).await;
+    let mut seen = content().await;
     loop {
         tokio::select! {
             received = hangup.recv() => {
                 if received.is_none() {
                     return Ok(());
                 }
-                seen = content(source).await;
+                seen = content().await;
             }
             () = tokio::time::sleep(LOOK_INTERVAL) => {
-                let content = content(source).await;
+                let content = content().await;
                 // A file that is away for a moment is being replaced.
                 if content.is_none() || content == seen {
                     continue;
@@ -52,6 +56,27 @@ pub async fn watch(source: &Source, environment: &Environment, reloads: mpsc::Se
     }
 }
 
-async fn content(source: &Source) -> Option<Vec<u8>> {
-    tokio::fs::read(source.file.as_ref()?).await.ok()
+/// Says so whenever the content of one of the files has changed.
+///
+/// # Cancel safety
+/// Dropped, nothing is noticed any more.
+pub async fn watch_files(paths: Vec<PathBuf>, changes: mpsc::Sender<()>) -> Infallible {
+    let contents = async || join_all(paths.iter().map(|path| content(path))).await;
+    let mut seen = contents().await;
+    while !paths.is_empty() {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let newer = contents().await.into_iter().zip(&seen);
+        // A file that is away for a moment is being replaced.
+        let newer: Vec<_> = newer.map(|(content, before)| content.or_else(|| before.clone())).collect();
+        if newer != seen {
+            seen = newer;
+            // One that waits to be heard is as good as two.
+            changes.try_send(()).ok();
+        }
+    }
+    std::future::pending().await
+}
+
+async fn content(path: &Path) -> Option<Vec<u8>> {
+    tokio::fs::read(path).await.ok()
 }

@@ -5,7 +5,7 @@ use crate::bell::{self, Bell, BellError};
 use crate::bridge::{self, BridgeError, Observer, Observers, Plan};
 use crate::config::{
     Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, CrawlDepth, FileConfig, KafkaConfig, NatsConfig,
-    NatsLogin, SecretSource,
+    SecretSource,
 };
 use crate::core::budget::Limit;
 use crate::core::crawl::Depth;
@@ -16,9 +16,11 @@ use crate::discovery::Discovery;
 use crate::index::service::IndexHandle;
 use crate::index::{Index, IndexError};
 use crate::reader::Where;
+use crate::reload;
 use crate::sink::{SinkError, console, file, kafka, nats};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -66,7 +68,9 @@ impl RunError {
                 true
             }
             Self::Bell(error) => error.is_setup(),
-            Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => matches!(error, SinkError::Setup { .. }),
+            Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => {
+                matches!(error, SinkError::Refused { .. } | SinkError::Setup { .. })
+            }
         }
     }
 }
@@ -96,6 +100,8 @@ pub async fn run(
     };
     let index = IndexHandle::start(index).map_err(IndexError::Thread)?;
     let (rings_to, rings) = mpsc::channel(bell::RINGS);
+    // One is as good as several.
+    let (renewals_to, renewals) = mpsc::channel(1);
     let bell = match &checked.webhooks {
         Some(webhooks) => Some(Bell::listen(webhooks, rings_to, Arc::clone(&observer)).await?),
         None => None,
@@ -119,23 +125,30 @@ pub async fn run(
             match &sink {
                 CheckedSink::Kafka(sink) => {
                     let settings = kafka_settings(&checked, sink)?;
-                    bridge::run(plans, || kafka::open(settings.clone()), index, rings, observer, stop).await?;
+                    let open = || async {
+                        let secret_properties = secret_properties(sink).map_err(|error| {
+                            SinkError::unavailable("reading the credentials of Kafka anew", error)
+                        })?;
+                        kafka::open(kafka::KafkaSettings { secret_properties, ..settings.clone() }).await
+                    };
+                    bridge::run(plans, open, index, rings, renewals, observer, stop).await?;
                 }
                 CheckedSink::Nats(sink) => {
-                    let settings = nats_settings(&checked, sink)?;
-                    bridge::run(plans, || nats::open(settings.clone()), index, rings, observer, stop).await?;
+                    let settings = nats_settings(&checked, sink);
+                    bridge::run(plans, || nats::open(settings.clone()), index, rings, renewals, observer, stop).await?;
                 }
                 CheckedSink::Console(sink) => {
-                    bridge::run(plans, || console::open(sink, shards), index, rings, observer, stop).await?;
+                    bridge::run(plans, || console::open(sink, shards), index, rings, renewals, observer, stop).await?;
                 }
                 CheckedSink::File(sink) => {
                     let sink = FileConfig { path: sink.path.clone(), checkpoint: Some(sink.checkpoint.clone()) };
-                    bridge::run(plans, || file::open(&sink, shards), index, rings, observer, stop).await?;
+                    bridge::run(plans, || file::open(&sink, shards), index, rings, renewals, observer, stop).await?;
                 }
             }
             Ok(())
         } => ended,
         never = replan(checked.clone(), discovery, reloads, &plans_to) => match never {},
+        never = reload::watch_files(credential_files(&sink), renewals_to) => match never {},
     }
 }
 
@@ -296,7 +309,7 @@ pub async fn place(checked: &Checked) -> Result<Where, RunError> {
             Where::Kafka { properties, wanted: Box::new(wanted) }
         }
         CheckedSink::Nats(sink) => {
-            let client = nats::connect(&nats_settings(checked, sink)?).await?;
+            let client = nats::connect(&nats_settings(checked, sink)).await?;
             let NatsConfig { stream, subject_prefix: prefix, .. } = sink.config.clone();
             Where::Nats { client, stream, prefix }
         }
@@ -311,40 +324,43 @@ pub async fn place(checked: &Checked) -> Result<Where, RunError> {
     })
 }
 
-pub(crate) fn kafka_settings(checked: &Checked, sink: &CheckedKafka) -> Result<kafka::KafkaSettings, RunError> {
-    let resolve = |(name, source): (&String, &SecretSource)| {
-        let place = format!("sink.kafka.secretProperties.{name}");
-        secret(&place, source).map(|secret| (name.clone(), secret))
+/// The files with which the clients of a sink log in, where they read them only once. A client of NATS reads its own at
+/// each login.
+fn credential_files(sink: &CheckedSink) -> Vec<PathBuf> {
+    let CheckedSink::Kafka(sink) = sink else { return Vec::new() };
+    let secrets = sink.secret_properties.values().filter_map(|source| match source {
+        SecretSource::File(path) => Some(path.clone()),
+        SecretSource::Text(_) => None,
+    });
+    // Certificates and keys, as librdkafka's properties name them.
+    let properties = sink.config.properties.iter();
+    secrets.chain(properties.filter(|(name, _)| name.ends_with(".location")).map(|(_, path)| path.into())).collect()
+}
+
+fn secret_properties(sink: &CheckedKafka) -> Result<BTreeMap<String, String>, RunError> {
+    let resolve = |(name, source): (&String, &SecretSource)| match source.read() {
+        Ok(secret) => Ok((name.clone(), secret.expose().to_owned())),
+        Err(source) => Err(RunError::Secret { what: format!("sink.kafka.secretProperties.{name}"), source }),
     };
+    sink.secret_properties.iter().map(resolve).collect()
+}
+
+pub(crate) fn kafka_settings(checked: &Checked, sink: &CheckedKafka) -> Result<kafka::KafkaSettings, RunError> {
     Ok(kafka::KafkaSettings {
         config: sink.config.clone(),
-        secret_properties: sink.secret_properties.iter().map(resolve).collect::<Result<_, _>>()?,
+        secret_properties: secret_properties(sink)?,
         schema_registry: sink.schema_registry.clone().map(kafka::SchemaRegistry::new).transpose()?,
         shards: checked.shards,
         replica: checked.replica.clone(),
     })
 }
 
-pub(crate) fn nats_settings(checked: &Checked, sink: &CheckedNats) -> Result<nats::NatsSettings, RunError> {
-    let (mut nkey_seed, mut token, mut password) = (None, None, None);
-    match &sink.login {
-        NatsLogin::Nobody | NatsLogin::CredentialsFile(_) => {}
-        NatsLogin::NkeySeed(source) => nkey_seed = Some(secret("sink.nats.nkeySeed", source)?),
-        NatsLogin::Token(source) => token = Some(secret("sink.nats.token", source)?),
-        NatsLogin::User { password: source, .. } => password = Some(secret("sink.nats.password", source)?),
-    }
-    Ok(nats::NatsSettings {
+pub(crate) fn nats_settings(checked: &Checked, sink: &CheckedNats) -> nats::NatsSettings {
+    nats::NatsSettings {
         config: sink.config.clone(),
-        nkey_seed,
-        token,
-        password,
+        login: sink.login.clone(),
         shards: checked.shards,
         replica: checked.replica.clone(),
         lease_time: nats::LEASE_TIME,
-    })
-}
-
-fn secret(what: &str, source: &SecretSource) -> Result<String, RunError> {
-    let secret = source.read().map_err(|source| RunError::Secret { what: what.to_owned(), source })?;
-    Ok(secret.expose().to_owned())
+    }
 }

@@ -19,7 +19,7 @@ mod nats;
 mod nats_worker;
 mod support;
 
-use asana_event_bridge::config::{HumanDuration, NatsConfig};
+use asana_event_bridge::config::{HumanDuration, NatsConfig, NatsLogin, Secret, SecretSource};
 use asana_event_bridge::core::batch::{Batch, CheckpointWrite, StoredCheckpoint};
 use asana_event_bridge::core::ids::{ShardId, Topic};
 use asana_event_bridge::sink::nats::{NatsSettings, open};
@@ -655,10 +655,10 @@ async fn a_server_that_is_not_there_is_named() {
 #[test]
 fn secrets_are_not_printed() {
     let mut settings = settings("user:secret-1@127.0.0.1:1", "quiet");
-    settings.token = Some("secret-2".to_owned());
-    settings.password = Some("secret-3".to_owned());
-    settings.nkey_seed = Some("secret-4".to_owned());
-    assert!(!format!("{settings:?}").contains("secret-"), "{settings:?}");
+    for login in [NatsLogin::Token, NatsLogin::NkeySeed] {
+        settings.login = login(SecretSource::Text(Secret::new("secret-2")));
+        assert!(!format!("{settings:?}").contains("secret-"), "{settings:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

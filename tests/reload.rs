@@ -1,4 +1,4 @@
-//! A changed configuration takes effect without a restart; a bad one changes nothing.
+//! A changed configuration takes effect without a restart, and so do changed credentials; a bad configuration changes nothing.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,6 +11,8 @@
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
 
+#[path = "reload/rotation.rs"]
+mod rotation;
 mod support;
 
 use asana_event_bridge::core::ids::StreamId;

@@ -111,6 +111,17 @@ class Instance:
         for node in end(self.nodes(number), signal.SIGKILL):
             raise Failure(f"process {node.pid} does not end")
 
+    def reload(self, settings):
+        """Has the running nodes read their configuration again, with these settings changed."""
+        if not isinstance(self.service, Nats):
+            raise Failure(f"{self.record['service']} does not read its configuration again: stop it and start it")
+        self.record["settings"] |= settings
+        self._save()
+        nodes = self.nodes()
+        for node in nodes:
+            self.service.configure(node, nodes, self.record["settings"])
+            node.signal(signal.SIGHUP)
+
     def pause(self, number=None):
         """Nodes that neither answer nor are gone."""
         for node in self.nodes(number):

@@ -25,6 +25,7 @@ use crate::core::ids::StreamId;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, SinkError};
 use session::Session;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -61,11 +62,11 @@ const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Du
 
 /// Runs until `stop`: opens the sink, bridges, and opens it anew whenever a session ends. The newest plan
 /// counts; the number of shards, the topic and the replica's name must be the same in all of them. Streams out of `rings`
-/// are polled at once.
+/// are polled at once. What comes out of `renewals` ends the session in order, and the next one begins at once.
 ///
 /// # Errors
 /// [`BridgeError`]: the sink was never reachable, or a person has to act. Once a session ran, a bus that
-/// can't be reached is waited for.
+/// can't be reached, or doesn't accept the credentials any more, is waited for.
 ///
 /// # Cancel safety
 /// Cancel through `stop`. Dropped instead, nothing that was committed is lost, and peers take over late.
@@ -74,6 +75,7 @@ pub async fn run<S, C, F>(
     open: impl Fn() -> F,
     index: IndexHandle,
     mut rings: mpsc::Receiver<StreamId>,
+    mut renewals: mpsc::Receiver<()>,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) -> Result<(), BridgeError>
@@ -86,6 +88,8 @@ where
     let replica = plans.borrow().settings.replica.clone();
     let (mut failures, mut has_run) = (0, false);
     while !stop.is_cancelled() {
+        // What was renewed by now is what this session begins with.
+        while renewals.try_recv().is_ok() {}
         let opened = tokio::select! {
             opened = open() => opened,
             () = stop.cancelled() => break,
@@ -96,23 +100,28 @@ where
             Ok((committer, ownership)) => {
                 has_run = true;
                 observer.opened();
-                Session::new(
+                let until = stop.child_token();
+                let session = Session::new(
                     &mut plans,
                     &mut rings,
                     committer.batch_messages(),
                     index.clone(),
                     Arc::clone(&observer),
                     clock,
-                )
-                .run(committer, ownership, stop.clone())
-                .await
+                );
+                tokio::select! {
+                    end = session.run(committer, ownership, until.clone()) => end,
+                    never = end_at_renewal(&mut renewals, &until) => match never {},
+                }
             }
         };
         observer.ended(&end);
         match end {
-            SessionEnd::Stopped => break,
+            SessionEnd::Stopped if stop.is_cancelled() => break,
+            SessionEnd::Stopped => tracing::info!("the session ended in order; the next one uses what was renewed"),
             SessionEnd::Checkpoint(error) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Setup { .. }) => return Err(error.into()),
+            SessionEnd::Sink(error @ SinkError::Refused { .. }) if !has_run => return Err(error.into()),
             SessionEnd::Sink(error) if !has_run && clock.now().monotonic > FIRST_OPEN_TIMEOUT => {
                 return Err(error.into());
             }
@@ -137,4 +146,86 @@ where
         tracing::debug!("the index isn't whole: crawls fill it when the bridge starts again");
     }
     Ok(())
+}
+
+/// Cancels `until` at each renewal.
+async fn end_at_renewal(renewals: &mut mpsc::Receiver<()>, until: &CancellationToken) -> Infallible {
+    while let Some(()) = renewals.recv().await {
+        until.cancel();
+    }
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asana::Accounts;
+    use crate::config::FileConfig;
+    use crate::core::engine::CrawlSettings;
+    use crate::core::topic::TopicTemplate;
+    use crate::core::trace::Sampling;
+    use crate::index::Index;
+    use crate::sink::file;
+    use std::num::NonZeroU32;
+    use std::sync::Mutex;
+
+    fn refused() -> SinkError {
+        SinkError::Refused { problem: "wrong password".to_owned(), remedy: "give the right one".to_owned() }
+    }
+
+    /// Opens a sink that works where `script` says so, the last entry first. What is left of the script, and the end.
+    async fn follow(script: Vec<Result<(), SinkError>>) -> (usize, Result<(), BridgeError>) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = FileConfig { path: folder.path().join("records"), checkpoint: None };
+        let settings = Settings {
+            shards: NonZeroU32::MIN,
+            topic: TopicTemplate::fixed("asana.events"),
+            min_interval: Duration::ZERO,
+            max_interval: Duration::ZERO,
+            linger: Duration::ZERO,
+            max_records: 1,
+            max_pending_bytes: 1,
+            watermark_interval: Duration::ZERO,
+            replica: "r1".to_owned(),
+            dead_letter_topic: String::new(),
+            crawl: CrawlSettings::default(),
+            all_known: true,
+            sampling: Sampling::NONE,
+        };
+        let source = Arc::new(Accounts::default());
+        let (_plans_to, plans) =
+            watch::channel(Arc::new(Plan { settings, accounts: Vec::new(), streams: Vec::new(), source }));
+        let index = IndexHandle::start(Index::temporary().unwrap()).unwrap();
+        let (renewals_to, renewals) = mpsc::channel(1);
+        let (_rings_to, rings) = mpsc::channel(1);
+        let (stop, script) = (CancellationToken::new(), Mutex::new(script));
+        let open = async || {
+            let next = script.lock().unwrap().pop();
+            let opened = match next.unwrap_or(Ok(())) {
+                Ok(()) => file::open(&config, NonZeroU32::MIN).await?,
+                Err(error) => return Err(error),
+            };
+            if script.lock().unwrap().is_empty() {
+                stop.cancel();
+            } else {
+                renewals_to.try_send(()).unwrap();
+            }
+            Ok(opened)
+        };
+        let observer = Arc::new(LogObserver);
+        let end = run(plans, open, index, rings, renewals, observer, stop.clone()).await;
+        (script.into_inner().unwrap().len(), end)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_was_accepted_once_is_tried_again() {
+        let (left, end) = follow(vec![Ok(()), Err(refused()), Err(refused()), Ok(())]).await;
+        assert!(left == 0 && end.is_ok(), "{left} {end:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_was_never_accepted_is_told() {
+        let (left, end) = follow(vec![Ok(()), Err(refused())]).await;
+        assert!(left == 1 && matches!(end, Err(BridgeError::Sink(SinkError::Refused { .. }))), "{left} {end:?}");
+    }
 }

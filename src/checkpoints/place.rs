@@ -43,7 +43,7 @@ pub(super) fn setting(checked: &Checked) -> String {
 pub(super) async fn stored(checked: &Checked) -> Result<Stored, RunError> {
     Ok(match &checked.sink {
         CheckedSink::Kafka(sink) => kafka::offline::stored(&kafka_settings(checked, sink)?).await?,
-        CheckedSink::Nats(sink) => nats::offline::stored(&nats_settings(checked, sink)?).await?,
+        CheckedSink::Nats(sink) => nats::offline::stored(&nats_settings(checked, sink)).await?,
         CheckedSink::Console(sink) => offline::stored(&sink.checkpoint).await?,
         CheckedSink::File(sink) => offline::stored(&sink.checkpoint).await?,
     })
@@ -79,7 +79,7 @@ async fn users(checked: &Checked) -> Result<Vec<String>, RunError> {
     };
     match &checked.sink {
         CheckedSink::Kafka(sink) => Ok(kafka::offline::members(&kafka_settings(checked, sink)?).await?),
-        CheckedSink::Nats(sink) => Ok(nats::offline::holders(&nats_settings(checked, sink)?).await?),
+        CheckedSink::Nats(sink) => Ok(nats::offline::holders(&nats_settings(checked, sink)).await?),
         CheckedSink::Console(sink) => local(&sink.checkpoint).await,
         CheckedSink::File(sink) => local(&sink.checkpoint).await,
     }
@@ -98,7 +98,7 @@ pub(super) async fn rewrite(
             write(Owned::take(session, shards).await?, make).await
         }
         CheckedSink::Nats(sink) => {
-            let session = nats::open(nats_settings(checked, sink)?).await.map_err(opened)?;
+            let session = nats::open(nats_settings(checked, sink)).await.map_err(opened)?;
             write(Owned::take(session, shards).await?, make).await
         }
         CheckedSink::Console(sink) => {

@@ -141,20 +141,15 @@ async fn bus(checked: &Checked, args: &DoctorArgs, to: &Findings) {
     let findings = match &checked.sink {
         CheckedSink::Kafka(sink) => match run::kafka_settings(checked, sink) {
             Ok(settings) => kafka::examine(settings, args.timeout).await,
-            Err(error) => vec![unreadable(&error)],
+            Err(error) => {
+                vec![Verdict::wanting(error.to_string(), "mend what the configuration names there").of("sink")]
+            }
         },
-        CheckedSink::Nats(sink) => match run::nats_settings(checked, sink) {
-            Ok(settings) => nats::examine(settings, args.timeout).await,
-            Err(error) => vec![unreadable(&error)],
-        },
+        CheckedSink::Nats(sink) => nats::examine(run::nats_settings(checked, sink), args.timeout).await,
         CheckedSink::Console(_) => vec![],
         CheckedSink::File(sink) => local::examine_file(sink).await,
     };
     send(to, findings).await;
-}
-
-fn unreadable(error: &run::RunError) -> Finding {
-    Verdict::wanting(error.to_string(), "mend what the configuration names there").of("sink")
 }
 
 #[cfg(test)]

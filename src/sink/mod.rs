@@ -113,6 +113,15 @@ pub enum SinkError {
         /// The client's own words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Credentials or certificates can't be used, or the bus doesn't accept them. Where they are being rotated, it will
+    /// soon: try again if it did before.
+    #[error("{problem}; {remedy}")]
+    Refused {
+        /// What is wrong, with names and values, but no secret.
+        problem: String,
+        /// What to do, if it stays so.
+        remedy: String,
+    },
     /// The bus isn't set up as the bridge needs it; trying again doesn't help until somebody acts.
     #[error("{problem}; {remedy}")]
     Setup {
@@ -136,7 +145,9 @@ impl From<SinkError> for Verdict {
             SinkError::Unavailable { action, source } => {
                 Self::wanting(format!("{action}: {source}"), "see whether it runs, and can be reached from here")
             }
-            SinkError::Setup { problem, remedy } => Self::Wanting { problem, remedy },
+            SinkError::Refused { problem, remedy } | SinkError::Setup { problem, remedy } => {
+                Self::Wanting { problem, remedy }
+            }
         }
     }
 }

@@ -5,6 +5,9 @@ use crate::support::service::Service;
 use crate::support::tls::Certificates;
 use crate::support::wait_for;
 use crate::{Bench, program};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nkeys::KeyPair;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -133,6 +136,84 @@ fn a_user_is_held_against_what_the_bridge_needs() {
         log.lines().find(|line| line.contains("NATS refuses")).map(str::to_owned)
     });
     assert!(line.contains("$KV.ASANA_leases.") && line.contains("allow it in the user's permissions"), "{line}");
+}
+
+#[test]
+fn nkeys_and_credentials_files_are_ways_to_log_in() {
+    let bench = Bench::new();
+    let examine = |nats: &Service, key: &str, value: &Value| {
+        let mut config = config(&bench, nats);
+        config["sink"]["nats"][key] = value.clone();
+        bench.examine(&config, &[])
+    };
+
+    let (known, stranger) = (KeyPair::new_user(), KeyPair::new_user());
+    for (name, pair) in [("known", &known), ("stranger", &stranger)] {
+        std::fs::write(bench.path(name), pair.seed().unwrap()).unwrap();
+    }
+    let users = json!({ "users": [{ "nkey": known.public_key() }] });
+    let nats = Service::start("nats", &["--set", &format!("authorization={users}")]);
+    let found = examine(&nats, "nkeySeed", &bench.secret("known"));
+    found.assert_wanting(&[]);
+    found.assert("rights on NATS", "fine", &[&known.public_key()]);
+    examine(&nats, "nkeySeed", &bench.secret("stranger")).assert(
+        &reach(&nats),
+        "wanting",
+        &["doesn't accept the credentials", "nkeySeed"],
+    );
+    examine(&nats, "nkeySeed", &bench.secret("password")).assert(
+        &reach(&nats),
+        "wanting",
+        &["sink.nats.nkeySeed can't be used"],
+    );
+
+    let (operator, system, account) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
+    let all =
+        ["subs", "data", "payload", "imports", "exports", "conn", "mem_storage", "disk_storage", "streams", "consumer"];
+    let unlimited: Value = all.map(|limit| (limit.to_owned(), json!(-1))).into_iter().collect();
+    let settings = [
+        format!("operator={}", jwt(&operator, &operator, &json!({ "type": "operator" }))),
+        format!("system_account={}", system.public_key()),
+        "resolver=MEMORY".to_owned(),
+        format!(
+            "resolver_preload={}",
+            json!({
+                system.public_key(): jwt(&operator, &system, &json!({ "type": "account", "limits": { "conn": -1 } })),
+                account.public_key(): jwt(&operator, &account, &json!({ "type": "account", "limits": unlimited })),
+            })
+        ),
+    ];
+    let nats = Service::start("nats", &settings.iter().flat_map(|setting| ["--set", setting]).collect::<Vec<_>>());
+    let user = KeyPair::new_user();
+    let user_jwt = jwt(&account, &user, &json!({ "type": "user", "subs": -1, "data": -1, "payload": -1 }));
+    let file = format!(
+        "-----BEGIN NATS USER JWT-----\n{user_jwt}\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+        user.seed().unwrap()
+    );
+    std::fs::write(bench.path("user.creds"), file).unwrap();
+    let found = examine(&nats, "credentialsFile", &json!(bench.path("user.creds")));
+    found.assert_wanting(&[]);
+    found.assert("rights on NATS", "fine", &[&user.public_key(), &account.public_key()]);
+    examine(&nats, "credentialsFile", &json!(bench.path("password"))).assert(
+        &reach(&nats),
+        "wanting",
+        &["doesn't hold a JWT and a seed"],
+    );
+}
+
+/// What `issuer` says of `subject`, as `nsc` writes it.
+fn jwt(issuer: &KeyPair, subject: &KeyPair, claims: &Value) -> String {
+    let mut claims = claims.clone();
+    claims["version"] = json!(2);
+    let payload = json!({
+        "iss": issuer.public_key(), "sub": subject.public_key(), "name": "test", "iat": 1_700_000_000, "nats": claims,
+    });
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let header = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
+    let text = format!("{}.{}", encode(header.to_string().as_bytes()), encode(payload.to_string().as_bytes()));
+    let signature = issuer.sign(text.as_bytes()).unwrap();
+    format!("{text}.{}", encode(&signature))
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Real nats-servers, a proxy that cuts connections at a chosen message, and batches to write.
 
-use asana_event_bridge::config::NatsConfig;
+use asana_event_bridge::config::{NatsConfig, NatsLogin};
 use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, Topic};
 use asana_event_bridge::core::trace::Trace;
@@ -32,9 +32,7 @@ pub fn settings(address: &str, stream: &str) -> NatsSettings {
     });
     NatsSettings {
         config: serde_json::from_value::<NatsConfig>(config).unwrap(),
-        nkey_seed: None,
-        token: None,
-        password: None,
+        login: NatsLogin::Nobody,
         shards: 4.try_into().unwrap(),
         replica: "replica-0".to_owned(),
         lease_time: LEASE_TIME,

@@ -114,14 +114,21 @@ impl Service {
         self.order("resume", Some(id));
     }
 
+    /// A nats-server reads its configuration again, in which one setting has changed.
+    pub(crate) fn reload(&self, setting: &str) {
+        self.tell("reload", &["--set", setting]);
+    }
+
     fn order(&self, verb: &str, node: Option<u32>) {
-        let mut command = script();
-        command.args([verb, &self.dir]);
-        if let Some(node) = node {
-            command.args(["--node", &node.to_string()]);
+        match node {
+            Some(node) => self.tell(verb, &["--node", &node.to_string()]),
+            None => self.tell(verb, &[]),
         }
-        let output = command.output().expect("run scripts/services");
-        assert!(output.status.success(), "{verb} {node:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn tell(&self, verb: &str, arguments: &[&str]) {
+        let output = script().args([verb, &self.dir]).args(arguments).output().expect("run scripts/services");
+        assert!(output.status.success(), "{verb} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

@@ -267,9 +267,10 @@ fn refused(settings: &KafkaSettings, error: KafkaError) -> SinkError {
                 remedy: format!("correct `sink.kafka.{list}.{name}`"),
             }
         }
-        KafkaError::ClientCreation(words) => SinkError::Setup {
+        // Also for a certificate and a key that don't go together, as when only one of them was replaced yet.
+        KafkaError::ClientCreation(words) => SinkError::Refused {
             problem: format!("librdkafka refuses the properties: {words}"),
-            remedy: "correct `sink.kafka.properties`".to_owned(),
+            remedy: "correct `sink.kafka.properties`, or the files that they name".to_owned(),
         },
         error => SinkError::unavailable("making a client of Kafka", error),
     }

@@ -194,7 +194,8 @@ pub(super) fn setup(action: &str, error: KafkaError) -> SinkError {
             "allow Describe and Write on transactional ids that begin with `sink.kafka.groupId`"
         }
         Code::SaslAuthenticationFailed | Code::Authentication => {
-            "check `sink.kafka.properties` and `secretProperties` of SASL and TLS"
+            let remedy = "check `sink.kafka.properties` and `secretProperties` of SASL and TLS".to_owned();
+            return SinkError::Refused { problem: format!("{action}: {error}"), remedy };
         }
         Code::MessageSizeTooLarge => "raise the topic's `max.message.bytes` with kafka-configs.sh, then restart",
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
@@ -272,6 +273,8 @@ mod tests {
     fn what_the_operator_can_change_is_told_with_a_remedy() {
         let error = setup("trying", KafkaError::Global(Code::GroupAuthorizationFailed));
         assert!(matches!(error, SinkError::Setup { .. }), "{error}");
+        let error = setup("trying", KafkaError::Global(Code::SaslAuthenticationFailed));
+        assert!(matches!(error, SinkError::Refused { .. }), "{error}");
         let error = setup("trying", KafkaError::Global(Code::BrokerTransportFailure));
         assert!(matches!(error, SinkError::Unavailable { .. }), "{error}");
     }

@@ -125,7 +125,7 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
             None => SinkError::unavailable(action, "no answer from the cluster"),
         };
         idle += 1;
-        if idle > LOOKS || matches!(failure, SinkError::Setup { .. }) {
+        if idle > LOOKS || !matches!(failure, SinkError::Unavailable { .. }) {
             return Err(failure);
         }
     }

@@ -264,10 +264,10 @@ pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) -
     Ok(())
 }
 
-/// What passes is waited for; what somebody must mend ends the session.
+/// What passes is waited for; what somebody must mend, or another login may, ends the session.
 fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
     match error::setup(action, error) {
-        error @ SinkError::Setup { .. } => Err(error),
+        error @ (SinkError::Refused { .. } | SinkError::Setup { .. }) => Err(error),
         error @ SinkError::Unavailable { .. } => {
             tracing::warn!(%error, "trying on");
             std::thread::park_timeout(PAUSE * 10);

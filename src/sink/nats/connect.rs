@@ -1,6 +1,6 @@
 //! The connection to the servers.
 
-use super::NatsSettings;
+use super::{NatsSettings, login};
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
@@ -17,7 +17,8 @@ const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 /// Connects.
 ///
 /// # Errors
-/// [`SinkError::Setup`] for what the operator has to change, [`SinkError::Unavailable`] for what may pass.
+/// [`SinkError::Setup`] for an address that isn't one, [`SinkError::Refused`] where the two sides don't agree on
+/// credentials or TLS, [`SinkError::Unavailable`] for the rest.
 pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
     let servers = &settings.config.servers;
     let addresses: Result<Vec<ServerAddr>, _> = servers.iter().map(|server| server.parse::<ServerAddr>()).collect();
@@ -29,21 +30,22 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
     let shown: Vec<_> = addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect();
     let shown = shown.join(", ");
     let action = format!("connect to NATS at {shown}");
-    let connecting = options(settings).await?.connect(addresses);
+    let refused = |problem: String, remedy: &str| SinkError::Refused { problem, remedy: remedy.to_owned() };
+    let credentials = "check credentialsFile, nkeySeed, token or user and password in sink.nats";
+    // The client's own words would be that it couldn't log in.
+    login::auth(&settings.login, &[]).map_err(|problem| refused(problem, credentials))?;
+    let connecting = options(settings).connect(addresses);
     match tokio::time::timeout(FIRST_CONNECTION, connecting).await {
         Ok(Ok(client)) => Ok(client),
         Ok(Err(error)) => Err(match error.kind() {
-            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => SinkError::Setup {
-                problem: format!("NATS at {shown} doesn't accept the credentials: {error}"),
-                remedy: "check credentialsFile, nkeySeed, token or user and password in sink.nats".to_owned(),
-            },
-            ConnectErrorKind::Tls | ConnectErrorKind::Io if is_tls(&error) => SinkError::Setup {
-                problem: format!("NATS at {shown} can't be reached by TLS: {error}"),
-                remedy:
-                    "give the authority that signed the servers' certificates as sink.nats.tls.caFile, and see that \
-                         sink.nats.servers has the names that the certificates have"
-                        .to_owned(),
-            },
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                refused(format!("NATS at {shown} doesn't accept the credentials: {error}"), credentials)
+            }
+            ConnectErrorKind::Tls | ConnectErrorKind::Io if is_tls(&error) => refused(
+                format!("NATS at {shown} can't be reached by TLS: {error}"),
+                "give the authority that signed the servers' certificates as sink.nats.tls.caFile, and see that \
+                 sink.nats.servers has the names that the certificates have",
+            ),
             ConnectErrorKind::ServerParse
             | ConnectErrorKind::Dns
             | ConnectErrorKind::TimedOut
@@ -62,9 +64,8 @@ fn is_tls(error: &ConnectError) -> bool {
         || io.and_then(std::io::Error::get_ref).is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
 }
 
-async fn options(settings: &NatsSettings) -> Result<ConnectOptions, SinkError> {
-    let config = &settings.config;
-    let mut options = ConnectOptions::new()
+fn options(settings: &NatsSettings) -> ConnectOptions {
+    let mut options = login::options(&settings.login)
         .name(format!("asana-event-bridge {}", settings.replica))
         .connection_timeout(FIRST_CONNECTION / 2)
         .ping_interval(PING_INTERVAL)
@@ -74,22 +75,8 @@ async fn options(settings: &NatsSettings) -> Result<ConnectOptions, SinkError> {
             (Duration::from_millis(10) * 2_u32.pow(growth)).min(LONGEST_RECONNECT_PAUSE)
         })
         .event_callback(|event| async move { log(&event) });
-    if let Some(path) = &config.credentials_file {
-        options = options.credentials_file(path).await.map_err(|error| SinkError::Setup {
-            problem: format!("sink.nats.credentialsFile {} can't be used: {error}", path.display()),
-            remedy: "give the path of a credentials file (JWT and seed)".to_owned(),
-        })?;
-    }
-    if let Some(seed) = &settings.nkey_seed {
-        options = options.nkey(seed.clone());
-    }
-    if let Some(token) = &settings.token {
-        options = options.token(token.clone());
-    }
-    if let Some(user) = &config.user {
-        options = options.user_and_password(user.clone(), settings.password.clone().unwrap_or_default());
-    }
-    if let Some(tls) = &config.tls {
+    // The client reads these files at each connection.
+    if let Some(tls) = &settings.config.tls {
         options = options.require_tls(true);
         if let Some(authorities) = &tls.ca_file {
             options = options.add_root_certificates(authorities.clone());
@@ -98,7 +85,7 @@ async fn options(settings: &NatsSettings) -> Result<ConnectOptions, SinkError> {
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
     }
-    Ok(options)
+    options
 }
 
 fn log(event: &Event) {
@@ -106,6 +93,11 @@ fn log(event: &Event) {
         // What was published is answered with silence: this is the only word on it.
         Event::ServerError(ServerError::Other(words)) if words.to_lowercase().contains("permissions violation") => {
             tracing::error!("NATS refuses: {words}: allow it in the user's permissions");
+        }
+        Event::ServerError(ServerError::AuthorizationViolation) => {
+            tracing::error!(
+                "NATS refuses the login; it is tried again, and the credentials in sink.nats are read each time"
+            );
         }
         Event::Connected => tracing::info!("connected to NATS"),
         Event::Draining | Event::Closed => tracing::debug!(%event, "the connection to NATS ends"),

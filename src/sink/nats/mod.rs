@@ -33,6 +33,7 @@ mod error;
 mod examine;
 mod head;
 mod lease;
+mod login;
 mod member;
 pub mod offline;
 mod outgoing;
@@ -48,7 +49,7 @@ mod view;
 mod write_ahead;
 
 use super::{CommitError, Committer, Ownership, SinkError};
-use crate::config::NatsConfig;
+use crate::config::{NatsConfig, NatsLogin};
 use crate::core::batch::{Batch, OutputTopic};
 use crate::core::ids::{ShardId, Topic};
 pub use connect::connect;
@@ -81,17 +82,13 @@ const ATOMIC_ROOM: usize = 100;
 /// Without atomic batches nothing limits a batch but the time that its redo would take.
 const WRITE_AHEAD_MESSAGES: usize = 10_000;
 
-/// What [`open`] needs: the configuration, with its secrets read.
+/// What [`open`] needs.
 #[derive(Clone)]
 pub struct NatsSettings {
     /// As the file has it.
     pub config: NatsConfig,
-    /// The value of `nkeySeed`.
-    pub nkey_seed: Option<String>,
-    /// The value of `token`.
-    pub token: Option<String>,
-    /// The value of `password`.
-    pub password: Option<String>,
+    /// How a server is told who this is. Secrets are read at each login.
+    pub login: NatsLogin,
     /// How many shards there are.
     pub shards: NonZeroU32,
     /// This replica's name.
@@ -102,14 +99,11 @@ pub struct NatsSettings {
 
 impl fmt::Debug for NatsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "…");
-        // The addresses may hold passwords too.
+        // The addresses may hold passwords.
         f.debug_struct("NatsSettings")
             .field("stream", &self.config.stream)
             .field("subject_prefix", &self.config.subject_prefix)
-            .field("nkey_seed", &hidden(&self.nkey_seed))
-            .field("token", &hidden(&self.token))
-            .field("password", &hidden(&self.password))
+            .field("login", &self.login)
             .field("shards", &self.shards)
             .field("replica", &self.replica)
             .field("lease_time", &self.lease_time)
@@ -120,7 +114,7 @@ impl fmt::Debug for NatsSettings {
 /// Begins a session: connects, makes or checks the JetStream stream, and joins the other replicas.
 ///
 /// # Errors
-/// [`SinkError::Unavailable`]: try again. [`SinkError::Setup`]: somebody has to change something.
+/// [`SinkError::Unavailable`], [`SinkError::Refused`]: try again. [`SinkError::Setup`]: somebody has to change something.
 ///
 /// # Cancel safety
 /// May be dropped and called again.
