@@ -4,6 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
+ARCH ?=
 BUS ?= embedded
 FOR ?= 30s
 OUTPUT ?= text
@@ -47,9 +48,9 @@ lint: ## format, lints, documentation, the contract's compatibility, and each se
 	cargo check --quiet --no-default-features --features program
 
 .PHONY: image
-image: ## build the image without a daemon or a registry, and run it; needs root on Debian
+image: ## build the image without a daemon or a registry, and run it; ARCH=amd64|arm64; needs root on Debian
 	scripts/bootstrap rust build python
-	scripts/check-image
+	scripts/check-image $(ARCH)
 
 .PHONY: control-plane
 control-plane: ## the chart before a real Kubernetes control plane, with pods that run; builds Kubernetes the first time; needs root

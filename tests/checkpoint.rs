@@ -223,7 +223,7 @@ fn beside_a_bridge(site: &Site, settings: &Settings) {
     assert_eq!(listing["totals"]["live"], STREAMS, "{listing}");
     let stream = format!("main/{}", site.streams[0]);
     let (detail, code, _) = site.checkpoint("show", settings, &[&stream]);
-    assert_eq!((code, &detail["state"], &detail["configured"]), (Some(0), &json!("live"), &json!(true)), "{detail}");
+    assert_eq!((code, &detail["state"], &detail["configured"]), (Some(0), &json!("live"), &json!("yes")), "{detail}");
     assert_eq!(detail["shard_header"]["shards"], settings.shards, "{detail}");
     assert!(detail["last_sequence"].as_u64().unwrap() > 0, "{detail}");
     // Tokens of the simulator are 32 hexadecimal digits, `:` and a number.

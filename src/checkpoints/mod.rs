@@ -10,7 +10,7 @@ mod report;
 
 pub use migrate::{End, Migration, Standing};
 pub use report::{
-    Detail, GapReport, LaneReport, Listing, RetiredReport, ShardReport, StreamReport, StreamState, Totals,
+    Configured, Detail, GapReport, LaneReport, Listing, RetiredReport, ShardReport, StreamReport, StreamState, Totals,
 };
 
 use crate::config::Checked;
@@ -23,6 +23,7 @@ use crate::sink::CommitError;
 use crate::verify::Output;
 use chrono::{DateTime, Utc};
 use own::Stored;
+use report::Configuration;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -319,8 +320,11 @@ pub async fn run(
 
 async fn list(checked: &Checked, now: DateTime<Utc>) -> Result<Listing, CheckpointsError> {
     let set = contents(&place::stored(checked).await?)?;
-    let configured: BTreeSet<_> = checked.streams.iter().map(|stream| stream.id.clone()).collect();
-    Ok(Listing::new(place::setting(checked), &set, checked.shards, &configured, now))
+    let configuration = Configuration {
+        streams: checked.streams.iter().map(|stream| stream.id.clone()).collect(),
+        ruled: checked.discovery.rules.iter().map(|rule| rule.account.clone()).collect(),
+    };
+    Ok(Listing::new(place::setting(checked), &set, checked.shards, &configuration, now))
 }
 
 async fn show(checked: &Checked, id: &StreamId, now: DateTime<Utc>) -> Result<Outcome, CheckpointsError> {

@@ -1,7 +1,7 @@
 //! What a checkpoint holds, for people and for scripts. A sync token is a credential of sorts: only a hash of it is shown.
 
 use crate::core::checkpoint::{Contents, is_reset};
-use crate::core::ids::{ShardId, StreamId, SyncToken};
+use crate::core::ids::{AccountName, ShardId, StreamId, SyncToken};
 use crate::core::placement::shard_of;
 use crate::core::reshard::Set;
 use crate::core::stream::{OpenGap, Stream};
@@ -94,7 +94,47 @@ pub struct StreamReport {
     /// Source gaps that aren't healed.
     pub open_gaps: Vec<GapReport>,
     /// Whether the configuration has it.
-    pub configured: bool,
+    pub configured: Configured,
+}
+
+/// Whether the configuration has a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Configured {
+    /// Among its `streams`.
+    Yes,
+    /// A rule of `discovery` of its account may give it.
+    Perhaps,
+    /// Neither.
+    No,
+}
+
+/// What a configuration has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Configuration {
+    pub(super) streams: BTreeSet<StreamId>,
+    /// The accounts that have rules of discovery.
+    pub(super) ruled: BTreeSet<AccountName>,
+}
+
+impl Configuration {
+    fn has(&self, id: &StreamId) -> Configured {
+        match (self.streams.contains(id), self.ruled.contains(&id.account)) {
+            (true, _) => Configured::Yes,
+            (false, true) => Configured::Perhaps,
+            (false, false) => Configured::No,
+        }
+    }
+}
+
+impl fmt::Display for Configured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Yes => "yes",
+            Self::Perhaps => "perhaps",
+            Self::No => "no",
+        })
+    }
 }
 
 /// How a stream is, by its checkpoint.
@@ -144,21 +184,21 @@ pub struct Totals {
 }
 
 impl Listing {
-    /// Reports on what is stored in `set`, of `shards` shards, and on what is `configured` besides.
+    /// Reports on what is stored in `set`, of `shards` shards, and on what the configuration has besides.
     pub(super) fn new(
         checkpoint: String,
         set: &Set,
         shards: NonZeroU32,
-        configured: &BTreeSet<StreamId>,
+        configuration: &Configuration,
         now: DateTime<Utc>,
     ) -> Self {
         let mut streams: BTreeMap<&StreamId, (ShardId, Stream)> =
-            configured.iter().map(|id| (id, (shard_of(id, shards), Stream::new()))).collect();
+            configuration.streams.iter().map(|id| (id, (shard_of(id, shards), Stream::new()))).collect();
         for (shard, contents) in set {
             streams.extend(contents.streams.iter().map(|(id, stream)| (id, (*shard, stream.clone()))));
         }
         let report = |(id, (shard, stream)): (&StreamId, &(ShardId, Stream))| {
-            StreamReport::new(id, *shard, stream, configured.contains(id), now)
+            StreamReport::new(id, *shard, stream, configuration.has(id), now)
         };
         let streams: Vec<_> = streams.iter().map(|(id, of)| report((id, of))).collect();
         let totals = Totals::of(&streams);
@@ -182,7 +222,7 @@ impl Totals {
                 StreamState::Reset => &mut totals.reset,
             } += 1;
             totals.open_gaps += stream.open_gaps.len();
-            totals.not_configured += usize::from(!stream.configured);
+            totals.not_configured += usize::from(stream.configured == Configured::No);
         }
         totals
     }
@@ -213,7 +253,7 @@ impl ShardReport {
 }
 
 impl StreamReport {
-    fn new(id: &StreamId, shard: ShardId, stream: &Stream, configured: bool, now: DateTime<Utc>) -> Self {
+    fn new(id: &StreamId, shard: ShardId, stream: &Stream, configured: Configured, now: DateTime<Utc>) -> Self {
         // The time of a token that was given up says nothing.
         let live = stream.live();
         let token = live.filter(|_| !is_reset(stream));
@@ -254,7 +294,7 @@ impl StreamReport {
             self.epoch.to_string(),
             self.last_sequence.to_string(),
             self.open_gaps.len().to_string(),
-            if self.configured { "yes" } else { "no" }.to_owned(),
+            self.configured.to_string(),
         ]
     }
 }
@@ -399,12 +439,13 @@ mod tests {
         let stream = Stream { state: State::Live(live), epoch: 9, last_sequence: 4, ..Stream::new() };
         let streams = BTreeMap::from([(StreamId::new("main", "1"), stream)]);
         let contents = Contents { streams, ..Contents::default() };
-        let configured = BTreeSet::from([StreamId::new("main", "2")]);
+        let configuration =
+            Configuration { streams: BTreeSet::from([StreamId::new("main", "2")]), ruled: BTreeSet::new() };
         Listing::new(
             "x: y".to_owned(),
             &BTreeMap::from([(ShardId(3), contents)]),
             NonZeroU32::MIN,
-            &configured,
+            &configuration,
             at(hours),
         )
     }
@@ -413,12 +454,19 @@ mod tests {
     fn a_listing_has_what_is_stored_and_what_is_configured() {
         let listing = listing("5a888cbb:0", 3);
         let [stored, configured] = listing.streams.as_slice() else { panic!("{listing:?}") };
-        assert_eq!((stored.state, stored.shard, stored.configured), (StreamState::Live, 3, false));
+        assert_eq!((stored.state, stored.shard, stored.configured), (StreamState::Live, 3, Configured::No));
         assert_eq!((stored.token_age_seconds, stored.token_expires_in_seconds), (Some(3 * 3600), Some(21 * 3600)));
-        assert_eq!((configured.state, configured.configured), (StreamState::Establishing, true));
+        assert_eq!((configured.state, configured.configured), (StreamState::Establishing, Configured::Yes));
         assert_eq!((listing.totals.live, listing.totals.establishing, listing.totals.not_configured), (1, 1, 1));
         let text = listing.to_string();
         assert!(text.contains("main/1") && text.contains("3h") && text.contains("1 not configured"), "{text}");
+    }
+
+    #[test]
+    fn a_stream_that_a_rule_may_give_is_not_called_unconfigured() {
+        let configuration = Configuration { ruled: BTreeSet::from(["main".into()]), ..Configuration::default() };
+        assert_eq!(configuration.has(&StreamId::new("main", "1")), Configured::Perhaps);
+        assert_eq!(configuration.has(&StreamId::new("other", "1")), Configured::No);
     }
 
     #[test]
