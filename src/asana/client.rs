@@ -6,7 +6,7 @@ use super::http::{Answer, exchange, with_sources};
 use super::look::{self, Look, Seen};
 use super::oauth::Oauth;
 use super::wire::Refusal;
-use super::{Source, items, requests, wire};
+use super::{items, requests, wire};
 use crate::config::{CheckedAccount, Credential};
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
@@ -127,16 +127,6 @@ impl Client {
         }
         inner.changes.observe(&inner.account, &answer.headers);
         Ok(answer)
-    }
-}
-
-impl Source for Client {
-    async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
-        Self::poll(self, stream, kind, token).await
-    }
-
-    async fn list(&self, _: &AccountName, listing: &Listing, offset: Option<&str>) -> ListOutcome {
-        Self::list(self, listing, offset).await
     }
 }
 

@@ -104,16 +104,9 @@ impl IndexHandle {
         self.ask(Request::Flush).await
     }
 
-    /// Whether the store has failed, for metrics: the bridge goes on, and crawls where it would have known.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
+    #[cfg(test)]
+    fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
-    }
-
-    /// How many requests wait, for metrics.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.requests.max_capacity() - self.requests.capacity()
     }
 
     async fn tell(&self, request: Request) {

@@ -41,7 +41,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -162,18 +162,6 @@ impl Simulator {
     #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn offer(&self, resource: &str, events: Vec<Value>) -> usize {
         let texts = events.into_iter().map(|event| Arc::from(event.to_string()));
-        self.offer_texts(resource, texts)
-    }
-
-    /// As [`offer`](Self::offer), with each event's text kept byte for byte.
-    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
-    pub fn offer_raw(&self, resource: &str, events: Vec<Box<RawValue>>) -> usize {
-        let texts = events.into_iter().map(|event| Arc::from(Box::<str>::from(event)));
-        self.offer_texts(resource, texts)
-    }
-
-    fn offer_texts(&self, resource: &str, texts: impl Iterator<Item = Arc<str>>) -> usize {
-        let texts: Vec<_> = texts.collect();
         let mut asana = self.shared.lock();
         let now = asana.advance(self.shared.elapsed());
         asana.inject(resource, texts, now)
