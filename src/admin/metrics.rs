@@ -190,7 +190,7 @@ impl Counted {
         }
     }
 
-    pub(super) fn asked(&self, account: &AccountName, outcome: &str, took: Duration) {
+    pub(super) fn answered(&self, account: &AccountName, outcome: &str, took: Duration) {
         let account = || ("account", account.as_str().to_owned());
         self.requests.get_or_create(&[account(), ("outcome", outcome.to_owned())]).inc();
         self.request_duration.get_or_create(&[account()]).observe(took.as_secs_f64());

@@ -93,7 +93,7 @@ fn sample() -> Arc<Watcher> {
     watcher.opened();
     watcher.assigned(shard, None);
     watcher.owns(&[shard], 1);
-    watcher.answered(&id, "page", Duration::ZERO);
+    watcher.answered(&id.account, "page", Duration::ZERO);
     watcher.rang("rung");
     watcher.bells(&id.account, 1, 1);
     let ended = Notice::CrawlEnded { reason: Reason::Initial, snapshots: 0, healed: 0 };

@@ -6,7 +6,7 @@ use super::metrics::Counted;
 use crate::bridge::{Clock, Observer, SessionEnd};
 use crate::core::batch::Batch;
 use crate::core::engine::{CommitSummary, Engine, Status, StreamPlace, StreamStatus};
-use crate::core::ids::{AccountName, ShardId, StreamId};
+use crate::core::ids::{AccountName, ShardId};
 use crate::core::now::Now;
 use crate::core::stream::Notice;
 use crate::core::trace::Trace;
@@ -185,12 +185,8 @@ impl Observer for Watcher {
         }
     }
 
-    fn answered(&self, stream: &StreamId, outcome: &'static str, took: Duration) {
-        self.counted.asked(&stream.account, outcome, took);
-    }
-
-    fn asked(&self, account: &AccountName, outcome: &'static str, took: Duration) {
-        self.counted.asked(account, outcome, took);
+    fn answered(&self, account: &AccountName, outcome: &'static str, took: Duration) {
+        self.counted.answered(account, outcome, took);
     }
 
     fn rang(&self, outcome: &'static str) {

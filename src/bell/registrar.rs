@@ -155,7 +155,7 @@ impl Registrar {
         let now = self.clock.now();
         account.budget.finish();
         let outcome = answer.as_ref().map_or_else(Refusal::label, |_| task.label());
-        self.observer.asked(name, outcome, now.monotonic.saturating_sub(began));
+        self.observer.answered(name, outcome, now.monotonic.saturating_sub(began));
         match answer {
             Ok(answer) => account.take(task, answer, &self.targets, &self.hooks),
             Err(refusal) => account.refused(now, name, task, &refusal),

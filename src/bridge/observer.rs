@@ -3,7 +3,7 @@
 use super::session::SessionEnd;
 use crate::core::batch::Batch;
 use crate::core::engine::{CommitSummary, Engine, Poll, StreamPlace};
-use crate::core::ids::{AccountName, ShardId, StreamId};
+use crate::core::ids::{AccountName, ShardId};
 use crate::core::now::Now;
 use crate::core::page::{Failure, PollOutcome};
 use crate::core::stream::Notice;
@@ -21,13 +21,11 @@ pub trait Observer: Send + Sync {
     /// The session's loop turns: often, and once a second at the least.
     fn turned(&self, _engine: &Engine, _now: Now) {}
     /// A request to Asana was answered, or failed: how, as its outcome's label says, and how long it took.
-    fn answered(&self, _stream: &StreamId, _outcome: &'static str, _took: Duration) {}
+    fn answered(&self, _account: &AccountName, _outcome: &'static str, _took: Duration) {}
     /// A poll was answered, or failed: with what, and how long it took.
     fn polled(&self, _poll: &Poll, _outcome: &PollOutcome, _took: Duration) {}
     /// A batch is on its way to the bus, and this is its commit's trace. What becomes of it is told next.
     fn committing(&self, _batch: &Batch, _trace: Trace) {}
-    /// A request about webhooks was answered, or failed: as [`answered`](Self::answered).
-    fn asked(&self, _account: &AccountName, _outcome: &'static str, _took: Duration) {}
     /// Somebody came to the bell: what became of it.
     fn rang(&self, _outcome: &'static str) {}
     /// So many webhooks of the account ring here, of so many that are to.
@@ -67,8 +65,8 @@ impl Observer for Observers {
         self.0.iter().for_each(|it| it.turned(engine, now));
     }
 
-    fn answered(&self, stream: &StreamId, outcome: &'static str, took: Duration) {
-        self.0.iter().for_each(|it| it.answered(stream, outcome, took));
+    fn answered(&self, account: &AccountName, outcome: &'static str, took: Duration) {
+        self.0.iter().for_each(|it| it.answered(account, outcome, took));
     }
 
     fn polled(&self, poll: &Poll, outcome: &PollOutcome, took: Duration) {
@@ -77,10 +75,6 @@ impl Observer for Observers {
 
     fn committing(&self, batch: &Batch, trace: Trace) {
         self.0.iter().for_each(|it| it.committing(batch, trace));
-    }
-
-    fn asked(&self, account: &AccountName, outcome: &'static str, took: Duration) {
-        self.0.iter().for_each(|it| it.asked(account, outcome, took));
     }
 
     fn rang(&self, outcome: &'static str) {

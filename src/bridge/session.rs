@@ -21,7 +21,7 @@ use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How long polls in flight may go on after the order to stop. Most are answered by then; whoever has the
@@ -239,20 +239,12 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         requests.send(request).await.map_err(|_closed| committer_ended())
     }
 
-    fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome, Duration), tokio::task::JoinError>) {
-        match polled {
-            Ok((poll, outcome, took)) => {
-                self.observer.answered(&poll.stream.id, outcome.label(), took);
-                self.observer.polled(&poll, &outcome, took);
-                let notice = self.engine.handle_outcome(self.clock.now(), &poll, outcome);
-                if let Some(notice) = notice {
-                    self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);
-                }
-            }
-            // Nothing of it was seen, so nothing is lost.
-            Err(error) if error.is_cancelled() => {}
-            // A poll is total; one that panicked is a fault of ours that must not be passed over.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+    fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome, Duration), JoinError>) {
+        let Some((poll, outcome, took)) = finished(polled) else { return };
+        self.observer.answered(&poll.stream.id.account, outcome.label(), took);
+        self.observer.polled(&poll, &outcome, took);
+        if let Some(notice) = self.engine.handle_outcome(self.clock.now(), &poll, outcome) {
+            self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);
         }
     }
 
@@ -265,21 +257,13 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, Answer, Duration), tokio::task::JoinError>) {
-        match answered {
-            Ok((step, answer, took)) => {
-                if let Answer::List(outcome, _) = &answer {
-                    self.observer.answered(&step.stream, outcome.label(), took);
-                }
-                let notice = self.engine.handle_crawl_step(self.clock.now(), &step, answer);
-                if let Some(notice) = notice {
-                    self.observer.noticed(&self.engine.place(&step.stream), &notice);
-                }
-            }
-            // Nothing of it was seen, so nothing is lost.
-            Err(error) if error.is_cancelled() => {}
-            // As a poll that panicked.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+    fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, Answer, Duration), JoinError>) {
+        let Some((step, answer, took)) = finished(answered) else { return };
+        if let Answer::List(outcome, _) = &answer {
+            self.observer.answered(&step.stream.account, outcome.label(), took);
+        }
+        if let Some(notice) = self.engine.handle_crawl_step(self.clock.now(), &step, answer) {
+            self.observer.noticed(&self.engine.place(&step.stream), &notice);
         }
     }
 
@@ -401,6 +385,18 @@ async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) 
             Answer::List(outcome, known)
         }
         Step::Sweep { crawl, after } => Answer::Sweep(index.unseen(stream, *crawl, after.clone(), SWEEP).await.ok()),
+    }
+}
+
+/// What a task came to; nothing of one that was cancelled, of which nothing was seen, so that nothing is lost.
+///
+/// # Panics
+/// If the task did: polls and steps are total, and a fault of ours must not be passed over.
+fn finished<T>(task: Result<T, JoinError>) -> Option<T> {
+    match task {
+        Ok(done) => Some(done),
+        Err(error) if error.is_cancelled() => None,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
