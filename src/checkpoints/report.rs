@@ -34,11 +34,11 @@ pub struct Listing {
 pub struct ShardReport {
     /// Its number.
     pub shard: u32,
-    /// The number of shards when it was first written; nothing before that.
+    /// The number of shards when it was last taken over; nothing before the first record.
     pub shards: Option<u32>,
     /// Its epoch.
     pub epoch: Option<u64>,
-    /// The replica that first wrote it.
+    /// The replica that took it over last, and wrote.
     pub replica: Option<String>,
     /// How many streams it holds.
     pub streams: usize,
@@ -377,7 +377,7 @@ impl fmt::Display for Detail {
         if let (Some(shards), Some(epoch), Some(replica)) = (shard.shards, shard.epoch, &shard.replica) {
             writeln!(
                 f,
-                "shard {} of {shards}: epoch {epoch}, first written by {replica}, {} streams",
+                "shard {} of {shards}: epoch {epoch}, last taken over by {replica}, {} streams",
                 shard.shard, shard.streams
             )?;
         }
