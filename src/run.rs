@@ -4,8 +4,7 @@ use crate::asana::{Accounts, ClientError};
 use crate::bell::{self, Bell, BellError};
 use crate::bridge::{self, BridgeError, Observer, Observers, Plan};
 use crate::config::{
-    Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, CrawlDepth, FileConfig, KafkaConfig, NatsConfig,
-    SecretSource,
+    Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, CrawlDepth, KafkaConfig, NatsConfig, SecretSource,
 };
 use crate::core::budget::Limit;
 use crate::core::crawl::Depth;
@@ -141,8 +140,7 @@ pub async fn run(
                     bridge::run(plans, || console::open(sink, shards), index, rings, renewals, observer, stop).await?;
                 }
                 CheckedSink::File(sink) => {
-                    let sink = FileConfig { path: sink.path.clone(), checkpoint: Some(sink.checkpoint.clone()) };
-                    bridge::run(plans, || file::open(&sink, shards), index, rings, renewals, observer, stop).await?;
+                    bridge::run(plans, || file::open(sink, shards), index, rings, renewals, observer, stop).await?;
                 }
             }
             Ok(())

@@ -15,7 +15,7 @@
 mod support;
 
 use asana_event_bridge::admin::Report;
-use asana_event_bridge::config::FileConfig;
+use asana_event_bridge::config::CheckedFile;
 use asana_event_bridge::core::checkpoint;
 use asana_event_bridge::core::ids::SyncToken;
 use asana_event_bridge::sink::{OwnershipEvent, file};
@@ -261,7 +261,7 @@ fn nothing_that_is_said_has_a_secret_in_it() {
         let Output { stdout, stderr, .. } = bench.streams(arguments);
         said.push_str(&String::from_utf8_lossy(&[stdout, stderr].concat()));
     }
-    let config = FileConfig { path: bench.file("records"), checkpoint: None };
+    let config = CheckedFile { path: bench.file("records"), checkpoint: bench.file("records.checkpoint") };
     let Bench { bridge, runtime, folder, .. } = bench;
     assert!(bridge.stop().success());
     for name in ["bridge.log", "bridge.out", "records"] {
@@ -277,7 +277,7 @@ fn nothing_that_is_said_has_a_secret_in_it() {
 }
 
 /// Those that the bridge had last.
-async fn sync_tokens(config: &FileConfig) -> Vec<SyncToken> {
+async fn sync_tokens(config: &CheckedFile) -> Vec<SyncToken> {
     let shards = NonZeroU32::new(32).unwrap();
     let (_committer, mut ownership) = file::open(config, shards).await.unwrap();
     let Some(OwnershipEvent::Assigned(stored)) = ownership.recv().await else { panic!("assigned at once") };

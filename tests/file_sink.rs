@@ -12,7 +12,7 @@
 )]
 #![cfg(feature = "bridge")]
 
-use asana_event_bridge::config::FileConfig;
+use asana_event_bridge::config::CheckedFile;
 use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use asana_event_bridge::core::ids::ShardId;
 use asana_event_bridge::core::line::Line;
@@ -50,12 +50,12 @@ fn batch(from: u64, to: u64) -> Batch {
     Batch { messages: (from..to).map(message).collect(), checkpoints: vec![checkpoint] }
 }
 
-fn config(folder: &Path) -> FileConfig {
-    FileConfig { path: folder.join("events.jsonl"), checkpoint: None }
+fn config(folder: &Path) -> CheckedFile {
+    CheckedFile { path: folder.join("events.jsonl"), checkpoint: folder.join("events.jsonl.checkpoint") }
 }
 
 /// A session, and the next record by its checkpoint.
-async fn open(config: &FileConfig) -> Result<(FileCommitter, u64), SinkError> {
+async fn open(config: &CheckedFile) -> Result<(FileCommitter, u64), SinkError> {
     let (committer, mut ownership) = file::open(config, SHARDS).await?;
     let Some(OwnershipEvent::Assigned(shards)) = ownership.recv().await else { panic!("assigned at once") };
     assert_eq!(shards.iter().map(|shard| shard.0).collect::<Vec<_>>(), [ShardId(0), ShardId(1), ShardId(2)]);
@@ -63,7 +63,7 @@ async fn open(config: &FileConfig) -> Result<(FileCommitter, u64), SinkError> {
     Ok((committer, next(&shards[1].1).unwrap_or(1)))
 }
 
-fn sequences(config: &FileConfig) -> Vec<u64> {
+fn sequences(config: &CheckedFile) -> Vec<u64> {
     let text = std::fs::read_to_string(&config.path).unwrap();
     let sequence = |line: &str| serde_json::from_str::<Line>(line).unwrap().record.position.unwrap().lane_sequence;
     text.lines().map(sequence).collect()

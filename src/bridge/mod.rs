@@ -160,7 +160,7 @@ async fn end_at_renewal(renewals: &mut mpsc::Receiver<()>, until: &CancellationT
 mod tests {
     use super::*;
     use crate::asana::Accounts;
-    use crate::config::FileConfig;
+    use crate::config::CheckedFile;
     use crate::core::engine::CrawlSettings;
     use crate::core::topic::TopicTemplate;
     use crate::core::trace::Sampling;
@@ -176,7 +176,7 @@ mod tests {
     /// Opens a sink that works where `script` says so, the last entry first. What is left of the script, and the end.
     async fn follow(script: Vec<Result<(), SinkError>>) -> (usize, Result<(), BridgeError>) {
         let folder = tempfile::tempdir().unwrap();
-        let config = FileConfig { path: folder.path().join("records"), checkpoint: None };
+        let config = CheckedFile { path: folder.path().join("records"), checkpoint: folder.path().join("checkpoint") };
         let settings = Settings {
             shards: NonZeroU32::MIN,
             topic: TopicTemplate::fixed("asana.events"),

@@ -2,7 +2,7 @@
 
 use super::CheckpointsError;
 use super::own::{Owned, Stored};
-use crate::config::{Checked, CheckedFile, CheckedSink, FileConfig};
+use crate::config::{Checked, CheckedSink};
 use crate::core::batch::Batch;
 use crate::run::{RunError, kafka_settings, nats_settings};
 use crate::sink::{console, file, kafka, nats, offline};
@@ -105,9 +105,8 @@ pub(super) async fn rewrite(
             let session = console::open(sink, shards).await.map_err(opened)?;
             write(Owned::take(session, shards).await?, make).await
         }
-        CheckedSink::File(CheckedFile { path, checkpoint }) => {
-            let config = FileConfig { path: path.clone(), checkpoint: Some(checkpoint.clone()) };
-            let session = file::open(&config, shards).await.map_err(opened)?;
+        CheckedSink::File(sink) => {
+            let session = file::open(sink, shards).await.map_err(opened)?;
             write(Owned::take(session, shards).await?, make).await
         }
     }

@@ -9,10 +9,9 @@
 use super::journal::{self, Journal};
 use super::local::{self, Output, Session};
 use super::{CommitError, Committer, Ownership, SinkError};
-use crate::config::FileConfig;
+use crate::config::CheckedFile;
 use crate::core::batch::{Batch, CheckpointWrite, OutputTopic};
 use crate::core::ids::Topic;
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::num::NonZeroU32;
@@ -38,21 +37,15 @@ struct DataFile {
 ///
 /// # Cancel safety
 /// May be called again after it was dropped.
-pub async fn open(config: &FileConfig, shards: NonZeroU32) -> Result<(FileCommitter, Ownership), SinkError> {
+pub async fn open(config: &CheckedFile, shards: NonZeroU32) -> Result<(FileCommitter, Ownership), SinkError> {
     let config = config.clone();
     let (session, ownership) = Session::open(shards, move || DataFile::open(&config)).await?;
     Ok((FileCommitter(session), ownership))
 }
 
 impl DataFile {
-    fn open(config: &FileConfig) -> Result<Self, SinkError> {
-        let path = &config.path;
-        let checkpoint = config.checkpoint.clone().unwrap_or_else(|| {
-            let mut name = OsString::from(path);
-            name.push(".checkpoint");
-            name.into()
-        });
-        let existed = checkpoint.try_exists().map_err(|error| journal::failed("look for", &checkpoint, error))?;
+    fn open(CheckedFile { path, checkpoint }: &CheckedFile) -> Result<Self, SinkError> {
+        let existed = checkpoint.try_exists().map_err(|error| journal::failed("look for", checkpoint, error))?;
         let data = OpenOptions::new().append(true).create(true).open(path);
         let data = data.map_err(|error| journal::failed("open", path, error))?;
         journal::lock_file(&data, path)?;
@@ -64,7 +57,7 @@ impl DataFile {
                 &format!("has {found} bytes, and its checkpoint {} is missing", checkpoint.display()),
             ));
         }
-        let journal = Journal::open(&checkpoint)?;
+        let journal = Journal::open(checkpoint)?;
         let committed = journal.data_length();
         if found < committed {
             return Err(mismatch(path, &format!("has {found} bytes, fewer than the {committed} that were committed")));
