@@ -238,6 +238,18 @@ fn contradictions_end_the_rendering_with_a_sentence() {
     }
 }
 
+/// What injects secrets into pods puts them elsewhere, and `secrets` knows nothing of it.
+#[test]
+fn files_from_elsewhere_are_no_business_of_secrets() {
+    for file in ["/vault/secrets/asana-token", "/var/run/secrets/asana/token"] {
+        let token = format!(r#"config.accounts.main.token={{"file":"{file}"}}"#);
+        assert!(rendered(&example("quickstart"), &[&token]).contains(file));
+    }
+    let authority = r#"config.sink.kafka.properties={"ssl.ca.location":"/secrets/ca/a: b"}"#;
+    let said = text(&template(&example("quickstart"), &[authority]).stderr);
+    assert!(said.contains("secrets.ca is missing"), "{said}");
+}
+
 fn pods(objects: &[Value]) -> Vec<&Value> {
     let spec = |object: &'static str| move |it: &&Value| it["kind"] == object;
     let templates = objects.iter().filter(|it| spec("Deployment")(it) || spec("Job")(it));

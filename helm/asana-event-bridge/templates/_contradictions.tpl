@@ -35,7 +35,9 @@
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
 {{- fail "autoscaling.minReplicas is above autoscaling.maxReplicas" }}
 {{- end }}
-{{- range $path := regexFindAll "/secrets/[^/\\s\"']+" (toYaml $config) -1 }}
+{{- /* Only values that begin so: /vault/secrets/x comes from elsewhere. */}}
+{{- range $value := regexFindAll "[:-] [\"']?/secrets/[^/\\s\"']+" (toYaml $config) -1 }}
+{{- $path := regexFind "/secrets/.+" $value }}
 {{- $name := trimPrefix "/secrets/" $path }}
 {{- if not (hasKey $.Values.secrets $name) }}
 {{- fail (printf "config uses a file in %s, but secrets.%s is missing: say which Secret it is, `secrets: {%s: {existingSecret: NAME}}`" $path $name $name) }}
