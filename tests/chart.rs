@@ -224,6 +224,7 @@ fn contradictions_end_the_rendering_with_a_sentence() {
         (&[r#"autoscaling={"enabled":true,"maxReplicas":40}"#], "autoscaling.maxReplicas is 40"),
         (&[r#"autoscaling={"enabled":true,"minReplicas":9}"#], "minReplicas is above"),
         (&[r#"config.accounts.main.token={"file":"/secrets/other/token"}"#], "secrets.other is missing"),
+        (&[r#"image.repository="""#], "image.repository is empty"),
         (&["serviceMonitor.enabled=true", "podMonitor.enabled=true"], "counted twice"),
         (&[r#"strimzi={"user":true}"#], "strimzi.cluster is empty"),
         (&[nats, r#"strimzi={"user":true,"cluster":"main"}"#], "strimzi is for config.sink.kafka"),
