@@ -205,6 +205,8 @@ fn the_schema_refuses_typos() {
         ("config.sink.kafka.topics.replicas=3", "replicas"),
         (r#"config.sink={"console":{}}"#, "console"),
         (r#"config.admin.listen="0.0.0.0:1""#, "listen"),
+        (r#"listenAddress="::""#, "listenAddress"),
+        (r#"service.ipFamilies=["ipv6"]"#, "ipFamilies"),
     ] {
         let output = template(&example("quickstart"), &[set]);
         let said = text(&output.stderr);
@@ -224,6 +226,7 @@ fn contradictions_end_the_rendering_with_a_sentence() {
         (&[r#"autoscaling={"enabled":true,"maxReplicas":40}"#], "autoscaling.maxReplicas is 40"),
         (&[r#"autoscaling={"enabled":true,"minReplicas":9}"#], "minReplicas is above"),
         (&[r#"config.accounts.main.token={"file":"/secrets/other/token"}"#], "secrets.other is missing"),
+        (&[r#"service.ipFamilies=["IPv6"]"#], "pods listen at 0.0.0.0"),
         (&[r#"image.repository="""#], "image.repository is empty"),
         (&["serviceMonitor.enabled=true", "podMonitor.enabled=true"], "counted twice"),
         (&[r#"strimzi={"user":true}"#], "strimzi.cluster is empty"),
@@ -342,6 +345,26 @@ fn a_bell_has_a_port_and_the_pods_find_each_other() {
     assert!(ingress.contains("bell"), "{ingress}");
     let output = template(&example("quickstart"), &[r#"config.webhooks={"interval":"1m"}"#]);
     assert!(text(&output.stderr).contains("config.webhooks needs publicUrl"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_cluster_may_have_ipv6_only() {
+    let webhooks = r#"config.webhooks={"publicUrl":"https://a.example","key":{"file":"/secrets/asana/token"}}"#;
+    let services = r#"service={"ipFamilyPolicy":"SingleStack","ipFamilies":["IPv6"]}"#;
+    let sets = [webhooks, services, r#"listenAddress="[::]""#];
+    let documents = rendered(&example("quickstart"), &sets);
+    let checked = tool("manifests", &[], &documents);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    for port in [8080, 8081] {
+        assert!(documents.contains(&format!("listen: '[::]:{port}'")), "{documents}");
+    }
+    let objects = objects(&example("quickstart"), &sets);
+    let services: Vec<_> = objects.iter().filter(|object| object["kind"] == "Service").collect();
+    assert_eq!(services.len(), 3);
+    for service in services {
+        assert_eq!(service["spec"]["ipFamilyPolicy"], "SingleStack");
+        assert_eq!(service["spec"]["ipFamilies"], json!(["IPv6"]));
+    }
 }
 
 #[test]

@@ -43,6 +43,9 @@
 {{- fail (printf "config uses a file in %s, but secrets.%s is missing: say which Secret it is, `secrets: {%s: {existingSecret: NAME}}`" $path $name $name) }}
 {{- end }}
 {{- end }}
+{{- if and (has "IPv6" .Values.service.ipFamilies) (ne .Values.listenAddress "[::]") }}
+{{- fail "service.ipFamilies has IPv6, but pods listen at 0.0.0.0, which is IPv4's: `listenAddress: \"[::]\"` is for both" }}
+{{- end }}
 {{- if not .Values.image.repository }}
 {{- fail "image.repository is empty, and no public registry has the image: build it, push it to yours, and name it, `image: {repository: registry.example.com/asana-event-bridge}`; see docs/operations/kubernetes.md#the-image" }}
 {{- end }}

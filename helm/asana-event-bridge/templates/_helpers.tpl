@@ -34,6 +34,16 @@ labels:
   {{- include "bridge.labels" . | nindent 2 }}
 {{- end }}
 
+{{/* Which addresses a Service has. */}}
+{{- define "bridge.ipFamilies" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies: {{ toJson . }}
+{{- end }}
+{{- end }}
+
 {{- define "bridge.serviceAccountName" -}}
 {{- $made := ternary (include "bridge.fullname" .) "default" .Values.serviceAccount.create }}
 {{- default $made .Values.serviceAccount.name }}
@@ -47,11 +57,11 @@ labels:
 
 {{/* The bridge's file: what the values say, where the admin port is, and where the bell's, if there is one. */}}
 {{- define "bridge.config" -}}
-{{- $admin := merge (dict "listen" "0.0.0.0:8080") (.Values.config.admin | default dict) }}
+{{- $admin := merge (dict "listen" (printf "%s:8080" .Values.listenAddress)) (.Values.config.admin | default dict) }}
 {{- $added := dict "admin" $admin }}
 {{- with .Values.config.webhooks }}
 {{- $peers := list (printf "%s-bell.%s.svc:8081" (include "bridge.fullname" $) $.Release.Namespace) }}
-{{- $_ := set $added "webhooks" (merge (dict "listen" "0.0.0.0:8081" "peers" $peers) .) }}
+{{- $_ := set $added "webhooks" (merge (dict "listen" (printf "%s:8081" $.Values.listenAddress) "peers" $peers) .) }}
 {{- end }}
 {{- toYaml (merge $added (omit .Values.config "admin" "webhooks")) }}
 {{- end }}
