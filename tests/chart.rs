@@ -419,6 +419,37 @@ fn the_network_policy_lets_through_what_the_configuration_names() {
     assert_eq!(ports("nats-creds"), BTreeSet::from([443, 4222]));
 }
 
+/// Where nothing is let through by default, the doctor and `helm test` have policies, too.
+#[test]
+fn each_pod_has_the_network_policy_that_it_needs() {
+    let objects = objects(&example("production"), &["doctor.enabled=true"]);
+    let labels = |it: &Value| match it["kind"].as_str() {
+        Some("Deployment" | "Job") => it["spec"]["template"]["metadata"]["labels"].clone(),
+        Some("Pod") => it["metadata"]["labels"].clone(),
+        _ => Value::Null,
+    };
+    let policies: Vec<_> = objects.iter().filter(|object| object["kind"] == "NetworkPolicy").collect();
+    let policy_of = |kind: &str| {
+        let labels = labels(object(&objects, kind));
+        let selects = |policy: &&&Value| {
+            let wanted = policy["spec"]["podSelector"]["matchLabels"].as_object().unwrap();
+            wanted.iter().all(|(key, value)| labels[key] == *value)
+        };
+        let found: Vec<_> = policies.iter().filter(selects).collect();
+        assert_eq!(found.len(), 1, "{kind}");
+        *found[0]
+    };
+    let (bridge, doctor, test) = (policy_of("Deployment"), policy_of("Job"), policy_of("Pod"));
+    assert_eq!(bridge["spec"]["egress"], doctor["spec"]["egress"], "the doctor asks whom the bridge asks");
+    let weight = |object: &Value| object["metadata"]["annotations"]["helm.sh/hook-weight"].as_str().unwrap().parse();
+    let weights: [i32; 2] = [doctor, object(&objects, "Job")].map(|object| weight(object).unwrap());
+    assert!(weights[0] < weights[1], "it is there before the doctor: {weights:?}");
+    let from = bridge["spec"]["ingress"][0]["from"].as_array().unwrap();
+    assert!(from.contains(&json!({"podSelector": test["spec"]["podSelector"]})), "{from:?}");
+    let to = &test["spec"]["egress"][1];
+    assert_eq!(*to, json!({"ports": [{"port": "admin"}], "to": [{"podSelector": bridge["spec"]["podSelector"]}]}));
+}
+
 /// Strimzi makes what the bridge would make.
 #[test]
 fn topics_of_strimzi_are_those_of_the_program() {

@@ -16,6 +16,12 @@ app.kubernetes.io/name: {{ include "bridge.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Of a pod that isn't the bridge: what it is for. The Service mustn't lead to it. */}}
+{{- define "bridge.hookLabels" -}}
+app.kubernetes.io/name: {{ include "bridge.name" .root | trunc 56 | trimSuffix "-" }}-{{ .hook }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end }}
+
 {{- define "bridge.labels" -}}
 {{ include "bridge.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
