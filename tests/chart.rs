@@ -450,6 +450,18 @@ fn each_pod_has_the_network_policy_that_it_needs() {
     assert_eq!(*to, json!({"ports": [{"port": "admin"}], "to": [{"podSelector": bridge["spec"]["podSelector"]}]}));
 }
 
+/// Before an install there is no Secret of Strimzi's, for which the doctor would wait in vain.
+#[test]
+fn the_doctor_doesnt_wait_for_what_the_release_makes() {
+    let hooks = |values: &str| -> BTreeSet<String> {
+        let objects = objects(&example(values), &["doctor.enabled=true", "networkPolicy.enabled=true"]);
+        let annotations = objects.iter().map(|object| &object["metadata"]["annotations"]["helm.sh/hook"]);
+        annotations.filter_map(|hook| Some(hook.as_str().filter(|hook| *hook != "test")?.to_owned())).collect()
+    };
+    assert_eq!(hooks("quickstart"), BTreeSet::from(["pre-install,pre-upgrade".to_owned()]));
+    assert_eq!(hooks("strimzi"), BTreeSet::from(["pre-upgrade".to_owned()]));
+}
+
 /// Strimzi makes what the bridge would make.
 #[test]
 fn topics_of_strimzi_are_those_of_the_program() {
