@@ -450,6 +450,34 @@ fn each_pod_has_the_network_policy_that_it_needs() {
     assert_eq!(*to, json!({"ports": [{"port": "admin"}], "to": [{"podSelector": bridge["spec"]["podSelector"]}]}));
 }
 
+/// Only where it is asked for, and never in a release: an upgrade would run it again.
+#[test]
+fn a_command_is_a_job_beside_the_release() {
+    let command = r#"job=["checkpoint","migrate","--shards=64"]"#;
+    let sets = [command, "networkPolicy.enabled=true"];
+    let documents = rendered(&example("quickstart"), &sets);
+    let checked = tool("manifests", &[], &documents);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    let objects = objects(&example("quickstart"), &sets);
+    let job = &object(&objects, "Job")["spec"]["template"];
+    let bridge = &object(&objects, "Deployment")["spec"]["template"];
+    for same in ["volumes", "serviceAccountName", "securityContext"] {
+        assert_eq!(job["spec"][same], bridge["spec"][same]);
+    }
+    for same in ["image", "volumeMounts", "env", "securityContext"] {
+        assert_eq!(job["spec"]["containers"][0][same], bridge["spec"]["containers"][0][same]);
+    }
+    let policies = objects.iter().filter(|it| it["kind"] == "NetworkPolicy");
+    let mut its = policies.filter(|it| it["spec"]["podSelector"]["matchLabels"] == job["metadata"]["labels"]);
+    assert_eq!(its.next().unwrap()["spec"]["egress"], object(&objects, "NetworkPolicy")["spec"]["egress"]);
+
+    let (chart, values) = (chart(), example("quickstart"));
+    let mut upgrade = vec!["template", "bridge", chart.to_str().unwrap(), "-f", values.to_str().unwrap()];
+    upgrade.extend(["--is-upgrade", "--set-json", command]);
+    let said = text(&tool("helm", &upgrade, "").stderr);
+    assert!(said.contains("no part of a release"), "{said}");
+}
+
 /// Before an install there is no Secret of Strimzi's, for which the doctor would wait in vain.
 #[test]
 fn the_doctor_doesnt_wait_for_what_the_release_makes() {

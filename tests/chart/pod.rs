@@ -108,6 +108,15 @@ fn a_pod_gets_ready_follows_its_configmap_and_ends_in_time() {
     let said: Vec<Value> =
         std::fs::read_to_string(&log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!said.is_empty(), "logs are lines of JSON");
+
+    // A Job of docs/operations/checkpoints.md, with the files that it has too, now that no bridge is there.
+    let asked = objects(&example("quickstart"), &[r#"job=["checkpoint","migrate","--shards=64","--yes"]"#]);
+    let job = &object(&asked, "Job")["spec"]["template"]["spec"]["containers"][0];
+    let arguments = job["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    let arguments = arguments.map(|argument| argument.replace("/etc/asana-event-bridge", config.to_str().unwrap()));
+    let migrated = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge")).args(arguments).output().unwrap();
+    assert!(migrated.status.success(), "{}{}", crate::text(&migrated.stdout), crate::text(&migrated.stderr));
+    assert!(crate::text(&migrated.stdout).contains("shards: 64"), "{}", crate::text(&migrated.stdout));
 }
 
 /// The simulated world that compose.yaml's bridge polls is the simulator's own, and its file is fine.

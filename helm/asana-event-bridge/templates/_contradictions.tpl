@@ -43,6 +43,9 @@
 {{- fail (printf "config uses a file in %s, but secrets.%s is missing: say which Secret it is, `secrets: {%s: {existingSecret: NAME}}`" $path $name $name) }}
 {{- end }}
 {{- end }}
+{{- if and .Values.job .Release.IsUpgrade }}
+{{- fail "job is for `helm template --show-only templates/job.yaml`, and no part of a release: see docs/operations/checkpoints.md" }}
+{{- end }}
 {{- if and (has "IPv6" .Values.service.ipFamilies) (ne .Values.listenAddress "[::]") }}
 {{- fail "service.ipFamilies has IPv6, but pods listen at 0.0.0.0, which is IPv4's: `listenAddress: \"[::]\"` is for both" }}
 {{- end }}
