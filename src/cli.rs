@@ -131,6 +131,10 @@ fn log_level(text: &str) -> Result<String, String> {
 }
 
 impl LogArgs {
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self.log_format, LogFormat::Json)
+    }
+
     /// Sends logs to standard error, from now on.
     pub(crate) fn start(&self, command: &Command) -> anyhow::Result<()> {
         let logs = tracing_subscriber::fmt()

@@ -42,6 +42,8 @@ pub mod doctor;
 pub mod index;
 #[cfg(feature = "program")]
 pub mod ledger;
+#[cfg(feature = "bridge")]
+pub mod one_line;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod pb;

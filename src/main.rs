@@ -11,6 +11,7 @@ use asana_event_bridge::consumer::{From, ReadError, Until};
 use asana_event_bridge::demo::{self, DemoArgs, DemoError};
 use asana_event_bridge::doctor::{self, DoctorArgs};
 use asana_event_bridge::ledger::{Ledger, LedgerError};
+use asana_event_bridge::one_line::one_line;
 use asana_event_bridge::reader::Reader;
 use asana_event_bridge::reload;
 use asana_event_bridge::run::{self, RunError};
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Fine }.into();
         }
     };
-    cli.log.start(&cli.command).and_then(|()| dispatch(cli.command)).unwrap_or_else(|error| report(&error)).into()
+    let ended = cli.log.start(&cli.command).and_then(|()| dispatch(cli.command));
+    ended.unwrap_or_else(|error| report(&error, cli.log.is_json())).into()
 }
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
@@ -83,7 +85,8 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
         if let Some(otlp) = otlp.clone() {
             observers.0.push(otlp);
         }
-        let running = run::run(checked, reloads, Arc::new(observers), stop.clone());
+        let observers = Arc::new(observers);
+        let running = run::run(checked, reloads, Arc::<Observers>::clone(&observers), stop.clone());
         let serving = async {
             match admin {
                 Some(admin) => admin.serve(stop).await,
@@ -91,7 +94,7 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
             }
         };
         let watching = async {
-            reload::watch(source, &environment, reloads_to).await?;
+            reload::watch(source, &environment, reloads_to, observers.as_ref()).await?;
             std::future::pending().await
         };
         tokio::select! {
@@ -244,14 +247,19 @@ fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Says on standard error why it ended, and finds the exit code for it.
-fn report(error: &anyhow::Error) -> Exit {
+/// Says on standard error why it ended, as the last line of the log, and finds the exit code for it.
+fn report(error: &anyhow::Error, as_json: bool) -> Exit {
     // Who reads the output has read enough, as in `config-schema | head`.
     if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
         return Exit::Fine;
     }
-    // With standard error gone there is nowhere left to say it.
-    drop(writeln!(std::io::stderr(), "{error:#}"));
+    let line = one_line(error.as_ref());
+    if as_json && tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!("{line}");
+    } else {
+        // With standard error gone there is nowhere left to say it.
+        drop(writeln!(std::io::stderr(), "{line}"));
+    }
     exit_of(error)
 }
 

@@ -1,5 +1,6 @@
 //! Notices that the configuration was changed, or a file of credentials.
 
+use crate::bridge::Observer;
 use crate::config::{self, Checked, Environment, Source};
 use futures_util::future::join_all;
 use std::convert::Infallible;
@@ -12,36 +13,43 @@ use tokio::sync::mpsc;
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reads the configuration again at each SIGHUP, and when its file has changed, and hands on what is fine. One
-/// with problems is told, each problem with its path, and nothing else comes of it.
+/// with problems is told, each problem with its path, and is tried again until it is fine: what it needs, such as a
+/// secret's file, may come later than itself.
 ///
 /// # Errors
 /// The signal can't be listened to.
 ///
 /// # Cancel safety
 /// Dropped, nothing is noticed any more.
-pub async fn watch(source: &Source, environment: &Environment, reloads: mpsc::Sender<Checked>) -> std::io::Result<()> {
+pub async fn watch(
+    source: &Source,
+    environment: &Environment,
+    reloads: mpsc::Sender<Checked>,
+    observer: &dyn Observer,
+) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let content = async || content(source.file.as_ref()?).await;
     let mut seen = content().await;
+    let mut refused = None;
     loop {
-        tokio::select! {
+        let is_told = tokio::select! {
             received = hangup.recv() => {
                 if received.is_none() {
                     return Ok(());
                 }
-                seen = content().await;
+                true
             }
-            () = tokio::time::sleep(LOOK_INTERVAL) => {
-                let content = content().await;
-                // A file that is away for a moment is being replaced.
-                if content.is_none() || content == seen {
-                    continue;
-                }
-                seen = content;
-            }
+            () = tokio::time::sleep(LOOK_INTERVAL) => false,
+        };
+        let found = content().await;
+        // A file that is away for a moment is being replaced.
+        if !is_told && (found.is_none() || found == seen && refused.is_none()) {
+            continue;
         }
+        seen = found;
         match config::load(source, environment) {
             Ok(checked) => {
+                refused = None;
                 for warning in &checked.warnings {
                     tracing::warn!("{warning}");
                 }
@@ -50,7 +58,11 @@ pub async fn watch(source: &Source, environment: &Environment, reloads: mpsc::Se
                 }
             }
             Err(problems) => {
-                tracing::error!("the new configuration is refused, the one before stays:\n{problems}");
+                let problems = Some(problems.to_string());
+                if is_told || problems != refused {
+                    observer.configured(problems.as_deref());
+                }
+                refused = problems;
             }
         }
     }

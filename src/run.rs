@@ -109,6 +109,7 @@ pub async fn run(
         Some(bell) => Arc::new(Observers(vec![observer, bell.observer()])),
         None => observer,
     };
+    let told = Arc::clone(&observer);
     let ringing = {
         let plans = plans.clone();
         async {
@@ -145,7 +146,7 @@ pub async fn run(
             }
             Ok(())
         } => ended,
-        never = replan(checked.clone(), discovery, reloads, &plans_to) => match never {},
+        never = replan(checked.clone(), discovery, reloads, &plans_to, told.as_ref()) => match never {},
         never = reload::watch_files(credential_files(&sink), renewals_to) => match never {},
     }
 }
@@ -156,12 +157,20 @@ async fn replan(
     mut discovery: Discovery<Accounts>,
     mut reloads: mpsc::Receiver<Checked>,
     plans: &watch::Sender<Arc<Plan<Accounts>>>,
+    observer: &dyn Observer,
 ) -> Infallible {
     loop {
         tokio::select! {
             Some(next) = reloads.recv() => {
                 let before = Arc::clone(&plans.borrow());
-                let Some(accounts) = acceptable(&checked, &next, &before.source) else { continue };
+                let accounts = match acceptable(&checked, &next, &before.source) {
+                    Ok(accounts) => accounts,
+                    Err(why) => {
+                        observer.configured(Some(&why));
+                        continue;
+                    }
+                };
+                observer.configured(None);
                 checked = next;
                 discovery.follow(&checked, Arc::clone(&accounts));
                 let plan = plan(&checked, &discovery, accounts);
@@ -176,22 +185,13 @@ async fn replan(
     }
 }
 
-/// The accounts of a configuration that can be followed. One that can't be is refused, and the one before stays in
-/// force.
-fn acceptable(before: &Checked, next: &Checked, source: &Accounts) -> Option<Arc<Accounts>> {
+/// The accounts of a configuration that can be followed, or why it can't be.
+fn acceptable(before: &Checked, next: &Checked, source: &Accounts) -> Result<Arc<Accounts>, String> {
     let restart = needs_restart(before, next);
     if !restart.is_empty() {
-        let keys = restart.join(", ");
-        tracing::error!(keys, "the new configuration is refused, the one before stays: these need a restart");
-        return None;
+        return Err(format!("another {} needs a restart", restart.join(", ")));
     }
-    match accounts(source, next) {
-        Ok(accounts) => Some(Arc::new(accounts)),
-        Err(error) => {
-            tracing::error!(%error, "the new configuration is refused, the one before stays");
-            None
-        }
-    }
+    accounts(source, next).map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// The keys that differ and can't be changed while the bridge runs.

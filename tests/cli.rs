@@ -88,12 +88,12 @@ fn problems_are_listed_and_exit_with_64() {
     assert_eq!(stdout, "");
     assert_eq!(
         stderr,
-        "accounts.main.token.env: the environment variable ASANA_TOKEN is not set\n\
-         ASANA_EVENT_BRIDGE__SINKS: overrides no known key; did you mean SINK instead of SINKS?\n\
-         2 problems\n"
+        "2 problems:\n\
+         accounts.main.token.env: the environment variable ASANA_TOKEN is not set\n\
+         ASANA_EVENT_BRIDGE__SINKS: overrides no known key; did you mean SINK instead of SINKS?\n"
     );
     let (_, stderr) = run(&mut bridge(&["check-config", "/nowhere.yaml"]), 64);
-    assert!(stderr.starts_with("the file: /nowhere.yaml can't be read: "), "{stderr}");
+    assert!(stderr.starts_with("1 problem:\nthe file: /nowhere.yaml can't be read: "), "{stderr}");
 }
 
 #[test]

@@ -32,6 +32,10 @@ impl Failures {
         self.0.iter().rev()
     }
 
+    pub(super) fn configuration_refused(&mut self, at: DateTime<Utc>, problems: &str) {
+        self.push(at, None, "configuration", format!("the new configuration is refused: {problems}"));
+    }
+
     pub(super) fn session_ended(&mut self, at: DateTime<Utc>, end: &SessionEnd) {
         match end {
             // A commit's failure has been told.
@@ -59,6 +63,11 @@ impl Failures {
             Notice::Missed(count) => {
                 let text = format!("{count} changes of which Asana sent no event; their snapshots were published");
                 self.push(at, stream, "missed", text);
+            }
+            Notice::DeadLetter { gid, bytes } => {
+                let text =
+                    format!("the record of {gid} has {bytes} bytes, more than the bus takes: it is a dead letter");
+                self.push(at, stream, "dead_letter", text);
             }
             Notice::SourceGap { gap_id } => {
                 self.push(at, stream, "source_gap", format!("the sync token was dead, events may be lost: {gap_id}"));

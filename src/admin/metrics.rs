@@ -44,6 +44,8 @@ pub(super) struct Counted {
     healed: Family<Labels<1>, Counter>,
     crawls: Family<Labels<2>, Counter>,
     missed: Family<Labels<1>, Counter>,
+    dead_letters: Family<Labels<1>, Counter>,
+    configuration_refused: Gauge,
     deliveries: Family<Labels<1>, Counter>,
     webhooks: Family<Labels<1>, Gauge>,
     belled_streams: Family<Labels<1>, Gauge>,
@@ -68,6 +70,8 @@ impl Counted {
             healed: Family::default(),
             crawls: Family::default(),
             missed: Family::default(),
+            dead_letters: Family::default(),
+            configuration_refused: Gauge::default(),
             deliveries: Family::default(),
             webhooks: Family::default(),
             belled_streams: Family::default(),
@@ -115,6 +119,16 @@ impl Counted {
             "missed_changes",
             "Resources that changed and of which Asana sent no event within `crawl.lateEvents`: found by a reconciliation. What lies in others, such as the stories of a project's tasks, doesn't count, since it comes and goes without events",
             counted.missed,
+        );
+        registry.register(
+            "dead_letters",
+            "Records that were larger than what the bus takes: the dead-letter topic has them, and a stand-in keeps the place of each",
+            counted.dead_letters,
+        );
+        registry.register(
+            "configuration_refused",
+            "1 while the newest configuration is refused and the one before stays in force: a replica that starts now would end at once",
+            counted.configuration_refused,
         );
         registry.register(
             "bell_deliveries",
@@ -170,13 +184,17 @@ impl Counted {
         for outcome in WATCHED_REQUEST_OUTCOMES {
             self.requests.get_or_create(&[("account", account()), ("outcome", outcome.to_owned())]).inc_by(0);
         }
-        for family in [&self.source_gaps, &self.healed, &self.missed] {
+        for family in [&self.source_gaps, &self.healed, &self.missed, &self.dead_letters] {
             family.get_or_create(&[("account", account())]).inc_by(0);
         }
     }
 
     pub(super) fn session_ended(&self, reason: &str) {
         self.sessions_ended.get_or_create(&[("reason", reason.to_owned())]).inc();
+    }
+
+    pub(super) fn configured(&self, refused: bool) {
+        self.configuration_refused.set(refused.into());
     }
 
     pub(super) fn rang(&self, outcome: &str) {
@@ -209,6 +227,9 @@ impl Counted {
             }
             Notice::Missed(count) => {
                 self.missed.get_or_create(&labels).inc_by(*count as u64);
+            }
+            Notice::DeadLetter { .. } => {
+                self.dead_letters.get_or_create(&labels).inc();
             }
             // What is counted of these, requests and states tell.
             Notice::Established

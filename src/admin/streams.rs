@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::report::{AccountReport, FailureReport, StreamReport, Totals};
+use crate::one_line::one_line;
 use crate::verify::Output;
 use std::fmt;
 use std::time::Duration;
@@ -64,7 +65,7 @@ pub async fn fetch(args: &StreamsArgs) -> Result<Report, StreamsError> {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
         client.get(&url).send().await?.error_for_status()?.bytes().await
     };
-    let body = asked.await.map_err(|error| failed(format!("{:#}", anyhow::Error::new(error.without_url()))))?;
+    let body = asked.await.map_err(|error| failed(one_line(&error.without_url())))?;
     serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))
 }
 

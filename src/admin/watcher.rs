@@ -154,6 +154,13 @@ impl Watcher {
 }
 
 impl Observer for Watcher {
+    fn configured(&self, refused: Option<&str>) {
+        self.counted.configured(refused.is_some());
+        if let Some(problems) = refused {
+            self.seen().failures.configuration_refused(self.clock.now().wall, problems);
+        }
+    }
+
     fn opened(&self) {
         let now = self.clock.now().monotonic;
         let mut seen = self.seen();

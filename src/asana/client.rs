@@ -2,7 +2,7 @@
 
 use super::changes::Changes;
 use super::credential::{CredentialError, Tokens};
-use super::http::{Answer, exchange, with_sources};
+use super::http::{Answer, exchange};
 use super::look::{self, Look, Seen};
 use super::oauth::Oauth;
 use super::wire::Refusal;
@@ -11,6 +11,7 @@ use crate::config::{CheckedAccount, Credential};
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
 use crate::core::page::{Denial, Failure, PollOutcome};
+use crate::one_line::one_line;
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, StatusCode, redirect};
@@ -181,7 +182,7 @@ fn http_client(needs_tls: bool, max_in_flight: NonZeroU16) -> Result<reqwest::Cl
         .http2_keep_alive_timeout(PING_INTERVAL);
     // Without TLS no certificates are looked for, which a bare container doesn't have.
     let builder = if needs_tls { builder } else { builder.tls_certs_only([]) };
-    builder.build().map_err(|error| ClientError::Tls(with_sources(&error.without_url())))
+    builder.build().map_err(|error| ClientError::Tls(one_line(&error.without_url())))
 }
 
 #[expect(clippy::disallowed_methods, reason = "an edge: when an answer was complete is a fact of the wall clock")]

@@ -1,9 +1,9 @@
 //! One request and its whole answer, bounded in time and size.
 
 use crate::core::page::Failure;
+use crate::one_line::one_line;
 use reqwest::header::HeaderMap;
 use reqwest::{Request, Response, StatusCode};
-use std::error::Error;
 use std::time::Duration;
 
 /// The most that a page may weigh, unpacked. Asana gives at most 1,000 events for one
@@ -54,17 +54,5 @@ fn failure(error: reqwest::Error) -> Failure {
     if error.is_timeout() {
         return Failure::TimedOut;
     }
-    Failure::Connection(with_sources(&error.without_url()))
-}
-
-/// The error and what caused it, in one line.
-pub(crate) fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    Failure::Connection(one_line(&error.without_url()))
 }

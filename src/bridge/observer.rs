@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Is told what happens. Called from the bridge's own task: it must not block.
 pub trait Observer: Send + Sync {
+    /// A changed configuration is in force, or is refused: why, each problem with its path.
+    fn configured(&self, _refused: Option<&str>) {}
     /// The sink is open: a session begins.
     fn opened(&self) {}
     /// The session ended, or the sink couldn't be opened.
@@ -53,6 +55,10 @@ impl std::fmt::Debug for Observers {
 }
 
 impl Observer for Observers {
+    fn configured(&self, refused: Option<&str>) {
+        self.0.iter().for_each(|it| it.configured(refused));
+    }
+
     fn opened(&self) {
         self.0.iter().for_each(|it| it.opened());
     }
@@ -111,6 +117,12 @@ impl Observer for Observers {
 pub struct LogObserver;
 
 impl Observer for LogObserver {
+    fn configured(&self, refused: Option<&str>) {
+        if let Some(problems) = refused {
+            tracing::error!("the new configuration is refused, the one before stays: {problems}");
+        }
+    }
+
     fn committed(&self, summary: &CommitSummary) {
         tracing::debug!(events = summary.events, messages = summary.messages, "committed");
     }
@@ -138,7 +150,7 @@ impl Observer for LogObserver {
                 tracing::warn!(%stream, shard, epoch, gap_id, "the sync token was dead: events may be lost, and a source gap says so");
             }
             Notice::Suspended(denial) => {
-                tracing::warn!(%stream, shard, epoch, reason = denial.label(), "suspended: Asana refuses; it is asked again, slowly");
+                tracing::warn!(%stream, shard, epoch, reason = denial.label(), "suspended: Asana refuses; it is asked again, slowly: give the account's user access, or take the stream out of the configuration");
             }
             Notice::AccountRefused(denial) => {
                 let (account, reason) = (&stream.account, denial.label());
@@ -159,6 +171,9 @@ impl Observer for LogObserver {
                 let reason = denial.label();
                 tracing::warn!(%stream, shard, epoch, reason, "its resources can't be read: Asana refuses; it is asked again, slowly");
             }
+            Notice::DeadLetter { gid, bytes } => {
+                tracing::warn!(%stream, shard, epoch, %gid, bytes, "a record is larger than what the bus takes: it is in the dead-letter topic, and a stand-in keeps its place; raise the topic's or the server's limit");
+            }
             Notice::Missed(count) => {
                 tracing::warn!(%stream, shard, epoch, count, "changes that Asana told no event of; their snapshots were published");
             }
@@ -167,7 +182,7 @@ impl Observer for LogObserver {
                 tracing::error!(%account, reason = words, "there is no token to ask Asana with: mend what the configuration names for it; it is read again");
             }
             Notice::Failed(failure) => {
-                tracing::warn!(%stream, shard, epoch, reason = failure.label(), ?failure, "no usable answer; the same token is asked again");
+                tracing::warn!(%stream, shard, epoch, reason = failure.label(), ?failure, "no usable answer of Asana; the same token is asked again, by and by more slowly: see whether it can be reached from here if this goes on");
             }
         }
     }

@@ -133,13 +133,12 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.0 {
-            writeln!(f, "{problem}")?;
-        }
         match self.0.len() {
-            1 => f.write_str("1 problem"),
-            many => write!(f, "{many} problems"),
+            1 => f.write_str("1 problem:")?,
+            many => write!(f, "{many} problems:")?,
         }
+        // The last line of a log is what a person sees first: it is to be one that says what to do.
+        self.0.iter().try_for_each(|problem| write!(f, "\n{problem}"))
     }
 }
 

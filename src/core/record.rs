@@ -78,31 +78,34 @@ impl Prepared {
     }
 
     /// The messages that carry this body at a place: one, unless its size exceeds what the bus takes.
-    /// Then a stand-in keeps the place, and the record goes to the dead-letter topic in parts.
+    /// Then a stand-in keeps the place, and the record goes to the dead-letter topic in parts; its size.
     pub(crate) fn messages(
         &self,
         place: &Place,
         message_bytes: usize,
         dead_letter_topic: &str,
         into: &mut Vec<Message>,
-    ) {
+    ) -> Option<usize> {
         let message = self.message(place, &self.body, self.kind);
         let size = message_size(&message);
         if size <= message_bytes {
             into.push(message);
-            return;
+            return None;
         }
+        let (gid, resource_type) = (self.key.to_string(), self.resource_type.to_string());
         let stand_in = Body::StandIn(pb::StandIn {
             reason: format!("the record's {size} bytes exceed the {message_bytes} that the bus takes"),
             dead_letter_topic: dead_letter_topic.to_owned(),
             record_bytes: message.value.len() as u64,
             limit_bytes: message_bytes as u64,
             fingerprint: self.fingerprint.clone(),
+            resource: Some(pb::Resource { gid, resource_type, ..pb::Resource::default() }),
         });
         let mut body = Vec::new();
         stand_in.encode(&mut body);
         dead_letters(&message, place, message_bytes, into);
         into.push(self.message(place, &body, kind(&stand_in)));
+        Some(size)
     }
 
     fn message(&self, place: &Place, body: &[u8], kind: &'static str) -> Message {

@@ -9,7 +9,7 @@ use super::known::Mark;
 use super::placement::lane_of;
 use super::record::{Place, Prepared};
 use super::sequence::Counters;
-use super::stream::Stream;
+use super::stream::{Notice, Stream};
 use super::trace::Trace;
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
@@ -28,6 +28,8 @@ pub(crate) struct Staged {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) counters: BTreeMap<ShardId, Counters>,
     pub(crate) messages: usize,
+    /// What is worth knowing of it once it is on the bus.
+    pub(crate) notices: Vec<(StreamId, Notice)>,
     /// Of the commit itself.
     pub(crate) trace: Trace,
 }
@@ -54,7 +56,7 @@ pub(crate) fn stage<'a>(
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
     let trace = settings.trace(0, now);
-    let mut staging = Staging { topics, settings, now, trace, messages: Vec::new() };
+    let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
     for shard in taken.iter().map(|it| it.shard).chain(watermarks.iter().map(|it| it.shard)) {
@@ -85,8 +87,9 @@ pub(crate) fn stage<'a>(
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }
-    let staged = Staged { pending, streams, counters, messages: staging.messages.len(), trace };
-    (staged, Batch { messages: staging.messages, checkpoints: newest(checkpoints) })
+    let Staging { messages, notices, .. } = staging;
+    let staged = Staged { pending, streams, counters, messages: messages.len(), notices, trace };
+    (staged, Batch { messages, checkpoints: newest(checkpoints) })
 }
 
 /// One write for each key.
@@ -105,6 +108,7 @@ struct Staging<'a> {
     /// Of what comes from no page.
     trace: Trace,
     messages: Vec<Message>,
+    notices: Vec<(StreamId, Notice)>,
 }
 
 impl Staging<'_> {
@@ -272,6 +276,10 @@ impl Staging<'_> {
 
     fn push(&mut self, prepared: &Prepared, place: &Place) {
         let message_bytes = self.topics[&place.lane.topic].message_bytes;
-        prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
+        let refused = prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
+        if let (Some(bytes), Some((stream, _))) = (refused, &place.stream) {
+            let notice = Notice::DeadLetter { gid: prepared.key.clone(), bytes };
+            self.notices.push((stream.clone(), notice));
+        }
     }
 }

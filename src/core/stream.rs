@@ -15,7 +15,7 @@
 
 use super::crawl::{Crawl, Reason};
 use super::event::Event;
-use super::ids::{StreamId, SyncToken, Topic};
+use super::ids::{Gid, StreamId, SyncToken, Topic};
 use super::known::Mark;
 use super::page::{Denial, Failure, Page, PollOutcome};
 use crate::pb::{self, record::Body};
@@ -170,6 +170,13 @@ pub enum Notice {
     CrawlRefused(Denial),
     /// So many resources changed and no event told of it, within the time that events may take.
     Missed(usize),
+    /// A record was larger than what the bus takes: the dead-letter topic has it.
+    DeadLetter {
+        /// The resource that it is about.
+        gid: Gid,
+        /// The record's size as the bus counts it.
+        bytes: usize,
+    },
 }
 
 /// How long an account waits after 401 or 451: somebody has to act, and a rotated token file is

@@ -1,6 +1,6 @@
 //! The way to the collector: OTLP as protobuf over HTTP, by the HTTP client and the TLS that Asana is polled with.
 
-use crate::asana::with_sources;
+use crate::one_line::one_line;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
 use std::pin::Pin;
@@ -49,7 +49,7 @@ impl HttpClient for Client {
             let failure = match &exchanged {
                 Ok(answer) if answer.status().is_success() => None,
                 Ok(answer) => Some(answer.status().to_string()),
-                Err(error) => Some(with_sources(error)),
+                Err(error) => Some(one_line(error)),
             };
             match (fails.swap(failure.is_some(), Ordering::Relaxed), failure) {
                 (false, Some(error)) => tracing::warn!(error, "traces can't be sent to the collector, and are dropped"),

@@ -189,7 +189,8 @@ pub mod change_value {
         Json(::pbjson_types::Value),
     }
 }
-/// Stands where an event would, when the bus refuses the event's record.
+/// Stands where an Event or a Snapshot would, when its record is larger than what
+/// the bus takes. What it says of the resource is in the dead-letter topic.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StandIn {
     /// Why, for a person.
@@ -204,9 +205,12 @@ pub struct StandIn {
     /// The greatest size that the bus takes, in bytes.
     #[prost(uint64, tag = "4")]
     pub limit_bytes: u64,
-    /// The event's fingerprint.
+    /// The event's fingerprint; empty for a snapshot.
     #[prost(bytes = "vec", tag = "5")]
     pub fingerprint: ::prost::alloc::vec::Vec<u8>,
+    /// The resource that the record is about, by its gid and type.
+    #[prost(message, optional, tag = "6")]
+    pub resource: ::core::option::Option<Resource>,
 }
 /// The value of a message in the dead-letter topic: a part of a refused Record.
 ///
@@ -279,8 +283,10 @@ pub struct SnapshotEnd {
     #[prost(string, repeated, tag = "3")]
     pub complete_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// Asana may have lost events of this stream between two times. In every lane
-/// of the stream's topics, before any later event of the stream.
+/// Asana may have lost events of this stream between two times. In every lane,
+/// before any later event of the stream, of the topics that have its records or may
+/// have them and that its shard has written to. Another topic that the stream comes
+/// to later gets it before the stream's first event there, unless it is healed by then.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SourceGap {
     /// The healing records refer to it.
@@ -337,9 +343,10 @@ pub struct EpochStart {
 /// so that a consumer also notices that the last records of a lane are missing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Watermark {
-    /// Each stream of the shard that can be polled was asked at or after this
-    /// time, and everything that Asana returned is on the bus. Asana may
-    /// take some minutes until it tells of a change.
+    /// Each stream of the shard that has a sync token and isn't suspended was asked
+    /// at or after this time, and everything that Asana returned is on the bus. Asana
+    /// may take some minutes until it tells of a change. A suspended stream
+    /// may bring older events when it is resumed.
     #[prost(message, optional, tag = "1")]
     pub complete_up_to: ::core::option::Option<::pbjson_types::Timestamp>,
     /// The number of shards: a topic is complete up to the least of all shards and lanes.

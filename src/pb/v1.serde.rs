@@ -2579,6 +2579,9 @@ impl serde::Serialize for StandIn {
         if !self.fingerprint.is_empty() {
             len += 1;
         }
+        if self.resource.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.StandIn", len)?;
         if !self.reason.is_empty() {
             struct_ser.serialize_field("reason", &self.reason)?;
@@ -2601,6 +2604,9 @@ impl serde::Serialize for StandIn {
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("fingerprint", pbjson::private::base64::encode(&self.fingerprint).as_str())?;
         }
+        if let Some(v) = self.resource.as_ref() {
+            struct_ser.serialize_field("resource", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -2619,6 +2625,7 @@ impl<'de> serde::Deserialize<'de> for StandIn {
             "limit_bytes",
             "limitBytes",
             "fingerprint",
+            "resource",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -2628,6 +2635,7 @@ impl<'de> serde::Deserialize<'de> for StandIn {
             RecordBytes,
             LimitBytes,
             Fingerprint,
+            Resource,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2654,6 +2662,7 @@ impl<'de> serde::Deserialize<'de> for StandIn {
                             "recordBytes" | "record_bytes" => Ok(GeneratedField::RecordBytes),
                             "limitBytes" | "limit_bytes" => Ok(GeneratedField::LimitBytes),
                             "fingerprint" => Ok(GeneratedField::Fingerprint),
+                            "resource" => Ok(GeneratedField::Resource),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2678,6 +2687,7 @@ impl<'de> serde::Deserialize<'de> for StandIn {
                 let mut record_bytes__ = None;
                 let mut limit_bytes__ = None;
                 let mut fingerprint__ = None;
+                let mut resource__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Reason => {
@@ -2716,6 +2726,12 @@ impl<'de> serde::Deserialize<'de> for StandIn {
                                 Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::Resource => {
+                            if resource__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resource"));
+                            }
+                            resource__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(StandIn {
@@ -2724,6 +2740,7 @@ impl<'de> serde::Deserialize<'de> for StandIn {
                     record_bytes: record_bytes__.unwrap_or_default(),
                     limit_bytes: limit_bytes__.unwrap_or_default(),
                     fingerprint: fingerprint__.unwrap_or_default(),
+                    resource: resource__,
                 })
             }
         }

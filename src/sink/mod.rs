@@ -106,12 +106,14 @@ impl CommitError {
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// The bus can't be reached, or didn't answer in time: try again.
-    #[error("{action}: {source}")]
+    #[error("{action}: {source}{}", .remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default())]
     Unavailable {
         /// What was tried, for a person.
         action: String,
         /// The client's own words.
         source: Box<dyn std::error::Error + Send + Sync>,
+        /// What to do, if it stays so and more is known than that.
+        remedy: Option<&'static str>,
     },
     /// Credentials or certificates can't be used, or the bus doesn't accept them. Where they are being rotated, it will
     /// soon: try again if it did before.
@@ -135,16 +137,26 @@ pub enum SinkError {
 impl SinkError {
     /// An [`Unavailable`](Self::Unavailable).
     pub fn unavailable(action: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Unavailable { action: action.into(), source: source.into() }
+        Self::Unavailable { action: action.into(), source: source.into(), remedy: None }
+    }
+
+    /// An [`Unavailable`](Self::Unavailable) that somebody may be able to mend.
+    pub(crate) fn unreached(
+        action: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        remedy: &'static str,
+    ) -> Self {
+        Self::Unavailable { action: action.into(), source: source.into(), remedy: Some(remedy) }
     }
 }
 
 impl From<SinkError> for Verdict {
     fn from(error: SinkError) -> Self {
         match error {
-            SinkError::Unavailable { action, source } => {
-                Self::wanting(format!("{action}: {source}"), "see whether it runs, and can be reached from here")
-            }
+            SinkError::Unavailable { action, source, remedy } => Self::wanting(
+                format!("{action}: {source}"),
+                remedy.unwrap_or("see whether it runs, and can be reached from here"),
+            ),
             SinkError::Refused { problem, remedy } | SinkError::Setup { problem, remedy } => {
                 Self::Wanting { problem, remedy }
             }

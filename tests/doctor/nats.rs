@@ -229,7 +229,7 @@ fn an_old_server_is_noticed_and_a_missing_one_told() {
     nats.stop();
     let found = bench.examine(&config, &[]);
     found.assert_wanting(&[&reach]);
-    found.assert(&reach, "wanting", &["refused", "see whether it runs"]);
+    found.assert(&reach, "wanting", &["refused", "check `sink.nats.servers`"]);
 }
 
 #[tokio::test]

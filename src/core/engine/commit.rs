@@ -178,7 +178,8 @@ impl Engine {
     pub fn committed(&mut self, now: Now) -> CommitSummary {
         let Some(staged) = self.committing.take() else { return CommitSummary::default() };
         self.aborts = 0;
-        let mut summary = CommitSummary { messages: staged.messages, ..CommitSummary::default() };
+        let mut summary =
+            CommitSummary { messages: staged.messages, notices: staged.notices, ..CommitSummary::default() };
         for (shard, counters) in staged.counters {
             if let Some(shard) = self.shards.get_mut(&shard) {
                 shard.counters = counters;

@@ -112,7 +112,7 @@ impl Topics {
         match metadata(name, move |name| admin.inner().fetch_metadata(Some(name), REQUEST_TIMEOUT)).await {
             Ok(metadata) => Ok(metadata),
             Err(error) => Err(match self.connection_trouble(&error).await {
-                Some((cause, remedy)) => SinkError::unavailable(looking(name), format!("{cause}; {remedy}")),
+                Some((cause, remedy)) => SinkError::unreached(looking(name), cause, remedy),
                 None => error,
             }),
         }

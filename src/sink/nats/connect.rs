@@ -14,6 +14,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Pauses between attempts to reconnect grow to this.
 const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 
+const NOBODY_THERE: &str =
+    "check `sink.nats.servers`, that the servers run, and that nothing between keeps them apart from here";
+
 /// Connects.
 ///
 /// # Errors
@@ -51,9 +54,9 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
             | ConnectErrorKind::TimedOut
             | ConnectErrorKind::Tls
             | ConnectErrorKind::Io
-            | ConnectErrorKind::MaxReconnects => SinkError::unavailable(action, error),
+            | ConnectErrorKind::MaxReconnects => SinkError::unreached(action, error, NOBODY_THERE),
         }),
-        Err(late) => Err(SinkError::unavailable(action, late)),
+        Err(late) => Err(SinkError::unreached(action, late, NOBODY_THERE)),
     }
 }
 
