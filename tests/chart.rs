@@ -452,6 +452,26 @@ fn each_pod_has_the_network_policy_that_it_needs() {
     assert_eq!(*to, json!({"ports": [{"port": "admin"}], "to": [{"podSelector": bridge["spec"]["podSelector"]}]}));
 }
 
+#[test]
+fn common_labels_and_annotations_are_on_all_objects() {
+    let policy = "helm.sh/hook-delete-policy";
+    let annotations = format!(r#"commonAnnotations={{"owner":"two","{policy}":"hook-failed"}}"#);
+    let common = [r#"commonLabels={"team":"one"}"#, &annotations];
+    for values in ["strimzi", "nats-creds"] {
+        let webhooks = r#"config.webhooks={"publicUrl":"https://a.example","key":{"file":"/secrets/asana/token"}}"#;
+        let sets: Vec<_> = [&common[..], &everything()[..], &[webhooks, r#"job=["doctor"]"#]].concat();
+        for object in objects(&example(values), &sets) {
+            let metadata = &object["metadata"];
+            assert_eq!(metadata["labels"]["team"], "one", "{metadata}");
+            assert_eq!(metadata["annotations"]["owner"], "two", "{metadata}");
+            // What the chart needs stays.
+            if metadata["annotations"]["helm.sh/hook"] == "test" {
+                assert_eq!(metadata["annotations"][policy], "before-hook-creation");
+            }
+        }
+    }
+}
+
 /// Only where it is asked for, and never in a release: an upgrade would run it again.
 #[test]
 fn a_command_is_a_job_beside_the_release() {

@@ -32,12 +32,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* Name and labels of an object that has the full name. */}}
+{{/* An object's; takes the root, and what the object has of its own: `suffix`, `name` or `generateName`, `namespace`, `labels`, `annotations`. */}}
 {{- define "bridge.metadata" -}}
-name: {{ include "bridge.fullname" . }}
-namespace: {{ .Release.Namespace }}
+{{- if .generateName }}
+generateName: {{ .generateName }}
+{{- else }}
+name: {{ .name | default (printf "%s%s" (include "bridge.fullname" .root) (.suffix | default "")) }}
+{{- end }}
+namespace: {{ .namespace | default .root.Release.Namespace }}
 labels:
-  {{- include "bridge.labels" . | nindent 2 }}
+  {{- include "bridge.labels" .root | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* Which addresses a Service has. */}}
