@@ -97,8 +97,8 @@ fn object<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
 }
 
 /// All sets that turn on whatever is off, of Kafka.
-fn everything() -> [&'static str; 8] {
-    [
+fn everything() -> Vec<&'static str> {
+    vec![
         "autoscaling.enabled=true",
         "networkPolicy.enabled=true",
         "podMonitor.enabled=true",
@@ -107,17 +107,28 @@ fn everything() -> [&'static str; 8] {
         "doctor.enabled=true",
         r#"imagePullSecrets=[{"name":"registry"}]"#,
         r#"tolerations=[{"key":"x","operator":"Exists"}]"#,
+        r#"annotations={"x":"y"}"#,
+        r#"dnsConfig={"options":[{"name":"ndots","value":"2"}]}"#,
+        r#"hostAliases=[{"ip":"10.0.0.1","hostnames":["kafka"]}]"#,
+        r#"initContainers=[{"name":"before","image":"x"}]"#,
+        r#"extraContainers=[{"name":"beside","image":"x"}]"#,
+        r#"extraEnvFrom=[{"configMapRef":{"name":"x"}}]"#,
+        r#"podMonitor.scrapeTimeout="10s""#,
+        r#"podMonitor.relabelings=[{"targetLabel":"x","replacement":"y"}]"#,
+        r#"podMonitor.metricRelabelings=[{"action":"labeldrop","regex":"x"}]"#,
+        r#"prometheusRule.alertLabels={"team":"one"}"#,
+        r#"prometheusRule.alertAnnotations={"link":"two"}"#,
     ]
 }
 
 #[test]
 fn every_example_is_what_kubernetes_and_the_program_take() {
     for values in examples() {
-        for sets in [&[][..], &everything()] {
+        for sets in [vec![], everything()] {
             if values.ends_with("production.yaml") && !sets.is_empty() {
                 continue; // It has a ServiceMonitor, and both are one too many.
             }
-            let documents = rendered(&values, sets);
+            let documents = rendered(&values, &sets);
             let checked = tool("manifests", &[], &documents);
             assert!(checked.status.success(), "{}: {}", values.display(), text(&checked.stderr));
             assert!(text(&checked.stdout).contains("Deployment"), "{}", values.display());
@@ -469,6 +480,76 @@ fn common_labels_and_annotations_are_on_all_objects() {
                 assert_eq!(metadata["annotations"][policy], "before-hook-creation");
             }
         }
+    }
+}
+
+#[test]
+fn what_is_added_stays_beside_what_the_chart_needs() {
+    let objects = objects(&example("quickstart"), &everything());
+    let pod = &object(&objects, "Deployment")["spec"]["template"]["spec"];
+    let names = |list: &Value| list.as_array().unwrap().iter().map(|it| it["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(&pod["initContainers"]), ["before"]);
+    assert_eq!(names(&pod["containers"]), ["bridge", "beside"], "the first one is what `kubectl exec` means");
+    let job = &object(&objects, "Job")["spec"]["template"]["spec"];
+    assert_eq!(names(&job["containers"]), ["doctor"], "a container beside it would never end");
+    let endpoint = &object(&objects, "PodMonitor")["spec"]["podMetricsEndpoints"][0];
+    assert_eq!(endpoint["relabelings"][0]["targetLabel"], "job");
+    assert_eq!(endpoint["relabelings"][1]["targetLabel"], "x");
+    for alert in object(&objects, "PrometheusRule")["spec"]["groups"][0]["rules"].as_array().unwrap() {
+        assert_eq!(alert["labels"]["team"], "one");
+        assert!(["critical", "warning"].contains(&alert["labels"]["severity"].as_str().unwrap()));
+        assert_eq!(alert["annotations"]["link"], "two");
+        assert!(alert["annotations"]["runbook_url"].is_string() && alert["annotations"]["summary"].is_string());
+    }
+    for pod in pods(&objects) {
+        assert_eq!(pod["containers"][0]["terminationMessagePolicy"], "FallbackToLogsOnError");
+    }
+    // As `everything` has it of the other monitor.
+    let service = ["scrapeTimeout", "relabelings", "metricRelabelings"];
+    let sets: Vec<_> = everything().iter().map(|set| set.replace("podMonitor", "serviceMonitor")).collect();
+    let objects = self::objects(&example("quickstart"), &sets.iter().map(String::as_str).collect::<Vec<_>>());
+    let of_service = &object(&objects, "ServiceMonitor")["spec"]["endpoints"][0];
+    assert!(service.iter().all(|key| of_service[key] == endpoint[key]), "{of_service}");
+}
+
+/// A registry that mirrors others is given once for all charts.
+#[test]
+fn the_image_is_where_global_says() {
+    let image = |sets: &[&str]| {
+        let objects = objects(&example("quickstart"), sets);
+        object(&objects, "Deployment")["spec"]["template"]["spec"].clone()
+    };
+    let mirror = r#"global={"imageRegistry":"mirror:5000","imagePullSecrets":["one",{"name":"two"}],"other":1}"#;
+    for (repository, expected) in [
+        ("registry.example.com/team/bridge", "mirror:5000/team/bridge:0.1.0"),
+        ("localhost/bridge", "mirror:5000/bridge:0.1.0"),
+        ("team/bridge", "mirror:5000/team/bridge:0.1.0"),
+        ("bridge", "mirror:5000/bridge:0.1.0"),
+    ] {
+        let pod = image(&[mirror, &format!("image.repository={}", json!(repository))]);
+        assert_eq!(pod["containers"][0]["image"], expected);
+    }
+    let pod = image(&[mirror, r#"imagePullSecrets=[{"name":"own"}]"#]);
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "own"}, {"name": "one"}, {"name": "two"}]));
+}
+
+#[test]
+fn another_chart_may_have_it_among_its_dependencies() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("charts")).unwrap();
+    let copied = Command::new("cp").arg("-r").arg(chart()).arg(folder.path().join("charts")).status().unwrap();
+    assert!(copied.success());
+    let name = "asana-event-bridge";
+    let dependency = json!({"name": name, "version": "*", "condition": "asana-event-bridge.enabled"});
+    let parent = json!({"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]});
+    std::fs::write(folder.path().join("Chart.yaml"), parent.to_string()).unwrap();
+    let mut values: Value = serde_saphyr::from_str(&read("helm/examples/quickstart.yaml")).unwrap();
+    for enabled in [true, false] {
+        values["enabled"] = json!(enabled);
+        let values = json!({ name: values, "global": {"storageClass": "x"} }).to_string();
+        let output = tool("helm", &["template", "bridge", folder.path().to_str().unwrap(), "-f", "-"], &values);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout).contains("kind: Deployment"), enabled);
     }
 }
 

@@ -69,7 +69,12 @@ ipFamilies: {{ toJson . }}
 {{- define "bridge.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion }}
 {{- $version := ternary (printf "@%s" .Values.image.digest) (printf ":%s" $tag) (ne .Values.image.digest "") }}
-{{- printf "%s%s" .Values.image.repository $version }}
+{{- $repository := .Values.image.repository }}
+{{- with .Values.global.imageRegistry }}
+{{- /* A first part with a dot or a port is a registry. */}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "") }}
+{{- end }}
+{{- printf "%s%s" $repository $version }}
 {{- end }}
 
 {{/* The bridge's file: what the values say, where the admin port is, and where the bell's, if there is one. */}}
@@ -102,6 +107,12 @@ env:
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+# Why it ended, in `kubectl describe pod`: the last lines of its log.
+terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
   - name: config
     mountPath: /etc/asana-event-bridge
@@ -124,14 +135,24 @@ volumeMounts:
 serviceAccountName: {{ .serviceAccountName }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with $root.Values.imagePullSecrets }}
+{{- with concat $root.Values.imagePullSecrets ($root.Values.global.imagePullSecrets | default list) }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  - name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+  {{- end }}
 {{- end }}
 securityContext:
   {{- toYaml $root.Values.podSecurityContext | nindent 2 }}
 {{- with $root.Values.priorityClassName }}
 priorityClassName: {{ . }}
+{{- end }}
+{{- with $root.Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $root.Values.nodeSelector }}
 nodeSelector:
