@@ -71,6 +71,8 @@ pub struct Allowance {
 
 /// A thousandth of a request a minute, for a nanosecond: a rate in thousandths of requests a minute and a time in
 /// nanoseconds multiply to it, without rounding.
+/// A refused request counts, too, so that asking again at once would only shrink the budget.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
 const REQUEST: u128 = 1_000 * 60_000_000_000;
 
 impl Budget {
@@ -148,9 +150,10 @@ impl Budget {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Nothing is sent for a while, and no burst after it: Asana said so. Whether that is news: answers to
-    /// requests that were in flight together say the same.
+    /// Nothing is sent for a while, [`LEAST_PAUSE`] at least, and no burst after it: Asana said so. Whether that is
+    /// news: answers to requests that were in flight together say the same.
     pub fn pause(&mut self, now: Now, pause: Duration) -> bool {
+        let pause = pause.max(LEAST_PAUSE);
         let is_news = self.paused_until <= now.monotonic;
         self.paused_until = self.paused_until.max(now.monotonic + pause);
         self.credit = REQUEST;

@@ -486,7 +486,7 @@ mod tests {
         assert!(is_reset(&reset) && !is_reset(&stream));
         assert_eq!((reset.epoch, reset.last_sequence), (9, 4));
         let later = DateTime::from_timestamp_millis(9).expect("a time");
-        let (_, effects) = reset.step(&id, later, PollOutcome::TokenReset("u".into()));
+        let (_, effects) = reset.step(&id, later, later, PollOutcome::TokenReset("u".into()));
         let gap = effects.gap.expect("a gap");
         assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (at, later));
     }

@@ -183,10 +183,6 @@ pub enum Notice {
 /// noticed by then.
 pub(crate) const ACCOUNT_REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long an account waits at least after 429: refused requests count, too, so that asking again at once
-/// would only shrink the budget.
-pub(crate) const LEAST_THROTTLE: Duration = Duration::from_secs(1);
-
 impl Stream {
     /// A stream that was never polled.
     #[must_use]
@@ -233,19 +229,25 @@ impl Stream {
         self.last_sequence
     }
 
-    /// What becomes of the stream's state by what a poll returned. Total: there is an answer to every outcome.
+    /// What becomes of the stream's state by what a poll returned that was sent at `asked_at`. Total: there is an answer
+    /// to every outcome.
     #[must_use]
-    pub fn step(&self, id: &StreamId, now: DateTime<Utc>, outcome: PollOutcome) -> (State, Effects) {
+    pub fn step(
+        &self,
+        id: &StreamId,
+        asked_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+        outcome: PollOutcome,
+    ) -> (State, Effects) {
         match outcome {
-            PollOutcome::Page(page) => self.turn(page),
-            PollOutcome::TokenReset(token) => self.adopt(id, now, token),
+            PollOutcome::Page(page) => self.turn(asked_at, page),
+            PollOutcome::TokenReset(token) => self.adopt(id, asked_at, now, token),
             PollOutcome::Denied(denial) if denial.concerns_account() => {
                 self.stay(Pace::AccountPause(ACCOUNT_REFUSED_PAUSE), Notice::AccountRefused(denial))
             }
             PollOutcome::Denied(denial) => self.suspend(denial),
             PollOutcome::Throttled { retry_after } => {
-                let pause = retry_after.max(LEAST_THROTTLE);
-                self.stay(Pace::AccountPause(pause), Notice::Throttled(pause))
+                self.stay(Pace::AccountPause(retry_after), Notice::Throttled(retry_after))
             }
             PollOutcome::Failed(failure) => self.stay(Pace::Retry, Notice::Failed(failure)),
         }
@@ -269,7 +271,7 @@ impl Stream {
     }
 
     /// The page's events, and on to the next token.
-    fn turn(&self, page: Page) -> (State, Effects) {
+    fn turn(&self, asked_at: DateTime<Utc>, page: Page) -> (State, Effects) {
         let pace = match (page.has_more, page.events.is_empty()) {
             (true, _) => Pace::AtOnce,
             (false, false) => Pace::Active,
@@ -278,7 +280,7 @@ impl Stream {
         let before = self.live();
         let last_complete_poll_at = match before {
             Some(live) if page.has_more => live.last_complete_poll_at,
-            Some(_) | None => page.received_at,
+            Some(_) | None => asked_at,
         };
         let same_token = before.is_some_and(|live| live.token == page.next);
         let resumes = self.resumes();
@@ -295,8 +297,13 @@ impl Stream {
     }
 
     /// A fresh token: the first, or in place of a dead one.
-    fn adopt(&self, id: &StreamId, now: DateTime<Utc>, token: SyncToken) -> (State, Effects) {
+    fn adopt(&self, id: &StreamId, asked_at: DateTime<Utc>, now: DateTime<Utc>, token: SyncToken) -> (State, Effects) {
         let resumes = self.resumes();
+        // Asana refuses the token that it has just given: again and again that would only make gaps.
+        let is_futile = self
+            .live()
+            .zip(self.open_gaps.last())
+            .is_some_and(|(live, gap)| live.last_complete_poll_at <= gap.resumed_at);
         let gap = self.live().map(|live| {
             // The sequence tells two gaps of the same millisecond apart.
             let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -312,13 +319,13 @@ impl Stream {
             None if resumes => Notice::Resumed,
             None => Notice::Established,
         };
-        let live = Live { token, token_received_at: now, last_complete_poll_at: now };
+        let live = Live { token, token_received_at: now, last_complete_poll_at: asked_at };
         let effects = Effects {
             announcement: resumes.then_some(Body::StreamResumed(pb::StreamResumed {})),
             gap,
             events: Vec::new(),
             durable: true,
-            pace: Pace::Active,
+            pace: if is_futile { Pace::Retry } else { Pace::Active },
             notice: Some(notice),
         };
         (State::Live(live), effects)
@@ -382,7 +389,7 @@ mod tests {
     }
 
     fn step(mut stream: Stream, seconds: i64, outcome: PollOutcome) -> (Stream, Effects) {
-        let (state, effects) = stream.step(&StreamId::new("main", "1"), at(seconds), outcome);
+        let (state, effects) = stream.step(&StreamId::new("main", "1"), at(seconds), at(seconds), outcome);
         stream.enter(state, effects.gap.clone());
         (stream, effects)
     }
@@ -447,7 +454,7 @@ mod tests {
                 PollOutcome::Throttled { retry_after: Duration::from_secs(7) },
                 Pace::AccountPause(Duration::from_secs(7)),
             ),
-            (PollOutcome::Throttled { retry_after: Duration::ZERO }, Pace::AccountPause(LEAST_THROTTLE)),
+            (PollOutcome::Throttled { retry_after: Duration::ZERO }, Pace::AccountPause(Duration::ZERO)),
             (PollOutcome::Denied(Denial::Unauthorized), Pace::AccountPause(ACCOUNT_REFUSED_PAUSE)),
             (PollOutcome::Denied(Denial::LegalBlock), Pace::AccountPause(ACCOUNT_REFUSED_PAUSE)),
         ] {

@@ -154,7 +154,11 @@ impl Engine {
             }
             State::Establish | State::Suspended { .. } => None,
         });
-        polled.min().unwrap_or(now.wall)
+        // As long as not all that is to be polled is known, whatever was polled before may be again.
+        let parked = self.shards.get(&shard).filter(|_| !self.settings.all_known).map(|shard| &shard.parked);
+        let parked = parked.into_iter().flat_map(BTreeMap::values).filter(|stream| !stream.ended);
+        let parked = parked.filter_map(|stream| Some(stream.live()?.last_complete_poll_at));
+        polled.chain(parked).min().unwrap_or(now.wall)
     }
 
     /// Not while it is polled, or what that brought waits for a commit.

@@ -14,7 +14,7 @@ use crate::core::now::Now;
 use crate::core::page::Denial;
 use crate::core::placement::shard_of;
 use crate::core::record::Prepared;
-use crate::core::stream::{ACCOUNT_REFUSED_PAUSE, LEAST_THROTTLE, Notice, State};
+use crate::core::stream::{ACCOUNT_REFUSED_PAUSE, Notice, State};
 use crate::pb;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -207,8 +207,7 @@ impl Engine {
                 None
             }
             ListOutcome::Throttled { retry_after } => {
-                let pause = retry_after.max(LEAST_THROTTLE);
-                self.pause_crawl(now, id, pause, Notice::Throttled(pause))
+                self.pause_crawl(now, id, retry_after, Notice::Throttled(retry_after))
             }
             ListOutcome::Denied(denial) if denial.concerns_account() => {
                 self.pause_crawl(now, id, ACCOUNT_REFUSED_PAUSE, Notice::AccountRefused(denial))
@@ -248,7 +247,7 @@ impl Engine {
         for (item, entry) in page.items.iter().zip(known.iter().map(Option::as_ref).chain(std::iter::repeat(None))) {
             let gid = Gid::from(item.resource.gid.as_str());
             if self.streams.get(id).is_some_and(|entry| entry.crawling.touched.contains(&gid)) {
-                again.extend(alone(item));
+                again.extend(alone(&gid, &item.resource.resource_type));
                 continue;
             }
             let hash = hash(item);
@@ -407,7 +406,11 @@ impl Engine {
         for Event(event) in events {
             let parent = event.parent.as_ref().map(|parent| Gid::from(parent.gid.as_str()));
             if let Some(parent) = parent.clone() {
-                entry.crawling.touch(parent.clone());
+                // That something comes into a section changes nothing of the section, and its list shows it all the same.
+                let resource_type = event.parent.as_ref().map_or("", |parent| parent.resource_type.as_str());
+                if alone(&parent, resource_type).is_some() {
+                    entry.crawling.touch(parent.clone());
+                }
                 changes.push(known::Change::Touched { gid: parent, resource_type: None, at });
             }
             let Some(resource) = event.resource.as_ref().filter(|resource| !resource.gid.is_empty()) else { continue };
@@ -555,15 +558,15 @@ fn has_event(change: pb::SnapshotChange, nested: bool, resource_type: &str) -> b
     change != pb::SnapshotChange::Unchanged && !nested && !is_added_attachment
 }
 
-/// The request that reads one item alone.
-fn alone(item: &Item) -> Option<Listing> {
-    let what = match item.resource.resource_type.as_str() {
+/// The request that reads one resource alone.
+fn alone(gid: &Gid, resource_type: &str) -> Option<Listing> {
+    let what = match resource_type {
         "project" => What::Project,
         "task" => What::Task,
         "goal" => What::Goal,
         _ => return None,
     };
-    Some(Listing { of: Gid::from(item.resource.gid.as_str()), what })
+    Some(Listing { of: gid.clone(), what })
 }
 
 /// Of what tells whether a resource is as it was, and not of what its neighbours are called. Never 0.

@@ -148,6 +148,9 @@ pub struct Poll {
     pub stream: StreamSpec,
     /// The token to send.
     pub token: Option<SyncToken>,
+    /// When it is sent at the earliest: what happened before is in the answer, and what happened while it was
+    /// answered needn't be.
+    pub asked_at: DateTime<Utc>,
     /// Of what it brings.
     pub trace: Trace,
 }
@@ -549,7 +552,8 @@ impl Engine {
             entry.sent(now, self.requests);
             let token = entry.committed.token().cloned();
             let trace = self.settings.trace(self.requests, now.wall);
-            return Some(Poll { number: self.requests, stream: StreamSpec { id, kind: entry.kind }, token, trace });
+            let stream = StreamSpec { id, kind: entry.kind };
+            return Some(Poll { number: self.requests, stream, token, asked_at: now.wall, trace });
         }
         None
     }
@@ -570,7 +574,7 @@ impl Engine {
             | PollOutcome::Denied(_)
             | PollOutcome::Failed(_) => (0, now.wall),
         };
-        let (state, effects) = entry.committed.step(id, now.wall, outcome);
+        let (state, effects) = entry.committed.step(id, poll.asked_at, now.wall, outcome);
         let Effects { announcement, gap, events, durable, pace, mut notice } = effects;
         if let Pace::AccountPause(pause) = pace
             && !account.budget.pause(now, pause)
@@ -578,7 +582,8 @@ impl Engine {
             notice = None;
         }
         if !durable {
-            entry.committed.enter(state, None);
+            // That it has ended is taken back by a record, so by what is durable alone.
+            entry.committed.state = state;
             self.reschedule(now, id, pace);
             return notice;
         }

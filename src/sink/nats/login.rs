@@ -58,13 +58,13 @@ fn sign(seed: &str, nonce: &[u8]) -> Result<(String, Vec<u8>), nkeys::error::Err
     Ok((pair.public_key(), pair.sign(nonce)?))
 }
 
-/// JWT and seed of a file as `nsc` writes it: each alone between two lines of dashes.
+/// JWT and seed of a file as `nsc` writes it: each alone between a line that begins it and one that ends it.
 fn credentials(path: &Path) -> io::Result<(String, String)> {
     let text = std::fs::read_to_string(path)?;
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let is_fence = |line: &str| line.starts_with("---") && line.ends_with("---");
+    let is_fence = |line: &str, word| line.starts_with("---") && line.ends_with("---") && line.contains(word);
     let mut fenced = lines.windows(3).filter_map(|window| match window {
-        [before, line, after] if is_fence(before) && !is_fence(line) && is_fence(after) => Some((*line).to_owned()),
+        [before, line, after] if is_fence(before, "BEGIN") && is_fence(after, "END") => Some((*line).to_owned()),
         _ => None,
     });
     let found = fenced.next().zip(fenced.next());
