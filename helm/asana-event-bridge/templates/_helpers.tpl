@@ -34,9 +34,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* An object's; takes the root, and what the object has of its own: `suffix`, `name` or `generateName`, `namespace`, `labels`, `annotations`. */}}
 {{- define "bridge.metadata" -}}
-{{- if .generateName }}
+{{- if .generateName -}}
 generateName: {{ .generateName }}
-{{- else }}
+{{- else -}}
 name: {{ .name | default (printf "%s%s" (include "bridge.fullname" .root) (.suffix | default "")) }}
 {{- end }}
 namespace: {{ .namespace | default .root.Release.Namespace }}
