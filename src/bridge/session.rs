@@ -165,6 +165,15 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             self.send_polls();
             self.send_crawl_steps();
             self.tell_missed();
+            if !self.busy {
+                // Before there is a next request: as long as they follow each other, nothing else would have its turn.
+                while let Ok(event) = ownership.try_recv() {
+                    self.handle_ownership(Some(event))?;
+                }
+                if self.plans.has_changed().unwrap_or_default() {
+                    self.handle_plan();
+                }
+            }
             self.send_request(requests).await?;
             if drain_until.is_some() && self.polls.is_empty() && self.engine.is_drained() {
                 return Ok(());
@@ -323,8 +332,17 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 }
                 Ok(())
             }
-            Err(SinkError::Unavailable { .. }) if self.engine.keep_topic(now, topic) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => {
+                let is_known = self.engine.topic_failed(now, topic);
+                let is_one_of_several = self.plan.settings.topic.only_topic().is_none();
+                let passes = matches!(error, SinkError::Unavailable { .. });
+                // Other streams write to others.
+                let concerns_some = !is_known && is_one_of_several;
+                if concerns_some {
+                    tracing::error!(%topic, %error, "streams that have records for the topic stand still; it is looked at again");
+                }
+                if concerns_some || is_known && passes { Ok(()) } else { Err(error) }
+            }
         }
     }
 

@@ -211,7 +211,7 @@ impl Work {
 pub(crate) async fn refused(settings: &KafkaSettings) -> String {
     match kafka::open(settings.clone()).await {
         Ok(_) => panic!("a session began"),
-        Err(error @ SinkError::Setup { .. }) => error.to_string(),
+        Err(error @ (SinkError::Refused { .. } | SinkError::Setup { .. })) => error.to_string(),
         Err(error) => panic!("not a matter of setup: {error}"),
     }
 }

@@ -1,10 +1,7 @@
 //! From what waits to a batch, and from its commit to the committed state.
 
-use super::{
-    ABORTED, Change, CommitSummary, CommittedPage, Engine, Look, Next, Pending, Shard, TOPIC_CHECK_INTERVAL,
-    TOPIC_RETRY,
-};
-use crate::core::batch::{Batch, OutputTopic};
+use super::{ABORTED, Change, CommitSummary, CommittedPage, Engine, Look, Next, Pending, Shard};
+use crate::core::batch::Batch;
 use crate::core::ids::{ShardId, StreamId, Topic};
 use crate::core::known::Update;
 use crate::core::now::Now;
@@ -17,29 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 impl Engine {
-    /// A topic that has to be known before what waits can become a batch, or that may have changed.
-    #[must_use]
-    pub fn topic_to_look_at(&self, now: Now) -> Option<Topic> {
-        let mut due = self.looks.iter().filter(|(_, look)| look.due <= now.monotonic);
-        due.next().map(|(topic, _)| topic.clone())
-    }
-
-    /// Makes a topic known, or known anew. How it was before.
-    pub fn set_topic(&mut self, now: Now, topic: Topic, known: OutputTopic) -> Option<OutputTopic> {
-        self.looks.insert(topic.clone(), Look { due: now.monotonic + TOPIC_CHECK_INTERVAL, required: false });
-        self.topics.insert(topic, known)
-    }
-
-    /// A topic couldn't be looked at. Whether it is known from before, and looked at again after a while.
-    pub fn keep_topic(&mut self, now: Now, topic: &Topic) -> bool {
-        if let Some(look) = self.looks.get_mut(topic) {
-            look.due = now.monotonic + TOPIC_RETRY;
-        }
-        self.topics.contains_key(topic)
-    }
-
     pub(super) fn may_commit(&self) -> bool {
-        self.committing.is_none() && self.looks.values().all(|look| !look.required)
+        let is_awaited = |(topic, look): (&Topic, &Look)| look.required && self.topics.contains_key(topic);
+        self.committing.is_none() && !self.looks.iter().any(is_awaited)
     }
 
     /// The topics that something that is true of the whole stream concerns: all that its shard wrote and the stream may
@@ -54,7 +31,7 @@ impl Engine {
         topics
     }
 
-    /// The next batch, if it is time for one, none is being committed, and the topics are known.
+    /// The next batch, if it is time for one and none is being committed.
     pub fn take_batch(&mut self, now: Now) -> Option<Batch> {
         if !self.may_commit() || self.batch_due()? > now.monotonic {
             return None;
@@ -82,6 +59,7 @@ impl Engine {
         let (staged, batch) =
             stage(taken, committed, &watermarks, &self.shards, &self.topics, &self.settings, now.wall);
         self.committing = Some(staged);
+        self.has_looked = false;
         Some(batch)
     }
 
@@ -107,8 +85,8 @@ impl Engine {
         for shard in due {
             let topics = self.topics_of(shard);
             if topics.iter().any(|topic| !self.topics.contains_key(topic)) {
-                for topic in &topics {
-                    want(&mut self.looks, now, topic);
+                for topic in topics {
+                    self.want(now, topic);
                 }
                 continue;
             }
@@ -241,12 +219,5 @@ impl Engine {
             self.waiting_records += pending.records.len();
             self.waiting.push_front(pending);
         }
-    }
-}
-
-/// Has a topic looked at that isn't known.
-pub(super) fn want(looks: &mut BTreeMap<Topic, Look>, now: Now, topic: &Topic) {
-    if !looks.contains_key(topic) {
-        looks.insert(topic.clone(), Look { due: now.monotonic, required: true });
     }
 }

@@ -338,22 +338,18 @@ impl Engine {
     fn wait_for_step(&mut self, now: Now, id: &StreamId, crawl: Crawl, found: Found) {
         let Found { topics, records, known, notice, ends_crawl, received_at, bytes } = found;
         self.requests += 1;
+        let trace = self.settings.trace(self.requests, now.wall);
+        let shard = shard_of(id, self.settings.shards);
         let pending = Pending {
-            shard: shard_of(id, self.settings.shards),
-            id: id.clone(),
-            change: Change::Crawl(crawl),
             topics,
-            announcement: None,
             records,
             ends_crawl,
             received_at,
-            trace: self.settings.trace(self.requests, now.wall),
             notice,
             next: Next::CrawlStep,
             known,
-            events: 0,
             bytes,
-            arrived: now.monotonic,
+            ..Pending::new(now, shard, id.clone(), Change::Crawl(crawl), trace)
         };
         self.wait(now, pending);
     }
@@ -453,7 +449,7 @@ impl Engine {
         modified_at: Option<DateTime<Utc>>,
     ) {
         let waits = |pending: &Pending| pending.id == *id && pending.known.iter().any(|change| change.names(&gid));
-        let is_told = self.waiting.iter().any(waits)
+        let is_told = self.uncommitted().any(waits)
             || self.committing.iter().flat_map(|staged| &staged.pending).any(|(pending, ..)| waits(pending));
         let Some(entry) = self.streams.get_mut(id) else { return };
         let last_crawl = entry.committed.last_crawl_at.map_or(0, |at| at.timestamp_millis());

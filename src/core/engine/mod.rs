@@ -7,7 +7,7 @@
 //! 2. [`next_poll`](Engine::next_poll) until it gives nothing more, and each outcome back by
 //!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by [`next_crawl_step`](Engine::next_crawl_step)
 //!    and [`handle_crawl_step`](Engine::handle_crawl_step);
-//! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) until there is none, then
+//! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) and, if there is none,
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
 //! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens; and [`ring`](Engine::ring) when
@@ -21,6 +21,7 @@ mod commit;
 mod crawls;
 mod ring;
 mod status;
+mod waiting;
 
 use crate::core::backoff::Backoff;
 use crate::core::budget::{Budget, Limit, Share};
@@ -40,7 +41,6 @@ use crate::core::topic::TopicTemplate;
 use crate::core::trace::{Sampling, Trace};
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
-use commit::want;
 use crawls::Crawling;
 pub use crawls::{Answer, CrawlStep, Step};
 pub use status::{AccountStatus, CrawlStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
@@ -201,7 +201,11 @@ const ABORTED: Backoff = Backoff { first: Duration::from_millis(100), longest: D
 /// How often it is looked whether an output topic still is as it was: partitions may be added.
 const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// How soon a topic is looked at again that couldn't be looked at.
-const TOPIC_RETRY: Duration = Duration::from_secs(1);
+const TOPIC_RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+
+/// How often all of a shard's checkpoint is written, whether it changed or not: a JetStream stream with a `max_age` forgets
+/// what is older (before nats-server 2.11 the checkpoint, too), and the least that is allowed is 2 days.
+const REFRESH: Backoff = Backoff { first: Duration::from_secs(6 * 3600), longest: Duration::from_secs(6 * 3600) };
 
 /// Within this time the streams of a new shard are due.
 const FIRST_POLLS: Duration = Duration::from_millis(100);
@@ -216,12 +220,19 @@ pub struct Engine {
     topics: Topics,
     /// When each topic is to be looked at.
     looks: BTreeMap<Topic, Look>,
+    /// One is being looked at.
+    is_looking: bool,
+    /// One was looked at since the last batch.
+    has_looked: bool,
     accounts: BTreeMap<AccountName, Account>,
     specs: BTreeMap<ShardId, Vec<StreamSpec>>,
     shards: BTreeMap<ShardId, Shard>,
     streams: BTreeMap<StreamId, Entry>,
+    /// Their topics are known.
     waiting: VecDeque<Pending>,
     waiting_records: usize,
+    /// Some of their topics aren't known yet.
+    held: BTreeMap<StreamId, VecDeque<Pending>>,
     pending_bytes: usize,
     committing: Option<Staged>,
     aborts: u32,
@@ -233,8 +244,10 @@ pub struct Engine {
 #[derive(Clone, Copy, Debug)]
 struct Look {
     due: Duration,
-    /// Nothing is committed before.
+    /// If the topic is known, it is to be known anew before anything is committed.
     required: bool,
+    /// In a row.
+    failures: u32,
 }
 
 #[derive(Debug)]
@@ -253,6 +266,8 @@ pub(crate) struct Shard {
     pub(crate) counters: Counters,
     /// The next batch is the first of this replica for the shard, and says whose it is.
     pub(crate) header_due: bool,
+    /// When its whole checkpoint is to be written again.
+    refresh_at: Duration,
     /// Streams with a checkpoint that aren't configured. They go on from it if they come back.
     parked: BTreeMap<StreamId, Stream>,
     watermark_at: Duration,
@@ -332,10 +347,13 @@ impl Engine {
             batch_messages,
             topics: Topics::new(),
             looks: BTreeMap::new(),
+            is_looking: false,
+            has_looked: false,
             shards: BTreeMap::new(),
             streams: BTreeMap::new(),
             waiting: VecDeque::new(),
             waiting_records: 0,
+            held: BTreeMap::new(),
             pending_bytes: 0,
             committing: None,
             aborts: 0,
@@ -350,17 +368,20 @@ impl Engine {
     /// A shard is this replica's now, and so are its streams.
     pub fn assign(&mut self, now: Now, shard: ShardId, state: ShardState) {
         self.revoke(now, &[shard]);
-        // The owner before may have known of lanes that were added since this replica looked.
-        for look in self.looks.values_mut() {
-            *look = Look { due: now.monotonic, required: true };
-        }
         let ShardState { counters, mut streams } = state;
+        // The owner before may have known of lanes that were added since this replica looked.
+        for topic in counters.topics() {
+            if let Some(look) = self.looks.get_mut(topic) {
+                *look = Look { due: now.monotonic, required: true, failures: 0 };
+            }
+        }
         for spec in self.specs.get(&shard).cloned().unwrap_or_default() {
             let committed = streams.remove(&spec.id).unwrap_or_default();
             self.add_stream(now, &spec, committed);
         }
         let watermark_at = now.monotonic + self.settings.watermark_interval;
-        self.shards.insert(shard, Shard { counters, header_due: true, parked: streams, watermark_at });
+        let refresh_at = now.monotonic + REFRESH.delay(1, &shard.to_string());
+        self.shards.insert(shard, Shard { counters, header_due: true, refresh_at, parked: streams, watermark_at });
         self.end_parked(now, shard);
     }
 
@@ -416,26 +437,17 @@ impl Engine {
         let parked = self.shards.get(&shard).filter(|_| self.settings.all_known).map(|shard| &shard.parked);
         let mut ended: Vec<_> =
             parked.into_iter().flatten().filter(|(_, it)| !it.ended).map(|(id, _)| id.clone()).collect();
-        ended.retain(|id| !self.waiting.iter().any(|pending| pending.id == *id));
+        ended.retain(|id| !self.uncommitted().any(|pending| pending.id == *id));
         for id in ended {
             self.requests += 1;
+            let trace = self.settings.trace(self.requests, now.wall);
             let announcement = Prepared::of_stream(&Body::StreamEnded(pb::StreamEnded {}), &id, now.wall);
             let pending = Pending {
-                shard,
-                change: Change::Ended,
                 topics: self.topics_of_stream(&id, shard),
                 announcement: Some(announcement),
-                records: Vec::new(),
-                ends_crawl: false,
-                received_at: now.wall,
-                trace: self.settings.trace(self.requests, now.wall),
                 notice: Some(Notice::Ended),
-                next: Next::Nothing,
                 known: vec![known::Change::Clear],
-                events: 0,
-                bytes: 0,
-                arrived: now.monotonic,
-                id,
+                ..Pending::new(now, shard, id, Change::Ended, trace)
             };
             self.wait(now, pending);
         }
@@ -501,17 +513,6 @@ impl Engine {
         Some(entry.committed)
     }
 
-    /// Forgets pages of streams that this replica doesn't have any more.
-    fn drop_orphans(&mut self) {
-        let (streams, shards) = (&self.streams, &self.shards);
-        self.waiting.retain(|pending| match pending.change {
-            Change::Ended => shards.contains_key(&pending.shard) && !streams.contains_key(&pending.id),
-            Change::Polled { .. } | Change::Crawl(_) => streams.contains_key(&pending.id),
-        });
-        self.waiting_records = self.waiting.iter().map(|pending| pending.records.len()).sum();
-        self.pending_bytes = self.waiting.iter().map(|pending| pending.bytes).sum();
-    }
-
     /// Nothing is polled for a while, and what the budgets saved up is gone.
     pub fn pause_polls(&mut self, now: Now, pause: Duration) {
         for account in self.accounts.values_mut() {
@@ -522,12 +523,6 @@ impl Engine {
     /// Nothing more is polled, and what waits is committed without lingering.
     pub fn drain(&mut self) {
         self.draining = true;
-    }
-
-    /// Whether nothing is under way to the bus.
-    #[must_use]
-    pub fn is_drained(&self) -> bool {
-        self.waiting.is_empty() && self.committing.is_none()
     }
 
     /// The shards and the number of streams that this replica has.
@@ -600,37 +595,20 @@ impl Engine {
         let shard = shard_of(id, self.settings.shards);
         let announces = announcement.is_some() || gap.is_some();
         let topics = if announces { self.topics_of_stream(id, shard) } else { BTreeSet::new() };
-        self.wait(
-            now,
-            Pending {
-                shard,
-                id: id.clone(),
-                change: Change::Polled { state, gap },
-                topics,
-                announcement: announcement.map(|body| Prepared::of_stream(&body, id, received_at)),
-                events: records.len(),
-                records,
-                ends_crawl: false,
-                received_at,
-                trace: poll.trace,
-                notice,
-                next: Next::Poll(pace),
-                known,
-                bytes,
-                arrived: now.monotonic,
-            },
-        );
+        let pending = Pending {
+            topics,
+            announcement: announcement.map(|body| Prepared::of_stream(&body, id, received_at)),
+            events: records.len(),
+            records,
+            received_at,
+            notice,
+            next: Next::Poll(pace),
+            known,
+            bytes,
+            ..Pending::new(now, shard, id.clone(), Change::Polled { state, gap }, poll.trace)
+        };
+        self.wait(now, pending);
         None
-    }
-
-    /// Has it committed, and its topics looked at before.
-    fn wait(&mut self, now: Now, pending: Pending) {
-        self.waiting_records += pending.records.len();
-        self.pending_bytes += pending.bytes;
-        for topic in pending.records.iter().map(|(topic, _)| topic).chain(&pending.topics) {
-            want(&mut self.looks, now, topic);
-        }
-        self.waiting.push_back(pending);
     }
 
     fn reschedule(&mut self, now: Now, id: &StreamId, pace: Pace) {
@@ -666,8 +644,9 @@ impl Engine {
         let poll = |account: &Account| Some(account.schedule.next_due()?.max(account.budget.available_at()?));
         let may_poll = !self.is_full() && !self.draining;
         let poll = self.accounts.values().filter(|_| may_poll).filter_map(poll).min();
-        let batch = if self.may_commit() { self.batch_due() } else { None };
-        let look = self.looks.values().map(|look| look.due).min().filter(|_| self.committing.is_none());
+        let is_free = self.committing.is_none() && !self.is_looking;
+        let batch = if is_free && self.may_commit() { self.batch_due() } else { None };
+        let look = self.looks.values().map(|look| look.due).min().filter(|_| is_free);
         poll.into_iter().chain(self.next_crawl_deadline()).chain(batch).chain(look).min()
     }
 }

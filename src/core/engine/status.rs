@@ -141,7 +141,7 @@ impl Engine {
             shards: shards.map(|(shard, held)| ShardStatus { shard: *shard, epoch: held.counters.epoch() }).collect(),
             accounts: self.accounts.iter().map(|(name, account)| account.status(now, name)).collect(),
             streams: self.streams.iter().map(|(id, entry)| self.stream_status(now, id, entry)).collect(),
-            pending_pages: self.waiting.len() + committing,
+            pending_pages: self.uncommitted().count() + committing,
             pending_bytes: self.pending_bytes,
             max_pending_bytes: self.settings.max_pending_bytes,
         }

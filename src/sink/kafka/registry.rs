@@ -286,7 +286,11 @@ impl SchemaRegistry {
                 "correct `sink.kafka.schemaRegistry.urls`; Apicurio's needs `/apis/ccompat/v7` at its end",
             ),
         };
-        SinkError::Setup { problem, remedy: remedy.to_owned() }
+        let remedy = remedy.to_owned();
+        match answer.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => SinkError::Refused { problem, remedy },
+            _ => SinkError::Setup { problem, remedy },
+        }
     }
 
     async fn is_incompatible(&self, subject: &str) -> bool {
@@ -317,7 +321,10 @@ fn below(base: &Url, path: &[&str]) -> Url {
 }
 
 fn secret(source: &SecretSource, key: &str) -> Result<String, SinkError> {
-    source.read().map(|secret| secret.expose().to_owned()).map_err(|error| unusable(key, &error))
+    source.read().map(|secret| secret.expose().to_owned()).map_err(|error| SinkError::Refused {
+        problem: format!("{key} of the schema registry can't be read: {error}"),
+        remedy: "correct `sink.kafka.schemaRegistry`".to_owned(),
+    })
 }
 
 fn unusable(what: &str, error: &(dyn Error + 'static)) -> SinkError {

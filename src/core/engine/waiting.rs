@@ -1,0 +1,128 @@
+//! What waits for a commit, and the topics that have to be known before.
+
+use super::{Change, Engine, Look, Next, Pending, TOPIC_CHECK_INTERVAL, TOPIC_RETRY};
+use crate::core::batch::OutputTopic;
+use crate::core::ids::{ShardId, StreamId, Topic};
+use crate::core::now::Now;
+use crate::core::trace::Trace;
+use std::collections::BTreeSet;
+
+impl Pending {
+    /// Something that becomes of a stream, and nothing to say of it yet.
+    pub(super) fn new(now: Now, shard: ShardId, id: StreamId, change: Change, trace: Trace) -> Self {
+        Self {
+            shard,
+            id,
+            change,
+            topics: BTreeSet::new(),
+            announcement: None,
+            records: Vec::new(),
+            ends_crawl: false,
+            received_at: now.wall,
+            trace,
+            notice: None,
+            next: Next::Nothing,
+            known: Vec::new(),
+            events: 0,
+            bytes: 0,
+            arrived: now.monotonic,
+        }
+    }
+
+    fn all_topics(&self) -> impl Iterator<Item = &Topic> {
+        self.records.iter().map(|(topic, _)| topic).chain(&self.topics)
+    }
+}
+
+impl Engine {
+    /// Has it committed, once its topics are known.
+    pub(super) fn wait(&mut self, now: Now, pending: Pending) {
+        self.pending_bytes += pending.bytes;
+        for topic in pending.all_topics() {
+            self.want(now, topic.clone());
+        }
+        self.enqueue(pending);
+    }
+
+    /// Has a topic looked at that isn't known.
+    pub(super) fn want(&mut self, now: Now, topic: Topic) {
+        self.looks.entry(topic).or_insert(Look { due: now.monotonic, required: true, failures: 0 });
+    }
+
+    /// What waits for a topic doesn't hold other streams up. A stream's own is kept in order.
+    fn enqueue(&mut self, pending: Pending) {
+        let is_known = pending.all_topics().all(|topic| self.topics.contains_key(topic));
+        if is_known && !self.held.contains_key(&pending.id) {
+            self.waiting_records += pending.records.len();
+            self.waiting.push_back(pending);
+        } else {
+            self.held.entry(pending.id.clone()).or_default().push_back(pending);
+        }
+    }
+
+    /// A topic that may have to be looked at now: one before which nothing may be committed, or one that is not known
+    /// or may have changed. Of the latter one comes between two batches that are due.
+    pub fn topic_to_look_at(&mut self, now: Now) -> Option<Topic> {
+        let due = || self.looks.iter().filter(|(_, look)| look.due <= now.monotonic);
+        let urgent = due().find(|(topic, look)| look.required && self.topics.contains_key(*topic));
+        let is_batch_due = self.may_commit() && self.batch_due().is_some_and(|due| due <= now.monotonic);
+        let other = || due().min_by_key(|(_, look)| look.due).filter(|_| !is_batch_due || !self.has_looked);
+        let topic = urgent.or_else(other)?.0.clone();
+        (self.is_looking, self.has_looked) = (true, true);
+        Some(topic)
+    }
+
+    /// Makes a topic known, or known anew. How it was before.
+    pub fn set_topic(&mut self, now: Now, topic: Topic, known: OutputTopic) -> Option<OutputTopic> {
+        self.is_looking = false;
+        let due = now.monotonic + TOPIC_CHECK_INTERVAL;
+        self.looks.insert(topic.clone(), Look { due, required: false, failures: 0 });
+        let before = self.topics.insert(topic, known);
+        if before.is_none() {
+            for pending in std::mem::take(&mut self.held).into_values().flatten() {
+                self.enqueue(pending);
+            }
+        }
+        before
+    }
+
+    /// A topic couldn't be looked at, or isn't as it must be: it is looked at again after a while. Whether it is known from
+    /// before; if not, what is for it waits.
+    pub fn topic_failed(&mut self, now: Now, topic: &Topic) -> bool {
+        self.is_looking = false;
+        if let Some(look) = self.looks.get_mut(topic) {
+            look.failures += 1;
+            look.due = now.monotonic + TOPIC_RETRY.delay(look.failures, topic.as_str());
+        }
+        self.topics.contains_key(topic)
+    }
+
+    /// Forgets pages of streams that this replica doesn't have any more.
+    pub(super) fn drop_orphans(&mut self) {
+        let (streams, shards) = (&self.streams, &self.shards);
+        let is_ours = |pending: &Pending| match pending.change {
+            Change::Ended => shards.contains_key(&pending.shard) && !streams.contains_key(&pending.id),
+            Change::Polled { .. } | Change::Crawl(_) => streams.contains_key(&pending.id),
+        };
+        self.waiting.retain(is_ours);
+        self.held.retain(|_, held| {
+            held.retain(is_ours);
+            !held.is_empty()
+        });
+        self.waiting_records = self.waiting.iter().map(|pending| pending.records.len()).sum();
+        self.pending_bytes = self.uncommitted().map(|pending| pending.bytes).sum();
+    }
+
+    /// All that isn't being committed.
+    pub(super) fn uncommitted(&self) -> impl Iterator<Item = &Pending> {
+        self.waiting.iter().chain(self.held.values().flatten())
+    }
+
+    /// Whether nothing is under way to the bus, but for what waits for topics that can't be had.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let has_failed = |topic: &Topic| self.looks.get(topic).is_some_and(|look| look.failures > 0);
+        let is_stuck = |held: &Pending| held.all_topics().any(has_failed);
+        self.committing.is_none() && self.waiting.is_empty() && self.held.values().flatten().all(is_stuck)
+    }
+}
