@@ -97,6 +97,11 @@ impl Counters {
         self.topics.keys()
     }
 
+    /// The counters of all topics.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (&Topic, &Lanes)> {
+        self.topics.iter()
+    }
+
     /// The counters of the topics that changed since this was asked last, for the checkpoint.
     pub fn take_changed(&mut self) -> Vec<(Topic, Lanes)> {
         let with_lanes = |topic: Topic| self.topics.get(&topic).cloned().map(|lanes| (topic, lanes));

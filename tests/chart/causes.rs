@@ -198,6 +198,14 @@ fn asana_refuses(rules: &mut Rules) {
     let healthy = bench.wait("all streams to be live", |scrape| scrape.sum("streams", r#"state="live""#) >= 3.0);
     rules.judge_now(healthy, &[]);
 
+    let file = bench.folder.path().join("bridge.yaml");
+    let good = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "accounts: {}").unwrap();
+    let refused = bench.wait("a refused configuration", |scrape| scrape.sum("configuration_refused", "") > 0.0);
+    rules.judge_now(refused, &["AsanaEventBridgeConfigurationRefused"]);
+    std::fs::write(&file, good).unwrap();
+    bench.wait("the good one", |scrape| scrape.sum("configuration_refused", "") == 0.0);
+
     let fault = bench.fault(&json!({ "kind": "status", "status": 500, "resource": "1", "endpoint": "events" }));
     let stale = bench.wait("a stale stream", |scrape| {
         let left = scrape.sum("stream_token_left_min_seconds", "");
@@ -250,9 +258,20 @@ fn kafka_is_away(rules: &mut Rules) {
 }
 
 fn nats_is_full(rules: &mut Rules) {
-    let nats = Service::start("nats", &[]);
+    let nats = Service::start("nats", &["--set", "max_payload=65536"]);
     let mut bench = Bench::new(&json!({ "nats": { "servers": [format!("nats://{}", nats.address)] } }), 6_000);
     bench.wait("all streams to be live", |scrape| scrape.sum("streams", r#"state="live""#) >= 3.0);
+    let offer = |bench: &Bench, event: &Value| {
+        bench.simulator.post("/_sim/events", &json!({ "resource": "1", "events": [event] }));
+    };
+    let mut large = rename(1_000, 1);
+    large["padding"] = json!("x".repeat(100_000));
+    let dead_letters = [1.0, 2.0].map(|count| {
+        offer(&bench, &large);
+        bench.wait("a dead letter", |scrape| scrape.sum("dead_letters_total", "") >= count)
+    });
+    rules.judge(&dead_letters, &["AsanaEventBridgeDeadLetters"]);
+
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = async_nats::connect(&nats.address).await.unwrap();
@@ -261,7 +280,7 @@ fn nats_is_full(rules: &mut Rules) {
         let full = i64::try_from(info.state.messages).unwrap();
         jetstream.update_stream(Config { max_messages: full, ..info.config }).await.unwrap();
     });
-    bench.simulator.post("/_sim/events", &json!({ "resource": "1", "events": [rename(1_000, 1)] }));
+    offer(&bench, &rename(1_000, 1));
     let failed = |scrape: &Scrape| {
         let committed = scrape.sum("commits_total", r#"outcome="committed""#);
         scrape.sum("commits_total", "") - committed

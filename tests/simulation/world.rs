@@ -189,7 +189,7 @@ impl World {
             41..45 => self.crawl(which, true),
             45..58 => self.answer(which),
             58..62 => self.answer_crawl(which),
-            62..69 => self.take(which),
+            62..69 => self.take(which, true),
             69..79 => self.commit(which, true),
             79..80 => {
                 let shard = ShardId(self.rng.random_range(0..SHARDS.get()));
@@ -273,9 +273,13 @@ impl World {
         self.missed += session.engine.take_missed().iter().map(|(_, count)| count).sum::<usize>();
     }
 
-    fn take(&mut self, which: usize) {
+    fn take(&mut self, which: usize, faults: bool) {
         let session = &mut self.sessions[which];
         while let Some(topic) = session.engine.topic_to_look_at(self.now) {
+            if faults && self.rng.random_bool(0.1) {
+                session.engine.topic_failed(self.now, &topic);
+                continue;
+            }
             let known = OutputTopic { lanes: self.bus.lane_count, message_bytes: MESSAGE_BYTES };
             session.engine.set_topic(self.now, topic, known);
         }
@@ -331,7 +335,7 @@ impl World {
             self.answer(0);
             self.crawl(0, false);
             self.answer_crawl(0);
-            self.take(0);
+            self.take(0, false);
             self.commit(0, false);
             let session = &self.sessions[0];
             if session.answers.is_empty() && session.steps.is_empty() && session.committing.is_none() {

@@ -1,13 +1,14 @@
 //! From what waits to a batch, and from its commit to the committed state.
 
-use super::{ABORTED, Change, CommitSummary, CommittedPage, Engine, Look, Next, Pending, Shard};
-use crate::core::batch::Batch;
+use super::{ABORTED, Change, CommitSummary, CommittedPage, Engine, Look, Next, Pending, REFRESH, Settings, Shard};
+use crate::core::batch::{Batch, CheckpointWrite};
+use crate::core::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::core::ids::{ShardId, StreamId, Topic};
 use crate::core::known::Update;
 use crate::core::now::Now;
 use crate::core::placement::shard_of;
 use crate::core::staging::{ShardWatermark, stage};
-use crate::core::stream::State;
+use crate::core::stream::{State, Stream};
 use crate::core::trace::Trace;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,18 +50,41 @@ impl Engine {
             taken.push(pending);
         }
         let watermarks = self.take_watermarks(now, room.saturating_sub(messages));
-        if taken.is_empty() && watermarks.is_empty() {
+        let refreshed = self.take_refreshed(now);
+        if taken.is_empty() && watermarks.is_empty() && refreshed.is_empty() {
             return None;
         }
         let committed = |pending: &Pending| match self.streams.get(&pending.id) {
             Some(entry) => Some(&entry.committed),
             None => self.shards.get(&pending.shard)?.parked.get(&pending.id),
         };
-        let (staged, batch) =
+        let (staged, mut batch) =
             stage(taken, committed, &watermarks, &self.shards, &self.topics, &self.settings, now.wall);
+        let written: BTreeSet<_> = batch.checkpoints.iter().map(|write| (write.shard, write.key.clone())).collect();
+        let unwritten = refreshed.into_iter().filter(|write| !written.contains(&(write.shard, write.key.clone())));
+        batch.checkpoints.extend(unwritten);
         self.committing = Some(staged);
         self.has_looked = false;
         Some(batch)
+    }
+
+    /// The whole checkpoint of a shard that is due for it, as it is on the bus.
+    fn take_refreshed(&mut self, now: Now) -> Vec<CheckpointWrite> {
+        let due = self.shards.iter_mut().find(|(_, shard)| shard.refresh_at <= now.monotonic);
+        let Some((&id, shard)) = due.filter(|_| !self.draining) else { return Vec::new() };
+        shard.refresh_at = now.monotonic + REFRESH.delay(1, &id.to_string());
+        let Shard { counters, parked, .. } = &*shard;
+        let Settings { shards, replica, .. } = &self.settings;
+        let mut writes = vec![write_shard(id, *shards, counters.epoch(), replica)];
+        writes.extend(counters.lanes().map(|(topic, lanes)| write_lanes(id, topic, lanes)));
+        let polled = self.specs.get(&id).into_iter().flatten();
+        let polled = polled.filter_map(|spec| Some((&spec.id, &self.streams.get(&spec.id)?.committed)));
+        // One that was never polled has no entry yet.
+        for (stream, committed) in polled.chain(parked).filter(|(_, stream)| **stream != Stream::default()) {
+            writes.push(write_stream(id, stream, committed));
+            writes.extend(write_crawl(id, stream, None, committed.crawl.as_ref()));
+        }
+        writes
     }
 
     /// The trace of the commit that is under way.
@@ -152,7 +176,8 @@ impl Engine {
         let linger = if at_once { Duration::ZERO } else { self.settings.linger };
         let pages = self.waiting.front().map(|oldest| oldest.arrived + linger);
         let watermark = self.shards.values().filter_map(|shard| self.watermark_due(shard)).min();
-        let due = pages.into_iter().chain(watermark).min()?;
+        let refresh = self.shards.values().map(|shard| shard.refresh_at).filter(|_| !self.draining).min();
+        let due = pages.into_iter().chain(watermark).chain(refresh).min()?;
         Some(due.max(self.not_before))
     }
 

@@ -17,6 +17,8 @@
 //! only when what came with it is on the bus, since Asana may refuse to go back. Beside it the stream's crawl has one step
 //! under way at the most.
 
+#[cfg(test)]
+mod bench;
 mod commit;
 mod crawls;
 mod ring;

@@ -47,100 +47,18 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::batch::{OutputTopic, StoredCheckpoint};
-    use crate::core::budget::Limit;
-    use crate::core::checkpoint;
-    use crate::core::engine::{AccountSpec, CrawlSettings, Poll, Settings, StreamSpec};
-    use crate::core::ids::{ShardId, StreamKind};
-    use crate::core::page::{Denial, Failure, Page, PollOutcome};
-    use crate::core::topic::TopicTemplate;
-    use crate::core::trace::Sampling;
-    use chrono::DateTime;
-    use std::num::{NonZeroU16, NonZeroU32};
+    use crate::core::engine::bench::{Bench, MINUTE};
+    use crate::core::page::{Denial, Failure, PollOutcome};
 
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    /// An engine with one stream, polled every minute, and what its driver does.
-    struct Bench {
-        engine: Engine,
-        now: Now,
-        id: StreamId,
-    }
-
-    impl Bench {
-        /// The stream is live, and was polled a second ago.
-        fn new() -> Self {
-            let settings = Settings {
-                shards: NonZeroU32::MIN,
-                topic: TopicTemplate::fixed("t"),
-                min_interval: MINUTE,
-                max_interval: MINUTE,
-                linger: Duration::ZERO,
-                max_records: 10,
-                max_pending_bytes: 1000,
-                watermark_interval: Duration::ZERO,
-                replica: "r".to_owned(),
-                dead_letter_topic: "dead".to_owned(),
-                crawl: CrawlSettings::default(),
-                all_known: true,
-                sampling: Sampling::NONE,
-            };
-            let limit = Limit {
-                requests_per_minute: NonZeroU32::new(6000).unwrap(),
-                max_in_flight: NonZeroU16::new(9).unwrap(),
-            };
-            let id = StreamId::new("main", "1");
-            let account = AccountSpec { name: id.account.clone(), limit };
-            let spec = StreamSpec { id: id.clone(), kind: StreamKind::Resource };
-            let now = Now { monotonic: MINUTE, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
-            let mut engine = Engine::new(settings, 100, &[account], &[spec]);
-            let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
-            engine.assign(now, ShardId(0), nothing);
-            let mut bench = Self { engine, now: now.after(Duration::from_secs(1)), id };
-            let poll = bench.poll().unwrap();
-            bench.answer(&poll, PollOutcome::TokenReset("a".into()));
-            bench.wait(MINUTE);
-            let poll = bench.poll().unwrap();
-            bench.answer(&poll, bench.page());
-            bench.wait(Duration::from_secs(1));
-            assert_eq!(bench.poll(), None);
-            bench
-        }
-
-        fn poll(&mut self) -> Option<Poll> {
-            self.engine.next_poll(self.now)
-        }
-
-        fn page(&self) -> PollOutcome {
-            let (next, received_at) = ("b".into(), self.now.wall);
-            PollOutcome::Page(Page { events: Vec::new(), next, has_more: false, received_at, bytes: 0 })
-        }
-
-        fn answer(&mut self, poll: &Poll, outcome: PollOutcome) {
-            self.engine.handle_outcome(self.now, poll, outcome);
-            while let Some(topic) = self.engine.topic_to_look_at(self.now) {
-                let known = OutputTopic { lanes: NonZeroU32::MIN, message_bytes: 1000 };
-                self.engine.set_topic(self.now, topic, known);
-            }
-            if self.engine.take_batch(self.now).is_some() {
-                self.engine.committed(self.now);
-            }
-        }
-
-        fn wait(&mut self, time: Duration) {
-            self.now = self.now.after(time);
-        }
-
-        fn ring(&mut self) {
-            assert!(self.engine.ring(self.now, &self.id.clone()));
-        }
+    fn ring(bench: &mut Bench) {
+        assert!(bench.engine.ring(bench.now, &bench.id.clone()));
     }
 
     #[test]
     fn a_rung_stream_is_polled_at_once_and_once() {
         let mut bench = Bench::new();
         for _ in 0..100 {
-            bench.ring();
+            ring(&mut bench);
         }
         let poll = bench.poll().unwrap();
         bench.answer(&poll, bench.page());
@@ -151,9 +69,9 @@ mod tests {
     #[test]
     fn a_bell_during_a_poll_has_another_follow() {
         let mut bench = Bench::new();
-        bench.ring();
+        ring(&mut bench);
         let poll = bench.poll().unwrap();
-        bench.ring();
+        ring(&mut bench);
         assert_eq!(bench.poll(), None, "never two at a time");
         bench.answer(&poll, bench.page());
         assert_eq!(bench.poll(), None, "a flood is bounded");
@@ -166,7 +84,7 @@ mod tests {
         let mut bench = Bench::new();
         let mut polls = 0;
         for _ in 0..100 {
-            bench.ring();
+            ring(&mut bench);
             if let Some(poll) = bench.poll() {
                 polls += 1;
                 bench.answer(&poll, bench.page());
@@ -187,7 +105,7 @@ mod tests {
                 bench.answer(&poll, outcome.clone());
             }
             bench.wait(Duration::from_millis(1500));
-            bench.ring();
+            ring(&mut bench);
             assert_eq!(bench.poll(), None, "{outcome:?}");
         }
     }
@@ -197,7 +115,7 @@ mod tests {
         let mut bench = Bench::new();
         assert!(!bench.engine.ring(bench.now, &StreamId::new("main", "2")));
         bench.engine.pause_polls(bench.now, MINUTE / 2);
-        bench.ring();
+        ring(&mut bench);
         assert_eq!(bench.poll(), None);
         bench.wait(MINUTE / 2);
         assert!(bench.poll().is_some());

@@ -126,3 +126,72 @@ impl Engine {
         self.committing.is_none() && self.waiting.is_empty() && self.held.values().flatten().all(is_stuck)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::engine::bench::{Bench, MINUTE};
+    use crate::core::event::Event;
+    use crate::core::ids::Topic;
+    use crate::core::page::{Page, PollOutcome};
+    use std::time::Duration;
+
+    fn page(bench: &Bench, resource_type: &str, next: &str) -> PollOutcome {
+        let event =
+            serde_json::json!({ "action": "changed", "resource": { "gid": "7", "resource_type": resource_type } });
+        let events = vec![Event::parse(&serde_json::value::to_raw_value(&event).unwrap())];
+        PollOutcome::Page(Page { events, next: next.into(), has_more: false, received_at: bench.now.wall, bytes: 9 })
+    }
+
+    #[test]
+    fn what_needs_a_topic_that_cant_be_had_waits_and_is_asked_for_ever_more_slowly() {
+        let mut bench = Bench::writing_to("t.{resource_type}");
+        bench.wait(MINUTE);
+        let poll = bench.poll().unwrap();
+        let page = page(&bench, "story", "c");
+        bench.engine.handle_outcome(bench.now, &poll, page);
+        let mut looks = 0;
+        for _ in 0..600 {
+            if let Some(topic) = bench.engine.topic_to_look_at(bench.now) {
+                assert_eq!(topic, Topic::from("t.story"));
+                assert_eq!(bench.engine.next_deadline(), None, "while it is looked at there is nothing to do");
+                assert!(!bench.engine.topic_failed(bench.now, &topic));
+                looks += 1;
+            }
+            assert_eq!(bench.engine.take_batch(bench.now), None);
+            bench.wait(Duration::from_secs(1));
+        }
+        assert!((10..30).contains(&looks), "{looks} looks in ten minutes");
+        assert!(bench.engine.is_drained(), "nobody waits for it at the end");
+        bench.wait(MINUTE);
+        assert!(bench.commit().is_some());
+        assert!(bench.engine.is_drained());
+    }
+
+    #[test]
+    fn a_checkpoint_is_written_again_before_a_bus_forgets_it() {
+        let mut bench = Bench::new();
+        bench.wait(MINUTE);
+        let poll = bench.poll().unwrap();
+        let page = page(&bench, "task", "c");
+        bench.answer(&poll, page);
+        let day = 24 * 60;
+        let mut keys: Vec<String> = Vec::new();
+        for _ in 0..day {
+            bench.wait(MINUTE);
+            // Each poll finds nothing, which commits nothing.
+            while let Some(poll) = bench.poll() {
+                let mut page = bench.page();
+                if let PollOutcome::Page(page) = &mut page {
+                    page.next = "c".into();
+                }
+                bench.engine.handle_outcome(bench.now, &poll, page);
+            }
+            keys.extend(bench.commit().into_iter().flat_map(|batch| batch.checkpoints).map(|write| write.key));
+        }
+        for key in ["shard", "stream/main/1"] {
+            let count = keys.iter().filter(|it| *it == key).count();
+            assert!((3..=9).contains(&count), "{key} {count} times in {keys:?}");
+        }
+        assert!(keys.iter().any(|key| key == "lanes/t"), "{keys:?}");
+    }
+}

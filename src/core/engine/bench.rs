@@ -1,0 +1,96 @@
+//! An engine to try things on.
+
+use super::{AccountSpec, CrawlSettings, Engine, Poll, Settings, StreamSpec};
+use crate::core::batch::{Batch, OutputTopic, StoredCheckpoint};
+use crate::core::budget::Limit;
+use crate::core::checkpoint;
+use crate::core::ids::{ShardId, StreamId, StreamKind};
+use crate::core::now::Now;
+use crate::core::page::{Page, PollOutcome};
+use crate::core::topic::TopicTemplate;
+use crate::core::trace::Sampling;
+use chrono::DateTime;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+/// An engine with one stream, polled every minute, and what its driver does.
+pub(super) struct Bench {
+    pub(super) engine: Engine,
+    pub(super) now: Now,
+    pub(super) id: StreamId,
+}
+
+impl Bench {
+    /// The stream is live, and was polled a second ago.
+    pub(super) fn new() -> Self {
+        Self::writing_to("t")
+    }
+
+    /// The same, with this template for the names of topics.
+    pub(super) fn writing_to(topic: &str) -> Self {
+        let settings = Settings {
+            shards: NonZeroU32::MIN,
+            topic: TopicTemplate::parse(topic, 16).unwrap(),
+            min_interval: MINUTE,
+            max_interval: MINUTE,
+            linger: Duration::ZERO,
+            max_records: 10,
+            max_pending_bytes: 1000,
+            watermark_interval: Duration::ZERO,
+            replica: "r".to_owned(),
+            dead_letter_topic: "dead".to_owned(),
+            crawl: CrawlSettings::default(),
+            all_known: true,
+            sampling: Sampling::NONE,
+        };
+        let limit =
+            Limit { requests_per_minute: NonZeroU32::new(6000).unwrap(), max_in_flight: NonZeroU16::new(9).unwrap() };
+        let id = StreamId::new("main", "1");
+        let account = AccountSpec { name: id.account.clone(), limit };
+        let spec = StreamSpec { id: id.clone(), kind: StreamKind::Resource };
+        let now = Now { monotonic: MINUTE, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
+        let mut engine = Engine::new(settings, 100, &[account], &[spec]);
+        let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
+        engine.assign(now, ShardId(0), nothing);
+        let mut bench = Self { engine, now: now.after(Duration::from_secs(1)), id };
+        let poll = bench.poll().unwrap();
+        bench.answer(&poll, PollOutcome::TokenReset("a".into()));
+        bench.wait(MINUTE);
+        let poll = bench.poll().unwrap();
+        bench.answer(&poll, bench.page());
+        bench.wait(Duration::from_secs(1));
+        assert_eq!(bench.poll(), None);
+        bench
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Poll> {
+        self.engine.next_poll(self.now)
+    }
+
+    pub(super) fn page(&self) -> PollOutcome {
+        let (next, received_at) = ("b".into(), self.now.wall);
+        PollOutcome::Page(Page { events: Vec::new(), next, has_more: false, received_at, bytes: 0 })
+    }
+
+    pub(super) fn answer(&mut self, poll: &Poll, outcome: PollOutcome) {
+        self.engine.handle_outcome(self.now, poll, outcome);
+        self.commit();
+    }
+
+    /// Makes topics known, and commits what waits.
+    pub(super) fn commit(&mut self) -> Option<Batch> {
+        while let Some(topic) = self.engine.topic_to_look_at(self.now) {
+            let known = OutputTopic { lanes: NonZeroU32::MIN, message_bytes: 1000 };
+            self.engine.set_topic(self.now, topic, known);
+        }
+        let batch = self.engine.take_batch(self.now)?;
+        self.engine.committed(self.now);
+        Some(batch)
+    }
+
+    pub(super) fn wait(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+    }
+}
