@@ -5,6 +5,8 @@
 //! owns from the bus. Shards come and go within a session. Two handles come out: the [`Committer`] writes, the
 //! [`Ownership`] says which shards this replica may write.
 
+#[cfg(any(feature = "kafka", feature = "nats"))]
+mod cloud_events;
 pub mod console;
 pub mod file;
 mod journal;

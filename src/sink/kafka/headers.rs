@@ -2,28 +2,8 @@
 //! (its Kafka protocol binding 1.0.2, section 3.2), and Kafka Connect's for dead letters.
 
 use crate::core::batch::{Attributes, Message, Target};
-use crate::core::ids::StreamId;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use crate::sink::cloud_events::source;
 use rdkafka::message::{Header, OwnedHeaders};
-
-/// What may not stand in a segment of a URI's path as it is (RFC 3986, section 3.3).
-const NOT_IN_SEGMENT: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'/')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
 
 /// The headers of a message. `output` is the configured output topic, which dead letters name; `schema` says
 /// where the value's schema is.
@@ -56,17 +36,6 @@ pub(super) fn headers(message: &Message, output: &str, schema: Option<&str>) -> 
     }
 }
 
-/// A URI-reference to who speaks: a stream, or the lane's topic.
-fn source(stream: Option<&StreamId>, topic: &str) -> String {
-    let segment = |text| utf8_percent_encode(text, NOT_IN_SEGMENT);
-    match stream {
-        Some(StreamId { account, resource }) => {
-            format!("/asana/{}/{}", segment(account.as_str()), segment(resource.as_str()))
-        }
-        None => format!("/topics/{}", segment(topic)),
-    }
-}
-
 fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
     headers.insert(Header { key, value: Some(value) })
 }
@@ -74,7 +43,7 @@ fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ids::{Gid, ShardId, Topic};
+    use crate::core::ids::{Gid, ShardId, StreamId, Topic};
     use crate::core::trace::Trace;
     use rdkafka::message::Headers as _;
 

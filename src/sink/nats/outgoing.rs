@@ -2,9 +2,10 @@
 
 use super::subject::Subjects;
 use crate::core::batch::{Attributes, Batch, CheckpointWrite, Message, Target};
-use crate::core::ids::{ShardId, StreamId, Topic};
+use crate::core::ids::ShardId;
+use crate::sink::cloud_events::source;
 use async_nats::HeaderMap;
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeMap;
 
 /// The id by which the server drops a message that it has.
@@ -23,9 +24,6 @@ pub(super) const REMOVED: &str = "Asana-Bridge-Removed";
 /// The NATS binding of `CloudEvents` has header values percent-encoded: blanks, quotes,
 /// the percent sign, and whatever isn't printable ASCII.
 const NOT_IN_HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
-/// What a segment of a URI may have beside letters and digits.
-const NOT_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
 /// A record or dead letter, rendered.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Outgoing {
@@ -101,7 +99,7 @@ impl Outgoing {
         let mut headers = vec![
             header("ce-specversion", "1.0"),
             header("ce-id", id),
-            header("ce-source", &source(stream.as_ref(), subjects.prefix())),
+            header("ce-source", &source(stream.as_ref(), subjects.prefix().as_str())),
             header("ce-type", kind),
             header("ce-time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
             // The binding has all attributes with the prefix; the other is for who doesn't know CloudEvents.
@@ -132,21 +130,10 @@ fn header(name: &str, value: &str) -> Header {
     Header { name: name.to_owned(), value: utf8_percent_encode(value, NOT_IN_HEADER).to_string() }
 }
 
-/// A URI-reference to who speaks: a stream, or the lanes as such.
-fn source(stream: Option<&StreamId>, prefix: &Topic) -> String {
-    let segment = |text| utf8_percent_encode(text, NOT_IN_SEGMENT);
-    match stream {
-        Some(StreamId { account, resource }) => {
-            format!("/asana/{}/{}", segment(account.as_str()), segment(resource.as_str()))
-        }
-        None => format!("/topics/{}", segment(prefix.as_str())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ids::Gid;
+    use crate::core::ids::{Gid, StreamId, Topic};
     use crate::core::trace::Trace;
     use chrono::DateTime;
 
