@@ -14,7 +14,11 @@
 //! | `bell` | webhooks that have streams polled at once | HTTP |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `index` | what was published of each resource, in an embedded store | a file |
+//! | `run`, `reload` | make a bridge of a configuration, and have it follow a changed one | through the edges, files |
 //! | `consumer` | decode records, know whether any is missing | no; adapters do |
+//! | `reader`, `verify`, `tail` | read a bus to its end, judge or show what is there | through `consumer` |
+//! | `checkpoints` | looks at stored progress, resets and moves it | through `sink` |
+//! | `demo`, `ledger` | all of it in one process; what a simulator offered | through the edges |
 //! | `simulator` | an Asana to try things on | HTTP |
 
 #[cfg(feature = "program")]
