@@ -253,6 +253,24 @@ fn vectors() -> Vec<Vector> {
             .concat(),
         ),
         Vector::by_lane(
+            "lane-counters-lost",
+            "An epoch begins, and its start doesn't know the one before it, of which records were seen: whether any is missing at \
+             its end can't be said, and later watermarks no longer hold. In lane 1 the start comes late; in lane 2 nothing was before.",
+            [
+                vec![start(AT, 0, 0), watermark_of(AT, 2, 10, 1, 2), start(epoch(107), 0, 0)],
+                vec![watermark_of(epoch(107), 2, 20, 1, 2)],
+                events(at(1), [1]),
+                vec![watermark_of(at(1), 2, 10, 1, 2)],
+                events(At { lane: 1, ..epoch(107) }, [2]),
+                vec![
+                    start(At { lane: 1, ..epoch(107) }, 0, 0),
+                    watermark_of(At { lane: 1, ..epoch(107) }, 3, 20, 1, 2),
+                ],
+                vec![start(At { lane: 2, ..epoch(107) }, 0, 0)],
+            ]
+            .concat(),
+        ),
+        Vector::by_lane(
             "optional/lane-four-epochs",
             "Four epochs are remembered. A record of an older one is older, and what it lacked stays missing.",
             [
@@ -386,6 +404,20 @@ fn vectors() -> Vec<Vector> {
             "lane-source-gaps",
             "A source gap is in every lane, and open until each has the healing. It caps completeness at its beginning.",
             [gap(at(0), 1, 50), gap(at(1), 1, 50), healed(at(0), 2), watermark(at(0), 3, 90), watermark(at(1), 2, 90)],
+        ),
+        Vector::by_lane(
+            "lane-stream-ended",
+            "A stream ends with a source gap open: nobody will heal it, so that it ends where the lane tells of that. Another \
+             stream's gap stays open, whatever it is called.",
+            [
+                gap(at(0), 1, 50),
+                gap(at(1), 1, 50),
+                placed(at(0), 2, "other/9", 1, gap(at(0), 2, 60).body.unwrap()),
+                watermark_of(at(0), 3, 90, 1, 2),
+                watermark_of(at(1), 2, 90, 1, 2),
+                record(at(0), 4, Body::StreamEnded(pb::StreamEnded {})),
+                record(at(1), 3, Body::StreamEnded(pb::StreamEnded {})),
+            ],
         ),
         Vector::by_lane(
             "lane-source-gap-without-watermark",

@@ -34,17 +34,17 @@ const LANGUAGES: [&str; 4] = ["go", "java", "python", "typescript"];
 /// The detector's files in each language, and the most lines that they may have: imports count, comments don't. Some
 /// 150 would be right; Java and Go take more for the same.
 const DETECTORS: [(&[&str], usize); 4] = [
-    (&["go/detector.go"], 190),
+    (&["go/detector.go"], 200),
     (
         &[
             "java/src/main/java/consumer/Detector.java",
             "java/src/main/java/consumer/Track.java",
             "java/src/main/java/consumer/Verdict.java",
         ],
-        195,
+        202,
     ),
-    (&["python/detector.py"], 125),
-    (&["typescript/src/detector.ts"], 160),
+    (&["python/detector.py"], 130),
+    (&["typescript/src/detector.ts"], 165),
 ];
 
 const LANES: usize = 3;

@@ -164,7 +164,7 @@ impl World {
             *self.sums.entry("told missing").or_default() += count;
         }
         if let Some(News::EpochChanged { missing, .. }) = verdict.news {
-            *self.sums.entry("told missing").or_default() += missing;
+            *self.sums.entry("told missing").or_default() += missing.unwrap_or(0);
         }
         *self.sums.entry(verdict.continuity.label()).or_default() += 1;
     }

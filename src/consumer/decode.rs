@@ -96,8 +96,9 @@ pub fn sighting(value: &[u8]) -> Result<Sighting<'_>, DecodeError> {
                 let [previous_count, count] = numbers(changed)?.map(low);
                 sighting.signal = Signal::LanesChanged { previous_count, count };
             }
+            (22, Field::Bytes(_)) => sighting.signal = Signal::StreamEnded,
             // The last body of several is the one that counts.
-            (10..=14, Field::Bytes(_)) => sighting.signal = Signal::None,
+            (10..=14 | 20 | 21, Field::Bytes(_)) => sighting.signal = Signal::None,
             _ => {}
         }
     }
@@ -272,6 +273,7 @@ mod tests {
             (any::<u32>(), any::<u32>()).prop_map(|(previous_count, count)| Some(Body::LanesChanged(
                 pb::LanesChanged { previous_count, count }
             ))),
+            Just(Some(Body::StreamEnded(pb::StreamEnded {}))),
         ]
     }
 

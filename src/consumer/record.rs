@@ -241,6 +241,7 @@ impl<'a> From<&'a Record> for Sighting<'a> {
             Body::SourceGap(it) => Signal::SourceGap { gap_id: &it.gap_id, since: it.last_complete_poll_at },
             Body::SourceGapHealed(it) => Signal::SourceGapHealed { gap_id: &it.gap_id },
             Body::LanesChanged(it) => Signal::LanesChanged { previous_count: it.previous_count, count: it.count },
+            Body::StreamEnded => Signal::StreamEnded,
             Body::Event(_)
             | Body::StandIn(_)
             | Body::Snapshot(_)
@@ -248,7 +249,6 @@ impl<'a> From<&'a Record> for Sighting<'a> {
             | Body::SnapshotEnd(_)
             | Body::StreamSuspended(_)
             | Body::StreamResumed
-            | Body::StreamEnded
             | Body::Unknown => Signal::None,
         };
         Self {

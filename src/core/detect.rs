@@ -10,12 +10,13 @@
 //! A *track* is a shard in a lane of a topic, or a stream. It keeps the last sequence known of each of its epochs, and the
 //! holes before those. A sequence beyond the last one opens a hole (missing), one in a hole
 //! fills it (reordered), any other one was seen (duplicate). An `EpochStart` opens a hole at the end of the epoch
-//! that it names. A watermark holds once nothing before it is missing.
+//! that it names; where it names none and one was seen, that one's end isn't known. A watermark holds once nothing before it is missing.
 //!
 //! # What bounds its memory
 //! [`Limits`]. Past `holes`, the track with the most gives up the lower half of its own: they stay
 //! counted as missing, and a late record of them is `Older`. Past `tracks`, the sixteenth that was quiet the longest is
-//! forgotten and counted in [`Detector::forgotten`]; whoever of them comes again is taken as by a reader that joins.
+//! forgotten and counted in [`Detector::forgotten`]; what they counted stays in [`Detector::total`]. From then on any track that
+//! isn't known is taken as by a reader that joins, since it may be one of them.
 //! Past `gaps` in a lane, further source gaps are told and not kept.
 //! A track remembers four epochs.
 
@@ -48,6 +49,8 @@ pub struct Detector {
     pub(super) holes: usize,
     pub(super) tracks: usize,
     pub(super) forgotten: u64,
+    /// What the forgotten ones had counted, also those that the reader has accepted.
+    pub(super) gone: Tally,
     pub(super) unnumbered: u64,
 }
 
@@ -103,11 +106,13 @@ pub struct Verdict {
 pub enum News {
     /// The counters begin anew.
     EpochChanged {
-        /// The epoch before; 0 where there was none, or it isn't known.
+        /// The epoch before; 0 where there was none.
         previous_epoch: u64,
-        /// How many records at that epoch's end were not seen, and not known to be missing till now. By stream this
-        /// can't be known, and is 0.
-        missing: u64,
+        /// How many records at that epoch's end were not seen, and not known to be missing till now. `None` where that can't
+        /// be known: by stream, where the `EpochStart` is missing (it may come late), and where the bridge lost its
+        /// checkpoint. That last holds back completeness until the reader accepts it: [`Detector::unknown_ends`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        missing: Option<u64>,
     },
     /// The shard writes to more lanes of the topic from now on.
     LanesChanged {
@@ -200,6 +205,7 @@ impl Detector {
             holes: 0,
             tracks: 0,
             forgotten: 0,
+            gone: Tally::default(),
             unnumbered: 0,
         }
     }
@@ -235,13 +241,14 @@ impl Detector {
     }
 
     fn observe_lane(&mut self, topic: &str, record: &Sighting<'_>) -> Verdict {
+        let has_forgotten = self.has_forgotten();
         let topic = self.topics.entry_ref(topic).or_default();
         topic.note(record);
         // Who has seen a shard's lanes grow has seen the new ones begin.
         let began = topic.spread.get(&record.shard).map_or(0, |spread| spread.began);
         let born = began > 0 && record.lane >= began;
         let lane = topic.lanes.entry(record.lane).or_default();
-        let whole = born || lane.start.unwrap_or(self.start) == Start::Beginning;
+        let whole = !has_forgotten && (born || lane.start.unwrap_or(self.start) == Start::Beginning);
         let at = (record.epoch, record.lane_sequence);
         let track = lane.shards.entry(record.shard).or_insert_with(|| {
             self.tracks += 1;
@@ -251,9 +258,9 @@ impl Detector {
         track.seen_at = self.clock;
         let seen = track.observe(at);
         let news = if is_new(seen) {
-            let mut ended = 0;
+            let mut before = seen.epoch_after.map(|epoch| (epoch, None));
             if let Signal::EpochStart { previous_epoch, previous_lane_sequence } = record.signal {
-                ended = track.expect((previous_epoch, previous_lane_sequence));
+                before = Some(track.begin(record.epoch, (previous_epoch, previous_lane_sequence)));
             }
             let mut watermark = None;
             if let Signal::Watermark { complete_up_to: Some(time), .. } = record.signal {
@@ -261,7 +268,7 @@ impl Detector {
             }
             let complete = track.advance(watermark).map(|time| News::CompleteUpTo { time });
             lane.gaps.note(record, !track.holes.is_empty(), self.limits.gaps);
-            news(record, seen, ended).or(complete)
+            news(record, before).or(complete)
         } else {
             None
         };
@@ -271,16 +278,17 @@ impl Detector {
 
     fn observe_stream(&mut self, record: &Sighting<'_>) -> Verdict {
         let at = (record.epoch, record.stream_sequence);
+        let whole = self.start == Start::Beginning && !self.has_forgotten();
         let track = self.streams.entry_ref(record.stream).or_insert_with(|| {
             self.tracks += 1;
-            Track::new(if self.start == Start::Beginning { BEGINNING } else { at })
+            Track::new(if whole { BEGINNING } else { at })
         });
         let holes = track.holes.len();
         track.seen_at = self.clock;
         let seen = track.observe(at);
         let news = if is_new(seen) {
             self.gaps.note(record, !track.holes.is_empty(), self.limits.gaps);
-            news(record, seen, 0)
+            news(record, seen.epoch_after.map(|epoch| (epoch, None)))
         } else {
             None
         };
@@ -302,17 +310,19 @@ impl Detector {
         }
     }
 
-    /// The reader knows what is missing, and has dealt with it: it no longer holds back completeness, and stays counted.
+    /// The reader knows what is missing, and has dealt with it: it no longer holds back completeness, and stays counted. So it is
+    /// with the ends of epochs that aren't known, and with source gaps, which are no longer open in the lanes that
+    /// have told of them: for those that nobody heals, as of a stream that the bridge no longer knows.
     pub fn accept_losses(&mut self) {
         for track in self.tracks_mut() {
             track.accept();
         }
         for topic in self.topics.values_mut() {
             for lane in topic.lanes.values_mut() {
-                lane.gaps.unkept = 0;
+                lane.gaps.accept();
             }
         }
-        self.gaps.unkept = 0;
+        self.gaps.accept();
         self.holes = 0;
         self.forgotten = 0;
     }
@@ -340,6 +350,9 @@ impl Detector {
         let count = (self.limits.tracks / 16).max(self.tracks - self.limits.tracks);
         let (_, last, _) = times.select_nth_unstable(count - 1);
         let last = *last;
+        let tallies = self.tracks_mut().filter(|track| track.seen_at <= last).map(|track| track.tally());
+        let gone = tallies.fold(Tally::default(), Tally::plus);
+        self.gone = self.gone.plus(gone);
         for topic in self.topics.values_mut() {
             for lane in topic.lanes.values_mut() {
                 lane.shards.retain(|_, track| track.seen_at > last);
@@ -382,7 +395,20 @@ impl Detector {
     #[must_use]
     pub fn total(&self) -> Tally {
         let lanes = self.topics.values().flat_map(|topic| topic.lanes.values()).flat_map(|lane| lane.shards.values());
-        lanes.chain(self.streams.values()).map(Track::tally).fold(Tally::default(), Tally::plus)
+        lanes.chain(self.streams.values()).map(Track::tally).fold(self.gone, Tally::plus)
+    }
+
+    /// The shards in lanes of which an epoch's end isn't known, because the bridge lost its counters: whether its last
+    /// records are missing can't be said. In order; empty once the reader has accepted its losses.
+    #[must_use]
+    pub fn unknown_ends(&self) -> BTreeSet<LaneKey> {
+        let tracks = self.topics.iter().flat_map(|(topic, tracks)| tracks.keyed(topic));
+        tracks.filter(|(_, track)| track.is_cut).map(|(key, _)| key).collect()
+    }
+
+    /// Whether there may be tracks that aren't known any more.
+    pub(super) fn has_forgotten(&self) -> bool {
+        self.gone.read > 0
     }
 
     /// The source gaps that are open in any lane, in order, each once.
@@ -398,7 +424,8 @@ impl Detector {
         self.unnumbered
     }
 
-    /// How many tracks were forgotten for [`Limits::tracks`]. While it isn't 0, nothing is complete.
+    /// How many tracks were forgotten for [`Limits::tracks`] since the reader accepted its losses last. While it isn't 0,
+    /// nothing is complete.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.forgotten
@@ -482,7 +509,11 @@ impl TopicTracks {
                 let spread = self.spread.entry(record.shard).or_default();
                 spread.began = if spread.began == 0 { previous_count } else { spread.began.min(previous_count) };
             }
-            Signal::EpochStart { .. } | Signal::SourceGap { .. } | Signal::SourceGapHealed { .. } | Signal::None => {}
+            Signal::EpochStart { .. }
+            | Signal::SourceGap { .. }
+            | Signal::SourceGapHealed { .. }
+            | Signal::StreamEnded
+            | Signal::None => {}
         }
     }
 }
@@ -510,16 +541,15 @@ fn is_new(seen: Seen) -> bool {
     }
 }
 
-/// What the record itself tells.
-fn news(record: &Sighting<'_>, seen: Seen, missing: u64) -> Option<News> {
+/// What the record itself tells; `before`: the epoch before its own, if this is its first one here, and how many of that are missing.
+fn news(record: &Sighting<'_>, before: Option<(u64, Option<u64>)>) -> Option<News> {
     match record.signal {
-        Signal::EpochStart { previous_epoch, .. } => return Some(News::EpochChanged { previous_epoch, missing }),
         Signal::LanesChanged { previous_count, count } => return Some(News::LanesChanged { previous_count, count }),
         Signal::SourceGap { gap_id, .. } => return Some(News::SourceGapOpened { gap_id: gap_id.to_owned() }),
         Signal::SourceGapHealed { gap_id } => return Some(News::SourceGapHealed { gap_id: gap_id.to_owned() }),
-        Signal::Watermark { .. } | Signal::None => {}
+        Signal::EpochStart { .. } | Signal::Watermark { .. } | Signal::StreamEnded | Signal::None => {}
     }
-    seen.epoch_after.map(|previous_epoch| News::EpochChanged { previous_epoch, missing })
+    before.map(|(previous_epoch, missing)| News::EpochChanged { previous_epoch, missing })
 }
 
 fn text<S: Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {

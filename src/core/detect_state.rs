@@ -9,7 +9,9 @@ use pbjson_types::Timestamp;
 use prost::Message;
 
 /// Raised when older readers would misunderstand what is written.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// The oldest that means the same here.
+const OLDEST: u32 = 2;
 
 /// Why saved bytes are of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +58,9 @@ struct Saved {
     forgotten: u64,
     #[prost(uint64, tag = "9")]
     unnumbered: u64,
+    /// Read, missing, duplicates, reordered, older, of the tracks that were forgotten.
+    #[prost(uint64, repeated, tag = "10")]
+    gone: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -107,6 +112,8 @@ struct SavedTrack {
     pending: Option<SavedWatermark>,
     #[prost(uint64, tag = "8")]
     seen_at: u64,
+    #[prost(bool, tag = "10")]
+    is_cut: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -168,6 +175,9 @@ impl Detector {
             let copy = part.topics.entry_ref(topic).or_default();
             (copy.shards, copy.spread) = (tracks.shards, tracks.spread.clone());
             copy.lanes.extend(tracks.lanes.get(&lane).map(|tracks| (lane, tracks.clone())));
+            if self.has_forgotten() {
+                copy.lanes.entry(lane).or_default().start = Some(Start::Middle);
+            }
         }
         part.holes = part.tracks_mut().map(|track| track.holes.len()).sum();
         loop {
@@ -206,6 +216,7 @@ impl Detector {
         let start = if saved.middle { Start::Middle } else { Start::Beginning };
         let mut detector = Self::new(view, start, limits);
         (detector.forgotten, detector.unnumbered) = (saved.forgotten, saved.unnumbered);
+        detector.gone = tally(&saved.gone);
         detector.absorb(saved);
         Ok(detector)
     }
@@ -282,13 +293,18 @@ impl Detector {
             clock: self.clock,
             forgotten: self.forgotten,
             unnumbered: self.unnumbered,
+            gone: if self.has_forgotten() { counts(self.gone).into() } else { Vec::new() },
         }
     }
 }
 
 fn decode(saved: &[u8]) -> Result<Saved, StateError> {
     let saved = Saved::decode(saved)?;
-    if saved.version == VERSION { Ok(saved) } else { Err(StateError::Version { found: saved.version }) }
+    if (OLDEST..=VERSION).contains(&saved.version) {
+        Ok(saved)
+    } else {
+        Err(StateError::Version { found: saved.version })
+    }
 }
 
 impl SavedLane {
@@ -305,14 +321,13 @@ impl SavedLane {
 
 impl SavedTrack {
     fn of(shard: u32, stream: String, track: &Track) -> Self {
-        let Tally { read, missing, duplicates, reordered, older } = track.counted;
         Self {
             shard,
             stream,
             floor_epoch: track.floor.0,
             floor_sequence: track.floor.1,
             epochs: track.ends.iter().map(|(epoch, end)| SavedEpoch::of(*epoch, *end, &track.holes)).collect(),
-            counted: vec![read, missing, duplicates, reordered, older, track.accepted],
+            counted: counts(track.counted).into_iter().chain([track.accepted]).collect(),
             complete_up_to: track.complete_up_to.map(Timestamp::from),
             pending: track.watermark.filter(|it| Some(it.time) > track.complete_up_to).map(|it| SavedWatermark {
                 epoch: it.at.0,
@@ -320,11 +335,11 @@ impl SavedTrack {
                 time: Some(it.time.into()),
             }),
             seen_at: track.seen_at,
+            is_cut: track.is_cut,
         }
     }
 
     fn load(self) -> Track {
-        let counted = |at: usize| self.counted.get(at).copied().unwrap_or_default();
         let pending =
             |it: SavedWatermark| Some(Watermark { at: (it.epoch, it.sequence), time: time(it.time.as_ref())? });
         let complete_up_to = time(self.complete_up_to.as_ref());
@@ -336,14 +351,9 @@ impl SavedTrack {
             floor: (self.floor_epoch, self.floor_sequence),
             ends: self.epochs.iter().map(|epoch| (epoch.epoch, epoch.end)).collect(),
             holes,
-            counted: Tally {
-                read: counted(0),
-                missing: counted(1),
-                duplicates: counted(2),
-                reordered: counted(3),
-                older: counted(4),
-            },
-            accepted: counted(5),
+            counted: tally(&self.counted),
+            accepted: self.counted.get(5).copied().unwrap_or_default(),
+            is_cut: self.is_cut,
             watermark: self.pending.and_then(pending).or(held),
             complete_up_to,
             seen_at: self.seen_at,
@@ -393,6 +403,15 @@ impl SavedGaps {
             unkept: self.unkept,
         }
     }
+}
+
+fn counts(Tally { read, missing, duplicates, reordered, older }: Tally) -> [u64; 5] {
+    [read, missing, duplicates, reordered, older]
+}
+
+fn tally(saved: &[u64]) -> Tally {
+    let count = |at: usize| saved.get(at).copied().unwrap_or_default();
+    Tally { read: count(0), missing: count(1), duplicates: count(2), reordered: count(3), older: count(4) }
 }
 
 fn time(saved: Option<&Timestamp>) -> Option<DateTime<Utc>> {

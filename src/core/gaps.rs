@@ -50,8 +50,16 @@ impl Gaps {
                     }
                 }
             }
+            // Nobody will heal them.
+            Signal::StreamEnded => self.open.retain(|key, _| key.stream != record.stream),
             Signal::EpochStart { .. } | Signal::Watermark { .. } | Signal::LanesChanged { .. } | Signal::None => {}
         }
+    }
+
+    /// The reader has dealt with those that are open. What heals them later is told, and changes nothing.
+    pub(super) fn accept(&mut self) {
+        self.open.clear();
+        self.unkept = 0;
     }
 
     pub(super) fn open(&self) -> impl Iterator<Item = &GapKey> {

@@ -63,6 +63,8 @@ pub enum Signal<'a> {
         /// How many it writes to.
         count: u32,
     },
+    /// The stream is polled no more.
+    StreamEnded,
 }
 
 impl<'a> From<&'a pb::Record> for Sighting<'a> {
@@ -97,14 +99,14 @@ impl<'a> From<&'a Body> for Signal<'a> {
             }
             Body::SourceGapHealed(it) => Self::SourceGapHealed { gap_id: &it.gap_id },
             Body::LanesChanged(it) => Self::LanesChanged { previous_count: it.previous_count, count: it.count },
+            Body::StreamEnded(_) => Self::StreamEnded,
             Body::Event(_)
             | Body::StandIn(_)
             | Body::Snapshot(_)
             | Body::SnapshotBegin(_)
             | Body::SnapshotEnd(_)
             | Body::StreamSuspended(_)
-            | Body::StreamResumed(_)
-            | Body::StreamEnded(_) => Self::None,
+            | Body::StreamResumed(_) => Self::None,
         }
     }
 }

@@ -99,6 +99,8 @@ pub(super) struct Track {
     pub(super) counted: Tally,
     /// So many of those given up are known to the reader.
     pub(super) accepted: u64,
+    /// An epoch's end isn't known: whether its last records are missing can't be said.
+    pub(super) is_cut: bool,
     /// The latest, whatever is missing before it.
     pub(super) watermark: Option<Watermark>,
     /// The time of the latest that nothing was missing before.
@@ -122,6 +124,7 @@ impl Track {
             holes: Holes::default(),
             counted: Tally::default(),
             accepted: 0,
+            is_cut: false,
             watermark: None,
             complete_up_to: None,
             seen_at: 0,
@@ -180,6 +183,18 @@ impl Track {
         missing
     }
 
+    /// An epoch begins, and says where the one before it ended: which that was, and how many of it are missing that weren't
+    /// known to be. Where it doesn't know of one that was seen here (its counters were lost), nobody does.
+    pub(super) fn begin(&mut self, epoch: u64, previous: Place) -> (u64, Option<u64>) {
+        if previous.0 == 0
+            && let Some((before, _)) = self.ends.range(..epoch).next_back()
+        {
+            self.is_cut = true;
+            return (*before, None);
+        }
+        (previous.0, Some(self.expect(previous)))
+    }
+
     /// The last sequence of the epoch that is known to exist. Who has seen an earlier epoch has seen this one begin.
     fn end(&mut self, epoch: u64) -> &mut u64 {
         let before = if epoch == self.floor.0 { self.floor.1.saturating_sub(1) } else { 0 };
@@ -204,7 +219,7 @@ impl Track {
             self.watermark = Some(watermark);
         }
         let Watermark { at, time } = self.watermark?;
-        let lacks = self.has_given_up() || self.holes.lowest().is_some_and(|hole| hole < at);
+        let lacks = self.is_cut || self.has_given_up() || self.holes.lowest().is_some_and(|hole| hole < at);
         if lacks || Some(time) <= self.complete_up_to {
             return None;
         }
@@ -219,7 +234,7 @@ impl Track {
 
     /// Whether anything is missing that the reader hasn't dealt with.
     pub(super) fn lacks(&self) -> bool {
-        self.has_given_up() || !self.holes.is_empty()
+        self.is_cut || self.has_given_up() || !self.holes.is_empty()
     }
 
     fn has_given_up(&self) -> bool {
@@ -239,6 +254,7 @@ impl Track {
     pub(super) fn accept(&mut self) {
         self.give_up(usize::MAX);
         self.accepted = self.counted.missing;
+        self.is_cut = false;
         self.advance(None);
     }
 

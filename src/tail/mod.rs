@@ -203,9 +203,9 @@ fn losses(received: &Received, verdict: &Verdict) -> Vec<String> {
     let lane = format!("{}[{}]/{}", received.topic, received.lane, position.shard);
     let mut losses = Vec::new();
     if let Some(News::EpochChanged { previous_epoch, missing }) = &verdict.news
-        && *missing > 0
+        && let Some(lost) = lost_at_the_end(*previous_epoch, *missing)
     {
-        losses.push(format!("---- {missing} MISSING at the end of epoch {previous_epoch} of {lane} ----"));
+        losses.push(format!("---- {lost} of {lane} ----"));
     }
     if let Continuity::Missing(count) = verdict.continuity {
         let last = position.lane_sequence.saturating_sub(1);
@@ -214,6 +214,15 @@ fn losses(received: &Received, verdict: &Verdict) -> Vec<String> {
         losses.push(format!("---- {count} MISSING: {lane}.{epoch}.{first} to {last} ----"));
     }
     losses
+}
+
+/// Where an epoch begins, of the one before it.
+fn lost_at_the_end(previous_epoch: u64, missing: Option<u64>) -> Option<String> {
+    match missing {
+        Some(0) => None,
+        Some(missing) => Some(format!("{missing} MISSING at the end of epoch {previous_epoch}")),
+        None => Some(format!("UNKNOWN whether any is missing at the end of epoch {previous_epoch}")),
+    }
 }
 
 /// What a person should see of the record itself; what is missing before it has a line of its own.
@@ -228,17 +237,11 @@ fn marks(verdict: &Verdict) -> Vec<String> {
         Continuity::Unnumbered => marks.push("NO POSITION".to_owned()),
     }
     match &verdict.news {
-        Some(News::EpochChanged { previous_epoch, missing }) if *missing > 0 => {
-            marks.push(format!("{missing} MISSING at the end of epoch {previous_epoch}"));
+        Some(News::EpochChanged { previous_epoch, missing }) => {
+            marks.extend(lost_at_the_end(*previous_epoch, *missing));
         }
         Some(News::SourceGapOpened { .. }) => marks.push("SOURCE GAP".to_owned()),
-        Some(
-            News::EpochChanged { .. }
-            | News::SourceGapHealed { .. }
-            | News::LanesChanged { .. }
-            | News::CompleteUpTo { .. },
-        )
-        | None => {}
+        Some(News::SourceGapHealed { .. } | News::LanesChanged { .. } | News::CompleteUpTo { .. }) | None => {}
     }
     marks
 }

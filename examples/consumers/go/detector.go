@@ -51,6 +51,7 @@ type track struct {
 	watermark   time.Time // the latest
 	watermarkAt place
 	complete    time.Time // the latest that nothing is missing before
+	isCut       bool      // an epoch's end isn't known
 }
 
 // place says where the next record stands, and how many are missing before it.
@@ -96,9 +97,19 @@ func (t *track) expect(last place) uint64 {
 	return last.sequence - end
 }
 
+// begin says what an epoch's start tells of the end of the one before. Of one that it doesn't know of, nobody knows that.
+func (t *track) begin(epoch uint64, previous place) map[string]any {
+	other := func(it uint64) bool { return it >= epoch || t.ends[it] == 0 }
+	if seen := slices.DeleteFunc(slices.Sorted(maps.Keys(t.ends)), other); previous.epoch == 0 && len(seen) > 0 {
+		t.isCut = true
+		return epochChanged(seen[len(seen)-1])
+	}
+	return map[string]any{"kind": "epoch_changed", "previous_epoch": previous.epoch, "missing": t.expect(previous)}
+}
+
 // advance says whether the track has become complete up to a later time.
 func (t *track) advance() bool {
-	lacks := len(t.holes) > 0 && t.holes[0].compare(t.watermarkAt) < 0
+	lacks := t.isCut || len(t.holes) > 0 && t.holes[0].compare(t.watermarkAt) < 0
 	if lacks || !t.watermark.After(t.complete) {
 		return false
 	}
@@ -152,7 +163,7 @@ func (d *Detector) Observe(record *pb.Record) (verdict Verdict) {
 	switch body := record.GetBody().(type) {
 	case *pb.Record_EpochStart:
 		previous := place{body.EpochStart.GetPreviousEpoch(), body.EpochStart.GetPreviousLaneSequence()}
-		verdict.News = epochChanged(previous.epoch, t.expect(previous))
+		verdict.News = t.begin(at.epoch, previous)
 	case *pb.Record_Watermark:
 		d.note(t, at, position.GetShard(), body.Watermark)
 	case *pb.Record_SourceGap:
@@ -166,18 +177,20 @@ func (d *Detector) Observe(record *pb.Record) (verdict Verdict) {
 		delete(d.gaps, gap)
 		d.healed[gap] = true // the gap's own record may come late
 		verdict.News = map[string]any{"kind": "source_gap_healed", "gap_id": gap.gapID}
+	case *pb.Record_StreamEnded: // nobody heals its source gaps
+		maps.DeleteFunc(d.gaps, func(key gapKey, _ time.Time) bool { return key.lane == gap.lane && key.stream == gap.stream })
 	}
 	completed := t.advance()
 	if verdict.News == nil && newest > 0 && newest < at.epoch {
-		verdict.News = epochChanged(newest, 0)
+		verdict.News = epochChanged(newest)
 	} else if verdict.News == nil && completed {
 		verdict.News = map[string]any{"kind": "complete_up_to", "time": text(t.complete)}
 	}
 	return verdict
 }
 
-func epochChanged(previous, missing uint64) map[string]any {
-	return map[string]any{"kind": "epoch_changed", "previous_epoch": previous, "missing": missing}
+func epochChanged(previous uint64) map[string]any {
+	return map[string]any{"kind": "epoch_changed", "previous_epoch": previous}
 }
 
 func (d *Detector) note(t *track, at place, shard uint32, watermark *pb.Watermark) {
@@ -213,7 +226,7 @@ func (d *Detector) CompleteUpTo() time.Time {
 		}
 	}
 	for key, t := range d.tracks {
-		if key.shard >= d.shards && len(t.holes) > 0 { // it has ended, and something of it is missing
+		if key.shard >= d.shards && (len(t.holes) > 0 || t.isCut) { // it has ended, and something of it is missing
 			times = append(times, t.complete)
 		}
 	}

@@ -22,6 +22,7 @@ class Track:
         self.tally = {"read": 0, "missing": 0, "duplicates": 0, "reordered": 0, "older": 0}
         self.watermark = None  # time, (epoch, sequence) of the latest
         self.complete = None  # the time of the latest that nothing is missing before
+        self.is_cut = False  # an epoch's end isn't known
 
     def place(self, epoch, sequence):
         """Where the next record stands, and how many are missing before it."""
@@ -55,9 +56,17 @@ class Track:
         self.tally["missing"] += last - end
         return last - end
 
+    def begin(self, epoch, previous, last):
+        """An epoch begins, and says where the one before it ended. Of one that it doesn't know of, nobody knows that."""
+        seen = max((before for before, end in self.ends.items() if before < epoch and end), default=0)
+        if previous == 0 < seen:
+            self.is_cut = True
+            return epoch_changed(seen)
+        return epoch_changed(previous) | {"missing": self.expect(previous, last)}
+
     def advance(self):
         """The time up to which the track has become complete, if it has."""
-        if self.watermark is None or (self.holes and self.holes[0][:2] < self.watermark[1]):
+        if self.watermark is None or self.is_cut or (self.holes and self.holes[0][:2] < self.watermark[1]):
             return None
         if self.complete is not None and self.watermark[0] <= self.complete:
             return None
@@ -96,7 +105,7 @@ class Detector:
             news = self.news(track, at, record)
             completed = track.advance()
             if not news and 0 < newest < at.epoch:
-                news = {"kind": "epoch_changed", "previous_epoch": newest, "missing": 0}
+                news = epoch_changed(newest)
             elif not news and completed is not None:
                 news = {"kind": "complete_up_to", "time": text(completed)}
             if news:
@@ -108,8 +117,7 @@ class Detector:
         kind = record.WhichOneof("body")
         body = getattr(record, kind) if kind else None
         if kind == "epoch_start":
-            missing = track.expect(body.previous_epoch, body.previous_lane_sequence)
-            return {"kind": "epoch_changed", "previous_epoch": body.previous_epoch, "missing": missing}
+            return track.begin(at.epoch, body.previous_epoch, body.previous_lane_sequence)
         if kind == "watermark":
             if at.epoch >= self.epoch:
                 self.epoch, self.shards = at.epoch, body.shards
@@ -127,16 +135,23 @@ class Detector:
             self.gaps.pop(key, None)
             self.healed.add(key)  # the gap's own record may come late
             return {"kind": "source_gap_healed", "gap_id": body.gap_id}
+        if kind == "stream_ended":  # nobody heals its source gaps
+            self.gaps = {key: since for key, since in self.gaps.items() if key[:2] != (at.lane, at.stream)}
         return None
 
     def complete_up_to(self):
         """The time up to which all lanes of all shards are complete; none if one of them lacks a watermark."""
         places = [(lane, shard) for shard in range(self.shards) for lane in range(self.lanes.get(shard, 1))]
         # A shard that has ended holds nothing back, unless some of it is missing.
-        places += [(lane, shard) for (lane, shard), it in self.tracks.items() if shard >= self.shards and it.holes]
+        lacking = [place for place, track in self.tracks.items() if track.holes or track.is_cut]
+        places += [(lane, shard) for lane, shard in lacking if shard >= self.shards]
         tracks = [self.tracks.get(place) for place in places]
         times = [track and track.complete for track in tracks] + list(self.gaps.values())
         return None if self.shards == 0 or None in times else min(times)
+
+
+def epoch_changed(previous):
+    return {"kind": "epoch_changed", "previous_epoch": previous}
 
 
 def text(time):

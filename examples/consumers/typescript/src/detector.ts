@@ -8,7 +8,7 @@ const BEGINNING = place(1n, 1n);
 
 /** What a record tells beside its own place. */
 export type News =
-  | { kind: "epoch_changed"; previous_epoch: bigint; missing: bigint }
+  | { kind: "epoch_changed"; previous_epoch: bigint; missing?: bigint }
   | { kind: "source_gap_opened" | "source_gap_healed"; gap_id: string }
   | { kind: "complete_up_to"; time: string };
 
@@ -30,6 +30,7 @@ export class Track {
   newest = 0n;
   watermark: { at: bigint; time: bigint } | undefined; // the latest
   complete: bigint | undefined; // the time of the latest that nothing is missing before
+  isCut = false; // an epoch's end isn't known
   private readonly ends = new Map<bigint, bigint>(); // the last place known of each epoch
 
   constructor(private readonly floor: bigint) {
@@ -73,10 +74,20 @@ export class Track {
     return last - end;
   }
 
+  /** An epoch begins, and says where the one before it ended. Of one that it doesn't know of, nobody knows that. */
+  begin(epoch: bigint, previous_epoch: bigint, last: bigint): News {
+    const seen = [...this.ends].filter(([before, end]) => before < epoch && end > place(before, 0n)).map(([it]) => it);
+    if (previous_epoch > 0n || seen.length === 0) {
+      return { kind: "epoch_changed", previous_epoch, missing: this.expect(place(previous_epoch, last)) };
+    }
+    this.isCut = true;
+    return { kind: "epoch_changed", previous_epoch: seen.reduce((one, other) => (one > other ? one : other)) };
+  }
+
   /** The time up to which the track has become complete, if it has. */
   advance(): bigint | undefined {
     const { watermark, complete, holes: [lowest] } = this;
-    if (!watermark || (complete !== undefined && watermark.time <= complete)) return undefined;
+    if (!watermark || this.isCut || (complete !== undefined && watermark.time <= complete)) return undefined;
     if (lowest && lowest.first < watermark.at) return undefined;
     return (this.complete = watermark.time);
   }
@@ -106,7 +117,7 @@ export class Track {
 export class Detector {
   readonly tracks = new Map<string, { lane: number; shard: number; track: Track }>();
   readonly lanes = new Map<number, number>(); // to how many a shard writes
-  readonly gaps = new Map<string, { stream: string; gap_id: string; since: bigint }>(); // nothing before it is lost
+  readonly gaps = new Map<string, { lane: number; stream: string; gap_id: string; since: bigint }>(); // nothing before it is lost
   unnumbered = 0;
   private readonly healed = new Set<string>();
   private epoch = 0n; // of the latest watermarks
@@ -128,15 +139,13 @@ export class Detector {
     const verdict = track.place(at);
     if (verdict.continuity === "duplicate" || verdict.continuity === "older") return verdict; // it was news once
     if (body.case === "epochStart") {
-      const { previousEpoch, previousLaneSequence } = body.value;
-      const missing = track.expect(place(previousEpoch, previousLaneSequence));
-      verdict.news = { kind: "epoch_changed", previous_epoch: previousEpoch, missing };
+      verdict.news = track.begin(epoch, body.value.previousEpoch, body.value.previousLaneSequence);
     } else if (body.case === "watermark") {
       this.note(track, at, shard, body.value);
     } else if (body.case === "sourceGap") {
       const { gapId: gap_id, lastCompletePollAt } = body.value;
       const key = JSON.stringify([lane, stream, gap_id]);
-      if (!this.healed.has(key)) this.gaps.set(key, { stream, gap_id, since: nanoseconds(lastCompletePollAt) });
+      if (!this.healed.has(key)) this.gaps.set(key, { lane, stream, gap_id, since: nanoseconds(lastCompletePollAt) });
       verdict.news = { kind: "source_gap_opened", gap_id };
     } else if (body.case === "sourceGapHealed") {
       const { gapId: gap_id } = body.value;
@@ -144,10 +153,12 @@ export class Detector {
       this.gaps.delete(key);
       this.healed.add(key); // the gap's own record may come late
       verdict.news = { kind: "source_gap_healed", gap_id };
+    } else if (body.case === "streamEnded") {
+      for (const [key, gap] of this.gaps) if (gap.lane === lane && gap.stream === stream) this.gaps.delete(key);
     }
     const completed = track.advance();
     if (!verdict.news && newest > 0n && newest < epoch) {
-      verdict.news = { kind: "epoch_changed", previous_epoch: newest, missing: 0n };
+      verdict.news = { kind: "epoch_changed", previous_epoch: newest };
     } else if (!verdict.news && completed !== undefined) {
       verdict.news = { kind: "complete_up_to", time: text(completed) };
     }
@@ -166,7 +177,7 @@ export class Detector {
     }
     for (const { shard, track } of this.tracks.values()) {
       // It has ended, and something of it is missing.
-      if (shard >= this.shards && track.holes.length > 0) times.push(track.complete);
+      if (shard >= this.shards && (track.holes.length > 0 || track.isCut)) times.push(track.complete);
     }
     if (this.shards === 0 || times.includes(undefined)) return undefined;
     return (times as bigint[]).reduce((one, other) => (one < other ? one : other));

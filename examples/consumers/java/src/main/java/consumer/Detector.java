@@ -54,9 +54,8 @@ final class Detector {
         }
         Map<String, Object> news = switch (record.getBodyCase()) {
             case EPOCH_START -> {
-                long previous = record.getEpochStart().getPreviousEpoch();
-                long last = record.getEpochStart().getPreviousLaneSequence();
-                yield epochChanged(previous, track.expect(new Track.Place(previous, last)));
+                var start = record.getEpochStart();
+                yield track.begin(at.epoch(), new Track.Place(start.getPreviousEpoch(), start.getPreviousLaneSequence()));
             }
             case SOURCE_GAP -> {
                 String id = record.getSourceGap().getGapId();
@@ -73,6 +72,10 @@ final class Detector {
                 healed.add(gap); // the gap's own record may come late
                 yield Map.of("kind", "source_gap_healed", "gap_id", id);
             }
+            case STREAM_ENDED -> { // nobody heals its source gaps
+                gaps.keySet().removeIf(gap -> gap.lane == lane.lane && gap.stream.equals(position.getStream()));
+                yield null;
+            }
             case WATERMARK -> {
                 var watermark = record.getWatermark();
                 if (Long.compareUnsigned(at.epoch(), epoch) >= 0) {
@@ -87,7 +90,7 @@ final class Detector {
         };
         boolean completed = track.advance();
         if (news == null && newest != 0 && Long.compareUnsigned(newest, at.epoch()) < 0) {
-            news = epochChanged(newest, 0);
+            news = Map.of("kind", "epoch_changed", "previous_epoch", newest);
         } else if (news == null && completed) {
             news = Map.of("kind", "complete_up_to", "time", track.complete.toString());
         }
@@ -104,15 +107,11 @@ final class Detector {
             }
         }
         tracks.forEach((lane, track) -> {
-            if (lane.shard >= shards && !track.holes.isEmpty()) { // it has ended, and something of it is missing
+            if (lane.shard >= shards && (track.isCut || !track.holes.isEmpty())) { // it has ended, and something of it is missing
                 times.add(track.complete);
             }
         });
         return shards == 0 ? Instant.MIN : times.first();
-    }
-
-    private static Map<String, Object> epochChanged(long previous, long missing) {
-        return Map.of("kind", "epoch_changed", "previous_epoch", previous, "missing", missing);
     }
 
     private static Instant instant(Timestamp timestamp) {

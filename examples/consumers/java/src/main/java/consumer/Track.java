@@ -26,6 +26,7 @@ final class Track {
     long newest;
     Instant watermark = Instant.MIN; // the latest
     Instant complete = Instant.MIN; // the latest that nothing is missing before
+    boolean isCut; // an epoch's end isn't known
     private Place watermarkAt;
     private final Place floor;
     private final Map<Long, Long> ends = new HashMap<>(); // the last sequence known of each epoch
@@ -77,6 +78,17 @@ final class Track {
         return last.sequence - end;
     }
 
+    /** What an epoch's start tells of the end of the one before. Of one that it doesn't know of, nobody knows that. */
+    Map<String, Object> begin(long epoch, Place previous) {
+        var seen = ends.keySet().stream().filter(it -> Long.compareUnsigned(it, epoch) < 0 && ends.get(it) != 0)
+                .max(Long::compareUnsigned);
+        if (previous.epoch == 0 && seen.isPresent()) {
+            isCut = true;
+            return Map.of("kind", "epoch_changed", "previous_epoch", seen.get());
+        }
+        return Map.of("kind", "epoch_changed", "previous_epoch", previous.epoch, "missing", expect(previous));
+    }
+
     void note(Place at, Instant time) {
         if (watermark.isBefore(time)) {
             watermark = time;
@@ -86,7 +98,7 @@ final class Track {
 
     /** Whether the track has become complete up to a later time. */
     boolean advance() {
-        if (!complete.isBefore(watermark) || (!holes.isEmpty() && holes.firstKey().compareTo(watermarkAt) < 0)) {
+        if (isCut || !complete.isBefore(watermark) || (!holes.isEmpty() && holes.firstKey().compareTo(watermarkAt) < 0)) {
             return false;
         }
         complete = watermark;
