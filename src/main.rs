@@ -146,7 +146,8 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
             None => None,
         };
         let mut reader = Reader::open(run::place(&checked).await?, From::Start, Until::End).await?;
-        print_report(&verify::read(&mut reader, ledger.as_ref()).await?, args.output)
+        let watermarks = checked.commit.watermark_interval.0;
+        print_report(&verify::read(&mut reader, ledger.as_ref(), watermarks).await?, args.output)
     })
 }
 

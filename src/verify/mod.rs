@@ -22,9 +22,10 @@ pub use report::{LaneReport, Report, StreamReport};
 
 /// So many keys at the most are followed to see whether each stays in its lane.
 const KEYS: usize = 1 << 20;
-/// A lane that is so far behind the others of its shard has lost its tail. The ends of a topic's lanes are asked for one after
-/// the other, so that two rounds of watermarks (a minute each, by default) may be between them on a busy bridge.
-const TAIL_GRACE: TimeDelta = TimeDelta::seconds(150);
+/// Between two rounds of watermarks, where nothing else is said.
+const WATERMARKS: Duration = Duration::from_secs(60);
+/// What watermarks may be late by.
+const LATE: Duration = Duration::from_secs(30);
 
 /// Read all lanes from the start and report what is missing, double or out of order.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,15 +69,15 @@ pub fn check(records: impl IntoIterator<Item = Received>, ledger: Option<&Ledger
 }
 
 /// Reads to the reader's end, and checks. Memory grows with the number of lanes, streams and holes, and with the events of
-/// the ledger where there is one; not with the records.
+/// the ledger where there is one; not with the records. `watermarks`: the bridge's interval between them.
 ///
 /// # Errors
 /// `Unavailable` where the bus can't be read to the end.
 ///
 /// # Cancel safety
 /// Nothing is left behind.
-pub async fn read(reader: &mut Reader, ledger: Option<&Ledger>) -> Result<Report, ReadError> {
-    let mut verification = Verification::new(reader.trimmed());
+pub async fn read(reader: &mut Reader, ledger: Option<&Ledger>, watermarks: Duration) -> Result<Report, ReadError> {
+    let mut verification = Verification::new(reader.trimmed()).watermarks_every(watermarks);
     verification.keeps_events = ledger.is_some();
     let progress = Progress::new(reader.expected());
     loop {
@@ -126,7 +127,10 @@ pub struct Verification {
     streams: BTreeMap<String, StreamSeen>,
     keys: KeySample,
     gaps: BTreeSet<GapKey>,
+    healed: BTreeSet<GapKey>,
     out_of_order: u64,
+    /// A lane that is so far behind the others of its shard has lost its tail.
+    tail_grace: Duration,
 }
 
 /// What is known of a stream.
@@ -224,8 +228,17 @@ impl Verification {
             streams: BTreeMap::new(),
             keys: KeySample::new(),
             gaps: BTreeSet::new(),
+            healed: BTreeSet::new(),
             out_of_order: 0,
+            tail_grace: 2 * WATERMARKS + LATE,
         }
+    }
+
+    /// For a bridge that doesn't write watermarks every minute. The ends of a topic's lanes are asked for one after the other,
+    /// so that two rounds of watermarks may be between them on a busy bridge.
+    #[must_use]
+    pub fn watermarks_every(self, interval: Duration) -> Self {
+        Self { tail_grace: interval.saturating_mul(2).saturating_add(LATE), ..self }
     }
 
     /// How many events were taken, duplicates left out.
@@ -247,7 +260,10 @@ impl Verification {
             Some(News::SourceGapOpened { gap_id }) => {
                 self.gaps.insert(GapKey { stream: position.stream.clone(), gap_id });
             }
-            Some(News::SourceGapHealed { .. } | News::EpochChanged { .. } | News::CompleteUpTo { .. }) | None => {}
+            Some(News::SourceGapHealed { gap_id }) => {
+                self.healed.insert(GapKey { stream: position.stream.clone(), gap_id });
+            }
+            Some(News::EpochChanged { .. } | News::CompleteUpTo { .. }) | None => {}
         }
         if verdict.continuity == Continuity::Duplicate || position.stream.is_empty() {
             return;
@@ -326,7 +342,11 @@ impl Verification {
         self.report.unnumbered = self.detector.unnumbered();
         let open = self.detector.open_gaps();
         self.report.source_gaps_open = open.len() as u64;
-        self.report.source_gaps_healed = self.gaps.iter().filter(|gap| !open.contains(gap)).count() as u64;
+        let closed: Vec<_> = self.gaps.iter().filter(|gap| !open.contains(gap)).collect();
+        self.report.source_gaps_healed = closed.iter().filter(|gap| self.healed.contains(**gap)).count() as u64;
+        self.report.source_gaps_ended = closed.len() as u64 - self.report.source_gaps_healed;
+        self.report.unknown_ends = self.detector.unknown_ends().into_iter().collect();
+        self.report.forgotten = self.detector.forgotten();
         self.report.streams = by_stream.into_values().collect();
         self.judge_tails();
         self.report
@@ -339,12 +359,12 @@ impl Verification {
             let text = time.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
             self.report.complete_up_to.insert(topic, text);
         }
+        let grace = TimeDelta::from_std(self.tail_grace).unwrap_or(TimeDelta::MAX);
         self.report.cut_off = self.detector.behind();
-        self.report.cut_off.retain(|it| it.watermark.is_none_or(|time| it.others - time > TAIL_GRACE));
+        self.report.cut_off.retain(|it| it.watermark.is_none_or(|time| it.others - time > grace));
     }
 
     fn count_lanes(&mut self) -> Tally {
-        let mut total = Tally::default();
         let mut lanes: BTreeMap<(String, u32), LaneReport> = BTreeMap::new();
         for (LaneKey { topic, lane, .. }, tally) in self.detector.lanes() {
             let report = lanes.entry((topic.clone(), lane)).or_insert_with(|| LaneReport {
@@ -359,18 +379,17 @@ impl Verification {
             report.missing += tally.missing;
             report.duplicates += tally.duplicates;
             report.reordered += tally.reordered;
-            total.missing += tally.missing;
-            total.duplicates += tally.duplicates;
-            total.reordered += tally.reordered;
         }
         self.report.lanes = lanes.into_values().collect();
-        total
+        // With what is no longer known by lane.
+        self.detector.total()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::detect::{Limits, View};
     use crate::core::event::Event;
     use crate::ledger::{StreamLedger, digest};
     use crate::pb;
@@ -458,6 +477,66 @@ mod tests {
         assert_eq!((report.explained, report.source_gaps_open), (5, 1));
         let report = check(read, Some(&ledger(0..12)));
         assert_eq!((report.explained, report.missing), (5, 3));
+    }
+
+    #[test]
+    fn a_source_gap_of_a_stream_that_ended_is_not_called_healed() {
+        let gap = |id: &str| Body::SourceGap(pb::SourceGap { gap_id: id.to_owned(), ..pb::SourceGap::default() });
+        let healed = pb::SourceGapHealed { gap_id: "a".to_owned(), ..pb::SourceGapHealed::default() };
+        let bodies = [gap("a"), gap("b"), Body::SourceGapHealed(healed), Body::StreamEnded(pb::StreamEnded {})];
+        let report = check((1..).zip(bodies).map(|(sequence, body)| received(sequence, body)), None);
+        assert!(report.is_fine(), "{report}");
+        assert_eq!((report.source_gaps_open, report.source_gaps_healed, report.source_gaps_ended), (0, 1, 1));
+    }
+
+    #[test]
+    fn the_end_of_an_epoch_whose_counters_were_lost_is_not_vouched_for() {
+        let start = || Body::EpochStart(pb::EpochStart::default());
+        let mut first = received(1, start());
+        let mut second = first.clone();
+        for (record, epoch) in [(&mut first, 1), (&mut second, 2)] {
+            let position = record.record.position.as_mut().expect("a position");
+            (position.epoch, position.stream, position.stream_sequence) = (epoch, String::new(), 0);
+        }
+        assert!(check([first.clone()], None).is_fine());
+        let report = check([first, second], None);
+        assert_eq!((report.missing, report.unknown_ends.len()), (0, 1));
+        assert!(!report.is_fine() && report.to_string().contains("shard 1"), "{report}");
+    }
+
+    #[test]
+    fn what_was_forgotten_is_said_and_its_losses_count() {
+        let limits = Limits { tracks: 16, ..Limits::default() };
+        let mut verification = Verification::new(false);
+        verification.detector = Detector::new(View::ByLane, Start::Beginning, limits);
+        for (shard, sequence) in (0..17).map(|shard| (shard, 3)).chain([(0, 500)]) {
+            let mut record = received(sequence, Body::StandIn(pb::StandIn::default()));
+            let position = record.record.position.as_mut().expect("a position");
+            (position.shard, position.stream) = (shard, String::new());
+            verification.take(&record);
+        }
+        let report = verification.finish(None);
+        // The shard that was forgotten comes again at 500: nothing is missing before it that wasn't.
+        assert_eq!((report.missing, report.forgotten), (17 * 2, 2));
+        assert!(!report.is_fine() && report.to_string().contains("forgotten: 2"), "{report}");
+    }
+
+    #[test]
+    fn a_tail_is_cut_off_when_it_is_two_rounds_of_watermarks_behind() {
+        let watermark = |lane: u32, sequence: u64, minutes: i64| {
+            let complete_up_to = Some(pbjson_types::Timestamp { seconds: minutes * 60, nanos: 0 });
+            let mut record = received(sequence, Body::Watermark(pb::Watermark { complete_up_to, shards: 2, lanes: 2 }));
+            let position = record.record.position.as_mut().expect("a position");
+            (position.lane, position.stream, position.stream_sequence) = (lane, String::new(), 0);
+            Received { lane, ..record }
+        };
+        for (interval, cut_off) in [(Duration::from_secs(60), 1), (Duration::from_secs(600), 0)] {
+            let mut verification = Verification::new(false).watermarks_every(interval);
+            for record in [watermark(0, 1, 10), watermark(1, 1, 10), watermark(0, 2, 15)] {
+                verification.take(&record);
+            }
+            assert_eq!(verification.finish(None).cut_off.len(), cut_off, "{interval:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a verification found, for a person and for a script.
 
-use crate::core::detect::Behind;
+use crate::core::detect::{Behind, LaneKey};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,12 +33,18 @@ pub struct Report {
     pub source_gaps_open: u64,
     /// Source gaps that are healed.
     pub source_gaps_healed: u64,
+    /// Source gaps that nobody will heal: their streams ended.
+    pub source_gaps_ended: u64,
     /// The bus no longer had its oldest records: checked from where it begins now, by lanes alone.
     pub trimmed: bool,
     /// By lane, all shards together.
     pub lanes: Vec<LaneReport>,
     /// By stream.
     pub streams: Vec<StreamReport>,
+    /// Shards in lanes that lost the end of an epoch, or not: the bridge began to count anew and didn't know how far it was.
+    pub unknown_ends: Vec<LaneKey>,
+    /// Shards in lanes that were forgotten, because there are too many: of what they lack later, not all is seen.
+    pub forgotten: u64,
     /// Shards in lanes whose last records are missing: they lack watermarks that the shard's other lanes have for long.
     pub cut_off: Vec<Behind>,
     /// By topic: when everything is there up to, or null where no time can be said.
@@ -78,7 +84,7 @@ pub struct StreamReport {
 }
 
 impl Report {
-    /// Whether everything is there once and in order. Source gaps are announced, so they don't count.
+    /// Whether everything is known to be there once and in order. Source gaps are announced, so they don't count.
     #[must_use]
     pub fn is_fine(&self) -> bool {
         let faults = [
@@ -89,6 +95,8 @@ impl Report {
             self.misplaced,
             self.unnumbered,
             self.no_record,
+            self.unknown_ends.len() as u64,
+            self.forgotten,
             self.cut_off.len() as u64,
         ];
         faults.into_iter().all(|count| count == 0)
@@ -115,6 +123,9 @@ impl fmt::Display for Report {
                 "{topic}[{lane}]: the tail of shard {shard} is missing: {end} there, {others} in its other lanes"
             )?;
         }
+        for LaneKey { topic, lane, shard } in &self.unknown_ends {
+            writeln!(f, "{topic}[{lane}]: shard {shard} began to count anew; what is missing before that isn't known")?;
+        }
         for example in &self.examples {
             writeln!(f, "missing: {example}")?;
         }
@@ -124,11 +135,13 @@ impl fmt::Display for Report {
         let known = [
             ("source gaps open", self.source_gaps_open),
             ("source gaps healed", self.source_gaps_healed),
+            ("source gaps of streams that ended", self.source_gaps_ended),
             ("events explained by a source gap or stand-in", self.explained),
             ("unexpected events", self.unexpected),
             ("misplaced records", self.misplaced),
             ("records without a position", self.unnumbered),
             ("messages that are no record", self.no_record),
+            ("lanes of shards that were forgotten", self.forgotten),
         ];
         for (what, count) in known.into_iter().filter(|(_, count)| *count > 0) {
             writeln!(f, "{what}: {count}")?;
@@ -152,7 +165,7 @@ impl fmt::Display for Report {
             self.duplicates,
             self.reordered
         )?;
-        let announced = self.explained + self.source_gaps_open + self.source_gaps_healed;
+        let announced = self.explained + self.source_gaps_open + self.source_gaps_healed + self.source_gaps_ended;
         f.write_str(match (self.is_fine(), announced) {
             (true, 0) => "\nevery event accounted for",
             (true, _) => "\nevery event accounted for, but what the source gaps and stand-ins above announce",
