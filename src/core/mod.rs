@@ -28,6 +28,7 @@ pub mod sequence;
 pub mod sighting;
 mod staging;
 pub mod stream;
+pub mod token;
 pub mod topic;
 pub mod trace;
 mod track;

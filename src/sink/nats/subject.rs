@@ -2,11 +2,7 @@
 
 use crate::core::batch::{Attributes, Message, Target};
 use crate::core::ids::{ShardId, Topic};
-use std::fmt::Write as _;
-use xxhash_rust::xxh3::xxh3_128;
-
-/// A longer token is replaced by its hash: the server's default bound for a whole protocol line is 4,096 bytes.
-const LONGEST_TOKEN: usize = 128;
+use crate::core::token::token;
 
 /// The server looks each filter up for itself: beyond this, all are read and what wasn't asked for is dropped.
 const MOST_FILTERS: usize = 16;
@@ -110,31 +106,9 @@ impl Subjects {
     }
 }
 
-/// A token of bounded length: what is too long becomes `=h` and a hash.
-fn token(text: &str) -> String {
-    let escaped = escape(text);
-    if escaped.len() > LONGEST_TOKEN { format!("=h{:032x}", xxh3_128(text.as_bytes())) } else { escaped }
-}
+pub(super) use crate::core::token::escape;
 
-/// ASCII letters, digits, `-` and `_` stand for themselves, other bytes become `=XX`;
-/// the empty text is `_`, and the text `_` is `=5F`.
-pub(super) fn escape(text: &str) -> String {
-    match text {
-        "" => return "_".to_owned(),
-        "_" => return "=5F".to_owned(),
-        _ => {}
-    }
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a String can't fail.
-            let _ok = write!(out, "={byte:02X}");
-        }
-        out
-    })
-}
-
+/// What [`escape`] made a token of.
 pub(super) fn unescape(token: &str) -> Option<String> {
     if token == "_" {
         return Some(String::new());
