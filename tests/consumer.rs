@@ -16,16 +16,18 @@ mod support;
 
 use asana_event_bridge::consumer::kafka::KafkaReader;
 use asana_event_bridge::consumer::kafka_group::{Delivered, KafkaGroup};
-use asana_event_bridge::consumer::nats_durable::{DurableOptions, NatsDurable};
-use asana_event_bridge::consumer::{Body, Continuity, From, Limits, Tally, Until};
+use asana_event_bridge::consumer::nats::NatsReader;
+use asana_event_bridge::consumer::nats_durable::{BUCKET, DurableOptions, NatsDurable};
+use asana_event_bridge::consumer::{Blinded, Body, Continuity, From, Limits, Tally, Until};
 use asana_event_bridge::core::detect::Detector;
 use asana_event_bridge::pb;
+use async_nats::jetstream::consumer::PullConsumer;
 use base64::Engine as _;
 use prost::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -138,7 +140,7 @@ async fn a_partition_that_goes_to_another_member_is_followed_on() {
     for _ in 0..40 {
         assert_eq!(next(&one).await.verdict.continuity, Continuity::InOrder);
     }
-    one.commit().await.unwrap();
+    assert_eq!(one.commit().await.unwrap().without_state, []);
     // Both read; what comes while they change hands may come twice, and each time it is in order.
     let two = join("rebalance", "rebalance");
     let (mut by_one, mut by_two, mut sequence) = (0, 0, 20);
@@ -205,6 +207,49 @@ async fn the_state_of_32_shards_fits_beside_the_offset() {
     let cramped = join("cramped", "fits").metadata_room(50);
     next(&cramped).await;
     assert_eq!(cramped.commit().await.unwrap().without_state, [("fits".into(), 0)]);
+    drop(cramped);
+    // Who goes on from there is told, once; so it is where the state can't be read.
+    let blind = join("cramped", "fits");
+    assert_eq!([next(&blind).await.blinded, next(&blind).await.blinded], [Some(Blinded::NotKept), None]);
+    let damaged: BaseConsumer = client().set("group.id", "damaged").create().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    let mut element = offsets.add_partition("fits", 0);
+    element.set_offset(Offset::Offset(9)).unwrap();
+    element.set_metadata("aeb1:/w");
+    damaged.commit(&offsets, CommitMode::Sync).unwrap();
+    let blinded = next(&join("damaged", "fits")).await.blinded;
+    assert!(matches!(blinded, Some(Blinded::Unusable(_))), "{blinded:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_knows_up_to_when_its_own_partitions_are_complete() {
+    make_topic("own", 2).await;
+    let watermark = |lane, sequence, seconds| {
+        let complete_up_to = Some(pbjson_types::Timestamp { seconds, nanos: 0 });
+        record(lane, 0, sequence, pb::record::Body::Watermark(pb::Watermark { complete_up_to, shards: 1, lanes: 2 }))
+    };
+    produce("own", 0, [watermark(0, 1, 50), watermark(0, 2, 60)]);
+    produce("own", 1, [watermark(1, 1, 50)]);
+    let groups = [join("own", "own"), join("own", "own")];
+    let of = |lane: u32, group: &KafkaGroup| group.detector(|it| it.lane_complete_up_to("own", lane)).is_some();
+    let settled = |one: &KafkaGroup, other: &KafkaGroup| of(0, one) && of(1, other) && !of(1, one) && !of(0, other);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let [one, other] = &groups;
+    // Nothing is committed, so that whoever gets a partition begins at its start.
+    while !settled(one, other) && !settled(other, one) {
+        assert!(std::time::Instant::now() < deadline);
+        for group in &groups {
+            let _delivered = tokio::time::timeout(Duration::from_millis(300), group.next()).await;
+        }
+    }
+    let (zero, one) = if of(0, one) { (one, other) } else { (other, one) };
+    let seconds = |group: &KafkaGroup| group.complete_up_to("own").unwrap().map(|time| time.timestamp());
+    let behind = |group: &KafkaGroup| group.behind().unwrap().len();
+    while seconds(zero) != Some(60) {
+        next(zero).await;
+    }
+    assert_eq!((seconds(zero), seconds(one)), (Some(60), Some(50)), "and the topic up to the least");
+    assert_eq!((behind(zero), behind(one)), (0, 0), "the other lane is another's");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,12 +337,92 @@ async fn a_restart_does_not_blind_a_durable_reader() {
     drop(first);
     publish(&client, "durable", "9", 1, events(1, [2, 3])).await;
     let mut second = NatsDurable::open(client.clone(), &options).await.unwrap();
-    let mut verdicts = read(&mut second, 3).await;
-    // What waits for its time runs behind what is new.
-    verdicts.sort_by_key(|verdict| verdict.label());
-    assert_eq!(verdicts, [Duplicate, InOrder, Missing(1)]);
+    // At once, and before what is new: the first commit acknowledges all.
+    assert_eq!(read(&mut second, 1).await, [Missing(1)]);
+    second.commit().await.unwrap();
+    assert_eq!(read(&mut second, 2).await, [Duplicate, InOrder]);
     second.commit().await.unwrap();
     assert_eq!(second.detector().total(), Tally { read: 6, missing: 2, duplicates: 1, reordered: 0, older: 0 });
+    drop(second);
+    // A state that can't be read, or that is gone, is told with the first record.
+    let states = async_nats::jetstream::new(client.clone()).get_key_value(BUCKET).await.unwrap();
+    states.put("reader", "\u{1}".into()).await.unwrap();
+    publish(&client, "durable", "9", 0, events(0, [5, 6])).await;
+    let mut third = NatsDurable::open(client.clone(), &options).await.unwrap();
+    let mut told = vec![third.next().await.unwrap().blinded, third.next().await.unwrap().blinded];
+    third.commit().await.unwrap();
+    drop(third);
+    states.purge("reader").await.unwrap();
+    publish(&client, "durable", "9", 0, events(0, [7])).await;
+    let mut fourth = NatsDurable::open(client.clone(), &options).await.unwrap();
+    told.push(fourth.next().await.unwrap().blinded);
+    assert!(matches!(&told[..], [Some(Blinded::Unusable(_)), None, Some(Blinded::NotKept)]), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_that_was_cut_off_while_the_consumer_was_made_anew_loses_nothing() {
+    let client = nats().await;
+    make_stream(&client, "anew").await;
+    publish(&client, "anew", "9", 0, events(0, 1..=4)).await;
+    let options = DurableOptions { from: From::Now, ..DurableOptions::new("anew", "anew", "anew") };
+    let mut first = NatsDurable::open(client.clone(), &options).await.unwrap();
+    publish(&client, "anew", "9", 0, events(0, [5, 6])).await;
+    read(&mut first, 1).await;
+    drop(first);
+    // What was to be read from is kept, the old consumer is gone, and the new one isn't there.
+    let context = async_nats::jetstream::new(client.clone());
+    context.get_key_value(BUCKET).await.unwrap().put("anew.anew", "5".into()).await.unwrap();
+    context.get_stream("anew").await.unwrap().delete_consumer("anew").await.unwrap();
+    let mut second = NatsDurable::open(client.clone(), &options).await.unwrap();
+    let sequences = [second.next().await.unwrap().sequence, second.next().await.unwrap().sequence];
+    assert_eq!(sequences, [5, 6]);
+    second.commit().await.unwrap();
+    assert_eq!(context.get_key_value(BUCKET).await.unwrap().get("anew.anew").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_went_to_somebody_else_is_not_acknowledged() {
+    let client = nats().await;
+    make_stream(&client, "stolen").await;
+    let options = DurableOptions::new("stolen", "stolen", "stolen");
+    let mut reader = NatsDurable::open(client.clone(), &options).await.unwrap();
+    let stream = async_nats::jetstream::new(client.clone()).get_stream("stolen").await.unwrap();
+    let thief: PullConsumer = stream.get_consumer("stolen").await.unwrap();
+    publish(&client, "stolen", "9", 0, events(0, [1])).await;
+    assert_eq!(read(&mut reader, 1).await, [Continuity::InOrder]);
+    let stolen = thief.fetch().max_messages(1).expires(PATIENCE).messages().await.unwrap();
+    publish(&client, "stolen", "9", 0, events(0, 2..=5)).await;
+    let to_the_end = async { while reader.next().await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, to_the_end).await.expect("the server gives one to each");
+    reader.commit().await.unwrap();
+    let seen = reader.detector().total().read;
+    drop((reader, stolen));
+    let mut anew = NatsDurable::open(client.clone(), &options).await.unwrap();
+    let verdicts = read(&mut anew, 5 - seen as usize).await;
+    assert!(seen < 5 && verdicts.iter().all(|it| *it == Continuity::InOrder), "{seen}, {verdicts:?}");
+}
+
+/// A bridge's checkpoint is in the same JetStream stream, and its old messages are deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_records_that_are_gone_make_a_lane_begin_later() {
+    let client = nats().await;
+    make_stream(&client, "trimmed").await;
+    let context = async_nats::jetstream::new(client.clone());
+    for _ in 0..3 {
+        context.publish("trimmed._checkpoint.0.head", "head".into()).await.unwrap().await.unwrap();
+    }
+    publish(&client, "trimmed", "9", 0, events(0, 1..=3)).await;
+    let stream = context.get_stream("trimmed").await.unwrap();
+    stream.purge().filter("trimmed._checkpoint.0.head").await.unwrap();
+    let trimmed = async || {
+        let reader = NatsReader::open(client.clone(), "trimmed", "trimmed", From::Start, Until::End).await;
+        reader.unwrap().trimmed()
+    };
+    assert!(!trimmed().await);
+    stream.purge().sequence(5).await.unwrap();
+    assert!(trimmed().await);
+    let mut durable = NatsDurable::open(client.clone(), &DurableOptions::new("trimmed", "trimmed", "d")).await.unwrap();
+    assert_eq!(read(&mut durable, 2).await, [Continuity::InOrder, Continuity::InOrder]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,4 +439,11 @@ async fn single_streams_are_followed_over_their_lanes() {
     assert_eq!(read(&mut reader, 3).await, [InOrder, InOrder, Missing(1)]);
     reader.commit().await.unwrap();
     assert_eq!(reader.detector().streams(), [("main/9", reader.detector().total())]);
+    // A name has what no token of a subject may have.
+    let context = async_nats::jetstream::new(client.clone());
+    context.publish("single.lane.0.team=2Ea.9.task.1", event(0, 1).into()).await.unwrap().await.unwrap();
+    let options =
+        DurableOptions { streams: vec!["team.a/9".to_owned()], ..DurableOptions::new("single", "single", "dotted") };
+    let mut reader = NatsDurable::open(client.clone(), &options).await.unwrap();
+    assert_eq!(read(&mut reader, 1).await, [InOrder]);
 }

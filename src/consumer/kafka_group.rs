@@ -5,18 +5,24 @@
 //! ahead of the offset or behind it.
 //!
 //! # Room
-//! Kafka takes 4,096 bytes of metadata by default (`offset.metadata.max.bytes`). A lane with records of 32 shards takes some 2,000
-//! without holes, and each hole 2 to 4 more. Where there is too little room, the saved state gives up the lowest
-//! holes (they stay counted as missing, and hold back completeness), then the names of open source gaps. If that isn't enough,
-//! the offset is committed alone, and [`Committed::without_state`] names the partition: raise the broker's limit and
-//! [`metadata_room`](KafkaGroup::metadata_room), or keep [`Detector::save_lane`] beside offsets of your own.
+//! Kafka takes 4,096 bytes of metadata by default (`offset.metadata.max.bytes`), of which 3,067 hold state. A lane takes some 60 for
+//! each shard that writes to it, and each hole 2 to 4 more: there is room for some 45 shards. Where there is too little, the
+//! saved state gives up the lowest holes (they stay counted as missing, and hold back completeness), then the names of open source
+//! gaps. If that isn't enough, the offset is committed alone, and [`Committed::without_state`] names the partition: raise
+//! the broker's limit and [`metadata_room`](KafkaGroup::metadata_room), or keep [`Detector::save_lane`] beside offsets of your own.
+//! Whoever begins behind such a commit is told so: [`Delivered::blinded`].
+//!
+//! # Completeness
+//! A member knows of its own partitions only: [`complete_up_to`](KafkaGroup::complete_up_to) is theirs. The topic is complete up to
+//! the least over all members.
 
 use super::record::Record;
-use super::{ReadError, decode};
-use crate::core::detect::{Detector, Start, Verdict};
+use super::{Blinded, ReadError, decode};
+use crate::core::detect::{Behind, Detector, Start, Verdict};
 use crate::core::ids::Topic;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
+use chrono::{DateTime, Utc};
 use futures_util::stream::{self, Stream};
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
@@ -54,9 +60,12 @@ pub struct Delivered {
     pub record: Record,
     /// By lane.
     pub verdict: Verdict,
+    /// Of a partition's first record: why the detector knows nothing of those that were committed before it.
+    pub blinded: Option<Blinded>,
 }
 
 /// What a commit wrote.
+#[must_use = "where the state didn't fit, whoever reads the partition next is blind for what is missing"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// How many partitions.
@@ -80,6 +89,8 @@ struct State {
     known: BTreeSet<Place>,
     /// What was delivered since the last commit: the offset after it.
     delivered: BTreeMap<Place, i64>,
+    /// Not told yet.
+    blinded: BTreeMap<Place, Blinded>,
 }
 
 /// Notes which partitions go, for the reader to forget.
@@ -131,7 +142,12 @@ impl KafkaGroup {
         let detector = Detector::by_lane(Start::Middle);
         Ok(Self {
             consumer: Arc::new(consumer),
-            state: Mutex::new(State { detector, known: BTreeSet::new(), delivered: BTreeMap::new() }),
+            state: Mutex::new(State {
+                detector,
+                known: BTreeSet::new(),
+                delivered: BTreeMap::new(),
+                blinded: BTreeMap::new(),
+            }),
             from_earliest: matches!(reset, "earliest" | "smallest" | "beginning"),
             metadata_room: METADATA_ROOM,
         })
@@ -165,7 +181,7 @@ impl KafkaGroup {
             undo.disarm();
             lock(&self.state).take_over(&place, &found, message.offset());
         }
-        lock(&self.state).deliver(place, &message)
+        lock(&self.state).deliver(&place, &message)
     }
 
     /// The same as a stream without end.
@@ -210,7 +226,35 @@ impl KafkaGroup {
         Ok(committed)
     }
 
-    /// Looks at the detector: counts, completeness of its own lanes, open source gaps.
+    /// The time up to which everything is here, in those partitions of the topic that this member has; `None` where it isn't known
+    /// of one of them, or there is none. What other members have, they know: the topic's is the least of all.
+    ///
+    /// # Errors
+    /// `Unavailable` where librdkafka doesn't tell the partitions.
+    pub fn complete_up_to(&self, topic: &str) -> Result<Option<DateTime<Utc>>, ReadError> {
+        let (state, own) = (lock(&self.state), self.own()?);
+        let lanes = own.iter().filter(|(of, _)| of == topic);
+        Ok(lanes.map(|(_, lane)| state.detector.lane_complete_up_to(topic, *lane)).min().flatten())
+    }
+
+    /// Where the tail of a lane may be missing, of the partitions that this member has: [`Detector::behind`].
+    ///
+    /// # Errors
+    /// `Unavailable` where librdkafka doesn't tell the partitions.
+    pub fn behind(&self) -> Result<Vec<Behind>, ReadError> {
+        let (mut behind, own) = (lock(&self.state).detector.behind(), self.own()?);
+        behind.retain(|it| own.contains(&(it.key.topic.clone(), it.key.lane)));
+        Ok(behind)
+    }
+
+    /// The lanes of the topics that this member has.
+    fn own(&self) -> Result<BTreeSet<(String, u32)>, ReadError> {
+        let assigned = self.consumer.assignment();
+        let assigned = assigned.map_err(|error| ReadError::unavailable("could not tell the partitions", error))?;
+        Ok(assigned.elements().into_iter().map(|it| (it.topic().to_owned(), lane(it.partition()))).collect())
+    }
+
+    /// Looks at the detector: counts, open source gaps. Of completeness it would say nothing while other members have lanes of the topic.
     pub fn detector<T>(&self, look: impl FnOnce(&Detector) -> T) -> T {
         look(&lock(&self.state).detector)
     }
@@ -261,6 +305,7 @@ impl State {
                 self.detector.forget_lane(place.0.as_str(), lane(place.1));
             }
             self.delivered.remove(&place);
+            self.blinded.remove(&place);
         }
         self
     }
@@ -271,30 +316,35 @@ impl State {
         self.known.insert(place.clone());
         let start = match found {
             Found::Nothing(start) => *start,
-            // Another reader's metadata, or one that was sent back before its offset: nothing is known then.
             Found::Committed { offset: committed, metadata } => {
-                let saved = metadata.strip_prefix(MARK).filter(|_| offset >= *committed);
-                let saved = saved.and_then(|text| BASE64_STANDARD_NO_PAD.decode(text).ok());
-                match saved.map(|saved| self.detector.restore_lane(&saved)) {
-                    Some(Ok(())) => return,
-                    Some(Err(_)) | None => Start::Middle,
-                }
+                let restored = if offset < *committed { Err(Blinded::SentBack) } else { self.restore(metadata) };
+                let Err(blinded) = restored else { return };
+                self.blinded.insert(place.clone(), blinded);
+                Start::Middle
             }
         };
         self.detector.begin_lane(topic, lane, start);
     }
 
-    fn deliver(&mut self, place: Place, message: &BorrowedMessage<'_>) -> Result<Delivered, ReadError> {
+    /// Takes what the last owner kept beside the offset.
+    fn restore(&mut self, metadata: &str) -> Result<(), Blinded> {
+        let saved = metadata.strip_prefix(MARK).ok_or(Blinded::NotKept)?;
+        let saved = BASE64_STANDARD_NO_PAD.decode(saved).map_err(|_other_letters| Blinded::NotKept)?;
+        Ok(self.detector.restore_lane(&saved)?)
+    }
+
+    fn deliver(&mut self, place: &Place, message: &BorrowedMessage<'_>) -> Result<Delivered, ReadError> {
         let (topic, partition) = place.clone();
         let offset = message.offset();
-        self.delivered.insert(place, offset + 1);
+        self.delivered.insert(place.clone(), offset + 1);
         let record = decode::record(message.payload().unwrap_or_default()).map_err(|error| ReadError::NoRecord {
             place: format!("{topic}[{partition}] at {offset}"),
             reason: error.to_string(),
         })?;
         let verdict = self.detector.observe(topic.as_str(), &record);
         let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
-        Ok(Delivered { topic, partition, offset, key, record, verdict })
+        let blinded = self.blinded.remove(place);
+        Ok(Delivered { topic, partition, offset, key, record, verdict, blinded })
     }
 
     fn saved(&self, (topic, partition): &Place, room: usize) -> Option<String> {

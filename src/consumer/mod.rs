@@ -43,7 +43,7 @@ pub mod nats;
 pub mod nats_durable;
 pub mod record;
 
-pub use crate::core::detect::{Continuity, Detector, Limits, News, Start, StateError, Tally, Verdict, View};
+pub use crate::core::detect::{Behind, Continuity, Detector, Limits, News, Start, StateError, Tally, Verdict, View};
 pub use dedupe::Dedupe;
 pub use materialize::Materializer;
 pub use record::{Action, Body, Event, Position, Record, Resource};
@@ -103,6 +103,22 @@ pub enum ReadError {
         /// Why.
         reason: String,
     },
+}
+
+/// Why a reader that goes on behind what was committed knows nothing of that: what is missing before its first record, or
+/// comes again, it can't say. Completeness is known again from the next watermarks on.
+#[cfg(any(feature = "consumer-kafka", feature = "consumer-nats"))]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Blinded {
+    /// The commit before had no room for it, or was somebody else's.
+    #[error("no detector's state was kept with what was committed")]
+    NotKept,
+    /// The reader was sent back to before the commit, as by a reset of offsets.
+    #[error("the detector's state is of a later place than the one that is read from")]
+    SentBack,
+    /// It can't be read.
+    #[error(transparent)]
+    Unusable(#[from] StateError),
 }
 
 #[cfg(any(feature = "consumer-kafka", feature = "consumer-nats"))]

@@ -1,8 +1,10 @@
 //! Whole lanes from a JetStream stream.
 
 use super::{From, ReadError, Received, Until, decode};
+use crate::core::sighting::Signal;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::message::Info;
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream as JetStream};
 use async_nats::jetstream::{self, Message};
 use futures_util::{Stream, StreamExt as _};
 use std::fmt;
@@ -43,7 +45,8 @@ impl NatsReader {
             .await
             .map_err(|error| ReadError::unavailable(format!("could not find the JetStream stream {stream}"), error))?;
         let state = &stream.cached_info().state;
-        let (first, last) = (state.first_sequence, state.last_sequence);
+        let last = state.last_sequence;
+        let trimmed = is_trimmed(&stream, prefix).await?;
         let consumer = stream
             .create_consumer(pull::OrderedConfig {
                 filter_subject: format!("{prefix}.lane.>"),
@@ -65,12 +68,12 @@ impl NatsReader {
             messages,
             prefix: prefix.to_owned(),
             end,
-            trimmed: first > 1,
+            trimmed,
             expected: (until == Until::End).then_some(pending),
         })
     }
 
-    /// Whether the server may have deleted the oldest records.
+    /// Whether the server has deleted the oldest records, by the first one that is there.
     #[must_use]
     pub fn trimmed(&self) -> bool {
         self.trimmed
@@ -121,6 +124,22 @@ impl NatsReader {
         })?;
         let key = subject.rsplit('.').next().unwrap_or_default().to_owned();
         Ok(Received { topic: self.prefix.as_str().into(), lane, key, offset, record })
+    }
+}
+
+/// Whether the oldest records are gone: the first one that is there isn't the first of its lane. The JetStream stream's own first
+/// sequence says nothing: what a checkpoint's message stood for is deleted by the next one.
+pub(super) async fn is_trimmed(stream: &JetStream, prefix: &str) -> Result<bool, ReadError> {
+    match stream.get_first_raw_message_by_subject(format!("{prefix}.lane.>"), 1).await {
+        Ok(first) => {
+            let sighting = decode::sighting(&first.payload).unwrap_or_default();
+            let is_start = matches!(sighting.signal, Signal::EpochStart { previous_epoch: 1.., .. });
+            Ok(sighting.lane_sequence != 1 || is_start)
+        }
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
+            Ok(stream.cached_info().state.first_sequence > 1)
+        }
+        Err(error) => Err(ReadError::unavailable("could not find the first record", error)),
     }
 }
 

@@ -3,18 +3,26 @@
 //! JetStream keeps a durable consumer's position, and a key-value bucket beside it what the detector knows.
 //! [`NatsDurable::commit`] writes the state first and then acknowledges: after a crash between the two, what is delivered again is known as
 //! duplicate, and what wasn't processed never is.
+//!
+//! One instance reads as one durable consumer: to acknowledge a record is to acknowledge all before it, whoever has them. What the
+//! instance before had and didn't commit, [`NatsDurable::open`] has delivered again at once, before anything else. A delivery that
+//! was lost on its way, or went to somebody else, ends the reader: open it anew.
 
-use super::nats::{info, next_message};
+use super::nats::{info, is_trimmed, next_message};
 use super::record::Record;
-use super::{ReadError, decode};
-use crate::core::detect::{Detector, Limits, Start, Verdict, View};
+use super::{Blinded, ReadError, decode};
+use crate::core::detect::{Detector, Limits, Start, StateError, Verdict, View};
 use crate::core::ids::Topic;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use crate::core::token::token;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::kv::{self, Store};
+use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{self, Message};
-use futures_util::stream::{self, Stream};
+use futures_util::stream;
 use std::fmt;
 use std::time::Duration;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The bucket with the detectors' states, a key for each durable consumer.
 pub const BUCKET: &str = "asana-event-bridge-consumers";
@@ -56,7 +64,10 @@ impl DurableOptions {
     /// What the consumer filters by.
     fn subjects(&self) -> Vec<String> {
         let prefix = &self.prefix;
-        let of = |stream: &String| format!("{prefix}.lane.*.{}.>", stream.replacen('/', ".", 1));
+        let of = |stream: &String| {
+            let tokens: Vec<_> = stream.splitn(2, '/').map(token).collect();
+            format!("{prefix}.lane.*.{}.>", tokens.join("."))
+        };
         if self.streams.is_empty() { vec![format!("{prefix}.lane.>")] } else { self.streams.iter().map(of).collect() }
     }
 }
@@ -74,6 +85,8 @@ pub struct Delivered {
     pub record: Record,
     /// By lane; by stream, where single streams are read.
     pub verdict: Verdict,
+    /// Of the first record: why the detector knows nothing of those that were committed before it.
+    pub blinded: Option<Blinded>,
 }
 
 /// Reads lanes or streams as a durable pull consumer.
@@ -85,6 +98,10 @@ pub struct NatsDurable {
     detector: Detector,
     /// The last message: to acknowledge it is to acknowledge all before it.
     last: Option<Message>,
+    /// How many deliveries there were, by the consumer's own count.
+    deliveries: u64,
+    /// Not told yet.
+    blinded: Option<Blinded>,
 }
 
 impl fmt::Debug for NatsDurable {
@@ -97,7 +114,9 @@ impl fmt::Debug for NatsDurable {
 }
 
 impl NatsDurable {
-    /// Makes the durable consumer if it isn't there, and restores its detector.
+    /// Makes the durable consumer if it isn't there, and restores its detector. Where records were delivered and not
+    /// acknowledged, the consumer is made anew behind those that were: otherwise they would come behind newer ones, after
+    /// `ack_wait`, and the first commit would acknowledge them unread. Nobody else may read as this consumer.
     ///
     /// # Errors
     /// `Unavailable` where the server doesn't answer, has no such JetStream stream, or has a consumer of this name that
@@ -119,40 +138,50 @@ impl NatsDurable {
         let stream = context.get_stream(&options.stream).await.map_err(|error| {
             ReadError::unavailable(format!("could not find the JetStream stream {}", options.stream), error)
         })?;
-        let first = stream.cached_info().state.first_sequence;
-        let consumer = stream.get_or_create_consumer(&options.durable, config(options)).await.map_err(|error| {
-            ReadError::unavailable(format!("could not make the consumer {}", options.durable), error)
-        })?;
+        let (consumer, was_committed) = consumer(&stream, &states, options).await?;
         let saved = states
             .get(options.durable.as_str())
             .await
             .map_err(|error| ReadError::unavailable("could not read the detector's state", error))?;
-        let detector = match saved.map(|saved| Detector::restore(&saved, Limits::default())) {
-            Some(Ok(detector)) if detector.view() == view => detector,
+        let fresh = |start| Detector::new(view, start, Limits::default());
+        let (detector, blinded) = match saved.map(|saved| Detector::restore(&saved, Limits::default())) {
+            Some(Ok(detector)) if detector.view() == view => (detector, None),
+            Some(Ok(_)) => (fresh(Start::Middle), Some(StateError::View.into())),
+            Some(Err(error)) => (fresh(Start::Middle), Some(error.into())),
+            None if was_committed => (fresh(Start::Middle), Some(Blinded::NotKept)),
             // Nothing was ever committed, and nothing is gone: the lanes begin here.
-            None if first <= 1 && options.from == super::From::Start => {
-                Detector::new(view, Start::Beginning, Limits::default())
+            None if options.from == super::From::Start && !is_trimmed(&stream, &options.prefix).await? => {
+                (fresh(Start::Beginning), None)
             }
-            Some(_) | None => Detector::new(view, Start::Middle, Limits::default()),
+            None => (fresh(Start::Middle), None),
         };
+        let deliveries = consumer.cached_info().delivered.consumer_sequence;
         let messages = consumer
             .messages()
             .await
             .map_err(|error| ReadError::unavailable("could not read from JetStream", error))?;
         let (durable, topic) = (options.durable.clone(), Topic::from(options.prefix.as_str()));
-        Ok(Self { messages, states, durable, topic, detector, last: None })
+        Ok(Self { messages, states, durable, topic, detector, last: None, deliveries, blinded })
     }
 
     /// The next record.
     ///
     /// # Errors
-    /// `NoRecord` for a message that is none: the next call goes on behind it. `Unavailable` for the rest: open anew.
+    /// `NoRecord` for a message that is none: the next call goes on behind it. `Unavailable` for the rest, and where a delivery was
+    /// lost: open anew.
     ///
     /// # Cancel safety
     /// Dropped before it returns, it has taken no record.
     pub async fn next(&mut self) -> Result<Delivered, ReadError> {
         let message = next_message(&mut self.messages).await?;
         let info = info(&message)?;
+        if info.consumer_sequence != self.deliveries + 1 {
+            // To go on and acknowledge this one would be to acknowledge what was lost.
+            let (found, wanted) = (info.consumer_sequence, self.deliveries + 1);
+            let why = format!("this is delivery {found}, and {wanted} wasn't seen: open anew");
+            return Err(ReadError::unavailable("could not read all from JetStream", why));
+        }
+        self.deliveries += 1;
         let (sequence, deliveries, subject) = (info.stream_sequence, info.delivered, message.subject.to_string());
         let decoded = decode::record(&message.payload);
         self.last = Some(message);
@@ -161,11 +190,11 @@ impl NatsDurable {
             reason: error.to_string(),
         })?;
         let verdict = self.detector.observe(self.topic.as_str(), &record);
-        Ok(Delivered { subject, sequence, deliveries, record, verdict })
+        Ok(Delivered { subject, sequence, deliveries, record, verdict, blinded: self.blinded.take() })
     }
 
     /// The same as a stream without end. To commit in between, call [`next`](Self::next) instead.
-    pub fn stream(&mut self) -> impl Stream<Item = Result<Delivered, ReadError>> + '_ {
+    pub fn stream(&mut self) -> impl futures_util::Stream<Item = Result<Delivered, ReadError>> + '_ {
         stream::unfold(self, |reader| async move {
             let next = reader.next().await;
             Some((next, reader))
@@ -202,7 +231,37 @@ impl NatsDurable {
     }
 }
 
-fn config(options: &DurableOptions) -> pull::Config {
+/// The durable consumer, with nothing delivered that isn't acknowledged; and whether anything was ever acknowledged.
+async fn consumer(
+    stream: &Stream,
+    states: &Store,
+    options: &DurableOptions,
+) -> Result<(PullConsumer, bool), ReadError> {
+    let durable = options.durable.as_str();
+    let failed = |error| ReadError::unavailable(format!("could not make the consumer {durable}"), error);
+    // Where the consumer is to begin that is made anew, until it is there: else a crash would begin from the start, or from now.
+    let key = format!("{durable}.anew");
+    let not_kept = |error: BoxError| ReadError::unavailable("could not keep the consumer's place", error);
+    let anew = states.get(key.as_str()).await.map_err(|error| not_kept(error.into()))?;
+    let mut anew: Option<u64> = anew.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+    let mut consumer = stream.get_or_create_consumer(durable, config(options, anew)).await.map_err(failed)?;
+    let info = consumer.cached_info();
+    let was_committed = info.ack_floor.consumer_sequence > 0;
+    if info.num_ack_pending > 0 {
+        let first = info.ack_floor.stream_sequence.saturating_add(1);
+        states.put(key.as_str(), first.to_string().into()).await.map_err(|error| not_kept(error.into()))?;
+        stream.delete_consumer(durable).await.map_err(failed)?;
+        anew = Some(first);
+        consumer = stream.create_consumer(config(options, anew)).await.map_err(failed)?;
+    }
+    if anew.is_some() {
+        states.delete(key.as_str()).await.map_err(|error| not_kept(error.into()))?;
+    }
+    Ok((consumer, was_committed))
+}
+
+/// `anew`: the sequence to begin with, whatever the options say.
+fn config(options: &DurableOptions, anew: Option<u64>) -> pull::Config {
     let subjects = options.subjects();
     let (filter_subject, filter_subjects) = match <[String; 1]>::try_from(subjects) {
         Ok([one]) => (one, Vec::new()),
@@ -210,9 +269,10 @@ fn config(options: &DurableOptions) -> pull::Config {
     };
     pull::Config {
         durable_name: Some(options.durable.clone()),
-        deliver_policy: match options.from {
-            super::From::Start => DeliverPolicy::All,
-            super::From::Now => DeliverPolicy::New,
+        deliver_policy: match (anew, options.from) {
+            (Some(start_sequence), _) => DeliverPolicy::ByStartSequence { start_sequence },
+            (None, super::From::Start) => DeliverPolicy::All,
+            (None, super::From::Now) => DeliverPolicy::New,
         },
         ack_policy: AckPolicy::All,
         ack_wait: options.ack_wait,
