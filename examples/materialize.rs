@@ -2,10 +2,11 @@
 //!
 //! `cargo run --example materialize -- records.jsonl resources.db` reads what the file sink wrote (`run --sink file`); called again, it
 //! goes on where it was. Ops, the reader's place and the detector's state are in one transaction, so that a
-//! crash at any moment leaves all of a batch or none of it.
+//! crash at any moment leaves all of a batch or none of it. Where the bridge crashed, it may have cut off lines that were read already:
+//! that is told, and the table has to be made anew, since it has what the bridge never committed.
 #![allow(clippy::print_stdout, reason = "a program for the command line")]
 
-use asana_event_bridge::consumer::file::FileReader;
+use asana_event_bridge::consumer::file::{FilePlace, FileReader};
 use asana_event_bridge::consumer::materialize::{Mark, Op, Row};
 use asana_event_bridge::consumer::{Continuity, Detector, Limits, Record, Start};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
@@ -13,7 +14,7 @@ use std::error::Error;
 use std::path::Path;
 
 /// Records in a transaction.
-const BATCH: usize = 10_000;
+const BATCH: u64 = 10_000;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS resource (
@@ -23,7 +24,9 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS crawl (
         stream TEXT, lane INTEGER, crawl_id TEXT, epoch INTEGER, sequence INTEGER, PRIMARY KEY (stream, lane)
     ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS reader (one INTEGER PRIMARY KEY CHECK (one = 1), place INTEGER, detector BLOB);";
+    CREATE TABLE IF NOT EXISTS file_reader (
+        one INTEGER PRIMARY KEY CHECK (one = 1), lines INTEGER, bytes INTEGER, last_bytes INTEGER, last_hash INTEGER, detector BLOB
+    );";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -32,25 +35,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut database = Connection::open(database)?;
     database.execute_batch(TABLES)?;
-    let saved: Option<(u64, Vec<u8>)> = database
-        .query_row("SELECT place, detector FROM reader", [], |row| Ok((row.get(0)?, row.get(1)?)))
+    let saved: Option<(FilePlace, Vec<u8>)> = database
+        .query_row("SELECT lines, bytes, last_bytes, last_hash, detector FROM file_reader", [], |row| {
+            let last_hash = row.get::<_, i64>(3)?.cast_unsigned();
+            let place = FilePlace { lines: row.get(0)?, bytes: row.get(1)?, last_bytes: row.get(2)?, last_hash };
+            Ok((place, row.get(4)?))
+        })
         .optional()?;
     let (place, mut detector) = match saved {
         Some((place, state)) => (place, Detector::restore(&state, Limits::default())?),
-        None => (0, Detector::by_lane(Start::Beginning)),
+        None => (FilePlace::default(), Detector::by_lane(Start::Beginning)),
     };
-    let mut reader = FileReader::open(Path::new(records))?;
-    let mut at = 0;
-    while at < place && reader.read()?.is_some() {
-        at += 1;
-    }
+    let mut reader = FileReader::open_at(Path::new(records), place)?;
     loop {
         let batch = database.transaction()?;
-        let before = at;
-        while at - before < BATCH as u64
+        let before = reader.place();
+        while reader.place().lines - before.lines < BATCH
             && let Some(received) = reader.read()?
         {
-            at += 1;
             let record = Record::from(received.record);
             let verdict = detector.observe(received.topic.as_str(), &record);
             match verdict.continuity {
@@ -62,9 +64,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                 apply(&batch, op)?;
             }
         }
-        batch.execute("INSERT OR REPLACE INTO reader VALUES (1, ?, ?)", params![at, detector.save()])?;
+        let FilePlace { lines, bytes, last_bytes, last_hash } = reader.place();
+        batch.execute(
+            "INSERT OR REPLACE INTO file_reader VALUES (1, ?, ?, ?, ?, ?)",
+            params![lines, bytes, last_bytes, last_hash.cast_signed(), detector.save()],
+        )?;
         batch.commit()?;
-        if at == before {
+        if reader.place() == before {
             break;
         }
     }
