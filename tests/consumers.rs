@@ -17,8 +17,11 @@ mod support;
 use asana_event_bridge::core::detect::{Detector, Start, Tally};
 use asana_event_bridge::pb::{self, record::Body};
 use prost::Message as _;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -142,6 +145,27 @@ fn every_consumer_finds_what_is_on_the_topic_and_what_was_taken_from_it() {
     assert!(!truth.after["behind"].as_array().unwrap().is_empty(), "the lane without its tail is behind");
     for (language, said) in consumers(&["--bootstrap", &service.address, "--topic", DAMAGED, "--until-end"]) {
         Read::parse(language, &said).compare(language, &truth);
+    }
+}
+
+#[test]
+fn no_consumer_misses_what_the_broker_has_deleted() {
+    let service = Service::start("kafka", &[]);
+    let seen = |sequence| {
+        let position = pb::Position { epoch: 5, lane_sequence: sequence, ..pb::Position::default() };
+        let value = pb::Record { position: Some(position), ..pb::Record::default() }.encode_to_vec();
+        Seen { lane: "0".to_owned(), key: String::new(), headers: BTreeMap::default(), value }
+    };
+    copy(&service.address, &(1..=9).map(seen).collect::<Vec<_>>());
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(DAMAGED, 0, Offset::Offset(4)).unwrap();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &service.address).create().unwrap();
+    let deleted = async { admin.delete_records(&offsets, &AdminOptions::new()).await };
+    tokio::runtime::Runtime::new().unwrap().block_on(deleted).unwrap();
+    for (language, said) in consumers(&["--bootstrap", &service.address, "--topic", DAMAGED, "--until-end"]) {
+        let total = &Read::parse(language, &said).after["total"];
+        assert_eq!((&total["read"], &total["missing"]), (&json!(5), &json!(0)), "{language}");
     }
 }
 

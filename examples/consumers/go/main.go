@@ -75,13 +75,16 @@ func read(ctx context.Context, bootstrap, topic string, untilEnd bool, out *bufi
 	if err := errors.Join(err, ends.Error()); err != nil {
 		return err
 	}
+	// Where the broker has deleted the oldest records, there is nothing to miss before the first one that is there.
+	fromBeginning := true
+	starts.Each(func(start kadm.ListedOffset) { fromBeginning = fromBeginning && start.Offset == 0 })
 	unfinished := map[int32]bool{}
 	ends.Each(func(end kadm.ListedOffset) {
 		if start, _ := starts.Lookup(topic, end.Partition); start.Offset < end.Offset {
 			unfinished[end.Partition] = true
 		}
 	})
-	detector := newDetector(true)
+	detector := newDetector(fromBeginning)
 	for !untilEnd || len(unfinished) > 0 {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {

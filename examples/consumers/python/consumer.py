@@ -7,6 +7,7 @@
 import argparse
 import json
 import sys
+import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -15,22 +16,35 @@ from detector import Detector
 from report import after
 from vectors import differences
 
+LOOK = 60  # seconds between looks for new partitions
+
 
 def main():
     options = parse()
     if options.vectors:
         return check(options.vectors)
-    detector = Detector()
-    for message in messages(options.bootstrap, options.topic, options.until_end):
-        record = Record.FromString(message.value())
-        verdict = detector.observe(record)
-        print(json.dumps(line(message, record, verdict), ensure_ascii=False), flush=not options.until_end)
-    print(json.dumps({"after": after({options.topic: detector})}))
+    consumer = connect(options.bootstrap)
+    try:
+        read(consumer, options.topic, options.until_end)
+    finally:
+        consumer.close()
     return 0
 
 
-def messages(bootstrap, topic, until_end):
-    """All committed messages of the topic from the start on; with `until_end`, those that are there."""
+def read(consumer, topic, until_end):
+    """Prints all committed messages of the topic from the start on; with `until_end`, those that are there."""
+    partitions = find(consumer, topic)
+    lowest = [consumer.get_watermark_offsets(partition, timeout=30)[0] for partition in partitions]
+    # Where the broker has deleted the oldest records, there is nothing to miss before the first one that is there.
+    detector = Detector(from_beginning=not any(lowest))
+    for message in messages(consumer, topic, partitions, until_end):
+        record = Record.FromString(message.value())
+        verdict = detector.observe(record)
+        print(json.dumps(line(message, record, verdict), ensure_ascii=False), flush=not until_end)
+    print(json.dumps({"after": after({topic: detector})}))
+
+
+def connect(bootstrap):
     settings = {
         "bootstrap.servers": bootstrap,
         "group.id": "none",  # the client wants one; partitions are assigned by hand, and nothing is committed
@@ -38,25 +52,34 @@ def messages(bootstrap, topic, until_end):
         "enable.partition.eof": True,
         "isolation.level": "read_committed",
     }
-    consumer = Consumer(settings)
-    try:
-        metadata = consumer.list_topics(topic, timeout=30).topics[topic]
-        if metadata.error:
-            raise KafkaException(metadata.error)
-        unfinished = set(metadata.partitions)
-        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in unfinished])
-        while unfinished or not until_end:
-            message = consumer.poll(1)
-            if message is None:
-                continue
-            if message.error() is None:
-                yield message
-            elif message.error().code() == KafkaError._PARTITION_EOF:
-                unfinished.discard(message.partition())
-            else:
-                raise KafkaException(message.error())
-    finally:
-        consumer.close()
+    return Consumer(settings)
+
+
+def find(consumer, topic):
+    metadata = consumer.list_topics(topic, timeout=30).topics[topic]
+    if metadata.error:
+        raise KafkaException(metadata.error)
+    return [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in metadata.partitions]
+
+
+def messages(consumer, topic, partitions, until_end):
+    consumer.assign(partitions)
+    known = {partition.partition for partition in partitions}
+    unfinished, looked = set(known), time.monotonic()
+    while unfinished or not until_end:
+        if not until_end and time.monotonic() > looked + LOOK:
+            looked = time.monotonic()
+            consumer.incremental_assign([new for new in find(consumer, topic) if new.partition not in known])
+            known = {partition.partition for partition in consumer.assignment()}
+        message = consumer.poll(1)
+        if message is None:
+            continue
+        if message.error() is None:
+            yield message
+        elif message.error().code() == KafkaError._PARTITION_EOF:
+            unfinished.discard(message.partition())
+        else:
+            raise KafkaException(message.error())
 
 
 def line(message, record, verdict):

@@ -34,8 +34,7 @@ async function main(): Promise<number> {
     console.error(USAGE);
     return 64;
   }
-  const detector = new Detector();
-  await read(options.bootstrap, options.topic, options["until-end"], (partition, message) => {
+  const detector = await read(options.bootstrap, options.topic, options["until-end"], (detector, partition, message) => {
     console.log(json(line(detector, partition, message)));
   });
   console.log(json({ after: report(new Map([[options.topic, detector]])) }));
@@ -44,12 +43,15 @@ async function main(): Promise<number> {
 
 /** Hands over all committed messages of the topic from the start on; with `untilEnd`, ends after those that are there. */
 async function read(
-  bootstrap: string, topic: string, untilEnd: boolean, take: (partition: number, message: KafkaMessage) => void,
-): Promise<void> {
+  bootstrap: string, topic: string, untilEnd: boolean,
+  take: (detector: Detector, partition: number, message: KafkaMessage) => void,
+): Promise<Detector> {
   const kafka = new kafkajs.Kafka({ brokers: [bootstrap], logLevel: kafkajs.logLevel.ERROR });
   const admin = kafka.admin();
   await admin.connect();
   const ends = await admin.fetchTopicOffsets(topic);
+  // Where the broker has deleted the oldest records, there is nothing to miss before the first one that is there.
+  const detector = new Detector(ends.every(({ low }) => low === "0"));
   // kafkajs reads as a member of a group only: ours is new and has one member, who has all partitions.
   const groupId = `asana-event-bridge-consumer-${randomUUID()}`;
   const consumer = kafka.consumer({ groupId, readUncommitted: false });
@@ -72,7 +74,7 @@ async function read(
     await consumer.subscribe({ topic, fromBeginning: true });
     const eachMessage = async ({ partition, message }: EachMessagePayload) => {
       try {
-        take(partition, message);
+        take(detector, partition, message);
       } catch (error) {
         fail(error); // kafkajs would try for ever
         throw error;
@@ -80,6 +82,7 @@ async function read(
     };
     await consumer.run({ autoCommit: false, eachMessage });
     await done;
+    return detector;
   } finally {
     await consumer.disconnect();
     await admin.deleteGroups([groupId]).catch(() => undefined); // nobody misses it

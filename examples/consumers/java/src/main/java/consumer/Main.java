@@ -13,6 +13,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashMap;
@@ -37,7 +38,9 @@ public final class Main {
     private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create();
     private static final Gson WITH_NULLS = GSON.newBuilder().serializeNulls().create();
 
-    private final Detector detector = new Detector(true);
+    private static final Duration LOOK = Duration.ofMinutes(1);
+
+    private Detector detector;
     private final PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
 
     public static void main(String[] arguments) throws IOException {
@@ -76,20 +79,33 @@ public final class Main {
         settings.put(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
         settings.put(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, "false");
         try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new ByteArrayDeserializer())) {
-            List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
-                    .map(info -> new TopicPartition(topic, info.partition())).toList();
+            List<TopicPartition> partitions = partitions(consumer, topic);
             consumer.assign(partitions);
             consumer.seekToBeginning(partitions);
+            // Where the broker has deleted the oldest records, there is nothing to miss before the first one that is there.
+            detector = new Detector(consumer.beginningOffsets(partitions).values().stream().allMatch(low -> low == 0));
+            Instant looked = Instant.now();
             Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
             Set<TopicPartition> unfinished = new HashSet<>(partitions);
             while (!untilEnd || !unfinished.isEmpty()) {
                 consumer.poll(Duration.ofSeconds(1)).forEach(this::print);
                 out.flush();
                 unfinished.removeIf(partition -> consumer.position(partition) >= ends.get(partition));
+                if (!untilEnd && Instant.now().isAfter(looked.plus(LOOK))) {
+                    looked = Instant.now();
+                    List<TopicPartition> now = partitions(consumer, topic);
+                    List<TopicPartition> added = now.stream().filter(it -> !consumer.assignment().contains(it)).toList();
+                    consumer.assign(now); // those that it had go on where they are
+                    consumer.seekToBeginning(added);
+                }
             }
         }
         out.println(WITH_NULLS.toJson(Map.of("after", Report.of(Map.of(topic, detector)))));
         out.flush();
+    }
+
+    private static List<TopicPartition> partitions(KafkaConsumer<?, ?> consumer, String topic) {
+        return consumer.partitionsFor(topic).stream().map(it -> new TopicPartition(topic, it.partition())).toList();
     }
 
     private void print(ConsumerRecord<String, byte[]> message) {
