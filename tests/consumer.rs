@@ -177,18 +177,18 @@ fn by_two_has(two: &KafkaGroup) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_state_of_32_shards_fits_beside_the_offset() {
+async fn the_state_of_64_shards_fits_beside_the_offset() {
     make_topic("fits", 1).await;
     let complete_up_to = Some(pbjson_types::Timestamp { seconds: 1_767_000_000, nanos: 123_000_000 });
-    let watermark = pb::Watermark { complete_up_to, shards: 32, lanes: 12 };
+    let watermark = pb::Watermark { complete_up_to, shards: 64, lanes: 12 };
     let of_shard = |shard| {
         let sequences = (1..200).filter(|number| number % 40 != 0);
         let event = |sequence| record(0, shard, sequence, pb::record::Body::Event(pb::Event::default()));
         sequences.map(event).chain([record(0, shard, 200, pb::record::Body::Watermark(watermark))]).collect::<Vec<_>>()
     };
-    produce("fits", 0, (0..32).flat_map(of_shard));
+    produce("fits", 0, (0..64).flat_map(of_shard));
     let group = join("fits", "fits");
-    for _ in 0..32 * 196 {
+    for _ in 0..64 * 196 {
         next(&group).await;
     }
     assert_eq!(group.commit().await.unwrap().without_state, []);
@@ -198,8 +198,8 @@ async fn the_state_of_32_shards_fits_beside_the_offset() {
     let committed = bare.committed_offsets(asked, PATIENCE).unwrap();
     let element = committed.find_partition("fits", 0).unwrap();
     let metadata = element.metadata();
-    println!("32 shards with 4 holes each: {} letters of metadata", metadata.len());
-    assert_eq!(element.offset(), Offset::Offset(32 * 196));
+    println!("64 shards with 4 holes each: {} letters of metadata", metadata.len());
+    assert_eq!(element.offset(), Offset::Offset(64 * 196));
     let saved = base64::prelude::BASE64_STANDARD_NO_PAD.decode(metadata.strip_prefix("aeb1:").unwrap()).unwrap();
     let restored = Detector::restore(&saved, Limits::default()).unwrap();
     assert_eq!(restored.total(), group.detector(Detector::total));

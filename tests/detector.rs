@@ -432,6 +432,31 @@ fn a_lane_that_needs_more_room_than_there_is_gives_up_holes() {
     assert!(matches!(detector.save_lane(TOPIC, 0, 100), Err(StateError::TooLarge { .. })));
 }
 
+/// Base64 in Kafka's 4,096 bytes, behind a mark of 5.
+#[test]
+fn the_state_of_64_shards_fits_beside_an_offset() {
+    let time = DateTime::from_timestamp_millis(1_767_000_000_123);
+    let signal = Signal::Watermark { complete_up_to: time, shards: 64, lanes: 12 };
+    for (start, first) in [(Start::Beginning, 1), (Start::Middle, 3_000_000)] {
+        let mut detector = Detector::by_lane(start);
+        for shard in 0..64 {
+            for sequence in (first..first + 4).chain([3_000_005]) {
+                detector.observe(TOPIC, in_lane(11, shard, record(1_764_000_000_000, sequence)));
+            }
+            detector.observe(TOPIC, in_lane(11, shard, of_lane(1_764_000_000_000, 3_000_006, signal)));
+        }
+        let whole = detector.save_lane(TOPIC, 11, usize::MAX).unwrap();
+        let small = detector.save_lane(TOPIC, 11, 3_067).unwrap();
+        detector.accept_losses();
+        let healthy = detector.save_lane(TOPIC, 11, usize::MAX).unwrap();
+        println!("64 shards: {} bytes, {} with a hole, cut to {}", healthy.len(), whole.len(), small.len());
+        assert!(healthy.len() <= 3_067);
+        let restored = Detector::restore(&healthy, Limits::default()).unwrap();
+        assert_eq!(restored.lanes(), detector.lanes());
+        assert_eq!(restored.lane_complete_up_to(TOPIC, 11), time);
+    }
+}
+
 #[test]
 fn what_is_no_saved_detector_is_refused() {
     let saved = Detector::by_lane(Start::Beginning).save();

@@ -5,8 +5,9 @@
 //! ahead of the offset or behind it.
 //!
 //! # Room
-//! Kafka takes 4,096 bytes of metadata by default (`offset.metadata.max.bytes`), of which 3,067 hold state. A lane takes some 60 for
-//! each shard that writes to it, and each hole 2 to 4 more: there is room for some 45 shards. Where there is too little, the
+//! Kafka takes 4,096 bytes of metadata by default (`offset.metadata.max.bytes`), of which 3,067 hold state. A lane takes some 45 for
+//! each shard that writes to it, 13 more for each epoch before the latest (four at the most are known), and 2 to 4 for each hole: there
+//! is room for 64 shards that weren't migrated lately. Where there is too little, the
 //! saved state gives up the lowest holes (they stay counted as missing, and hold back completeness), then the names of open source
 //! gaps. If that isn't enough, the offset is committed alone, and [`Committed::without_state`] names the partition: raise
 //! the broker's limit and [`metadata_room`](KafkaGroup::metadata_room), or keep [`Detector::save_lane`] beside offsets of your own.

@@ -97,19 +97,24 @@ struct SavedTrack {
     shard: u32,
     #[prost(string, tag = "2")]
     stream: String,
+    /// 0: the first one of `epochs`.
     #[prost(uint64, tag = "3")]
     floor_epoch: u64,
     #[prost(uint64, tag = "4")]
     floor_sequence: u64,
     #[prost(message, repeated, tag = "9")]
     epochs: Vec<SavedEpoch>,
-    /// Read, given up, duplicates, reordered, older, accepted.
+    /// Read, given up, duplicates, reordered, older, accepted; without the zeros at the end.
     #[prost(uint64, repeated, tag = "5")]
     counted: Vec<u64>,
+    /// Where it has no whole milliseconds.
     #[prost(message, optional, tag = "6")]
     complete_up_to: Option<Timestamp>,
+    #[prost(int64, optional, tag = "11")]
+    complete_up_to_ms: Option<i64>,
     #[prost(message, optional, tag = "7")]
     pending: Option<SavedWatermark>,
+    /// 0: not known.
     #[prost(uint64, tag = "8")]
     seen_at: u64,
     #[prost(bool, tag = "10")]
@@ -129,12 +134,16 @@ struct SavedEpoch {
 
 #[derive(Clone, PartialEq, Message)]
 struct SavedWatermark {
+    /// 0: the first one of `epochs`.
     #[prost(uint64, tag = "1")]
     epoch: u64,
     #[prost(uint64, tag = "2")]
     sequence: u64,
+    /// Where it has no whole milliseconds.
     #[prost(message, optional, tag = "3")]
     time: Option<Timestamp>,
+    #[prost(int64, optional, tag = "4")]
+    time_ms: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -170,7 +179,7 @@ impl Detector {
     /// # Errors
     /// `TooLarge` where even that isn't enough.
     pub fn save_lane(&self, topic: &str, lane: u32, room: usize) -> Result<Vec<u8>, StateError> {
-        let mut part = Self { clock: self.clock, ..Self::new(self.view, self.start, self.limits) };
+        let mut part = Self::new(self.view, self.start, self.limits);
         if let Some(tracks) = self.topics.get(topic) {
             let copy = part.topics.entry_ref(topic).or_default();
             (copy.shards, copy.spread) = (tracks.shards, tracks.spread.clone());
@@ -179,6 +188,8 @@ impl Detector {
                 copy.lanes.entry(lane).or_default().start = Some(Start::Middle);
             }
         }
+        // Its new reader has a clock of its own.
+        part.tracks_mut().for_each(|track| track.seen_at = 0);
         part.holes = part.tracks_mut().map(|track| track.holes.len()).sum();
         loop {
             let saved = part.saved().encode_to_vec();
@@ -252,13 +263,13 @@ impl Detector {
                     1 => Some(Start::Beginning),
                     _ => Some(Start::Middle),
                 };
-                let shards = lane.shards.into_iter().map(|track| (track.shard, track.load())).collect();
+                let shards = lane.shards.into_iter().map(|track| (track.shard, track.load(self.clock))).collect();
                 let gaps = lane.gaps.map(SavedGaps::load).unwrap_or_default();
                 tracks.lanes.insert(lane.lane, LaneTracks { start, shards, gaps });
             }
         }
         for stream in saved.streams {
-            self.streams.insert(stream.stream.clone(), stream.load());
+            self.streams.insert(stream.stream.clone(), stream.load(self.clock));
         }
         if let Some(gaps) = saved.gaps {
             self.gaps = gaps.load();
@@ -321,34 +332,45 @@ impl SavedLane {
 
 impl SavedTrack {
     fn of(shard: u32, stream: String, track: &Track) -> Self {
+        let mut counted: Vec<_> = counts(track.counted).into_iter().chain([track.accepted]).collect();
+        counted.truncate(counted.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1));
+        let first_epoch = track.ends.first_key_value().map(|(epoch, _)| *epoch);
+        let or_first = |epoch: u64| if first_epoch == Some(epoch) { 0 } else { epoch };
+        let (complete_up_to, complete_up_to_ms) = track.complete_up_to.map_or((None, None), short);
+        let pending = |it: Watermark| {
+            let (time, time_ms) = short(it.time);
+            SavedWatermark { epoch: or_first(it.at.0), sequence: it.at.1, time, time_ms }
+        };
         Self {
             shard,
             stream,
-            floor_epoch: track.floor.0,
+            floor_epoch: or_first(track.floor.0),
             floor_sequence: track.floor.1,
             epochs: track.ends.iter().map(|(epoch, end)| SavedEpoch::of(*epoch, *end, &track.holes)).collect(),
-            counted: counts(track.counted).into_iter().chain([track.accepted]).collect(),
-            complete_up_to: track.complete_up_to.map(Timestamp::from),
-            pending: track.watermark.filter(|it| Some(it.time) > track.complete_up_to).map(|it| SavedWatermark {
-                epoch: it.at.0,
-                sequence: it.at.1,
-                time: Some(it.time.into()),
-            }),
+            counted,
+            complete_up_to,
+            complete_up_to_ms,
+            pending: track.watermark.filter(|it| Some(it.time) > track.complete_up_to).map(pending),
             seen_at: track.seen_at,
             is_cut: track.is_cut,
         }
     }
 
-    fn load(self) -> Track {
-        let pending =
-            |it: SavedWatermark| Some(Watermark { at: (it.epoch, it.sequence), time: time(it.time.as_ref())? });
-        let complete_up_to = time(self.complete_up_to.as_ref());
+    /// `now`: by the detector's count.
+    fn load(self, now: u64) -> Track {
+        let first_epoch = self.epochs.first().map_or(0, |it| it.epoch);
+        let or_first = |epoch: u64| if epoch == 0 { first_epoch } else { epoch };
+        let pending = |it: SavedWatermark| {
+            let time = long(it.time.as_ref(), it.time_ms)?;
+            Some(Watermark { at: (or_first(it.epoch), it.sequence), time })
+        };
+        let complete_up_to = long(self.complete_up_to.as_ref(), self.complete_up_to_ms);
         // Where it stood no longer matters.
         let held = complete_up_to.map(|time| Watermark { at: BEGINNING, time });
         let mut holes = Holes::default();
         self.epochs.iter().for_each(|epoch| epoch.load(&mut holes));
         Track {
-            floor: (self.floor_epoch, self.floor_sequence),
+            floor: (or_first(self.floor_epoch), self.floor_sequence),
             ends: self.epochs.iter().map(|epoch| (epoch.epoch, epoch.end)).collect(),
             holes,
             counted: tally(&self.counted),
@@ -356,7 +378,7 @@ impl SavedTrack {
             is_cut: self.is_cut,
             watermark: self.pending.and_then(pending).or(held),
             complete_up_to,
-            seen_at: self.seen_at,
+            seen_at: if self.seen_at == 0 { now } else { self.seen_at },
         }
     }
 }
@@ -412,6 +434,16 @@ fn counts(Tally { read, missing, duplicates, reordered, older }: Tally) -> [u64;
 fn tally(saved: &[u64]) -> Tally {
     let count = |at: usize| saved.get(at).copied().unwrap_or_default();
     Tally { read: count(0), missing: count(1), duplicates: count(2), reordered: count(3), older: count(4) }
+}
+
+/// A time in one of two forms: whole milliseconds take half the room.
+fn short(time: DateTime<Utc>) -> (Option<Timestamp>, Option<i64>) {
+    let ms = time.timestamp_millis();
+    if DateTime::from_timestamp_millis(ms) == Some(time) { (None, Some(ms)) } else { (Some(time.into()), None) }
+}
+
+fn long(saved: Option<&Timestamp>, ms: Option<i64>) -> Option<DateTime<Utc>> {
+    ms.and_then(DateTime::from_timestamp_millis).or_else(|| time(saved))
 }
 
 fn time(saved: Option<&Timestamp>) -> Option<DateTime<Utc>> {
