@@ -346,13 +346,13 @@ async fn a_restart_does_not_blind_a_durable_reader() {
     drop(second);
     // A state that can't be read, or that is gone, is told with the first record.
     let states = async_nats::jetstream::new(client.clone()).get_key_value(BUCKET).await.unwrap();
-    states.put("reader", "\u{1}".into()).await.unwrap();
+    states.put("durable.reader", "\u{1}".into()).await.unwrap();
     publish(&client, "durable", "9", 0, events(0, [5, 6])).await;
     let mut third = NatsDurable::open(client.clone(), &options).await.unwrap();
     let mut told = vec![third.next().await.unwrap().blinded, third.next().await.unwrap().blinded];
     third.commit().await.unwrap();
     drop(third);
-    states.purge("reader").await.unwrap();
+    states.purge("durable.reader").await.unwrap();
     publish(&client, "durable", "9", 0, events(0, [7])).await;
     let mut fourth = NatsDurable::open(client.clone(), &options).await.unwrap();
     told.push(fourth.next().await.unwrap().blinded);
@@ -364,30 +364,30 @@ async fn an_open_that_was_cut_off_while_the_consumer_was_made_anew_loses_nothing
     let client = nats().await;
     make_stream(&client, "anew").await;
     publish(&client, "anew", "9", 0, events(0, 1..=4)).await;
-    let options = DurableOptions { from: From::Now, ..DurableOptions::new("anew", "anew", "anew") };
+    let options = DurableOptions { from: From::Now, ..DurableOptions::new("anew", "anew", "reader") };
     let mut first = NatsDurable::open(client.clone(), &options).await.unwrap();
     publish(&client, "anew", "9", 0, events(0, [5, 6])).await;
     read(&mut first, 1).await;
     drop(first);
     // What was to be read from is kept, the old consumer is gone, and the new one isn't there.
     let context = async_nats::jetstream::new(client.clone());
-    context.get_key_value(BUCKET).await.unwrap().put("anew.anew", "5".into()).await.unwrap();
-    context.get_stream("anew").await.unwrap().delete_consumer("anew").await.unwrap();
+    context.get_key_value(BUCKET).await.unwrap().put("anew.reader.anew", "5".into()).await.unwrap();
+    context.get_stream("anew").await.unwrap().delete_consumer("reader").await.unwrap();
     let mut second = NatsDurable::open(client.clone(), &options).await.unwrap();
     let sequences = [second.next().await.unwrap().sequence, second.next().await.unwrap().sequence];
     assert_eq!(sequences, [5, 6]);
     second.commit().await.unwrap();
-    assert_eq!(context.get_key_value(BUCKET).await.unwrap().get("anew.anew").await.unwrap(), None);
+    assert_eq!(context.get_key_value(BUCKET).await.unwrap().get("anew.reader.anew").await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_that_went_to_somebody_else_is_not_acknowledged() {
     let client = nats().await;
     make_stream(&client, "stolen").await;
-    let options = DurableOptions::new("stolen", "stolen", "stolen");
+    let options = DurableOptions::new("stolen", "stolen", "reader");
     let mut reader = NatsDurable::open(client.clone(), &options).await.unwrap();
     let stream = async_nats::jetstream::new(client.clone()).get_stream("stolen").await.unwrap();
-    let thief: PullConsumer = stream.get_consumer("stolen").await.unwrap();
+    let thief: PullConsumer = stream.get_consumer("reader").await.unwrap();
     publish(&client, "stolen", "9", 0, events(0, [1])).await;
     assert_eq!(read(&mut reader, 1).await, [Continuity::InOrder]);
     let stolen = thief.fetch().max_messages(1).expires(PATIENCE).messages().await.unwrap();

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The bucket with the detectors' states, a key for each durable consumer.
+/// The bucket with the detectors' states, a key for each durable consumer: `STREAM.DURABLE`, the former as a token of subjects.
 pub const BUCKET: &str = "asana-event-bridge-consumers";
 
 /// What is read, and as whom.
@@ -34,7 +34,7 @@ pub struct DurableOptions {
     pub stream: String,
     /// The first tokens of every subject, such as `asana`.
     pub prefix: String,
-    /// The durable consumer's name, which is also the key of its state: letters, digits, `-` and `_`.
+    /// The durable consumer's name: letters, digits, `-` and `_`.
     pub durable: String,
     /// Single streams, as `account/gid`; none for whole lanes. The server needs version 2.10 for several.
     pub streams: Vec<String>,
@@ -59,6 +59,11 @@ impl DurableOptions {
             ack_wait: Duration::from_secs(300),
             max_uncommitted: 10_000,
         }
+    }
+
+    /// Of the state: a durable consumer's name is one of its JetStream stream only.
+    fn key(&self) -> String {
+        format!("{}.{}", token(&self.stream), self.durable)
     }
 
     /// What the consumer filters by.
@@ -94,6 +99,7 @@ pub struct NatsDurable {
     messages: pull::Stream,
     states: Store,
     durable: String,
+    key: String,
     topic: Topic,
     detector: Detector,
     /// The last message: to acknowledge it is to acknowledge all before it.
@@ -139,8 +145,9 @@ impl NatsDurable {
             ReadError::unavailable(format!("could not find the JetStream stream {}", options.stream), error)
         })?;
         let (consumer, was_committed) = consumer(&stream, &states, options).await?;
+        let key = options.key();
         let saved = states
-            .get(options.durable.as_str())
+            .get(key.as_str())
             .await
             .map_err(|error| ReadError::unavailable("could not read the detector's state", error))?;
         let fresh = |start| Detector::new(view, start, Limits::default());
@@ -161,7 +168,7 @@ impl NatsDurable {
             .await
             .map_err(|error| ReadError::unavailable("could not read from JetStream", error))?;
         let (durable, topic) = (options.durable.clone(), Topic::from(options.prefix.as_str()));
-        Ok(Self { messages, states, durable, topic, detector, last: None, deliveries, blinded })
+        Ok(Self { messages, states, durable, key, topic, detector, last: None, deliveries, blinded })
     }
 
     /// The next record.
@@ -211,7 +218,7 @@ impl NatsDurable {
     pub async fn commit(&mut self) -> Result<(), ReadError> {
         let Some(last) = &self.last else { return Ok(()) };
         self.states
-            .put(self.durable.as_str(), self.detector.save().into())
+            .put(self.key.as_str(), self.detector.save().into())
             .await
             .map_err(|error| ReadError::unavailable("could not keep the detector's state", error))?;
         last.double_ack().await.map_err(|error| ReadError::unavailable("could not acknowledge", error))?;
@@ -240,7 +247,7 @@ async fn consumer(
     let durable = options.durable.as_str();
     let failed = |error| ReadError::unavailable(format!("could not make the consumer {durable}"), error);
     // Where the consumer is to begin that is made anew, until it is there: else a crash would begin from the start, or from now.
-    let key = format!("{durable}.anew");
+    let key = format!("{}.anew", options.key());
     let not_kept = |error: BoxError| ReadError::unavailable("could not keep the consumer's place", error);
     let anew = states.get(key.as_str()).await.map_err(|error| not_kept(error.into()))?;
     let mut anew: Option<u64> = anew.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
