@@ -97,7 +97,9 @@ fn a_bad_day(sink: &str, refuses_large: bool) {
     wait_for("the source gap", Duration::from_secs(60), || log().contains("a source gap says so").then_some(()));
     act();
     let report = caught_up("the bridge to catch up after the source gap");
-    assert_eq!(report["source_gaps_open"], 1, "{report}");
+    // It may be healed by now.
+    let gaps = ["source_gaps_open", "source_gaps_healed"].map(|key| report[key].as_u64().unwrap());
+    assert_eq!(gaps.iter().sum::<u64>(), 1, "{report}");
     assert_eq!((&report["duplicates"], &report["reordered"]), (&json!(0), &json!(0)), "{report}");
     assert!(report["read"].as_u64().unwrap() > 1000, "{report}");
 

@@ -111,13 +111,27 @@ impl Op {
                     mark,
                 }))
             }
+            // What it says isn't here, but the resource is.
+            Body::StandIn(it) => {
+                let resource = it.resource.as_ref().filter(|resource| !resource.gid.is_empty())?;
+                Some(Self::Put(Row {
+                    stream,
+                    gid: resource.gid.clone(),
+                    resource_type: resource.resource_type.clone(),
+                    name: None,
+                    parent: None,
+                    state_json: None,
+                    changed_at: None,
+                    lane,
+                    mark,
+                }))
+            }
             Body::SnapshotBegin(it) => Some(Self::BeginCrawl { stream, lane, crawl_id: it.crawl_id.clone(), mark }),
             Body::SnapshotEnd(it) => {
                 let (crawl_id, types) = (it.crawl_id.clone(), it.complete_types.clone());
                 Some(Self::EndCrawl { stream, lane, crawl_id, types })
             }
-            Body::StandIn(_)
-            | Body::SourceGap(_)
+            Body::SourceGap(_)
             | Body::SourceGapHealed(_)
             | Body::EpochStart(_)
             | Body::Watermark(_)
@@ -283,6 +297,17 @@ mod tests {
 
     fn gids(of: &Materializer) -> Vec<&str> {
         of.resources("main/9").map(|row| row.gid.as_str()).collect()
+    }
+
+    #[test]
+    fn what_a_stand_in_names_is_there() {
+        let mut table = Materializer::default();
+        table.apply(&event(1, 2, "added", None));
+        table.apply(&begin(2, 0));
+        let stand_in = pb::StandIn { resource: Some(resource(2, None)), ..pb::StandIn::default() };
+        table.apply(&record(3, 0, pb::record::Body::StandIn(stand_in)));
+        table.apply(&end(4, 0));
+        assert_eq!(table.len(), 1);
     }
 
     #[test]

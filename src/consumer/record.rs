@@ -56,7 +56,7 @@ impl Position {
 pub enum Body {
     /// Something changed in Asana.
     Event(Event),
-    /// An event was too large for the bus: it is in the dead-letter topic.
+    /// An event or snapshot was too large for the bus: it is in the dead-letter topic.
     StandIn(pb::StandIn),
     /// The state of one resource, read anew.
     Snapshot(Snapshot),

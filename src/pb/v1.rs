@@ -278,7 +278,7 @@ pub struct SnapshotEnd {
     #[prost(uint64, tag = "2")]
     pub snapshots: u64,
     /// The types of resource that have all been listed: of these, what a
-    /// consumer knew of the stream and no Snapshot or Event since the SnapshotBegin
+    /// consumer knew of the stream and no Snapshot, Event or StandIn since the SnapshotBegin
     /// named is no longer there. Empty where only differences were published.
     #[prost(string, repeated, tag = "3")]
     pub complete_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
