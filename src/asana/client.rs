@@ -85,7 +85,7 @@ impl Client {
         Ok(Self(Arc::new(Inner { account: name, http, tokens, base_url, request_timeout, changes })))
     }
 
-    /// See [`Source::poll`]. Takes at most three times the request's time-out: for the
+    /// See [`Source::poll`](super::Source::poll). Takes at most three times the request's time-out: for the
     /// request, a new access token after a 401, and the request again.
     pub async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
         match self.ask(Method::GET, requests::poll(self.base_url(), stream, kind, token), None).await {
@@ -94,7 +94,7 @@ impl Client {
         }
     }
 
-    /// See [`Source::list`]. Takes at most as long as a poll.
+    /// See [`Source::list`](super::Source::list). Takes at most as long as a poll.
     pub async fn list(&self, listing: &Listing, offset: Option<&str>) -> ListOutcome {
         match self.ask(Method::GET, requests::list(self.base_url(), listing, offset), None).await {
             Ok(answer) => items::outcome(listing.what, offset, answer, now()),

@@ -150,7 +150,7 @@ impl Budget {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Nothing is sent for a while, [`LEAST_PAUSE`] at least, and no burst after it: Asana said so. Whether that is
+    /// Nothing is sent for a while, a second at least, and no burst after it: Asana said so. Whether that is
     /// news: answers to requests that were in flight together say the same.
     pub fn pause(&mut self, now: Now, pause: Duration) -> bool {
         let pause = pause.max(LEAST_PAUSE);

@@ -1,15 +1,16 @@
 //! An engine to try things on.
 
-use super::{AccountSpec, CrawlSettings, Engine, Poll, Settings, StreamSpec};
+use super::{AccountSpec, CrawlSettings, Engine, Poll, Settings, Shard, StreamSpec};
 use crate::core::batch::{Batch, OutputTopic, StoredCheckpoint};
 use crate::core::budget::Limit;
-use crate::core::checkpoint;
+use crate::core::checkpoint::{self, ShardState};
 use crate::core::ids::{ShardId, StreamId, StreamKind};
 use crate::core::now::Now;
 use crate::core::page::{Page, PollOutcome};
 use crate::core::topic::TopicTemplate;
 use crate::core::trace::Sampling;
 use chrono::DateTime;
+use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
@@ -45,13 +46,9 @@ impl Bench {
             all_known: true,
             sampling: Sampling::NONE,
         };
-        let limit =
-            Limit { requests_per_minute: NonZeroU32::new(6000).unwrap(), max_in_flight: NonZeroU16::new(9).unwrap() };
         let id = StreamId::new("main", "1");
-        let account = AccountSpec { name: id.account.clone(), limit };
-        let spec = StreamSpec { id: id.clone(), kind: StreamKind::Resource };
         let now = Now { monotonic: MINUTE, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
-        let mut engine = Engine::new(settings, 100, &[account], &[spec]);
+        let mut engine = engine(settings, &id);
         let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
         engine.assign(now, ShardId(0), nothing);
         let mut bench = Self { engine, now: now.after(Duration::from_secs(1)), id };
@@ -63,6 +60,14 @@ impl Bench {
         bench.wait(Duration::from_secs(1));
         assert_eq!(bench.poll(), None);
         bench
+    }
+
+    /// Another session has the shard, and watermarks are due so often.
+    pub(super) fn restart(&mut self, watermark_interval: Duration) {
+        let Shard { counters, .. } = self.engine.shards.remove(&ShardId(0)).unwrap();
+        let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
+        self.engine = engine(Settings { watermark_interval, ..self.engine.settings.clone() }, &self.id);
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
     }
 
     pub(super) fn poll(&mut self) -> Option<Poll> {
@@ -93,4 +98,12 @@ impl Bench {
     pub(super) fn wait(&mut self, time: Duration) {
         self.now = self.now.after(time);
     }
+}
+
+/// An engine of one shard and one stream.
+fn engine(settings: Settings, id: &StreamId) -> Engine {
+    let limit =
+        Limit { requests_per_minute: NonZeroU32::new(6000).unwrap(), max_in_flight: NonZeroU16::new(9).unwrap() };
+    let account = AccountSpec { name: id.account.clone(), limit };
+    Engine::new(settings, 100, &[account], &[StreamSpec { id: id.clone(), kind: StreamKind::Resource }])
 }

@@ -14,6 +14,9 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// When a watermark is tried again whose topics weren't known.
+const WATERMARK_RETRY: Duration = Duration::from_secs(1);
+
 impl Engine {
     pub(super) fn may_commit(&self) -> bool {
         let is_awaited = |(topic, look): (&Topic, &Look)| look.required && self.topics.contains_key(topic);
@@ -37,6 +40,7 @@ impl Engine {
         if !self.may_commit() || self.batch_due()? > now.monotonic {
             return None;
         }
+        self.has_looked = false;
         let room = self.batch_messages.min(self.settings.max_records);
         let mut taken = Vec::new();
         let mut messages = 0;
@@ -64,7 +68,6 @@ impl Engine {
         let unwritten = refreshed.into_iter().filter(|write| !written.contains(&(write.shard, write.key.clone())));
         batch.checkpoints.extend(unwritten);
         self.committing = Some(staged);
-        self.has_looked = false;
         Some(batch)
     }
 
@@ -111,6 +114,9 @@ impl Engine {
             if topics.iter().any(|topic| !self.topics.contains_key(topic)) {
                 for topic in topics {
                     self.want(now, topic);
+                }
+                if let Some(shard) = self.shards.get_mut(&shard) {
+                    shard.watermark_at = now.monotonic + WATERMARK_RETRY;
                 }
                 continue;
             }

@@ -92,7 +92,9 @@ impl Engine {
         self.is_looking = false;
         if let Some(look) = self.looks.get_mut(topic) {
             look.failures += 1;
-            look.due = now.monotonic + TOPIC_RETRY.delay(look.failures, topic.as_str());
+            // Before one that is known may be written, it may have to be looked at: that is worth to be asked often.
+            let failures = if self.topics.contains_key(topic) { 1 } else { look.failures };
+            look.due = now.monotonic + TOPIC_RETRY.delay(failures, topic.as_str());
         }
         self.topics.contains_key(topic)
     }
@@ -165,6 +167,32 @@ mod tests {
         bench.wait(MINUTE);
         assert!(bench.commit().is_some());
         assert!(bench.engine.is_drained());
+    }
+
+    #[test]
+    fn watermarks_wait_for_topics_without_haste() {
+        let mut bench = Bench::new();
+        bench.wait(MINUTE);
+        let poll = bench.poll().unwrap();
+        let page = page(&bench, "task", "c");
+        bench.answer(&poll, page);
+        // The next session knows the shard's topics by its checkpoint alone, and can't look at them.
+        bench.restart(Duration::from_secs(20));
+        let mut turns = 0;
+        let end = bench.now.monotonic + 10 * MINUTE;
+        while bench.now.monotonic < end {
+            turns += 1;
+            if let Some(topic) = bench.engine.topic_to_look_at(bench.now) {
+                bench.engine.topic_failed(bench.now, &topic);
+            }
+            assert_eq!(bench.engine.take_batch(bench.now), None);
+            while bench.poll().is_some() {}
+            let next = bench.engine.next_deadline().unwrap();
+            bench.wait(next.saturating_sub(bench.now.monotonic));
+        }
+        assert!(turns < 3_000, "{turns} turns in ten minutes");
+        bench.wait(MINUTE);
+        assert!(bench.commit().is_some_and(|batch| !batch.messages.is_empty()), "the watermark");
     }
 
     #[test]
