@@ -27,7 +27,6 @@ mod wire;
 
 pub use accounts::Accounts;
 pub use client::{Client, ClientError};
-#[cfg(feature = "otlp")]
 pub use look::{Look, Seen};
 pub use webhooks::{Part, Webhook};
 pub use wire::Refusal;

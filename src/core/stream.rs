@@ -420,6 +420,25 @@ mod tests {
     }
 
     #[test]
+    fn what_happened_while_a_poll_was_answered_may_be_missing_from_it() {
+        let id = StreamId::new("main", "1");
+        let (state, _) = live("a", 5).step(&id, at(7), at(30), page(1, "b", false, 30));
+        let State::Live(live) = state else { panic!("{state:?}") };
+        assert_eq!((live.last_complete_poll_at, live.token_received_at), (at(7), at(30)));
+    }
+
+    #[test]
+    fn a_token_that_is_refused_as_soon_as_it_is_given_slows_the_stream_down() {
+        let (stream, effects) = step(live("a", 5), 7, PollOutcome::TokenReset("b".into()));
+        assert_eq!(effects.pace, Pace::Active);
+        let (stream, effects) = step(stream, 12, PollOutcome::TokenReset("c".into()));
+        assert_eq!((effects.pace, stream.open_gaps.len()), (Pace::Retry, 2), "each is told all the same");
+        let (stream, _) = step(stream, 20, page(0, "d", false, 20));
+        let (_, effects) = step(stream, 30, PollOutcome::TokenReset("e".into()));
+        assert_eq!(effects.pace, Pace::Active);
+    }
+
+    #[test]
     fn a_page_publishes_and_sets_the_pace() {
         for (events, has_more, pace) in
             [(3, true, Pace::AtOnce), (0, true, Pace::AtOnce), (3, false, Pace::Active), (0, false, Pace::Idle)]

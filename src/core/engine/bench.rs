@@ -70,6 +70,13 @@ impl Bench {
         self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
     }
 
+    /// The configuration is this now, with the stream or without.
+    pub(super) fn reconfigure(&mut self, settings: Settings, has_stream: bool) {
+        let spec = StreamSpec { id: self.id.clone(), kind: StreamKind::Resource };
+        let streams = if has_stream { vec![spec] } else { Vec::new() };
+        self.engine.reconfigure(self.now, settings, &[account(&self.id)], &streams);
+    }
+
     pub(super) fn poll(&mut self) -> Option<Poll> {
         self.engine.next_poll(self.now)
     }
@@ -102,8 +109,11 @@ impl Bench {
 
 /// An engine of one shard and one stream.
 fn engine(settings: Settings, id: &StreamId) -> Engine {
+    Engine::new(settings, 100, &[account(id)], &[StreamSpec { id: id.clone(), kind: StreamKind::Resource }])
+}
+
+fn account(id: &StreamId) -> AccountSpec {
     let limit =
         Limit { requests_per_minute: NonZeroU32::new(6000).unwrap(), max_in_flight: NonZeroU16::new(9).unwrap() };
-    let account = AccountSpec { name: id.account.clone(), limit };
-    Engine::new(settings, 100, &[account], &[StreamSpec { id: id.clone(), kind: StreamKind::Resource }])
+    AccountSpec { name: id.account.clone(), limit }
 }

@@ -252,3 +252,47 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::engine::bench::{Bench, MINUTE};
+    use crate::core::page::{Failure, PollOutcome};
+    use crate::pb::{self, record::Body};
+    use prost::Message as _;
+
+    fn bodies(batch: Option<Batch>) -> Vec<Body> {
+        let records = batch.unwrap().messages.into_iter().map(|it| pb::Record::decode(it.value.as_slice()).unwrap());
+        records.filter_map(|record| record.body).collect()
+    }
+
+    #[test]
+    fn nothing_is_complete_as_long_as_a_stream_may_be_found_again() {
+        let mut bench = Bench::new();
+        let settings = Settings { watermark_interval: MINUTE, all_known: false, ..bench.engine.settings.clone() };
+        let State::Live(live) = bench.engine.streams[&bench.id].committed.state.clone() else { panic!("it is live") };
+        bench.reconfigure(settings, false);
+        bench.wait(60 * MINUTE);
+        assert_eq!(bench.commit(), None, "the topic isn't known yet");
+        bench.wait(MINUTE);
+        let watermark = pb::Watermark { complete_up_to: Some(live.last_complete_poll_at.into()), shards: 1, lanes: 1 };
+        assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
+    }
+
+    #[test]
+    fn a_stream_that_comes_back_says_so_though_its_first_poll_fails() {
+        let mut bench = Bench::new();
+        let settings = bench.engine.settings.clone();
+        bench.reconfigure(settings.clone(), false);
+        assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamEnded(_))));
+        bench.reconfigure(settings, true);
+        bench.wait(MINUTE);
+        let poll = bench.poll().unwrap();
+        bench.answer(&poll, PollOutcome::Failed(Failure::TimedOut));
+        bench.wait(10 * MINUTE);
+        let poll = bench.poll().unwrap();
+        let page = bench.page();
+        bench.engine.handle_outcome(bench.now, &poll, page);
+        assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamResumed(_))));
+    }
+}

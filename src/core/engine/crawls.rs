@@ -600,3 +600,29 @@ fn forget_names(value: &mut Value) {
 
 /// What lists are asked of neighbours besides which they are.
 const NAMES: [&str; 4] = ["name", "resource_subtype", "text", "title"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::engine::bench::Bench;
+
+    #[test]
+    fn a_resource_that_cant_be_read_alone_isnt_left_out_for_what_came_into_it() {
+        let mut bench = Bench::new();
+        let event = |parent: &str, gid: &str| {
+            let text = serde_json::json!({
+                "action": "added",
+                "resource": { "gid": "7", "resource_type": "task" },
+                "parent": { "gid": gid, "resource_type": parent },
+            });
+            Event::parse(&serde_json::value::to_raw_value(&text).unwrap())
+        };
+        let events = [event("section", "8"), event("task", "9")];
+        let id = bench.id.clone();
+        // As while a step is under way.
+        bench.engine.streams.get_mut(&id).unwrap().crawling.step = Some(1);
+        bench.engine.note_events(&id, &events, bench.now.wall);
+        let touched = &bench.engine.streams[&id].crawling.touched;
+        assert_eq!(["7", "8", "9"].map(|gid| touched.contains(&Gid::from(gid))), [true, false, true]);
+    }
+}
