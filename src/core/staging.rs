@@ -93,7 +93,7 @@ pub(crate) fn stage<'a>(
 }
 
 /// One write for each key.
-fn newest(writes: Vec<CheckpointWrite>) -> Vec<CheckpointWrite> {
+pub(crate) fn newest(writes: impl IntoIterator<Item = CheckpointWrite>) -> Vec<CheckpointWrite> {
     let mut newest = BTreeMap::new();
     for write in writes {
         newest.insert((write.shard, write.key.clone()), write);

@@ -7,7 +7,7 @@ use crate::core::ids::{ShardId, StreamId, Topic};
 use crate::core::known::Update;
 use crate::core::now::Now;
 use crate::core::placement::shard_of;
-use crate::core::staging::{ShardWatermark, stage};
+use crate::core::staging::{ShardWatermark, newest, stage};
 use crate::core::stream::{State, Stream};
 use crate::core::trace::Trace;
 use chrono::{DateTime, Utc};
@@ -64,9 +64,9 @@ impl Engine {
         };
         let (staged, mut batch) =
             stage(taken, committed, &watermarks, &self.shards, &self.topics, &self.settings, now.wall);
-        let written: BTreeSet<_> = batch.checkpoints.iter().map(|write| (write.shard, write.key.clone())).collect();
-        let unwritten = refreshed.into_iter().filter(|write| !written.contains(&(write.shard, write.key.clone())));
-        batch.checkpoints.extend(unwritten);
+        if !refreshed.is_empty() {
+            batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
+        }
         self.committing = Some(staged);
         Some(batch)
     }
