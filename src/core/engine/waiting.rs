@@ -65,8 +65,8 @@ impl Engine {
     pub fn topic_to_look_at(&mut self, now: Now) -> Option<Topic> {
         let due = || self.looks.iter().filter(|(_, look)| look.due <= now.monotonic);
         let urgent = due().find(|(topic, look)| look.required && self.topics.contains_key(*topic));
-        let is_batch_due = self.may_commit() && self.batch_due().is_some_and(|due| due <= now.monotonic);
-        let other = || due().min_by_key(|(_, look)| look.due).filter(|_| !is_batch_due || !self.has_looked);
+        let is_batch_due = || self.may_commit() && self.batch_due().is_some_and(|due| due <= now.monotonic);
+        let other = || due().min_by_key(|(_, look)| look.due).filter(|_| !self.has_looked || !is_batch_due());
         let topic = urgent.or_else(other)?.0.clone();
         (self.is_looking, self.has_looked) = (true, true);
         Some(topic)
