@@ -161,9 +161,7 @@ mod tests {
     use super::*;
     use crate::asana::Accounts;
     use crate::config::CheckedFile;
-    use crate::core::engine::CrawlSettings;
-    use crate::core::topic::TopicTemplate;
-    use crate::core::trace::Sampling;
+    use crate::core::engine::bench;
     use crate::index::Index;
     use crate::sink::file;
     use std::num::NonZeroU32;
@@ -177,21 +175,7 @@ mod tests {
     async fn follow(script: Vec<Result<(), SinkError>>) -> (usize, Result<(), BridgeError>) {
         let folder = tempfile::tempdir().unwrap();
         let config = CheckedFile { path: folder.path().join("records"), checkpoint: folder.path().join("checkpoint") };
-        let settings = Settings {
-            shards: NonZeroU32::MIN,
-            topic: TopicTemplate::fixed("asana.events"),
-            min_interval: Duration::ZERO,
-            max_interval: Duration::ZERO,
-            linger: Duration::ZERO,
-            max_records: 1,
-            max_pending_bytes: 1,
-            watermark_interval: Duration::ZERO,
-            replica: "r1".to_owned(),
-            dead_letter_topic: String::new(),
-            crawl: CrawlSettings::default(),
-            all_known: true,
-            sampling: Sampling::NONE,
-        };
+        let settings = bench::settings("asana.events");
         let source = Arc::new(Accounts::default());
         let (_plans_to, plans) =
             watch::channel(Arc::new(Plan { settings, accounts: Vec::new(), streams: Vec::new(), source }));

@@ -87,13 +87,8 @@ fn a_pod_gets_ready_follows_its_configmap_and_ends_in_time() {
     wait_for("the first stream", START, || (live() == Some(1)).then_some(()));
 
     // The doctor's Job, with the files that it has too, beside the pod.
-    let hooked = objects(&example("quickstart"), &["doctor.enabled=true"]);
-    let job = &object(&hooked, "Job")["spec"]["template"]["spec"]["containers"][0];
-    let arguments = job["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
-    let arguments = arguments.map(|argument| argument.replace("/etc/asana-event-bridge", config.to_str().unwrap()));
-    let doctor = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge")).args(arguments).output().unwrap();
-    assert!(doctor.status.success(), "{}{}", crate::text(&doctor.stdout), crate::text(&doctor.stderr));
-    assert!(crate::text(&doctor.stdout).ends_with(", 0 failed\n"), "{}", crate::text(&doctor.stdout));
+    let doctor = run_job("doctor.enabled=true", &config);
+    assert!(doctor.ends_with(", 0 failed\n"), "{doctor}");
 
     let (file, upgraded) = install(2);
     assert_eq!(upgraded, pod, "a stream more is no other pod");
@@ -110,13 +105,20 @@ fn a_pod_gets_ready_follows_its_configmap_and_ends_in_time() {
     assert!(!said.is_empty(), "logs are lines of JSON");
 
     // A Job of docs/operations/checkpoints.md, with the files that it has too, now that no bridge is there.
-    let asked = objects(&example("quickstart"), &[r#"job=["checkpoint","migrate","--shards=64","--yes"]"#]);
-    let job = &object(&asked, "Job")["spec"]["template"]["spec"]["containers"][0];
-    let arguments = job["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    let migrated = run_job(r#"job=["checkpoint","migrate","--shards=64","--yes"]"#, &config);
+    assert!(migrated.contains("shards: 64"), "{migrated}");
+}
+
+/// What the container of the Job says that the quick start has with this value, with the pod's files.
+fn run_job(value: &str, config: &Path) -> String {
+    let objects = objects(&example("quickstart"), &[value]);
+    let container = &object(&objects, "Job")["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
     let arguments = arguments.map(|argument| argument.replace("/etc/asana-event-bridge", config.to_str().unwrap()));
-    let migrated = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge")).args(arguments).output().unwrap();
-    assert!(migrated.status.success(), "{}{}", crate::text(&migrated.stdout), crate::text(&migrated.stderr));
-    assert!(crate::text(&migrated.stdout).contains("shards: 64"), "{}", crate::text(&migrated.stdout));
+    let output = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge")).args(arguments).output().unwrap();
+    let (said, log) = (crate::text(&output.stdout), crate::text(&output.stderr));
+    assert!(output.status.success(), "{said}{log}");
+    said
 }
 
 /// The simulated world that compose.yaml's bridge polls is the simulator's own, and its file is fine.

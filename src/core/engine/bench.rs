@@ -31,21 +31,7 @@ impl Bench {
 
     /// The same, with this template for the names of topics.
     pub(super) fn writing_to(topic: &str) -> Self {
-        let settings = Settings {
-            shards: NonZeroU32::MIN,
-            topic: TopicTemplate::parse(topic, 16).unwrap(),
-            min_interval: MINUTE,
-            max_interval: MINUTE,
-            linger: Duration::ZERO,
-            max_records: 10,
-            max_pending_bytes: 1000,
-            watermark_interval: Duration::ZERO,
-            replica: "r".to_owned(),
-            dead_letter_topic: "dead".to_owned(),
-            crawl: CrawlSettings::default(),
-            all_known: true,
-            sampling: Sampling::NONE,
-        };
+        let settings = settings(topic);
         let id = StreamId::new("main", "1");
         let now = Now { monotonic: MINUTE, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
         let mut engine = engine(settings, &id);
@@ -104,6 +90,25 @@ impl Bench {
 
     pub(super) fn wait(&mut self, time: Duration) {
         self.now = self.now.after(time);
+    }
+}
+
+/// Of one shard, with this template for the names of topics.
+pub(crate) fn settings(topic: &str) -> Settings {
+    Settings {
+        shards: NonZeroU32::MIN,
+        topic: TopicTemplate::parse(topic, 16).unwrap(),
+        min_interval: MINUTE,
+        max_interval: MINUTE,
+        linger: Duration::ZERO,
+        max_records: 10,
+        max_pending_bytes: 1000,
+        watermark_interval: Duration::ZERO,
+        replica: "r".to_owned(),
+        dead_letter_topic: "dead".to_owned(),
+        crawl: CrawlSettings::default(),
+        all_known: true,
+        sampling: Sampling::NONE,
     }
 }
 

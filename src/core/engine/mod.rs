@@ -18,7 +18,7 @@
 //! under way at the most.
 
 #[cfg(test)]
-mod bench;
+pub(crate) mod bench;
 mod commit;
 mod crawls;
 mod ring;

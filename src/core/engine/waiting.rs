@@ -169,13 +169,19 @@ mod tests {
         assert!(bench.engine.is_drained());
     }
 
-    #[test]
-    fn watermarks_wait_for_topics_without_haste() {
+    /// A stream that an event of is on the bus.
+    fn published() -> Bench {
         let mut bench = Bench::new();
         bench.wait(MINUTE);
         let poll = bench.poll().unwrap();
         let page = page(&bench, "task", "c");
         bench.answer(&poll, page);
+        bench
+    }
+
+    #[test]
+    fn watermarks_wait_for_topics_without_haste() {
+        let mut bench = published();
         // The next session knows the shard's topics by its checkpoint alone, and can't look at them.
         bench.restart(Duration::from_secs(20));
         let mut turns = 0;
@@ -197,11 +203,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_is_written_again_before_a_bus_forgets_it() {
-        let mut bench = Bench::new();
-        bench.wait(MINUTE);
-        let poll = bench.poll().unwrap();
-        let page = page(&bench, "task", "c");
-        bench.answer(&poll, page);
+        let mut bench = published();
         let day = 24 * 60;
         let mut keys: Vec<String> = Vec::new();
         for _ in 0..day {
