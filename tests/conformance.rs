@@ -174,7 +174,8 @@ fn gap(at: At, sequence: u64, since: i64) -> pb::Record {
 
 fn healed(at: At, sequence: u64) -> pb::Record {
     let restored = pb::Restored::State.into();
-    let healed = pb::SourceGapHealed { gap_id: "gap-1".into(), crawl_id: "crawl-1".into(), restored };
+    let healed =
+        pb::SourceGapHealed { gap_id: "gap-1".into(), crawl_id: "crawl-1".into(), restored, ..Default::default() };
     record(at, sequence, Body::SourceGapHealed(healed))
 }
 
@@ -206,6 +207,7 @@ fn vectors() -> Vec<Vector> {
                         crawl_id: "crawl-1".into(),
                         snapshots: 1,
                         complete_types: vec!["task".into()],
+                        ..Default::default()
                     }),
                 ),
                 healed(AT, 8),

@@ -268,7 +268,8 @@ mod tests {
             ".{0,3}".prop_map(|gap_id| Some(Body::SourceGapHealed(pb::SourceGapHealed {
                 gap_id,
                 crawl_id: "c".to_owned(),
-                restored: 1
+                restored: 1,
+                ..Default::default()
             }))),
             (any::<u32>(), any::<u32>()).prop_map(|(previous_count, count)| Some(Body::LanesChanged(
                 pb::LanesChanged { previous_count, count }

@@ -96,7 +96,7 @@ impl Op {
             Body::Snapshot(snapshot) => {
                 let resource = snapshot.resource.as_ref()?;
                 let gid = resource.gid.clone();
-                if snapshot.change == SnapshotChange::Removed {
+                if matches!(snapshot.change, SnapshotChange::Deleted | SnapshotChange::Left) {
                     return Some(Self::Remove { stream, gid, mark });
                 }
                 Some(Self::Put(Row {
@@ -291,6 +291,7 @@ mod tests {
                 crawl_id: "c".into(),
                 snapshots: 2,
                 complete_types: vec!["task".into()],
+                ..Default::default()
             }),
         )
     }

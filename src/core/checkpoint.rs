@@ -345,8 +345,10 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
                 last_complete_poll_at: Some(gap.last_complete_poll_at.into()),
                 resumed_at: Some(gap.resumed_at.into()),
                 topics: encode_topics(&gap.topics),
+                ..pb::OpenGap::default()
             })
             .collect(),
+        ..pb::StreamCheckpoint::default()
     }
 }
 

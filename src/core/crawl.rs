@@ -159,7 +159,13 @@ impl Crawl {
     #[must_use]
     pub fn end_record(&self, depth: Depth) -> pb::SnapshotEnd {
         let complete_types = if self.only_differences() { Vec::new() } else { self.complete_types(depth) };
-        pb::SnapshotEnd { crawl_id: self.id.clone(), snapshots: self.snapshots, complete_types }
+        pb::SnapshotEnd {
+            crawl_id: self.id.clone(),
+            snapshots: self.snapshots,
+            complete_types,
+            compared: self.compared,
+            ..pb::SnapshotEnd::default()
+        }
     }
 
     /// Whether what is as it was isn't published.

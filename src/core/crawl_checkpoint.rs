@@ -32,6 +32,7 @@ pub(super) fn encode_crawl(crawl: &Crawl) -> pb::CrawlCheckpoint {
         done: u32::try_from(crawl.done).unwrap_or(u32::MAX),
         refused_types: crawl.refused_types.iter().cloned().collect(),
         swept_to: swept_to.unwrap_or_default(),
+        ..pb::CrawlCheckpoint::default()
     }
 }
 
@@ -92,7 +93,7 @@ fn encode_listing(listing: &Listing) -> pb::CrawlListing {
         // These are for discovery.
         What::TeamProjects | What::PortfolioItems | What::WorkspaceGoals => Number::Unspecified,
     };
-    pb::CrawlListing { of: listing.of.to_string(), what: what.into() }
+    pb::CrawlListing { of: listing.of.to_string(), what: what.into(), ..pb::CrawlListing::default() }
 }
 
 fn decode_listing(entry: &pb::CrawlListing) -> Option<Listing> {
@@ -107,7 +108,14 @@ fn decode_listing(entry: &pb::CrawlListing) -> Option<Listing> {
         Number::GoalStories => What::GoalStories,
         Number::Attachments => What::Attachments,
         Number::WorkspaceProjects => What::WorkspaceProjects,
-        Number::Unspecified => return None,
+        Number::Unspecified
+        | Number::Section
+        | Number::Story
+        | Number::Attachment
+        | Number::SectionsToSplit
+        | Number::SectionTasks
+        | Number::TeamsToSplit
+        | Number::TeamProjects => return None,
     };
     Some(Listing { of: Gid::from(entry.of.as_str()), what })
 }

@@ -175,7 +175,12 @@ impl Staging<'_> {
         let is_whole = crawl.refused_types.is_empty();
         let restored = if is_whole { pb::Restored::State } else { pb::Restored::PartOfState }.into();
         let healed = healed.into_iter().map(|gap| {
-            let healed = pb::SourceGapHealed { gap_id: gap.id, crawl_id: crawl.id.clone(), restored };
+            let healed = pb::SourceGapHealed {
+                gap_id: gap.id,
+                crawl_id: crawl.id.clone(),
+                restored,
+                ..pb::SourceGapHealed::default()
+            };
             (Body::SourceGapHealed(healed), gap.topics)
         });
         let end = Body::SnapshotEnd(crawl.end_record(self.settings.crawl.depth));

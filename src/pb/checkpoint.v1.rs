@@ -109,6 +109,21 @@ pub struct StreamCheckpoint {
     /// When the last complete crawl began; absent where there was none.
     #[prost(message, optional, tag = "9")]
     pub last_crawl_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    /// By Asana's clock: the token wasn't given before.
+    #[prost(message, optional, tag = "10")]
+    pub token_given_after: ::core::option::Option<::pbjson_types::Timestamp>,
+    /// The last page that came with `sync_token` as its next token and was asked for by it: how many events, and
+    /// a hash of their fingerprints in order. 0 and empty where the token came from another.
+    #[prost(uint32, tag = "11")]
+    pub served_events: u32,
+    #[prost(bytes = "vec", tag = "12")]
+    pub served_hash: ::prost::alloc::vec::Vec<u8>,
+    /// What the last crawl had to leave out, and is tried again.
+    #[prost(message, repeated, tag = "13")]
+    pub left_out: ::prost::alloc::vec::Vec<CrawlListing>,
+    /// Source gaps that were healed but for what was left out.
+    #[prost(message, repeated, tag = "14")]
+    pub partly_healed: ::prost::alloc::vec::Vec<OpenGap>,
 }
 /// A crawl of a stream's resources that is under way.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -148,9 +163,20 @@ pub struct CrawlCheckpoint {
     /// Types that Asana refused to list.
     #[prost(string, repeated, tag = "13")]
     pub refused_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The last resource that was said to be gone.
+    /// The last resource that no list showed and was asked for alone.
     #[prost(string, tag = "14")]
     pub swept_to: ::prost::alloc::string::String,
+    /// What couldn't be read so far, and is tried again, or left out.
+    #[prost(message, repeated, tag = "15")]
+    pub deferred: ::prost::alloc::vec::Vec<CrawlListing>,
+    #[prost(message, repeated, tag = "16")]
+    pub left_out: ::prost::alloc::vec::Vec<CrawlListing>,
+    /// Lists that came short were read again.
+    #[prost(bool, tag = "17")]
+    pub reread: bool,
+    /// It reads only what an earlier one had to leave out.
+    #[prost(bool, tag = "18")]
+    pub is_retry: bool,
 }
 /// What a crawl has still to read.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -165,6 +191,9 @@ pub struct CrawlListing {
     pub of: ::prost::alloc::string::String,
     #[prost(enumeration = "crawl_listing::What", tag = "2")]
     pub what: i32,
+    /// Why it couldn't be read; empty where it wasn't tried.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `CrawlListing`.
 pub mod crawl_listing {
@@ -192,6 +221,13 @@ pub mod crawl_listing {
         GoalStories = 8,
         Attachments = 9,
         WorkspaceProjects = 10,
+        Section = 11,
+        Story = 12,
+        Attachment = 13,
+        SectionsToSplit = 14,
+        SectionTasks = 15,
+        TeamsToSplit = 16,
+        TeamProjects = 17,
     }
     impl What {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -211,6 +247,13 @@ pub mod crawl_listing {
                 Self::GoalStories => "WHAT_GOAL_STORIES",
                 Self::Attachments => "WHAT_ATTACHMENTS",
                 Self::WorkspaceProjects => "WHAT_WORKSPACE_PROJECTS",
+                Self::Section => "WHAT_SECTION",
+                Self::Story => "WHAT_STORY",
+                Self::Attachment => "WHAT_ATTACHMENT",
+                Self::SectionsToSplit => "WHAT_SECTIONS_TO_SPLIT",
+                Self::SectionTasks => "WHAT_SECTION_TASKS",
+                Self::TeamsToSplit => "WHAT_TEAMS_TO_SPLIT",
+                Self::TeamProjects => "WHAT_TEAM_PROJECTS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -227,6 +270,13 @@ pub mod crawl_listing {
                 "WHAT_GOAL_STORIES" => Some(Self::GoalStories),
                 "WHAT_ATTACHMENTS" => Some(Self::Attachments),
                 "WHAT_WORKSPACE_PROJECTS" => Some(Self::WorkspaceProjects),
+                "WHAT_SECTION" => Some(Self::Section),
+                "WHAT_STORY" => Some(Self::Story),
+                "WHAT_ATTACHMENT" => Some(Self::Attachment),
+                "WHAT_SECTIONS_TO_SPLIT" => Some(Self::SectionsToSplit),
+                "WHAT_SECTION_TASKS" => Some(Self::SectionTasks),
+                "WHAT_TEAMS_TO_SPLIT" => Some(Self::TeamsToSplit),
+                "WHAT_TEAM_PROJECTS" => Some(Self::TeamProjects),
                 _ => None,
             }
         }
@@ -237,6 +287,9 @@ pub mod crawl_listing {
 pub struct OpenGap {
     #[prost(string, tag = "1")]
     pub gap_id: ::prost::alloc::string::String,
+    /// Numbers of the contract's SourceGapReason.
+    #[prost(int32, tag = "5")]
+    pub reason: i32,
     #[prost(message, optional, tag = "2")]
     pub last_complete_poll_at: ::core::option::Option<::pbjson_types::Timestamp>,
     #[prost(message, optional, tag = "3")]

@@ -127,7 +127,8 @@ pub struct Event {
     /// Asana's deprecated twin of `resource.resource_type`, where it was sent.
     #[prost(string, optional, tag = "7")]
     pub r#type: ::core::option::Option<::prost::alloc::string::String>,
-    /// A hash (16 bytes) of what happened, without display names. The same change seen
+    /// A hash (16 bytes) of what happened: action, time, field, and the gids and types of resource, parent, user and changed
+    /// values, whatever else Asana showed of them. The same change seen
     /// through two streams has the same fingerprint. Two changes may share one: it
     /// recognises content and identifies nothing; the position identifies.
     #[prost(bytes = "vec", tag = "8")]
@@ -243,11 +244,11 @@ pub struct Snapshot {
     /// The resource.
     #[prost(message, optional, tag = "2")]
     pub resource: ::core::option::Option<Resource>,
-    /// Where the crawl found it: the project of a task, the task of a subtask.
+    /// Where the crawl found it: the project or section of a task, the task of a subtask.
     /// Not set where that isn't known: then it is where it was.
     #[prost(message, optional, tag = "3")]
     pub parent: ::core::option::Option<Resource>,
-    /// All that Asana returned of it, as JSON text.
+    /// All that Asana returned of it, as JSON text, byte for byte. The fields of `resource` hold what of it they can.
     #[prost(string, tag = "4")]
     pub state_json: ::prost::alloc::string::String,
     /// Asana's modified_at, where there is one.
@@ -270,18 +271,43 @@ pub struct SnapshotBegin {
     pub gap_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A crawl is complete. In every lane that has its SnapshotBegin.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SnapshotEnd {
     #[prost(string, tag = "1")]
     pub crawl_id: ::prost::alloc::string::String,
     /// How many Snapshot records the crawl wrote, over all lanes.
     #[prost(uint64, tag = "2")]
     pub snapshots: u64,
-    /// The types of resource that have all been listed: of these, what a
-    /// consumer knew of the stream and no Snapshot, Event or StandIn since the SnapshotBegin
-    /// named is no longer there. Empty where only differences were published.
+    /// The types of resource of which every list was read to its end, and everything that the bridge knew and no list
+    /// showed was asked for alone. A hint, and no removal: Asana's lists may come short, and what is dragged while a list is
+    /// read may be on no page of it. What is gone, or left, has a Snapshot of its own that says so. Empty where
+    /// only differences were published.
     #[prost(string, repeated, tag = "3")]
     pub complete_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What couldn't be read, after several tries: the first hundred. It is tried again later, on its own.
+    #[prost(message, repeated, tag = "4")]
+    pub left_out: ::prost::alloc::vec::Vec<LeftOut>,
+    /// How many there are.
+    #[prost(uint64, tag = "5")]
+    pub left_out_count: u64,
+    /// Whether the bridge knew what it had published before. If not, what went meanwhile couldn't be asked
+    /// for: a consumer may know of resources that are there no more.
+    #[prost(bool, tag = "6")]
+    pub compared: bool,
+}
+/// A list, or an object, that Asana didn't let be read.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeftOut {
+    /// The gid of what it is of: of the object itself, or of what the list is in.
+    #[prost(string, tag = "1")]
+    pub of: ::prost::alloc::string::String,
+    /// "project", "task", "goal", "section", "story", "attachment" for an object; "sections", "tasks", "subtasks", "stories",
+    /// "attachments", "projects", "teams" for a list of it.
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
+    /// Why, in the words of the bridge's metrics: "server", "timed_out", "forbidden", …
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Asana may have lost events of this stream between two times. In every lane,
 /// before any later event of the stream, of the topics that have its records or may
@@ -294,15 +320,16 @@ pub struct SourceGap {
     pub gap_id: ::prost::alloc::string::String,
     #[prost(enumeration = "SourceGapReason", tag = "2")]
     pub reason: i32,
-    /// The last poll that is known to be complete: nothing before it is lost.
+    /// By Asana's clock: nothing that Asana told of before this time is lost. From the last poll that is known to be complete.
     #[prost(message, optional, tag = "3")]
     pub last_complete_poll_at: ::core::option::Option<::pbjson_types::Timestamp>,
-    /// When the new sync token was given: nothing after it is lost.
+    /// By Asana's clock: the new sync token was given at this time or before, and nothing that Asana told of later is lost.
     #[prost(message, optional, tag = "4")]
     pub resumed_at: ::core::option::Option<::pbjson_types::Timestamp>,
 }
-/// A source gap is healed. In every lane that has its SourceGap.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// A source gap is healed. In every lane that has its SourceGap. Where only a part of the state could be restored, what was
+/// left out is tried again later, and another SourceGapHealed of the same gap says RESTORED_STATE once it could be read.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SourceGapHealed {
     #[prost(string, tag = "1")]
     pub gap_id: ::prost::alloc::string::String,
@@ -310,12 +337,18 @@ pub struct SourceGapHealed {
     pub crawl_id: ::prost::alloc::string::String,
     #[prost(enumeration = "Restored", tag = "3")]
     pub restored: i32,
+    /// What couldn't be read, after several tries: the first hundred.
+    #[prost(message, repeated, tag = "4")]
+    pub left_out: ::prost::alloc::vec::Vec<LeftOut>,
+    /// How many there are.
+    #[prost(uint64, tag = "5")]
+    pub left_out_count: u64,
 }
 /// Asana refuses to have this stream polled: no access, or not found. It is asked
 /// again, slowly. In every lane of the stream's topics.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamSuspended {
-    /// Asana's HTTP status, such as 403 or 404.
+    /// Asana's HTTP status, such as 401 (of an app that its workspace has switched off), 403 or 404.
     #[prost(uint32, tag = "1")]
     pub status: u32,
 }
@@ -343,10 +376,10 @@ pub struct EpochStart {
 /// so that a consumer also notices that the last records of a lane are missing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Watermark {
-    /// Each stream of the shard that has a sync token and isn't suspended was asked
+    /// By Asana's clock. Each stream of the shard that has a sync token and isn't suspended was asked
     /// at or after this time, and everything that Asana returned is on the bus. Asana
     /// may take some minutes until it tells of a change. A suspended stream
-    /// may bring older events when it is resumed.
+    /// may bring older events when it is resumed. Of a shard that has no such stream, a time that has passed at Asana.
     #[prost(message, optional, tag = "1")]
     pub complete_up_to: ::core::option::Option<::pbjson_types::Timestamp>,
     /// The number of shards: a topic is complete up to the least of all shards and lanes.
@@ -419,8 +452,14 @@ pub enum SnapshotChange {
     Updated = 2,
     /// It is the same.
     Unchanged = 3,
-    /// It isn't there any more. The snapshot has no state.
-    Removed = 4,
+    /// It was asked for alone, and Asana knows it no more (404), or what it was a part of. The snapshot has no state.
+    /// Of the changes, this one alone says that something is gone.
+    Deleted = 4,
+    /// It was asked for alone, and lives, but no longer below the stream's resource. The snapshot has its state.
+    Left = 5,
+    /// It was asked for alone, and Asana doesn't let the stream's credential see it (403). The snapshot has no state: what is
+    /// known of it stays as it is, and may have changed or be gone. Said once, until it is seen again.
+    NotVisible = 6,
 }
 impl SnapshotChange {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -433,7 +472,9 @@ impl SnapshotChange {
             Self::Created => "SNAPSHOT_CHANGE_CREATED",
             Self::Updated => "SNAPSHOT_CHANGE_UPDATED",
             Self::Unchanged => "SNAPSHOT_CHANGE_UNCHANGED",
-            Self::Removed => "SNAPSHOT_CHANGE_REMOVED",
+            Self::Deleted => "SNAPSHOT_CHANGE_DELETED",
+            Self::Left => "SNAPSHOT_CHANGE_LEFT",
+            Self::NotVisible => "SNAPSHOT_CHANGE_NOT_VISIBLE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -443,7 +484,9 @@ impl SnapshotChange {
             "SNAPSHOT_CHANGE_CREATED" => Some(Self::Created),
             "SNAPSHOT_CHANGE_UPDATED" => Some(Self::Updated),
             "SNAPSHOT_CHANGE_UNCHANGED" => Some(Self::Unchanged),
-            "SNAPSHOT_CHANGE_REMOVED" => Some(Self::Removed),
+            "SNAPSHOT_CHANGE_DELETED" => Some(Self::Deleted),
+            "SNAPSHOT_CHANGE_LEFT" => Some(Self::Left),
+            "SNAPSHOT_CHANGE_NOT_VISIBLE" => Some(Self::NotVisible),
             _ => None,
         }
     }
@@ -455,6 +498,8 @@ pub enum SourceGapReason {
     Unspecified = 0,
     /// Asana answered 412 to a sync token that had been in use.
     TokenExpired = 1,
+    /// Asana kept answering 400 to a sync token that had been in use, and gave another to who asked without one.
+    TokenRefused = 2,
 }
 impl SourceGapReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -465,6 +510,7 @@ impl SourceGapReason {
         match self {
             Self::Unspecified => "SOURCE_GAP_REASON_UNSPECIFIED",
             Self::TokenExpired => "SOURCE_GAP_REASON_TOKEN_EXPIRED",
+            Self::TokenRefused => "SOURCE_GAP_REASON_TOKEN_REFUSED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -472,6 +518,7 @@ impl SourceGapReason {
         match value {
             "SOURCE_GAP_REASON_UNSPECIFIED" => Some(Self::Unspecified),
             "SOURCE_GAP_REASON_TOKEN_EXPIRED" => Some(Self::TokenExpired),
+            "SOURCE_GAP_REASON_TOKEN_REFUSED" => Some(Self::TokenRefused),
             _ => None,
         }
     }
@@ -483,7 +530,7 @@ pub enum Restored {
     Unspecified = 0,
     /// The resources' state. The single events of the gap are gone.
     State = 1,
-    /// As far as Asana let it be read: the SnapshotEnd says of which types all were listed.
+    /// As far as Asana let it be read: `left_out` says what is missing.
     PartOfState = 2,
 }
 impl Restored {

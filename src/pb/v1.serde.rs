@@ -979,6 +979,131 @@ impl<'de> serde::Deserialize<'de> for LanesChanged {
         deserializer.deserialize_struct("asana_event_bridge.v1.LanesChanged", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for LeftOut {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.of.is_empty() {
+            len += 1;
+        }
+        if !self.what.is_empty() {
+            len += 1;
+        }
+        if !self.reason.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.LeftOut", len)?;
+        if !self.of.is_empty() {
+            struct_ser.serialize_field("of", &self.of)?;
+        }
+        if !self.what.is_empty() {
+            struct_ser.serialize_field("what", &self.what)?;
+        }
+        if !self.reason.is_empty() {
+            struct_ser.serialize_field("reason", &self.reason)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for LeftOut {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "of",
+            "what",
+            "reason",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Of,
+            What,
+            Reason,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "of" => Ok(GeneratedField::Of),
+                            "what" => Ok(GeneratedField::What),
+                            "reason" => Ok(GeneratedField::Reason),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = LeftOut;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.LeftOut")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<LeftOut, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut of__ = None;
+                let mut what__ = None;
+                let mut reason__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Of => {
+                            if of__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("of"));
+                            }
+                            of__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::What => {
+                            if what__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("what"));
+                            }
+                            what__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Reason => {
+                            if reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reason"));
+                            }
+                            reason__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(LeftOut {
+                    of: of__.unwrap_or_default(),
+                    what: what__.unwrap_or_default(),
+                    reason: reason__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.LeftOut", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Position {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -2009,7 +2134,9 @@ impl serde::Serialize for SnapshotChange {
             Self::Created => "SNAPSHOT_CHANGE_CREATED",
             Self::Updated => "SNAPSHOT_CHANGE_UPDATED",
             Self::Unchanged => "SNAPSHOT_CHANGE_UNCHANGED",
-            Self::Removed => "SNAPSHOT_CHANGE_REMOVED",
+            Self::Deleted => "SNAPSHOT_CHANGE_DELETED",
+            Self::Left => "SNAPSHOT_CHANGE_LEFT",
+            Self::NotVisible => "SNAPSHOT_CHANGE_NOT_VISIBLE",
         };
         serializer.serialize_str(variant)
     }
@@ -2025,7 +2152,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotChange {
             "SNAPSHOT_CHANGE_CREATED",
             "SNAPSHOT_CHANGE_UPDATED",
             "SNAPSHOT_CHANGE_UNCHANGED",
-            "SNAPSHOT_CHANGE_REMOVED",
+            "SNAPSHOT_CHANGE_DELETED",
+            "SNAPSHOT_CHANGE_LEFT",
+            "SNAPSHOT_CHANGE_NOT_VISIBLE",
         ];
 
         struct GeneratedVisitor;
@@ -2070,7 +2199,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotChange {
                     "SNAPSHOT_CHANGE_CREATED" => Ok(SnapshotChange::Created),
                     "SNAPSHOT_CHANGE_UPDATED" => Ok(SnapshotChange::Updated),
                     "SNAPSHOT_CHANGE_UNCHANGED" => Ok(SnapshotChange::Unchanged),
-                    "SNAPSHOT_CHANGE_REMOVED" => Ok(SnapshotChange::Removed),
+                    "SNAPSHOT_CHANGE_DELETED" => Ok(SnapshotChange::Deleted),
+                    "SNAPSHOT_CHANGE_LEFT" => Ok(SnapshotChange::Left),
+                    "SNAPSHOT_CHANGE_NOT_VISIBLE" => Ok(SnapshotChange::NotVisible),
                     _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
                 }
             }
@@ -2095,6 +2226,15 @@ impl serde::Serialize for SnapshotEnd {
         if !self.complete_types.is_empty() {
             len += 1;
         }
+        if !self.left_out.is_empty() {
+            len += 1;
+        }
+        if self.left_out_count != 0 {
+            len += 1;
+        }
+        if self.compared {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.SnapshotEnd", len)?;
         if !self.crawl_id.is_empty() {
             struct_ser.serialize_field("crawlId", &self.crawl_id)?;
@@ -2106,6 +2246,17 @@ impl serde::Serialize for SnapshotEnd {
         }
         if !self.complete_types.is_empty() {
             struct_ser.serialize_field("completeTypes", &self.complete_types)?;
+        }
+        if !self.left_out.is_empty() {
+            struct_ser.serialize_field("leftOut", &self.left_out)?;
+        }
+        if self.left_out_count != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("leftOutCount", ToString::to_string(&self.left_out_count).as_str())?;
+        }
+        if self.compared {
+            struct_ser.serialize_field("compared", &self.compared)?;
         }
         struct_ser.end()
     }
@@ -2122,6 +2273,11 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
             "snapshots",
             "complete_types",
             "completeTypes",
+            "left_out",
+            "leftOut",
+            "left_out_count",
+            "leftOutCount",
+            "compared",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -2129,6 +2285,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
             CrawlId,
             Snapshots,
             CompleteTypes,
+            LeftOut,
+            LeftOutCount,
+            Compared,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2153,6 +2312,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
                             "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
                             "snapshots" => Ok(GeneratedField::Snapshots),
                             "completeTypes" | "complete_types" => Ok(GeneratedField::CompleteTypes),
+                            "leftOut" | "left_out" => Ok(GeneratedField::LeftOut),
+                            "leftOutCount" | "left_out_count" => Ok(GeneratedField::LeftOutCount),
+                            "compared" => Ok(GeneratedField::Compared),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2175,6 +2337,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
                 let mut crawl_id__ = None;
                 let mut snapshots__ = None;
                 let mut complete_types__ = None;
+                let mut left_out__ = None;
+                let mut left_out_count__ = None;
+                let mut compared__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::CrawlId => {
@@ -2197,12 +2362,35 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
                             }
                             complete_types__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::LeftOut => {
+                            if left_out__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("leftOut"));
+                            }
+                            left_out__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::LeftOutCount => {
+                            if left_out_count__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("leftOutCount"));
+                            }
+                            left_out_count__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Compared => {
+                            if compared__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("compared"));
+                            }
+                            compared__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(SnapshotEnd {
                     crawl_id: crawl_id__.unwrap_or_default(),
                     snapshots: snapshots__.unwrap_or_default(),
                     complete_types: complete_types__.unwrap_or_default(),
+                    left_out: left_out__.unwrap_or_default(),
+                    left_out_count: left_out_count__.unwrap_or_default(),
+                    compared: compared__.unwrap_or_default(),
                 })
             }
         }
@@ -2373,6 +2561,12 @@ impl serde::Serialize for SourceGapHealed {
         if self.restored != 0 {
             len += 1;
         }
+        if !self.left_out.is_empty() {
+            len += 1;
+        }
+        if self.left_out_count != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.SourceGapHealed", len)?;
         if !self.gap_id.is_empty() {
             struct_ser.serialize_field("gapId", &self.gap_id)?;
@@ -2384,6 +2578,14 @@ impl serde::Serialize for SourceGapHealed {
             let v = Restored::try_from(self.restored)
                 .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.restored)))?;
             struct_ser.serialize_field("restored", &v)?;
+        }
+        if !self.left_out.is_empty() {
+            struct_ser.serialize_field("leftOut", &self.left_out)?;
+        }
+        if self.left_out_count != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("leftOutCount", ToString::to_string(&self.left_out_count).as_str())?;
         }
         struct_ser.end()
     }
@@ -2400,6 +2602,10 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
             "crawl_id",
             "crawlId",
             "restored",
+            "left_out",
+            "leftOut",
+            "left_out_count",
+            "leftOutCount",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -2407,6 +2613,8 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
             GapId,
             CrawlId,
             Restored,
+            LeftOut,
+            LeftOutCount,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2431,6 +2639,8 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
                             "gapId" | "gap_id" => Ok(GeneratedField::GapId),
                             "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
                             "restored" => Ok(GeneratedField::Restored),
+                            "leftOut" | "left_out" => Ok(GeneratedField::LeftOut),
+                            "leftOutCount" | "left_out_count" => Ok(GeneratedField::LeftOutCount),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2453,6 +2663,8 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
                 let mut gap_id__ = None;
                 let mut crawl_id__ = None;
                 let mut restored__ = None;
+                let mut left_out__ = None;
+                let mut left_out_count__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::GapId => {
@@ -2473,12 +2685,28 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
                             }
                             restored__ = Some(map_.next_value::<Restored>()? as i32);
                         }
+                        GeneratedField::LeftOut => {
+                            if left_out__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("leftOut"));
+                            }
+                            left_out__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::LeftOutCount => {
+                            if left_out_count__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("leftOutCount"));
+                            }
+                            left_out_count__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(SourceGapHealed {
                     gap_id: gap_id__.unwrap_or_default(),
                     crawl_id: crawl_id__.unwrap_or_default(),
                     restored: restored__.unwrap_or_default(),
+                    left_out: left_out__.unwrap_or_default(),
+                    left_out_count: left_out_count__.unwrap_or_default(),
                 })
             }
         }
@@ -2494,6 +2722,7 @@ impl serde::Serialize for SourceGapReason {
         let variant = match self {
             Self::Unspecified => "SOURCE_GAP_REASON_UNSPECIFIED",
             Self::TokenExpired => "SOURCE_GAP_REASON_TOKEN_EXPIRED",
+            Self::TokenRefused => "SOURCE_GAP_REASON_TOKEN_REFUSED",
         };
         serializer.serialize_str(variant)
     }
@@ -2507,6 +2736,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapReason {
         const FIELDS: &[&str] = &[
             "SOURCE_GAP_REASON_UNSPECIFIED",
             "SOURCE_GAP_REASON_TOKEN_EXPIRED",
+            "SOURCE_GAP_REASON_TOKEN_REFUSED",
         ];
 
         struct GeneratedVisitor;
@@ -2549,6 +2779,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapReason {
                 match value {
                     "SOURCE_GAP_REASON_UNSPECIFIED" => Ok(SourceGapReason::Unspecified),
                     "SOURCE_GAP_REASON_TOKEN_EXPIRED" => Ok(SourceGapReason::TokenExpired),
+                    "SOURCE_GAP_REASON_TOKEN_REFUSED" => Ok(SourceGapReason::TokenRefused),
                     _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
                 }
             }

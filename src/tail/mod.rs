@@ -158,7 +158,9 @@ pub(crate) fn body(received: &Received) -> String {
                 SnapshotChange::Created => " (new)",
                 SnapshotChange::Updated => " (changed)",
                 SnapshotChange::Unchanged => " (as it was)",
-                SnapshotChange::Removed => " (gone)",
+                SnapshotChange::Deleted => " (deleted)",
+                SnapshotChange::Left => " (left the stream)",
+                SnapshotChange::NotVisible => " (not visible)",
             };
             format!("snapshot {} {}{change}", or_dash(&resource.resource_type), or_dash(&resource.gid))
         }

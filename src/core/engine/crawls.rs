@@ -300,7 +300,7 @@ impl Engine {
             {
                 continue;
             }
-            if has_event(pb::SnapshotChange::Removed, entry.nested, &entry.resource_type) {
+            if has_event(pb::SnapshotChange::Deleted, entry.nested, &entry.resource_type) {
                 self.suspect(now, id, &crawl, gid.clone(), Some(&entry), None);
             }
             let resource =
@@ -308,7 +308,7 @@ impl Engine {
             let snapshot = pb::Snapshot {
                 crawl_id: crawl.id.clone(),
                 resource: Some(resource),
-                change: pb::SnapshotChange::Removed.into(),
+                change: pb::SnapshotChange::Deleted.into(),
                 ..pb::Snapshot::default()
             };
             found.records.push(self.snapshot(id, snapshot, now.wall));
