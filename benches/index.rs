@@ -15,10 +15,11 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 use asana_event_bridge::core::ids::{Gid, StreamId};
-use asana_event_bridge::core::known::{Change, Mark, Update};
+use asana_event_bridge::core::known::{AbsentFrom, Change, Mark, Update};
+use asana_event_bridge::core::listing::{Listing, What};
 use asana_event_bridge::index::Index;
 use chrono::DateTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -114,8 +115,9 @@ impl Load {
                     gid: gid.clone(),
                     resource_type: "task".to_owned(),
                     hash: mixed(gid.as_str().parse().unwrap()),
+                    evident: 1,
                     crawl,
-                    nested: false,
+                    place: Listing { of: Gid::from("1"), what: What::Tasks },
                 };
                 let changes: Vec<_> = gids.iter().map(seen).collect();
                 index.apply(&[(id.clone(), update(changes))]).unwrap();
@@ -149,11 +151,12 @@ impl Load {
         let mut found = 0;
         for stream in (0..self.streams).map(stream_id) {
             let mut after = None;
+            let from = AbsentFrom { crawl, scope: BTreeSet::new(), unread: BTreeSet::new() };
             loop {
-                let page = index.unseen(&stream, crawl, after.as_ref(), 1_000).unwrap();
+                let page = index.absent(&stream, &from, after.as_ref(), 1_000).unwrap();
                 found += page.len() as u64;
                 match page.into_iter().last() {
-                    Some((gid, _)) => after = Some(gid),
+                    Some(absent) => after = Some(absent.gid),
                     None => break,
                 }
             }

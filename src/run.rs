@@ -9,7 +9,7 @@ use crate::config::{
 use crate::core::budget::Limit;
 use crate::core::crawl::Depth;
 use crate::core::engine::{AccountSpec, CrawlSettings, Settings};
-use crate::core::ids::{StreamId, Topic};
+use crate::core::ids::{AccountName, StreamId, Topic};
 use crate::core::topic::TopicTemplate;
 use crate::discovery::Discovery;
 use crate::index::service::IndexHandle;
@@ -269,6 +269,9 @@ fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: Arc<Accounts
                     CrawlDepth::Attachments => Depth::Attachments,
                 },
                 budget_percent: crawl.budget_percent,
+                account: crawl.account.as_deref().map(AccountName::from),
+                short_percent: crawl.short_list_percent,
+                short_count: crawl.short_list_count,
                 reconcile_interval: crawl.reconcile_interval.0,
                 late_events: crawl.late_events.0,
             },

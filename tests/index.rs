@@ -12,11 +12,12 @@
 )]
 
 use asana_event_bridge::core::ids::{Gid, StreamId};
-use asana_event_bridge::core::known::{Change, Entry, Mark, Update};
+use asana_event_bridge::core::known::{Absent, AbsentFrom, Change, Entry, Mark, NOT_VISIBLE, Shortfall, Update};
+use asana_event_bridge::core::listing::{Listing, What};
 use asana_event_bridge::index::{Index, IndexError};
 use chrono::DateTime;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -33,7 +34,8 @@ fn order(gid: &Gid) -> Order {
 struct Model {
     /// With whether a crawl of all of it is known.
     marks: BTreeMap<StreamId, (Mark, bool)>,
-    entries: BTreeMap<StreamId, BTreeMap<Order, (Gid, Entry)>>,
+    /// With the crawl that passed each.
+    entries: BTreeMap<StreamId, BTreeMap<Order, (Gid, Entry, u64)>>,
 }
 
 impl Model {
@@ -53,20 +55,33 @@ impl Model {
                 }
                 Change::Complete => *complete = true,
                 Change::Touched { gid, resource_type: None, at } => {
-                    if let Some((_, entry)) = entries.get_mut(&order(gid)) {
+                    if let Some((_, entry, _)) = entries.get_mut(&order(gid)) {
                         entry.touched_at = entry.touched_at.max(at.timestamp_millis());
                     }
                 }
-                Change::Seen { gid, resource_type, hash, crawl, nested } => {
-                    let touched_at = entries.get(&order(gid)).map_or(0, |(_, entry)| entry.touched_at);
-                    let resource_type = resource_type.clone();
-                    let entry = Entry { resource_type, hash: *hash, crawl: *crawl, touched_at, nested: *nested };
-                    entries.insert(order(gid), (gid.clone(), entry));
+                Change::Seen { gid, resource_type, hash, evident, crawl, place } => {
+                    let before = entries.get(&order(gid));
+                    let (touched_at, passed) = before.map_or((0, 0), |(_, it, passed)| (it.touched_at, *passed));
+                    let entry = Entry {
+                        resource_type: resource_type.clone(),
+                        hash: *hash,
+                        evident: *evident,
+                        crawl: *crawl,
+                        touched_at,
+                        place: Some(place.clone()),
+                    };
+                    entries.insert(order(gid), (gid.clone(), entry, passed));
+                }
+                Change::Passed { gid, crawl, is_hidden } => {
+                    if let Some((_, entry, passed)) = entries.get_mut(&order(gid)) {
+                        *passed = *crawl;
+                        entry.hash = if *is_hidden { NOT_VISIBLE } else { entry.hash };
+                    }
                 }
                 Change::Touched { gid, resource_type: Some(resource_type), at } => {
                     let resource_type = resource_type.clone();
-                    let fresh = Entry { resource_type, hash: 0, crawl: 0, touched_at: 0, nested: false };
-                    let (_, entry) = entries.entry(order(gid)).or_insert_with(|| (gid.clone(), fresh));
+                    let fresh = Entry { resource_type, hash: 0, evident: 0, crawl: 0, touched_at: 0, place: None };
+                    let (_, entry, _) = entries.entry(order(gid)).or_insert_with(|| (gid.clone(), fresh, 0));
                     entry.touched_at = entry.touched_at.max(at.timestamp_millis());
                 }
                 Change::Gone { gid } => drop(entries.remove(&order(gid))),
@@ -84,26 +99,93 @@ impl Model {
             let other = Mark { epoch: mark.epoch, sequence: mark.sequence.wrapping_add(1) };
             assert!(!index.is_trusted(&stream, other).unwrap());
             assert_eq!(index.len(&stream).unwrap(), entries.len() as u64);
-            let known: Vec<_> = gids.iter().map(|gid| entries.get(&order(gid)).map(|(_, it)| it.clone())).collect();
+            let known: Vec<_> = gids.iter().map(|gid| entries.get(&order(gid)).map(|(_, it, _)| it.clone())).collect();
             assert_eq!(index.look_up(&stream, gids).unwrap(), known);
-            for crawl in [0, 1, u64::MAX] {
-                let unseen: Vec<_> = entries.values().filter(|(_, entry)| entry.crawl != crawl).cloned().collect();
-                assert_eq!(read_unseen(index, &stream, crawl), unseen);
+            for crawl in [1, 2, 500] {
+                for scope in [BTreeSet::new(), BTreeSet::from([place(1)])] {
+                    let from = AbsentFrom { crawl, scope, unread: BTreeSet::from([place(0)]) };
+                    assert_eq!(read_absent(index, &stream, &from), absent(&entries, &from));
+                }
+                let mut short = index.shortfalls(&stream, crawl, 0, 10).unwrap();
+                short.sort_by_key(|it| it.listing.clone());
+                assert_eq!(short, shortfalls(&entries, &stream, crawl));
+                for (gid, ..) in entries.values() {
+                    let below = index.below(&stream, gid, &[What::Tasks, What::Subtasks], crawl, 100).unwrap();
+                    assert_eq!(below.into_iter().collect::<BTreeMap<_, _>>(), lies_below(&entries, gid, crawl));
+                }
             }
         }
     }
 }
 
+type Entries = BTreeMap<Order, (Gid, Entry, u64)>;
+
+fn lacks((_, entry, passed): &(Gid, Entry, u64), crawl: u64) -> bool {
+    entry.crawl != crawl && *passed != crawl && entry.touched_at < crawl as i64
+}
+
+fn absent(entries: &Entries, from: &AbsentFrom) -> Vec<Absent> {
+    let lacking = entries.values().filter(|it| lacks(it, from.crawl));
+    let absent = lacking.filter_map(|(gid, entry, _)| {
+        let lies_in = entry.place.as_ref().and_then(|place| entries.get(&order(&place.of)));
+        let saw_place = lies_in.is_some_and(|(_, it, _)| it.crawl == from.crawl);
+        let is_asked = !from.scope.is_empty() || lies_in.is_none() || saw_place;
+        let absent = Absent { gid: gid.clone(), entry: entry.clone(), knows_place: lies_in.is_some() };
+        (is_asked && from.concerns(gid, entry, saw_place)).then_some(absent)
+    });
+    absent.collect()
+}
+
+fn shortfalls(entries: &Entries, stream: &StreamId, crawl: u64) -> Vec<Shortfall> {
+    let mut lists: BTreeMap<Listing, (u64, u64)> = BTreeMap::new();
+    for it in entries.values() {
+        let Some(place) = &it.1.place else { continue };
+        let saw_place = entries.get(&order(&place.of)).is_some_and(|(_, entry, _)| entry.crawl == crawl);
+        if saw_place || place.of == stream.resource {
+            let (known, unseen) = lists.entry(place.clone()).or_default();
+            *known += 1;
+            *unseen += u64::from(lacks(it, crawl));
+        }
+    }
+    let short = lists.into_iter().filter(|(_, (known, unseen))| *unseen > 0 && unseen * 100 > known * 10);
+    short.map(|(listing, (known, unseen))| Shortfall { listing, known, unseen }).collect()
+}
+
+fn lies_below(entries: &Entries, of: &Gid, crawl: u64) -> BTreeMap<Gid, Entry> {
+    let mut found: BTreeSet<&Gid> = BTreeSet::from([of]);
+    for _ in 0..8 {
+        let lies_in = |entry: &Entry| {
+            let place = entry.place.as_ref().filter(|place| matches!(place.what, What::Tasks | What::Subtasks));
+            place.is_some_and(|place| found.contains(&place.of))
+        };
+        let deeper: BTreeSet<_> = entries.values().filter(|(_, it, _)| lies_in(it)).map(|(gid, ..)| gid).collect();
+        found.extend(deeper);
+    }
+    let is_root = |gid: &Gid| {
+        let entry = &entries[&order(gid)].1;
+        gid == of && !entry.place.as_ref().is_some_and(|place| found.contains(&place.of))
+    };
+    let below = found.iter().filter(|gid| !is_root(gid)).map(|gid| &entries[&order(gid)]);
+    let below = below.filter(|(_, entry, _)| entry.crawl != crawl && entry.touched_at < crawl as i64);
+    below.map(|(gid, entry, _)| (gid.clone(), entry.clone())).collect()
+}
+
 /// In pages of two, so that where one ends is tested, too.
-fn read_unseen(index: &Index, stream: &StreamId, crawl: u64) -> Vec<(Gid, Entry)> {
-    let mut all: Vec<(Gid, Entry)> = Vec::new();
+fn read_absent(index: &Index, stream: &StreamId, from: &AbsentFrom) -> Vec<Absent> {
+    let mut all: Vec<Absent> = Vec::new();
     loop {
-        let page = index.unseen(stream, crawl, all.last().map(|(gid, _)| gid), 2).unwrap();
+        let page = index.absent(stream, from, all.last().map(|absent| &absent.gid), 2).unwrap();
         if page.is_empty() {
             return all;
         }
         all.extend(page);
     }
+}
+
+/// Among them the stream's own resource.
+fn place(number: usize) -> Listing {
+    let (of, what) = [("1", What::Tasks), ("1204619611", What::Subtasks), ("0", What::Tasks), ("x", What::TaskStories)][number];
+    Listing { of: Gid::from(of), what }
 }
 
 fn streams() -> [StreamId; 3] {
@@ -127,15 +209,25 @@ fn step() -> impl Strategy<Value = Step> {
     let gid = || prop::sample::select(gids());
     let resource_type = || prop::sample::select(vec!["task", "story", "section"]).prop_map(str::to_owned);
     let number = || prop_oneof![0..3_u64, any::<u64>(), Just(u64::MAX)];
-    let seen = (gid(), resource_type(), number(), number(), any::<bool>())
-        .prop_map(|(gid, resource_type, hash, crawl, nested)| Change::Seen { gid, resource_type, hash, crawl, nested });
+    let crawl = || prop::sample::select(vec![0, 1, 2, 500, u64::MAX]);
+    let seen = (gid(), resource_type(), number(), crawl(), 0..4_usize)
+        .prop_map(|(gid, resource_type, hash, crawl, number)| Change::Seen {
+            gid,
+            resource_type,
+            hash,
+            evident: !hash,
+            crawl,
+            place: place(number),
+        });
     let touched =
-        (gid(), prop::option::of(resource_type()), 1..1_900_000_000_000_i64).prop_map(|(gid, resource_type, at)| {
+        (gid(), prop::option::of(resource_type()), prop_oneof![0..1_000_i64, Just(1_900_000_000_000)]).prop_map(|(gid, resource_type, at)| {
             Change::Touched { gid, resource_type, at: DateTime::from_timestamp_millis(at).unwrap() }
         });
     let gone = gid().prop_map(|gid| Change::Gone { gid });
     let whole = prop::sample::select(vec![Change::Clear, Change::Complete, Change::Complete]);
-    let change = prop_oneof![8 => seen, 6 => touched, 2 => gone, 1 => whole];
+    let passed = (gid(), crawl(), any::<bool>());
+    let passed = passed.prop_map(|(gid, crawl, is_hidden)| Change::Passed { gid, crawl, is_hidden });
+    let change = prop_oneof![8 => seen, 2 => passed, 6 => touched, 2 => gone, 1 => whole];
     let stream = || prop::sample::select(streams().to_vec());
     // Few, so that what comes often goes on where the index is.
     let mark = || prop::sample::select(vec![(1, 1), (1, 1), (1, 2), (u64::MAX, u64::MAX)]);
@@ -181,7 +273,8 @@ fn commit(n: u64) -> Vec<(StreamId, Update)> {
         resource_type: "task".to_owned(),
         hash: n,
         crawl: 1,
-        nested: false,
+        evident: n,
+        place: place(0),
     };
     let changes: Vec<_> = (0..KEPT).chain([KEPT + n]).map(seen).collect();
     let mark = |sequence| Mark { epoch: 1, sequence };

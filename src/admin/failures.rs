@@ -1,6 +1,7 @@
 //! What went wrong lately, for a person who looks at the status page.
 
 use crate::bridge::SessionEnd;
+use crate::core::crawl::LeftOut;
 use crate::core::engine::StreamPlace;
 use crate::core::page;
 use crate::core::stream::Notice;
@@ -57,9 +58,19 @@ impl Failures {
             | Notice::Ended
             | Notice::CrawlBegun(_)
             | Notice::CrawlEnded { .. } => {}
-            Notice::CrawlRefused(denial) => {
-                self.push(at, stream, "crawl_refused", format!("its resources can't be read: {}", denial.label()));
+            Notice::CrawlLeftOut(LeftOut { listing, reason }) => {
+                let text =
+                    format!("the crawl goes on without the {} of {}: {reason}", listing.what.label(), listing.of);
+                self.push(at, stream, "crawl_left_out", text);
             }
+            Notice::CrawlUnidentified { listing, count } => {
+                let text = format!("{count} items without a gid among the {} of {}", listing.what.label(), listing.of);
+                self.push(at, stream, "crawl_unidentified", text);
+            }
+            Notice::CrawlRetries { .. }
+            | Notice::CrawlSplits(_)
+            | Notice::CrawlCameShort { .. }
+            | Notice::CrawlThrottled(_) => {}
             Notice::Missed(count) => {
                 let text = format!("{count} changes of which Asana sent no event; their snapshots were published");
                 self.push(at, stream, "missed", text);

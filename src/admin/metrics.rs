@@ -44,6 +44,8 @@ pub(super) struct Counted {
     healed: Family<Labels<1>, Counter>,
     crawls: Family<Labels<2>, Counter>,
     missed: Family<Labels<1>, Counter>,
+    short_lists: Family<Labels<1>, Counter>,
+    unidentified: Family<Labels<1>, Counter>,
     dead_letters: Family<Labels<1>, Counter>,
     configuration_refused: Gauge,
     deliveries: Family<Labels<1>, Counter>,
@@ -70,6 +72,8 @@ impl Counted {
             healed: Family::default(),
             crawls: Family::default(),
             missed: Family::default(),
+            short_lists: Family::default(),
+            unidentified: Family::default(),
             dead_letters: Family::default(),
             configuration_refused: Gauge::default(),
             deliveries: Family::default(),
@@ -115,6 +119,17 @@ impl Counted {
         registry.register("source_gaps", "Source gaps that were opened: dead sync tokens", counted.source_gaps);
         registry.register("source_gaps_healed", "Source gaps that a crawl healed", counted.healed);
         registry.register("crawls", "Crawls that read all of a stream's resources, by why they began", counted.crawls);
+        registry.register(
+            "crawl_short_lists",
+            "Lists that showed a crawl much less than was known to be in them: they were read again, and what they didn't show \
+             was asked for one by one",
+            counted.short_lists,
+        );
+        registry.register(
+            "crawl_unidentified",
+            "Items of lists without a gid, of which nothing can be told",
+            counted.unidentified,
+        );
         registry.register(
             "missed_changes",
             "Resources that changed and of which Asana sent no event within `crawl.lateEvents`: found by a reconciliation. What lies in others, such as the stories of a project's tasks, doesn't count, since it comes and goes without events",
@@ -225,6 +240,12 @@ impl Counted {
                 let [account] = labels;
                 self.crawls.get_or_create(&[account, ("reason", reason.label().to_owned())]).inc();
             }
+            Notice::CrawlCameShort { lists, .. } => {
+                self.short_lists.get_or_create(&labels).inc_by(*lists as u64);
+            }
+            Notice::CrawlUnidentified { count, .. } => {
+                self.unidentified.get_or_create(&labels).inc_by(*count as u64);
+            }
             Notice::Missed(count) => {
                 self.missed.get_or_create(&labels).inc_by(*count as u64);
             }
@@ -240,7 +261,10 @@ impl Counted {
             | Notice::Failed(_)
             | Notice::Ended
             | Notice::CrawlBegun(_)
-            | Notice::CrawlRefused(_) => {}
+            | Notice::CrawlRetries { .. }
+            | Notice::CrawlLeftOut(_)
+            | Notice::CrawlSplits(_)
+            | Notice::CrawlThrottled(_) => {}
         }
     }
 

@@ -96,7 +96,7 @@ fn sample() -> Arc<Watcher> {
     watcher.answered(&id.account, "page", Duration::ZERO);
     watcher.rang("rung");
     watcher.bells(&id.account, 1, 1);
-    let ended = Notice::CrawlEnded { reason: Reason::Initial, snapshots: 0, healed: 0 };
+    let ended = Notice::CrawlEnded { reason: Reason::Initial, snapshots: 0, healed: 0, left_out: 0 };
     watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &ended);
     watcher.committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH));
     watcher.committed(&CommitSummary::default());
@@ -127,6 +127,7 @@ fn sample() -> Arc<Watcher> {
             open_gaps: Vec::new(),
             crawl: None,
             last_crawl_at: None,
+            left_out: 0,
         }],
         pending_pages: 0,
         pending_bytes: 0,

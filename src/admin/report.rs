@@ -2,7 +2,7 @@
 
 use super::failures::Failure;
 use super::watcher::Snapshot;
-use crate::core::engine::{AccountStatus, Phase, StreamStatus, token_left};
+use crate::core::engine::{AccountStatus, CrawlStatus, Phase, StreamStatus, token_left};
 use crate::core::ids::{ShardId, StreamKind};
 use crate::core::stream::OpenGap;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -161,6 +161,24 @@ pub struct CrawlReport {
     pub begun_at: String,
     /// How many snapshots it wrote.
     pub snapshots: u64,
+    /// What is read now, such as "tasks of 1204619611402340"; empty while what no list showed is asked for.
+    pub reading: String,
+    /// How many pages of it were read.
+    pub pages: u32,
+    /// How often it was begun anew without coming further.
+    pub restarts: u32,
+    /// How many lists wait to be read, as far as they are known.
+    pub waiting: usize,
+    /// How many of these have failed, and are tried again.
+    pub deferred: usize,
+    /// How many lists and objects couldn't be read.
+    pub left_out: u64,
+    /// How many resources that no list showed were asked for alone.
+    pub asked: u64,
+    /// How many of these wait to be asked for, as far as they are known.
+    pub to_ask: usize,
+    /// Since when nothing could be read.
+    pub stands_still_seconds: u64,
 }
 
 /// A source gap that isn't healed.
@@ -288,12 +306,26 @@ fn stream(stream: &StreamStatus, now: DateTime<Utc>) -> StreamReport {
         failures: stream.failures,
         events: stream.published,
         open_gaps: stream.open_gaps.len(),
-        crawl: stream.crawl.map(|crawl| CrawlReport {
-            reason: crawl.reason.label().to_owned(),
-            begun_at: time(crawl.begun_at),
-            snapshots: crawl.snapshots,
-        }),
+        crawl: stream.crawl.as_ref().map(crawl_report),
         last_crawl_at: stream.last_crawl_at.map(time),
+    }
+}
+
+fn crawl_report(crawl: &CrawlStatus) -> CrawlReport {
+    let reading = crawl.reading.as_ref().map(|listing| format!("{} of {}", listing.what.label(), listing.of));
+    CrawlReport {
+        reason: crawl.reason.label().to_owned(),
+        begun_at: time(crawl.begun_at),
+        snapshots: crawl.snapshots,
+        reading: reading.unwrap_or_default(),
+        pages: crawl.pages,
+        restarts: crawl.restarts,
+        waiting: crawl.waiting,
+        deferred: crawl.deferred,
+        left_out: crawl.left_out,
+        asked: crawl.asked,
+        to_ask: crawl.to_ask,
+        stands_still_seconds: crawl.stands_still.as_secs(),
     }
 }
 

@@ -177,6 +177,20 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     }
     let crawls = snapshot.streams().iter().filter(|it| it.crawl.is_some());
     page.one("crawls_running", "Streams whose resources are being read anew", None, number(crawls.count()))?;
+    let still = snapshot.streams().iter().filter_map(|it| Some(it.crawl.as_ref()?.stands_still));
+    page.one(
+        "crawl_standstill_max",
+        "For how long the crawl that stands still longest has read nothing",
+        Some(&Unit::Seconds),
+        still.max().unwrap_or_default().as_secs_f64(),
+    )?;
+    let left_out = snapshot.streams().iter().map(|it| it.crawl.as_ref().map_or(it.left_out, |crawl| crawl.left_out));
+    page.one(
+        "crawl_left_out",
+        "Lists and objects that crawls couldn't read. They are tried again, and their state may be old until then",
+        None,
+        left_out.sum::<u64>() as f64,
+    )?;
     let gaps = || snapshot.streams().iter().flat_map(|it| &it.open_gaps);
     page.one("source_gaps_open", "Source gaps that aren't healed", None, number(gaps().count()))?;
     page.one(

@@ -68,9 +68,9 @@ impl Source for Accounts {
         }
     }
 
-    async fn list(&self, account: &AccountName, listing: &Listing, offset: Option<&str>) -> ListOutcome {
+    async fn list(&self, account: &AccountName, listing: &Listing, offset: Option<&str>, limit: u8) -> ListOutcome {
         match self.client(account) {
-            Ok(client) => client.list(listing, offset).await,
+            Ok(client) => client.list(listing, offset, limit).await,
             Err(failure) => ListOutcome::Failed(failure),
         }
     }

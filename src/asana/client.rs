@@ -95,8 +95,8 @@ impl Client {
     }
 
     /// See [`Source::list`](super::Source::list). Takes at most as long as a poll.
-    pub async fn list(&self, listing: &Listing, offset: Option<&str>) -> ListOutcome {
-        match self.ask(Method::GET, requests::list(self.base_url(), listing, offset), None).await {
+    pub async fn list(&self, listing: &Listing, offset: Option<&str>, limit: u8) -> ListOutcome {
+        match self.ask(Method::GET, requests::list(self.base_url(), listing, offset, limit), None).await {
             Ok(answer) => items::outcome(listing.what, offset, answer, now()),
             Err(refusal) => refusal.into(),
         }

@@ -1,10 +1,12 @@
 //! Status, headers and body → what a listing returned.
 //!
-//! Nothing is dropped for its shape: a body of which one item can't be read passes no page.
+//! Nothing is dropped for its shape: what can't be read of an item is left out of its typed fields, and its text travels all
+//! the same. An item without a gid can't be told of: it is counted.
 
 use super::http::Answer;
-use super::wire::{list_page, object, refusal};
-use crate::core::listing::{Item, ListOutcome, ListPage, What};
+use super::wire::{list_page, message, object, refusal};
+use crate::core::ids::Gid;
+use crate::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use crate::core::page::Failure;
 use crate::pb;
 use chrono::{DateTime, Utc};
@@ -19,30 +21,56 @@ struct ObjectBody<'a> {
     data: &'a RawValue,
 }
 
-/// What is read of an object; all of it goes on as text.
-#[derive(Deserialize)]
-struct Object {
-    gid: String,
-    resource_type: String,
-    name: Option<String>,
-    resource_subtype: Option<String>,
-    modified_at: Option<String>,
-    #[serde(default)]
-    parent: Option<Reference>,
-    memberships: Option<Vec<Membership>>,
-    num_subtasks: Option<u32>,
-    archived: Option<bool>,
+/// What is read of an object, each key on its own; all of it goes on as text.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Object<'a> {
+    #[serde(borrow)]
+    gid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resource_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resource_subtype: Option<&'a RawValue>,
+    #[serde(borrow)]
+    created_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    modified_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parent: Option<&'a RawValue>,
+    #[serde(borrow)]
+    target: Option<&'a RawValue>,
+    #[serde(borrow)]
+    project: Option<&'a RawValue>,
+    #[serde(borrow)]
+    workspace: Option<&'a RawValue>,
+    #[serde(borrow)]
+    projects: Option<&'a RawValue>,
+    #[serde(borrow)]
+    memberships: Option<&'a RawValue>,
+    #[serde(borrow)]
+    num_subtasks: Option<&'a RawValue>,
+    #[serde(borrow)]
+    archived: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Reference {
-    gid: String,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reference<'a> {
+    #[serde(borrow)]
+    gid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resource_type: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Membership {
-    project: Option<Reference>,
-    section: Option<Reference>,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Membership<'a> {
+    #[serde(borrow)]
+    project: Option<&'a RawValue>,
+    #[serde(borrow)]
+    section: Option<&'a RawValue>,
 }
 
 /// What `answer` says to a listing of `what` that began at `offset`.
@@ -52,57 +80,137 @@ pub(super) fn outcome(what: What, offset: Option<&str>, answer: Answer, received
             .body
             .and_then(|body| page(what, offset, &body, received_at))
             .map_or_else(ListOutcome::Failed, ListOutcome::Page),
-        StatusCode::BAD_REQUEST if offset.is_some() => ListOutcome::OffsetExpired,
+        StatusCode::BAD_REQUEST if offset.is_some() => bad_offset(answer, received_at),
         _ => refusal(answer, received_at).into(),
     }
 }
 
+/// Asana has two kinds of 400 to an offset, told apart by their message alone: "offset: Your pagination token has
+/// expired." (or "is invalid."), and one at the end of a list of tens of thousands (its guide "Errors").
+fn bad_offset(answer: Answer, received_at: DateTime<Utc>) -> ListOutcome {
+    match answer.body.as_deref().ok().and_then(message) {
+        Some(text) if text.contains("offset") || text.contains("pagination token") => ListOutcome::OffsetExpired,
+        Some(_) => ListOutcome::CutOff,
+        None => refusal(answer, received_at).into(),
+    }
+}
+
 fn page(what: What, offset: Option<&str>, body: &[u8], received_at: DateTime<Utc>) -> Result<ListPage, Failure> {
-    let (data, next_offset) = if what.is_object() {
+    let (data, next_offset): (Vec<&RawValue>, _) = if what.is_object() {
         let ObjectBody { data } = object(body, "object")?;
         (vec![data], None)
     } else {
         list_page(body, offset)?
     };
-    let items = data.into_iter().map(item).collect::<Result<_, _>>()?;
-    Ok(ListPage { items, next_offset, received_at, bytes: body.len() })
+    let count = data.len();
+    let items: Vec<_> = data.into_iter().filter_map(|raw| item(what, raw)).collect();
+    let unidentified = count - items.len();
+    if what.is_object() && unidentified > 0 {
+        return Err(Failure::Malformed("the object has no gid".into()));
+    }
+    Ok(ListPage { items, unidentified, next_offset, received_at, bytes: body.len() })
 }
 
-fn item(raw: &RawValue) -> Result<Item, Failure> {
-    let shown: Object = object(raw.get().as_bytes(), "Asana object")?;
-    if shown.gid.is_empty() {
-        return Err(Failure::Malformed("an object has an empty gid".into()));
-    }
-    let modified_at = shown.modified_at.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    Ok(Item {
-        membership: membership(&shown),
+/// `None` without a gid.
+fn item(what: What, raw: &RawValue) -> Option<Item> {
+    let shown: Object<'_> = read_object(raw)?;
+    let gid = gid(shown.gid)?;
+    let resource_type = string(shown.resource_type).unwrap_or_else(|| what.resource_type().to_owned());
+    let part_of = part_of(&shown, &resource_type);
+    Some(Item {
+        membership: membership(&shown, &resource_type),
+        within: within(&shown, part_of.as_ref()),
+        part_of,
         state_json: raw.get().to_owned(),
-        modified_at: modified_at.map(|time| time.to_utc()),
-        num_subtasks: shown.num_subtasks.unwrap_or(0),
-        archived: shown.archived.unwrap_or(false),
+        modified_at: time(shown.modified_at),
+        created_at: time(shown.created_at),
+        num_subtasks: typed(shown.num_subtasks).unwrap_or(0),
+        archived: typed(shown.archived).unwrap_or(false),
         resource: pb::Resource {
-            gid: shown.gid,
-            resource_type: shown.resource_type,
-            name: shown.name,
-            resource_subtype: shown.resource_subtype,
+            gid,
+            resource_type,
+            name: string(shown.name),
+            resource_subtype: string(shown.resource_subtype),
         },
     })
 }
 
+/// A derived struct would read from an array, too.
+fn read_object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok())?
+}
+
+fn typed<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(raw?.get()).ok()
+}
+
+fn string(raw: Option<&RawValue>) -> Option<String> {
+    typed(raw)
+}
+
+/// A gid that came as a number is its digits.
+fn gid(raw: Option<&RawValue>) -> Option<String> {
+    let digits = |raw: &RawValue| raw.get().bytes().all(|byte| byte.is_ascii_digit()).then(|| raw.get().to_owned());
+    string(raw).or_else(|| raw.and_then(digits)).filter(|gid| !gid.is_empty())
+}
+
+fn reference(raw: Option<&RawValue>) -> Option<Gid> {
+    let reference: Reference<'_> = read_object(raw?)?;
+    gid(reference.gid).map(Gid::from)
+}
+
+fn time(raw: Option<&RawValue>) -> Option<DateTime<Utc>> {
+    let text = string(raw)?;
+    DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc())
+}
+
+fn part_of(shown: &Object<'_>, resource_type: &str) -> Option<Listing> {
+    let (raw, usual) = match resource_type {
+        "task" => (shown.parent, "task"),
+        "section" => (shown.project, "project"),
+        "story" => (shown.target, "task"),
+        "attachment" => (shown.parent, "task"),
+        _ => return None,
+    };
+    let named: Reference<'_> = read_object(raw?)?;
+    let resource_type = string(named.resource_type).unwrap_or_else(|| usual.to_owned());
+    Some(Listing { of: reference(raw)?, what: What::alone(&resource_type)? })
+}
+
+fn within(shown: &Object<'_>, part_of: Option<&Listing>) -> Vec<Gid> {
+    let projects: Vec<&RawValue> = typed(shown.projects).unwrap_or_default();
+    let places = memberships(shown).into_iter().map(|(project, _)| project);
+    let projects = projects.into_iter().map(|raw| reference(Some(raw)));
+    let others = [reference(shown.workspace), part_of.map(|listing| listing.of.clone())];
+    let mut within: Vec<_> = places.chain(projects).chain(others).flatten().collect();
+    within.sort();
+    within.dedup();
+    within
+}
+
+fn memberships(shown: &Object<'_>) -> Vec<(Option<Gid>, Option<Gid>)> {
+    let all: Vec<&RawValue> = typed(shown.memberships).unwrap_or_default();
+    let read = |raw| {
+        let Membership { project, section } = read_object(raw)?;
+        Some((reference(project), reference(section)))
+    };
+    all.into_iter().filter_map(read).collect()
+}
+
 /// `of <parent> in <project>/<section> …`, by gid and in their order: neither a new name of a project nor another
 /// order of the same places moves a task.
-fn membership(shown: &Object) -> String {
+fn membership(shown: &Object<'_>, resource_type: &str) -> String {
     let mut text = String::new();
-    if shown.resource_type != "task" {
+    if resource_type != "task" {
         return text;
     }
-    if let Some(parent) = &shown.parent {
+    if let Some(parent) = reference(shown.parent) {
         text.push_str("of ");
-        text.push_str(&parent.gid);
+        text.push_str(parent.as_str());
     }
-    let gid = |reference: &Option<Reference>| reference.as_ref().map_or(String::new(), |it| it.gid.clone());
-    let memberships = shown.memberships.iter().flatten();
-    let mut places: Vec<_> = memberships.map(|place| (gid(&place.project), gid(&place.section))).collect();
+    let gid = |gid: Option<Gid>| gid.map_or_else(String::new, |gid| gid.to_string());
+    let places = memberships(shown).into_iter();
+    let mut places: Vec<_> = places.map(|(project, section)| (gid(project), gid(section))).collect();
     places.sort();
     for (project, section) in places {
         let space = if text.is_empty() { "" } else { " " };
@@ -170,17 +278,69 @@ mod tests {
     }
 
     #[test]
+    fn an_item_that_does_not_fit_travels_as_it_is() {
+        for (text, gid, resource_type) in [
+            (r#"{"gid":1200,"resource_type":"task"}"#, "1200", "task"),
+            (r#"{"gid":"1","name":"x"}"#, "1", "task"),
+            (r#"{"gid":"1","resource_type":7,"name":["x"],"parent":"x","projects":{},"num_subtasks":-1}"#, "1", "task"),
+            (r#"{"gid":"1","resource_type":"task","memberships":"x","modified_at":3,"archived":"no"}"#, "1", "task"),
+            (r#"{"gid":"1","resource_type":"task","name":"\ud800"}"#, "1", "task"),
+            (r#"{"gid":"1","resource_type":"strange"}"#, "1", "strange"),
+        ] {
+            let page = read(What::Tasks, &format!(r#"{{"data":[{text}]}}"#)).unwrap();
+            let item = &page.items[0];
+            assert_eq!(item.state_json, text);
+            assert_eq!((item.resource.gid.as_str(), item.resource.resource_type.as_str()), (gid, resource_type));
+        }
+    }
+
+    #[test]
+    fn an_item_without_a_gid_is_counted_and_holds_up_no_other() {
+        for text in [
+            r#"{"name":"x"}"#,
+            r#"{"gid":""}"#,
+            r#"{"gid":null}"#,
+            r#"{"gid":-1}"#,
+            r#"["1","task"]"#,
+            r#""1""#,
+            "null",
+        ] {
+            let page = read(What::Tasks, &format!(r#"{{"data":[{text},{{"gid":"2"}}]}}"#)).unwrap();
+            assert_eq!((page.unidentified, page.items.len()), (1, 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_item_lies_in_is_told_by_gids() {
+        let item = task(
+            r#""parent":{"gid":"5"},"workspace":{"gid":"3"},"projects":[{"gid":"4"}],"memberships":[{"project":{"gid":"6"}}]"#,
+        );
+        assert_eq!(item.within, ["3", "4", "5", "6"].map(Gid::from));
+        assert_eq!(item.part_of, Some(Listing { of: "5".into(), what: What::Task }));
+        for (what, text, of) in [
+            (
+                What::Story,
+                r#"{"gid":"1","resource_type":"story","target":{"gid":"5","resource_type":"goal"}}"#,
+                What::Goal,
+            ),
+            (
+                What::Attachment,
+                r#"{"gid":"1","resource_type":"attachment","parent":{"gid":"5","resource_type":"project"}}"#,
+                What::Project,
+            ),
+            (What::Section, r#"{"gid":"1","resource_type":"section","project":{"gid":"5"}}"#, What::Project),
+        ] {
+            let page = read(what, &format!(r#"{{"data":{text}}}"#)).unwrap();
+            assert_eq!(page.items[0].part_of, Some(Listing { of: "5".into(), what: of }));
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_malformed_and_quoted_nowhere() {
         for (what, body) in [
             (What::Tasks, r#"{"data":{"gid":"hunter2","resource_type":"task"}}"#),
             (What::Task, r#"{"data":[{"gid":"hunter2","resource_type":"task"}]}"#),
-            (What::Tasks, r#"{"data":[{"gid":"1","resource_type":"task"},{"name":"hunter2","resource_type":"task"}]}"#),
-            (What::Tasks, r#"{"data":[{"gid":"","resource_type":"hunter2"}]}"#),
-            (What::Tasks, r#"{"data":[{"gid":1,"resource_type":"hunter2"}]}"#),
-            (What::Tasks, r#"{"data":[{"gid":"1","name":"hunter2"}]}"#),
-            (What::Tasks, r#"{"data":[["hunter2","task"]]}"#),
-            (What::Tasks, r#"{"data":["hunter2"]}"#),
-            (What::Tasks, r#"{"data":[{"gid":"1","resource_type":"task","memberships":"hunter2"}]}"#),
+            (What::Task, r#"{"data":{"name":"hunter2"}}"#),
             (What::Tasks, r#"{"data":[],"next_page":{"path":"hunter2"}}"#),
             (What::Tasks, r#"{"data":[],"next_page":{"offset":""}}"#),
             (What::Tasks, r#"{"next_page":null}"#),

@@ -51,10 +51,10 @@ pub trait Source: Send + Sync {
         token: Option<&SyncToken>,
     ) -> impl Future<Output = PollOutcome> + Send;
 
-    /// Asks once for one object, or for the page of a list that begins at `offset`; without one, for the first.
+    /// Asks once for one object, or for the page of a list that begins at `offset`; without one, for the first. A page
+    /// has at most `limit` items, from 1 to [`MOST_ON_A_PAGE`](crate::core::listing::MOST_ON_A_PAGE).
     ///
-    /// Total, as [`poll`](Self::poll). Asana also answers 400 to an offset where a list is too long to be read to its
-    /// end, so whoever begins anew after [`ListOutcome::OffsetExpired`] has to stop at some time.
+    /// Total, as [`poll`](Self::poll).
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     fn list(
@@ -62,5 +62,6 @@ pub trait Source: Send + Sync {
         account: &AccountName,
         listing: &Listing,
         offset: Option<&str>,
+        limit: u8,
     ) -> impl Future<Output = ListOutcome> + Send;
 }

@@ -19,9 +19,6 @@ const EVENT: &str = "action,change,change.action,change.added_value,change.field
     resource,resource.name,resource.resource_subtype,resource.resource_type,\
     type,user,user.name,user.resource_type";
 
-/// The most that Asana gives of a list at once (its guide "Pagination").
-const LIMIT: &str = "100";
-
 // What is asked of the objects, of what the same description lists for them, and always their type, which it
 // doesn't list. Left out is what depends on who asks (`liked`), what changes with each reading (signed URLs), what is
 // a resource of its own (who is a member of a project), the mirror of something named (`dependents`), definitions
@@ -98,8 +95,8 @@ pub(super) fn poll(base: &Url, stream: &StreamId, kind: StreamKind, token: Optio
     below(base, path, &query)
 }
 
-/// The URL of a page of `listing`, below `base`.
-pub(super) fn list(base: &Url, listing: &Listing, offset: Option<&str>) -> Url {
+/// The URL of a page of at most `limit` items of `listing`, below `base`.
+pub(super) fn list(base: &Url, listing: &Listing, offset: Option<&str>, limit: u8) -> Url {
     let gid = listing.of.as_str();
     let mut query: Vec<(&str, &str)> = Vec::with_capacity(4);
     let path = match listing.what {
@@ -112,6 +109,12 @@ pub(super) fn list(base: &Url, listing: &Listing, offset: Option<&str>) -> Url {
         What::TaskStories => &["tasks", gid, "stories"],
         What::GoalStories => &["goals", gid, "stories"],
         What::WorkspaceProjects => &["workspaces", gid, "projects"],
+        What::Section => &["sections", gid],
+        What::Story => &["stories", gid],
+        What::Attachment => &["attachments", gid],
+        What::SectionsToSplit => &["projects", gid, "sections"],
+        What::SectionTasks => &["sections", gid, "tasks"],
+        What::TeamsToSplit => &["workspaces", gid, "teams"],
         What::TeamProjects => &["teams", gid, "projects"],
         What::PortfolioItems => &["portfolios", gid, "items"],
         What::Attachments => {
@@ -123,10 +126,10 @@ pub(super) fn list(base: &Url, listing: &Listing, offset: Option<&str>) -> Url {
             &["goals"]
         }
     };
-    let fields = fields(listing.what).join(",");
+    let (fields, limit) = (fields(listing.what).join(","), limit.to_string());
     query.push(("opt_fields", &fields));
     if !listing.what.is_object() {
-        query.push(("limit", LIMIT));
+        query.push(("limit", &limit));
         query.extend(offset.map(|offset| ("offset", offset)));
     }
     below(base, path, &query)
@@ -143,13 +146,13 @@ pub(super) fn look(base: &Url, look: &Look) -> Url {
 /// The URL of a page of the account's workspaces, below `base`.
 pub(super) fn workspaces(base: &Url, offset: Option<&str>) -> Url {
     let offset = offset.map(|offset| ("offset", offset));
-    below(base, &["workspaces"], &[("limit", LIMIT)].into_iter().chain(offset).collect::<Vec<_>>())
+    below(base, &["workspaces"], &[("limit", "100")].into_iter().chain(offset).collect::<Vec<_>>())
 }
 
 /// The URL of a page of the account's webhooks in a workspace, below `base`.
 pub(super) fn webhooks(base: &Url, workspace: &Gid, offset: Option<&str>) -> Url {
     let offset = offset.map(|offset| ("offset", offset));
-    let query = [("workspace", workspace.as_str()), ("opt_fields", "active,target"), ("limit", LIMIT)];
+    let query = [("workspace", workspace.as_str()), ("opt_fields", "active,target"), ("limit", "100")];
     below(base, &["webhooks"], &query.into_iter().chain(offset).collect::<Vec<_>>())
 }
 
@@ -161,16 +164,17 @@ pub(super) fn webhook(base: &Url, gid: Option<&Gid>) -> Url {
 
 fn fields(what: What) -> Vec<&'static str> {
     let fields = match what {
-        What::Task | What::Tasks | What::Subtasks => TASK,
+        What::Task | What::Tasks | What::Subtasks | What::SectionTasks => TASK,
         What::Project | What::WorkspaceProjects | What::TeamProjects | What::PortfolioItems => PROJECT,
         What::Goal | What::WorkspaceGoals => GOAL,
-        What::Sections => SECTION,
-        What::TaskStories | What::GoalStories => STORY,
-        What::Attachments => ATTACHMENT,
+        What::Section | What::Sections | What::SectionsToSplit => SECTION,
+        What::Story | What::TaskStories | What::GoalStories => STORY,
+        What::Attachment | What::Attachments => ATTACHMENT,
+        What::TeamsToSplit => &["resource_type,name"],
     };
     let mut fields = fields.to_vec();
     // Goals have no stories about custom fields.
-    if what == What::TaskStories {
+    if matches!(what, What::TaskStories | What::Story) {
         fields.push("custom_field,custom_field.name");
     }
     fields

@@ -46,6 +46,7 @@ struct ErrorBody {
 
 #[derive(Deserialize)]
 struct ErrorItem {
+    message: Option<String>,
     phrase: Option<String>,
 }
 
@@ -151,6 +152,12 @@ fn token(sync: String, what: &str) -> Result<SyncToken, Failure> {
         return Err(Failure::Malformed(format!("the {what} has an empty sync token")));
     }
     Ok(sync.into())
+}
+
+/// What Asana's error envelope says, if the body is one.
+pub(super) fn message(body: &[u8]) -> Option<String> {
+    let ErrorBody { errors } = object(body, "error").ok()?;
+    Some(errors.into_iter().find_map(|error| error.message).unwrap_or_default())
 }
 
 fn phrase(body: &[u8]) -> Option<String> {

@@ -13,7 +13,7 @@ use crate::core::batch::OutputTopic;
 use crate::core::checkpoint::{self, CheckpointError};
 use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Step};
 use crate::core::ids::{Gid, StreamId, Topic};
-use crate::core::listing::ListOutcome;
+use crate::core::listing::{ListOutcome, MOST_ON_A_PAGE};
 use crate::core::page::PollOutcome;
 use crate::core::stream::Notice;
 use crate::index::service::IndexHandle;
@@ -42,7 +42,9 @@ const STALL: Duration = Duration::from_secs(4);
 const STALL_PAUSE: Duration = Duration::from_secs(2);
 
 /// How many resources of the index are looked at in one step of a crawl.
-const SWEEP: usize = 500;
+const SWEEP: usize = 100;
+/// How many resources that lie in one that is gone are taken in one step.
+const BELOW: usize = 500;
 
 /// How often progress is said.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
@@ -268,8 +270,12 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, Answer, Duration), JoinError>) {
         let Some((step, answer, took)) = finished(answered) else { return };
-        if let Answer::List(outcome, _) = &answer {
-            self.observer.answered(&step.stream.account, outcome.label(), took);
+        match (&step.step, &answer) {
+            (Step::List { account, .. }, Answer::List(outcome, _)) => {
+                self.observer.answered(account, outcome.label(), took);
+            }
+            (_, Answer::Ask(outcome, _)) => self.observer.answered(&step.stream.account, outcome.label(), took),
+            _ => {}
         }
         if let Some(notice) = self.engine.handle_crawl_step(self.clock.now(), &step, answer) {
             self.observer.noticed(&self.engine.place(&step.stream), &notice);
@@ -388,21 +394,38 @@ async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) 
     let stream = step.stream.clone();
     match &step.step {
         Step::Compare(mark) => Answer::Compare(index.is_trusted(stream, *mark).await),
-        Step::List { listing, offset } => {
-            let outcome = source.list(&stream.account, listing, offset.as_deref()).await;
+        Step::List { account, listing, offset, limit } => {
+            let outcome = source.list(account, listing, offset.as_deref(), *limit).await;
             let known = match &outcome {
                 ListOutcome::Page(page) => {
                     let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
                     index.look_up(stream, gids.collect()).await.ok()
                 }
-                ListOutcome::OffsetExpired
-                | ListOutcome::Throttled { .. }
-                | ListOutcome::Denied(_)
-                | ListOutcome::Failed(_) => None,
+                _ => None,
             };
             Answer::List(outcome, known)
         }
-        Step::Sweep { crawl, after } => Answer::Sweep(index.unseen(stream, *crawl, after.clone(), SWEEP).await.ok()),
+        Step::Ask(listing) => {
+            let outcome = source.list(&stream.account, listing, None, MOST_ON_A_PAGE).await;
+            let part_of = match &outcome {
+                ListOutcome::Page(page) => page.items.first().and_then(|item| item.part_of.as_ref()),
+                _ => None,
+            };
+            let known = match part_of {
+                Some(part_of) => index.look_up(stream, vec![part_of.of.clone()]).await.ok(),
+                None => None,
+            };
+            Answer::Ask(outcome, known.into_iter().flatten().next().flatten())
+        }
+        Step::Weigh { crawl, least, percent } => {
+            Answer::Weigh(index.shortfalls(stream, *crawl, *least, *percent).await.ok())
+        }
+        Step::Sweep { from, after } => {
+            Answer::Sweep(index.absent(stream, from.clone(), after.clone(), SWEEP).await.ok())
+        }
+        Step::Below { of, lists, crawl } => {
+            Answer::Below(index.below(stream, of.clone(), lists, *crawl, BELOW).await.ok())
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         .collect();
     let streams = check.streams(&config);
     check.polling(&config.polling, &root.key("polling"));
-    check.crawl(&config.crawl, &root.key("crawl"));
+    check.crawl(&config.crawl, &config.accounts, &root.key("crawl"));
     if config.commit.max_pending.0 == 0 {
         check.problem(&root.key("commit").key("maxPending"), "must be above 0");
     }
@@ -282,9 +282,15 @@ impl Check<'_> {
         Some(CheckedAdmin { listen, status_page: admin.status_page, stream_metrics })
     }
 
-    fn crawl(&mut self, crawl: &CrawlConfig, place: &Place) {
+    fn crawl(&mut self, crawl: &CrawlConfig, accounts: &BTreeMap<String, AccountConfig>, place: &Place) {
+        if crawl.account.is_some() {
+            self.account_of(crawl.account.as_deref(), accounts, place);
+        }
         if !(1..=MOST_CRAWL_PERCENT).contains(&crawl.budget_percent) {
             self.problem(&place.key("budgetPercent"), "must be between 1 and 90: polls need the rest");
+        }
+        if !(1..=100).contains(&crawl.short_list_percent) {
+            self.problem(&place.key("shortListPercent"), "must be between 1 and 100");
         }
         let interval = crawl.reconcile_interval.0;
         if !interval.is_zero() && interval < crawl.late_events.0 {

@@ -16,6 +16,15 @@ pub struct CrawlConfig {
     pub depth: CrawlDepth,
     /// Crawls may use so much of an account's rate, in percent, as far as polls leave it.
     pub budget_percent: u32,
+    /// The account that reads the lists of crawls, by its name in `accounts`: Asana's limits are per token, so what crawls
+    /// cost then holds up no poll. If no stream is polled by it, crawls have all of its rate. It may see less than the
+    /// stream's own account: what its lists don't show is asked for by the stream's own. Default: the stream's own account.
+    pub account: Option<String>,
+    /// A list that shows so much less than was known to be in it, in percent, and `shortListCount` less, is read again
+    /// before what is missing is asked for one by one.
+    pub short_list_percent: u32,
+    /// See `shortListPercent`.
+    pub short_list_count: u32,
     /// How often a stream's resources are compared with what was published, since Asana doesn't promise every event.
     /// `0s`: never; then it isn't kept in mind either what was published, and no snapshot says what changed.
     pub reconcile_interval: HumanDuration,
@@ -29,6 +38,9 @@ impl Default for CrawlConfig {
             initial: true,
             depth: CrawlDepth::default(),
             budget_percent: 25,
+            account: None,
+            short_list_percent: 5,
+            short_list_count: 20,
             reconcile_interval: HumanDuration(Duration::from_secs(24 * 3600)),
             late_events: HumanDuration(Duration::from_secs(15 * 60)),
         }

@@ -4,8 +4,10 @@
 //! piece for each page that has something below it. What can't be understood is an error, never a fresh start.
 
 use super::batch::{CheckpointWrite, StoredCheckpoint};
-use super::crawl::Crawl;
-use super::crawl_checkpoint::{Pieces, decode_crawl, decode_piece, encode_crawl, encode_piece};
+use super::crawl::checkpoint::{
+    Pieces, decode_crawl, decode_left_out, decode_piece, encode_crawl, encode_left_out, encode_piece,
+};
+use super::crawl::{Crawl, LeftOuts};
 use super::ids::{ShardId, StreamId, SyncToken, Topic};
 use super::page::Denial;
 use super::sequence::{Counters, LaneCounter, Lanes};
@@ -337,18 +339,30 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
         last_complete_poll_at: live.map(|live| live.last_complete_poll_at.into()),
         epoch: stream.epoch,
         last_sequence: stream.last_sequence,
-        open_gaps: stream
-            .open_gaps
-            .iter()
-            .map(|gap| pb::OpenGap {
-                gap_id: gap.id.clone(),
-                last_complete_poll_at: Some(gap.last_complete_poll_at.into()),
-                resumed_at: Some(gap.resumed_at.into()),
-                topics: encode_topics(&gap.topics),
-                ..pb::OpenGap::default()
-            })
-            .collect(),
+        open_gaps: stream.open_gaps.iter().map(encode_gap).collect(),
+        partly_healed: stream.partly_healed.iter().map(encode_gap).collect(),
+        left_out: encode_left_out(&stream.left_out),
+        left_out_more: stream.left_out.more,
         ..pb::StreamCheckpoint::default()
+    }
+}
+
+fn encode_gap(gap: &OpenGap) -> pb::OpenGap {
+    pb::OpenGap {
+        gap_id: gap.id.clone(),
+        last_complete_poll_at: Some(gap.last_complete_poll_at.into()),
+        resumed_at: Some(gap.resumed_at.into()),
+        topics: encode_topics(&gap.topics),
+        ..pb::OpenGap::default()
+    }
+}
+
+fn decode_gap(gap: pb::OpenGap) -> OpenGap {
+    OpenGap {
+        id: gap.gap_id,
+        last_complete_poll_at: time(gap.last_complete_poll_at.as_ref()),
+        resumed_at: time(gap.resumed_at.as_ref()),
+        topics: decode_topics(gap.topics),
     }
 }
 
@@ -363,17 +377,16 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         (0, Some(live)) => State::Live(live),
         (status, live) => State::Suspended { denial: Denial::of_status(status), denials: 1, live },
     };
-    let gap = |gap: pb::OpenGap| OpenGap {
-        id: gap.gap_id,
-        last_complete_poll_at: time(gap.last_complete_poll_at.as_ref()),
-        resumed_at: time(gap.resumed_at.as_ref()),
-        topics: decode_topics(gap.topics),
-    };
+    // What it can't read of this a later crawl reads as a whole.
+    let left_out = decode_left_out(&entry.left_out, entry.left_out_more);
+    let unknown = LeftOuts { named: Vec::new(), more: entry.left_out.len() as u64 };
     Stream {
         state,
         epoch: entry.epoch,
         last_sequence: entry.last_sequence,
-        open_gaps: entry.open_gaps.into_iter().map(gap).collect(),
+        open_gaps: entry.open_gaps.into_iter().map(decode_gap).collect(),
+        partly_healed: entry.partly_healed.into_iter().map(decode_gap).collect(),
+        left_out: left_out.unwrap_or(unknown),
         crawl: None,
         last_crawl_at: entry.last_crawl_at.map(|at| time(Some(&at))),
         ended: entry.ended,

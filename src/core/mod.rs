@@ -5,7 +5,6 @@ pub mod batch;
 pub mod budget;
 pub mod checkpoint;
 pub mod crawl;
-mod crawl_checkpoint;
 pub mod detect;
 mod detect_state;
 pub mod engine;

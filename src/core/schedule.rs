@@ -46,6 +46,12 @@ impl Schedule {
         self.by_stream.get(stream).copied()
     }
 
+    /// The stream that has been due for longest, if any is.
+    #[must_use]
+    pub fn first_due(&self, now: Duration) -> Option<&StreamId> {
+        self.by_time.first().filter(|(due, _)| *due <= now).map(|(_, stream)| stream)
+    }
+
     /// Takes out the stream that has been due for longest, if any is.
     pub fn pop_due(&mut self, now: Duration) -> Option<StreamId> {
         if self.next_due()? > now {

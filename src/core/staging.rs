@@ -9,7 +9,7 @@ use super::known::Mark;
 use super::placement::lane_of;
 use super::record::{Place, Prepared};
 use super::sequence::Counters;
-use super::stream::{Notice, Stream};
+use super::stream::{MOST_PARTLY_HEALED, Notice, OpenGap, Stream};
 use super::trace::Trace;
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
@@ -136,8 +136,8 @@ impl Staging<'_> {
             let lane = Lane { topic: topic.clone(), partition };
             self.record(pending, &mut next, lane, prepared, counters);
         }
-        if pending.ends_crawl {
-            self.end_crawl(pending, &mut next, counters);
+        if let Some(end) = &pending.ends_crawl {
+            self.end_crawl(pending, end, &mut next, counters);
         }
         next
     }
@@ -166,32 +166,50 @@ impl Staging<'_> {
         }
     }
 
-    /// Ends the crawl wherever its beginning is, and then the gaps that it heals wherever they are.
-    fn end_crawl(&mut self, pending: &Pending, next: &mut Stream, counters: &mut Counters) {
-        let Some(crawl) = next.crawl.clone() else { return };
-        let (healed, open): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut next.open_gaps).into_iter().partition(|gap| crawl.gap_ids.contains(&gap.id));
+    /// Ends the crawl wherever its beginning is, and then the gaps that it heals wherever they are. What was left out of
+    /// the state holds up no gap: it follows when it could be read.
+    fn end_crawl(&mut self, pending: &Pending, end: &pb::SnapshotEnd, next: &mut Stream, counters: &mut Counters) {
+        let Some(crawl) = next.crawl.take() else { return };
+        self.tell(pending, next, &crawl.topics, &Body::SnapshotEnd(end.clone()), counters);
+        let is_healed = |gap: &OpenGap| crawl.gap_ids.contains(&gap.id);
+        let (healed, open): (Vec<_>, Vec<_>) = std::mem::take(&mut next.open_gaps).into_iter().partition(is_healed);
         next.open_gaps = open;
-        let is_whole = crawl.refused_types.is_empty();
-        let restored = if is_whole { pb::Restored::State } else { pb::Restored::PartOfState }.into();
-        let healed = healed.into_iter().map(|gap| {
+        let is_whole = crawl.left_out.is_empty();
+        let waiting = std::mem::take(&mut next.partly_healed);
+        let restored = if is_whole { pb::Restored::State } else { pb::Restored::PartOfState };
+        for gap in waiting.iter().filter(|_| is_whole).chain(&healed) {
             let healed = pb::SourceGapHealed {
-                gap_id: gap.id,
+                gap_id: gap.id.clone(),
                 crawl_id: crawl.id.clone(),
-                restored,
-                ..pb::SourceGapHealed::default()
+                restored: restored.into(),
+                left_out: end.left_out.clone(),
+                left_out_count: end.left_out_count,
             };
-            (Body::SourceGapHealed(healed), gap.topics)
-        });
-        let end = Body::SnapshotEnd(crawl.end_record(self.settings.crawl.depth));
-        for (body, topics) in std::iter::once((end, crawl.topics.clone())).chain(healed) {
-            let prepared = Prepared::of_stream(&body, &pending.id, pending.received_at);
-            for topic in topics.keys() {
-                self.in_each_lane(pending, next, topic, &prepared, counters);
-            }
+            self.tell(pending, next, &gap.topics, &Body::SourceGapHealed(healed), counters);
         }
-        next.crawl = None;
-        next.last_crawl_at = Some(crawl.begun_at);
+        if !is_whole {
+            next.partly_healed = waiting.into_iter().chain(healed).collect();
+            let excess = next.partly_healed.len().saturating_sub(MOST_PARTLY_HEALED);
+            next.partly_healed.drain(..excess);
+        }
+        next.left_out = crawl.left_out.clone();
+        if crawl.scope.is_empty() {
+            next.last_crawl_at = Some(crawl.begun_at);
+        }
+    }
+
+    fn tell(
+        &mut self,
+        pending: &Pending,
+        next: &mut Stream,
+        topics: &BTreeMap<Topic, u32>,
+        body: &Body,
+        counters: &mut Counters,
+    ) {
+        let prepared = Prepared::of_stream(body, &pending.id, pending.received_at);
+        for topic in topics.keys() {
+            self.in_each_lane(pending, next, topic, &prepared, counters);
+        }
     }
 
     fn in_each_lane(

@@ -13,10 +13,11 @@
 //!
 //! Asana answers "no token yet" and "dead token" alike: only the state tells which it is.
 
-use super::crawl::{Crawl, Reason};
+use super::crawl::{Crawl, LeftOut, LeftOuts, Reason};
 use super::event::Event;
 use super::ids::{Gid, StreamId, SyncToken, Topic};
 use super::known::Mark;
+use super::listing::Listing;
 use super::page::{Denial, Failure, Page, PollOutcome};
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -39,9 +40,16 @@ pub struct Stream {
     pub crawl: Option<Arc<Crawl>>,
     /// When the last complete crawl began.
     pub last_crawl_at: Option<DateTime<Utc>>,
+    /// What the last crawl had to leave out, and is tried again.
+    pub left_out: LeftOuts,
+    /// Source gaps that were healed but for what was left out, up to [`MOST_PARTLY_HEALED`].
+    pub partly_healed: Vec<OpenGap>,
     /// It was said to have ended, and wasn't polled since.
     pub ended: bool,
 }
+
+/// So many source gaps are remembered that were healed in part. Of those before it isn't said that the rest was, too.
+pub(crate) const MOST_PARTLY_HEALED: usize = 64;
 
 /// Where in its life a stream is.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,9 +173,36 @@ pub enum Notice {
         snapshots: u64,
         /// How many source gaps are healed by it.
         healed: usize,
+        /// How many lists and objects it had to leave out.
+        left_out: u64,
     },
-    /// Its resources can't be read.
-    CrawlRefused(Denial),
+    /// A list of its crawl, or an object, gives no usable answer, and is tried again.
+    CrawlRetries {
+        /// Which.
+        listing: Listing,
+        /// Why, in the words of the metrics.
+        reason: &'static str,
+    },
+    /// A list of its crawl, or an object, can't be read: the crawl goes on without it.
+    CrawlLeftOut(LeftOut),
+    /// A list of its crawl is longer than what Asana gives of one: it is read in parts.
+    CrawlSplits(Listing),
+    /// Lists of its crawl showed much less than was known to be in them: they are read again.
+    CrawlCameShort {
+        /// How many lists.
+        lists: usize,
+        /// How many resources they didn't show.
+        unseen: u64,
+    },
+    /// Items of a list have no gid: nothing can be told of them.
+    CrawlUnidentified {
+        /// Of which list.
+        listing: Listing,
+        /// How many.
+        count: usize,
+    },
+    /// The rate limit was hit by requests of a crawl that has an account of its own.
+    CrawlThrottled(Duration),
     /// So many resources changed and no event told of it, within the time that events may take.
     Missed(usize),
     /// A record was larger than what the bus takes: the dead-letter topic has it.
@@ -194,6 +229,8 @@ impl Stream {
             open_gaps: Vec::new(),
             crawl: None,
             last_crawl_at: None,
+            left_out: LeftOuts::default(),
+            partly_healed: Vec::new(),
             ended: false,
         }
     }

@@ -16,7 +16,7 @@ use crate::core::backoff::Backoff;
 use crate::core::budget::{Budget, Limit, Share};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::{AccountName, Gid};
-use crate::core::listing::{ListOutcome, ListPage, Listing, What};
+use crate::core::listing::{ListOutcome, ListPage, Listing, MOST_ON_A_PAGE, What};
 use crate::core::now::Now;
 use pass::Pass;
 use std::collections::{BTreeMap, BTreeSet};
@@ -183,7 +183,7 @@ impl<S: Source> Discovery<S> {
         // What is counted is the request: this may be dropped before the answer comes.
         budget.finish();
         let Some((listing, offset)) = rule.pass.next() else { return false };
-        let outcome = self.source.list(&rule.spec.account, listing, offset).await;
+        let outcome = self.source.list(&rule.spec.account, listing, offset, MOST_ON_A_PAGE).await;
         let now = self.clock.now();
         match outcome {
             ListOutcome::Page(page) => {
@@ -200,6 +200,7 @@ impl<S: Source> Discovery<S> {
                     tracing::warn!(%account, seconds, "rate limit hit: discovery waits");
                 }
             }
+            ListOutcome::CutOff => rule.failed(now, "cut_off", "the list is longer than what Asana gives of one"),
             ListOutcome::OffsetExpired => {
                 rule.pass.restart_list();
                 rule.failed(now, "offset_expired", "Asana let the offset expire: the list is read from its beginning");

@@ -11,7 +11,7 @@ use crate::core::budget::{Budget, Limit, Share};
 use crate::core::engine::StreamSpec;
 use crate::core::finding::{Finding, Verdict};
 use crate::core::ids::StreamKind;
-use crate::core::listing::{ListOutcome, Listing, What};
+use crate::core::listing::{ListOutcome, Listing, MOST_ON_A_PAGE, What};
 use crate::core::page::Denial;
 use crate::discovery;
 use futures_util::{StreamExt as _, stream};
@@ -85,6 +85,7 @@ impl<'a> Asker<'a> {
                     at_least |= look.more;
                 }
                 ListOutcome::OffsetExpired
+                | ListOutcome::CutOff
                 | ListOutcome::Throttled { .. }
                 | ListOutcome::Denied(_)
                 | ListOutcome::Failed(_) => at_least = true,
@@ -210,6 +211,7 @@ impl<'a> Asker<'a> {
                     refused = refused.or(Some(ListOutcome::Denied(Denial::NotFound)));
                 }
                 ListOutcome::OffsetExpired
+                | ListOutcome::CutOff
                 | ListOutcome::Throttled { .. }
                 | ListOutcome::Denied(_)
                 | ListOutcome::Failed(_) => {
@@ -233,9 +235,14 @@ impl<'a> Asker<'a> {
     async fn list(&self, listing: &Listing) -> ListOutcome {
         let throttled = |outcome: &ListOutcome| match outcome {
             ListOutcome::Throttled { retry_after } => Some(*retry_after),
-            ListOutcome::Page(_) | ListOutcome::OffsetExpired | ListOutcome::Denied(_) | ListOutcome::Failed(_) => None,
+            ListOutcome::Page(_)
+            | ListOutcome::OffsetExpired
+            | ListOutcome::CutOff
+            | ListOutcome::Denied(_)
+            | ListOutcome::Failed(_) => None,
         };
-        self.patiently(async || self.accounts.list(&self.account.name, listing, None).await, throttled).await
+        self.patiently(async || self.accounts.list(&self.account.name, listing, None, MOST_ON_A_PAGE).await, throttled)
+            .await
     }
 
     /// Makes a request again as long as it is throttled, and waits between.
@@ -290,7 +297,13 @@ fn of_rule(rule: &CheckedRule) -> String {
         | What::Subtasks
         | What::TaskStories
         | What::GoalStories
-        | What::Attachments => "items of",
+        | What::Attachments
+        | What::Section
+        | What::Story
+        | What::Attachment
+        | What::SectionsToSplit
+        | What::SectionTasks
+        | What::TeamsToSplit => "items of",
     };
     format!("rule for {what} {of}, account {}", rule.account)
 }

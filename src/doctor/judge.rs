@@ -97,6 +97,7 @@ pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> Verdict {
             Verdict::fine(format!("can be read: {} on its first page{more}", items.len()))
         }
         ListOutcome::OffsetExpired
+        | ListOutcome::CutOff
         | ListOutcome::Throttled { .. }
         | ListOutcome::Denied(_)
         | ListOutcome::Failed(_) => unread(outcome, whose, "correct the rule in `discovery.rules`"),
@@ -107,7 +108,7 @@ pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> Verdict {
 pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> Verdict {
     match outcome {
         ListOutcome::Page(_) => Verdict::fine("can be read"),
-        ListOutcome::OffsetExpired => Verdict::unknown("the list changed while it was read"),
+        ListOutcome::OffsetExpired | ListOutcome::CutOff => Verdict::unknown("the list changed while it was read"),
         ListOutcome::Throttled { retry_after } => throttled(*retry_after),
         ListOutcome::Denied(denial) => denied(whose, *denial, remedy),
         ListOutcome::Failed(failure) => failed(failure),

@@ -4,10 +4,12 @@
 //! full crawl makes it anew. So a store may be lost, left behind or begun anew at any time, and only costs a crawl.
 //! A crash of the process loses nothing that was applied; a power loss may lose the tail, and the mark with it.
 
+mod absent;
 pub mod service;
 
 use crate::core::ids::{Gid, StreamId};
-use crate::core::known::{Change, Entry, Mark, Update};
+use crate::core::known::{Change, Entry, Mark, NOT_VISIBLE, Update};
+use crate::core::listing::{Listing, What};
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension as _, Row, ToSql, Transaction, TransactionBehavior, ffi, params,
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Of the tables below. A store of another format is begun anew.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// A gid is an integer where its digits are one, else text: the store sorts integers before texts.
 const TABLES: &str = "
@@ -37,11 +39,18 @@ const TABLES: &str = "
         gid NOT NULL,
         resource_type INTEGER NOT NULL,
         hash INTEGER NOT NULL,
+        evident INTEGER NOT NULL,
         crawl INTEGER NOT NULL,
+        passed INTEGER NOT NULL,
         touched_at INTEGER NOT NULL,
-        nested INTEGER NOT NULL,
+        parent,
+        list INTEGER NOT NULL,
         PRIMARY KEY (stream, gid)
-    ) WITHOUT ROWID;";
+    ) WITHOUT ROWID;
+    CREATE INDEX entry_parent ON entry (stream, parent);";
+
+/// The columns that [`entry`] reads.
+const ENTRY: &str = "name, hash, evident, crawl, touched_at, parent, list";
 
 const FILE: &str = "index.sqlite3";
 
@@ -173,10 +182,9 @@ impl Index {
     /// [`IndexError::Store`].
     pub fn look_up(&self, stream: &StreamId, gids: &[Gid]) -> Result<Vec<Option<Entry>>, IndexError> {
         let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(vec![None; gids.len()]) };
-        let mut statement = self.store.prepare_cached(
-            "SELECT name, hash, crawl, touched_at, nested FROM entry JOIN resource_type ON id = resource_type
-             WHERE stream = ? AND gid = ?",
-        )?;
+        let mut statement = self.store.prepare_cached(&format!(
+            "SELECT {ENTRY} FROM entry JOIN resource_type ON id = resource_type WHERE stream = ? AND gid = ?"
+        ))?;
         let mut find = |gid| statement.query_row(params![id, PackedGid::from(gid)], |row| entry(row, 0)).optional();
         Ok(gids.iter().map(&mut find).collect::<Result<_, _>>()?)
     }
@@ -192,31 +200,6 @@ impl Index {
             writer.apply(stream, update)?;
         }
         Ok(transaction.commit()?)
-    }
-
-    /// Resources that were seen last by another crawl than this, or by none: up to `limit`, those that come after
-    /// `after`. They come by number where the gid is one, then by text.
-    ///
-    /// # Errors
-    /// [`IndexError::Store`].
-    pub fn unseen(
-        &self,
-        stream: &StreamId,
-        crawl: u64,
-        after: Option<&Gid>,
-        limit: usize,
-    ) -> Result<Vec<(Gid, Entry)>, IndexError> {
-        let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(Vec::new()) };
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let after = after.map_or(PackedGid::Number(-1), PackedGid::from);
-        let mut statement = self.store.prepare_cached(
-            "SELECT gid, name, hash, crawl, touched_at, nested FROM entry JOIN resource_type ON id = resource_type
-             WHERE stream = ? AND gid > ? AND crawl <> ? ORDER BY gid LIMIT ?",
-        )?;
-        let rows = statement.query_map(params![id, after, crawl.cast_signed(), limit], |row| {
-            Ok((row.get::<_, StoredGid>(0)?.0, entry(row, 1)?))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// How many of a stream's resources are known. Counts them: not for every poll.
@@ -266,16 +249,25 @@ impl<'t> Writer<'t> {
 
     fn change(&mut self, stream: i64, change: &Change) -> rusqlite::Result<()> {
         match change {
-            Change::Seen { gid, resource_type, hash, crawl, nested } => {
+            Change::Seen { gid, resource_type, hash, evident, crawl, place } => {
                 let resource_type = self.resource_type(resource_type)?;
-                let (gid, hash, crawl) = (PackedGid::from(gid), hash.cast_signed(), crawl.cast_signed());
+                let (hash, evident, crawl) = (hash.cast_signed(), evident.cast_signed(), crawl.cast_signed());
+                let (gid, parent) = (PackedGid::from(gid), PackedGid::from(&place.of));
                 self.transaction
                     .prepare_cached(
-                        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT DO UPDATE SET
-                         resource_type = excluded.resource_type, hash = excluded.hash, crawl = excluded.crawl,
-                         nested = excluded.nested",
+                        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?) ON CONFLICT DO UPDATE SET
+                         resource_type = excluded.resource_type, hash = excluded.hash, evident = excluded.evident,
+                         crawl = excluded.crawl, parent = excluded.parent, list = excluded.list",
                     )?
-                    .execute(params![stream, gid, resource_type, hash, crawl, nested])?;
+                    .execute(params![stream, gid, resource_type, hash, evident, crawl, parent, place.what.number()])?;
+            }
+            Change::Passed { gid, crawl, is_hidden } => {
+                let hash = is_hidden.then_some(NOT_VISIBLE.cast_signed());
+                self.transaction
+                    .prepare_cached(
+                        "UPDATE entry SET passed = ?, hash = coalesce(?, hash) WHERE stream = ? AND gid = ?",
+                    )?
+                    .execute(params![crawl.cast_signed(), hash, stream, PackedGid::from(gid)])?;
             }
             Change::Touched { gid, resource_type: None, at } => {
                 self.transaction
@@ -286,7 +278,7 @@ impl<'t> Writer<'t> {
                 let resource_type = self.resource_type(resource_type)?;
                 self.transaction
                     .prepare_cached(
-                        "INSERT INTO entry VALUES (?, ?, ?, 0, 0, ?, 0) ON CONFLICT DO UPDATE SET
+                        "INSERT INTO entry VALUES (?, ?, ?, 0, 0, 0, 0, ?, NULL, 0) ON CONFLICT DO UPDATE SET
                          touched_at = max(touched_at, excluded.touched_at)",
                     )?
                     .execute(params![stream, PackedGid::from(gid), resource_type, at.timestamp_millis()])?;
@@ -343,12 +335,15 @@ fn damaged(how: String) -> rusqlite::Error {
 }
 
 fn entry(row: &Row<'_>, first: usize) -> rusqlite::Result<Entry> {
+    let parent: Option<StoredGid> = row.get(first + 5)?;
+    let what = What::of_number(row.get(first + 6)?);
     Ok(Entry {
         resource_type: row.get(first)?,
         hash: unsigned(row, first + 1)?,
-        crawl: unsigned(row, first + 2)?,
-        touched_at: row.get(first + 3)?,
-        nested: row.get(first + 4)?,
+        evident: unsigned(row, first + 2)?,
+        crawl: unsigned(row, first + 3)?,
+        touched_at: row.get(first + 4)?,
+        place: parent.zip(what).map(|(StoredGid(of), what)| Listing { of, what }),
     })
 }
 

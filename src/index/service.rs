@@ -4,7 +4,8 @@
 
 use super::{Index, IndexError};
 use crate::core::ids::{Gid, StreamId};
-use crate::core::known::{Entry, Mark, Update};
+use crate::core::known::{Absent, AbsentFrom, Entry, Mark, Shortfall, Update};
+use crate::core::listing::What;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -24,15 +25,10 @@ pub struct IndexHandle {
     failed: Arc<AtomicBool>,
 }
 
-type Reply<T> = oneshot::Sender<Result<T, Untrusted>>;
-
-#[derive(Debug)]
 enum Request {
     Apply(Vec<(StreamId, Update)>),
-    IsTrusted(StreamId, Mark, Reply<bool>),
-    LookUp(StreamId, Vec<Gid>, Reply<Vec<Option<Entry>>>),
-    Unseen { stream: StreamId, crawl: u64, after: Option<Gid>, limit: usize, reply: Reply<Vec<(Gid, Entry)>> },
-    Flush(Reply<()>),
+    /// A question: it looks at the index, and answers by itself.
+    Look(Box<dyn FnOnce(&mut Service) + Send>),
 }
 
 impl IndexHandle {
@@ -62,7 +58,7 @@ impl IndexHandle {
     /// # Cancel safety
     /// May be dropped.
     pub async fn is_trusted(&self, stream: StreamId, mark: Mark) -> bool {
-        self.ask(|reply| Request::IsTrusted(stream, mark, reply)).await.unwrap_or(false)
+        self.look(move |index| index.is_trusted(&stream, mark)).await.unwrap_or(false)
     }
 
     /// As [`Index::look_up`].
@@ -73,24 +69,59 @@ impl IndexHandle {
     /// # Cancel safety
     /// May be dropped.
     pub async fn look_up(&self, stream: StreamId, gids: Vec<Gid>) -> Result<Vec<Option<Entry>>, Untrusted> {
-        self.ask(|reply| Request::LookUp(stream, gids, reply)).await
+        self.look(move |index| index.look_up(&stream, &gids)).await
     }
 
-    /// As [`Index::unseen`].
+    /// As [`Index::absent`].
     ///
     /// # Errors
     /// [`Untrusted`].
     ///
     /// # Cancel safety
     /// May be dropped.
-    pub async fn unseen(
+    pub async fn absent(
+        &self,
+        stream: StreamId,
+        from: AbsentFrom,
+        after: Option<Gid>,
+        limit: usize,
+    ) -> Result<Vec<Absent>, Untrusted> {
+        self.look(move |index| index.absent(&stream, &from, after.as_ref(), limit)).await
+    }
+
+    /// As [`Index::below`].
+    ///
+    /// # Errors
+    /// [`Untrusted`].
+    ///
+    /// # Cancel safety
+    /// May be dropped.
+    pub async fn below(
+        &self,
+        stream: StreamId,
+        of: Gid,
+        lists: &'static [What],
+        crawl: u64,
+        limit: usize,
+    ) -> Result<Vec<(Gid, Entry)>, Untrusted> {
+        self.look(move |index| index.below(&stream, &of, lists, crawl, limit)).await
+    }
+
+    /// As [`Index::shortfalls`].
+    ///
+    /// # Errors
+    /// [`Untrusted`].
+    ///
+    /// # Cancel safety
+    /// May be dropped.
+    pub async fn shortfalls(
         &self,
         stream: StreamId,
         crawl: u64,
-        after: Option<Gid>,
-        limit: usize,
-    ) -> Result<Vec<(Gid, Entry)>, Untrusted> {
-        self.ask(|reply| Request::Unseen { stream, crawl, after, limit, reply }).await
+        least: u32,
+        percent: u32,
+    ) -> Result<Vec<Shortfall>, Untrusted> {
+        self.look(move |index| index.shortfalls(&stream, crawl, least, percent)).await
     }
 
     /// Returns when all that was asked before is done.
@@ -101,7 +132,7 @@ impl IndexHandle {
     /// # Cancel safety
     /// May be dropped.
     pub async fn flush(&self) -> Result<(), Untrusted> {
-        self.ask(Request::Flush).await
+        self.look(|_| Ok(())).await
     }
 
     #[cfg(test)]
@@ -114,9 +145,14 @@ impl IndexHandle {
         untold.told = self.requests.send(request).await.is_ok();
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Untrusted> {
+    async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Index) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, Untrusted> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send(request(reply)).await.map_err(|_stopped| Untrusted)?;
+        // Nobody may wait for the answer any more.
+        let look = |service: &mut Service| drop(reply.send(service.run(question)));
+        self.requests.send(Request::Look(Box::new(look))).await.map_err(|_stopped| Untrusted)?;
         answer.await.map_err(|_stopped| Untrusted)?
     }
 }
@@ -146,14 +182,7 @@ impl Service {
         while let Some(request) = requests.blocking_recv() {
             match request {
                 Request::Apply(commit) => drop(self.run(|index| index.apply(&commit))),
-                Request::IsTrusted(stream, mark, reply) => {
-                    answer(reply, self.run(|index| index.is_trusted(&stream, mark)));
-                }
-                Request::LookUp(stream, gids, reply) => answer(reply, self.run(|index| index.look_up(&stream, &gids))),
-                Request::Unseen { stream, crawl, after, limit, reply } => {
-                    answer(reply, self.run(|index| index.unseen(&stream, crawl, after.as_ref(), limit)));
-                }
-                Request::Flush(reply) => answer(reply, self.run(|_| Ok(()))),
+                Request::Look(look) => look(&mut self),
             }
         }
     }
@@ -172,23 +201,21 @@ impl Service {
     }
 }
 
-/// Nobody may wait for it any more.
-fn answer<T>(reply: Reply<T>, result: Result<T, Untrusted>) {
-    drop(reply.send(result));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::known::Change;
+    use crate::core::listing::Listing;
+    use std::collections::BTreeSet;
 
     fn commit(sequence: u64, gids: std::ops::Range<u64>) -> Vec<(StreamId, Update)> {
         let seen = |gid: u64| Change::Seen {
             gid: Gid::from(gid.to_string()),
             resource_type: "task".to_owned(),
             hash: gid,
+            evident: gid,
             crawl: 1,
-            nested: false,
+            place: Listing { of: Gid::from("1"), what: What::Tasks },
         };
         let mark = |sequence| Mark { epoch: 1, sequence };
         let changes = gids.map(seen).chain([Change::Complete]).collect();
@@ -204,7 +231,8 @@ mod tests {
         }
         assert!(index.is_trusted(stream.clone(), Mark { epoch: 1, sequence: 200 }).await);
         assert!(!index.is_trusted(stream.clone(), Mark { epoch: 1, sequence: 199 }).await);
-        assert_eq!(index.unseen(stream.clone(), 2, Some(Gid::from("9")), 1_000).await.unwrap().len(), 190);
+        let from = AbsentFrom { crawl: 2, scope: BTreeSet::new(), unread: BTreeSet::new() };
+        assert_eq!(index.absent(stream.clone(), from, Some(Gid::from("9")), 1_000).await.unwrap().len(), 190);
         let known = index.look_up(stream.clone(), vec![Gid::from("7"), Gid::from("700")]).await.unwrap();
         assert_eq!((known[0].as_ref().unwrap().hash, &known[1]), (7, &None));
         assert_eq!(index.flush().await, Ok(()));

@@ -124,6 +124,9 @@ pub struct StreamCheckpoint {
     /// Source gaps that were healed but for what was left out.
     #[prost(message, repeated, tag = "14")]
     pub partly_healed: ::prost::alloc::vec::Vec<OpenGap>,
+    /// So many more than `left_out` were left out.
+    #[prost(uint64, tag = "15")]
+    pub left_out_more: u64,
 }
 /// A crawl of a stream's resources that is under way.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -160,12 +163,9 @@ pub struct CrawlCheckpoint {
     pub next_queue: u64,
     #[prost(uint32, tag = "12")]
     pub done: u32,
-    /// Types that Asana refused to list.
+    /// Types of which not everything could be read.
     #[prost(string, repeated, tag = "13")]
-    pub refused_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The last resource that no list showed and was asked for alone.
-    #[prost(string, tag = "14")]
-    pub swept_to: ::prost::alloc::string::String,
+    pub incomplete_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// What couldn't be read so far, and is tried again, or left out.
     #[prost(message, repeated, tag = "15")]
     pub deferred: ::prost::alloc::vec::Vec<CrawlListing>,
@@ -174,9 +174,12 @@ pub struct CrawlCheckpoint {
     /// Lists that came short were read again.
     #[prost(bool, tag = "17")]
     pub reread: bool,
-    /// It reads only what an earlier one had to leave out.
-    #[prost(bool, tag = "18")]
-    pub is_retry: bool,
+    /// What an earlier crawl had to leave out: only this is read; all, where it is empty.
+    #[prost(message, repeated, tag = "18")]
+    pub scope: ::prost::alloc::vec::Vec<CrawlListing>,
+    /// So many more than `left_out` couldn't be read.
+    #[prost(uint64, tag = "19")]
+    pub left_out_more: u64,
 }
 /// What a crawl has still to read.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,8 +1,7 @@
 //! An Asana of a few streams: projects with tasks, event logs, tokens that are places in them, and death of tokens.
 
-use asana_event_bridge::core::engine::Step;
 use asana_event_bridge::core::event::Event;
-use asana_event_bridge::core::ids::{StreamId, SyncToken};
+use asana_event_bridge::core::ids::{Gid, StreamId, SyncToken};
 use asana_event_bridge::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use asana_event_bridge::core::page::{Denial, Failure, Page, PollOutcome};
 use asana_event_bridge::pb;
@@ -126,19 +125,21 @@ impl Log {
 }
 
 impl Asana {
-    /// A project with tasks and no sections; two tasks on a page, and offsets that may expire.
+    /// A project with tasks and no sections; two tasks on a page, offsets that may expire, and pages that may come short:
+    /// they leave out a task, or are taken for the last.
     pub(crate) fn list(
         &self,
         stream: &StreamId,
         listing: &Listing,
         offset: Option<&str>,
+        rng: &mut ChaCha8Rng,
         now: DateTime<Utc>,
     ) -> ListOutcome {
         let log = &self.streams[stream];
-        let show = |(number, changes): (&u32, &u32)| item(task(*number), "task", *changes);
+        let show = |(number, changes): (&u32, &u32)| item(task(*number), "task", *changes, &stream.resource);
         let from: u32 = offset.map_or(0, |offset| offset.parse().unwrap());
-        let (items, next_offset) = match listing.what {
-            What::Project => (vec![item(listing.of.as_str().parse().unwrap(), "project", 0)], None),
+        let (mut items, mut next_offset) = match listing.what {
+            What::Project => (vec![item(listing.of.as_str().parse().unwrap(), "project", 0, &stream.resource)], None),
             What::Tasks => {
                 let next = log.tasks.keys().copied().filter(|number| *number >= from).nth(2);
                 (log.tasks.range(from..next.unwrap_or(u32::MAX)).map(show).collect(), next)
@@ -151,31 +152,34 @@ impl Asana {
             }
             _ => (Vec::new(), None),
         };
+        if listing.what == What::Tasks && rng.random_bool(0.1) {
+            items.pop();
+            next_offset = next_offset.filter(|_| rng.random_bool(0.5));
+        }
         let (bytes, next_offset) = (100 * items.len(), next_offset.map(|number| number.to_string()));
-        ListOutcome::Page(ListPage { items, next_offset, received_at: now, bytes })
+        ListOutcome::Page(ListPage { items, unidentified: 0, next_offset, received_at: now, bytes })
     }
 }
 
-fn item(gid: u32, resource_type: &str, changes: u32) -> Item {
+fn item(gid: u32, resource_type: &str, changes: u32, resource: &Gid) -> Item {
     let (gid, resource_type) = (gid.to_string(), resource_type.to_owned());
     Item {
         resource: pb::Resource { gid, resource_type, ..pb::Resource::default() },
         state_json: changes.to_string(),
-        modified_at: None,
-        membership: String::new(),
-        num_subtasks: 0,
-        archived: false,
+        within: vec![resource.clone()],
+        created_at: Some(DateTime::<Utc>::MAX_UTC),
+        ..Item::default()
     }
 }
 
 /// An answer to a listing that isn't Asana's ordinary one.
-pub(crate) fn list_fault(step: &Step, rng: &mut ChaCha8Rng) -> ListOutcome {
-    let Step::List { listing, offset } = step else { panic!("a listing") };
-    match rng.random_range(0..5) {
+pub(crate) fn list_fault(listing: &Listing, offset: Option<&str>, rng: &mut ChaCha8Rng) -> ListOutcome {
+    match rng.random_range(0..6) {
         0 => ListOutcome::Throttled { retry_after: Duration::from_secs(rng.random_range(1..60)) },
         1 => ListOutcome::Denied(Denial::Unauthorized),
         2 if listing.what == What::Sections => ListOutcome::Denied(Denial::Forbidden),
         3 if offset.is_some() => ListOutcome::OffsetExpired,
+        4 if offset.is_some() => ListOutcome::CutOff,
         _ => ListOutcome::Failed(Failure::TimedOut),
     }
 }

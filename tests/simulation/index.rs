@@ -2,8 +2,9 @@
 
 use asana_event_bridge::core::engine::{Answer, Step};
 use asana_event_bridge::core::ids::{Gid, StreamId};
-use asana_event_bridge::core::known::{Change, Entry, Mark, Update};
-use std::collections::BTreeMap;
+use asana_event_bridge::core::known::{Absent, AbsentFrom, Change, Entry, Mark, NOT_VISIBLE, Shortfall, Update};
+use asana_event_bridge::core::listing::{Listing, What};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -17,6 +18,8 @@ struct Known {
     mark: Option<Mark>,
     complete: bool,
     entries: BTreeMap<Gid, Entry>,
+    /// By which crawl each was passed.
+    passed: BTreeMap<Gid, u64>,
 }
 
 impl Index {
@@ -47,13 +50,21 @@ impl Index {
             Step::Compare(mark) => {
                 Some(Answer::Compare(known.is_some_and(|known| known.complete && known.mark == Some(*mark))))
             }
-            Step::Sweep { crawl, after } => {
-                let entries = known.into_iter().flat_map(|known| &known.entries);
-                let unseen = entries.filter(|(gid, it)| it.crawl != *crawl && after.as_ref().is_none_or(|it| it < gid));
-                let unseen = unseen.take(2).map(|(gid, entry)| (gid.clone(), entry.clone())).collect();
-                Some(Answer::Sweep((!self.failed).then_some(unseen)))
+            Step::Sweep { from, after } => {
+                let mut absent = known.map(|known| known.absent(from)).unwrap_or_default();
+                absent.retain(|absent| after.as_ref().is_none_or(|after| *after < absent.gid));
+                absent.truncate(2);
+                Some(Answer::Sweep((!self.failed).then_some(absent)))
             }
-            Step::List { .. } => None,
+            Step::Weigh { crawl, least, percent } => {
+                let short = known.map(|known| known.shortfalls(&stream.resource, *crawl, *least, *percent));
+                Some(Answer::Weigh((!self.failed).then_some(short.unwrap_or_default())))
+            }
+            Step::Below { of, lists, crawl } => {
+                let below = known.map(|known| known.below(of, lists, *crawl)).unwrap_or_default();
+                Some(Answer::Below((!self.failed).then_some(below)))
+            }
+            Step::List { .. } | Step::Ask(_) => None,
         }
     }
 }
@@ -64,15 +75,77 @@ impl Known {
         self.entries.clear();
     }
 
+    fn lacks(&self, gid: &Gid, crawl: u64) -> bool {
+        let entry = &self.entries[gid];
+        entry.crawl != crawl && entry.touched_at < crawl as i64 && self.passed.get(gid) != Some(&crawl)
+    }
+
+    fn saw(&self, gid: &Gid, crawl: u64) -> Option<bool> {
+        self.entries.get(gid).map(|entry| entry.crawl == crawl)
+    }
+
+    fn absent(&self, from: &AbsentFrom) -> Vec<Absent> {
+        let lacking = self.entries.iter().filter(|(gid, _)| self.lacks(gid, from.crawl));
+        let absent = lacking.filter_map(|(gid, entry)| {
+            let saw_place = entry.place.as_ref().and_then(|place| self.saw(&place.of, from.crawl));
+            let is_asked = !from.scope.is_empty() || saw_place != Some(false);
+            let absent = Absent { gid: gid.clone(), entry: entry.clone(), knows_place: saw_place.is_some() };
+            (is_asked && from.concerns(gid, entry, saw_place == Some(true))).then_some(absent)
+        });
+        absent.collect()
+    }
+
+    fn shortfalls(&self, resource: &Gid, crawl: u64, least: u32, percent: u32) -> Vec<Shortfall> {
+        let mut lists: BTreeMap<&Listing, (u64, u64)> = BTreeMap::new();
+        for (gid, entry) in &self.entries {
+            let Some(place) = &entry.place else { continue };
+            if place.of == *resource || self.saw(&place.of, crawl) == Some(true) {
+                let (known, unseen) = lists.entry(place).or_default();
+                *known += 1;
+                *unseen += u64::from(self.lacks(gid, crawl));
+            }
+        }
+        let is_short = |known: u64, unseen: u64| unseen > least.into() && unseen * 100 > known * u64::from(percent);
+        let short = lists.into_iter().filter(|(_, (known, unseen))| is_short(*known, *unseen));
+        short.map(|(listing, (known, unseen))| Shortfall { listing: listing.clone(), known, unseen }).collect()
+    }
+
+    /// The deepest first.
+    fn below(&self, of: &Gid, lists: &[What], crawl: u64) -> Vec<(Gid, Entry)> {
+        let mut levels: Vec<BTreeSet<&Gid>> = vec![BTreeSet::from([of])];
+        for _ in 0..8 {
+            let above = levels.last().unwrap();
+            let is_in = |entry: &Entry| {
+                entry.place.as_ref().is_some_and(|place| above.contains(&place.of) && lists.contains(&place.what))
+            };
+            levels.push(self.entries.iter().filter(|(_, entry)| is_in(entry)).map(|(gid, _)| gid).collect());
+        }
+        let found = levels.into_iter().skip(1).rev().flatten().map(|gid| (gid.clone(), self.entries[gid].clone()));
+        found.filter(|(_, entry)| entry.crawl != crawl && entry.touched_at < crawl as i64).collect()
+    }
+
     fn change(&mut self, change: Change) {
-        let fresh = |resource_type| Entry { resource_type, hash: 0, crawl: 0, touched_at: 0, nested: false };
+        let fresh = |resource_type| Entry {
+            resource_type,
+            hash: 0,
+            evident: 0,
+            crawl: 0,
+            touched_at: 0,
+            place: None,
+        };
         match change {
             Change::Clear => self.clear(),
             Change::Complete => self.complete = true,
             Change::Gone { gid } => drop(self.entries.remove(&gid)),
-            Change::Seen { gid, resource_type, hash, crawl, nested } => {
+            Change::Seen { gid, resource_type, hash, evident, crawl, place } => {
                 let entry = self.entries.entry(gid).or_insert_with(|| fresh(resource_type));
-                (entry.hash, entry.crawl, entry.nested) = (hash, crawl, nested);
+                (entry.hash, entry.evident, entry.crawl, entry.place) = (hash, evident, crawl, Some(place));
+            }
+            Change::Passed { gid, crawl, is_hidden } => {
+                if let Some(entry) = self.entries.get_mut(&gid) {
+                    entry.hash = if is_hidden { NOT_VISIBLE } else { entry.hash };
+                    self.passed.insert(gid, crawl);
+                }
             }
             Change::Touched { gid, resource_type, at } => {
                 if let Some(resource_type) = resource_type {

@@ -110,6 +110,9 @@ impl World {
                 initial: true,
                 depth: Depth::Subtasks,
                 budget_percent: 50,
+                account: None,
+                short_percent: 5,
+                short_count: 1,
                 reconcile_interval: RECONCILE,
                 late_events: Duration::from_secs(5),
             },
@@ -250,11 +253,21 @@ impl World {
             session.index.fail();
         }
         let answer = session.index.answer(&step.stream, &step.step).unwrap_or_else(|| {
-            let Step::List { listing, offset } = &step.step else { panic!("only lists are Asana's") };
-            let outcome = self.asana.list(&step.stream, listing, offset.as_deref(), self.now.wall);
+            let (listing, offset) = match &step.step {
+                Step::List { listing, offset, .. } => (listing, offset.as_deref()),
+                Step::Ask(listing) => (listing, None),
+                _ => panic!("only lists and objects are Asana's"),
+            };
             let is_fault = faults && self.rng.random_bool(0.1);
-            let outcome = if is_fault { list_fault(&step.step, &mut self.rng) } else { outcome };
-            Answer::List(outcome, None)
+            let outcome = if is_fault {
+                list_fault(listing, offset, &mut self.rng)
+            } else {
+                self.asana.list(&step.stream, listing, offset, &mut self.rng, self.now.wall)
+            };
+            match &step.step {
+                Step::Ask(_) => Answer::Ask(outcome, None),
+                _ => Answer::List(outcome, None),
+            }
         });
         session.steps.push((step, answer));
     }

@@ -233,7 +233,12 @@ impl Engine {
             }
             match pending.next {
                 Next::Poll(pace) => self.reschedule(now, &pending.id, pace),
-                Next::CrawlStep => self.end_step(now, &pending.id),
+                Next::CrawlStep => {
+                    if pending.ends_crawl.is_some() {
+                        self.crawl_ended(now, &pending.id);
+                    }
+                    self.end_step(now, &pending.id);
+                }
                 Next::Nothing => {}
             }
             self.schedule_crawl(now, &pending.id);

@@ -97,6 +97,13 @@ pub struct CrawlSettings {
     pub depth: Depth,
     /// Crawls get so much of an account's rate, in percent.
     pub budget_percent: u32,
+    /// The account that reads their lists; that of the stream, if there is none.
+    pub account: Option<AccountName>,
+    /// A list that comes short by more than this, in percent of what was known of it, and by more than
+    /// [`short_count`](Self::short_count) is read again before its missing resources are asked for one by one.
+    pub short_percent: u32,
+    /// See [`short_percent`](Self::short_percent).
+    pub short_count: u32,
     /// How often what the event stream missed is looked for; never if it is zero.
     pub reconcile_interval: Duration,
     /// An event that comes so late after a change isn't missed.
@@ -110,6 +117,9 @@ impl Default for CrawlSettings {
             initial: false,
             depth: Depth::Subtasks,
             budget_percent: 25,
+            account: None,
+            short_percent: 5,
+            short_count: 20,
             reconcile_interval: Duration::ZERO,
             late_events: Duration::from_secs(15 * 60),
         }
@@ -260,6 +270,8 @@ struct Account {
     crawl_budget: Budget,
     /// When each stream's crawl goes on, or the next one begins.
     crawls: Schedule,
+    /// When Asana last gave what was asked for.
+    heard_at: Duration,
 }
 
 /// The committed progress of an owned shard.
@@ -306,8 +318,8 @@ pub(crate) struct Pending {
     pub(crate) announcement: Option<Prepared>,
     /// Each with its topic.
     pub(crate) records: Vec<(Topic, Prepared)>,
-    /// The stream's crawl is complete with these records.
-    pub(crate) ends_crawl: bool,
+    /// The stream's crawl is complete with these records, and its last one says this.
+    pub(crate) ends_crawl: Option<pb::SnapshotEnd>,
     pub(crate) received_at: DateTime<Utc>,
     pub(crate) trace: Trace,
     notice: Option<Notice>,
@@ -455,40 +467,64 @@ impl Engine {
         }
     }
 
+    /// The accounts whose budgets a stream needs: its own, and the one for crawls.
+    fn payers<'a>(&'a self, id: &'a StreamId) -> impl Iterator<Item = &'a AccountName> {
+        let crawls = self.settings.crawl.account.as_ref().filter(|name| **name != id.account);
+        std::iter::once(&id.account).chain(crawls)
+    }
+
     /// Each account's limit, and how many streams it has.
     fn set_accounts(&mut self, now: Now, accounts: &[AccountSpec]) {
-        let mut all: BTreeMap<&AccountName, usize> = BTreeMap::new();
-        for spec in self.specs.values().flatten() {
-            *all.entry(&spec.id.account).or_default() += 1;
-        }
+        let count = |ids: &mut dyn Iterator<Item = &StreamId>| {
+            let mut counts: BTreeMap<AccountName, usize> = BTreeMap::new();
+            for name in ids.flat_map(|id| self.payers(id)) {
+                *counts.entry(name.clone()).or_default() += 1;
+            }
+            counts
+        };
+        let all = count(&mut self.specs.values().flatten().map(|spec| &spec.id));
+        let owned = count(&mut self.streams.keys());
+        let polled: BTreeSet<_> = self.specs.values().flatten().map(|spec| spec.id.account.clone()).collect();
         self.accounts.retain(|name, _| accounts.iter().any(|spec| spec.name == *name));
         for AccountSpec { name, limit } in accounts {
-            let all = all.get(name).copied().unwrap_or_default();
+            let of = |counts: &BTreeMap<AccountName, usize>| counts.get(name).copied().unwrap_or_default();
+            let share = Share { owned: of(&owned), all: of(&all) };
+            // An account that nothing is polled by is for crawls alone.
+            let percent = if polled.contains(name) { self.settings.crawl.budget_percent } else { 100 };
             let account = self.accounts.entry(name.clone()).or_insert_with(|| Account {
                 budget: Budget::new(*limit),
                 schedule: Schedule::default(),
                 crawl_budget: Budget::new(*limit),
                 crawls: Schedule::default(),
+                heard_at: Duration::ZERO,
             });
-            let share = Share { all, ..account.budget.share() };
             account.budget.set(now, *limit, share);
-            account.crawl_budget.set(now, limit.part(self.settings.crawl.budget_percent), share);
+            account.crawl_budget.set(now, limit.part(percent), share);
+        }
+    }
+
+    fn change_share(&mut self, now: Now, id: &StreamId, change: impl Fn(usize) -> usize) {
+        let payers: Vec<_> = self.payers(id).cloned().collect();
+        for payer in payers {
+            if let Some(account) = self.accounts.get_mut(&payer) {
+                let Share { owned, all } = account.budget.share();
+                account.set_share(now, Share { owned: change(owned), all });
+            }
         }
     }
 
     /// The stream is this replica's, and brings its part of the account's budget. It is due within
     /// [`FIRST_POLLS`]: the budget may take minutes for all of them, so who wasn't polled for longest goes first.
     fn add_stream(&mut self, now: Now, spec: &StreamSpec, committed: Stream) {
+        self.change_share(now, &spec.id, |owned| owned + 1);
         if let Some(account) = self.accounts.get_mut(&spec.id.account) {
-            let Share { owned, all } = account.budget.share();
-            account.set_share(now, Share { owned: owned + 1, all });
             let unpolled = committed.live().map(|live| now.wall - live.last_complete_poll_at);
             let unpolled = unpolled.map_or(TOKEN_LIFE, |time| time.to_std().unwrap_or_default());
             let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
             account.schedule.set(spec.id.clone(), now.monotonic + turn);
         }
         let interval = self.settings.min_interval;
-        let crawling = Crawling::default();
+        let crawling = Crawling::came(now, &spec.id);
         let entry = Entry {
             kind: spec.kind,
             committed,
@@ -506,9 +542,8 @@ impl Engine {
 
     fn remove_stream(&mut self, now: Now, id: &StreamId) -> Option<Stream> {
         let entry = self.streams.remove(id)?;
+        self.change_share(now, id, |owned| owned.saturating_sub(1));
         if let Some(account) = self.accounts.get_mut(&id.account) {
-            let Share { owned, all } = account.budget.share();
-            account.set_share(now, Share { owned: owned - 1, all });
             account.schedule.remove(id);
             account.crawls.remove(id);
         }
@@ -561,6 +596,9 @@ impl Engine {
         let id = &poll.stream.id;
         let account = self.accounts.get_mut(&id.account)?;
         account.budget.finish();
+        if matches!(outcome, PollOutcome::Page(_) | PollOutcome::TokenReset(_)) {
+            account.heard_at = now.monotonic;
+        }
         // The shard may have gone since, and even come back.
         let entry = self.streams.get_mut(id).filter(|entry| entry.polling == Some(poll.number))?;
         entry.polling = None;

@@ -1,9 +1,10 @@
 //! What the engine holds at a moment, as plain data: for metrics and for people, never for decisions.
 
-use super::{Account, Engine, Entry, TOKEN_LIFE};
+use super::{Account, Crawling, Engine, Entry, TOKEN_LIFE};
 use crate::core::budget::Allowance;
-use crate::core::crawl::Reason;
+use crate::core::crawl::{Crawl, Place, Reading, Reason};
 use crate::core::ids::{AccountName, ShardId, StreamId, StreamKind};
+use crate::core::listing::Listing;
 use crate::core::now::Now;
 use crate::core::page::Denial;
 use crate::core::placement::shard_of;
@@ -77,10 +78,12 @@ pub struct StreamStatus {
     pub crawl: Option<CrawlStatus>,
     /// When the last complete crawl began.
     pub last_crawl_at: Option<DateTime<Utc>>,
+    /// How many lists and objects the last crawl had to leave out.
+    pub left_out: u64,
 }
 
 /// A crawl under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrawlStatus {
     /// Why.
     pub reason: Reason,
@@ -88,6 +91,24 @@ pub struct CrawlStatus {
     pub begun_at: DateTime<Utc>,
     /// How many snapshots it wrote.
     pub snapshots: u64,
+    /// The list or object that is read now; nothing while what no list showed is asked for.
+    pub reading: Option<Listing>,
+    /// How many pages of it were read.
+    pub pages: u32,
+    /// How often it was begun anew without coming further.
+    pub restarts: u32,
+    /// How many lists wait to be read, as far as they are known.
+    pub waiting: usize,
+    /// How many of these have failed, and are tried again.
+    pub deferred: usize,
+    /// How many lists and objects couldn't be read.
+    pub left_out: u64,
+    /// How many resources that no list showed were asked for alone.
+    pub asked: u64,
+    /// How many of these wait to be asked for, as far as they are known.
+    pub to_ask: usize,
+    /// Since when nothing could be read.
+    pub stands_still: Duration,
 }
 
 /// Where in its life a stream is.
@@ -174,13 +195,32 @@ impl Engine {
             failures: entry.failures,
             published: entry.published,
             open_gaps: entry.committed.open_gaps.clone(),
-            crawl: entry.committed.crawl.as_ref().map(|crawl| CrawlStatus {
-                reason: crawl.reason,
-                begun_at: crawl.begun_at,
-                snapshots: crawl.snapshots,
-            }),
+            crawl: entry.committed.crawl.as_ref().map(|crawl| crawl_status(now, crawl, &entry.crawling)),
             last_crawl_at: entry.committed.last_crawl_at,
+            left_out: entry.committed.left_out.count(),
         }
+    }
+}
+
+fn crawl_status(now: Now, crawl: &Crawl, crawling: &Crawling) -> CrawlStatus {
+    let reading = match &crawl.place {
+        Place::Reading(reading) => Some(reading),
+        Place::Sweeping => None,
+    };
+    let (pages, restarts) = reading.map(Reading::progress).unwrap_or_default();
+    CrawlStatus {
+        reason: crawl.reason,
+        begun_at: crawl.begun_at,
+        snapshots: crawl.snapshots,
+        reading: reading.map(|reading| reading.listing.clone()),
+        pages,
+        restarts,
+        waiting: crawl.waiting(),
+        deferred: crawl.deferred.len(),
+        left_out: crawl.left_out.count(),
+        asked: crawling.absences.asked,
+        to_ask: crawling.absences.waiting(),
+        stands_still: now.monotonic.saturating_sub(crawling.progressed_at),
     }
 }
 

@@ -17,7 +17,7 @@ impl Pending {
             topics: BTreeSet::new(),
             announcement: None,
             records: Vec::new(),
-            ends_crawl: false,
+            ends_crawl: None,
             received_at: now.wall,
             trace,
             notice: None,

@@ -1,0 +1,146 @@
+//! What changed and no event told of.
+
+use super::{Crawling, Engine};
+use crate::core::crawl::{Crawl, listed_types};
+use crate::core::event::Event;
+use crate::core::ids::{Gid, StreamId};
+use crate::core::known;
+use crate::core::listing::{Item, What};
+use crate::core::now::Now;
+use crate::core::stream::State;
+use crate::pb;
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// So many deletions of unknown parents are remembered.
+const ORPHANS: usize = 256;
+/// A resource that changed so soon around such a deletion changed by it.
+const ORPHAN_TIME: TimeDelta = TimeDelta::seconds(2);
+/// By so much Asana's clock and the host's may differ.
+const CLOCKS: TimeDelta = TimeDelta::seconds(60);
+
+impl Engine {
+    /// What events that have just come do to what is known of their resources.
+    pub(in crate::core::engine) fn note_events(
+        &mut self,
+        id: &StreamId,
+        events: &[Event],
+        at: DateTime<Utc>,
+    ) -> Vec<known::Change> {
+        let Some(entry) = self.streams.get_mut(id) else { return Vec::new() };
+        let listed = listed_types(self.settings.crawl.depth);
+        let mut changes = Vec::new();
+        for Event(event) in events {
+            let parent = event.parent.as_ref().map(|parent| Gid::from(parent.gid.as_str()));
+            if let Some(parent) = parent.clone() {
+                // That something comes into a section changes nothing of the section, and its list shows it all the same.
+                let resource_type = event.parent.as_ref().map_or("", |parent| parent.resource_type.as_str());
+                if matches!(What::alone(resource_type), Some(What::Project | What::Task | What::Goal)) {
+                    entry.crawling.touch(parent.clone());
+                }
+                changes.push(known::Change::Touched { gid: parent, resource_type: None, at });
+            }
+            let Some(resource) = event.resource.as_ref().filter(|resource| !resource.gid.is_empty()) else { continue };
+            let gid = Gid::from(resource.gid.as_str());
+            entry.crawling.touch(gid.clone());
+            let is_out = event.action == "removed" && parent.as_ref() == Some(&id.resource);
+            if event.action == "deleted" || is_out {
+                if parent.is_none() {
+                    let created_at = event
+                        .created_at
+                        .as_ref()
+                        .and_then(|time| DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?));
+                    entry.crawling.orphan(created_at.unwrap_or(at));
+                }
+                changes.push(known::Change::Gone { gid });
+            } else {
+                let resource_type = Some(resource.resource_type.clone()).filter(|it| listed.contains(&it.as_str()));
+                changes.push(known::Change::Touched { gid, resource_type, at });
+            }
+        }
+        if self.settings.crawl.compares() { changes } else { Vec::new() }
+    }
+
+    /// A gap has opened: what changed meanwhile is explained by it.
+    pub(in crate::core::engine) fn note_gap(&mut self, id: &StreamId) {
+        if let Some(entry) = self.streams.get_mut(id) {
+            entry.crawling.counts = false;
+            entry.crawling.suspects.clear();
+        }
+    }
+
+    /// Whether an event would surely have told of such a change. Not of what changes without an event; nor of what is older
+    /// than the last crawl, whose list may have come short.
+    pub(super) fn would_be_told(
+        &self,
+        id: &StreamId,
+        change: pb::SnapshotChange,
+        item: &Item,
+        is_evidently_the_same: bool,
+    ) -> bool {
+        let last_crawl = self.streams.get(id).and_then(|entry| entry.committed.last_crawl_at);
+        match change {
+            pb::SnapshotChange::Created => {
+                item.created_at.zip(last_crawl).is_some_and(|(created, crawl)| created > crawl + CLOCKS)
+            }
+            _ => !is_evidently_the_same,
+        }
+    }
+
+    /// Remembers what changed though no event told of it, if that is so: one may still come.
+    pub(super) fn suspect(
+        &mut self,
+        now: Now,
+        id: &StreamId,
+        crawl: &Crawl,
+        gid: Gid,
+        known: Option<&known::Entry>,
+        modified_at: Option<DateTime<Utc>>,
+    ) {
+        let waits = |pending: &crate::core::engine::Pending| {
+            pending.id == *id && pending.known.iter().any(|change| change.names(&gid))
+        };
+        let is_told = self.uncommitted().any(waits)
+            || self.committing.iter().flat_map(|staged| &staged.pending).any(|(pending, ..)| waits(pending));
+        let Some(entry) = self.streams.get_mut(id) else { return };
+        let last_crawl = entry.committed.last_crawl_at.map_or(0, |at| at.timestamp_millis());
+        let is_explained = is_told
+            || known.is_some_and(|known| known.touched_at >= last_crawl)
+            || entry.crawling.is_orphans_parent(modified_at);
+        if crawl.only_differences() && entry.crawling.counts && !is_explained {
+            entry.crawling.suspects.insert(gid, now.wall + self.settings.crawl.late_events);
+        }
+    }
+
+    /// How many resources of each stream changed and no event came in time, though it was asked for: what Asana
+    /// didn't tell.
+    pub fn take_missed(&mut self) -> Vec<(StreamId, usize)> {
+        let mut missed = Vec::new();
+        for (id, entry) in self.streams.iter_mut().filter(|(_, entry)| !entry.crawling.suspects.is_empty()) {
+            let State::Live(live) = &entry.committed.state else { continue };
+            let before = entry.crawling.suspects.len();
+            entry.crawling.suspects.retain(|_, until| *until > live.last_complete_poll_at);
+            let count = before - entry.crawling.suspects.len();
+            missed.extend((count > 0).then(|| (id.clone(), count)));
+        }
+        missed
+    }
+}
+
+impl Crawling {
+    /// An event named it.
+    fn touch(&mut self, gid: Gid) {
+        self.suspects.remove(&gid);
+        if self.step.is_some() {
+            self.touched.insert(gid);
+        }
+    }
+
+    fn orphan(&mut self, at: DateTime<Utc>) {
+        self.orphaned_at.truncate(ORPHANS - 1);
+        self.orphaned_at.push_front(at);
+    }
+
+    fn is_orphans_parent(&self, modified_at: Option<DateTime<Utc>>) -> bool {
+        modified_at.is_some_and(|at| self.orphaned_at.iter().any(|orphaned| (*orphaned - at).abs() <= ORPHAN_TIME))
+    }
+}
