@@ -4,6 +4,7 @@ use crate::config::{ArchivedConfig, CheckedRule};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::{Gid, StreamId, StreamKind};
 use crate::core::listing::{Item, ListPage, Listing, What};
+use crate::core::page::Denial;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Portfolios within portfolios are read down to here. Asana's own limit isn't documented.
@@ -24,6 +25,8 @@ pub(super) struct Pass {
     pub(super) pages: usize,
     /// How many portfolios lie too deep.
     pub(super) too_deep: usize,
+    /// How many portfolios within others weren't shown to the account.
+    pub(super) hidden: usize,
 }
 
 impl Pass {
@@ -35,7 +38,13 @@ impl Pass {
             found: BTreeSet::new(),
             pages: 0,
             too_deep: 0,
+            hidden: 0,
         }
+    }
+
+    /// The same once more. What this one found was there.
+    pub(super) fn again(self, rule: &CheckedRule) -> Self {
+        Self { found: self.found, ..Self::new(rule) }
     }
 
     /// What to read next; nothing at the end.
@@ -66,6 +75,19 @@ impl Pass {
         self.offset = None;
     }
 
+    /// The list that is being read is refused. Whether the others can be read without it, as only the rule's own can't be.
+    pub(super) fn leave_out(&mut self, denial: Denial) -> bool {
+        let is_of_rule = self.open.front().is_none_or(|(_, depth)| *depth == 0);
+        if is_of_rule || denial.concerns_account() {
+            return false;
+        }
+        self.open.pop_front();
+        self.offset = None;
+        // One that is gone has nothing to show.
+        self.hidden += usize::from(denial != Denial::NotFound);
+        true
+    }
+
     fn descend(&mut self, portfolio: Gid, depth: usize) {
         if depth > DEEPEST {
             self.too_deep += 1;
@@ -75,15 +97,18 @@ impl Pass {
     }
 }
 
+pub(super) fn is_of_type(rule: &CheckedRule, item: &Item) -> bool {
+    item.resource.resource_type == if rule.listing.what == What::WorkspaceGoals { "goal" } else { "project" }
+}
+
 fn is_wanted(rule: &CheckedRule, item: &Item) -> bool {
-    let of_type = if rule.listing.what == What::WorkspaceGoals { "goal" } else { "project" };
     let kept = match rule.archived {
         ArchivedConfig::Exclude => !item.archived,
         ArchivedConfig::Include => true,
         ArchivedConfig::Only => item.archived,
     };
     let name = item.resource.name.as_deref().unwrap_or_default();
-    item.resource.resource_type == of_type && kept && rule.name.as_ref().is_none_or(|pattern| pattern.0.is_match(name))
+    is_of_type(rule, item) && kept && rule.name.as_ref().is_none_or(|pattern| pattern.0.is_match(name))
 }
 
 #[cfg(test)]
@@ -190,6 +215,20 @@ mod tests {
         }
         assert_eq!(read, ["2", "3"]);
         assert_eq!(gids(&pass), ["10", "22", "23"]);
+    }
+
+    #[test]
+    fn a_portfolio_that_is_refused_hides_only_itself() {
+        let rule = rule(What::PortfolioItems);
+        let mut pass = Pass::new(&rule);
+        assert!(!pass.leave_out(Denial::NotFound), "it is the rule's own");
+        pass.take(&rule, page(vec![portfolio("2"), portfolio("3"), portfolio("4")], None));
+        assert!(!pass.leave_out(Denial::Unauthorized), "it speaks of the account");
+        assert!(pass.leave_out(Denial::Forbidden) && pass.leave_out(Denial::NotFound));
+        pass.take(&rule, page(vec![project("40")], None));
+        assert_eq!((gids(&pass), pass.next(), pass.hidden), (vec!["40"], None, 1), "what is gone isn't hidden");
+        let again = pass.again(&rule);
+        assert_eq!((gids(&again), again.next(), again.hidden), (vec!["40"], Some((&rule.listing, None)), 0));
     }
 
     #[test]

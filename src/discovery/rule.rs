@@ -1,0 +1,277 @@
+//! A rule at work: what it gives, and how far its present look is. A look reads the rule's lists, again where much is
+//! missing, and then asks alone for what they don't show. No IO.
+
+use super::alone::{self, Verdict};
+use super::missing::Missing;
+use super::pass::Pass;
+use crate::config::CheckedRule;
+use crate::core::backoff::Backoff;
+use crate::core::engine::StreamSpec;
+use crate::core::ids::{AccountName, Gid};
+use crate::core::listing::{ListOutcome, ListPage, Listing, What};
+use crate::core::now::Now;
+use crate::core::page::Denial;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Between tries of what failed.
+pub(super) const RETRY: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(600) };
+
+/// How often progress is said.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// So many whole looks are needed before what they don't show isn't there.
+const ENOUGH_LOOKS: u32 = 2;
+
+/// A rule, and how far it is.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) spec: CheckedRule,
+    /// What it gives: all that a look found, until an answer of its own ends it.
+    pub(super) known: BTreeSet<StreamSpec>,
+    /// When it is to ask next.
+    pub(super) due: Duration,
+    pass: Pass,
+    /// The lists are read for the second time in the present look.
+    reads_again: bool,
+    missing: Missing,
+    /// How many streams the present look added to what is known.
+    added: usize,
+    /// Failures of the present look's lists.
+    failures: u32,
+    /// The last failure that was told: each cause is, once.
+    told: Option<&'static str>,
+    /// That it shrank was told.
+    is_small: bool,
+    /// Looks that were whole.
+    looks: u32,
+    /// When something of the look was last said.
+    said: Duration,
+}
+
+/// What an answer brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// The rule gives other streams than before, or is complete now.
+    pub(super) streams: bool,
+    /// Its lists gave less than half of its streams.
+    pub(super) shrank: bool,
+}
+
+impl Rule {
+    pub(super) fn new(spec: CheckedRule, now: Duration) -> Self {
+        let pass = Pass::new(&spec);
+        Self {
+            spec,
+            known: BTreeSet::new(),
+            due: now,
+            pass,
+            reads_again: false,
+            missing: Missing::default(),
+            added: 0,
+            failures: 0,
+            told: None,
+            is_small: false,
+            looks: 0,
+            said: now,
+        }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.looks >= ENOUGH_LOOKS
+    }
+
+    /// What to ask for next, and where it begins.
+    pub(super) fn request(&self) -> Option<(Listing, Option<&str>)> {
+        match self.missing.next() {
+            Some(stream) => Some((alone::listing(&self.spec, &stream.id.resource), None)),
+            None => self.pass.next().map(|(listing, offset)| (listing.clone(), offset)),
+        }
+    }
+
+    /// What was asked for is answered, by anything but a rate limit.
+    pub(super) fn answered(&mut self, now: Now, interval: Duration, outcome: ListOutcome) -> News {
+        if let Some(stream) = self.missing.next() {
+            let verdict = alone::verdict(&self.spec, &stream.id.resource, &outcome);
+            return self.decide(now, interval, verdict, outcome.label());
+        }
+        match outcome {
+            ListOutcome::Page(page) => return self.read(now, interval, page),
+            ListOutcome::Denied(denial) if self.pass.leave_out(denial) => return self.left_out(now, interval, denial),
+            ListOutcome::OffsetExpired => {
+                self.pass.restart_list();
+                self.failed(now, "offset_expired", "Asana let the offset expire: the list is read from its beginning");
+            }
+            // This one isn't passed on to a rule.
+            ListOutcome::Throttled { .. } => {}
+            ListOutcome::Denied(denial) => self.failed(now, denial.label(), "Asana refuses"),
+            ListOutcome::Failed(failure) => self.failed(now, failure.label(), &format!("{failure:?}")),
+        }
+        News::default()
+    }
+
+    fn read(&mut self, now: Now, interval: Duration, page: ListPage) -> News {
+        self.pass.take(&self.spec, page);
+        let before = self.known.len();
+        self.known.extend(self.pass.found.iter().cloned());
+        let added = self.known.len() - before;
+        self.added += added;
+        let news = self.go_on(now, interval);
+        News { streams: news.streams || added > 0, ..news }
+    }
+
+    fn left_out(&mut self, now: Now, interval: Duration, denial: Denial) -> News {
+        let (account, of, _) = self.names();
+        let reason = denial.label();
+        tracing::debug!(%account, %of, reason, "a portfolio within others is refused: it is left out");
+        self.go_on(now, interval)
+    }
+
+    /// A list, or a page of it, is done.
+    fn go_on(&mut self, now: Now, interval: Duration) -> News {
+        self.due = now.monotonic;
+        if self.pass.next().is_some() {
+            self.say_progress(now);
+            return News::default();
+        }
+        let pass = std::mem::replace(&mut self.pass, Pass::new(&self.spec));
+        if pass.hidden > 0 {
+            self.say_hidden(pass.hidden);
+            return self.rest(now, interval, false);
+        }
+        let shrank = self.compare(pass.found.len());
+        let missing: BTreeSet<_> = self.known.difference(&pass.found).cloned().collect();
+        if !self.reads_again && self.missing.wants_another_reading(&missing, self.known.len(), pass.pages) {
+            let (account, of, what) = self.names();
+            tracing::debug!(%account, %of, ?what, missing = missing.len(), "streams are missing: the lists are read again");
+            self.pass = pass.again(&self.spec);
+            self.reads_again = true;
+            return News { streams: false, shrank };
+        }
+        self.say_whole(pass.too_deep);
+        self.missing.looked(&missing);
+        News { shrank, ..self.ask_on(now, interval) }
+    }
+
+    /// Whether the look's first reading gave less than half of what was known.
+    fn compare(&mut self, after: usize) -> bool {
+        let before = self.known.len() - self.added;
+        let is_small = after * 2 < before;
+        let (account, of, what) = self.names();
+        let rule = format!("{what:?} of {of}");
+        if is_small && !self.is_small {
+            tracing::warn!(%account, rule, before, after, "a rule gives less than half of its streams: none ends before it was asked for alone");
+        } else if self.is_small && !is_small {
+            tracing::info!(%account, rule, before, after, "a rule gives its streams again");
+        }
+        self.is_small = is_small;
+        is_small && !self.reads_again
+    }
+
+    /// The answer to what was asked for alone.
+    fn decide(&mut self, now: Now, interval: Duration, verdict: Verdict, answer: &'static str) -> News {
+        let Some(resource) = self.missing.next().map(|stream| stream.id.resource.clone()) else {
+            return News::default();
+        };
+        let ends = self.missing.decide(verdict);
+        let account = &self.spec.account;
+        if ends {
+            tracing::info!(%account, %resource, answer, "a rule doesn't give a stream any more, as asking for it alone confirmed");
+        } else {
+            tracing::debug!(%account, %resource, answer, ?verdict, "no list shows a stream; it stays");
+        }
+        self.ask_on(now, interval)
+    }
+
+    fn ask_on(&mut self, now: Now, interval: Duration) -> News {
+        let Some(next) = self.missing.next() else { return self.rest(now, interval, true) };
+        let pause = match self.missing.failures() {
+            0 => Duration::ZERO,
+            failures => RETRY.delay(failures, next.id.resource.as_str()),
+        };
+        self.due = now.monotonic + pause;
+        self.say_progress(now);
+        News::default()
+    }
+
+    /// The look is over; it was whole unless a list of it is hidden.
+    fn rest(&mut self, now: Now, interval: Duration, is_whole: bool) -> News {
+        let was_complete = self.is_complete();
+        let ended = self.missing.take_ended();
+        self.known.retain(|stream| !ended.contains(stream));
+        self.say_end(ended.len());
+        self.looks = self.looks.saturating_add(is_whole.into());
+        (self.added, self.failures, self.reads_again) = (0, 0, false);
+        if is_whole {
+            self.told = None;
+        }
+        self.due = now.monotonic + interval;
+        self.said = self.due;
+        News { streams: !ended.is_empty() || self.is_complete() != was_complete, shrank: false }
+    }
+
+    /// What is known stays, and the same page is tried again later.
+    fn failed(&mut self, now: Now, cause: &'static str, detail: &str) {
+        self.failures = self.failures.saturating_add(1);
+        let (account, of, what) = self.names();
+        let retry_in = RETRY.delay(self.failures, &format!("{account}/{of}/{what:?}"));
+        if self.told == Some(cause) {
+            tracing::debug!(%account, %of, ?what, cause, detail, ?retry_in, "discovery failed again");
+        } else {
+            tracing::warn!(%account, %of, ?what, cause, detail, ?retry_in, "discovery failed: what is known stays");
+        }
+        self.told = Some(cause);
+        self.due = now.monotonic + retry_in;
+    }
+
+    fn say_progress(&mut self, now: Now) {
+        if now.monotonic < self.said + PROGRESS_INTERVAL {
+            return;
+        }
+        self.said = now.monotonic;
+        let (account, of, what) = self.names();
+        let (asked, to_ask) = self.missing.progress();
+        if self.missing.next().is_some() {
+            let missing = self.missing.len();
+            tracing::info!(%account, %of, ?what, asked, to_ask, missing, "asking alone for streams that no list shows");
+        } else {
+            let (pages, found) = (self.pass.pages, self.pass.found.len());
+            tracing::info!(%account, %of, ?what, pages, found, "discovering");
+        }
+    }
+
+    fn say_end(&self, removed: usize) {
+        let (account, of, what) = self.names();
+        let (added, streams, missing) = (self.added, self.known.len(), self.missing.len());
+        if added + removed > 0 {
+            tracing::info!(%account, %of, ?what, added, removed, missing, streams, "discovered other streams");
+        } else {
+            tracing::debug!(%account, %of, ?what, missing, streams, "discovered nothing new");
+        }
+    }
+
+    fn say_whole(&self, too_deep: usize) {
+        let (account, of, what) = self.names();
+        if too_deep > 0 {
+            tracing::warn!(%account, %of, too_deep, "portfolios lie too deep within others to be read");
+        }
+        if self.told.is_some() {
+            tracing::info!(%account, %of, ?what, "discovery works again");
+        }
+    }
+
+    fn say_hidden(&mut self, portfolios: usize) {
+        const CAUSE: &str = "hidden";
+        if self.told != Some(CAUSE) {
+            let (account, of, _) = self.names();
+            tracing::warn!(%account, %of, portfolios, "portfolios within others are refused: nothing that the rule gave ends");
+        }
+        self.told = Some(CAUSE);
+    }
+
+    /// For logs: whose, of what, and what.
+    fn names(&self) -> (&AccountName, &Gid, What) {
+        let Listing { of, what } = &self.spec.listing;
+        (&self.spec.account, of, *what)
+    }
+}
