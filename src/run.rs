@@ -178,6 +178,7 @@ async fn replan(
                 plans.send_replace(Arc::new(plan));
             }
             () = discovery.changed() => {
+                discovery.take_shrunk().iter().for_each(|account| observer.rule_shrank(account));
                 let source = Arc::clone(&plans.borrow().source);
                 plans.send_replace(Arc::new(plan(&checked, &discovery, source)));
             }

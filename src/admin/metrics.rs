@@ -47,6 +47,7 @@ pub(super) struct Counted {
     short_lists: Family<Labels<1>, Counter>,
     unidentified: Family<Labels<1>, Counter>,
     dead_letters: Family<Labels<1>, Counter>,
+    rules_shrunk: Family<Labels<1>, Counter>,
     configuration_refused: Gauge,
     deliveries: Family<Labels<1>, Counter>,
     webhooks: Family<Labels<1>, Gauge>,
@@ -75,6 +76,7 @@ impl Counted {
             short_lists: Family::default(),
             unidentified: Family::default(),
             dead_letters: Family::default(),
+            rules_shrunk: Family::default(),
             configuration_refused: Gauge::default(),
             deliveries: Family::default(),
             webhooks: Family::default(),
@@ -141,6 +143,11 @@ impl Counted {
             counted.dead_letters,
         );
         registry.register(
+            "discovery_rules_shrunk",
+            "Looks at a rule of `discovery` whose lists gave none, or less than half, of its streams. None ends by that: each is asked for alone",
+            counted.rules_shrunk,
+        );
+        registry.register(
             "configuration_refused",
             "1 while the newest configuration is refused and the one before stays in force: a replica that starts now would end at once",
             counted.configuration_refused,
@@ -199,13 +206,17 @@ impl Counted {
         for outcome in WATCHED_REQUEST_OUTCOMES {
             self.requests.get_or_create(&[("account", account()), ("outcome", outcome.to_owned())]).inc_by(0);
         }
-        for family in [&self.source_gaps, &self.healed, &self.missed, &self.dead_letters] {
+        for family in [&self.source_gaps, &self.healed, &self.missed, &self.dead_letters, &self.rules_shrunk] {
             family.get_or_create(&[("account", account())]).inc_by(0);
         }
     }
 
     pub(super) fn session_ended(&self, reason: &str) {
         self.sessions_ended.get_or_create(&[("reason", reason.to_owned())]).inc();
+    }
+
+    pub(super) fn rule_shrank(&self, account: &AccountName) {
+        self.rules_shrunk.get_or_create(&[("account", account.as_str().to_owned())]).inc();
     }
 
     pub(super) fn configured(&self, refused: bool) {

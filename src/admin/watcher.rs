@@ -161,6 +161,10 @@ impl Observer for Watcher {
         }
     }
 
+    fn rule_shrank(&self, account: &AccountName) {
+        self.counted.rule_shrank(account);
+    }
+
     fn opened(&self) {
         let now = self.clock.now().monotonic;
         let mut seen = self.seen();

@@ -17,6 +17,8 @@ use std::time::Duration;
 pub trait Observer: Send + Sync {
     /// A changed configuration is in force, or is refused: why, each problem with its path.
     fn configured(&self, _refused: Option<&str>) {}
+    /// The lists of one of the account's rules of discovery gave less than half of its streams.
+    fn rule_shrank(&self, _account: &AccountName) {}
     /// The sink is open: a session begins.
     fn opened(&self) {}
     /// The session ended, or the sink couldn't be opened.
@@ -58,6 +60,10 @@ impl std::fmt::Debug for Observers {
 impl Observer for Observers {
     fn configured(&self, refused: Option<&str>) {
         self.0.iter().for_each(|it| it.configured(refused));
+    }
+
+    fn rule_shrank(&self, account: &AccountName) {
+        self.0.iter().for_each(|it| it.rule_shrank(account));
     }
 
     fn opened(&self) {

@@ -188,6 +188,7 @@ fn every_alert_is_fired_by_its_cause() {
     asana_refuses(&mut rules);
     there_are_too_few_requests(&mut rules);
     kafka_is_away(&mut rules);
+    a_rule_shrinks(&mut rules);
     nats_is_full(&mut rules);
     let names = alerts(&rules.rules).iter().map(|rule| rule["alert"].as_str().unwrap().to_owned());
     assert_eq!(rules.fired, names.collect::<BTreeSet<_>>());
@@ -255,6 +256,31 @@ fn kafka_is_away(rules: &mut Rules) {
     let gone =
         series.into_iter().map(|(series, value)| json!({ "series": series, "values": format!("{value} stale") }));
     rules.evaluate(&gone.collect::<Vec<_>>(), &["AsanaEventBridgeAbsent"]);
+}
+
+fn a_rule_shrinks(rules: &mut Rules) {
+    let mut bench = Bench::new(&json!({ "console": {} }), 6_000);
+    let file = bench.folder.path().join("bridge.yaml");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let workspace = bench.simulator.get("/_sim/world")["workspaces"][0].clone();
+    config["discovery"] = json!({ "interval": "1s", "rules": [{ "account": "main", "workspace": workspace }] });
+    std::fs::write(&file, config.to_string()).unwrap();
+    let projects = bench.simulator.projects();
+    let live = 3.0 + f64::from(u32::try_from(projects.len()).unwrap());
+    bench.wait("all projects to be live", |scrape| scrape.sum("streams", r#"state="live""#) >= live);
+    // First all but one of them, then this one.
+    let parts = [&projects[1..], &projects[..1]];
+    let shrunk = parts.map(|part| {
+        let before = bench.scrape().sum("discovery_rules_shrunk_total", "");
+        for project in part {
+            bench.simulator.post(&format!("/_sim/projects/{project}"), &json!({ "archived": true }));
+        }
+        let shrunk = bench.wait("a rule that shrinks", |it| it.sum("discovery_rules_shrunk_total", "") > before);
+        let live = 3.0 + f64::from(u32::try_from(projects.len() - part.len()).unwrap());
+        bench.wait("the ends", |it| it.sum("streams", r#"state="live""#) <= live);
+        shrunk
+    });
+    rules.judge(&shrunk, &["AsanaEventBridgeDiscoveryShrunk"]);
 }
 
 fn nats_is_full(rules: &mut Rules) {
