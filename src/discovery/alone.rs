@@ -52,6 +52,7 @@ pub(super) fn verdict(rule: &CheckedRule, resource: &Gid, outcome: &ListOutcome)
         ListOutcome::Denied(denial) if !denial.concerns_account() => Verdict::Refused,
         ListOutcome::Denied(_)
         | ListOutcome::OffsetExpired
+        | ListOutcome::CutOff
         | ListOutcome::Throttled { .. }
         | ListOutcome::Failed(_) => Verdict::Failed,
     }
@@ -129,13 +130,11 @@ mod tests {
         let item = Item {
             resource,
             state_json: state.to_string(),
-            modified_at: None,
-            membership: String::new(),
-            num_subtasks: 0,
             archived: state["archived"] == true,
+            ..Item::default()
         };
         let received_at = chrono::DateTime::UNIX_EPOCH;
-        ListOutcome::Page(ListPage { items: vec![item], next_offset: None, received_at, bytes: 0 })
+        ListOutcome::Page(ListPage { items: vec![item], unidentified: 0, next_offset: None, received_at, bytes: 0 })
     }
 
     fn of(rule: &CheckedRule, state: &Value) -> Verdict {

@@ -21,7 +21,7 @@ use crate::config::{Checked, CheckedDiscovery, CheckedRule};
 use crate::core::budget::{Budget, Limit, Share};
 use crate::core::engine::StreamSpec;
 use crate::core::ids::AccountName;
-use crate::core::listing::{ListOutcome, MOST_ON_A_PAGE};
+use crate::core::listing::{ListOutcome, ListPage, MOST_ON_A_PAGE};
 use pass::Pass;
 use rule::Rule;
 use std::collections::{BTreeMap, BTreeSet};

@@ -133,13 +133,12 @@ mod tests {
             name: Some(name.to_owned()),
             resource_subtype: None,
         };
-        let (state_json, membership) = (String::new(), String::new());
-        Item { resource, state_json, modified_at: None, membership, num_subtasks: 0, archived }
+        Item { resource, archived, ..Item::default() }
     }
 
     fn page(items: Vec<Item>, next: Option<&str>) -> ListPage {
         let received_at = chrono::DateTime::UNIX_EPOCH;
-        ListPage { items, next_offset: next.map(str::to_owned), received_at, bytes: 0 }
+        ListPage { items, unidentified: 0, next_offset: next.map(str::to_owned), received_at, bytes: 0 }
     }
 
     fn project(gid: &str) -> Item {

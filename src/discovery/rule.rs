@@ -98,6 +98,7 @@ impl Rule {
         match outcome {
             ListOutcome::Page(page) => return self.read(now, interval, page),
             ListOutcome::Denied(denial) if self.pass.leave_out(denial) => return self.left_out(now, interval, denial),
+            ListOutcome::CutOff => self.failed(now, "cut_off", "the list is longer than what Asana gives of one"),
             ListOutcome::OffsetExpired => {
                 self.pass.restart_list();
                 self.failed(now, "offset_expired", "Asana let the offset expire: the list is read from its beginning");

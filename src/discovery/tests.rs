@@ -40,7 +40,7 @@ impl Source for Script {
     }
 
     #[expect(clippy::disallowed_methods, reason = "time stands still in a test, but for who sleeps")]
-    async fn list(&self, _: &AccountName, listing: &Listing, offset: Option<&str>) -> ListOutcome {
+    async fn list(&self, _: &AccountName, listing: &Listing, offset: Option<&str>, _: u8) -> ListOutcome {
         self.asked.lock().unwrap().push((Instant::now(), listing.of.clone(), offset.map(str::to_owned)));
         let mut answers = self.answers.lock().unwrap();
         let answer = answers.get_mut(&listing.of).and_then(VecDeque::pop_front);
@@ -57,16 +57,13 @@ fn item(gid: &str, state: &Value) -> Item {
             resource_subtype: None,
         },
         state_json: state.to_string(),
-        modified_at: None,
-        membership: String::new(),
-        num_subtasks: 0,
-        archived: false,
+        ..Item::default()
     }
 }
 
 fn page_of(items: Vec<Item>, next: Option<&str>) -> ListOutcome {
     let received_at = chrono::DateTime::UNIX_EPOCH;
-    ListOutcome::Page(ListPage { items, next_offset: next.map(str::to_owned), received_at, bytes: 0 })
+    ListOutcome::Page(ListPage { items, unidentified: 0, next_offset: next.map(str::to_owned), received_at, bytes: 0 })
 }
 
 fn page(gids: &[&str], next: Option<&str>) -> ListOutcome {
