@@ -8,6 +8,7 @@ use super::wire::{list_page, message, object, refusal};
 use crate::core::ids::Gid;
 use crate::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use crate::core::page::Failure;
+use crate::core::time as core_time;
 use crate::pb;
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
@@ -160,8 +161,7 @@ fn reference(raw: Option<&RawValue>) -> Option<Gid> {
 }
 
 fn time(raw: Option<&RawValue>) -> Option<DateTime<Utc>> {
-    let text = string(raw)?;
-    DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc())
+    core_time::parse(&string(raw)?)
 }
 
 fn part_of(shown: &Object<'_>, resource_type: &str) -> Option<Listing> {

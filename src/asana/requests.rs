@@ -9,15 +9,57 @@ use url::Url;
 /// (`fc9f8dc`, 2026-06-11), since naming some leaves out the others, and of the objects
 /// their types, which it doesn't list but shows in the answer.
 ///
-/// The values of a change are named as a whole only: they may be objects of any type, and
-/// naming some of their fields would leave out those we don't know of.
+/// Of the values of a change, [`event_fields`] adds what [`VALUE`] has.
 ///
 /// `/workspaces/{gid}/events` lists no `opt_fields`, so there none is sent.
-const EVENT: &str = "action,change,change.action,change.added_value,change.field,change.new_value,\
-    change.removed_value,created_at,\
+const EVENT: &str = "action,change,change.action,change.field,created_at,\
     parent,parent.name,parent.resource_subtype,parent.resource_type,\
     resource,resource.name,resource.resource_subtype,resource.resource_type,\
     type,user,user.name,user.resource_type";
+
+/// Where a change has a value.
+const VALUES: [&str; 3] = ["change.added_value", "change.new_value", "change.removed_value"];
+
+/// What is asked of each value, below it: named without any, it would be its gid and type alone. Values are objects of many
+/// types, custom fields among them; the names are those of the compact forms (`CustomFieldCompact`, `EnumOption`, …)
+/// that the same description has.
+const VALUE: &[&str] = &[
+    "resource_type",
+    "resource_subtype",
+    "name",
+    "type",
+    "display_value",
+    "date_value",
+    "date_value.date",
+    "date_value.date_time",
+    "enum_value",
+    "enum_value.name",
+    "multi_enum_values",
+    "multi_enum_values.name",
+    "number_value",
+    "people_value",
+    "people_value.name",
+    "reference_value",
+    "reference_value.name",
+    "text",
+    "text_value",
+    "title",
+];
+
+/// What is asked of each event, complete: some 2,000 bytes.
+fn event_fields() -> String {
+    let mut fields = EVENT.to_owned();
+    for value in VALUES {
+        fields.push(',');
+        fields.push_str(value);
+        for field in VALUE {
+            for part in [",", value, ".", field] {
+                fields.push_str(part);
+            }
+        }
+    }
+    fields
+}
 
 // What is asked of the objects, of what the same description lists for them, and always their type, which it
 // doesn't list. Left out is what depends on who asks (`liked`), what changes with each reading (signed URLs), what is
@@ -82,11 +124,12 @@ const ATTACHMENT: &[&str] = &[
 
 /// The URL of a poll, below `base`.
 pub(super) fn poll(base: &Url, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> Url {
+    let fields = event_fields();
     let mut query: Vec<(&str, &str)> = Vec::with_capacity(3);
     let path = match kind {
         StreamKind::Resource => {
             query.push(("resource", stream.resource.as_str()));
-            query.push(("opt_fields", EVENT));
+            query.push(("opt_fields", &fields));
             &["events"][..]
         }
         StreamKind::Workspace => &["workspaces", stream.resource.as_str(), "events"],
@@ -190,4 +233,50 @@ fn below(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
         url.query_pairs_mut().extend_pairs(query);
     }
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(kind: StreamKind, token: Option<&str>) -> (Url, Vec<String>) {
+        let base = Url::parse("https://app.asana.com/api/1.0").unwrap();
+        let stream = StreamId::new("main", "1234567890123456");
+        let url = poll(&base, &stream, kind, token.map(SyncToken::from).as_ref());
+        let named = url.query_pairs().find(|(key, _)| key == "opt_fields").map(|(_, value)| value.into_owned());
+        let named = named.unwrap_or_default().split(',').map(str::to_owned).collect();
+        (url, named)
+    }
+
+    #[test]
+    fn the_values_of_a_change_are_asked_for_with_what_a_custom_field_holds() {
+        let (_, named) = fields(StreamKind::Resource, None);
+        let different: std::collections::BTreeSet<_> = named.iter().collect();
+        assert_eq!(different.len(), named.len(), "no field is named twice");
+        for value in ["change.added_value", "change.new_value", "change.removed_value"] {
+            for below in [
+                "",
+                ".name",
+                ".resource_type",
+                ".resource_subtype",
+                ".enum_value.name",
+                ".number_value",
+                ".display_value",
+            ] {
+                assert!(named.contains(&format!("{value}{below}")), "{value}{below}");
+            }
+        }
+        // An object named only by a field below it comes without its type.
+        for object in named.iter().filter_map(|field| field.rsplit_once('.')).map(|(object, _)| object) {
+            assert!(named.iter().any(|it| it == object), "{object}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_a_poll_is_far_below_what_servers_take() {
+        let (url, _) = fields(StreamKind::Resource, Some(&"f".repeat(200)));
+        assert!(url.as_str().len() < 3_000, "{} bytes", url.as_str().len());
+        let (url, named) = fields(StreamKind::Workspace, Some("t"));
+        assert_eq!(named, [""], "whole workspaces know no opt_fields: {url}");
+    }
 }

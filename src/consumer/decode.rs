@@ -2,8 +2,10 @@
 
 use super::record::Record;
 use crate::core::sighting::{Sighting, Signal};
+use crate::core::time::date_time;
 use crate::pb;
 use chrono::{DateTime, Utc};
+use pbjson_types::Timestamp;
 use prost::encoding::decode_varint;
 use prost::{DecodeError, Message as _};
 
@@ -188,8 +190,7 @@ fn numbers(message: &[u8]) -> Result<[u64; 2], DecodeError> {
 fn timestamp(message: &[u8]) -> Result<Option<DateTime<Utc>>, DecodeError> {
     let [seconds, nanos] = numbers(message)?;
     // Negative numbers travel as the unsigned ones of the same bits.
-    let nanos = u32::try_from(low(nanos).cast_signed()).ok();
-    Ok(nanos.and_then(|nanos| DateTime::from_timestamp(seconds.cast_signed(), nanos)))
+    Ok(date_time(&Timestamp { seconds: seconds.cast_signed(), nanos: low(nanos).cast_signed() }))
 }
 
 fn varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {

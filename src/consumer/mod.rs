@@ -26,9 +26,11 @@
 //! # Ok::<(), prost::DecodeError>(())
 //! ```
 //!
-//! [`Dedupe`] recognises a change that comes through two streams, [`Materializer`] keeps the resources that there are. The
+//! [`Event::custom_field`] says what a custom field was set to. [`Dedupe`] recognises a change that comes through two
+//! streams, [`Materializer`] keeps the resources that there are. The
 //! features `consumer-kafka` and `consumer-nats` add a client: see their modules.
 
+pub mod custom_field;
 pub mod decode;
 pub mod dedupe;
 pub mod file;
@@ -36,6 +38,7 @@ pub mod file;
 pub mod kafka;
 #[cfg(feature = "consumer-kafka")]
 pub mod kafka_group;
+pub(crate) mod left_out;
 pub mod materialize;
 #[cfg(feature = "consumer-nats")]
 pub mod nats;
@@ -44,6 +47,7 @@ pub mod nats_durable;
 pub mod record;
 
 pub use crate::core::detect::{Behind, Continuity, Detector, Limits, News, Start, StateError, Tally, Verdict, View};
+pub use custom_field::{CustomField, FieldValue};
 pub use dedupe::Dedupe;
 pub use materialize::Materializer;
 pub use record::{Action, Body, Event, Position, Record, Resource};

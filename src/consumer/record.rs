@@ -1,11 +1,12 @@
 //! A record as types to match on.
 
-use crate::core::sighting::{Sighting, Signal, time};
-use crate::pb::{self, change_value, record};
+use crate::core::sighting::{Sighting, Signal};
+use crate::core::time::date_time;
+use crate::pb::{self, record};
 use chrono::{DateTime, Utc};
 use std::fmt;
 
-pub use crate::pb::{CrawlReason, Resource, Restored, SnapshotChange, SourceGapReason};
+pub use crate::pb::{ChangeValue, CrawlReason, Resource, Restored, SnapshotChange, SourceGapReason};
 
 /// One message of the bridge.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +63,7 @@ pub enum Body {
     Snapshot(Snapshot),
     /// Snapshots of the stream begin.
     SnapshotBegin(pb::SnapshotBegin),
-    /// They are complete: what of the complete types no snapshot or event named since the beginning is gone.
+    /// They are complete, but for what it says was left out.
     SnapshotEnd(pb::SnapshotEnd),
     /// Asana may have lost events of the stream.
     SourceGap(SourceGap),
@@ -129,17 +130,9 @@ pub struct Change {
     pub field: String,
     /// What happened to it.
     pub action: Action,
-    /// The new, added or removed value. Asana sends it for fields that hold objects only.
-    pub value: Option<Value>,
-}
-
-/// A value of a field.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// An Asana object.
-    Resource(Resource),
-    /// Anything else; the event's `raw_json` has its text.
-    Json(pbjson_types::Value),
+    /// The new, added or removed value. Asana sends it for fields that hold objects only, custom fields among them: see
+    /// [`Event::custom_field`].
+    pub value: Option<ChangeValue>,
 }
 
 /// The state of one resource, as a re-crawl read it.
@@ -269,7 +262,7 @@ impl From<pb::Record> for Record {
             record.position.unwrap_or_default();
         Self {
             position: Position { shard, epoch, lane, lane_sequence, stream, stream_sequence },
-            received_at: record.received_at.as_ref().and_then(time),
+            received_at: record.received_at.as_ref().and_then(date_time),
             body: record.body.map_or(Body::Unknown, Body::from),
         }
     }
@@ -287,7 +280,7 @@ impl From<record::Body> for Body {
             record::Body::SourceGapHealed(it) => Self::SourceGapHealed(it),
             record::Body::EpochStart(it) => Self::EpochStart(it),
             record::Body::Watermark(it) => Self::Watermark(Watermark {
-                complete_up_to: it.complete_up_to.as_ref().and_then(time),
+                complete_up_to: it.complete_up_to.as_ref().and_then(date_time),
                 shards: it.shards,
                 lanes: it.lanes,
             }),
@@ -306,7 +299,7 @@ impl From<pb::Event> for Event {
             resource: event.resource,
             parent: event.parent,
             change: event.change.map(Change::from),
-            created_at: event.created_at.as_ref().and_then(time),
+            created_at: event.created_at.as_ref().and_then(date_time),
             user: event.user,
             fingerprint: Fingerprint(event.fingerprint.as_slice().try_into().unwrap_or_default()),
             raw_json: Some(event.raw_json).filter(|text| !text.is_empty()),
@@ -316,11 +309,7 @@ impl From<pb::Event> for Event {
 
 impl From<pb::Change> for Change {
     fn from(change: pb::Change) -> Self {
-        let value = change.new_value.or(change.added_value).or(change.removed_value).and_then(|it| it.value);
-        let value = value.map(|value| match value {
-            change_value::Value::Resource(resource) => Value::Resource(resource),
-            change_value::Value::Json(json) => Value::Json(json),
-        });
+        let value = change.new_value.or(change.added_value).or(change.removed_value);
         Self { field: change.field, action: change.action.into(), value }
     }
 }
@@ -333,7 +322,7 @@ impl From<pb::Snapshot> for Snapshot {
             resource: snapshot.resource,
             parent: snapshot.parent,
             state_json: snapshot.state_json,
-            modified_at: snapshot.modified_at.as_ref().and_then(time),
+            modified_at: snapshot.modified_at.as_ref().and_then(date_time),
             change,
         }
     }
@@ -343,8 +332,8 @@ impl From<pb::SourceGap> for SourceGap {
     fn from(gap: pb::SourceGap) -> Self {
         Self {
             reason: gap.reason(),
-            last_complete_poll_at: gap.last_complete_poll_at.as_ref().and_then(time),
-            resumed_at: gap.resumed_at.as_ref().and_then(time),
+            last_complete_poll_at: gap.last_complete_poll_at.as_ref().and_then(date_time),
+            resumed_at: gap.resumed_at.as_ref().and_then(date_time),
             gap_id: gap.gap_id,
         }
     }

@@ -12,6 +12,7 @@ use super::ids::{ShardId, StreamId, SyncToken, Topic};
 use super::page::Denial;
 use super::sequence::{Counters, LaneCounter, Lanes};
 use super::stream::{Live, OpenGap, State, Stream};
+use super::time::{date_time, timestamp};
 use crate::pb::checkpoint as pb;
 use crate::pb::checkpoint::checkpoint::Kind;
 use chrono::{DateTime, Utc};
@@ -245,7 +246,7 @@ pub(crate) fn write_retired(
     let entry = pb::RetiredShard {
         successor: retired.successor.clone(),
         shards: retired.shards,
-        retired_at: Some(retired.at.into()),
+        retired_at: timestamp(retired.at),
         replica: replica.to_owned(),
         before: before.map(|it| pb::ShardCheckpoint {
             shards: it.shards,
@@ -333,10 +334,10 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
             State::Establish | State::Live(_) => 0,
         },
         ended: stream.ended,
-        last_crawl_at: stream.last_crawl_at.map(Into::into),
+        last_crawl_at: stream.last_crawl_at.and_then(timestamp),
         sync_token: live.map(|live| live.token.as_str().to_owned()).unwrap_or_default(),
-        token_received_at: live.map(|live| live.token_received_at.into()),
-        last_complete_poll_at: live.map(|live| live.last_complete_poll_at.into()),
+        token_received_at: live.and_then(|live| timestamp(live.token_received_at)),
+        last_complete_poll_at: live.and_then(|live| timestamp(live.last_complete_poll_at)),
         epoch: stream.epoch,
         last_sequence: stream.last_sequence,
         open_gaps: stream.open_gaps.iter().map(encode_gap).collect(),
@@ -350,8 +351,8 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
 fn encode_gap(gap: &OpenGap) -> pb::OpenGap {
     pb::OpenGap {
         gap_id: gap.id.clone(),
-        last_complete_poll_at: Some(gap.last_complete_poll_at.into()),
-        resumed_at: Some(gap.resumed_at.into()),
+        last_complete_poll_at: timestamp(gap.last_complete_poll_at),
+        resumed_at: timestamp(gap.resumed_at),
         topics: encode_topics(&gap.topics),
         ..pb::OpenGap::default()
     }
@@ -408,7 +409,7 @@ impl From<pb::ShardCheckpoint> for Header {
 }
 
 pub(super) fn time(time: Option<&Timestamp>) -> DateTime<Utc> {
-    time.and_then(|time| DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)).unwrap_or_default()
+    time.and_then(date_time).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::detect::{Detector, LaneTracks, Limits, Spread, Start, View};
 use super::gaps::{GapKey, Gaps};
 use super::holes::{Hole, Holes};
+use super::time::{date_time, timestamp};
 use super::track::{BEGINNING, Tally, Track, Watermark};
 use chrono::{DateTime, Utc};
 use pbjson_types::Timestamp;
@@ -408,7 +409,7 @@ impl SavedGaps {
         let gap = |key: &GapKey, since: Option<DateTime<Utc>>| SavedGap {
             stream: key.stream.clone(),
             gap_id: key.gap_id.clone(),
-            since: since.map(Timestamp::from),
+            since: since.and_then(timestamp),
         };
         (*gaps != Gaps::default()).then(|| Self {
             open: gaps.open.iter().map(|(key, since)| gap(key, *since)).collect(),
@@ -439,7 +440,7 @@ fn tally(saved: &[u64]) -> Tally {
 /// A time in one of two forms: whole milliseconds take half the room.
 fn short(time: DateTime<Utc>) -> (Option<Timestamp>, Option<i64>) {
     let ms = time.timestamp_millis();
-    if DateTime::from_timestamp_millis(ms) == Some(time) { (None, Some(ms)) } else { (Some(time.into()), None) }
+    if DateTime::from_timestamp_millis(ms) == Some(time) { (None, Some(ms)) } else { (timestamp(time), None) }
 }
 
 fn long(saved: Option<&Timestamp>, ms: Option<i64>) -> Option<DateTime<Utc>> {
@@ -447,5 +448,5 @@ fn long(saved: Option<&Timestamp>, ms: Option<i64>) -> Option<DateTime<Utc>> {
 }
 
 fn time(saved: Option<&Timestamp>) -> Option<DateTime<Utc>> {
-    saved.and_then(super::sighting::time)
+    saved.and_then(date_time)
 }

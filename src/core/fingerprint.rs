@@ -1,43 +1,33 @@
 //! The same change, recognised when two streams bring it.
 //!
-//! What is hashed: action, time, and the ids and types of resource, parent, user and
-//! changed values. Display names are left out, since Asana fills them in when a
-//! page is read, so that the same event polled twice may show two names. An
-//! event that isn't of the ordinary form is hashed by its text.
+//! What is hashed: action, time, the changed field, and the gids and types of resource, parent, user and changed values.
+//! All else is left out: Asana fills in names when a page is read, so that the same event polled twice may show
+//! two, and how much of an object it shows depends on the stream. `proto/conformance/README.md` says it in words that other
+//! languages can follow, and has vectors.
 
-use crate::pb::{self, change_value};
+use crate::pb;
 use xxhash_rust::xxh3::Xxh3;
 
-/// 16 bytes, the same on every machine and in every version of format 1.
-pub(crate) fn of(event: &pb::Event) -> [u8; 16] {
+/// 16 bytes, the same on every machine and in every version of format 1. `created_at`: the time as it was written.
+/// `json`: the event's text, which counts where there is no resource to tell it by.
+pub(crate) fn of(event: &pb::Event, created_at: &str, json: &str) -> [u8; 16] {
+    let empty = pb::Change::default();
+    let change = event.change.as_ref().unwrap_or(&empty);
     let mut hash = Xxh3::new();
-    if event.raw_json.is_empty() {
-        text(&mut hash, &event.action);
-        resource(&mut hash, event.resource.as_ref());
-        resource(&mut hash, event.parent.as_ref());
-        if let Some(change) = &event.change {
-            text(&mut hash, &change.field);
-            text(&mut hash, &change.action);
-            for value in [&change.added_value, &change.new_value, &change.removed_value] {
-                resource(&mut hash, value.as_ref().and_then(value_resource));
-            }
-        }
-        if let Some(time) = &event.created_at {
-            hash.update(&time.seconds.to_be_bytes());
-            hash.update(&time.nanos.to_be_bytes());
-        }
-        resource(&mut hash, event.user.as_ref());
-    } else {
-        hash.update(event.raw_json.as_bytes());
+    text(&mut hash, &event.action);
+    resource(&mut hash, event.resource.as_ref());
+    resource(&mut hash, event.parent.as_ref());
+    text(&mut hash, &change.field);
+    text(&mut hash, &change.action);
+    for value in [&change.added_value, &change.new_value, &change.removed_value] {
+        resource(&mut hash, value.as_ref().and_then(|value| value.resource.as_ref()));
+    }
+    text(&mut hash, created_at);
+    resource(&mut hash, event.user.as_ref());
+    if event.resource.as_ref().is_none_or(|it| it.gid.is_empty()) {
+        text(&mut hash, json);
     }
     hash.digest128().to_be_bytes()
-}
-
-fn value_resource(value: &pb::ChangeValue) -> Option<&pb::Resource> {
-    match value.value.as_ref()? {
-        change_value::Value::Resource(resource) => Some(resource),
-        change_value::Value::Json(_) => None,
-    }
 }
 
 /// With its length first, so that no two sequences of texts look alike.

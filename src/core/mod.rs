@@ -27,6 +27,7 @@ pub mod sequence;
 pub mod sighting;
 mod staging;
 pub mod stream;
+pub mod time;
 pub mod token;
 pub mod topic;
 pub mod trace;

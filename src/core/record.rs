@@ -6,6 +6,7 @@
 use super::batch::{Attributes, Message, Target};
 use super::event::Event;
 use super::ids::{Gid, Lane, ShardId, StreamId};
+use super::time::{date_time, timestamp};
 use super::trace::Trace;
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
@@ -42,7 +43,7 @@ impl Prepared {
     pub(crate) fn event(event: Event, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
         let key = event.gid().map_or_else(|| stream.resource.clone(), Gid::from);
         let resource_type = Arc::from(event.resource_type().unwrap_or_default());
-        let time = event.0.created_at.as_ref().and_then(time_of).unwrap_or(received_at);
+        let time = event.0.created_at.as_ref().and_then(date_time).unwrap_or(received_at);
         let fingerprint = event.0.fingerprint.clone();
         Self { fingerprint, key, resource_type, time, ..Self::of_lane(&Body::Event(event.0), time) }
     }
@@ -50,7 +51,7 @@ impl Prepared {
     /// A snapshot. It goes where the resource's events go.
     pub(crate) fn snapshot(snapshot: pb::Snapshot, received_at: DateTime<Utc>) -> Self {
         let resource = snapshot.resource.clone().unwrap_or_default();
-        let time = snapshot.modified_at.as_ref().and_then(time_of).unwrap_or(received_at);
+        let time = snapshot.modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
         Self {
             key: Gid::from(resource.gid),
             resource_type: Arc::from(resource.resource_type),
@@ -110,7 +111,7 @@ impl Prepared {
 
     fn message(&self, place: &Place, body: &[u8], kind: &'static str) -> Message {
         let head =
-            pb::Record { position: Some(position(place)), received_at: Some(place.received_at.into()), body: None };
+            pb::Record { position: Some(position(place)), received_at: timestamp(place.received_at), body: None };
         let mut value = Vec::with_capacity(head.encoded_len() + body.len());
         // A vector takes all of it: encoding can't fail.
         head.encode_raw(&mut value);
@@ -182,10 +183,6 @@ fn position(place: &Place) -> pb::Position {
     }
 }
 
-fn time_of(time: &pbjson_types::Timestamp) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
-}
-
 /// The identity of a record: the same when it is written again.
 fn id(place: &Place) -> String {
     match &place.stream {
@@ -218,6 +215,8 @@ fn kind(body: &Body) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
 
     fn place() -> Place {
         Place {
@@ -244,7 +243,7 @@ mod tests {
         prepared.messages(&place(), 10_000, "dead", &mut messages);
         let record = pb::Record {
             position: Some(position(&place())),
-            received_at: Some(place().received_at.into()),
+            received_at: timestamp(place().received_at),
             body: Some(Body::Event(event.0)),
         };
         assert_eq!(messages.len(), 1);
@@ -271,5 +270,65 @@ mod tests {
         });
         let whole = pb::Record::decode(parts.collect::<Vec<_>>().as_slice()).expect("decodes");
         assert_eq!(whole.body, Some(Body::Event(event.0)));
+    }
+
+    /// Protobuf's own rule: from year 1 to year 9999, and a second has no more than its nanoseconds.
+    fn is_valid(time: Option<pbjson_types::Timestamp>) -> bool {
+        time.is_none_or(|time| {
+            (-62_135_596_800..=253_402_300_799).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos)
+        })
+    }
+
+    fn any_time() -> impl Strategy<Value = DateTime<Utc>> {
+        let seconds = DateTime::<Utc>::MIN_UTC.timestamp()..=DateTime::<Utc>::MAX_UTC.timestamp();
+        // chrono writes a leap second as one that has more than its nanoseconds.
+        (seconds, 0..2_000_000_000_u32)
+            .prop_filter_map("no time", |(seconds, nanos)| DateTime::from_timestamp(seconds / 60 * 60 + 59, nanos))
+    }
+
+    fn any_time_text() -> impl Strategy<Value = String> {
+        let odd = proptest::sample::select(vec![
+            "2016-12-31T23:59:60.000Z",
+            "2016-12-31T23:59:60.999Z",
+            "0000-01-01T00:00:00.000Z",
+            "0001-01-01T00:00:00.000+00:01",
+            "9999-12-31T23:59:59.999-00:01",
+            "2012-02-22T02:06:58.147Z",
+        ]);
+        prop_oneof![
+            odd.prop_map(str::to_owned),
+            "[0-9]{4}-[01][0-9]-[0-3][0-9]T[012][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{3,9}(Z|[+-][01][0-9]:[0-5][0-9])",
+            any_time().prop_map(|time| time.to_rfc3339()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_of_a_record_is_one_that_protobuf_has(text in any_time_text(), received_at in any_time()) {
+            let (stream, text) = (StreamId::new("main", "12"), json!(text));
+            let event = event(&json!({
+                "action": "added", "resource": {"gid": "7", "resource_type": "task"}, "parent": null,
+                "created_at": text, "user": null,
+            }).to_string());
+            prop_assert!(event.0.created_at.is_some() || !event.0.raw_json.is_empty());
+            let modified_at = super::super::time::parse(text.as_str().expect("text")).and_then(timestamp);
+            let snapshot = pb::Snapshot { modified_at, ..pb::Snapshot::default() };
+            let prepared = [
+                Prepared::event(event, &stream, received_at),
+                Prepared::snapshot(snapshot, received_at),
+            ];
+            for prepared in prepared {
+                let mut messages = Vec::new();
+                prepared.messages(&Place { received_at, ..place() }, 10_000, "dead", &mut messages);
+                let record = pb::Record::decode(messages[0].value.as_slice()).expect("decodes");
+                prop_assert!(is_valid(record.received_at), "{:?}", record.received_at);
+                let told = match record.body.expect("a body") {
+                    Body::Event(event) => event.created_at,
+                    Body::Snapshot(snapshot) => snapshot.modified_at,
+                    other => panic!("{other:?}"),
+                };
+                prop_assert!(is_valid(told), "{told:?}");
+            }
+        }
     }
 }

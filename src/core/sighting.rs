@@ -1,5 +1,6 @@
 //! What the detector looks at in a record, borrowed: no form of a record has to be copied for it.
 
+use super::time::date_time;
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
 
@@ -90,12 +91,12 @@ impl<'a> From<&'a Body> for Signal<'a> {
                 previous_lane_sequence: it.previous_lane_sequence,
             },
             Body::Watermark(it) => Self::Watermark {
-                complete_up_to: it.complete_up_to.as_ref().and_then(time),
+                complete_up_to: it.complete_up_to.as_ref().and_then(date_time),
                 shards: it.shards,
                 lanes: it.lanes,
             },
             Body::SourceGap(it) => {
-                Self::SourceGap { gap_id: &it.gap_id, since: it.last_complete_poll_at.as_ref().and_then(time) }
+                Self::SourceGap { gap_id: &it.gap_id, since: it.last_complete_poll_at.as_ref().and_then(date_time) }
             }
             Body::SourceGapHealed(it) => Self::SourceGapHealed { gap_id: &it.gap_id },
             Body::LanesChanged(it) => Self::LanesChanged { previous_count: it.previous_count, count: it.count },
@@ -109,9 +110,4 @@ impl<'a> From<&'a Body> for Signal<'a> {
             | Body::StreamResumed(_) => Self::None,
         }
     }
-}
-
-/// `None` for a time that no calendar has.
-pub(crate) fn time(time: &pbjson_types::Timestamp) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
 }

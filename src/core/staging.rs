@@ -10,6 +10,7 @@ use super::placement::lane_of;
 use super::record::{Place, Prepared};
 use super::sequence::Counters;
 use super::stream::{MOST_PARTLY_HEALED, Notice, OpenGap, Stream};
+use super::time::timestamp;
 use super::trace::Trace;
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
@@ -238,7 +239,7 @@ impl Staging<'_> {
         for topic in &watermark.topics {
             self.spread(watermark.shard, topic, counters);
             let body = pb::Watermark {
-                complete_up_to: Some(watermark.complete_up_to.into()),
+                complete_up_to: timestamp(watermark.complete_up_to),
                 shards: self.settings.shards.get(),
                 lanes: self.topics[topic].lanes.get(),
             };

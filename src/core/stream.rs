@@ -19,6 +19,7 @@ use super::ids::{Gid, StreamId, SyncToken, Topic};
 use super::known::Mark;
 use super::listing::Listing;
 use super::page::{Denial, Failure, Page, PollOutcome};
+use super::time::timestamp;
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::BTreeMap;
@@ -101,8 +102,8 @@ impl OpenGap {
         pb::SourceGap {
             gap_id: self.id.clone(),
             reason: pb::SourceGapReason::TokenExpired.into(),
-            last_complete_poll_at: Some(self.last_complete_poll_at.into()),
-            resumed_at: Some(self.resumed_at.into()),
+            last_complete_poll_at: timestamp(self.last_complete_poll_at),
+            resumed_at: timestamp(self.resumed_at),
         }
     }
 }

@@ -77,7 +77,13 @@ fn of_item(rule: &CheckedRule, item: &Item) -> Verdict {
         | What::Subtasks
         | What::TaskStories
         | What::GoalStories
-        | What::Attachments => None,
+        | What::Attachments
+        | What::Section
+        | What::Story
+        | What::Attachment
+        | What::SectionsToSplit
+        | What::SectionTasks
+        | What::TeamsToSplit => None,
     };
     match lies_here {
         Some(true) => Verdict::Stays,

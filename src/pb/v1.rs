@@ -102,7 +102,7 @@ pub struct Position {
 /// here, `user` and `parent` are there (null = field not set), and the rest is
 /// absent where not set. An event of any other form has its text in `raw_json`,
 /// and the fields hold what of it they can.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Event {
     /// What happened to the resource: "added", "changed", "deleted", "removed",
     /// "undeleted". Asana may add others.
@@ -118,7 +118,8 @@ pub struct Event {
     /// Which field changed; only with action "changed".
     #[prost(message, optional, tag = "4")]
     pub change: ::core::option::Option<Change>,
-    /// When it happened, by Asana's clock. Not set where it doesn't parse: see `raw_json`.
+    /// When it happened, by Asana's clock. Not set where it is no time that a Timestamp can hold, such as a leap second:
+    /// see `raw_json`.
     #[prost(message, optional, tag = "5")]
     pub created_at: ::core::option::Option<::pbjson_types::Timestamp>,
     /// Who did it; not set for events made by Asana itself.
@@ -128,7 +129,7 @@ pub struct Event {
     #[prost(string, optional, tag = "7")]
     pub r#type: ::core::option::Option<::prost::alloc::string::String>,
     /// A hash (16 bytes) of what happened: action, time, field, and the gids and types of resource, parent, user and changed
-    /// values, whatever else Asana showed of them. The same change seen
+    /// values, whatever else Asana showed of them; of an event without a resource's gid, also its text. The same change seen
     /// through two streams has the same fingerprint. Two changes may share one: it
     /// recognises content and identifies nothing; the position identifies.
     #[prost(bytes = "vec", tag = "8")]
@@ -154,7 +155,7 @@ pub struct Resource {
     pub resource_subtype: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// How a field of the resource changed.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Change {
     /// The field's name, such as "completed", "assignee", "custom_fields". An open set.
     #[prost(string, tag = "1")]
@@ -162,33 +163,26 @@ pub struct Change {
     /// What happened to the field: "changed", "added", "removed".
     #[prost(string, tag = "2")]
     pub action: ::prost::alloc::string::String,
-    /// With action "added", where the value is an Asana object.
+    /// With action "added", where Asana tells of the value: it does where it is an Asana object.
     #[prost(message, optional, tag = "3")]
     pub added_value: ::core::option::Option<ChangeValue>,
-    /// With action "changed", where the value is an Asana object.
+    /// With action "changed", likewise.
     #[prost(message, optional, tag = "4")]
     pub new_value: ::core::option::Option<ChangeValue>,
-    /// With action "removed", where the value is an Asana object.
+    /// With action "removed", likewise.
     #[prost(message, optional, tag = "5")]
     pub removed_value: ::core::option::Option<ChangeValue>,
 }
-/// A value of a changed field.
-#[derive(Clone, PartialEq, ::prost::Message)]
+/// A value of a changed field: a reference, JSON text, or both.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChangeValue {
-    #[prost(oneof = "change_value::Value", tags = "1, 2")]
-    pub value: ::core::option::Option<change_value::Value>,
-}
-/// Nested message and enum types in `ChangeValue`.
-pub mod change_value {
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Value {
-        /// An ordinary reference.
-        #[prost(message, tag = "1")]
-        Resource(super::Resource),
-        /// Anything else. The event's `raw_json` has its exact text.
-        #[prost(message, tag = "2")]
-        Json(::pbjson_types::Value),
-    }
+    /// The Asana object that it is. Not set where it is none.
+    #[prost(message, optional, tag = "1")]
+    pub resource: ::core::option::Option<Resource>,
+    /// The value as JSON text, byte for byte, where `resource` doesn't say all of it: a custom field with its new value,
+    /// a number, a list. Empty otherwise.
+    #[prost(string, tag = "2")]
+    pub json: ::prost::alloc::string::String,
 }
 /// Stands where an Event or a Snapshot would, when its record is larger than what
 /// the bus takes. What it says of the resource is in the dead-letter topic.

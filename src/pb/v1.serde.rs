@@ -168,19 +168,18 @@ impl serde::Serialize for ChangeValue {
     {
         use serde::ser::SerializeStruct;
         let mut len = 0;
-        if self.value.is_some() {
+        if self.resource.is_some() {
+            len += 1;
+        }
+        if !self.json.is_empty() {
             len += 1;
         }
         let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.ChangeValue", len)?;
-        if let Some(v) = self.value.as_ref() {
-            match v {
-                change_value::Value::Resource(v) => {
-                    struct_ser.serialize_field("resource", v)?;
-                }
-                change_value::Value::Json(v) => {
-                    struct_ser.serialize_field("json", v)?;
-                }
-            }
+        if let Some(v) = self.resource.as_ref() {
+            struct_ser.serialize_field("resource", v)?;
+        }
+        if !self.json.is_empty() {
+            struct_ser.serialize_field("json", &self.json)?;
         }
         struct_ser.end()
     }
@@ -242,27 +241,27 @@ impl<'de> serde::Deserialize<'de> for ChangeValue {
                 where
                     V: serde::de::MapAccess<'de>,
             {
-                let mut value__ = None;
+                let mut resource__ = None;
+                let mut json__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Resource => {
-                            if value__.is_some() {
+                            if resource__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("resource"));
                             }
-                            value__ = map_.next_value::<::std::option::Option<_>>()?.map(change_value::Value::Resource)
-;
+                            resource__ = map_.next_value()?;
                         }
                         GeneratedField::Json => {
-                            if value__.is_some() {
+                            if json__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("json"));
                             }
-                            value__ = map_.next_value::<::std::option::Option<_>>()?.map(change_value::Value::Json)
-;
+                            json__ = Some(map_.next_value()?);
                         }
                     }
                 }
                 Ok(ChangeValue {
-                    value: value__,
+                    resource: resource__,
+                    json: json__.unwrap_or_default(),
                 })
             }
         }

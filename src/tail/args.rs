@@ -1,7 +1,8 @@
 //! What is shown, and how.
 
-use super::{Template, date, happened};
+use super::{Template, happened};
 use crate::consumer::{Received, Until};
+use crate::core::time::date_time;
 use crate::pb::record::Body;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use std::path::PathBuf;
@@ -135,7 +136,7 @@ impl Filter {
         let is = |of: Option<&str>, wanted: &[String]| {
             wanted.is_empty() || of.is_some_and(|of| wanted.iter().any(|wanted| wanted == of))
         };
-        let time = || happened(received).as_ref().and_then(date);
+        let time = || happened(received).as_ref().and_then(date_time);
         (streams.is_empty() || (!stream.is_empty() && streams.iter().any(of_stream)))
             && is(resource.map(|it| it.resource_type.as_str()), types)
             && (is(resource.map(|it| it.gid.as_str()), gids) || is(parent.map(|it| it.gid.as_str()), gids))

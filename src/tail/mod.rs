@@ -3,14 +3,15 @@
 mod args;
 mod template;
 
+use crate::consumer::left_out::LeftOutLine;
 use crate::consumer::{Detector, ReadError, Received};
 use crate::core::detect::{Continuity, News, Start, Verdict};
 use crate::core::ids::{Gid, Topic};
 use crate::core::line::Line;
-use crate::pb::{self, SnapshotChange, record::Body};
+use crate::core::time::{asana_form, date_time};
+use crate::pb::{self, Restored, SnapshotChange, record::Body};
 use crate::reader::Reader;
 use anstyle::{AnsiColor, Style};
-use chrono::{DateTime, SecondsFormat, Utc};
 use pbjson_types::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -128,12 +129,8 @@ fn happened(received: &Received) -> Option<Timestamp> {
 }
 
 fn time(time: Option<&Timestamp>) -> String {
-    let shown = time.and_then(date).map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
+    let shown = time.and_then(date_time).map(asana_form);
     shown.unwrap_or_else(|| "-".repeat(24))
-}
-
-fn date(time: &Timestamp) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
 }
 
 fn place(topic: &Topic, lane: u32, position: &pb::Position) -> String {
@@ -165,12 +162,18 @@ pub(crate) fn body(received: &Received) -> String {
             format!("snapshot {} {}{change}", or_dash(&resource.resource_type), or_dash(&resource.gid))
         }
         Some(Body::SnapshotBegin(it)) => format!("snapshots of {} begin", or_dash(&it.crawl_id)),
-        Some(Body::SnapshotEnd(it)) => format!("snapshots of {} are complete: {}", or_dash(&it.crawl_id), it.snapshots),
+        Some(Body::SnapshotEnd(it)) => {
+            let left_out = left_out(&it.left_out, it.left_out_count);
+            format!("snapshots of {} are complete: {}{left_out}", or_dash(&it.crawl_id), it.snapshots)
+        }
         Some(Body::SourceGap(it)) => {
             let (from, to) = (time(it.last_complete_poll_at.as_ref()), time(it.resumed_at.as_ref()));
             format!("source gap {} from {from} to {to}", or_dash(&it.gap_id))
         }
-        Some(Body::SourceGapHealed(it)) => format!("source gap {} healed", or_dash(&it.gap_id)),
+        Some(Body::SourceGapHealed(it)) => {
+            let part = if it.restored() == Restored::PartOfState { " in part" } else { "" };
+            format!("source gap {} healed{part}{}", or_dash(&it.gap_id), left_out(&it.left_out, it.left_out_count))
+        }
         Some(Body::EpochStart(it)) => {
             format!("epoch starts, after {} at {}", it.previous_epoch, it.previous_lane_sequence)
         }
@@ -181,6 +184,14 @@ pub(crate) fn body(received: &Received) -> String {
         Some(Body::LanesChanged(it)) => format!("{} lanes, after {}", it.count, it.previous_count),
         None => "a body that this version doesn't know".to_owned(),
     }
+}
+
+/// What a crawl couldn't read, behind what it is left out of.
+fn left_out(named: &[pb::LeftOut], count: u64) -> String {
+    if named.is_empty() && count == 0 {
+        return String::new();
+    }
+    format!("; left out: {}", LeftOutLine { named, count })
 }
 
 /// Type, gid, and the name in quotes, without whatever would move the cursor.
@@ -331,6 +342,44 @@ mod tests {
         assert_eq!(printed[6], "---- 3 MISSING at the end of epoch 1 of t[0]/2 ----");
         assert!(printed[7].contains("epoch starts, after 1 at 8"), "{}", printed[7]);
         assert_eq!(printed.len(), 8);
+    }
+
+    #[tokio::test]
+    async fn what_a_crawl_left_out_and_what_became_of_a_resource_is_said() {
+        let left_out = vec![pb::LeftOut { of: "12".into(), what: "stories".into(), reason: "server".into() }];
+        let healed = |restored: Restored, left_out: Vec<pb::LeftOut>| {
+            let left_out_count = left_out.len() as u64;
+            let restored = restored.into();
+            let gap_id = "g".to_owned();
+            Body::SourceGapHealed(pb::SourceGapHealed {
+                gap_id,
+                restored,
+                left_out,
+                left_out_count,
+                ..Default::default()
+            })
+        };
+        let snapshot =
+            |change: SnapshotChange| Body::Snapshot(pb::Snapshot { change: change.into(), ..pb::Snapshot::default() });
+        let end = pb::SnapshotEnd { left_out: left_out.clone(), left_out_count: 3, ..pb::SnapshotEnd::default() };
+        let lines = [
+            line(1, healed(Restored::PartOfState, left_out)),
+            line(2, healed(Restored::State, Vec::new())),
+            line(3, Body::SnapshotEnd(end)),
+            line(4, snapshot(SnapshotChange::Deleted)),
+            line(5, snapshot(SnapshotChange::Left)),
+            line(6, snapshot(SnapshotChange::NotVisible)),
+        ];
+        let printed = printed(&lines.concat(), &["--output", "{body}"]).await;
+        let expected = [
+            "source gap g healed in part; left out: stories of 12 (server)",
+            "source gap g healed",
+            "snapshots of - are complete: 0; left out: stories of 12 (server) and 2 more",
+            "snapshot - - (deleted)",
+            "snapshot - - (left the stream)",
+            "snapshot - - (not visible)",
+        ];
+        assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
     }
 
     #[tokio::test]

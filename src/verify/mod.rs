@@ -8,7 +8,7 @@ use crate::core::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
 use crate::core::event;
 use crate::core::ids::Topic;
 use crate::ledger::Ledger;
-use crate::pb::record::Body;
+use crate::pb::{self, Restored, record::Body};
 use crate::reader::Reader;
 use chrono::{SecondsFormat, TimeDelta};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
-pub use report::{LaneReport, Report, StreamReport};
+pub use report::{LaneReport, PartlyHealed, Report, StreamReport};
 
 /// So many keys at the most are followed to see whether each stays in its lane.
 const KEYS: usize = 1 << 20;
@@ -127,7 +127,8 @@ pub struct Verification {
     streams: BTreeMap<String, StreamSeen>,
     keys: KeySample,
     gaps: BTreeSet<GapKey>,
-    healed: BTreeSet<GapKey>,
+    /// With what was left out, where that wasn't read later.
+    healed: BTreeMap<GapKey, Option<pb::SourceGapHealed>>,
     out_of_order: u64,
     /// A lane that is so far behind the others of its shard has lost its tail.
     tail_grace: Duration,
@@ -228,7 +229,7 @@ impl Verification {
             streams: BTreeMap::new(),
             keys: KeySample::new(),
             gaps: BTreeSet::new(),
-            healed: BTreeSet::new(),
+            healed: BTreeMap::new(),
             out_of_order: 0,
             tail_grace: 2 * WATERMARKS + LATE,
         }
@@ -261,7 +262,8 @@ impl Verification {
                 self.gaps.insert(GapKey { stream: position.stream.clone(), gap_id });
             }
             Some(News::SourceGapHealed { gap_id }) => {
-                self.healed.insert(GapKey { stream: position.stream.clone(), gap_id });
+                let key = GapKey { stream: position.stream.clone(), gap_id };
+                self.heal(key, received.record.body.as_ref());
             }
             Some(News::EpochChanged { .. } | News::CompleteUpTo { .. }) | None => {}
         }
@@ -313,6 +315,16 @@ impl Verification {
         }
     }
 
+    /// A gap that is healed as a whole stays so: lanes are read side by side, and each has all healings.
+    fn heal(&mut self, key: GapKey, body: Option<&Body>) {
+        let in_part = match body {
+            Some(Body::SourceGapHealed(it)) if it.restored() == Restored::PartOfState => Some(it.clone()),
+            _ => None,
+        };
+        let known = self.healed.entry(key).or_insert_with(|| in_part.clone());
+        *known = known.take().and(in_part);
+    }
+
     /// The report.
     #[must_use]
     pub fn finish(mut self, ledger: Option<&Ledger>) -> Report {
@@ -343,7 +355,8 @@ impl Verification {
         let open = self.detector.open_gaps();
         self.report.source_gaps_open = open.len() as u64;
         let closed: Vec<_> = self.gaps.iter().filter(|gap| !open.contains(gap)).collect();
-        self.report.source_gaps_healed = closed.iter().filter(|gap| self.healed.contains(**gap)).count() as u64;
+        self.report.source_gaps_healed = closed.iter().filter(|gap| self.healed.contains_key(**gap)).count() as u64;
+        self.report.healed_in_part = self.healed.iter().filter_map(PartlyHealed::of).collect();
         self.report.source_gaps_ended = closed.len() as u64 - self.report.source_gaps_healed;
         self.report.unknown_ends = self.detector.unknown_ends().into_iter().collect();
         self.report.forgotten = self.detector.forgotten();
@@ -392,7 +405,6 @@ mod tests {
     use crate::core::detect::{Limits, View};
     use crate::core::event::Event;
     use crate::ledger::{StreamLedger, digest};
-    use crate::pb;
 
     fn event(number: u64) -> String {
         format!(r#"{{"resource":{{"gid":"{}","resource_type":"task"}},"number":{number}}}"#, number % 3)
@@ -487,6 +499,32 @@ mod tests {
         let report = check((1..).zip(bodies).map(|(sequence, body)| received(sequence, body)), None);
         assert!(report.is_fine(), "{report}");
         assert_eq!((report.source_gaps_open, report.source_gaps_healed, report.source_gaps_ended), (0, 1, 1));
+    }
+
+    #[test]
+    fn what_the_healing_of_a_source_gap_left_out_is_shown_until_it_was_read() {
+        let gap = |id: &str| Body::SourceGap(pb::SourceGap { gap_id: id.to_owned(), ..pb::SourceGap::default() });
+        let healed = |id: &str, restored: Restored| {
+            let left_out = vec![pb::LeftOut { of: "12".into(), what: "stories".into(), reason: "server".into() }];
+            let (gap_id, restored) = (id.to_owned(), restored.into());
+            Body::SourceGapHealed(pb::SourceGapHealed {
+                gap_id,
+                restored,
+                left_out,
+                left_out_count: 4,
+                ..Default::default()
+            })
+        };
+        use Restored::{PartOfState, State};
+        let bodies = vec![gap("a"), gap("b"), gap("c"), healed("a", PartOfState), healed("b", PartOfState)];
+        // Of the last one, the second healing is read first, from another lane.
+        let later = [healed("b", State), healed("c", State), healed("c", PartOfState)];
+        let all = bodies.into_iter().chain(later);
+        let report = check((1..).zip(all).map(|(sequence, body)| received(sequence, body)), None);
+        assert!(report.is_fine(), "{report}");
+        assert_eq!((report.source_gaps_open, report.source_gaps_healed, report.healed_in_part.len()), (0, 3, 1));
+        let said = "source gap a is healed in part; left out: stories of 12 (server) and 3 more";
+        assert!(report.to_string().contains(said), "{report}");
     }
 
     #[test]

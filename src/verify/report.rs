@@ -1,6 +1,8 @@
 //! What a verification found, for a person and for a script.
 
-use crate::core::detect::{Behind, LaneKey};
+use crate::consumer::left_out::LeftOutLine;
+use crate::core::detect::{Behind, GapKey, LaneKey};
+use crate::pb::SourceGapHealed;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,6 +37,8 @@ pub struct Report {
     pub source_gaps_healed: u64,
     /// Source gaps that nobody will heal: their streams ended.
     pub source_gaps_ended: u64,
+    /// Source gaps of which only a part could be restored so far.
+    pub healed_in_part: Vec<PartlyHealed>,
     /// The bus no longer had its oldest records: checked from where it begins now, by lanes alone.
     pub trimmed: bool,
     /// By lane, all shards together.
@@ -83,6 +87,25 @@ pub struct StreamReport {
     pub missing: u64,
 }
 
+/// A source gap that was healed but for what Asana didn't let be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartlyHealed {
+    /// The stream, as `account/gid`.
+    pub stream: String,
+    /// The source gap.
+    pub gap_id: String,
+    /// What was left out: the first ones named, the rest counted.
+    pub left_out: String,
+}
+
+impl PartlyHealed {
+    pub(super) fn of((key, healed): (&GapKey, &Option<SourceGapHealed>)) -> Option<Self> {
+        let healed = healed.as_ref()?;
+        let left_out = LeftOutLine { named: &healed.left_out, count: healed.left_out_count }.to_string();
+        Some(Self { stream: key.stream.clone(), gap_id: key.gap_id.clone(), left_out })
+    }
+}
+
 impl Report {
     /// Whether everything is known to be there once and in order. Source gaps are announced, so they don't count.
     #[must_use]
@@ -125,6 +148,9 @@ impl fmt::Display for Report {
         }
         for LaneKey { topic, lane, shard } in &self.unknown_ends {
             writeln!(f, "{topic}[{lane}]: shard {shard} began to count anew; what is missing before that isn't known")?;
+        }
+        for PartlyHealed { stream, gap_id, left_out } in &self.healed_in_part {
+            writeln!(f, "{stream}: source gap {gap_id} is healed in part; left out: {left_out}")?;
         }
         for example in &self.examples {
             writeln!(f, "missing: {example}")?;

@@ -4,6 +4,7 @@ use super::{Crawl, LeftOut, LeftOuts, Place, Reading, Reason};
 use crate::core::checkpoint::{decode_topics, encode_topics, time};
 use crate::core::ids::Gid;
 use crate::core::listing::{Listing, What};
+use crate::core::time::timestamp;
 use crate::pb::checkpoint as pb;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub(in crate::core) fn encode_crawl(crawl: &Crawl) -> pb::CrawlCheckpoint {
         crawl_id: crawl.id.clone(),
         reason: crate::pb::CrawlReason::from(crawl.reason).into(),
         gap_ids: crawl.gap_ids.clone(),
-        begun_at: Some(crawl.begun_at.into()),
+        begun_at: timestamp(crawl.begun_at),
         compared: crawl.compared,
         topics: encode_topics(&crawl.topics),
         snapshots: crawl.snapshots,

@@ -263,6 +263,7 @@ mod tests {
     use super::*;
     use crate::core::engine::bench::{Bench, MINUTE};
     use crate::core::page::{Failure, PollOutcome};
+    use crate::core::time::timestamp;
     use crate::pb::{self, record::Body};
     use prost::Message as _;
 
@@ -280,7 +281,7 @@ mod tests {
         bench.wait(60 * MINUTE);
         assert_eq!(bench.commit(), None, "the topic isn't known yet");
         bench.wait(MINUTE);
-        let watermark = pb::Watermark { complete_up_to: Some(live.last_complete_poll_at.into()), shards: 1, lanes: 1 };
+        let watermark = pb::Watermark { complete_up_to: timestamp(live.last_complete_poll_at), shards: 1, lanes: 1 };
         assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
     }
 

@@ -10,6 +10,7 @@ use crate::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use crate::core::now::Now;
 use crate::core::page::{Denial, Failure};
 use crate::core::stream::Notice;
+use crate::core::time::timestamp;
 use crate::pb;
 
 impl Engine {
@@ -171,7 +172,7 @@ pub(super) fn snapshot_of(
         resource: Some(item.resource.clone()),
         parent,
         state_json: item.state_json.clone(),
-        modified_at: item.modified_at.map(Into::into),
+        modified_at: item.modified_at.and_then(timestamp),
         change: change.into(),
     }
 }
