@@ -1,6 +1,6 @@
 //! Makes a bridge of a checked configuration: the one place that knows all parts.
 
-use crate::asana::{Accounts, ClientError};
+use crate::asana::{Accounts, ClientError, Listener};
 use crate::bell::{self, Bell, BellError};
 use crate::bridge::{self, BridgeError, Observer, Observers, Plan};
 use crate::config::{
@@ -88,7 +88,9 @@ pub async fn run(
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let accounts = Arc::new(accounts(&Accounts::default(), &checked)?);
+    let affected = Arc::clone(&observer);
+    let listener = Listener(Arc::new(move |account, change| affected.affected(account, change)));
+    let accounts = Arc::new(accounts(&Accounts::telling(listener), &checked)?);
     let discovery = Discovery::new(&checked, Arc::clone(&accounts));
     let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, &discovery, accounts)));
     let sink = checked.sink.clone();

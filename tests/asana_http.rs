@@ -40,6 +40,7 @@ fn settings(url: &str, credential: Credential) -> CheckedAccount {
         request_timeout: Duration::from_secs(20),
         requests_per_minute: NonZeroU32::new(150).unwrap(),
         max_in_flight: NonZeroU16::new(8).unwrap(),
+        headers: reqwest::header::HeaderMap::new(),
     }
 }
 
@@ -102,8 +103,15 @@ async fn a_resource_is_asked_for_with_all_fields_and_its_token() {
     assert!(requests[0].target().starts_with("/api/1.0/events?"), "{}", requests[0].target());
     assert_eq!(pairs[0], ("resource".to_owned(), "1200".to_owned()));
     let fields: Vec<&str> = pairs[1].1.split(',').collect();
-    for field in ["action", "change.added_value", "created_at", "parent.name", "resource.resource_subtype", "user.name"]
-    {
+    for field in [
+        "action",
+        "change.added_value",
+        "change.new_value.enum_value.name",
+        "created_at",
+        "parent.name",
+        "resource.resource_subtype",
+        "user.name",
+    ] {
         assert!(fields.contains(&field), "{field} is missing: {fields:?}");
     }
     assert!(fields.iter().all(|field| !field.contains(char::is_whitespace)));
@@ -112,6 +120,23 @@ async fn a_resource_is_asked_for_with_all_fields_and_its_token() {
     assert_eq!(requests[1].pairs().len(), 3);
     assert_eq!(requests[0].header("authorization"), Some("Bearer 1/hunter2:token"));
     assert!(requests[0].header("user-agent").unwrap().starts_with("asana-event-bridge/"));
+}
+
+#[tokio::test]
+async fn each_request_has_the_headers_of_the_account() {
+    let server = ScriptedHttp::start([answer(200, &[], PAGE), answer(200, &[], PAGE)]).await;
+    let headers = [("asana-enable", "string_ids,new_sections"), ("asana-disable", "x")];
+    let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
+    let settings = CheckedAccount { headers, ..settings(server.url(), Credential::Token(text(TOKEN))) };
+    let client = Client::new(settings).unwrap();
+    poll(&client).await;
+    poll(&client).await;
+    let requests = server.finish();
+    for request in &requests {
+        assert_eq!(request.header("asana-enable"), Some("string_ids,new_sections"));
+        assert_eq!(request.header("asana-disable"), Some("x"));
+        assert_eq!(request.header("authorization"), Some("Bearer 1/hunter2:token"));
+    }
 }
 
 #[tokio::test]

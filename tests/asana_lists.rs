@@ -54,6 +54,7 @@ fn account(url: &str, timeout: Duration) -> CheckedAccount {
         request_timeout: timeout,
         requests_per_minute: NonZeroU32::new(1500).unwrap(),
         max_in_flight: NonZeroU16::new(8).unwrap(),
+        headers: reqwest::header::HeaderMap::new(),
     }
 }
 

@@ -148,6 +148,21 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "{env: TOKEN}, baseUrl: 'https://me:pw@x'}",
         &["accounts.main.baseUrl: must hold no user or password"],
     ),
+    (
+        "{env: TOKEN}}",
+        r#"{env: TOKEN}, headers: {Authorization: x, Asana-Enable: "a\nb", Asana-Disable: " ", "Asana- Off": x}}"#,
+        &[
+            "accounts.main.headers.Asana- Off: is no name of a header: it may have letters, digits and `-`",
+            "accounts.main.headers.Asana-Disable: is empty",
+            "accounts.main.headers.Asana-Enable: is no value of a header: it may have letters, digits and signs of ASCII",
+            "accounts.main.headers.Authorization: can't be set: only headers that begin with `Asana-` can, such as `Asana-Enable`",
+        ],
+    ),
+    (
+        "{env: TOKEN}}",
+        "{env: TOKEN}, headers: {Asana-Enable: a, asana-enable: b}}",
+        &["accounts.main.headers.asana-enable: is there twice, once in other letters: names of headers know no case"],
+    ),
     // Streams.
     (r#"- resource: "1200""#, "[]", &[r#"streams: is empty: name what to poll, such as `- resource: "GID"`"#]),
     (r#"resource: "1200""#, "{}", &["streams[0]: needs `resource` or `workspace`: what to poll"]),

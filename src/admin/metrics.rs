@@ -40,6 +40,7 @@ type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
 pub(super) struct Counted {
     requests: Family<Labels<2>, Counter>,
     request_duration: Histograms,
+    api_changes: Family<Labels<2>, Gauge>,
     source_gaps: Family<Labels<1>, Counter>,
     healed: Family<Labels<1>, Counter>,
     crawls: Family<Labels<2>, Counter>,
@@ -69,6 +70,7 @@ impl Counted {
         let counted = Self {
             requests: Family::default(),
             request_duration: Family::new_with_constructor(|| Histogram::new(REQUEST_TIMES)),
+            api_changes: Family::default(),
             source_gaps: Family::default(),
             healed: Family::default(),
             crawls: Family::default(),
@@ -117,6 +119,12 @@ impl Counted {
             "How long requests to Asana took",
             Unit::Seconds,
             counted.request_duration,
+        );
+        registry.register(
+            "account_api_change_affected",
+            "1 where Asana said since the start that a change of its API affects the account's requests (`Asana-Change` with \
+             `affected=true`): the log has the address of what it says about it. Up to 64 changes for each account",
+            counted.api_changes,
         );
         registry.register("source_gaps", "Source gaps that were opened: dead sync tokens", counted.source_gaps);
         registry.register("source_gaps_healed", "Source gaps that a crawl healed", counted.healed);
@@ -238,6 +246,11 @@ impl Counted {
         let account = || ("account", account.as_str().to_owned());
         self.requests.get_or_create(&[account(), ("outcome", outcome.to_owned())]).inc();
         self.request_duration.get_or_create(&[account()]).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn affected(&self, account: &AccountName, change: &str) {
+        let labels = [("account", account.as_str().to_owned()), ("change", change.to_owned())];
+        self.api_changes.get_or_create(&labels).set(1);
     }
 
     pub(super) fn noticed(&self, account: &AccountName, notice: &Notice) {

@@ -94,6 +94,7 @@ fn sample() -> Arc<Watcher> {
     watcher.assigned(shard, None);
     watcher.owns(&[shard], 1);
     watcher.answered(&id.account, "page", Duration::ZERO);
+    watcher.affected(&id.account, "a_change");
     watcher.rang("rung");
     watcher.bells(&id.account, 1, 1);
     let ended = Notice::CrawlEnded { reason: Reason::Initial, snapshots: 0, healed: 0, left_out: 0 };

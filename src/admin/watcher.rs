@@ -200,6 +200,10 @@ impl Observer for Watcher {
         self.counted.answered(account, outcome, took);
     }
 
+    fn affected(&self, account: &AccountName, change: &str) {
+        self.counted.affected(account, change);
+    }
+
     fn rang(&self, outcome: &'static str) {
         self.counted.rang(outcome);
     }

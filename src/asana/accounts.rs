@@ -1,6 +1,6 @@
 //! All accounts as one source.
 
-use super::{Client, ClientError, Look, Refusal, Seen, Source};
+use super::{Client, ClientError, Listener, Look, Refusal, Seen, Source};
 use crate::config::CheckedAccount;
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
@@ -9,9 +9,18 @@ use std::collections::BTreeMap;
 
 /// A client for each account; a stream is polled, and a list read, by its own.
 #[derive(Clone, Debug, Default)]
-pub struct Accounts(BTreeMap<AccountName, (CheckedAccount, Client)>);
+pub struct Accounts {
+    clients: BTreeMap<AccountName, (CheckedAccount, Client)>,
+    listener: Option<Listener>,
+}
 
 impl Accounts {
+    /// None yet. `listener` is told of changes of Asana's API that affect those that come.
+    #[must_use]
+    pub fn telling(listener: Listener) -> Self {
+        Self { listener: Some(listener), ..Self::default() }
+    }
+
     /// Makes ready to poll; connects to nothing.
     ///
     /// # Errors
@@ -28,16 +37,17 @@ impl Accounts {
     pub fn with(&self, accounts: impl IntoIterator<Item = CheckedAccount>) -> Result<Self, (AccountName, ClientError)> {
         let client = |account: CheckedAccount| {
             let name = account.name.clone();
-            let client = match self.0.get(&name) {
+            let client = match self.clients.get(&name) {
                 Some((same, client)) if *same == account => Ok(client.clone()),
-                _ => Client::new(account.clone()),
+                _ => Client::telling(account.clone(), self.listener.clone()),
             };
             match client {
                 Ok(client) => Ok((name, (account, client))),
                 Err(error) => Err((name, error)),
             }
         };
-        accounts.into_iter().map(client).collect::<Result<_, _>>().map(Self)
+        let clients = accounts.into_iter().map(client).collect::<Result<_, _>>()?;
+        Ok(Self { clients, listener: self.listener.clone() })
     }
 }
 
@@ -55,7 +65,7 @@ impl Accounts {
     /// # Errors
     /// There is no such account.
     pub fn client(&self, account: &AccountName) -> Result<&Client, Failure> {
-        let found = self.0.get(account).map(|(_, client)| client);
+        let found = self.clients.get(account).map(|(_, client)| client);
         found.ok_or_else(|| Failure::Credential(format!("there is no account {account}")))
     }
 }

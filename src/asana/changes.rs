@@ -1,4 +1,4 @@
-//! `Asana-Change` headers, each logged once.
+//! `Asana-Change` headers, each logged once, and those that concern us told.
 //!
 //! Asana announces a change of its API in answers that it concerns:
 //! `Asana-Change: name=<flag>;info=<url>[;affected=true]` (Asana's guide "Deprecations").
@@ -6,7 +6,8 @@
 use crate::core::ids::AccountName;
 use reqwest::header::HeaderMap;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many different values are remembered; further ones aren't logged. Asana runs a
 /// few changes at a time.
@@ -15,23 +16,44 @@ const MAX_SEEN: usize = 64;
 /// Values longer than this aren't looked at.
 const MAX_LENGTH: usize = 1024;
 
+/// Is told of each change that affects an account's requests, once: the account, and Asana's name of the change.
+#[derive(Clone)]
+pub struct Listener(pub Arc<dyn Fn(&AccountName, &str) + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
+    }
+}
+
 /// The changes that one account has been told of.
 #[derive(Default)]
-pub(super) struct Changes(Mutex<BTreeSet<String>>);
+pub(super) struct Changes {
+    seen: Mutex<BTreeSet<String>>,
+    listener: Option<Listener>,
+}
 
 impl Changes {
+    pub(super) fn new(listener: Option<Listener>) -> Self {
+        Self { seen: Mutex::default(), listener }
+    }
+
     /// Logs what is new in `headers`.
     pub(super) fn observe(&self, account: &AccountName, headers: &HeaderMap) {
         for value in headers.get_all("asana-change").iter().filter_map(|value| value.to_str().ok()) {
-            if self.is_new(value) {
-                let [name, info, affected] = ["name", "info", "affected"].map(|key| part(value, key).unwrap_or(""));
-                tracing::warn!(%account, name, info, affected, "Asana announces a change of its API");
+            if !self.is_new(value) {
+                continue;
+            }
+            let [name, info, affected] = ["name", "info", "affected"].map(|key| part(value, key).unwrap_or(""));
+            tracing::warn!(%account, name, info, affected, "Asana announces a change of its API");
+            if let Some(Listener(tell)) = self.listener.as_ref().filter(|_| affected == "true") {
+                tell(account, name);
             }
         }
     }
 
     fn is_new(&self, value: &str) -> bool {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         value.len() <= MAX_LENGTH && seen.len() < MAX_SEEN && !seen.contains(value) && seen.insert(value.to_owned())
     }
 }
@@ -54,6 +76,24 @@ mod tests {
         assert!(!changes.is_new(&"x".repeat(MAX_LENGTH + 1)));
         let new = (0..1000).filter(|n| changes.is_new(&n.to_string())).count();
         assert_eq!(new, MAX_SEEN - 2);
+    }
+
+    #[test]
+    fn what_affects_the_account_is_told_once() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let to = Arc::clone(&told);
+        let listener = Listener(Arc::new(move |account: &AccountName, change: &str| {
+            to.lock().unwrap().push(format!("{account} {change}"));
+        }));
+        let changes = Changes::new(Some(listener));
+        let headers = |values: &[&'static str]| {
+            let name = reqwest::header::HeaderName::from_static("asana-change");
+            values.iter().map(|value| (name.clone(), reqwest::header::HeaderValue::from_static(value))).collect()
+        };
+        let both = headers(&["name=a;info=https://asa.na/1;affected=true", "name=b;info=https://asa.na/2"]);
+        changes.observe(&AccountName::from("main"), &both);
+        changes.observe(&AccountName::from("main"), &both);
+        assert_eq!(*told.lock().unwrap(), ["main a"]);
     }
 
     #[test]

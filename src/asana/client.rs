@@ -1,6 +1,6 @@
 //! One account's requests: which, with what credential, retried when.
 
-use super::changes::Changes;
+use super::changes::{Changes, Listener};
 use super::credential::{CredentialError, Tokens};
 use super::http::{Answer, exchange};
 use super::look::{self, Look, Seen};
@@ -13,7 +13,7 @@ use crate::core::listing::{ListOutcome, Listing};
 use crate::core::page::{Denial, Failure, PollOutcome};
 use crate::one_line::one_line;
 use chrono::{DateTime, Utc};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, StatusCode, redirect};
 use std::fmt;
 use std::num::NonZeroU16;
@@ -53,6 +53,8 @@ struct Inner {
     tokens: Tokens,
     base_url: Url,
     request_timeout: Duration,
+    /// The account's own, on each request.
+    headers: HeaderMap,
     changes: Changes,
 }
 
@@ -68,7 +70,12 @@ impl Client {
     /// # Errors
     /// Where a URL can't be used, or the system's certificates can't.
     pub fn new(account: CheckedAccount) -> Result<Self, ClientError> {
-        let CheckedAccount { name, credential, base_url, request_timeout, max_in_flight, .. } = account;
+        Self::telling(account, None)
+    }
+
+    /// The same; `listener` is told of changes of Asana's API that affect the account.
+    pub(super) fn telling(account: CheckedAccount, listener: Option<Listener>) -> Result<Self, ClientError> {
+        let CheckedAccount { name, credential, base_url, request_timeout, max_in_flight, headers, .. } = account;
         check_url(&base_url, "the base URL")?;
         let token_url = match &credential {
             Credential::Oauth(source) => Some(&source.token_url),
@@ -81,8 +88,8 @@ impl Client {
             Credential::Token(source) => Tokens::Fixed(source),
             Credential::Oauth(source) => Tokens::Oauth(Box::new(Oauth::new(source, http.clone(), request_timeout))),
         };
-        let changes = Changes::default();
-        Ok(Self(Arc::new(Inner { account: name, http, tokens, base_url, request_timeout, changes })))
+        let changes = Changes::new(listener);
+        Ok(Self(Arc::new(Inner { account: name, http, tokens, base_url, request_timeout, headers, changes })))
     }
 
     /// See [`Source::poll`](super::Source::poll). Takes at most three times the request's time-out: for the
@@ -152,6 +159,7 @@ impl Inner {
         bearer: HeaderValue,
     ) -> Result<Answer, Refusal> {
         let mut request = Request::new(method, url);
+        request.headers_mut().clone_from(&self.headers);
         if let Some(body) = body {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             *request.body_mut() = Some(body.into());

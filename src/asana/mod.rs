@@ -11,7 +11,7 @@
 //! | `credential` | tokens from files and text, read anew when they change |
 //! | `oauth` | access tokens, kept alive by a refresh token |
 //! | `http` | one request and its whole answer, bounded in time and size |
-//! | `changes` | `Asana-Change` headers, each logged once |
+//! | `changes` | `Asana-Change` headers, each logged once, and told |
 
 mod accounts;
 mod changes;
@@ -26,6 +26,7 @@ mod webhooks;
 mod wire;
 
 pub use accounts::Accounts;
+pub use changes::Listener;
 pub use client::{Client, ClientError};
 pub use look::{Look, Seen};
 pub use webhooks::{Part, Webhook};

@@ -27,6 +27,9 @@ pub trait Observer: Send + Sync {
     fn turned(&self, _engine: &Engine, _now: Now) {}
     /// A request to Asana was answered, or failed: how, as its outcome's label says, and how long it took.
     fn answered(&self, _account: &AccountName, _outcome: &'static str, _took: Duration) {}
+    /// Asana changes its API, and says that this account's requests are affected. Once for each change. Called from
+    /// whichever task asked Asana.
+    fn affected(&self, _account: &AccountName, _change: &str) {}
     /// A poll was answered, or failed: with what, and how long it took.
     fn polled(&self, _poll: &Poll, _outcome: &PollOutcome, _took: Duration) {}
     /// A batch is on its way to the bus, and this is its commit's trace. What becomes of it is told next.
@@ -80,6 +83,10 @@ impl Observer for Observers {
 
     fn answered(&self, account: &AccountName, outcome: &'static str, took: Duration) {
         self.0.iter().for_each(|it| it.answered(account, outcome, took));
+    }
+
+    fn affected(&self, account: &AccountName, change: &str) {
+        self.0.iter().for_each(|it| it.affected(account, change));
     }
 
     fn polled(&self, poll: &Poll, outcome: &PollOutcome, took: Duration) {

@@ -110,6 +110,7 @@ impl Check<'_> {
         if account.request_timeout.0 < SHORTEST_REQUEST_TIMEOUT {
             self.problem(&place.key("requestTimeout"), "must be 1s at least");
         }
+        let headers = self.headers(&account.headers, &place.key("headers"));
         Some(CheckedAccount {
             name: AccountName::from(name),
             credential: credential?,
@@ -117,6 +118,7 @@ impl Check<'_> {
             requests_per_minute: account.requests_per_minute,
             max_in_flight: account.max_in_flight,
             request_timeout: account.request_timeout.0,
+            headers,
         })
     }
 

@@ -12,6 +12,7 @@ use crate::core::listing::Listing;
 use crate::core::topic::TopicTemplate;
 use crate::core::trace::Sampling;
 use regex::Regex;
+use reqwest::header::HeaderMap;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -141,6 +142,8 @@ pub struct CheckedAccount {
     pub max_in_flight: NonZeroU16,
     /// How long one request may take; a second at least.
     pub request_timeout: Duration,
+    /// What each request has besides the bridge's own headers; all names begin with `asana-`.
+    pub headers: HeaderMap,
 }
 
 /// How an account shows who it is.

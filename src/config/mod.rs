@@ -12,6 +12,7 @@ mod crawl;
 mod document;
 mod environment;
 mod expand;
+mod headers;
 mod load;
 mod problem;
 pub mod reference;
@@ -113,6 +114,10 @@ pub struct AccountConfig {
     /// How long one request may take.
     #[serde(default = "default_request_timeout")]
     pub request_timeout: HumanDuration,
+    /// Headers that each request to Asana's API has besides the bridge's own: `Asana-Enable` and `Asana-Disable`, by which
+    /// Asana lets choose between old and new behaviour while it changes its API. Only names that begin with `Asana-`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
 }
 
 fn default_base_url() -> String {
