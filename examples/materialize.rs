@@ -21,9 +21,6 @@ const TABLES: &str = "
         stream TEXT, gid TEXT, type TEXT, name TEXT, parent TEXT, state TEXT, changed_at TEXT, lane INTEGER,
         epoch INTEGER, sequence INTEGER, PRIMARY KEY (stream, gid)
     ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS crawl (
-        stream TEXT, lane INTEGER, crawl_id TEXT, epoch INTEGER, sequence INTEGER, PRIMARY KEY (stream, lane)
-    ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS file_reader (
         one INTEGER PRIMARY KEY CHECK (one = 1), lines INTEGER, bytes INTEGER, last_bytes INTEGER, last_hash INTEGER, detector BLOB
     );";
@@ -115,29 +112,15 @@ fn apply(batch: &Transaction<'_>, op: Op) -> Result<(), Box<dyn Error>> {
                     sequence
                 ])?;
         }
-        Op::Remove { stream, gid, mark: at } => {
+        // Deleted, or out of this stream: the table is of what each stream has.
+        Op::Remove { stream, gid, mark: at, .. } => {
             let (epoch, sequence) = mark(at)?;
             batch
                 .prepare_cached("DELETE FROM resource WHERE stream = ? AND gid = ? AND (epoch, sequence) <= (?, ?)")?
                 .execute(params![stream, gid, epoch, sequence])?;
         }
-        Op::BeginCrawl { stream, lane, crawl_id, mark: at } => {
-            let (epoch, sequence) = mark(at)?;
-            batch.execute(
-                "INSERT OR REPLACE INTO crawl VALUES (?, ?, ?, ?, ?)",
-                params![stream, lane, crawl_id, epoch, sequence],
-            )?;
-        }
-        Op::EndCrawl { stream, lane, crawl_id, types } => {
-            for resource_type in types {
-                batch.execute(
-                    "DELETE FROM resource WHERE stream = ?1 AND lane = ?2 AND type = ?4 AND (epoch, sequence) <
-                     (SELECT epoch, sequence FROM crawl WHERE stream = ?1 AND lane = ?2 AND crawl_id = ?3)",
-                    params![stream, lane, crawl_id, resource_type],
-                )?;
-            }
-            batch.execute("DELETE FROM crawl WHERE stream = ? AND lane = ?", params![stream, lane])?;
-        }
+        // What a crawl didn't name may live: only a record of its own removes it.
+        Op::BeginCrawl { .. } | Op::EndCrawl { .. } => {}
     }
     Ok(())
 }

@@ -4,7 +4,10 @@
 //! store that applies it in one transaction with the reader's offsets is exactly once; applied twice, an op changes
 //! nothing. [`Materializer`] is that table in memory; `examples/materialize.rs` keeps it in `SQLite`.
 //!
-//! A table is of one topic: a crawl ends in each lane on its own, and lanes are the topic's.
+//! What is gone, or has left the stream, has a record of its own that says so. That a crawl didn't name a resource says
+//! nothing of it: Asana's lists may come short. Who would rather drop too much than too little can do so at the end of a
+//! crawl: [`Materializer::trusting_complete_types`]. Then a table is of one topic: a crawl ends in each lane on its own, and
+//! lanes are the topic's.
 //!
 //! Ask the [`Detector`](super::Detector) first, and leave out what it calls a duplicate or older.
 
@@ -56,6 +59,8 @@ pub enum Op {
         stream: String,
         /// The row.
         gid: String,
+        /// What the record says of the resource itself.
+        removal: Removal,
         /// The record.
         mark: Mark,
     },
@@ -70,8 +75,9 @@ pub enum Op {
         /// The record.
         mark: Mark,
     },
-    /// Delete the rows of the stream and lane that are of these types and have a mark before that of the crawl's beginning:
-    /// the crawl didn't find them, and no event told of them since. Nothing, where the beginning wasn't seen.
+    /// Nothing, unless [`complete_types`](crate::pb::SnapshotEnd::complete_types) are trusted. Then: delete the rows of the
+    /// stream and lane that are of these types and have a mark before that of the crawl's beginning: the crawl didn't find
+    /// them, and no event told of them since. Nothing, where the beginning wasn't seen.
     EndCrawl {
         /// The stream.
         stream: String,
@@ -84,8 +90,17 @@ pub enum Op {
     },
 }
 
+/// Why a row goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The resource is gone: it is in Asana's bin, or Asana knows it no more.
+    Deleted,
+    /// It lives, elsewhere: this stream doesn't tell of it any more.
+    Left,
+}
+
 impl Op {
-    /// What a record means; `None` where it says nothing of resources.
+    /// What a record means; `None` where it changes nothing, such as a snapshot that says `NOT_VISIBLE`.
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
         let Position { epoch, lane, stream, stream_sequence, .. } = &record.position;
@@ -96,8 +111,17 @@ impl Op {
             Body::Snapshot(snapshot) => {
                 let resource = snapshot.resource.as_ref()?;
                 let gid = resource.gid.clone();
-                if matches!(snapshot.change, SnapshotChange::Deleted | SnapshotChange::Left) {
-                    return Some(Self::Remove { stream, gid, mark });
+                let removal = match snapshot.change {
+                    SnapshotChange::Deleted => Some(Removal::Deleted),
+                    SnapshotChange::Left => Some(Removal::Left),
+                    SnapshotChange::NotVisible => return None,
+                    SnapshotChange::Unspecified
+                    | SnapshotChange::Created
+                    | SnapshotChange::Updated
+                    | SnapshotChange::Unchanged => None,
+                };
+                if let Some(removal) = removal {
+                    return Some(Self::Remove { stream, gid, removal, mark });
                 }
                 Some(Self::Put(Row {
                     stream,
@@ -148,10 +172,10 @@ impl Op {
         let (stream, gid) = (position.stream.clone(), resource.gid.clone());
         let parent = event.parent.as_ref().map(|parent| parent.gid.clone());
         match event.action {
-            Action::Deleted => return Some(Self::Remove { stream, gid, mark }),
+            Action::Deleted => return Some(Self::Remove { stream, gid, removal: Removal::Deleted, mark }),
             // Out of what is watched; out of a section or a parent task it stays.
             Action::Removed if parent.as_deref() == position.resource() => {
-                return Some(Self::Remove { stream, gid, mark });
+                return Some(Self::Remove { stream, gid, removal: Removal::Left, mark });
             }
             Action::Added | Action::Changed | Action::Removed | Action::Undeleted | Action::Other(_) => {}
         }
@@ -173,24 +197,35 @@ impl Op {
 #[derive(Clone, Debug, Default)]
 pub struct Materializer {
     rows: BTreeMap<(String, String), Row>,
-    /// By stream and lane: the crawl under way, and its beginning.
+    /// By stream and lane: the crawl under way, and its beginning. Empty where none is trusted.
     crawls: BTreeMap<(String, u32), (String, Mark)>,
+    trusts_complete_types: bool,
 }
 
 impl Materializer {
+    /// A table that also drops, at the end of each crawl, what is of one of its complete types and wasn't named since it
+    /// began. That heals a table that has too much, such as one whose bridge had lost its memory (`compared` of the
+    /// `SnapshotEnd` is false), and it drops what lives where a list of Asana's came short.
+    #[must_use]
+    pub fn trusting_complete_types() -> Self {
+        Self { trusts_complete_types: true, ..Self::default() }
+    }
+
     /// Applies what the record means; gives it back for who keeps a table elsewhere, too.
     pub fn apply(&mut self, record: &Record) -> Option<Op> {
         let op = Op::of(record)?;
         match op.clone() {
             Op::Put(row) => self.put(row),
-            Op::Remove { stream, gid, mark } => {
+            Op::Remove { stream, gid, mark, .. } => {
                 let key = (stream, gid);
                 if self.rows.get(&key).is_some_and(|row| row.mark <= mark) {
                     self.rows.remove(&key);
                 }
             }
             Op::BeginCrawl { stream, lane, crawl_id, mark } => {
-                self.crawls.insert((stream, lane), (crawl_id, mark));
+                if self.trusts_complete_types {
+                    self.crawls.insert((stream, lane), (crawl_id, mark));
+                }
             }
             Op::EndCrawl { stream, lane, crawl_id, types } => {
                 let key = (stream, lane);
@@ -302,7 +337,7 @@ mod tests {
 
     #[test]
     fn what_a_stand_in_names_is_there() {
-        let mut table = Materializer::default();
+        let mut table = Materializer::trusting_complete_types();
         table.apply(&event(1, 2, "added", None));
         table.apply(&begin(2, 0));
         let stand_in = pb::StandIn { resource: Some(resource(2, None)), ..pb::StandIn::default() };
@@ -336,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crawl_does_not_find_is_gone_in_whatever_order_the_lanes_are_read() {
+    fn what_a_crawl_does_not_find_stays_unless_complete_types_are_trusted_in_whatever_order_the_lanes_are_read() {
         let log = [
             event(1, 10, "added", Some(9)),
             event(2, 11, "added", Some(9)),
@@ -354,11 +389,13 @@ mod tests {
         let orders: [Vec<&Record>; 3] =
             [log.iter().collect(), by_lane(0).chain(by_lane(1)).collect(), by_lane(1).chain(by_lane(0)).collect()];
         for order in orders {
-            let mut table = Materializer::default();
+            let (mut table, mut careful) = (Materializer::trusting_complete_types(), Materializer::default());
             for record in order {
                 table.apply(record);
+                careful.apply(record);
             }
             assert_eq!(gids(&table), ["10", "13", "15"]);
+            assert_eq!(gids(&careful), ["10", "11", "12", "13", "15"]);
             let read = table.resources("main/9").next().expect("a row");
             assert_eq!((read.name.as_deref(), read.parent.as_deref()), (Some("read"), Some("9")));
             assert_eq!(read.state_json.as_deref(), Some(r#"{"gid":"10"}"#));
@@ -367,9 +404,32 @@ mod tests {
 
     #[test]
     fn the_end_of_a_crawl_that_was_not_seen_to_begin_removes_nothing() {
-        let mut table = Materializer::default();
+        let mut table = Materializer::trusting_complete_types();
         table.apply(&event(1, 10, "added", Some(9)));
         table.apply(&end(2, 0));
         assert_eq!(gids(&table), ["10"]);
+    }
+
+    #[test]
+    fn a_snapshot_says_whether_a_resource_is_gone_or_elsewhere_and_what_is_not_visible_stays() {
+        use pb::SnapshotChange::{Deleted, Left, NotVisible};
+        let said = |sequence, gid, change: SnapshotChange| {
+            let snapshot =
+                pb::Snapshot { resource: Some(resource(gid, None)), change: change.into(), ..pb::Snapshot::default() };
+            record(sequence, gid % 2, pb::record::Body::Snapshot(snapshot))
+        };
+        let mut table = Materializer::default();
+        for (sequence, gid) in [(1, 10), (2, 12), (3, 14)] {
+            table.apply(&snapshot(sequence, gid));
+        }
+        let before = table.resources("main/9").last().cloned();
+        let mut removal = |record: &Record| match table.apply(record) {
+            Some(Op::Remove { removal, .. }) => Some(removal),
+            Some(Op::Put(_) | Op::BeginCrawl { .. } | Op::EndCrawl { .. }) | None => None,
+        };
+        assert_eq!(removal(&said(4, 10, Deleted)), Some(Removal::Deleted));
+        assert_eq!(removal(&said(5, 12, Left)), Some(Removal::Left));
+        assert_eq!(removal(&said(6, 14, NotVisible)), None);
+        assert_eq!((table.len(), table.resources("main/9").last().cloned()), (1, before), "as it was");
     }
 }
