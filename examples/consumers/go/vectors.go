@@ -18,10 +18,14 @@ type vector struct {
 		Record  []byte
 		Verdict any
 	}
-	After any
+	After        any
+	CustomFields []struct {
+		Event       []byte
+		CustomField any `json:"custom_field"`
+	} `json:"custom_fields"`
 }
 
-// check runs conformance vectors (proto/conformance) and says how many verdicts differ.
+// check runs conformance vectors (proto/conformance) and says how many answers differ.
 func check(paths []string) (differences int, err error) {
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
@@ -31,6 +35,14 @@ func check(paths []string) (differences int, err error) {
 		var v vector
 		if err := json.Unmarshal(text, &v); err != nil {
 			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		if v.CustomFields != nil {
+			found, err := checkCustomFields(path, v)
+			if err != nil {
+				return 0, err
+			}
+			differences += found
+			continue
 		}
 		detectors := map[string]*Detector{}
 		for number, step := range v.Steps {
@@ -45,6 +57,18 @@ func check(paths []string) (differences int, err error) {
 			differences += differs(fmt.Sprintf("%s: step %d", path, number), step.Verdict, verdict)
 		}
 		differences += differs(path+": after", v.After, report(detectors))
+	}
+	return differences, nil
+}
+
+func checkCustomFields(path string, v vector) (differences int, err error) {
+	for number, entry := range v.CustomFields {
+		var event pb.Event
+		if err := proto.Unmarshal(entry.Event, &event); err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		place := fmt.Sprintf("%s: custom field %d", path, number)
+		differences += differs(place, entry.CustomField, customField(&event))
 	}
 	return differences, nil
 }

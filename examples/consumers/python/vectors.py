@@ -2,16 +2,23 @@
 
 import base64
 import json
+from dataclasses import asdict
 
-from asana_event_bridge.v1.record_pb2 import Record
+from asana_event_bridge.v1.record_pb2 import Event, Record
+from custom_field import custom_field
 from detector import Detector
 from report import after
 
 
 def differences(path):
-    """What the detector says otherwise than the vector."""
+    """What is said otherwise than the vector has it: by the detector, or of custom fields."""
     with open(path) as file:
         vector = json.load(file)
+    if "custom_fields" in vector:
+        for number, entry in enumerate(vector["custom_fields"]):
+            field = custom_field(Event.FromString(base64.b64decode(entry["event"])))
+            yield from differs(f"custom field {number}", entry["custom_field"], field and asdict(field))
+        return
     detectors = {step["topic"]: Detector(vector["start"] == "beginning") for step in vector["steps"]}
     for number, step in enumerate(vector["steps"]):
         record = Record.FromString(base64.b64decode(step["record"]))

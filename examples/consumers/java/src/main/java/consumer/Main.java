@@ -5,6 +5,7 @@ import com.google.gson.GsonBuilder;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import io.github.asana_event_bridge.v1.Event;
 import io.github.asana_event_bridge.v1.Position;
 import io.github.asana_event_bridge.v1.Record;
 import java.io.IOException;
@@ -138,22 +139,38 @@ public final class Main {
         int differences = 0;
         for (String path : paths) {
             JsonObject vector = JsonParser.parseString(Files.readString(Path.of(path))).getAsJsonObject();
-            boolean fromBeginning = vector.get("start").getAsString().equals("beginning");
-            Map<String, Detector> detectors = new HashMap<>();
-            int number = 0;
-            for (JsonElement element : vector.getAsJsonArray("steps")) {
-                JsonObject step = element.getAsJsonObject();
-                String topic = step.get("topic").getAsString();
-                Record record = Record.parseFrom(Base64.getDecoder().decode(step.get("record").getAsString()));
-                Detector detector = detectors.computeIfAbsent(topic, unused -> new Detector(fromBeginning));
-                Verdict verdict = detector.observe(record);
-                differences += differs(path + ": step " + number++, step.get("verdict"), GSON.toJson(verdict));
-            }
-            String after = WITH_NULLS.toJson(Report.of(detectors));
-            differences += differs(path + ": after", vector.get("after"), after);
+            differences += vector.has("custom_fields") ? checkCustomFields(path, vector) : checkDetector(path, vector);
         }
         System.out.println(paths.size() + " vectors, " + differences + " differences");
         return differences == 0 ? 0 : 1;
+    }
+
+    private static int checkCustomFields(String path, JsonObject vector) throws IOException {
+        int differences = 0;
+        int number = 0;
+        for (JsonElement element : vector.getAsJsonArray("custom_fields")) {
+            JsonObject entry = element.getAsJsonObject();
+            Event event = Event.parseFrom(Base64.getDecoder().decode(entry.get("event").getAsString()));
+            String found = WITH_NULLS.toJson(CustomField.of(event).orElse(null));
+            differences += differs(path + ": custom field " + number++, entry.get("custom_field"), found);
+        }
+        return differences;
+    }
+
+    private static int checkDetector(String path, JsonObject vector) throws IOException {
+        int differences = 0;
+        boolean fromBeginning = vector.get("start").getAsString().equals("beginning");
+        Map<String, Detector> detectors = new HashMap<>();
+        int number = 0;
+        for (JsonElement element : vector.getAsJsonArray("steps")) {
+            JsonObject step = element.getAsJsonObject();
+            String topic = step.get("topic").getAsString();
+            Record record = Record.parseFrom(Base64.getDecoder().decode(step.get("record").getAsString()));
+            Detector detector = detectors.computeIfAbsent(topic, unused -> new Detector(fromBeginning));
+            Verdict verdict = detector.observe(record);
+            differences += differs(path + ": step " + number++, step.get("verdict"), GSON.toJson(verdict));
+        }
+        return differences + differs(path + ": after", vector.get("after"), WITH_NULLS.toJson(Report.of(detectors)));
     }
 
     private static int differs(String place, JsonElement wanted, String found) {
