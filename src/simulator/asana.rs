@@ -21,7 +21,7 @@ use super::{
     http::{Answer, ApiError, Request},
     offsets::Offsets,
     polls::Polls,
-    scenario::{Pages, Scenario, SupersededTokens},
+    scenario::{DateHeader, Pages, Scenario, SupersededTokens},
     stream::{Poll, Stream, TokenRules},
     time::{Clock, Timestamp},
     webhooks::Webhooks,
@@ -56,6 +56,7 @@ pub(crate) struct Asana {
     rules: TokenRules,
     pages: Pages,
     delay: Duration,
+    dated: DateHeader,
     timetable: VecDeque<(Timestamp, Fault)>,
     phrases: ChaCha8Rng,
 }
@@ -122,6 +123,7 @@ impl Asana {
             },
             pages: scenario.pages.clone(),
             delay: scenario.delay.0,
+            dated: scenario.date,
             timetable: timetable.into(),
             phrases: ChaCha8Rng::seed_from_u64(scenario.seed),
         }
@@ -231,6 +233,14 @@ impl Asana {
         match request.below(API) {
             Some(segments) => self.guarded(&segments, request, elapsed, now),
             None => ApiError::no_route().into(),
+        }
+    }
+
+    /// What an answer that is made now is dated from.
+    pub(crate) fn date(&self, elapsed: Duration) -> Option<Timestamp> {
+        match self.dated {
+            DateHeader::Stamped => Some(self.clock.at(elapsed)),
+            DateHeader::Absent => None,
         }
     }
 

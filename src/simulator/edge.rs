@@ -13,13 +13,23 @@ use axum::{
     http::{HeaderMap, HeaderValue, Request as HttpRequest, Response, StatusCode, header},
 };
 use futures_util::{StreamExt, stream};
-use tokio::{net::TcpListener, time::MissedTickBehavior};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     asana::Asana,
     http::{Answer, ApiError, Request},
     post::{self, Post},
+    time::Timestamp,
 };
 
 /// Largest body of a request; injected events come in bulk.
@@ -53,14 +63,51 @@ impl Shared {
 
 /// Serves until `stop`.
 ///
-/// *Cancel safety*: dropping the future closes the listener; connections die with the runtime.
+/// *Cancel safety*: dropping the future closes the listener and all connections.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) -> io::Result<()> {
     let app = Router::new().fallback(handle).with_state(Arc::clone(&shared));
-    let ended = stop.clone().cancelled_owned();
-    let server = axum::serve(listener, app).with_graceful_shutdown(ended);
     tokio::select! {
-        served = server => served,
+        () = accept(listener, app, &stop) => Ok(()),
         () = live(&shared, &stop) => Ok(()),
+    }
+}
+
+/// Takes connections until `stop`, then waits for those that are left.
+///
+/// *Cancel safety*: dropping the future closes the listener and all connections.
+async fn accept(listener: TcpListener, app: Router, stop: &CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(converse(stream, app.clone(), stop.clone()));
+                }
+                // Out of file descriptors, or a client that is gone already.
+                Err(_) => tokio::time::sleep(TICK).await,
+            },
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// One connection, whose answers have the `Date` that we give them and no other.
+async fn converse(stream: TcpStream, app: Router, stop: CancellationToken) {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().auto_date_header(false);
+    builder.http2().auto_date_header(false);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    tokio::pin!(connection);
+    // How a connection ends is its client's affair.
+    tokio::select! {
+        _ended = connection.as_mut() => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await.ok();
+        }
     }
 }
 
@@ -91,10 +138,19 @@ impl Drop for InFlight {
     }
 }
 
+/// What the simulated clock showed when an answer was made, for its `Date`.
+struct Stamp {
+    date: Option<Timestamp>,
+    elapsed: Duration,
+}
+
 async fn handle(State(shared): State<Arc<Shared>>, request: HttpRequest<Body>) -> Response<Body> {
-    let mut answer = match read(request).await {
-        Ok(request) => shared.lock().answer(shared.elapsed(), &request),
-        Err(error) => error.into(),
+    let request = read(request).await;
+    let (mut answer, stamp) = {
+        let mut asana = shared.lock();
+        let elapsed = shared.elapsed();
+        let answer = request.map_or_else(Answer::from, |request| asana.answer(elapsed, &request));
+        (answer, Stamp { date: asana.date(elapsed), elapsed })
     };
     let in_flight = InFlight { account: answer.holds.take(), shared: Arc::clone(&shared) };
     if let Some(handshake) = answer.handshake.take() {
@@ -105,7 +161,9 @@ async fn handle(State(shared): State<Arc<Shared>>, request: HttpRequest<Body>) -
         tokio::time::sleep(answer.delay).await;
     }
     drop(in_flight);
-    respond(answer)
+    // The true time since then: what users do meanwhile isn't in the answer, however fast the simulated clock is.
+    let date = stamp.date.map(|date| date.plus(shared.elapsed().saturating_sub(stamp.elapsed)));
+    respond(answer, date)
 }
 
 async fn read(request: HttpRequest<Body>) -> Result<Request, ApiError> {
@@ -134,7 +192,7 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
-fn respond(answer: Answer) -> Response<Body> {
+fn respond(answer: Answer, date: Option<Timestamp>) -> Response<Body> {
     let Answer { status, content_type, body, retry_after, cut, .. } = answer;
     let length = body.len();
     let body = match cut {
@@ -148,6 +206,9 @@ fn respond(answer: Answer) -> Response<Body> {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(date) = date.and_then(|date| HeaderValue::try_from(date.http()).ok()) {
+        headers.insert(header::DATE, date);
     }
     response
 }

@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 use self::{asana::Asana, edge::Shared, time::Timestamp};
 pub use self::{
     faults::{Endpoint, Fault, FaultKind, GarbageBody},
-    scenario::{Limits, OAuth, Pages, Scenario, SupersededTokens, TokenSpec, TypeField, WorldSize},
+    scenario::{DateHeader, Limits, OAuth, Pages, Scenario, SupersededTokens, TokenSpec, TypeField, WorldSize},
     time::Span,
 };
 

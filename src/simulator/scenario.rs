@@ -43,6 +43,8 @@ pub struct Scenario {
     pub offset_life: Span,
     /// Whether events carry the deprecated `type`.
     pub event_type: TypeField,
+    /// Whether answers say when they were made.
+    pub date: DateHeader,
     /// Faults on a timetable (`at`), or standing from the start.
     pub faults: Vec<Fault>,
 }
@@ -64,6 +66,7 @@ impl Default for Scenario {
             superseded_tokens: SupersededTokens::Refuse,
             offset_life: Span(HOUR / 2),
             event_type: TypeField::Present,
+            date: DateHeader::Stamped,
             faults: Vec::new(),
         }
     }
@@ -252,6 +255,17 @@ pub enum TypeField {
     Absent,
 }
 
+/// Whether answers carry the header `Date`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DateHeader {
+    /// By the simulated clock.
+    #[default]
+    Stamped,
+    /// As if a proxy had taken it away.
+    Absent,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,7 +288,7 @@ mod tests {
             "{seed: 7, speed: 60, rate: 20, delay: 2s, world: {projects: 3}, \
              tokens: [{token: a, rate_per_minute: 150}], limits: {concurrent_reads: 0}, \
              pages: {resource: 5}, token_life: 1h, superseded_tokens: serve, \
-             event_type: absent, faults: [{kind: silence, at: 10s, for: 3h}]}",
+             event_type: absent, date: absent, faults: [{kind: silence, at: 10s, for: 3h}]}",
         )
         .unwrap();
         assert_eq!(scenario.world.projects, 3);

@@ -39,6 +39,11 @@ impl Timestamp {
         self.utc().format("%Y-%m-%d").to_string()
     }
 
+    /// As in the header `Date` (RFC 9110, "IMF-fixdate"): parts of a second are cut off.
+    pub(crate) fn http(self) -> String {
+        self.utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+
     fn utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0).unwrap_or_default()
     }
@@ -101,6 +106,12 @@ impl<'de> Deserialize<'de> for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_header_has_whole_seconds() {
+        let time = Timestamp::parse("2026-11-08T09:05:59.999Z").unwrap();
+        assert_eq!(time.http(), "Sun, 08 Nov 2026 09:05:59 GMT");
+    }
 
     #[test]
     fn a_sped_up_clock_runs_ahead_and_an_advance_jumps() {

@@ -11,6 +11,7 @@
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
 
+mod dates;
 mod faults;
 mod limits;
 mod lists;
@@ -33,10 +34,19 @@ pub(crate) struct Asana {
 pub(crate) struct Got {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<u64>,
+    /// The header `Date`.
+    pub(crate) date: Option<String>,
     pub(crate) text: String,
 }
 
 impl Got {
+    async fn read(response: reqwest::Response) -> reqwest::Result<Self> {
+        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let retry_after = header("retry-after").map(|seconds| seconds.parse().unwrap());
+        let (status, date) = (response.status().as_u16(), header("date"));
+        Ok(Self { status, retry_after, date, text: response.text().await? })
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -86,17 +96,14 @@ impl Asana {
         if !token.is_empty() {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await?;
-        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().parse().unwrap());
-        Ok(Got { status: response.status().as_u16(), retry_after, text: response.text().await? })
+        Got::read(request.send().await?).await
     }
 
     /// Any other method of the API.
     pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Got {
         let url = format!("{}/api/1.0{path}", self.simulator.url());
         let request = self.http.request(method.parse().unwrap(), url).bearer_auth(&self.token);
-        let response = request.body(body.to_string()).send().await.unwrap();
-        Got { status: response.status().as_u16(), retry_after: None, text: response.text().await.unwrap() }
+        Got::read(request.body(body.to_string()).send().await.unwrap()).await.unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Got {
@@ -117,8 +124,7 @@ impl Asana {
     /// Posts text to the control interface.
     pub(crate) async fn try_post(&self, path: &str, body: String) -> Got {
         let url = format!("{}/_sim{path}", self.simulator.url());
-        let response = self.http.post(url).body(body).send().await.unwrap();
-        Got { status: response.status().as_u16(), retry_after: None, text: response.text().await.unwrap() }
+        Got::read(self.http.post(url).body(body).send().await.unwrap()).await.unwrap()
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
