@@ -119,6 +119,8 @@ impl Asana {
             rules: TokenRules {
                 life: scenario.token_life.0,
                 serve_superseded: scenario.superseded_tokens == SupersededTokens::Serve,
+                empty_pages: scenario.empty_pages,
+                full_pages: scenario.full_pages,
                 seed: scenario.seed,
             },
             pages: scenario.pages.clone(),
@@ -214,10 +216,8 @@ impl Asana {
 
     /// Makes visible on a stream what is due and not silenced.
     pub(crate) fn reveal(&mut self, gid: &str, now: Timestamp) {
-        if !self.faults.silences(gid, now)
-            && let Some(stream) = self.streams.get_mut(gid)
-        {
-            stream.reveal(now);
+        if let Some(stream) = self.streams.get_mut(gid) {
+            stream.reveal(now, |at| self.faults.heard_from(gid, at));
         }
     }
 

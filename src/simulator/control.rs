@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{
     actions::ProjectChange,
     asana::Asana,
-    faults::Fault,
+    faults::{Fault, Faults},
     http::{Answer, ApiError, Request},
     stream::Stream,
     time::{Span, Timestamp},
@@ -83,10 +83,10 @@ impl Asana {
             ("POST", ["faults"]) => self.add_fault(request, now),
             ("GET", ["faults"]) => Ok(Answer::ok(&json!({"faults": self.faults.list(now)}))),
             ("DELETE", ["faults"]) => {
-                self.faults.clear();
+                self.faults.clear(now);
                 Ok(Answer::ok(&json!({})))
             }
-            ("DELETE", ["faults", id]) => self.end_fault(id),
+            ("DELETE", ["faults", id]) => self.end_fault(id, now),
             ("GET", ["clock"]) => Ok(self.show_clock(elapsed)),
             ("POST", ["clock"]) => self.wind_clock(request, elapsed),
             ("GET", ["rate"]) => Ok(self.show_rate()),
@@ -126,9 +126,9 @@ impl Asana {
             if self.world.find(gid).is_none() {
                 return Err(ApiError::unknown("resource", gid));
             }
-            return Ok(Answer::bytes(200, ledger_of(gid, &Stream::default())));
+            return Ok(Answer::bytes(200, ledger_of(gid, &Stream::default(), &self.faults)));
         };
-        Ok(Answer::bytes(200, ledger_of(gid, stream)))
+        Ok(Answer::bytes(200, ledger_of(gid, stream, &self.faults)))
     }
 
     fn all_ledgers(&self) -> Value {
@@ -155,8 +155,8 @@ impl Asana {
         Ok(Answer::ok(&json!({"id": id})))
     }
 
-    fn end_fault(&mut self, id: &str) -> Controlled {
-        let ended = id.parse().is_ok_and(|id| self.faults.remove(id));
+    fn end_fault(&mut self, id: &str, now: Timestamp) -> Controlled {
+        let ended = id.parse().is_ok_and(|id| self.faults.remove(id, now));
         if ended { Ok(Answer::ok(&json!({}))) } else { Err(ApiError::unknown("fault", id)) }
     }
 
@@ -265,7 +265,7 @@ fn posted<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, ApiError> {
 }
 
 /// `events` comes first, verbatim; the rest says what a poller must have seen of it.
-fn ledger_of(gid: &str, stream: &Stream) -> String {
+fn ledger_of(gid: &str, stream: &Stream, faults: &Faults) -> String {
     let offered = stream.offered();
     let size: usize = stream.events(0, offered).map(|event| event.len() + 1).sum();
     let mut body = String::with_capacity(size + 256);
@@ -282,7 +282,9 @@ fn ledger_of(gid: &str, stream: &Stream) -> String {
         body.push_str(&dropped.event);
         body.push('}');
     }
+    let visible_at = stream.visible_at(|at| faults.heard_from(gid, at));
     let rest = json!({
+        "visible_at": visible_at.map(|at| at.map(|at| at.to_string())).collect::<Vec<_>>(),
         "resource": gid,
         "established_at": stream.established_at(),
         "visible": stream.visible(),

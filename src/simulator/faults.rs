@@ -217,34 +217,60 @@ impl Standing {
     }
 }
 
+/// A silence that began, also after its end: who looks late must know since when an event could be seen.
+#[derive(Debug)]
+struct Silence {
+    id: u64,
+    fault: Fault,
+    from: Timestamp,
+    until: Option<Timestamp>,
+}
+
+impl Silence {
+    fn covers(&self, resource: &str, at: Timestamp) -> bool {
+        self.from <= at && self.until.is_none_or(|until| at < until) && self.fault.meets(Subject::stream_of(resource))
+    }
+
+    fn end(&mut self, now: Timestamp) {
+        self.until = Some(self.until.map_or(now, |until| until.min(now)));
+    }
+}
+
 /// The faults that stand now, and the dice they throw.
 #[derive(Debug)]
 pub(crate) struct Faults {
     standing: Vec<Standing>,
+    silences: Vec<Silence>,
     next_id: u64,
     dice: ChaCha8Rng,
 }
 
 impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { standing: Vec::new(), next_id: 1, dice: ChaCha8Rng::seed_from_u64(seed) }
+        Self { standing: Vec::new(), silences: Vec::new(), next_id: 1, dice: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     pub(crate) fn add(&mut self, fault: Fault, now: Timestamp) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
+        if fault.kind == FaultKind::Silence {
+            let until = fault.lasts.map(|span| now.plus(span.0));
+            self.silences.push(Silence { id, fault: fault.clone(), from: now, until });
+        }
         self.standing.push(Standing { id, fault, since: now, hits: 0 });
         id
     }
 
     /// Ends one fault; `false` if there is none with this id.
-    pub(crate) fn remove(&mut self, id: u64) -> bool {
+    pub(crate) fn remove(&mut self, id: u64, now: Timestamp) -> bool {
         let before = self.standing.len();
+        self.silences.iter_mut().filter(|silence| silence.id == id).for_each(|silence| silence.end(now));
         self.standing.retain(|standing| standing.id != id);
         self.standing.len() < before
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, now: Timestamp) {
+        self.silences.iter_mut().for_each(|silence| silence.end(now));
         self.standing.clear();
     }
 
@@ -320,12 +346,13 @@ impl Faults {
         false
     }
 
-    /// Whether the stream of `resource` is silent.
-    pub(crate) fn silences(&self, resource: &str, now: Timestamp) -> bool {
-        let subject = Subject::stream_of(resource);
-        self.standing.iter().any(|standing| {
-            standing.fault.kind == FaultKind::Silence && !standing.over(now) && standing.fault.meets(subject)
-        })
+    /// The first moment from `at` on at which the stream of `resource` isn't silent; `None` if its silence has no end
+    /// that is known.
+    pub(crate) fn heard_from(&self, resource: &str, mut at: Timestamp) -> Option<Timestamp> {
+        while let Some(silence) = self.silences.iter().find(|silence| silence.covers(resource, at)) {
+            at = silence.until?;
+        }
+        Some(at)
     }
 }
 
@@ -356,13 +383,17 @@ mod tests {
     }
 
     #[test]
-    fn silence_ends_by_the_clock() {
+    fn silences_end_by_the_clock_or_on_demand_and_may_follow_each_other() {
         let mut faults = Faults::new(1);
         let mut silence = Fault::new(FaultKind::Silence);
         silence.lasts = Some(Span(Duration::from_secs(1)));
         faults.add(silence, at(0));
-        assert!(faults.silences("7", at(999)));
-        assert!(!faults.silences("7", at(1_000)));
+        let endless = faults.add(Fault::new(FaultKind::Silence), at(900));
+        assert_eq!(faults.heard_from("7", at(-1)), Some(at(-1)));
+        assert_eq!(faults.heard_from("7", at(500)), None);
+        assert!(faults.remove(endless, at(1_500)));
+        assert_eq!(faults.heard_from("7", at(500)), Some(at(1_500)));
+        assert_eq!(faults.heard_from("7", at(1_500)), Some(at(1_500)));
     }
 
     #[test]

@@ -48,7 +48,9 @@ use tokio_util::sync::CancellationToken;
 use self::{asana::Asana, edge::Shared, time::Timestamp};
 pub use self::{
     faults::{Endpoint, Fault, FaultKind, GarbageBody},
-    scenario::{DateHeader, Limits, OAuth, Pages, Scenario, SupersededTokens, TokenSpec, TypeField, WorldSize},
+    scenario::{
+        DateHeader, Limits, NextToken, OAuth, Pages, Scenario, SupersededTokens, TokenSpec, TypeField, WorldSize,
+    },
     time::Span,
 };
 
@@ -183,6 +185,20 @@ impl Simulator {
             return Vec::new();
         };
         stream.events(0, stream.offered()).cloned().collect()
+    }
+
+    /// When each event of [`Self::ledger`] could be seen first by who polls `resource`, by the simulated clock: when
+    /// its `delay` was over and no silence hid it, however late somebody looked. A time that is still to come is the one
+    /// that is expected; `None` in a silence whose end isn't known.
+    #[must_use]
+    pub fn ledger_visible(&self, resource: &str) -> Vec<Option<SystemTime>> {
+        let mut asana = self.shared.lock();
+        let now = asana.advance(self.shared.elapsed());
+        asana.reveal(resource, now);
+        let Some(stream) = asana.streams.get(resource) else {
+            return Vec::new();
+        };
+        stream.visible_at(|at| asana.faults.heard_from(resource, at)).map(|at| at.map(Timestamp::system)).collect()
     }
 
     /// How many events were offered on the stream of `resource`.

@@ -39,6 +39,10 @@ pub struct Scenario {
     pub token_life: Span,
     /// What a sync token is worth once its successor was used.
     pub superseded_tokens: SupersededTokens,
+    /// The token that comes with a page without events: not known of Asana.
+    pub empty_pages: NextToken,
+    /// The token that comes with events.
+    pub full_pages: NextToken,
     /// Life of a list offset; Asana doesn't say, 30 minutes were long enough.
     pub offset_life: Span,
     /// Whether events carry the deprecated `type`.
@@ -64,6 +68,8 @@ impl Default for Scenario {
             pages: Pages::default(),
             token_life: Span(24 * HOUR),
             superseded_tokens: SupersededTokens::Refuse,
+            empty_pages: NextToken::New,
+            full_pages: NextToken::New,
             offset_life: Span(HOUR / 2),
             event_type: TypeField::Present,
             date: DateHeader::Stamped,
@@ -244,6 +250,18 @@ pub enum SupersededTokens {
     Serve,
 }
 
+/// Which token comes with a page of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum NextToken {
+    /// A new one: the token that was sent is used up, and its page is fixed for ever.
+    #[default]
+    #[serde(rename = "new_token")]
+    New,
+    /// The one that was sent, with its life begun anew: asking again shows also what has come since.
+    #[serde(rename = "same_token")]
+    Same,
+}
+
 /// Whether events carry `type`, the deprecated twin of `resource.resource_type`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -288,7 +306,7 @@ mod tests {
             "{seed: 7, speed: 60, rate: 20, delay: 2s, world: {projects: 3}, \
              tokens: [{token: a, rate_per_minute: 150}], limits: {concurrent_reads: 0}, \
              pages: {resource: 5}, token_life: 1h, superseded_tokens: serve, \
-             event_type: absent, date: absent, faults: [{kind: silence, at: 10s, for: 3h}]}",
+             empty_pages: same_token, full_pages: new_token, event_type: absent, date: absent, faults: [{kind: silence, at: 10s, for: 3h}]}",
         )
         .unwrap();
         assert_eq!(scenario.world.projects, 3);

@@ -18,7 +18,7 @@ use std::{
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::{polls::Polled, time::Timestamp};
+use super::{polls::Polled, scenario::NextToken, time::Timestamp};
 
 /// Superseded tokens whose place is remembered, per stream. Older ones are
 /// answered like tokens that never existed.
@@ -32,6 +32,9 @@ pub(crate) struct TokenRules {
     /// Serve a token again after its successor was used. Asana only promises
     /// the current one.
     pub(crate) serve_superseded: bool,
+    /// What a page without events brings, and one with events.
+    pub(crate) empty_pages: NextToken,
+    pub(crate) full_pages: NextToken,
     /// Makes tokens of equal seeds equal.
     pub(crate) seed: u64,
 }
@@ -72,7 +75,8 @@ pub(crate) struct Dropped {
 #[derive(Debug)]
 struct Entry {
     event: Arc<str>,
-    due: Timestamp,
+    /// When it is due; once it is visible, since when it is.
+    at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +134,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// Appends an event that becomes visible at `due`, or after those before it.
     pub(crate) fn offer(&mut self, event: Arc<str>, due: Timestamp) {
-        self.entries.push(Entry { event, due });
+        self.entries.push(Entry { event, at: due });
     }
 
     /// Notes an event that is never offered.
@@ -139,10 +143,43 @@ impl Stream {
         self.dropped.push(Dropped { after, event });
     }
 
-    /// Makes visible what is due.
-    pub(crate) fn reveal(&mut self, now: Timestamp) {
-        let waiting = self.entries.get(self.visible..).unwrap_or_default();
-        self.visible += waiting.iter().take_while(|entry| entry.due <= now).count();
+    /// Makes visible what is due. `heard` gives the first moment from another one on at which the stream isn't
+    /// silent, if that is known.
+    pub(crate) fn reveal(&mut self, now: Timestamp, heard: impl Fn(Timestamp) -> Option<Timestamp>) {
+        let mut earlier = self.last_visible_at();
+        while let Some(entry) = self.entries.get_mut(self.visible) {
+            match heard(earlier.map_or(entry.at, |earlier| entry.at.max(earlier))) {
+                Some(at) if at <= now => {
+                    entry.at = at;
+                    earlier = Some(at);
+                    self.visible += 1;
+                }
+                Some(_) | None => break,
+            }
+        }
+    }
+
+    fn last_visible_at(&self) -> Option<Timestamp> {
+        let last = self.visible.checked_sub(1)?;
+        self.entries.get(last).map(|entry| entry.at)
+    }
+
+    /// When a poll could first have shown each event of the log, or will be able to as far as is known by now: `None`
+    /// in a silence without an end.
+    pub(crate) fn visible_at(
+        &self,
+        heard: impl Fn(Timestamp) -> Option<Timestamp>,
+    ) -> impl Iterator<Item = Option<Timestamp>> {
+        let (seen, waiting) = self.entries.split_at(self.visible.min(self.entries.len()));
+        let seen = seen.iter().map(|entry| Some(entry.at));
+        let earlier = self.last_visible_at();
+        let waiting = waiting.iter().scan(earlier, move |earlier, entry| {
+            let due = earlier.map_or(entry.at, |earlier| entry.at.max(earlier));
+            let at = heard(due);
+            *earlier = Some(at.unwrap_or(due));
+            Some(at)
+        });
+        seen.chain(waiting)
     }
 
     /// Kills every token that was handed out.
@@ -171,21 +208,11 @@ impl Stream {
     ) -> Poll {
         match self.accept(sync, now, rules) {
             Ok(token) => {
-                let position = token.position;
-                let depth = token.depth;
-                let served = token.served.clone();
+                let (position, served) = (token.position, token.served.clone());
                 let sync: Arc<str> = Arc::from(sync.unwrap_or_default());
                 self.supersede_before(&sync);
                 self.anchor = position;
-                let served = served.unwrap_or_else(|| {
-                    let end = self.visible.min(position.saturating_add(limit));
-                    let next = self.issue(gid, end, depth + 1, Some(&sync), now, rules);
-                    let served = Served { end, next, has_more: end < self.visible };
-                    if let Some(token) = self.tokens.get_mut(&sync) {
-                        token.served = Some(served.clone());
-                    }
-                    served
-                });
+                let served = served.unwrap_or_else(|| self.serve(gid, &sync, position, limit, now, rules));
                 Poll::Page { start: position, end: served.end, sync: served.next, has_more: served.has_more }
             }
             Err(lost) => {
@@ -196,6 +223,39 @@ impl Stream {
                 Poll::TokenReset { sync }
             }
         }
+    }
+
+    /// The page behind a token that wasn't asked for yet. It is fixed for ever, unless the token stays the current one.
+    fn serve(
+        &mut self,
+        gid: &str,
+        sync: &Arc<str>,
+        position: usize,
+        limit: usize,
+        now: Timestamp,
+        rules: &TokenRules,
+    ) -> Served {
+        let end = self.visible.min(position.saturating_add(limit));
+        let has_more = end < self.visible;
+        let next = match end - position {
+            0 => rules.empty_pages,
+            // Nobody would ever get past a page that can't grow.
+            all if all == limit => NextToken::New,
+            _ => rules.full_pages,
+        };
+        let depth = match self.tokens.get_mut(sync) {
+            Some(token) if next == NextToken::Same => {
+                token.issued = now;
+                return Served { end, next: Arc::clone(sync), has_more };
+            }
+            token => token.map_or(0, |token| token.depth),
+        };
+        let next = self.issue(gid, end, depth + 1, Some(sync), now, rules);
+        let served = Served { end, next, has_more };
+        if let Some(token) = self.tokens.get_mut(sync) {
+            token.served = Some(served.clone());
+        }
+        served
     }
 
     /// The token, or what its refusal loses (nothing at the very first poll).
@@ -300,7 +360,13 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     fn rules() -> TokenRules {
-        TokenRules { life: DAY, serve_superseded: false, seed: 1 }
+        TokenRules {
+            life: DAY,
+            serve_superseded: false,
+            empty_pages: NextToken::New,
+            full_pages: NextToken::New,
+            seed: 1,
+        }
     }
 
     fn at(millis: i64) -> Timestamp {
@@ -315,7 +381,7 @@ mod tests {
         for n in 0..count {
             stream.offer(Arc::from(n.to_string()), at(0));
         }
-        stream.reveal(at(0));
+        stream.reveal(at(0), Some);
         (stream, sync)
     }
 
@@ -342,7 +408,7 @@ mod tests {
         let (mut stream, first) = with_events(1);
         let before = page(&mut stream, &first);
         stream.offer(Arc::from("late"), at(0));
-        stream.reveal(at(0));
+        stream.reveal(at(0), Some);
         assert_eq!(page(&mut stream, &first), before);
         let (start, end, ..) = page(&mut stream, &before.2);
         assert_eq!((start, end), (1, 2));
@@ -398,10 +464,26 @@ mod tests {
         let (mut stream, first) = with_events(0);
         stream.offer(Arc::from("slow"), at(10));
         stream.offer(Arc::from("fast"), at(5));
-        stream.reveal(at(9));
+        stream.reveal(at(9), Some);
         assert_eq!(stream.visible(), 0);
-        stream.reveal(at(10));
+        stream.reveal(at(10), Some);
         let (_, end, ..) = page(&mut stream, &first);
         assert_eq!(end, 2);
+    }
+
+    #[test]
+    fn an_event_is_dated_from_when_it_could_be_seen_first_however_late_somebody_looks() {
+        let (mut stream, _) = with_events(0);
+        for due in [10, 5, 25, 31] {
+            stream.offer(Arc::from("event"), at(due));
+        }
+        let silence = |from| Some(if (20..30).contains(&from) { 30 } else { from });
+        let heard = |from: Timestamp| (0..40).find(|ms| at(*ms) == from).and_then(silence).map(at);
+        let expected = [10, 10, 30, 31].map(|ms| Some(at(ms)));
+        assert_eq!(stream.visible_at(heard).collect::<Vec<_>>(), expected);
+        stream.reveal(at(29), heard);
+        assert_eq!(stream.visible(), 2);
+        stream.reveal(at(1_000), heard);
+        assert_eq!(stream.visible_at(|_| None).collect::<Vec<_>>(), expected, "what was seen was seen");
     }
 }

@@ -5,7 +5,7 @@
 //! tokens, offsets, faults) follows the simulated clock, which can be advanced
 //! and sped up.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -42,6 +42,10 @@ impl Timestamp {
     /// As in the header `Date` (RFC 9110, "IMF-fixdate"): parts of a second are cut off.
     pub(crate) fn http(self) -> String {
         self.utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+
+    pub(crate) fn system(self) -> SystemTime {
+        self.utc().into()
     }
 
     fn utc(self) -> DateTime<Utc> {

@@ -245,3 +245,72 @@ async fn without_a_known_bearer_token_nothing_is_told() {
     }
     assert_eq!(asana.simulator.stats()["unauthorized"], 2);
 }
+
+#[tokio::test]
+async fn an_empty_page_uses_the_token_up_and_its_page_stays_empty() {
+    let asana = Asana::still().await;
+    let first = asana.establish(&asana.project()).await;
+    let empty = asana.poll(&asana.project(), &first).await;
+    assert_ne!(empty.sync(), first);
+    asana.offer(&asana.project(), 0..2).await;
+    assert_eq!(asana.poll(&asana.project(), &first).await.text, empty.text, "fixed at the first ask");
+    assert_eq!(numbers(&asana.poll(&asana.project(), &empty.sync()).await.data()), [0, 1]);
+}
+
+#[tokio::test]
+async fn an_empty_page_may_bring_the_token_that_was_sent_which_is_not_used_up_then() {
+    let asana = Asana::start("{speed: 0, empty_pages: same_token}").await;
+    let first = asana.establish(&asana.project()).await;
+    for _ in 0..3 {
+        asana.post("/clock", json!({"advance": "12h"})).await;
+        let empty = asana.poll(&asana.project(), &first).await;
+        assert_eq!((empty.status, empty.data().len(), empty.sync()), (200, 0, first.clone()), "it lives on");
+    }
+    asana.offer(&asana.project(), 0..2).await;
+    let page = asana.poll(&asana.project(), &first).await;
+    assert_eq!(numbers(&page.data()), [0, 1]);
+    assert_ne!(page.sync(), first);
+    asana.offer(&asana.project(), 2..3).await;
+    assert_eq!(asana.poll(&asana.project(), &first).await.text, page.text, "fixed once it has events");
+}
+
+#[tokio::test]
+async fn a_page_with_events_may_bring_the_token_that_was_sent_and_then_it_grows() {
+    let asana = Asana::start("{full_pages: same_token, pages: {resource: 5}}").await;
+    let first = asana.establish(&asana.project()).await;
+    for many in 1..5 {
+        asana.offer(&asana.project(), many - 1..many).await;
+        let page = asana.poll(&asana.project(), &first).await;
+        assert_eq!(page.sync(), first);
+        assert_eq!(numbers(&page.data()), (0..many as u64).collect::<Vec<_>>());
+    }
+    asana.offer(&asana.project(), 4..7).await;
+    let full = asana.poll(&asana.project(), &first).await;
+    assert_eq!((numbers(&full.data()).len(), full.json()["has_more"].clone()), (5, json!(true)));
+    assert_eq!(numbers(&asana.poll(&asana.project(), &full.sync()).await.data()), [5, 6]);
+}
+
+#[tokio::test]
+async fn the_ledger_says_when_each_event_could_be_seen_first() {
+    let asana = Asana::start("{start: '2026-01-01T00:00:00Z', speed: 0, delay: 10s}").await;
+    let project = asana.project();
+    let visible_at = async || asana.ledger(&project).await["visible_at"].clone();
+    asana.offer(&project, 0..1).await;
+    assert_eq!(visible_at().await, json!(["2026-01-01T00:00:10.000Z"]), "to come, and expected then");
+    asana.post("/clock", json!({"advance": "20s"})).await;
+    asana.offer(&project, 1..2).await;
+    // Begins when the first was visible and the second isn't yet.
+    asana.fault(json!({"kind": "silence", "resource": project, "for": "1h"})).await;
+    let expected = json!(["2026-01-01T00:00:10.000Z", "2026-01-01T01:00:20.000Z"]);
+    assert_eq!(visible_at().await, expected);
+    asana.post("/clock", json!({"advance": "5h"})).await;
+    assert_eq!(visible_at().await, expected, "nobody looked for hours");
+    asana.fault(json!({"kind": "silence"})).await;
+    asana.offer(&project, 2..3).await;
+    assert_eq!(visible_at().await[2], json!(null), "a silence without an end");
+    assert_eq!(asana.ledger(&project).await["visible"], 2);
+    let in_process = asana.simulator.ledger_visible(&project);
+    let hour = std::time::Duration::from_secs(3_610);
+    assert_eq!(in_process[1].unwrap().duration_since(in_process[0].unwrap()).unwrap(), hour);
+    assert_eq!((in_process.len(), in_process[2]), (3, None));
+}
