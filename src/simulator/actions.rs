@@ -10,16 +10,19 @@ use serde::Deserialize;
 
 use super::{
     arena::Id,
+    custom::Field,
     event::{Action, Change, Compact, Event, Gid},
     time::Timestamp,
     words,
-    world::{Priority, Project, Task, Team, User, World},
+    world::{Project, Task, Team, User, World},
 };
 
 /// An event and the streams that it bubbles up to.
 #[derive(Debug)]
 pub(crate) struct Happening {
     pub(crate) event: Arc<str>,
+    /// As a workspace's stream has it, if that differs.
+    pub(crate) in_workspace: Option<Arc<str>>,
     pub(crate) streams: Vec<Gid>,
 }
 
@@ -41,7 +44,7 @@ enum Deed {
     AddToProject,
     Follow,
     Unfollow,
-    Prioritize,
+    SetCustomField,
     Attach,
     Trash,
     Restore,
@@ -69,7 +72,7 @@ const HABITS: &[(u32, Deed)] = &[
     (4, Deed::AddToProject),
     (5, Deed::Follow),
     (2, Deed::Unfollow),
-    (6, Deed::Prioritize),
+    (6, Deed::SetCustomField),
     (3, Deed::Attach),
     (9, Deed::Trash),
     (3, Deed::Restore),
@@ -86,7 +89,7 @@ impl Deed {
     /// Rules and automations do such things too; `user` is null then.
     fn may_be_the_systems(self) -> bool {
         match self {
-            Self::Schedule | Self::Prioritize | Self::Move | Self::AddToProject | Self::Trash => true,
+            Self::Schedule | Self::SetCustomField | Self::Move | Self::AddToProject | Self::Trash => true,
             Self::CreateTask
             | Self::CreateSubtask
             | Self::Complete
@@ -162,7 +165,7 @@ impl World {
             Deed::AddToProject => self.add_to_project(act),
             Deed::Follow => self.follow(act),
             Deed::Unfollow => self.unfollow(act),
-            Deed::Prioritize => self.prioritize(act),
+            Deed::SetCustomField => self.set_custom_field(act),
             Deed::Attach => self.attach(act),
             Deed::Trash => self.trash(act),
             Deed::Restore => self.restore(act),
@@ -215,7 +218,8 @@ impl World {
             parent,
             change,
         };
-        act.happenings.push(Happening { event: event.write(self.twin), streams });
+        let in_workspace = event.write_bare(self.twin);
+        act.happenings.push(Happening { event: event.write(self.twin), in_workspace, streams });
     }
 
     fn say_task(&self, act: &mut Act, task: Id<Task>, what: What) {
@@ -403,26 +407,13 @@ impl World {
         Some(())
     }
 
-    fn prioritize(&mut self, act: &mut Act) -> Option<()> {
+    fn set_custom_field(&mut self, act: &mut Act) -> Option<()> {
         let task = self.any_task(|_| true)?;
-        let priority = self.pick(&Priority::ALL)?;
-        self.tasks[task].priority = Some(priority);
-        let option: Gid = Arc::from(self.priority_option(priority));
-        let mut field = Compact::new(&self.priority_field, "custom_field", "Priority");
-        field.resource_subtype = Some("enum");
-        field.enum_value = Some(Box::new(Compact::new(&option, "enum_option", priority.name())));
-        self.changed(act, task, Change::to("custom_fields", field));
+        let field = self.pick(&Field::ALL)?;
+        self.set_custom(task, field, act.now);
+        let value = self.compact_custom(task, field);
+        self.changed(act, task, Change::to("custom_fields", value));
         Some(())
-    }
-
-    /// Gid of the enum option that stands for a priority.
-    pub(crate) fn priority_option(&self, priority: Priority) -> String {
-        let digit = match priority {
-            Priority::Low => 1,
-            Priority::Medium => 2,
-            Priority::High => 3,
-        };
-        format!("{}{digit}", self.priority_field)
     }
 
     fn attach(&mut self, act: &mut Act) -> Option<()> {

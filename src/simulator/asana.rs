@@ -164,13 +164,17 @@ impl Asana {
     /// Offers what happened to all who see it.
     pub(crate) fn tell(&mut self, happenings: Vec<Happening>, now: Timestamp) -> usize {
         let events = happenings.len();
-        for Happening { event, streams } in happenings {
+        for Happening { event, in_workspace, streams } in happenings {
             for gid in streams {
+                let event = match &in_workspace {
+                    Some(bare) if matches!(self.world.find(&gid), Some(Ref::Workspace(_))) => bare,
+                    Some(_) | None => &event,
+                };
                 if self.faults.drops(&gid, now) {
-                    self.streams.entry(gid).or_default().lose(Arc::clone(&event));
+                    self.streams.entry(gid).or_default().lose(Arc::clone(event));
                 } else {
-                    self.webhooks.offer(&gid, &event, now.plus(self.delay), &self.world);
-                    self.streams.entry(gid).or_default().offer(Arc::clone(&event), now.plus(self.delay));
+                    self.webhooks.offer(&gid, event, now.plus(self.delay), &self.world);
+                    self.streams.entry(gid).or_default().offer(Arc::clone(event), now.plus(self.delay));
                 }
             }
         }

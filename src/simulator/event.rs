@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::{scenario::TypeField, time::Timestamp};
 
@@ -19,8 +20,9 @@ pub(crate) struct Compact {
     pub(crate) resource_subtype: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) enum_value: Option<Box<Self>>,
+    /// What only some objects have: a custom field's value.
+    #[serde(flatten)]
+    pub(crate) more: Map<String, Value>,
 }
 
 fn as_str<S: Serializer>(gid: &Gid, serializer: S) -> Result<S::Ok, S::Error> {
@@ -29,7 +31,7 @@ fn as_str<S: Serializer>(gid: &Gid, serializer: S) -> Result<S::Ok, S::Error> {
 
 impl Compact {
     pub(crate) fn new(gid: &Gid, resource_type: &'static str, name: impl Into<String>) -> Self {
-        Self { gid: Arc::clone(gid), resource_type, resource_subtype: None, name: Some(name.into()), enum_value: None }
+        Self { gid: Arc::clone(gid), resource_type, resource_subtype: None, name: Some(name.into()), more: Map::new() }
     }
 }
 
@@ -71,13 +73,24 @@ impl Change {
         Self { action: Action::Added, added_value: Some(value), ..Self::scalar(field) }
     }
 
+    /// The same with values that say no more than who they are; `None` if they say no more anyway.
+    fn bare(&self) -> Option<Self> {
+        let mut bare = self.clone();
+        let values = [&mut bare.new_value, &mut bare.added_value, &mut bare.removed_value];
+        let mut said_more = false;
+        for value in values.into_iter().flatten() {
+            said_more |= !std::mem::take(&mut value.more).is_empty();
+        }
+        said_more.then_some(bare)
+    }
+
     pub(crate) fn removing(field: &'static str, value: Compact) -> Self {
         Self { action: Action::Removed, removed_value: Some(value), ..Self::scalar(field) }
     }
 }
 
 /// An event before it is written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Event {
     /// `None` for changes by the system.
     pub(crate) user: Option<Compact>,
@@ -102,6 +115,12 @@ struct Written<'a> {
 }
 
 impl Event {
+    /// As the stream of a workspace has it, if that differs: values in `change` are compact there.
+    pub(crate) fn write_bare(&self, twin: TypeField) -> Option<Arc<str>> {
+        let change = self.change.as_ref()?.bare()?;
+        Some(Self { change: Some(change), ..self.clone() }.write(twin))
+    }
+
     /// The JSON that all streams share: `parent` explicit, `change` only if any.
     pub(crate) fn write(&self, twin: TypeField) -> Arc<str> {
         let written = Written {

@@ -9,13 +9,16 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// What the API description lists for `/events`: naming all is asking for everything.
-const EVENT_FIELDS: [&str; 9] =
-    ["action", "created_at", "parent", "parent.name", "resource", "resource.name", "type", "user", "user.name"];
-
-/// The parts of `change`; naming them all is as good as naming `change`.
-const CHANGE_FIELDS: [&str; 5] =
-    ["change.action", "change.added_value", "change.field", "change.new_value", "change.removed_value"];
+/// An event that has all that an event ever has: who names all of this asks for everything.
+const WHOLE_EVENT: &str = r#"{"user":{"gid":"","resource_type":"","name":""},"created_at":"","type":"","action":"",
+"resource":{"gid":"","resource_type":"","resource_subtype":"","name":""},
+"parent":{"gid":"","resource_type":"","resource_subtype":"","name":""},
+"change":{"field":"","action":"",
+"new_value":{"gid":"","resource_type":"","resource_subtype":"","name":"","type":"","display_value":"",
+"enum_value":{"gid":"","resource_type":"","name":""},"number_value":0,"text_value":"",
+"date_value":{"date":"","date_time":""},"people_value":[{"gid":"","resource_type":"","name":""}]},
+"added_value":{"gid":"","resource_type":"","resource_subtype":"","name":""},
+"removed_value":{"gid":"","resource_type":"","resource_subtype":"","name":""}}}"#;
 
 /// What a client wants to see of each object.
 #[derive(Debug)]
@@ -40,18 +43,13 @@ impl Selection {
         opt_fields.map_or(Self::All, |list| Self::naming(list.split(',')))
     }
 
-    /// The same for events, where a full list is served without a look inside.
+    /// The same for events. A list that leaves nothing out of one is served without a look inside, so that what we
+    /// don't know of comes too.
     pub(crate) fn of_events(opt_fields: Option<&str>) -> Self {
-        let Some(list) = opt_fields else {
-            return Self::All;
-        };
-        let names: Vec<&str> = list.split(',').map(str::trim).collect();
-        let all_of = |wanted: &[&str]| wanted.iter().all(|field| names.contains(field));
-        let change = names.contains(&"change") || all_of(&CHANGE_FIELDS);
-        if change && all_of(&EVENT_FIELDS) {
-            return Self::All;
-        }
-        Self::naming(names.into_iter())
+        let named = Self::of(opt_fields);
+        let mut shown = String::new();
+        named.write(WHOLE_EVENT, &mut shown);
+        if same_json(&shown, WHOLE_EVENT) { Self::All } else { named }
     }
 
     /// The named fields as they are, with nothing shrunk below them.
@@ -83,6 +81,8 @@ impl Selection {
 }
 
 impl Node {
+    const NAMED: Self = Self { named: true, whole: false, below: BTreeMap::new() };
+
     fn write(&self, json: &str, out: &mut String) {
         let written = match json.as_bytes().first() {
             _ if self.whole => None,
@@ -108,20 +108,18 @@ impl Node {
         Some(())
     }
 
-    /// An object with a gid shrinks to it and the named fields; one without is
-    /// no resource, and is given whole if named.
+    /// An object with a gid shrinks to it and the named fields. One without is no resource: if named, it is given with
+    /// all that it has, but the resources in it shrink like any other.
     fn write_object(&self, json: &str, out: &mut String) -> Option<()> {
         let Pairs(pairs) = serde_json::from_str(json).ok()?;
         let is_resource = pairs.iter().any(|(key, _)| key == "gid");
-        if self.named && !is_resource {
-            return None;
-        }
+        let all = self.named && !is_resource;
         out.push('{');
         let mut first = true;
         for (key, value) in &pairs {
             let below = self.below.get(&**key);
             let compact = key == "gid" || (self.named && key == "resource_type");
-            if below.is_none() && !compact {
+            if below.is_none() && !compact && !all {
                 continue;
             }
             if !first {
@@ -132,12 +130,18 @@ impl Node {
             out.push(':');
             match below {
                 Some(node) => node.write(value.get(), out),
+                None if all => Self::NAMED.write(value.get(), out),
                 None => out.push_str(value.get()),
             }
         }
         out.push('}');
         Some(())
     }
+}
+
+fn same_json(one: &str, other: &str) -> bool {
+    let read = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+    read(one) == read(other)
 }
 
 /// A JSON object's members in their order, values as text.
@@ -241,12 +245,50 @@ mod tests {
         );
     }
 
+    /// All that there is to name.
+    fn every_field() -> Vec<String> {
+        fn collect(value: &serde_json::Value, path: &str, into: &mut Vec<String>) {
+            if let serde_json::Value::Array(items) = value {
+                items.iter().for_each(|item| collect(item, path, into));
+            }
+            for (key, member) in value.as_object().into_iter().flatten().filter(|(key, _)| *key != "gid") {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                collect(member, &path, into);
+                into.push(path);
+            }
+        }
+        let mut fields = Vec::new();
+        collect(&serde_json::from_str(WHOLE_EVENT).unwrap(), "", &mut fields);
+        fields
+    }
+
     #[test]
     fn a_full_list_serves_the_event_as_it_is() {
-        let mut all = EVENT_FIELDS.to_vec();
-        all.extend(CHANGE_FIELDS);
+        let all = every_field();
         assert_eq!(select(&all.join(",")), EVENT);
-        assert_ne!(select(&all[1..].join(",")), EVENT);
+        for needed in ["action", "user.name", "change.new_value.enum_value.name", "change.new_value.number_value"] {
+            let but_one: Vec<_> = all.iter().filter(|field| *field != needed).map(String::as_str).collect();
+            assert_eq!(but_one.len() + 1, all.len());
+            assert_ne!(select(&but_one.join(",")), EVENT, "without {needed}");
+        }
+    }
+
+    #[test]
+    fn a_value_in_a_change_is_as_bare_as_any_object() {
+        let event = r#"{"change":{"field":"custom_fields","new_value":{"gid":"1","resource_type":"custom_field","name":"P","enum_value":{"gid":"2","resource_type":"enum_option","name":"Low"}}}}"#;
+        let select = |names: &str| {
+            let mut out = String::new();
+            Selection::of_events(Some(names)).write(event, &mut out);
+            out
+        };
+        let bare = r#"{"change":{"new_value":{"gid":"1","resource_type":"custom_field"}}}"#;
+        assert_eq!(select("change.new_value"), bare);
+        let deeper = r#"{"change":{"new_value":{"gid":"1","enum_value":{"gid":"2","name":"Low"}}}}"#;
+        assert_eq!(select("change.new_value.enum_value.name"), deeper);
+        assert_eq!(
+            select("change"),
+            r#"{"change":{"field":"custom_fields","new_value":{"gid":"1","resource_type":"custom_field"}}}"#
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod actions;
 mod arena;
 mod asana;
 mod control;
+mod custom;
 mod edge;
 mod event;
 mod faults;

@@ -111,15 +111,6 @@ impl World {
         let projects = task.memberships.iter();
         let projects = projects.map(|place| compact(&self.compact_project(place.project)));
         let subtasks = task.subtasks.iter().filter(|id| !self.tasks[**id].trashed);
-        let priority = task.priority.map(|priority| {
-            json!({
-                "gid": self.priority_option(priority),
-                "resource_type": "enum_option",
-                "name": priority.name(),
-                "enabled": true,
-                "color": "none",
-            })
-        });
         json!({
             "gid": *task.gid,
             "resource_type": "task",
@@ -139,15 +130,7 @@ impl World {
             "projects": projects.collect::<Vec<_>>(),
             "memberships": memberships.collect::<Vec<_>>(),
             "num_subtasks": subtasks.count(),
-            "custom_fields": [{
-                "gid": *self.priority_field,
-                "resource_type": "custom_field",
-                "resource_subtype": "enum",
-                "type": "enum",
-                "name": "Priority",
-                "enum_value": priority,
-                "display_value": task.priority.map(super::world::Priority::name),
-            }],
+            "custom_fields": self.custom_records(id),
             "permalink_url": format!("https://app.asana.com/0/0/{}", task.gid),
         })
     }

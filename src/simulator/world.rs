@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     arena::{Arena, Id},
+    custom::Values,
     event::{Compact, Gid},
     scenario::{Scenario, TypeField, WorldSize},
     time::Timestamp,
@@ -84,8 +85,7 @@ pub(crate) struct Task {
     pub(crate) created_by: Id<User>,
     pub(crate) completed_at: Option<Timestamp>,
     pub(crate) due_on: Option<String>,
-    /// Value of the custom field *Priority*.
-    pub(crate) priority: Option<Priority>,
+    pub(crate) custom: Values,
     pub(crate) created_at: Timestamp,
     pub(crate) modified_at: Timestamp,
     pub(crate) trashed: bool,
@@ -96,25 +96,6 @@ pub(crate) struct Task {
 pub(crate) struct Membership {
     pub(crate) project: Id<Project>,
     pub(crate) section: Id<Section>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Priority {
-    Low,
-    Medium,
-    High,
-}
-
-impl Priority {
-    pub(crate) const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Low => "Low",
-            Self::Medium => "Medium",
-            Self::High => "High",
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -186,7 +167,8 @@ pub(crate) struct World {
     pub(crate) lively: Vec<Id<Project>>,
     pub(crate) dice: ChaCha8Rng,
     pub(crate) twin: TypeField,
-    pub(crate) priority_field: Gid,
+    /// Gid of the first custom field; those of the others begin with it.
+    pub(crate) custom_fields: Gid,
     by_gid: BTreeMap<Gid, Ref>,
     last_gid: u64,
 }
@@ -210,11 +192,11 @@ impl World {
             lively: Vec::new(),
             dice,
             twin: scenario.event_type,
-            priority_field: Arc::from(""),
+            custom_fields: Arc::from(""),
             by_gid: BTreeMap::new(),
             last_gid,
         };
-        world.priority_field = world.new_gid();
+        world.custom_fields = world.new_gid();
         world.populate(&scenario.world, now);
         world
     }
@@ -379,7 +361,7 @@ impl World {
             created_by,
             completed_at: None,
             due_on: None,
-            priority: None,
+            custom: Values::default(),
             created_at: now,
             modified_at: now,
             trashed: false,

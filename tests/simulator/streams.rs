@@ -1,6 +1,8 @@
 //! Sync tokens, pages, and the ledger.
 
-use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
 
 use crate::{Asana, numbers};
 
@@ -168,6 +170,16 @@ async fn injected_events_come_back_byte_for_byte() {
     assert!(raw.iter().map(|text| &**text).eq(events));
 }
 
+/// All that there is to name of an event, but for sub-fields of `change`.
+const OUTSIDE: &str = "action,created_at,type,user,user.name,change.field,change.action,\
+    resource,resource.name,resource.resource_subtype,parent,parent.name,parent.resource_subtype,\
+    change.added_value,change.added_value.name,change.added_value.resource_subtype,\
+    change.removed_value,change.removed_value.name,change.removed_value.resource_subtype";
+const NEW_VALUE: &str = "change.new_value,change.new_value.name,change.new_value.resource_subtype,\
+    change.new_value.type,change.new_value.display_value,change.new_value.enum_value,\
+    change.new_value.enum_value.name,change.new_value.number_value,change.new_value.text_value,\
+    change.new_value.date_value,change.new_value.people_value,change.new_value.people_value.name";
+
 #[tokio::test]
 async fn fields_are_cut_down_to_what_was_asked_for() {
     let asana = Asana::still().await;
@@ -180,8 +192,61 @@ async fn fields_are_cut_down_to_what_was_asked_for() {
         get("action,resource.name").await,
         [json!({"action": "changed", "resource": {"gid": "5", "name": "x"}})]
     );
-    let all = "action,change,created_at,parent,parent.name,resource,resource.name,type,user,user.name";
-    assert_eq!(get(all).await, [event], "with all documented fields named, unknown ones come too");
+    assert_eq!(get(&format!("{OUTSIDE},{NEW_VALUE}")).await, [event.clone()], "who names all gets the unknown, too");
+    let known = json!({"action": "changed", "resource": {"gid": "5", "resource_type": "task", "name": "x"}});
+    assert_eq!(get(&format!("{OUTSIDE},change.new_value")).await, [known]);
+}
+
+/// Changes of custom fields on the stream of a project, by the fields' subtypes.
+async fn custom_values(asana: &Asana, sync: &str, fields: &str) -> BTreeMap<String, Value> {
+    let query = if fields.is_empty() { String::new() } else { format!("&opt_fields={fields}") };
+    let path = format!("/events?resource={}&sync={sync}{query}", asana.project());
+    let values = asana.ok(&path).await.data().into_iter().filter(|event| event["change"]["field"] == "custom_fields");
+    values.map(|event| (event["resource"]["name"].to_string(), event["change"]["new_value"].clone())).collect()
+}
+
+#[tokio::test]
+async fn values_in_changes_are_as_bare_as_asked_for() {
+    let asana = Asana::start("{speed: 0, world: {projects: 1}, pages: {resource: 5000}}").await;
+    let sync = asana.establish(&asana.project()).await;
+    let path = format!("/workspaces/{}/events", asana.workspace());
+    let of_workspace = asana.get(&path).await.sync();
+    asana.post("/actions", json!({"count": 1_000})).await;
+    let whole = custom_values(&asana, &sync, "").await;
+    let subtypes: BTreeSet<_> = whole.values().map(|value| value["resource_subtype"].as_str().unwrap()).collect();
+    assert_eq!(subtypes, ["date", "enum", "number", "people", "text"].into());
+    for value in whole.values() {
+        let subtype = value["resource_subtype"].as_str().unwrap();
+        let own = &value[format!("{subtype}_value")];
+        assert_eq!(value["display_value"].is_null(), own.is_null() || *own == json!([]), "{value}");
+        assert_eq!((value["resource_type"].clone(), value["type"].as_str()), (json!("custom_field"), Some(subtype)));
+    }
+    assert_eq!(custom_values(&asana, &sync, &format!("{OUTSIDE},{NEW_VALUE}")).await, whole);
+    for bare in ["change,resource.name", &format!("{OUTSIDE},change.new_value")] {
+        let shown = custom_values(&asana, &sync, bare).await;
+        assert_eq!(shown.len(), whole.len());
+        assert!(
+            shown.values().all(|value| value.as_object().unwrap().keys().eq(["gid", "resource_type"])),
+            "{shown:?}"
+        );
+    }
+    let events = asana.ok(&format!("{path}?sync={of_workspace}&opt_fields=change.new_value.enum_value")).await.data();
+    let values = events.iter().filter(|event| event["change"]["field"] == "custom_fields");
+    let values: Vec<_> = values.map(|event| event["change"]["new_value"].as_object().unwrap().keys()).collect();
+    assert!(values.len() > 20, "{}", values.len());
+    for keys in values {
+        assert!(keys.eq(["gid", "name", "resource_subtype", "resource_type"]));
+    }
+}
+
+#[tokio::test]
+async fn a_scalar_has_no_new_value() {
+    let asana = Asana::still().await;
+    asana.post("/actions", json!({"count": 500})).await;
+    let events = asana.simulator.ledger(&asana.workspace());
+    for event in events.iter().filter(|event| event["change"].get("new_value").is_some()) {
+        assert!(event["change"]["new_value"]["gid"].is_string(), "{event}");
+    }
 }
 
 #[tokio::test]
