@@ -68,6 +68,10 @@ pub(crate) struct Account {
     pub(crate) serves_domain: bool,
     /// Index of the world's user who owns the token.
     pub(crate) user: usize,
+    /// Numbers of workspaces that have switched the app off.
+    pub(crate) unauthorized_workspaces: Vec<usize>,
+    /// Numbers of projects that it doesn't see.
+    pub(crate) hidden_projects: Vec<usize>,
     per_minute: Option<u32>,
     concurrent: Option<u32>,
     window: Window,
@@ -115,6 +119,8 @@ impl Accounts {
         let account = |spec: &TokenSpec| Account {
             serves_domain: spec.service_account,
             user: spec.user,
+            unauthorized_workspaces: spec.unauthorized_workspaces.clone(),
+            hidden_projects: spec.hidden_projects.clone(),
             per_minute: spec.rate_per_minute.or(limits.rate_per_minute).filter(|n| *n > 0),
             concurrent: limits.concurrent_reads.filter(|n| *n > 0),
             window: Window::default(),
@@ -168,6 +174,12 @@ impl Accounts {
     pub(crate) fn set_rate(&mut self, token: &str, per_minute: Option<u32>) -> bool {
         let account = self.by_token.get_mut(token);
         account.map(|account| account.per_minute = per_minute.filter(|n| *n > 0)).is_some()
+    }
+
+    /// Changes what a token may see, by numbers from 0. Whether there is such a token.
+    pub(crate) fn set_sight(&mut self, token: &str, unauthorized: Vec<usize>, hidden: Vec<usize>) -> bool {
+        let account = self.by_token.get_mut(token);
+        account.map(|it| (it.unauthorized_workspaces, it.hidden_projects) = (unauthorized, hidden)).is_some()
     }
 
     /// Counts a 429 that a fault made.

@@ -16,17 +16,18 @@ use super::{
     accounts::{Accounts, Refusal},
     actions::Happening,
     event::Gid,
-    faults::{Fault, FaultKind, Faults, GarbageBody, Harm, Subject},
+    faults::{Fault, FaultKind, Faults, GarbageBody, Harm, Refused, Subject},
     fields,
-    http::{Answer, ApiError, Request},
+    http::{Answer, ApiError, Request, TOKEN_RESET, message_of, throttled},
     offsets::Offsets,
+    pages::{Answered, Call},
     polls::Polls,
     scenario::{DateHeader, Pages, Scenario, SupersededTokens},
     stream::{Poll, Stream, TokenRules},
     time::{Clock, Timestamp},
     webhooks::Webhooks,
     words,
-    world::{Ref, World},
+    world::{Ref, Workspace, World},
 };
 
 const API: &str = "/api/1.0/";
@@ -34,13 +35,6 @@ const API: &str = "/api/1.0/";
 /// Most actions caught up with at a time: beyond what the machine can do, live
 /// events fall behind, and requests are still answered.
 const MOST_AT_ONCE: usize = 10_000;
-
-/// Asana's own words for a first poll and a dead token alike.
-const TOKEN_RESET: &str = "Sync token invalid or too old. If you are attempting to keep resources in sync, you must fetch the full dataset for this query now and use the new sync token for the next sync.";
-
-/// Asana's own words for any rate limit.
-const THROTTLED: &str =
-    "You've made too many requests and hit a rate limit. Please retry after the given amount of time.";
 
 #[derive(Debug)]
 pub(crate) struct Asana {
@@ -112,10 +106,10 @@ impl Asana {
             streams: BTreeMap::new(),
             faults: Faults::new(scenario.seed),
             accounts: Accounts::new(&scenario.tokens, &scenario.limits, scenario.oauth.clone(), scenario.seed),
-            offsets: Offsets::new(scenario.offset_life.0, scenario.seed),
+            offsets: Offsets::new(scenario),
             pace: Pace { rate: scenario.rate, next: Duration::ZERO },
             polls: Polls::default(),
-            webhooks: Webhooks::new(scenario.seed),
+            webhooks: Webhooks::new(scenario.seed, scenario.webhook_activation.0),
             rules: TokenRules {
                 life: scenario.token_life.0,
                 serve_superseded: scenario.superseded_tokens == SupersededTokens::Serve,
@@ -274,22 +268,22 @@ impl Asana {
             self.count_poll(gid, &account, elapsed);
         }
         let with_sync = events && request.param("sync").is_some();
-        let subject = Subject { resource, token: Some(&account), events, with_sync };
+        let page = !events && request.param("limit").is_some();
+        let subject = Subject { resource, token: Some(&account), events, with_sync, page };
         let harm = self.faults.strike(subject, now);
         if let (true, Some(gid), Some(sync)) = (harm.kill_token, resource, request.param("sync"))
             && let Some(stream) = self.streams.get_mut(gid)
         {
             stream.kill_token(sync);
         }
-        let mut answer = match harm.status {
-            Some((status, retry_after)) => {
-                if status == 429 {
-                    self.accounts.rejected_by_fault(&account);
-                }
-                self.fault_answer(status, retry_after)
-            }
-            None => self.route(segments, request, &account, now).unwrap_or_else(Answer::from),
+        let call = Call { request, account: &account, now, short: harm.short };
+        let mut answer = match harm.refusal {
+            Some(refusal) => self.refuse(refusal),
+            None => self.route(segments, &call).unwrap_or_else(Answer::from),
         };
+        if answer.status == 429 {
+            self.accounts.rejected_by_fault(&account);
+        }
         if request.switch("opt_pretty") {
             answer.body = fields::pretty(&answer.body).into();
         }
@@ -308,32 +302,26 @@ impl Asana {
         }
     }
 
-    fn route(
-        &mut self,
-        segments: &[&str],
-        request: &Request,
-        account: &str,
-        now: Timestamp,
-    ) -> Result<Answer, ApiError> {
+    fn route(&mut self, segments: &[&str], call: &Call<'_>) -> Answered {
         if let ["webhooks", rest @ ..] = segments {
-            return self.webhook(rest, request, account, now);
+            return self.webhook(rest, call);
         }
-        if request.method != "GET" {
+        if call.request.method != "GET" {
             return Err(ApiError::no_route());
         }
         match *segments {
             ["events"] => {
-                let gid = request.param("resource").ok_or_else(|| ApiError::missing("resource"))?;
-                self.watch(gid, None, request, now)
+                let gid = call.param("resource").ok_or_else(|| ApiError::missing("resource"))?;
+                self.watch(gid, None, call)
             }
-            [kind @ ("projects" | "tasks" | "goals"), gid, "events"] => self.watch(gid, Some(kind), request, now),
-            ["workspaces", gid, "events"] => self.watch_workspace(gid, request, account, now),
-            _ => self.read(segments, request, account, now),
+            [kind @ ("projects" | "tasks" | "goals"), gid, "events"] => self.watch(gid, Some(kind), call),
+            ["workspaces", gid, "events"] => self.watch_workspace(gid, call),
+            _ => self.read(segments, call),
         }
     }
 
     /// `/events`, for what may be watched: a task, a project or a goal.
-    fn watch(&mut self, gid: &str, kind: Option<&str>, request: &Request, now: Timestamp) -> Result<Answer, ApiError> {
+    fn watch(&mut self, gid: &str, kind: Option<&str>, call: &Call<'_>) -> Answered {
         let found = match self.world.find(gid) {
             None if gid.bytes().all(|byte| byte.is_ascii_digit()) => {
                 return Err(ApiError::unknown("resource", gid));
@@ -360,27 +348,20 @@ impl Asana {
         if kind.is_some_and(|kind| kind != is) {
             return Err(ApiError::unknown("resource", gid));
         }
-        let fields = fields::Selection::of_events(request.param("opt_fields"));
-        Ok(self.poll(gid, request.param("sync"), self.pages.resource, &fields, now))
+        self.sight(found, call.account)?;
+        let fields = fields::Selection::of_events(call.param("opt_fields"));
+        Ok(self.poll(gid, call.param("sync"), self.pages.resource, &fields, call.now))
     }
 
     /// A whole workspace, for service accounts; `opt_fields` is not listed there.
-    fn watch_workspace(
-        &mut self,
-        gid: &str,
-        request: &Request,
-        account: &str,
-        now: Timestamp,
-    ) -> Result<Answer, ApiError> {
-        let Some(Ref::Workspace(_)) = self.world.find(gid) else {
-            return Err(ApiError::unknown("workspace", gid));
-        };
-        if !self.accounts.get(account).is_some_and(|account| account.serves_domain) {
+    fn watch_workspace(&mut self, gid: &str, call: &Call<'_>) -> Answered {
+        self.named_as::<Workspace>("workspace", gid, call)?;
+        if !self.accounts.get(call.account).is_some_and(|account| account.serves_domain) {
             let message = "Workspace events are only available to service accounts.";
             return Err(ApiError::new(403, message));
         }
         let all = fields::Selection::All;
-        Ok(self.poll(gid, request.param("sync"), self.pages.workspace, &all, now))
+        Ok(self.poll(gid, call.param("sync"), self.pages.workspace, &all, call.now))
     }
 
     fn poll(
@@ -421,19 +402,19 @@ impl Asana {
         }
     }
 
-    fn fault_answer(&mut self, status: u16, retry_after: Option<u64>) -> Answer {
-        match status {
+    fn refuse(&mut self, refusal: Refused) -> Answer {
+        let Refused { status, retry_after, by_gateway } = refusal;
+        let mut answer = match status {
+            _ if by_gateway => gateway_page(status),
             429 => throttled(retry_after.unwrap_or(1)),
             500 => {
                 let phrase = words::error_phrase(&mut self.phrases);
                 Answer::json(500, &json!({"errors": [{"message": "Server Error", "phrase": phrase}]}))
             }
-            _ => {
-                let mut answer: Answer = ApiError::new(status, message_of(status)).into();
-                answer.retry_after = retry_after;
-                answer
-            }
-        }
+            _ => ApiError::new(status, message_of(status)).into(),
+        };
+        answer.retry_after = answer.retry_after.or(retry_after);
+        answer
     }
 }
 
@@ -445,31 +426,16 @@ fn subject_of<'a>(segments: &[&'a str], request: &'a Request) -> Option<&'a str>
     }
 }
 
-fn throttled(wait: u64) -> Answer {
-    let mut answer: Answer = ApiError::new(429, THROTTLED).into();
-    answer.retry_after = Some(wait);
-    answer
-}
-
-fn message_of(status: u16) -> &'static str {
-    match status {
-        401 => "Not Authorized",
-        402 => "This feature is only available to premium users.",
-        403 => "You do not have access to this project.",
-        404 => "Unknown object",
-        412 => TOKEN_RESET,
-        451 => "Unavailable for legal reasons",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        400..=499 => "Bad request",
-        _ => "Server Error",
-    }
+/// What a proxy in front of Asana says, which knows nothing of Asana's envelope.
+fn gateway_page(status: u16) -> Answer {
+    let body =
+        format!("<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>\n");
+    Answer { content_type: "text/html", ..Answer::bytes(status, body) }
 }
 
 /// What happens to an answer on its way.
 fn spoil(answer: &mut Answer, harm: &Harm) {
-    answer.delay = harm.delay;
+    answer.delay += harm.delay;
     if let Some(garbage) = harm.garbage {
         answer.status = 200;
         match garbage {

@@ -7,13 +7,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    actions::ProjectChange,
     asana::Asana,
     faults::{Fault, Faults},
     http::{Answer, ApiError, Request},
     stream::Stream,
     time::{Span, Timestamp},
-    world::Ref,
 };
 
 /// Most user actions of one call to `/_sim/actions`: they run while all else waits.
@@ -49,16 +47,19 @@ struct Actions {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewProject {
-    team: Option<String>,
-    name: Option<String>,
+struct RateLimit {
+    token: String,
+    rate_per_minute: Option<u32>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RateLimit {
+struct Sight {
     token: String,
-    rate_per_minute: Option<u32>,
+    #[serde(default)]
+    unauthorized_workspaces: Vec<usize>,
+    #[serde(default)]
+    hidden_projects: Vec<usize>,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +68,7 @@ struct PollsReset {
     late_after: Option<Span>,
 }
 
-type Controlled = Result<Answer, ApiError>;
+pub(crate) type Controlled = Result<Answer, ApiError>;
 
 impl Asana {
     pub(crate) fn control(
@@ -94,11 +95,15 @@ impl Asana {
             ("POST", ["actions"]) => self.act_posted(request, now),
             ("POST", ["projects"]) => self.make_project(request, now),
             ("POST", ["projects", gid]) => self.change_project(gid, request, now),
+            ("POST", ["tasks"]) => self.make_task(request, now),
+            ("POST", ["tasks", gid]) => self.change_task(gid, request, now),
+            ("POST", ["tokens"]) => self.change_sight(request),
+            ("POST", ["weight"]) => self.change_weight(request),
             ("POST", ["limits"]) => self.change_limit(request),
             ("GET", ["polls"]) => Ok(self.show_polls(elapsed)),
             ("POST", ["polls"]) => self.reset_polls(request, elapsed),
             ("GET", ["stats"]) => Ok(Answer::ok(&self.stats())),
-            ("GET", ["webhooks"]) => Ok(Answer::ok(&self.webhooks.show())),
+            ("GET", ["webhooks"]) => Ok(Answer::ok(&self.webhooks.show(now))),
             ("DELETE", ["webhooks", gid]) if self.webhooks.remove(gid) => Ok(Answer::ok(&json!({}))),
             ("GET", ["world"]) => Ok(Answer::ok(&self.world.summary())),
             _ => Err(ApiError::no_route()),
@@ -203,36 +208,26 @@ impl Asana {
         Ok(Answer::ok(&json!({"actions": count, "events": events})))
     }
 
-    /// In the first team where none is named.
-    fn make_project(&mut self, request: &Request, now: Timestamp) -> Controlled {
-        let NewProject { team, name } = posted(request)?;
-        let team = match team {
-            None => self.world.teams.nth(0).ok_or_else(|| ApiError::missing("team"))?,
-            Some(gid) => match self.world.find(&gid) {
-                Some(Ref::Team(team)) => team,
-                _ => return Err(ApiError::unknown("team", &gid)),
-            },
-        };
-        let (gid, happenings) = self.world.make_project(team, name, now);
-        self.tell(happenings, now);
-        Ok(Answer::ok(&json!({"gid": *gid})))
-    }
-
-    fn change_project(&mut self, gid: &str, request: &Request, now: Timestamp) -> Controlled {
-        let change: ProjectChange = posted(request)?;
-        let Some(Ref::Project(project)) = self.world.find(gid) else {
-            return Err(ApiError::unknown("project", gid));
-        };
-        let happenings = self.world.change_project(project, change, now);
-        Ok(Answer::ok(&json!({"events": self.tell(happenings, now)})))
-    }
-
     fn change_limit(&mut self, request: &Request) -> Controlled {
         let RateLimit { token, rate_per_minute } = posted(request)?;
         if !self.accounts.set_rate(&token, rate_per_minute) {
             return Err(ApiError::new(400, format!("token: no token `{token}`")));
         }
         Ok(Answer::ok(&json!({"token": token, "rate_per_minute": rate_per_minute})))
+    }
+
+    /// Null lifts it.
+    fn change_weight(&mut self, request: &Request) -> Controlled {
+        self.offsets.weight = posted(request)?;
+        Ok(Answer::ok(&json!({})))
+    }
+
+    fn change_sight(&mut self, request: &Request) -> Controlled {
+        let Sight { token, unauthorized_workspaces, hidden_projects } = posted(request)?;
+        if !self.accounts.set_sight(&token, unauthorized_workspaces, hidden_projects) {
+            return Err(ApiError::new(400, format!("token: no token `{token}`")));
+        }
+        Ok(Answer::ok(&json!({"token": token})))
     }
 
     fn show_polls(&self, elapsed: Duration) -> Answer {
@@ -260,7 +255,7 @@ impl Asana {
     }
 }
 
-fn posted<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, ApiError> {
+pub(crate) fn posted<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, ApiError> {
     serde_json::from_slice(&request.body).map_err(|error| ApiError::new(400, error.to_string()))
 }
 

@@ -123,7 +123,7 @@ impl World {
     pub(crate) fn compact_custom(&self, task: Id<Task>, field: Field) -> Compact {
         let mut compact = Compact::new(&self.custom_gid(field.suffix()), "custom_field", field.name());
         compact.resource_subtype = Some(field.kind());
-        compact.more = self.custom_value(task, field);
+        compact.more = Some(Box::new(self.custom_value(task, field)));
         compact
     }
 

@@ -155,7 +155,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: HttpRequest<Body>) -
     let in_flight = InFlight { account: answer.holds.take(), shared: Arc::clone(&shared) };
     if let Some(handshake) = answer.handshake.take() {
         let told = post::send(&post::client(), &handshake).await;
-        answer = shared.lock().shaken(&handshake.gid, told);
+        answer = shared.lock().shaken(&handshake.gid, told, shared.elapsed());
     }
     if !answer.delay.is_zero() {
         tokio::time::sleep(answer.delay).await;

@@ -22,7 +22,7 @@ pub(crate) struct Compact {
     pub(crate) name: Option<String>,
     /// What only some objects have: a custom field's value.
     #[serde(flatten)]
-    pub(crate) more: Map<String, Value>,
+    pub(crate) more: Option<Box<Map<String, Value>>>,
 }
 
 fn as_str<S: Serializer>(gid: &Gid, serializer: S) -> Result<S::Ok, S::Error> {
@@ -31,7 +31,7 @@ fn as_str<S: Serializer>(gid: &Gid, serializer: S) -> Result<S::Ok, S::Error> {
 
 impl Compact {
     pub(crate) fn new(gid: &Gid, resource_type: &'static str, name: impl Into<String>) -> Self {
-        Self { gid: Arc::clone(gid), resource_type, resource_subtype: None, name: Some(name.into()), more: Map::new() }
+        Self { gid: Arc::clone(gid), resource_type, resource_subtype: None, name: Some(name.into()), more: None }
     }
 }
 
@@ -79,7 +79,7 @@ impl Change {
         let values = [&mut bare.new_value, &mut bare.added_value, &mut bare.removed_value];
         let mut said_more = false;
         for value in values.into_iter().flatten() {
-            said_more |= !std::mem::take(&mut value.more).is_empty();
+            said_more |= value.more.take().is_some();
         }
         said_more.then_some(bare)
     }

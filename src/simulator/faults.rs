@@ -30,6 +30,21 @@ pub enum FaultKind {
     Garbage,
     /// Events stay invisible until the fault ends.
     Silence,
+    /// A list comes short: some of its items are on no page.
+    Short,
+    /// Answers as a gateway in front of Asana: `status` with an HTML body.
+    Gateway,
+}
+
+/// What is missing of a list that comes short.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// What is behind the page that is asked for; of a last page its second half.
+    #[default]
+    End,
+    /// The page that is asked for: the one behind it comes in its place.
+    Middle,
 }
 
 /// Which garbage stands in for the answer.
@@ -89,7 +104,7 @@ pub struct Fault {
     /// Scenario files only: begins so long after the start, by the simulated clock.
     #[serde(default)]
     pub at: Option<Span>,
-    /// `status`: which one.
+    /// `status` and `gateway`: which one.
     #[serde(default)]
     pub status: Option<u16>,
     /// `status`: seconds in `Retry-After`; 429 has 1 if absent.
@@ -101,6 +116,9 @@ pub struct Fault {
     /// `garbage`: which.
     #[serde(default)]
     pub body: GarbageBody,
+    /// `short`: what is missing.
+    #[serde(default)]
+    pub part: Part,
 }
 
 impl Fault {
@@ -120,6 +138,7 @@ impl Fault {
             retry_after: None,
             delay: None,
             body: GarbageBody::Html,
+            part: Part::End,
         }
     }
 
@@ -133,11 +152,13 @@ impl Fault {
             FaultKind::Drop | FaultKind::Silence if self.token.is_some() => {
                 Some("token: not for what happens to a stream".to_owned())
             }
-            FaultKind::Status if !self.status.is_some_and(|s| (400..=599).contains(&s)) => {
+            FaultKind::Status | FaultKind::Gateway if !self.status.is_some_and(|s| (400..=599).contains(&s)) => {
                 Some("status: needed, from 400 to 599".to_owned())
             }
             FaultKind::Slow if self.delay.is_none() => Some("delay: needed".to_owned()),
             FaultKind::Status
+            | FaultKind::Gateway
+            | FaultKind::Short
             | FaultKind::Slow
             | FaultKind::KillTokens
             | FaultKind::ExpireOffsets
@@ -158,7 +179,9 @@ impl Fault {
             | FaultKind::Slow
             | FaultKind::Cut
             | FaultKind::Garbage
-            | FaultKind::Silence => false,
+            | FaultKind::Silence
+            | FaultKind::Short
+            | FaultKind::Gateway => false,
         }
     }
 
@@ -183,6 +206,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) events: bool,
     /// It brings a sync token.
     pub(crate) with_sync: bool,
+    /// It asks for a page of a list.
+    pub(crate) page: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -191,10 +216,20 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// An error in place of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refused {
+    pub(crate) status: u16,
+    /// Seconds.
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) by_gateway: bool,
+}
+
 /// What the standing faults do to one request.
 #[derive(Debug, Default)]
 pub(crate) struct Harm {
-    pub(crate) status: Option<(u16, Option<u64>)>,
+    pub(crate) refusal: Option<Refused>,
+    pub(crate) short: Option<Part>,
     pub(crate) delay: Duration,
     pub(crate) cut: bool,
     pub(crate) garbage: Option<GarbageBody>,
@@ -300,10 +335,12 @@ impl Faults {
         for standing in &mut self.standing {
             let fault = &standing.fault;
             let of_requests = !matches!(fault.kind, FaultKind::Drop | FaultKind::Silence | FaultKind::ExpireOffsets);
-            if !of_requests || !fault.meets(subject) || harm.status.is_some() {
+            if !of_requests || !fault.meets(subject) || harm.refusal.is_some() {
                 continue;
             }
-            if fault.kind == FaultKind::KillTokens && !subject.with_sync {
+            if (fault.kind == FaultKind::KillTokens && !subject.with_sync)
+                || (fault.kind == FaultKind::Short && !subject.page)
+            {
                 continue;
             }
             if !fault.probability.is_none_or(|p| self.dice.random_bool(p)) {
@@ -311,9 +348,12 @@ impl Faults {
             }
             standing.hits += 1;
             match fault.kind {
-                FaultKind::Status => {
-                    harm.status = fault.status.map(|status| (status, fault.retry_after));
+                FaultKind::Status | FaultKind::Gateway => {
+                    let by_gateway = fault.kind == FaultKind::Gateway;
+                    let refused = |status| Refused { status, retry_after: fault.retry_after, by_gateway };
+                    harm.refusal = fault.status.map(refused);
                 }
+                FaultKind::Short => harm.short = Some(fault.part),
                 FaultKind::Slow => {
                     harm.delay += fault.delay.map_or(Duration::ZERO, |span| span.0);
                 }
@@ -376,10 +416,10 @@ mod tests {
         storm.count = Some(2);
         storm.resource = Some("7".to_owned());
         faults.add(storm, at(0));
-        assert!(faults.strike(events_of("8"), at(0)).status.is_none());
-        assert!(faults.strike(events_of("7"), at(0)).status.is_some());
-        assert!(faults.strike(events_of("7"), at(0)).status.is_some());
-        assert!(faults.strike(events_of("7"), at(0)).status.is_none());
+        assert!(faults.strike(events_of("8"), at(0)).refusal.is_none());
+        assert!(faults.strike(events_of("7"), at(0)).refusal.is_some());
+        assert!(faults.strike(events_of("7"), at(0)).refusal.is_some());
+        assert!(faults.strike(events_of("7"), at(0)).refusal.is_none());
     }
 
     #[test]

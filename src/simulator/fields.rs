@@ -249,7 +249,9 @@ mod tests {
     fn every_field() -> Vec<String> {
         fn collect(value: &serde_json::Value, path: &str, into: &mut Vec<String>) {
             if let serde_json::Value::Array(items) = value {
-                items.iter().for_each(|item| collect(item, path, into));
+                for item in items {
+                    collect(item, path, into);
+                }
             }
             for (key, member) in value.as_object().into_iter().flatten().filter(|(key, _)| *key != "gid") {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };

@@ -7,6 +7,13 @@ use serde_json::{Value, json};
 
 use super::webhooks::Delivery;
 
+/// Asana's own words for a first poll and a dead token alike.
+pub(crate) const TOKEN_RESET: &str = "Sync token invalid or too old. If you are attempting to keep resources in sync, you must fetch the full dataset for this query now and use the new sync token for the next sync.";
+
+/// Asana's own words for any rate limit.
+const THROTTLED: &str =
+    "You've made too many requests and hit a rate limit. Please retry after the given amount of time.";
+
 pub(crate) const JSON: &str = "application/json; charset=UTF-8";
 
 /// A request after parsing: everything that an answer may depend on.
@@ -118,5 +125,29 @@ impl From<ApiError> for Answer {
                     read the docs on errors: https://developers.asana.com/docs/errors";
         let body = json!({"errors": [{"message": error.message, "help": help}]});
         Self::json(error.status, &body)
+    }
+}
+
+/// Told to wait.
+pub(crate) fn throttled(wait: u64) -> Answer {
+    let mut answer: Answer = ApiError::new(429, THROTTLED).into();
+    answer.retry_after = Some(wait);
+    answer
+}
+
+/// What Asana says with a status when nothing else is known.
+pub(crate) fn message_of(status: u16) -> &'static str {
+    match status {
+        401 => "Not Authorized",
+        402 => "This feature is only available to premium users.",
+        403 => "You do not have access to this project.",
+        404 => "Unknown object",
+        412 => TOKEN_RESET,
+        451 => "Unavailable for legal reasons",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        400..=499 => "Bad request",
+        _ => "Server Error",
     }
 }

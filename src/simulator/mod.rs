@@ -17,6 +17,7 @@ mod arena;
 mod asana;
 mod control;
 mod custom;
+mod deeds;
 mod edge;
 mod event;
 mod faults;
@@ -25,11 +26,16 @@ mod http;
 mod lists;
 mod objects;
 mod offsets;
+mod orders;
+mod pages;
+mod places;
 mod polls;
 mod post;
 mod scenario;
+mod sight;
 mod stream;
 mod time;
+mod webhook_api;
 mod webhooks;
 mod words;
 mod world;
@@ -48,9 +54,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::{asana::Asana, edge::Shared, time::Timestamp};
 pub use self::{
-    faults::{Endpoint, Fault, FaultKind, GarbageBody},
+    faults::{Endpoint, Fault, FaultKind, GarbageBody, Part},
     scenario::{
-        DateHeader, Limits, NextToken, OAuth, Pages, Scenario, SupersededTokens, TokenSpec, TypeField, WorldSize,
+        DateHeader, HeavyPage, Limits, NextToken, OAuth, Pages, Scenario, SupersededTokens, TokenSpec, TypeField,
+        Weight, WorldSize,
     },
     time::Span,
 };
@@ -61,12 +68,15 @@ pub struct SimulateArgs {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8888")]
     pub listen: SocketAddr,
-    /// What to simulate (YAML); a small quiet world if absent
+    /// What to simulate (YAML); a small world in which an event happens each second if absent
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
     /// Instead of the scenario's seed
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Live events per second over the whole world, instead of the scenario's
+    #[arg(long, value_name = "N")]
+    pub rate: Option<f64>,
     /// A service account's bearer token, instead of the scenario's tokens; may be repeated
     #[arg(long = "token", value_name = "T")]
     pub tokens: Vec<String>,
@@ -278,8 +288,12 @@ impl Simulator {
 pub async fn run(args: SimulateArgs) -> Result<(), SimulatorError> {
     let mut scenario = match &args.scenario {
         Some(path) => read_scenario(path)?,
-        None => Scenario::default(),
+        // Who looks at it should see something.
+        None => Scenario { rate: 1.0, ..Scenario::default() },
     };
+    if let Some(rate) = args.rate {
+        scenario.rate = rate;
+    }
     if let Some(seed) = args.seed {
         scenario.seed = seed;
     }

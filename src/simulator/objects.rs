@@ -111,6 +111,7 @@ impl World {
         let projects = task.memberships.iter();
         let projects = projects.map(|place| compact(&self.compact_project(place.project)));
         let subtasks = task.subtasks.iter().filter(|id| !self.tasks[**id].trashed);
+        let dependencies = task.dependencies.iter().filter(|id| !self.gone(**id));
         json!({
             "gid": *task.gid,
             "resource_type": "task",
@@ -125,6 +126,9 @@ impl World {
             "assignee": task.assignee.map(user),
             "created_by": user(task.created_by),
             "followers": task.followers.iter().copied().map(user).collect::<Vec<_>>(),
+            "tags": task.tags.iter().map(|id| compact(&self.compact_tag(*id))).collect::<Vec<_>>(),
+            "dependencies": dependencies.map(|id| compact(&self.compact_task(*id))).collect::<Vec<_>>(),
+            "num_likes": task.likes.len(),
             "workspace": self.workspace_reference(task.workspace),
             "parent": task.parent.map(|parent| compact(&self.compact_task(parent))),
             "projects": projects.collect::<Vec<_>>(),
@@ -145,6 +149,7 @@ impl World {
             "text": story.text,
             "created_at": moment(story.created_at),
             "created_by": compact(&self.compact_user(story.created_by)),
+            "target": compact(&self.compact_task(story.task)),
         })
     }
 
@@ -155,6 +160,7 @@ impl World {
             "resource_type": "attachment",
             "resource_subtype": "asana",
             "name": attachment.name,
+            "parent": compact(&self.compact_task(attachment.task)),
         })
     }
 

@@ -1,6 +1,6 @@
 //! What a simulator is to be: seed, size of the world, tokens, limits, faults.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 
@@ -43,10 +43,16 @@ pub struct Scenario {
     pub empty_pages: NextToken,
     /// The token that comes with events.
     pub full_pages: NextToken,
-    /// Life of a list offset; Asana doesn't say, 30 minutes were long enough.
+    /// Life of a list offset: Asana's own have `exp` 900 seconds after `iat` inside.
     pub offset_life: Span,
+    /// How much a page of a list may ask for; anything if absent.
+    pub weight: Option<Weight>,
+    /// How many objects of a list its pages go through; all if absent.
+    pub longest_list: Option<usize>,
     /// Whether events carry the deprecated `type`.
     pub event_type: TypeField,
+    /// How long a webhook is `active: false` once it was made.
+    pub webhook_activation: Span,
     /// Whether answers say when they were made.
     pub date: DateHeader,
     /// Faults on a timetable (`at`), or standing from the start.
@@ -70,8 +76,11 @@ impl Default for Scenario {
             superseded_tokens: SupersededTokens::Refuse,
             empty_pages: NextToken::New,
             full_pages: NextToken::New,
-            offset_life: Span(HOUR / 2),
+            offset_life: Span(HOUR / 4),
+            weight: None,
+            longest_list: None,
             event_type: TypeField::Present,
+            webhook_activation: Span(Duration::ZERO),
             date: DateHeader::Stamped,
             faults: Vec::new(),
         }
@@ -161,13 +170,26 @@ pub struct TokenSpec {
     /// Instead of `limits.rate_per_minute`; 0 lifts the limit.
     #[serde(default)]
     pub rate_per_minute: Option<u32>,
+    /// Workspaces that have switched the app off, by number from 0: 401 for all that is below them.
+    #[serde(default)]
+    pub unauthorized_workspaces: Vec<usize>,
+    /// Projects that it doesn't see, nor what is in them alone, by number from 0: 403.
+    #[serde(default)]
+    pub hidden_projects: Vec<usize>,
 }
 
 impl TokenSpec {
     /// A service account's token, which may read all there is.
     #[must_use]
     pub fn service_account(token: impl Into<String>) -> Self {
-        Self { token: token.into(), service_account: true, user: 0, rate_per_minute: None }
+        Self {
+            token: token.into(),
+            service_account: true,
+            user: 0,
+            rate_per_minute: None,
+            unauthorized_workspaces: Vec::new(),
+            hidden_projects: Vec::new(),
+        }
     }
 }
 
@@ -239,6 +261,39 @@ impl Default for Pages {
     }
 }
 
+/// Pages of lists that ask for too much.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weight {
+    /// The most that is answered: a page's `limit` (what there is, where none is given) times the weight of what is
+    /// listed.
+    pub most: usize,
+    /// What one object weighs, by the last part of the path (`tasks`, `subtasks`, `stories`); 1 if it isn't here.
+    #[serde(default)]
+    pub per: BTreeMap<String, usize>,
+    /// What becomes of the others.
+    #[serde(default)]
+    pub answer: HeavyPage,
+    /// Until a 504 comes, in true time; what a 429 has in `Retry-After`, in whole seconds, at least one.
+    #[serde(default = "two_seconds")]
+    pub after: Span,
+}
+
+/// What is answered to a page that asks for too much.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeavyPage {
+    /// 504, after a while.
+    #[default]
+    Timeout,
+    /// 429 with `Retry-After`, for the cost.
+    Throttle,
+}
+
+fn two_seconds() -> Span {
+    Span(Duration::from_secs(2))
+}
+
 /// What a sync token is worth once its successor was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -306,7 +361,7 @@ mod tests {
             "{seed: 7, speed: 60, rate: 20, delay: 2s, world: {projects: 3}, \
              tokens: [{token: a, rate_per_minute: 150}], limits: {concurrent_reads: 0}, \
              pages: {resource: 5}, token_life: 1h, superseded_tokens: serve, \
-             empty_pages: same_token, full_pages: new_token, event_type: absent, date: absent, faults: [{kind: silence, at: 10s, for: 3h}]}",
+             empty_pages: same_token, full_pages: new_token, longest_list: 3, weight: {most: 25, per: {tasks: 4}, answer: throttle}, event_type: absent, webhook_activation: 1m, date: absent, faults: [{kind: silence, at: 10s, for: 3h}]}",
         )
         .unwrap();
         assert_eq!(scenario.world.projects, 3);

@@ -70,7 +70,7 @@ impl Filter {
 /// What a request to make one says.
 #[derive(Deserialize)]
 pub(crate) struct Wanted {
-    resource: String,
+    pub(crate) resource: String,
     target: String,
     #[serde(default)]
     filters: Vec<Filter>,
@@ -91,8 +91,8 @@ pub(crate) struct Webhook {
     filters: Vec<Filter>,
     secret: String,
     created_at: Timestamp,
-    /// The handshake was answered.
-    active: bool,
+    /// The handshake was answered: it is there, and active from then on.
+    active_from: Option<Timestamp>,
     /// Events with when they are to be told.
     waiting: VecDeque<(Timestamp, Arc<str>)>,
     in_flight: bool,
@@ -130,13 +130,15 @@ pub(crate) type Told = Result<(u16, Option<String>), String>;
 #[derive(Debug)]
 pub(crate) struct Webhooks {
     seed: u64,
+    /// From the handshake to being active.
+    activation: Duration,
     made: u64,
     by_gid: BTreeMap<Gid, Webhook>,
 }
 
 impl Webhooks {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, made: 0, by_gid: BTreeMap::new() }
+    pub(crate) fn new(seed: u64, activation: Duration) -> Self {
+        Self { seed, activation, made: 0, by_gid: BTreeMap::new() }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Gid, &Webhook)> {
@@ -144,7 +146,7 @@ impl Webhooks {
     }
 
     pub(crate) fn of(&self, gid: &str, account: &str) -> Result<&Webhook, ApiError> {
-        let own = self.by_gid.get(gid).filter(|it| it.account == account && it.active);
+        let own = self.by_gid.get(gid).filter(|it| it.account == account && it.active_from.is_some());
         own.ok_or_else(|| ApiError::unknown("webhook", gid))
     }
 
@@ -192,7 +194,7 @@ impl Webhooks {
             filters,
             secret: secret.clone(),
             created_at: now,
-            active: false,
+            active_from: None,
             waiting: VecDeque::new(),
             in_flight: false,
             heartbeat_at: now,
@@ -209,12 +211,12 @@ impl Webhooks {
     }
 
     /// What a target answered to the handshake. The secret, if all is well.
-    pub(crate) fn shake(&mut self, gid: &str, told: Told) -> Result<String, ApiError> {
+    pub(crate) fn shake(&mut self, gid: &str, told: Told, now: Timestamp) -> Result<String, ApiError> {
         let gone = || ApiError::unknown("webhook", gid);
         let webhook = self.by_gid.get_mut(gid).ok_or_else(gone)?;
         let problem = match told {
             Ok((200 | 204, Some(secret))) if secret == webhook.secret => {
-                webhook.active = true;
+                webhook.active_from = Some(now.plus(self.activation));
                 return Ok(secret);
             }
             Ok((200 | 204, _)) => "The target did not respond with the handshake secret".to_owned(),
@@ -235,11 +237,11 @@ impl Webhooks {
         }
     }
 
-    /// An event was offered on a resource, and is to be told at `due`.
+    /// An event was offered on a resource, and is to be told at `due`, if the webhook is active by then.
     pub(crate) fn offer(&mut self, resource: &str, event: &Arc<str>, due: Timestamp, world: &World) {
         let of_workspace = matches!(world.find(resource), Some(Ref::Workspace(_)));
         let mut parsed = None;
-        for webhook in self.by_gid.values_mut().filter(|it| it.active && *it.resource == *resource) {
+        for webhook in self.by_gid.values_mut().filter(|it| it.active(due) && *it.resource == *resource) {
             if !webhook.filters.is_empty() {
                 let event = parsed.get_or_insert_with(|| serde_json::from_str(event).unwrap_or(Value::Null));
                 let kind = event.pointer("/resource/resource_type").and_then(Value::as_str);
@@ -254,7 +256,7 @@ impl Webhooks {
 
     /// What is to be sent now. Of each webhook one request is under way at the most.
     pub(crate) fn due(&mut self, now: Timestamp) -> Vec<Delivery> {
-        let may = |it: &Webhook| it.active && !it.in_flight && it.next_attempt.is_none_or(|at| at <= now);
+        let may = |it: &Webhook| it.active(now) && !it.in_flight && it.next_attempt.is_none_or(|at| at <= now);
         let ready = self.by_gid.iter_mut().filter(|(_, it)| may(it));
         ready.filter_map(|(gid, webhook)| webhook.deliver(gid, now)).collect()
     }
@@ -268,10 +270,10 @@ impl Webhooks {
     }
 
     /// For the control interface.
-    pub(crate) fn show(&self) -> Value {
+    pub(crate) fn show(&self, now: Timestamp) -> Value {
         let each = self.by_gid.iter().map(|(gid, it)| {
             let (waiting, target) = (it.waiting.len(), it.target.as_str());
-            json!({"gid": **gid, "resource": *it.resource, "target": target, "active": it.active, "secret": it.secret,
+            json!({"gid": **gid, "resource": *it.resource, "target": target, "active": it.active(now), "secret": it.secret,
                    "delivered": it.delivered, "waiting": waiting, "retries": it.retries})
         });
         json!({"made": self.made, "webhooks": each.collect::<Vec<_>>()})
@@ -279,6 +281,10 @@ impl Webhooks {
 }
 
 impl Webhook {
+    fn active(&self, now: Timestamp) -> bool {
+        self.active_from.is_some_and(|from| from <= now)
+    }
+
     fn deliver(&mut self, gid: &Gid, now: Timestamp) -> Option<Delivery> {
         let events = self.waiting.iter().take(BATCH).take_while(|(due, _)| *due <= now).count();
         if events == 0 && self.heartbeat_at > now {
@@ -325,7 +331,7 @@ impl Webhook {
     }
 
     /// As Asana shows it.
-    pub(crate) fn record(&self, gid: &str, world: &World) -> Value {
+    pub(crate) fn record(&self, gid: &str, world: &World, now: Timestamp) -> Value {
         let moment = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let mut resource = json!({"gid": *self.resource});
         let shown = match world.find(&self.resource) {
@@ -339,7 +345,7 @@ impl Webhook {
             resource = json!({"gid": *self.resource, "resource_type": kind, "name": name});
         }
         let mut record = json!({
-            "gid": gid, "resource_type": "webhook", "active": self.active, "resource": resource,
+            "gid": gid, "resource_type": "webhook", "active": self.active(now), "resource": resource,
             "target": self.target.as_str(), "created_at": self.created_at.to_string(), "filters": self.filters,
             "last_failure_content": self.last_failure_content, "delivery_retry_count": self.retries,
         });

@@ -35,6 +35,7 @@ const LAST: &[&str] = &[
     "Abe", "Brandt", "Costa", "Díaz", "Eze", "Fischer", "García", "Haddad", "Ito", "Jensen", "Kim", "López", "Moreau",
     "Novák", "Okafor", "Patel",
 ];
+pub(crate) const TAGS: [&str; 6] = ["urgent", "blocked", "customer", "legal", "idea", "next year"];
 const COMPANIES: &[&str] = &["Acme", "Globex", "Initech", "Umbra", "Vandelay", "Wonka"];
 const ANIMALS: &[&str] = &["otters", "herons", "lynxes", "moles", "geese", "bats"];
 const MOODS: &[&str] = &["calm", "eager", "grumpy", "sleepy", "proud", "shy"];

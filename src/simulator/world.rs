@@ -10,6 +10,7 @@ use super::{
     arena::{Arena, Id},
     custom::Values,
     event::{Compact, Gid},
+    places::Membership,
     scenario::{Scenario, TypeField, WorldSize},
     time::Timestamp,
     words,
@@ -67,6 +68,14 @@ pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) project: Id<Project>,
     pub(crate) created_at: Timestamp,
+    /// Ranks of the topmost and the lowest task that it ever had.
+    pub(crate) extent: (i64, i64),
+}
+
+#[derive(Debug)]
+pub(crate) struct Tag {
+    gid: Gid,
+    name: &'static str,
 }
 
 #[derive(Debug)]
@@ -81,6 +90,9 @@ pub(crate) struct Task {
     pub(crate) stories: Vec<Id<Story>>,
     pub(crate) attachments: Vec<Id<Attachment>>,
     pub(crate) followers: Vec<Id<User>>,
+    pub(crate) tags: Vec<Id<Tag>>,
+    pub(crate) dependencies: Vec<Id<Self>>,
+    pub(crate) likes: Vec<Id<User>>,
     pub(crate) assignee: Option<Id<User>>,
     pub(crate) created_by: Id<User>,
     pub(crate) completed_at: Option<Timestamp>,
@@ -91,16 +103,10 @@ pub(crate) struct Task {
     pub(crate) trashed: bool,
 }
 
-/// A task's place in one project.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Membership {
-    pub(crate) project: Id<Project>,
-    pub(crate) section: Id<Section>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Story {
     pub(crate) gid: Gid,
+    pub(crate) task: Id<Task>,
     pub(crate) subtype: &'static str,
     pub(crate) text: String,
     pub(crate) created_by: Id<User>,
@@ -111,8 +117,8 @@ pub(crate) struct Story {
 #[derive(Debug)]
 pub(crate) struct Attachment {
     pub(crate) gid: Gid,
+    pub(crate) task: Id<Task>,
     pub(crate) name: String,
-    pub(crate) trashed: bool,
 }
 
 #[derive(Debug)]
@@ -163,13 +169,16 @@ pub(crate) struct World {
     pub(crate) attachments: Arena<Attachment>,
     pub(crate) portfolios: Arena<Portfolio>,
     pub(crate) goals: Arena<Goal>,
+    pub(crate) tags: Arena<Tag>,
     /// Projects in which users act; those made for injected events are quiet.
     pub(crate) lively: Vec<Id<Project>>,
+    /// Tasks in no project that aren't subtasks.
+    pub(crate) loose: Vec<Id<Task>>,
     pub(crate) dice: ChaCha8Rng,
     pub(crate) twin: TypeField,
     /// Gid of the first custom field; those of the others begin with it.
     pub(crate) custom_fields: Gid,
-    by_gid: BTreeMap<Gid, Ref>,
+    pub(crate) by_gid: BTreeMap<Gid, Ref>,
     last_gid: u64,
 }
 
@@ -189,7 +198,9 @@ impl World {
             attachments: Arena::default(),
             portfolios: Arena::default(),
             goals: Arena::default(),
+            tags: Arena::default(),
             lively: Vec::new(),
+            loose: Vec::new(),
             dice,
             twin: scenario.event_type,
             custom_fields: Arc::from(""),
@@ -232,6 +243,10 @@ impl World {
         }
         for _ in 0..size.goals {
             self.add_goal();
+        }
+        for name in words::TAGS {
+            let gid = self.new_gid();
+            self.tags.push(Tag { gid, name });
         }
     }
 
@@ -321,10 +336,18 @@ impl World {
 
     pub(crate) fn add_section(&mut self, project: Id<Project>, name: String, now: Timestamp) -> Id<Section> {
         let gid = self.new_gid();
-        let id = self.sections.push(Section { gid: Arc::clone(&gid), name, project, created_at: now });
+        let id = self.sections.push(Section { gid: Arc::clone(&gid), name, project, created_at: now, extent: (0, 0) });
         self.projects[project].sections.push(id);
         self.by_gid.insert(gid, Ref::Section(id));
         id
+    }
+
+    /// A task in a user's *My tasks*, and in no project.
+    pub(crate) fn add_loose_task(&mut self, user: Id<User>, workspace: Id<Workspace>, now: Timestamp) -> Id<Task> {
+        let task = self.add_task(workspace, None, now);
+        self.tasks[task].assignee = Some(user);
+        self.loose.push(task);
+        task
     }
 
     /// A task in the first section of a project.
@@ -357,6 +380,9 @@ impl World {
             stories: Vec::new(),
             attachments: Vec::new(),
             followers: vec![created_by],
+            tags: Vec::new(),
+            dependencies: Vec::new(),
+            likes: Vec::new(),
             assignee: None,
             created_by,
             completed_at: None,
@@ -368,24 +394,6 @@ impl World {
         });
         self.by_gid.insert(gid, Ref::Task(id));
         id
-    }
-
-    /// Adds the task to a project, in its first section. The task's
-    /// `modified_at` doesn't move: Asana documents that.
-    pub(crate) fn put_into(&mut self, task: Id<Task>, project: Id<Project>, now: Timestamp) -> Id<Section> {
-        let first = self.projects[project].sections.first().copied();
-        let section = match first {
-            Some(section) => section,
-            None => self.add_section(project, "Untitled section".to_owned(), now),
-        };
-        self.tasks[task].memberships.push(Membership { project, section });
-        self.projects[project].tasks.push(task);
-        section
-    }
-
-    pub(crate) fn take_out(&mut self, task: Id<Task>, project: Id<Project>) {
-        self.tasks[task].memberships.retain(|place| place.project != project);
-        self.projects[project].tasks.retain(|other| *other != task);
     }
 
     /// A story on a task moves the task's `modified_at`.
@@ -400,6 +408,7 @@ impl World {
         let gid = self.new_gid();
         let id = self.stories.push(Story {
             gid: Arc::clone(&gid),
+            task,
             subtype,
             text,
             created_by: by,
@@ -415,7 +424,7 @@ impl World {
     pub(crate) fn add_attachment(&mut self, task: Id<Task>, now: Timestamp) -> Id<Attachment> {
         let gid = self.new_gid();
         let name = format!("{}.png", words::one(&mut self.dice));
-        let id = self.attachments.push(Attachment { gid: Arc::clone(&gid), name, trashed: false });
+        let id = self.attachments.push(Attachment { gid: Arc::clone(&gid), task, name });
         self.by_gid.insert(gid, Ref::Attachment(id));
         self.tasks[task].attachments.push(id);
         self.tasks[task].modified_at = now;
@@ -449,33 +458,17 @@ impl World {
         self.by_gid.insert(gid, Ref::Goal(id));
     }
 
-    /// Where an object is; not known of those that have no place of their own.
-    pub(crate) fn workspace_of(&self, gid: &str) -> Option<Id<Workspace>> {
-        match self.find(gid)? {
-            Ref::Workspace(id) => Some(id),
-            Ref::Team(id) => Some(self.teams[id].workspace),
-            Ref::Project(id) => Some(self.projects[id].workspace),
-            Ref::Section(id) => Some(self.projects[self.sections[id].project].workspace),
-            Ref::Task(id) => Some(self.tasks[id].workspace),
-            Ref::Portfolio(id) => Some(self.portfolios[id].workspace),
-            Ref::Goal(id) => Some(self.goals[id].workspace),
-            Ref::User(_) | Ref::UserTaskList(_) | Ref::Story(_) | Ref::Attachment(_) => None,
-        }
-    }
-
     pub(crate) fn find(&self, gid: &str) -> Option<Ref> {
         self.by_gid.get(gid).copied()
     }
 
-    /// From now on the project isn't found, and nobody acts in it.
-    pub(crate) fn delete_project(&mut self, project: Id<Project>) {
-        self.projects[project].deleted = true;
-        self.by_gid.remove(&self.projects[project].gid);
-        self.lively.retain(|lively| *lively != project);
+    /// The task or one above it is trashed: it isn't found, nor are its stories and attachments.
+    pub(crate) fn gone(&self, task: Id<Task>) -> bool {
+        self.line_of(task).any(|id| self.tasks[id].trashed)
     }
 
     /// The task and its parents, nearest first.
-    fn line_of(&self, task: Id<Task>) -> impl Iterator<Item = Id<Task>> {
+    pub(crate) fn line_of(&self, task: Id<Task>) -> impl Iterator<Item = Id<Task>> {
         std::iter::successors(Some(task), |id| self.tasks[*id].parent)
     }
 
@@ -512,6 +505,16 @@ impl World {
     pub(crate) fn compact_task(&self, task: Id<Task>) -> Compact {
         let task = &self.tasks[task];
         Compact { resource_subtype: Some("default_task"), ..Compact::new(&task.gid, "task", &*task.name) }
+    }
+
+    pub(crate) fn compact_tag(&self, tag: Id<Tag>) -> Compact {
+        let tag = &self.tags[tag];
+        Compact::new(&tag.gid, "tag", tag.name)
+    }
+
+    pub(crate) fn compact_workspace(&self, workspace: Id<Workspace>) -> Compact {
+        let workspace = &self.workspaces[workspace];
+        Compact::new(&workspace.gid, "workspace", &*workspace.name)
     }
 
     pub(crate) fn compact_project(&self, project: Id<Project>) -> Compact {

@@ -13,9 +13,13 @@
 
 mod dates;
 mod faults;
+mod heavy;
 mod limits;
 mod lists;
 mod openapi;
+mod places;
+mod ranks;
+mod sight;
 mod streams;
 mod webhooks;
 mod world;

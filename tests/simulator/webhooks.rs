@@ -204,3 +204,21 @@ async fn who_says_that_it_is_gone_is_told_nothing_more() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+#[tokio::test]
+async fn a_young_webhook_may_be_inactive_for_a_while_and_has_its_secret_all_the_same() {
+    let asana = Asana::start("{start: '2026-01-01T00:00:00Z', speed: 0, webhook_activation: 1m}").await;
+    let (project, target) = (asana.project(), Target::start().await);
+    let made = make(&asana, &project, &target.url).await;
+    assert_eq!((made.status, &made.json()["data"]["active"]), (201, &json!(false)));
+    assert!(made.json()["X-Hook-Secret"].is_string());
+    let path = format!("/webhooks/{}", made.json()["data"]["gid"].as_str().unwrap());
+    let active = async || asana.ok(&path).await.json()["data"]["active"].clone();
+    offer(&asana, &project, &[event("1", "added")]).await;
+    assert_eq!(active().await, json!(false));
+    asana.post("/clock", json!({"advance": "1m"})).await;
+    assert_eq!(active().await, json!(true));
+    assert_eq!(target.events(1).await, Vec::<Value>::new(), "a heartbeat");
+    offer(&asana, &project, &[event("2", "added")]).await;
+    assert_eq!(target.events(2).await[0]["resource"]["gid"], "2", "what happened before isn't told");
+}

@@ -49,16 +49,16 @@ async fn a_comment_is_seen_by_its_task_its_projects_and_the_workspace() {
         .filter(|event| event["resource"]["resource_subtype"] == "comment_added" && event["action"] == "added")
         .collect();
     assert!(comments.len() > 50, "{}", comments.len());
-    let mut in_two_projects = 0;
+    let (mut in_two_projects, mut in_none) = (0, 0);
     for comment in &comments {
         let task = gid(&comment["parent"]);
         assert!(events_of(&asana, task).contains(comment), "its task");
         let seeing = asana.simulator.projects();
         let seeing = seeing.iter().filter(|project| events_of(&asana, project).contains(comment)).count();
-        assert!(seeing > 0, "a project");
         in_two_projects += usize::from(seeing > 1);
+        in_none += usize::from(seeing == 0);
     }
-    assert!(in_two_projects > 0);
+    assert!(in_two_projects > 0 && in_none > 0 && in_none < comments.len() / 3, "{in_two_projects} {in_none}");
 }
 
 #[tokio::test]
@@ -70,12 +70,14 @@ async fn a_subtask_is_seen_by_its_parent_and_the_parents_project() {
         .filter(|event| event["parent"]["resource_type"] == "task")
         .collect();
     assert!(born.len() > 20, "{}", born.len());
+    let (mut seen, all) = (0, born.len());
     for event in born {
         assert!(events_of(&asana, gid(&event["resource"])).contains(&event), "itself");
         assert!(events_of(&asana, gid(&event["parent"])).contains(&event), "its parent");
         let projects = asana.simulator.projects();
-        assert!(projects.iter().any(|project| events_of(&asana, project).contains(&event)), "a project");
+        seen += usize::from(projects.iter().any(|project| events_of(&asana, project).contains(&event)));
     }
+    assert!(seen < all && seen > all / 2, "{seen} of {all}: some parents are in no project");
 }
 
 #[tokio::test]
@@ -130,7 +132,8 @@ async fn events_have_the_shapes_that_the_reference_reports() {
     for part in ["new_value", "added_value", "removed_value"] {
         assert!(count(&|event| event["change"][part].is_object()) > 0, "{part}");
     }
-    assert!(count(&|event| event["change"]["new_value"]["enum_value"].is_object()) > 0);
+    let of_projects = asana.simulator.projects().into_iter().flat_map(|project| events_of(&asana, &project));
+    assert!(of_projects.filter(|event| event["change"]["new_value"]["enum_value"].is_object()).count() > 0);
 }
 
 #[tokio::test]

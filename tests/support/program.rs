@@ -141,7 +141,9 @@ impl Simulator {
 
     /// One whose tokens are in the arguments, or in the scenario that they name.
     pub(crate) fn with_own_tokens(arguments: &[&str], log: &Path) -> Self {
-        let arguments = [&["simulate", "--listen", "127.0.0.1:0"], arguments].concat();
+        // Without a scenario something would happen by itself.
+        let quiet: &[&str] = if arguments.contains(&"--scenario") { &[] } else { &["--rate", "0"] };
+        let arguments = [&["simulate", "--listen", "127.0.0.1:0"], quiet, arguments].concat();
         let mut program = Program::start(&arguments, log);
         let mut line = String::new();
         BufReader::new(program.child.stdout.take().expect("its stdout")).read_line(&mut line).expect("read its stdout");
