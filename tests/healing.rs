@@ -17,8 +17,9 @@
 mod support;
 
 use asana_event_bridge::consumer::materialize::Row;
-use asana_event_bridge::consumer::{Body, Continuity, Detector, Materializer, Record, Start, decode};
-use chrono::{DateTime, Utc};
+use asana_event_bridge::consumer::{Body, Continuity, Detector, Event, Materializer, Record, Resource, Start, decode};
+use asana_event_bridge::pb::SnapshotChange;
+use chrono::{DateTime, SecondsFormat, Utc};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -59,6 +60,11 @@ fn after_the_last_reconciliation_the_state_is_asanas() {
         json!({ "kind": "drop", "probability": 0.01 }),
         json!({ "kind": "kill_tokens", "probability": 0.005 }),
         json!({ "kind": "status", "status": 503, "probability": 0.01 }),
+        json!({ "kind": "short", "part": "end", "endpoint": "lists", "probability": 0.02 }),
+        json!({ "kind": "short", "part": "middle", "endpoint": "lists", "probability": 0.02 }),
+        json!({ "kind": "gateway", "status": 502, "probability": 0.005 }),
+        json!({ "kind": "gateway", "status": 408, "probability": 0.005 }),
+        json!({ "kind": "cut", "probability": 0.002 }),
     ] {
         site.simulator.post("/_sim/faults", &fault);
     }
@@ -229,6 +235,8 @@ impl Site {
         }
         let records = self.records();
         let gaps = judge_gaps(&records);
+        self.judge_times(&records);
+        self.judge_deletions(&records);
         let (mut deaths, mut dropped) = (0, 0);
         let missed = self.missed();
         for gid in &self.streams {
@@ -258,6 +266,104 @@ impl Site {
         );
     }
 
+    /// Watermarks and the windows of source gaps, against when Asana could have shown each event first.
+    fn judge_times(&self, lanes: &[Vec<Record>]) {
+        let mut visible: BTreeMap<String, BTreeMap<String, Vec<DateTime<Utc>>>> = BTreeMap::new();
+        for gid in &self.streams {
+            let ledger = self.simulator.get(&format!("/_sim/ledger?resource={gid}"));
+            let (events, times) = (ledger["events"].as_array().unwrap(), ledger["visible_at"].as_array().unwrap());
+            let established = ledger["established_at"].as_u64().unwrap() as usize;
+            let of_stream = visible.entry(format!("main/{gid}")).or_default();
+            for (event, at) in events.iter().zip(times).skip(established) {
+                let at = at.as_str().expect("all are visible by now").parse().unwrap();
+                of_stream.entry(key(event)).or_default().push(at);
+            }
+        }
+        let mut windows: BTreeMap<&str, Vec<(DateTime<Utc>, DateTime<Utc>)>> = BTreeMap::new();
+        for record in lanes.iter().flatten() {
+            if let Body::SourceGap(gap) = &record.body {
+                let window = (gap.last_complete_poll_at.unwrap(), gap.resumed_at.unwrap());
+                windows.entry(&record.position.stream).or_default().push(window);
+            }
+        }
+        for records in lanes {
+            // From the end: what comes behind a watermark can't have been visible before its time.
+            let mut earliest: BTreeMap<u32, DateTime<Utc>> = BTreeMap::new();
+            for record in records.iter().rev() {
+                let shard = record.position.shard;
+                match &record.body {
+                    Body::Event(event) => {
+                        let times = visible.get_mut(&record.position.stream).and_then(|of| of.get_mut(&key_of(event)));
+                        // The last of its like in the ledger, as this is the last on the bus.
+                        let at = times.and_then(Vec::pop).expect("it is in the ledger");
+                        earliest.entry(shard).and_modify(|least| *least = at.min(*least)).or_insert(at);
+                    }
+                    Body::Watermark(watermark) => {
+                        let time = watermark.complete_up_to.unwrap();
+                        assert!(
+                            earliest.get(&shard).is_none_or(|earliest| *earliest >= time),
+                            "complete up to {time}, and an event of {:?} came later",
+                            earliest.get(&shard)
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (stream, left) in &visible {
+            for at in left.values().flatten() {
+                let windows = windows.get(stream.as_str()).map_or(&[][..], Vec::as_slice);
+                let is_told = windows.iter().any(|(from, to)| from <= at && at <= to);
+                assert!(is_told, "{stream}: an event of {at} is on the bus nowhere, and in no gap of {windows:?}");
+            }
+        }
+    }
+
+    /// Nothing that lives was ever called deleted: whoever was is deleted now, or was restored since.
+    fn judge_deletions(&self, lanes: &[Vec<Record>]) {
+        let mut deleted = BTreeSet::new();
+        for record in lanes.iter().flatten() {
+            if let Body::Snapshot(snapshot) = &record.body
+                && snapshot.change == SnapshotChange::Deleted
+            {
+                let resource = snapshot.resource.as_ref().unwrap();
+                deleted.insert((resource.resource_type.clone(), resource.gid.clone()));
+            }
+        }
+        let restored = self.restored();
+        for (resource_type, gid) in &deleted {
+            let path = format!("/{}/{gid}", plural(resource_type));
+            let lives = self.simulator.status(&path) == 200;
+            assert!(!lives || restored.contains(gid), "{resource_type} {gid} was called deleted, and lives");
+        }
+        println!("{} resources called deleted, and none of them lived", deleted.len());
+    }
+
+    /// The gids that users restored from the trash, and those on or below them.
+    fn restored(&self) -> BTreeSet<String> {
+        let mut restored = BTreeSet::new();
+        for gid in &self.streams {
+            let ledger = self.simulator.get(&format!("/_sim/ledger?resource={gid}"));
+            let lost = ledger["dropped"].as_array().unwrap().iter().map(|it| &it["event"]);
+            for event in ledger["events"].as_array().unwrap().iter().chain(lost) {
+                if event["action"] == "undeleted" {
+                    restored.insert(event["resource"]["gid"].as_str().unwrap().to_owned());
+                }
+            }
+        }
+        let mut all = restored.clone();
+        for task in &restored {
+            for list in ["subtasks", "stories"] {
+                let path = format!("/tasks/{task}/{list}");
+                if self.simulator.status(&path) == 200 {
+                    let below = self.simulator.list(&path, "gid");
+                    all.extend(below.iter().map(|it| it["gid"].as_str().unwrap().to_owned()));
+                }
+            }
+        }
+        all
+    }
+
     /// By lane.
     fn records(&self) -> Vec<Vec<Record>> {
         let mut lanes = vec![Vec::new(); LANES as usize];
@@ -273,7 +379,7 @@ impl Site {
 
     /// What a plain consumer has, against what Asana has now. How many resources that is.
     fn judge_state(&self, records: &[Vec<Record>]) -> usize {
-        let mut state = Materializer::trusting_complete_types();
+        let mut state = Materializer::default();
         for record in records.iter().flatten() {
             state.apply(record);
         }
@@ -316,6 +422,30 @@ impl Site {
     }
 }
 
+/// What tells two events of a stream apart, as far as anything does.
+fn key(event: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let gid = |of: &str| text(&event[of]["gid"]);
+    let change = [text(&event["change"]["field"]), text(&event["change"]["action"])];
+    [text(&event["created_at"]), text(&event["action"]), gid("resource"), gid("parent"), change.join(" ")].join(" ")
+}
+
+/// The same of an event that was published.
+fn key_of(event: &Event) -> String {
+    let gid = |of: &Option<Resource>| of.as_ref().map(|it| it.gid.clone()).unwrap_or_default();
+    let change = event.change.as_ref().map(|change| [change.field.clone(), change.action.as_str().to_owned()]);
+    let created_at = event.created_at.unwrap().to_rfc3339_opts(SecondsFormat::Millis, true);
+    let change = change.unwrap_or_default().join(" ");
+    [created_at, event.action.as_str().to_owned(), gid(&event.resource), gid(&event.parent), change].join(" ")
+}
+
+fn plural(resource_type: &str) -> String {
+    match resource_type {
+        "story" => "stories".to_owned(),
+        other => format!("{other}s"),
+    }
+}
+
 /// The log of the bridge's nth start, which outlives the test.
 fn log(start: usize) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("healing-{start}.log"))
@@ -328,35 +458,24 @@ fn told(start: usize) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Each gap is in every lane before what came after it, and healed in every lane. By stream: their ids.
+/// Each gap is in every lane, and healed in every lane. By stream: their ids.
 fn judge_gaps(lanes: &[Vec<Record>]) -> BTreeMap<String, BTreeSet<String>> {
     let mut gaps: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let (mut opened, mut healed) = (BTreeMap::<_, usize>::new(), BTreeMap::<_, usize>::new());
-    for records in lanes {
-        let mut last_received: BTreeMap<&str, DateTime<Utc>> = BTreeMap::new();
+    let (mut opened, mut healed) = (BTreeMap::<_, BTreeSet<usize>>::new(), BTreeMap::<_, BTreeSet<usize>>::new());
+    for (lane, records) in lanes.iter().enumerate() {
         for record in records {
-            let stream = record.position.stream.as_str();
             match &record.body {
-                Body::Event(_) => {
-                    let received = record.received_at.unwrap();
-                    last_received.entry(stream).and_modify(|last| *last = received.max(*last)).or_insert(received);
-                }
                 Body::SourceGap(gap) => {
-                    let resumed = gap.resumed_at.unwrap();
-                    let before = last_received.get(stream);
-                    assert!(
-                        before.is_none_or(|last| *last <= resumed),
-                        "an event that is later than the gap came before it"
-                    );
-                    gaps.entry(stream.to_owned()).or_default().insert(gap.gap_id.clone());
-                    *opened.entry(gap.gap_id.clone()).or_default() += 1;
+                    gaps.entry(record.position.stream.clone()).or_default().insert(gap.gap_id.clone());
+                    opened.entry(gap.gap_id.clone()).or_default().insert(lane);
                 }
-                Body::SourceGapHealed(gap) => *healed.entry(gap.gap_id.clone()).or_default() += 1,
+                // It may be healed in part first.
+                Body::SourceGapHealed(gap) => drop(healed.entry(gap.gap_id.clone()).or_default().insert(lane)),
                 _ => {}
             }
         }
     }
-    assert!(opened.values().all(|count| *count == lanes.len()), "a gap that isn't in every lane: {opened:?}");
+    assert!(opened.values().all(|seen| seen.len() == lanes.len()), "a gap that isn't in every lane: {opened:?}");
     assert_eq!(opened, healed, "a gap that isn't healed in every lane");
     gaps
 }

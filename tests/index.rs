@@ -43,7 +43,7 @@ impl Model {
         let (mark, complete) = self.marks.entry(stream.clone()).or_insert((*from, false));
         let entries = self.entries.entry(stream.clone()).or_default();
         if mark != from {
-            entries.clear();
+            distrust(entries);
             *complete = false;
         }
         *mark = *to;
@@ -51,6 +51,10 @@ impl Model {
             match change {
                 Change::Clear => {
                     entries.clear();
+                    *complete = false;
+                }
+                Change::Distrust => {
+                    distrust(entries);
                     *complete = false;
                 }
                 Change::Complete => *complete = true,
@@ -115,6 +119,12 @@ impl Model {
                 }
             }
         }
+    }
+}
+
+fn distrust(entries: &mut Entries) {
+    for (_, entry, passed) in entries.values_mut() {
+        (entry.hash, entry.evident, entry.crawl, *passed) = (0, 0, 0, 0);
     }
 }
 
@@ -224,7 +234,7 @@ fn step() -> impl Strategy<Value = Step> {
             Change::Touched { gid, resource_type, at: DateTime::from_timestamp_millis(at).unwrap() }
         });
     let gone = gid().prop_map(|gid| Change::Gone { gid });
-    let whole = prop::sample::select(vec![Change::Clear, Change::Complete, Change::Complete]);
+    let whole = prop::sample::select(vec![Change::Clear, Change::Distrust, Change::Complete, Change::Complete]);
     let passed = (gid(), crawl(), any::<bool>());
     let passed = passed.prop_map(|(gid, crawl, is_hidden)| Change::Passed { gid, crawl, is_hidden });
     let change = prop_oneof![8 => seen, 2 => passed, 6 => touched, 2 => gone, 1 => whole];
@@ -324,7 +334,8 @@ fn killed_in_the_middle_mark_and_entries_are_of_the_same_commit() {
         for stream in streams().iter().take(2) {
             assert_eq!(index.mark(stream).unwrap(), Some(Mark { epoch: 1, sequence: n }));
             assert_eq!(index.len(stream).unwrap(), KEPT + n);
-            let entries = index.unseen(stream, 2, None, usize::MAX).unwrap();
+            let from = AbsentFrom { crawl: 2, scope: BTreeSet::new(), unread: BTreeSet::new() };
+            let entries = index.absent(stream, &from, None, usize::MAX).unwrap();
             let hashes = entries.iter().map(|(_, entry)| entry.hash);
             assert!(hashes.eq(std::iter::repeat_n(n, KEPT as usize).chain(1..=n)), "of different commits");
         }

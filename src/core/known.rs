@@ -83,7 +83,7 @@ pub struct Mark {
 /// What one commit did to what is known of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// The stream's last record before. If the index knows another, it missed something, and forgets the stream first.
+    /// The stream's last record before. If the index knows another, it missed something, and distrusts the stream first.
     pub from: Mark,
     /// The stream's last record now.
     pub to: Mark,
@@ -96,6 +96,9 @@ pub struct Update {
 pub enum Change {
     /// Everything is forgotten.
     Clear,
+    /// What was known may not be all, nor as it was published. It is kept for what it is still good for: whatever of it isn't
+    /// found any more is asked for.
+    Distrust,
     /// A crawl saw it.
     Seen {
         /// Which.
@@ -146,7 +149,7 @@ impl Change {
             Self::Seen { gid, .. } | Self::Passed { gid, .. } | Self::Touched { gid, .. } | Self::Gone { gid } => {
                 gid == resource
             }
-            Self::Clear | Self::Complete => false,
+            Self::Clear | Self::Distrust | Self::Complete => false,
         }
     }
 }

@@ -227,7 +227,7 @@ impl<'t> Writer<'t> {
         let known = find(self.transaction, stream)?;
         let id = self.mark(stream, update.to)?;
         if known.is_some_and(|known| known.mark != update.from) {
-            self.change(id, &Change::Clear)?;
+            self.change(id, &Change::Distrust)?;
         }
         for change in &update.changes {
             self.change(id, change)?;
@@ -290,6 +290,12 @@ impl<'t> Writer<'t> {
             }
             Change::Clear => {
                 self.transaction.prepare_cached("DELETE FROM entry WHERE stream = ?")?.execute([stream])?;
+                self.transaction.prepare_cached("UPDATE stream SET complete = 0 WHERE id = ?")?.execute([stream])?;
+            }
+            Change::Distrust => {
+                self.transaction
+                    .prepare_cached("UPDATE entry SET hash = 0, evident = 0, crawl = 0, passed = 0 WHERE stream = ?")?
+                    .execute([stream])?;
                 self.transaction.prepare_cached("UPDATE stream SET complete = 0 WHERE id = ?")?.execute([stream])?;
             }
             Change::Complete => {

@@ -27,7 +27,7 @@ impl Index {
         for (stream, Update { from, to, changes }) in updates.into_iter().filter(|_| !self.failed) {
             let known = self.streams.entry(stream).or_default();
             if known.mark.replace(to).is_some_and(|mark| mark != from) {
-                known.clear();
+                known.distrust();
             }
             for change in changes {
                 known.change(change);
@@ -73,6 +73,14 @@ impl Known {
     fn clear(&mut self) {
         self.complete = false;
         self.entries.clear();
+    }
+
+    fn distrust(&mut self) {
+        self.complete = false;
+        self.passed.clear();
+        for entry in self.entries.values_mut() {
+            (entry.hash, entry.evident, entry.crawl) = (0, 0, 0);
+        }
     }
 
     fn lacks(&self, gid: &Gid, crawl: u64) -> bool {
@@ -135,6 +143,7 @@ impl Known {
         };
         match change {
             Change::Clear => self.clear(),
+            Change::Distrust => self.distrust(),
             Change::Complete => self.complete = true,
             Change::Gone { gid } => drop(self.entries.remove(&gid)),
             Change::Seen { gid, resource_type, hash, evident, crawl, place } => {

@@ -139,9 +139,10 @@ fn compare_state(asana: &Asana, bus: &Bus) {
     for message in &bus.all {
         let Target::Lane { topic, .. } = &message.target else { continue };
         let record = pb::Record::decode(message.value.as_slice()).expect("a record");
-        let table = tables.entry(topic.clone()).or_insert_with(Materializer::trusting_complete_types);
+        let table = tables.entry(topic.clone()).or_default();
         table.apply(&record.into());
     }
+    let blind = blind_crawls(bus);
     for (stream, log) in &asana.streams {
         let of_stream = stream.to_string();
         let rows = tables.values().flat_map(|table| table.resources(&of_stream));
@@ -149,8 +150,26 @@ fn compare_state(asana: &Asana, bus: &Bus) {
         let known: BTreeMap<_, _> = tasks.map(|row| (row.gid.clone(), row.state_json.clone())).collect();
         let has = |(number, changes): (&u32, &u32)| (task(*number).to_string(), Some(changes.to_string()));
         let expected: BTreeMap<_, _> = log.tasks.iter().map(has).collect();
+        // Where the index was lost, what went meanwhile can't be known, and the crawl's end says so.
+        let uncompared = blind.get(&of_stream).copied().unwrap_or_default();
+        let known: BTreeMap<_, _> =
+            known.into_iter().filter(|(gid, _)| uncompared < 2 || expected.contains_key(gid)).collect();
         assert_eq!(known, expected, "stream {stream}");
     }
+}
+
+/// How many crawls of each stream, its first among them, didn't know what had been published before.
+fn blind_crawls(bus: &Bus) -> BTreeMap<String, usize> {
+    let mut blind: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for message in &bus.all {
+        let record = pb::Record::decode(message.value.as_slice()).expect("a record");
+        if let (Some(position), Some(Body::SnapshotEnd(end))) = (record.position, record.body)
+            && !end.compared
+        {
+            blind.entry(position.stream).or_default().insert(end.crawl_id);
+        }
+    }
+    blind.into_iter().map(|(stream, crawls)| (stream, crawls.len())).collect()
 }
 
 /// The crawl that is under way in a stream.

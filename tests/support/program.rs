@@ -190,6 +190,12 @@ impl Simulator {
         serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
     }
 
+    /// With what status Asana's API answers, below its base.
+    pub(crate) fn status(&self, path: &str) -> u16 {
+        let request = self.client.get(format!("{}/api/1.0{path}", self.url)).bearer_auth(TOKEN);
+        self.runtime.block_on(request.send()).expect("the simulator answers").status().as_u16()
+    }
+
     /// JSON from any server.
     pub(crate) fn fetch(&self, url: &str) -> reqwest::Result<Value> {
         Ok(serde_json::from_str(&self.fetch_text(url)?).expect("JSON"))

@@ -288,7 +288,7 @@ impl Engine {
             orphaned_at: std::mem::take(&mut entry.crawling.orphaned_at),
             ..Crawling::default()
         };
-        let known = if trusted { Vec::new() } else { vec![known::Change::Clear] };
+        let known = if trusted { Vec::new() } else { vec![known::Change::Distrust] };
         let topics = self.topics_of_stream(id, shard_of(id, self.settings.shards));
         let notice = Some(Notice::CrawlBegun(reason));
         self.wait_for_step(now, id, crawl, Found { topics, known, notice, ..Found::at(now.wall) });
