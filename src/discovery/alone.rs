@@ -1,7 +1,7 @@
 //! What the answer to an object that was asked for alone says of a rule. No IO.
 
 use super::pass::is_of_type;
-use crate::config::{ArchivedConfig, CheckedRule};
+use crate::config::{ArchivedConfig, CheckedRule, NamePattern};
 use crate::core::ids::Gid;
 use crate::core::listing::{Item, ListOutcome, Listing, What};
 use crate::core::page::Denial;
@@ -99,16 +99,13 @@ fn is_left_out(rule: &CheckedRule, item: &Item, shown: &Shown) -> bool {
         ArchivedConfig::Only => shown.archived == Some(false),
         ArchivedConfig::Include => false,
     };
-    let matches = |pattern: &crate::config::NamePattern| {
-        item.resource.name.as_deref().is_none_or(|name| pattern.0.is_match(name))
-    };
+    let matches = |pattern: &NamePattern| item.resource.name.as_deref().is_none_or(|name| pattern.0.is_match(name));
     archived || !rule.name.as_ref().is_none_or(matches)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::NamePattern;
     use crate::core::listing::ListPage;
     use crate::core::page::Failure;
     use crate::pb;
@@ -126,11 +123,11 @@ mod tests {
 
     /// As Asana returns it, of type project unless it says another.
     fn page(state: &Value) -> ListOutcome {
-        let text = |key: &str| state[key].as_str().map(str::to_owned);
+        let or = |key: &str, default: &str| state[key].as_str().unwrap_or(default).to_owned();
         let resource = pb::Resource {
-            gid: text("gid").unwrap_or("10".to_owned()),
-            resource_type: text("resource_type").unwrap_or("project".to_owned()),
-            name: text("name"),
+            gid: or("gid", "10"),
+            resource_type: or("resource_type", "project"),
+            name: state["name"].as_str().map(str::to_owned),
             resource_subtype: None,
         };
         let item = Item {
