@@ -284,7 +284,7 @@ fn commit(n: u64) -> Vec<(StreamId, Update)> {
         hash: n,
         crawl: 1,
         evident: n,
-        place: place(0),
+        place: place(3),
     };
     let changes: Vec<_> = (0..KEPT).chain([KEPT + n]).map(seen).collect();
     let mark = |sequence| Mark { epoch: 1, sequence };
