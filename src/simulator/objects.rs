@@ -1,4 +1,4 @@
-//! Objects of the world as the API shows them, in full.
+//! Objects of the world as the API shows them: in full, and within others.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{
     arena::Id,
     event::{Compact, Gid},
     time::Timestamp,
-    world::{Attachment, Goal, Portfolio, Project, Section, Story, Task, Team, User, Workspace, World},
+    world::{Attachment, Goal, Portfolio, Project, Section, Story, Tag, Task, Team, User, Workspace, World},
 };
 
 fn reference(gid: &Gid, resource_type: &str, name: &str) -> Value {
@@ -204,5 +204,44 @@ impl World {
             "created_at": moment(status.created_at),
             "parent": compact(&self.compact_project(id)),
         }))
+    }
+}
+
+/// As other objects and events show them.
+impl World {
+    pub(crate) fn compact_user(&self, user: Id<User>) -> Compact {
+        let user = &self.users[user];
+        Compact::new(&user.gid, "user", &*user.name)
+    }
+
+    pub(crate) fn compact_task(&self, task: Id<Task>) -> Compact {
+        let task = &self.tasks[task];
+        Compact { resource_subtype: Some("default_task"), ..Compact::new(&task.gid, "task", &*task.name) }
+    }
+
+    pub(crate) fn compact_tag(&self, tag: Id<Tag>) -> Compact {
+        let tag = &self.tags[tag];
+        Compact::new(&tag.gid, "tag", tag.name)
+    }
+
+    pub(crate) fn compact_workspace(&self, workspace: Id<Workspace>) -> Compact {
+        let workspace = &self.workspaces[workspace];
+        Compact::new(&workspace.gid, "workspace", &*workspace.name)
+    }
+
+    pub(crate) fn compact_project(&self, project: Id<Project>) -> Compact {
+        let project = &self.projects[project];
+        Compact::new(&project.gid, "project", &*project.name)
+    }
+
+    pub(crate) fn compact_section(&self, section: Id<Section>) -> Compact {
+        let section = &self.sections[section];
+        Compact::new(&section.gid, "section", &*section.name)
+    }
+
+    /// Stories have no name.
+    pub(crate) fn compact_story(&self, story: Id<Story>) -> Compact {
+        let story = &self.stories[story];
+        Compact { resource_subtype: Some(story.subtype), name: None, ..Compact::new(&story.gid, "story", "") }
     }
 }

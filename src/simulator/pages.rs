@@ -55,7 +55,7 @@ pub(crate) fn paged<T>(
     if let Some(refusal) = offsets.too_heavy(request, size) {
         return Ok(refusal);
     }
-    rest.sort_unstable_by_key(|(at, _)| *at);
+    sort_as_far_as_needed(&mut rest, size.saturating_mul(2));
     let Page { shown, goes_on } = cut(&rest, size, call.short);
     let selection = selection(request, compact);
     let mut body = String::from(r#"{"data":["#);
@@ -72,6 +72,15 @@ pub(crate) fn paged<T>(
     }
     body.push('}');
     Ok(Answer::bytes(200, body))
+}
+
+/// Puts the first `reach` items in order: a list may be long, and its pages many.
+fn sort_as_far_as_needed<T>(items: &mut [(Border, T)], reach: usize) {
+    if reach < items.len() {
+        items.select_nth_unstable_by_key(reach, |(at, _)| *at);
+    }
+    let reach = reach.min(items.len());
+    items.get_mut(..reach).unwrap_or_default().sort_unstable_by_key(|(at, _)| *at);
 }
 
 struct Page<'a, T> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     arena::{Arena, Id},
     custom::Values,
-    event::{Compact, Gid},
+    event::Gid,
     places::Membership,
     scenario::{Scenario, TypeField, WorldSize},
     time::Timestamp,
@@ -74,8 +74,8 @@ pub(crate) struct Section {
 
 #[derive(Debug)]
 pub(crate) struct Tag {
-    gid: Gid,
-    name: &'static str,
+    pub(crate) gid: Gid,
+    pub(crate) name: &'static str,
 }
 
 #[derive(Debug)]
@@ -495,42 +495,6 @@ impl World {
         let project = &self.projects[project];
         let workspace = &self.workspaces[project.workspace];
         vec![Arc::clone(&project.gid), Arc::clone(&workspace.gid)]
-    }
-
-    pub(crate) fn compact_user(&self, user: Id<User>) -> Compact {
-        let user = &self.users[user];
-        Compact::new(&user.gid, "user", &*user.name)
-    }
-
-    pub(crate) fn compact_task(&self, task: Id<Task>) -> Compact {
-        let task = &self.tasks[task];
-        Compact { resource_subtype: Some("default_task"), ..Compact::new(&task.gid, "task", &*task.name) }
-    }
-
-    pub(crate) fn compact_tag(&self, tag: Id<Tag>) -> Compact {
-        let tag = &self.tags[tag];
-        Compact::new(&tag.gid, "tag", tag.name)
-    }
-
-    pub(crate) fn compact_workspace(&self, workspace: Id<Workspace>) -> Compact {
-        let workspace = &self.workspaces[workspace];
-        Compact::new(&workspace.gid, "workspace", &*workspace.name)
-    }
-
-    pub(crate) fn compact_project(&self, project: Id<Project>) -> Compact {
-        let project = &self.projects[project];
-        Compact::new(&project.gid, "project", &*project.name)
-    }
-
-    pub(crate) fn compact_section(&self, section: Id<Section>) -> Compact {
-        let section = &self.sections[section];
-        Compact::new(&section.gid, "section", &*section.name)
-    }
-
-    /// Stories have no name.
-    pub(crate) fn compact_story(&self, story: Id<Story>) -> Compact {
-        let story = &self.stories[story];
-        Compact { resource_subtype: Some(story.subtype), name: None, ..Compact::new(&story.gid, "story", "") }
     }
 
     /// Counts, for people.
