@@ -69,6 +69,10 @@ impl Failures {
                     format!("the record of {gid} has {bytes} bytes, more than the bus takes: it is a dead letter");
                 self.push(at, stream, "dead_letter", text);
             }
+            Notice::TokenRepeated => {
+                let text = "Asana gives a sync token back with the events that it brought; they aren't published again";
+                self.push(at, stream, "token_repeated", text.to_owned());
+            }
             Notice::SourceGap { gap_id } => {
                 self.push(at, stream, "source_gap", format!("the sync token was dead, events may be lost: {gap_id}"));
             }
@@ -98,6 +102,7 @@ fn words(failure: &page::Failure) -> String {
         page::Failure::TimedOut => "no complete answer in time".to_owned(),
         page::Failure::Server { status, phrase: Some(phrase) } => format!("HTTP {status}, \"{phrase}\""),
         page::Failure::Server { status, phrase: None } => format!("HTTP {status}"),
+        page::Failure::Gateway { status } => format!("HTTP {status}, and not by Asana: of a gateway or proxy"),
         page::Failure::Connection(text) | page::Failure::Malformed(text) | page::Failure::Credential(text) => {
             text.clone()
         }

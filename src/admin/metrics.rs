@@ -233,6 +233,7 @@ impl Counted {
             }
             // What is counted of these, requests and states tell.
             Notice::Established
+            | Notice::TokenRepeated
             | Notice::Suspended(_)
             | Notice::Resumed
             | Notice::AccountRefused(_)

@@ -10,7 +10,7 @@ use super::{items, requests, wire};
 use crate::config::{CheckedAccount, Credential};
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::{Denial, Failure, PollOutcome};
+use crate::core::page::{Denial, Failure, PollForm, Polled};
 use crate::one_line::one_line;
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -87,17 +87,20 @@ impl Client {
 
     /// See [`Source::poll`](super::Source::poll). Takes at most three times the request's time-out: for the
     /// request, a new access token after a 401, and the request again.
-    pub async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
-        match self.ask(Method::GET, requests::poll(self.base_url(), stream, kind, token), None).await {
-            Ok(answer) => wire::outcome(answer, now()),
-            Err(refusal) => refusal.into(),
+    pub async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>, form: PollForm) -> Polled {
+        match self.ask(Method::GET, requests::poll(self.base_url(), stream, kind, token, form), None).await {
+            Ok(answer) => wire::polled(answer),
+            Err(refusal) => Polled { outcome: refusal.into(), stamp: None, received_at: now() },
         }
     }
 
     /// See [`Source::list`](super::Source::list). Takes at most as long as a poll.
     pub async fn list(&self, listing: &Listing, offset: Option<&str>) -> ListOutcome {
         match self.ask(Method::GET, requests::list(self.base_url(), listing, offset), None).await {
-            Ok(answer) => items::outcome(listing.what, offset, answer, now()),
+            Ok(answer) => {
+                let received_at = answer.received_at;
+                items::outcome(listing.what, offset, answer, received_at)
+            }
             Err(refusal) => refusal.into(),
         }
     }
@@ -109,7 +112,7 @@ impl Client {
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     pub async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
-        look::read(self.ask(Method::GET, requests::look(self.base_url(), look), None).await?, now())
+        look::read(self.ask(Method::GET, requests::look(self.base_url(), look), None).await?)
     }
 
     pub(super) fn base_url(&self) -> &Url {
@@ -185,7 +188,7 @@ fn http_client(needs_tls: bool, max_in_flight: NonZeroU16) -> Result<reqwest::Cl
     builder.build().map_err(|error| ClientError::Tls(one_line(&error.without_url())))
 }
 
-#[expect(clippy::disallowed_methods, reason = "an edge: when an answer was complete is a fact of the wall clock")]
+#[expect(clippy::disallowed_methods, reason = "an edge: when nothing came is a fact of the wall clock")]
 pub(super) fn now() -> DateTime<Utc> {
     SystemTime::now().into()
 }

@@ -33,7 +33,7 @@ pub use wire::Refusal;
 
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::PollOutcome;
+use crate::core::page::{PollForm, Polled};
 
 /// What the bridge needs of Asana.
 pub trait Source: Send + Sync {
@@ -49,7 +49,8 @@ pub trait Source: Send + Sync {
         stream: &StreamId,
         kind: StreamKind,
         token: Option<&SyncToken>,
-    ) -> impl Future<Output = PollOutcome> + Send;
+        form: PollForm,
+    ) -> impl Future<Output = Polled> + Send;
 
     /// Asks once for one object, or for the page of a list that begins at `offset`; without one, for the first.
     ///

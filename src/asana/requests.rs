@@ -3,6 +3,7 @@
 use super::look::Look;
 use crate::core::ids::{Gid, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{Listing, What};
+use crate::core::page::PollForm;
 use url::Url;
 
 /// What is asked of each event: all that Asana's OpenAPI description lists for `/events`
@@ -84,12 +85,14 @@ const ATTACHMENT: &[&str] = &[
 ];
 
 /// The URL of a poll, below `base`.
-pub(super) fn poll(base: &Url, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> Url {
+pub(super) fn poll(base: &Url, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>, form: PollForm) -> Url {
     let mut query: Vec<(&str, &str)> = Vec::with_capacity(3);
     let path = match kind {
         StreamKind::Resource => {
             query.push(("resource", stream.resource.as_str()));
-            query.push(("opt_fields", EVENT));
+            if form == PollForm::Full {
+                query.push(("opt_fields", EVENT));
+            }
             &["events"][..]
         }
         StreamKind::Workspace => &["workspaces", stream.resource.as_str(), "events"],

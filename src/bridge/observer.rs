@@ -149,6 +149,9 @@ impl Observer for LogObserver {
             Notice::SourceGap { gap_id } => {
                 tracing::warn!(%stream, shard, epoch, gap_id, "the sync token was dead: events may be lost, and a source gap says so");
             }
+            Notice::TokenRepeated => {
+                tracing::warn!(%stream, shard, epoch, "Asana gives a sync token back with the events that it brought: they aren't published again, and the stream slows down");
+            }
             Notice::Suspended(denial) => {
                 tracing::warn!(%stream, shard, epoch, reason = denial.label(), "suspended: Asana refuses; it is asked again, slowly: give the account's user access, or take the stream out of the configuration");
             }

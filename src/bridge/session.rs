@@ -14,7 +14,7 @@ use crate::core::checkpoint::{self, CheckpointError};
 use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Step};
 use crate::core::ids::{Gid, StreamId, Topic};
 use crate::core::listing::ListOutcome;
-use crate::core::page::PollOutcome;
+use crate::core::page::Polled;
 use crate::core::stream::Notice;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
@@ -87,7 +87,7 @@ pub(super) struct Session<'a, S> {
     observer: Arc<dyn Observer>,
     clock: Clock,
     /// Each with how long it took.
-    polls: JoinSet<(Poll, PollOutcome, Duration)>,
+    polls: JoinSet<(Poll, Polled, Duration)>,
     /// What is known of the streams' resources.
     index: IndexHandle,
     crawl_steps: JoinSet<(CrawlStep, Answer, Duration)>,
@@ -210,8 +210,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             let (source, clock) = (Arc::clone(&self.plan.source), self.clock);
             self.polls.spawn(async move {
                 let began = clock.now().monotonic;
-                let outcome = source.poll(&poll.stream.id, poll.stream.kind, poll.token.as_ref()).await;
-                (poll, outcome, clock.now().monotonic.saturating_sub(began))
+                let polled = source.poll(&poll.stream.id, poll.stream.kind, poll.token.as_ref(), poll.form).await;
+                (poll, polled, clock.now().monotonic.saturating_sub(began))
             });
         }
     }
@@ -248,11 +248,11 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         requests.send(request).await.map_err(|_closed| committer_ended())
     }
 
-    fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome, Duration), JoinError>) {
-        let Some((poll, outcome, took)) = finished(polled) else { return };
-        self.observer.answered(&poll.stream.id.account, outcome.label(), took);
-        self.observer.polled(&poll, &outcome, took);
-        if let Some(notice) = self.engine.handle_outcome(self.clock.now(), &poll, outcome) {
+    fn handle_poll(&mut self, polled: Result<(Poll, Polled, Duration), JoinError>) {
+        let Some((poll, polled, took)) = finished(polled) else { return };
+        self.observer.answered(&poll.stream.id.account, polled.outcome.label(), took);
+        self.observer.polled(&poll, &polled.outcome, took);
+        if let Some(notice) = self.engine.handle_outcome(self.clock.now(), &poll, polled) {
             self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);
         }
     }

@@ -301,7 +301,7 @@ mod tests {
     use crate::config::{self, Environment};
     use crate::core::ids::{StreamId, StreamKind, SyncToken};
     use crate::core::listing::{Item, ListPage};
-    use crate::core::page::{Denial, Failure, PollOutcome};
+    use crate::core::page::{Denial, Failure, PollForm, Polled};
     use crate::pb;
     use serde_json::{Value, json};
     use std::collections::VecDeque;
@@ -326,7 +326,7 @@ mod tests {
     }
 
     impl Source for Script {
-        async fn poll(&self, _: &StreamId, _: StreamKind, _: Option<&SyncToken>) -> PollOutcome {
+        async fn poll(&self, _: &StreamId, _: StreamKind, _: Option<&SyncToken>, _: PollForm) -> Polled {
             panic!("discovery polls nothing")
         }
 

@@ -209,7 +209,7 @@ impl Engine {
             ListOutcome::Throttled { retry_after } => {
                 self.pause_crawl(now, id, retry_after, Notice::Throttled(retry_after))
             }
-            ListOutcome::Denied(denial) if denial.concerns_account() => {
+            ListOutcome::Denied(denial) if denial.may_concern_account() => {
                 self.pause_crawl(now, id, ACCOUNT_REFUSED_PAUSE, Notice::AccountRefused(denial))
             }
             ListOutcome::Denied(denial) => self.handle_refusal(now, id, crawl, denial),

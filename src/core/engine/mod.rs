@@ -21,6 +21,7 @@
 pub(crate) mod bench;
 mod commit;
 mod crawls;
+mod polls;
 mod ring;
 mod status;
 mod waiting;
@@ -29,22 +30,23 @@ use crate::core::backoff::Backoff;
 use crate::core::budget::{Budget, Limit, Share};
 use crate::core::checkpoint::ShardState;
 use crate::core::crawl::{Crawl, Depth};
-use crate::core::ids::{AccountName, ShardId, StreamId, StreamKind, SyncToken, Topic};
+use crate::core::ids::{AccountName, ShardId, StreamId, StreamKind, Topic};
 use crate::core::known::{self, Update};
 use crate::core::now::Now;
-use crate::core::page::PollOutcome;
 use crate::core::placement::shard_of;
 use crate::core::record::Prepared;
 use crate::core::schedule::Schedule;
 use crate::core::sequence::Counters;
 use crate::core::staging::{Staged, Topics};
-use crate::core::stream::{Effects, Notice, OpenGap, Pace, State, Stream};
+use crate::core::stamp::AsanaClock;
+use crate::core::stream::{Notice, OpenGap, Pace, State, Stream};
 use crate::core::topic::TopicTemplate;
 use crate::core::trace::{Sampling, Trace};
 use crate::pb::{self, record::Body};
 use chrono::{DateTime, Utc};
 use crawls::Crawling;
 pub use crawls::{Answer, CrawlStep, Step};
+pub use polls::Poll;
 pub use status::{AccountStatus, CrawlStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
@@ -141,22 +143,6 @@ pub struct StreamSpec {
     pub kind: StreamKind,
 }
 
-/// A request to Asana.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Poll {
-    /// To be given back with the outcome.
-    pub number: u64,
-    /// The stream.
-    pub stream: StreamSpec,
-    /// The token to send.
-    pub token: Option<SyncToken>,
-    /// When it is sent at the earliest: what happened before is in the answer, and what happened while it was
-    /// answered needn't be.
-    pub asked_at: DateTime<Utc>,
-    /// Of what it brings.
-    pub trace: Trace,
-}
-
 /// What a commit made durable, for metrics and the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitSummary {
@@ -239,6 +225,7 @@ pub struct Engine {
     committing: Option<Staged>,
     aborts: u32,
     not_before: Duration,
+    asana_clock: AsanaClock,
     requests: u64,
     draining: bool,
 }
@@ -360,6 +347,7 @@ impl Engine {
             committing: None,
             aborts: 0,
             not_before: Duration::ZERO,
+            asana_clock: AsanaClock::default(),
             requests: 0,
             draining: false,
         };
@@ -478,7 +466,11 @@ impl Engine {
 
     /// The stream is this replica's, and brings its part of the account's budget. It is due within
     /// [`FIRST_POLLS`]: the budget may take minutes for all of them, so who wasn't polled for longest goes first.
-    fn add_stream(&mut self, now: Now, spec: &StreamSpec, committed: Stream) {
+    fn add_stream(&mut self, now: Now, spec: &StreamSpec, mut committed: Stream) {
+        if let Some(live) = committed.state.live_mut() {
+            // By its owner before, or by this one, whose answer is for nobody.
+            live.maybe_asked = true;
+        }
         if let Some(account) = self.accounts.get_mut(&spec.id.account) {
             let Share { owned, all } = account.budget.share();
             account.set_share(now, Share { owned: owned + 1, all });
@@ -531,109 +523,6 @@ impl Engine {
     #[must_use]
     pub fn owned(&self) -> (Vec<ShardId>, usize) {
         (self.shards.keys().copied().collect(), self.streams.len())
-    }
-
-    /// The next poll to send, as long as streams are due and the budgets and memory allow it.
-    pub fn next_poll(&mut self, now: Now) -> Option<Poll> {
-        if self.is_full() || self.draining {
-            return None;
-        }
-        for account in self.accounts.values_mut() {
-            if account.budget.available_at().is_none_or(|at| at > now.monotonic) {
-                continue;
-            }
-            let Some(id) = account.schedule.pop_due(now.monotonic) else { continue };
-            let Some(entry) = self.streams.get_mut(&id) else { continue };
-            account.budget.take(now);
-            self.requests += 1;
-            entry.sent(now, self.requests);
-            let token = entry.committed.token().cloned();
-            let trace = self.settings.trace(self.requests, now.wall);
-            let stream = StreamSpec { id, kind: entry.kind };
-            return Some(Poll { number: self.requests, stream, token, asked_at: now.wall, trace });
-        }
-        None
-    }
-
-    /// What a poll returned. The notice is for the log; one of something that has to be durable first comes with
-    /// its commit, since a stale owner sees tokens dead that are alive elsewhere.
-    pub fn handle_outcome(&mut self, now: Now, poll: &Poll, outcome: PollOutcome) -> Option<Notice> {
-        let id = &poll.stream.id;
-        let account = self.accounts.get_mut(&id.account)?;
-        account.budget.finish();
-        // The shard may have gone since, and even come back.
-        let entry = self.streams.get_mut(id).filter(|entry| entry.polling == Some(poll.number))?;
-        entry.polling = None;
-        let (bytes, received_at) = match &outcome {
-            PollOutcome::Page(page) => (page.bytes, page.received_at),
-            PollOutcome::TokenReset(_)
-            | PollOutcome::Throttled { .. }
-            | PollOutcome::Denied(_)
-            | PollOutcome::Failed(_) => (0, now.wall),
-        };
-        let (state, effects) = entry.committed.step(id, poll.asked_at, now.wall, outcome);
-        let Effects { announcement, gap, events, durable, pace, mut notice } = effects;
-        if let Pace::AccountPause(pause) = pace
-            && !account.budget.pause(now, pause)
-        {
-            notice = None;
-        }
-        if !durable {
-            // That it has ended is taken back by a record, so by what is durable alone.
-            entry.committed.state = state;
-            self.reschedule(now, id, pace);
-            return notice;
-        }
-        if gap.is_some() {
-            self.note_gap(id);
-        }
-        let known = self.note_events(id, &events, received_at);
-        let template = &self.settings.topic;
-        let prepare = |event| {
-            let prepared = Prepared::event(event, id, received_at);
-            (template.topic(id, &prepared.resource_type), prepared)
-        };
-        let records: Vec<_> = events.into_iter().map(prepare).collect();
-        let shard = shard_of(id, self.settings.shards);
-        let announces = announcement.is_some() || gap.is_some();
-        let topics = if announces { self.topics_of_stream(id, shard) } else { BTreeSet::new() };
-        let pending = Pending {
-            topics,
-            announcement: announcement.map(|body| Prepared::of_stream(&body, id, received_at)),
-            events: records.len(),
-            records,
-            received_at,
-            notice,
-            next: Next::Poll(pace),
-            known,
-            bytes,
-            ..Pending::new(now, shard, id.clone(), Change::Polled { state, gap }, poll.trace)
-        };
-        self.wait(now, pending);
-        None
-    }
-
-    fn reschedule(&mut self, now: Now, id: &StreamId, pace: Pace) {
-        let Some(entry) = self.streams.get_mut(id) else { return };
-        let (min, max) = (self.settings.min_interval, self.settings.max_interval);
-        entry.failures = if pace == Pace::Retry { entry.failures + 1 } else { 0 };
-        let wait = match pace {
-            Pace::AtOnce | Pace::AccountPause(_) => Duration::ZERO,
-            Pace::Active => {
-                entry.interval = min;
-                min
-            }
-            Pace::Idle => {
-                entry.interval = (entry.interval * 3 / 2).clamp(min, max);
-                entry.interval
-            }
-            Pace::Retry => RETRY.delay(entry.failures, &id.to_string()),
-            Pace::Suspended(denials) => SUSPENDED.delay(denials, &id.to_string()),
-        };
-        let due = if entry.is_rung_for(pace) { entry.rung_at(now) } else { now.monotonic + wait };
-        if let Some(account) = self.accounts.get_mut(&id.account) {
-            account.schedule.set(id.clone(), due);
-        }
     }
 
     fn is_full(&self) -> bool {
