@@ -5,7 +5,7 @@ use super::{Client, ClientError, Look, Refusal, Seen, Source};
 use crate::config::CheckedAccount;
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::{Failure, PollForm, PollOutcome, Polled};
+use crate::core::page::{Failure, PollForm, PollOutcome, Polled, Probed, Verdict};
 use std::collections::BTreeMap;
 
 /// A client for each account; a stream is polled, and a list read, by its own.
@@ -66,6 +66,13 @@ impl Source for Accounts {
         match self.client(&stream.account) {
             Ok(client) => client.poll(stream, kind, token, form).await,
             Err(failure) => Polled { outcome: PollOutcome::Failed(failure), stamp: None, received_at: now() },
+        }
+    }
+
+    async fn probe(&self, account: &AccountName) -> Probed {
+        match self.client(account) {
+            Ok(client) => client.probe().await,
+            Err(_failure) => Probed { verdict: Verdict::Unknown, stamp: None, received_at: now() },
         }
     }
 

@@ -10,7 +10,7 @@ use super::{items, requests, wire};
 use crate::config::{CheckedAccount, Credential};
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::{Denial, Failure, PollForm, Polled};
+use crate::core::page::{Denial, Failure, PollForm, Polled, Probed};
 use crate::one_line::one_line;
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -91,6 +91,14 @@ impl Client {
         match self.ask(Method::GET, requests::poll(self.base_url(), stream, kind, token, form), None).await {
             Ok(answer) => wire::polled(answer),
             Err(refusal) => Polled { outcome: refusal.into(), stamp: None, received_at: now() },
+        }
+    }
+
+    /// See [`Source::probe`](super::Source::probe). Takes at most as long as a poll.
+    pub async fn probe(&self) -> Probed {
+        match self.ask(Method::GET, requests::look(self.base_url(), &Look::Me), None).await {
+            Ok(answer) => wire::probed(answer),
+            Err(refusal) => Probed { verdict: wire::verdict(&refusal), stamp: None, received_at: now() },
         }
     }
 

@@ -7,7 +7,7 @@ use super::http::Answer;
 use crate::core::event::Event;
 use crate::core::ids::SyncToken;
 use crate::core::listing::ListOutcome;
-use crate::core::page::{Denial, Failure, Page, PollOutcome, Polled};
+use crate::core::page::{Denial, Failure, Page, PollOutcome, Polled, Probed, Verdict};
 use crate::core::stamp::Stamp;
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
@@ -15,6 +15,7 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long to wait where Asana doesn't say; its official Java client waits as long.
@@ -49,6 +50,12 @@ const GATEWAY_STATUSES: [u16; 4] = [408, 421, 425, 499];
 struct Envelope {
     #[serde(rename = "errors")]
     _errors: Vec<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct ObjectBody {
+    #[serde(rename = "data")]
+    _data: BTreeMap<String, IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +125,33 @@ pub(super) fn polled(answer: Answer) -> Polled {
     };
     let outcome = read.unwrap_or_else(PollOutcome::Failed);
     Polled { stamp: stamp.filter(|_| outcome.is_asanas()), outcome, received_at }
+}
+
+/// What `answer` says of the credential that it was asked for with.
+pub(super) fn probed(answer: Answer) -> Probed {
+    let (stamp, received_at) = (stamp(&answer), answer.received_at);
+    let verdict = match answer.status {
+        StatusCode::OK => {
+            // A gateway's page may be a 200, too.
+            let body = answer.body.and_then(|body| object::<ObjectBody>(&body, "object").map(drop));
+            body.map_or(Verdict::Unknown, |()| Verdict::Lives)
+        }
+        _ => verdict(&refusal(answer, received_at)),
+    };
+    let is_asanas = matches!(verdict, Verdict::Lives | Verdict::Refused(_));
+    Probed { verdict, stamp: stamp.filter(|_| is_asanas), received_at }
+}
+
+/// What it says of a credential that Asana didn't show whose it is.
+pub(super) fn verdict(refusal: &Refusal) -> Verdict {
+    match refusal {
+        // Whoever may not look is known.
+        Refusal::Denied(Denial::Forbidden) => Verdict::Lives,
+        Refusal::Denied(denial @ (Denial::Unauthorized | Denial::LegalBlock)) => Verdict::Refused(*denial),
+        Refusal::Throttled { retry_after } => Verdict::Throttled(*retry_after),
+        Refusal::Denied(Denial::BadRequest | Denial::PaymentRequired | Denial::NotFound | Denial::OtherStatus(_))
+        | Refusal::Failed(_) => Verdict::Unknown,
+    }
 }
 
 /// When the answer was given, by the clock of who gave it.

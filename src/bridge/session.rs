@@ -11,10 +11,10 @@ use super::observer::Observer;
 use crate::asana::Source;
 use crate::core::batch::OutputTopic;
 use crate::core::checkpoint::{self, CheckpointError};
-use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Step};
+use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Probe, Step};
 use crate::core::ids::{Gid, StreamId, Topic};
 use crate::core::listing::ListOutcome;
-use crate::core::page::Polled;
+use crate::core::page::{Polled, Probed};
 use crate::core::stream::Notice;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
@@ -87,6 +87,7 @@ pub(super) struct Session<'a, S> {
     observer: Arc<dyn Observer>,
     clock: Clock,
     /// Each with how long it took.
+    probes: JoinSet<(Probe, Probed, Duration)>,
     polls: JoinSet<(Poll, Polled, Duration)>,
     /// What is known of the streams' resources.
     index: IndexHandle,
@@ -116,8 +117,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         let plan = Arc::clone(&plans.borrow_and_update());
         let engine = Engine::new(plan.settings.clone(), batch_messages, &plan.accounts, &plan.streams);
         let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
-        let (polls, crawl_steps) = (JoinSet::new(), JoinSet::new());
-        Self { engine, plans, plan, rings, observer, clock, polls, index, crawl_steps, busy: false, progress }
+        let (probes, polls, crawl_steps) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        Self { engine, plans, plan, rings, observer, clock, probes, polls, index, crawl_steps, busy: false, progress }
     }
 
     /// Runs until something ends the session, then closes the sink.
@@ -137,6 +138,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             Err(end) => end,
         };
         drop(requests);
+        self.probes.shutdown().await;
         self.polls.shutdown().await;
         self.crawl_steps.shutdown().await;
         if tokio::time::timeout(CLOSE_TIMEOUT, tasks.join_all()).await.is_err() {
@@ -162,9 +164,11 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             }
             turned = now.monotonic;
             self.observer.turned(&self.engine, now);
+            self.send_probes();
             self.send_polls();
             self.send_crawl_steps();
             self.tell_missed();
+            self.tell_accounts();
             if !self.busy {
                 // Before there is a next request: as long as they follow each other, nothing else would have its turn.
                 while let Ok(event) = ownership.try_recv() {
@@ -179,6 +183,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 return Ok(());
             }
             tokio::select! {
+                Some(probed) = self.probes.join_next() => self.handle_probe(probed),
                 Some(polled) = self.polls.join_next() => self.handle_poll(polled),
                 Some(answered) = self.crawl_steps.join_next() => self.handle_crawl_step(answered),
                 answer = answers.recv() => self.handle_answer(answer).await?,
@@ -202,6 +207,17 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    fn send_probes(&mut self) {
+        while let Some(probe) = self.engine.next_probe(self.clock.now()) {
+            let (source, clock) = (Arc::clone(&self.plan.source), self.clock);
+            self.probes.spawn(async move {
+                let began = clock.now().monotonic;
+                let probed = source.probe(&probe.account).await;
+                (probe, probed, clock.now().monotonic.saturating_sub(began))
+            });
         }
     }
 
@@ -248,6 +264,12 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         requests.send(request).await.map_err(|_closed| committer_ended())
     }
 
+    fn handle_probe(&mut self, probed: Result<(Probe, Probed, Duration), JoinError>) {
+        let Some((probe, probed, took)) = finished(probed) else { return };
+        self.observer.answered(&probe.account, probed.verdict.label(), took);
+        self.engine.handle_probe(self.clock.now(), &probe, probed);
+    }
+
     fn handle_poll(&mut self, polled: Result<(Poll, Polled, Duration), JoinError>) {
         let Some((poll, polled, took)) = finished(polled) else { return };
         self.observer.answered(&poll.stream.id.account, polled.outcome.label(), took);
@@ -273,6 +295,12 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
         if let Some(notice) = self.engine.handle_crawl_step(self.clock.now(), &step, answer) {
             self.observer.noticed(&self.engine.place(&step.stream), &notice);
+        }
+    }
+
+    fn tell_accounts(&mut self) {
+        for (account, notice) in self.engine.take_account_notices() {
+            self.observer.account_noticed(&account, notice);
         }
     }
 

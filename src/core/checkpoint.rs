@@ -530,7 +530,7 @@ mod tests {
             stamp: Stamp::new(later, Duration::ZERO),
             received_at: later,
         };
-        let (_, effects) = reset.step(&id, PollForm::Full, polled);
+        let (_, effects) = reset.step(&id, PollForm::Full, polled, None);
         let gap = effects.gap.expect("a gap");
         assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (at, later + Duration::from_secs(1)));
     }

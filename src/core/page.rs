@@ -51,6 +51,43 @@ pub struct Polled {
     pub received_at: DateTime<Utc>,
 }
 
+/// What a request that only asks whether a credential is good brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probed {
+    /// Whether it is.
+    pub verdict: Verdict,
+    /// As of [`Polled`].
+    pub stamp: Option<Stamp>,
+    /// When, by the host's clock.
+    pub received_at: DateTime<Utc>,
+}
+
+/// Whether a credential is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Asana knows it; what it may see is another question.
+    Lives,
+    /// Asana doesn't accept it.
+    Refused(Denial),
+    /// The whole account waits for so long.
+    Throttled(Duration),
+    /// No answer, or one that says nothing of it.
+    Unknown,
+}
+
+impl Verdict {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Lives => "probe",
+            Self::Refused(denial) => denial.label(),
+            Self::Throttled(_) => "throttled",
+            Self::Unknown => "probe_unknown",
+        }
+    }
+}
+
 /// What came back, named as the wire has it. Whether a token reset is the first
 /// token or a loss only the stream's state can tell.
 #[derive(Clone, Debug, PartialEq)]

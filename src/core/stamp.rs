@@ -44,31 +44,49 @@ impl Stamp {
     }
 }
 
-/// A time that has passed at Asana, from the latest answer and a clock that never goes back.
+/// What time it is at Asana, between two bounds that go on with a clock that never goes back.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct AsanaClock(Option<(DateTime<Utc>, Duration)>);
+pub struct AsanaClock {
+    /// A time that had passed, and when.
+    passed: Option<(DateTime<Utc>, Duration)>,
+    /// A time that hadn't come or just came, and when.
+    ahead: Option<(DateTime<Utc>, Duration)>,
+}
 
 impl AsanaClock {
-    /// An answer came; `monotonic` is then or later.
-    pub fn set(&mut self, monotonic: Duration, stamp: Stamp) {
+    /// An answer came that was asked for at `asked`; it is `monotonic` now.
+    pub fn set(&mut self, asked: Duration, monotonic: Duration, stamp: Stamp) {
         let passed = stamp.date - PRECISION;
         if self.passed(monotonic).is_none_or(|known| known < passed) {
-            self.0 = Some((passed, monotonic));
+            self.passed = Some((passed, monotonic));
+        }
+        let ahead = (stamp.not_after(), asked);
+        if self.ahead(monotonic).is_none_or(|known| gone(ahead, monotonic).is_some_and(|latest| latest < known)) {
+            self.ahead = Some(ahead);
         }
     }
 
     /// A time that has surely passed at Asana; none as long as no answer told one.
     #[must_use]
     pub fn passed(self, monotonic: Duration) -> Option<DateTime<Utc>> {
-        let (passed, at) = self.0?;
-        passed.checked_add_signed(TimeDelta::from_std(monotonic.saturating_sub(at)).ok()?)
+        gone(self.passed?, monotonic)
+    }
+
+    /// A time that surely isn't before Asana's; none as long as no answer told one.
+    #[must_use]
+    pub fn ahead(self, monotonic: Duration) -> Option<DateTime<Utc>> {
+        gone(self.ahead?, monotonic)
     }
 
     /// How long ago the answer came that it knows the time from.
     #[must_use]
     pub fn age(self, monotonic: Duration) -> Option<Duration> {
-        self.0.map(|(_, at)| monotonic.saturating_sub(at))
+        self.passed.map(|(_, at)| monotonic.saturating_sub(at))
     }
+}
+
+fn gone((time, at): (DateTime<Utc>, Duration), monotonic: Duration) -> Option<DateTime<Utc>> {
+    time.checked_add_signed(TimeDelta::from_std(monotonic.saturating_sub(at)).ok()?)
 }
 
 #[cfg(test)]
@@ -103,15 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn asanas_time_goes_on_and_never_back() {
+    fn asanas_time_goes_on_between_its_bounds_and_never_back() {
         let second = Duration::from_secs;
         let mut clock = AsanaClock::default();
-        assert_eq!((clock.passed(second(5)), clock.age(second(5))), (None, None));
-        clock.set(second(5), stamp(100, 7));
-        assert_eq!(clock.passed(second(6)), Some(at(100)));
-        clock.set(second(8), stamp(101, 0));
+        assert_eq!((clock.passed(second(5)), clock.ahead(second(5)), clock.age(second(5))), (None, None, None));
+        clock.set(second(1), second(5), stamp(100, 4));
+        assert_eq!((clock.passed(second(6)), clock.ahead(second(6))), (Some(at(100)), Some(at(106))));
+        clock.set(second(8), second(8), stamp(101, 0));
         assert_eq!((clock.passed(second(8)), clock.age(second(8))), (Some(at(102)), Some(second(3))));
-        clock.set(second(9), stamp(110, 0));
+        assert_eq!(clock.ahead(second(8)), Some(at(102)));
+        clock.set(second(9), second(9), stamp(110, 0));
         assert_eq!((clock.passed(second(9)), clock.age(second(9))), (Some(at(109)), Some(Duration::ZERO)));
     }
 }

@@ -131,6 +131,8 @@ pub enum Pace {
 pub enum Notice {
     /// It has its first token: events from now on are published.
     Established,
+    /// Asana answers with 400 to what the bridge would like to know, and to the token alone it doesn't.
+    PolledBare,
     /// Asana gives a token back with the events that it brought: what was published isn't published again.
     TokenRepeated,
     /// Its token was dead.
@@ -142,8 +144,6 @@ pub enum Notice {
     Suspended(Denial),
     /// It is polled again.
     Resumed,
-    /// Asana refuses the account.
-    AccountRefused(Denial),
     /// The rate limit was hit.
     Throttled(Duration),
     /// No usable answer.
@@ -173,10 +173,6 @@ pub enum Notice {
         bytes: usize,
     },
 }
-
-/// How long an account waits after 401 or 451: somebody has to act, and a rotated token file is
-/// noticed by then.
-pub(crate) const ACCOUNT_REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 impl State {
     fn live(&self) -> Option<&Live> {
@@ -239,16 +235,29 @@ impl Stream {
     }
 
     /// What becomes of the stream's state by what a poll of this form returned. Total: there is an answer to every
-    /// outcome.
+    /// outcome. `latest`: a time that isn't before Asana's, where one is known.
     #[must_use]
-    pub fn step(&self, id: &StreamId, form: PollForm, polled: Polled) -> (State, Effects) {
+    pub fn step(
+        &self,
+        id: &StreamId,
+        form: PollForm,
+        polled: Polled,
+        latest: Option<DateTime<Utc>>,
+    ) -> (State, Effects) {
         let Polled { outcome, stamp, received_at } = polled;
         match outcome {
             PollOutcome::Page(page) if page.is_endless(self.token()) => {
                 self.fail(Failure::Malformed("more is waiting, and neither events nor a new token came".to_owned()))
             }
+            PollOutcome::Page(_) if form == PollForm::Fresh => {
+                self.fail(Failure::Malformed("a page came though no token was sent".to_owned()))
+            }
             PollOutcome::Page(page) => self.turn(page, stamp),
-            PollOutcome::TokenReset(token) => self.adopt(id, form, token, stamp, received_at),
+            PollOutcome::TokenReset(token) => {
+                let live = Live::given(self.live(), token, received_at, stamp);
+                let latest = stamp.map(Stamp::not_after).or(latest).unwrap_or(received_at);
+                self.adopt(id, form, live, latest)
+            }
             PollOutcome::Denied(denial) => self.suspend(denial),
             PollOutcome::Throttled { retry_after } => {
                 self.stay(Pace::AccountPause(retry_after), Notice::Throttled(retry_after))
@@ -303,31 +312,24 @@ impl Stream {
         (State::Live(live), effects)
     }
 
-    /// A fresh token: the first, or in place of a dead one.
-    fn adopt(
-        &self,
-        id: &StreamId,
-        form: PollForm,
-        token: SyncToken,
-        stamp: Option<Stamp>,
-        received_at: DateTime<Utc>,
-    ) -> (State, Effects) {
+    /// A fresh token: the first, or in place of a dead one. It was given at `latest` or before.
+    fn adopt(&self, id: &StreamId, form: PollForm, next: Live, latest: DateTime<Utc>) -> (State, Effects) {
         let resumes = self.resumes();
         // Asana refuses the token that it has just given: again and again that would only make gaps.
         let is_futile = self
             .live()
             .zip(self.open_gaps.last())
             .is_some_and(|(live, gap)| live.last_complete_poll_at <= gap.resumed_at);
-        let live = Live::given(self.live(), token, received_at, stamp);
+        let received_at = next.token_received_at.to_rfc3339_opts(SecondsFormat::Millis, true);
         let gap = self.live().map(|before| OpenGap {
             // The sequence tells two gaps of the same millisecond apart.
-            id: format!("{id}@{}/{}", received_at.to_rfc3339_opts(SecondsFormat::Millis, true), self.last_sequence),
+            id: format!("{id}@{received_at}/{}", self.last_sequence),
             reason: match form {
                 PollForm::Full | PollForm::Bare => SourceGapReason::TokenExpired,
                 PollForm::Fresh => SourceGapReason::TokenRefused,
             },
             last_complete_poll_at: before.last_complete_poll_at,
-            resumed_at: stamp.map_or(received_at, Stamp::not_after).max(live.last_complete_poll_at),
+            resumed_at: latest.max(next.last_complete_poll_at),
             topics: BTreeMap::new(),
         });
         let notice = match &gap {
@@ -343,7 +345,7 @@ impl Stream {
             pace: if is_futile { Pace::Retry } else { Pace::Active },
             notice: Some(notice),
         };
-        (State::Live(live), effects)
+        (State::Live(next), effects)
     }
 
     fn suspend(&self, denial: Denial) -> (State, Effects) {
@@ -424,7 +426,7 @@ mod tests {
 
     fn stamped(mut stream: Stream, seconds: i64, stamp: Option<Stamp>, outcome: PollOutcome) -> (Stream, Effects) {
         let polled = Polled { outcome, stamp, received_at: at(seconds) };
-        let (state, effects) = stream.step(&StreamId::new("main", "1"), PollForm::Full, polled);
+        let (state, effects) = stream.step(&StreamId::new("main", "1"), PollForm::Full, polled, None);
         stream.enter(state, effects.gap.clone());
         (stream, effects)
     }

@@ -301,7 +301,7 @@ mod tests {
     use crate::config::{self, Environment};
     use crate::core::ids::{StreamId, StreamKind, SyncToken};
     use crate::core::listing::{Item, ListPage};
-    use crate::core::page::{Denial, Failure, PollForm, Polled};
+    use crate::core::page::{Denial, Failure, PollForm, Polled, Probed};
     use crate::pb;
     use serde_json::{Value, json};
     use std::collections::VecDeque;
@@ -328,6 +328,10 @@ mod tests {
     impl Source for Script {
         async fn poll(&self, _: &StreamId, _: StreamKind, _: Option<&SyncToken>, _: PollForm) -> Polled {
             panic!("discovery polls nothing")
+        }
+
+        async fn probe(&self, _: &AccountName) -> Probed {
+            panic!("discovery doubts nobody")
         }
 
         #[expect(clippy::disallowed_methods, reason = "time stands still in a test, but for who sleeps")]

@@ -195,13 +195,14 @@ pub(crate) fn list_fault(step: &Step, rng: &mut ChaCha8Rng) -> ListOutcome {
 
 /// An answer that isn't Asana's ordinary one. Where it isn't Asana's own, the question came to Asana all the same.
 pub(crate) fn fault(rng: &mut ChaCha8Rng) -> PollOutcome {
-    match rng.random_range(0..7) {
+    match rng.random_range(0..8) {
         0 => PollOutcome::Throttled { retry_after: Duration::from_secs(rng.random_range(1..60)) },
         1 => PollOutcome::Denied(Denial::Unauthorized),
         2 => PollOutcome::Denied(Denial::Forbidden),
         3 => PollOutcome::Denied(Denial::NotFound),
         4 => PollOutcome::Failed(Failure::TimedOut),
         5 => PollOutcome::Failed(Failure::Gateway { status: 408 }),
+        6 => PollOutcome::Denied(Denial::BadRequest),
         _ => PollOutcome::Failed(Failure::Malformed("no JSON".to_owned())),
     }
 }

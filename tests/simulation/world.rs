@@ -14,7 +14,7 @@ use asana_event_bridge::core::engine::{
 use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, StreamKind};
 use asana_event_bridge::core::listing::ListOutcome;
 use asana_event_bridge::core::now::Now;
-use asana_event_bridge::core::page::{PollOutcome, Polled};
+use asana_event_bridge::core::page::{self, Denial, PollOutcome, Polled, Probed};
 use asana_event_bridge::core::stamp::Stamp;
 use asana_event_bridge::core::topic::TopicTemplate;
 use asana_event_bridge::core::trace::Sampling;
@@ -39,6 +39,8 @@ struct Session {
     /// Polls that were sent, and whose answers are under way.
     answers: Vec<Sent>,
     committing: Option<Batch>,
+    /// An answer had a date.
+    is_dated: bool,
     /// Steps of crawls, in the same way.
     steps: Vec<(CrawlStep, Answer)>,
     index: Index,
@@ -154,6 +156,7 @@ impl World {
             owner: self.next_owner,
             engine: Engine::new(self.settings(), 12, &Self::accounts(), &self.streams()),
             answers: Vec::new(),
+            is_dated: false,
             committing: None,
             steps: Vec::new(),
             index: Index::default(),
@@ -206,7 +209,8 @@ impl World {
                 let stream = self.any_stream();
                 self.asana.kill(&stream);
             }
-            27..41 => self.poll(which, true),
+            27..40 => self.poll(which, true),
+            40..41 => self.probe(which, true),
             41..45 => self.crawl(which, true),
             45..58 => self.answer(which),
             58..62 => self.answer_crawl(which),
@@ -269,6 +273,21 @@ impl World {
         session.answers.push(Sent { poll, outcome, date, sent_at: self.now.monotonic });
     }
 
+    /// An account is asked whether its credential is good, and answers.
+    fn probe(&mut self, which: usize, faults: bool) {
+        let now = self.now(which);
+        let engine = &mut self.sessions[which].engine;
+        let Some(probe) = engine.next_probe(now) else { return };
+        let verdict = match self.rng.random_range(0..10) {
+            0 if faults => page::Verdict::Refused(Denial::Unauthorized),
+            1 if faults => page::Verdict::Unknown,
+            2 if faults => page::Verdict::Throttled(Duration::from_secs(3)),
+            _ => page::Verdict::Lives,
+        };
+        let stamp = Stamp::new(self.now.wall.trunc_subsecs(0), Duration::ZERO);
+        engine.handle_probe(now, &probe, Probed { verdict, stamp, received_at: now.wall });
+    }
+
     /// An answer arrives, not always in the order of the questions.
     fn answer(&mut self, which: usize) {
         let now = self.now(which);
@@ -279,7 +298,10 @@ impl World {
             // Stamped when it was made, or when the last of it was sent.
             let date = date.unwrap_or(self.now.wall).trunc_subsecs(0);
             let stamp = Stamp::new(date, self.now.monotonic - sent_at);
-            let stamp = stamp.filter(|_| outcome.is_asanas() && self.rng.random_bool(0.9));
+            // The first has one: without any, nothing can be known of Asana's time.
+            let has_date = !session.is_dated || self.rng.random_bool(0.9);
+            let stamp = stamp.filter(|_| outcome.is_asanas() && has_date);
+            session.is_dated |= stamp.is_some();
             if let PollOutcome::Page(page) = &mut outcome {
                 page.received_at = now.wall;
             }
@@ -379,6 +401,7 @@ impl World {
         // crawl that was begun before the quiet needs another.
         let end = self.now.after(3 * RECONCILE);
         while self.now.monotonic < end.monotonic {
+            self.probe(0, false);
             self.poll(0, false);
             self.answer(0);
             self.crawl(0, false);

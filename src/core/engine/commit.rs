@@ -1,8 +1,8 @@
 //! From what waits to a batch, and from its commit to the committed state.
 
 use super::{
-    ABORTED, Change, CommitSummary, CommittedPage, Engine, Entry, Look, Next, Pending, REFRESH, Settings, Shard,
-    StreamSpec,
+    ABORTED, Account, Change, CommitSummary, CommittedPage, Engine, Entry, Look, Next, Pending, REFRESH, Settings,
+    Shard, StreamSpec,
 };
 use crate::core::batch::{Batch, CheckpointWrite};
 use crate::core::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
@@ -129,6 +129,9 @@ impl Engine {
                 break;
             }
             let complete_up_to = self.complete_up_to(now, shard);
+            if complete_up_to.is_none() {
+                self.want_time(now);
+            }
             let wait = if complete_up_to.is_some() { self.settings.watermark_interval } else { WATERMARK_RETRY };
             if let Some(shard) = self.shards.get_mut(&shard) {
                 shard.watermark_at = now.monotonic + wait;
@@ -180,7 +183,8 @@ impl Engine {
 
     /// Not while it is polled, or what that brought waits for a commit.
     fn is_scheduled(&self, id: &StreamId) -> bool {
-        self.accounts.get(&id.account).is_some_and(|account| account.schedule.due(id).is_some())
+        let is_waiting = |account: &Account| account.schedule.due(id).is_some() || account.credential.is_held(id);
+        self.accounts.get(&id.account).is_some_and(is_waiting)
     }
 
     /// When the next batch is to be taken, if there is something for it.

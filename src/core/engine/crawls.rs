@@ -14,7 +14,7 @@ use crate::core::now::Now;
 use crate::core::page::Denial;
 use crate::core::placement::shard_of;
 use crate::core::record::Prepared;
-use crate::core::stream::{ACCOUNT_REFUSED_PAUSE, Notice, State};
+use crate::core::stream::{Notice, State};
 use crate::pb;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -138,6 +138,7 @@ impl Engine {
 
     /// What a step returned. The notice is for the log.
     pub fn handle_crawl_step(&mut self, now: Now, step: &CrawlStep, answer: Answer) -> Option<Notice> {
+        let now = self.by_asana(now);
         let id = &step.stream;
         if let (Step::List { .. }, Some(account)) = (&step.step, self.accounts.get_mut(&id.account)) {
             account.budget.finish();
@@ -173,7 +174,9 @@ impl Engine {
         let stream = &entry.committed;
         let reason = stream.wanted_crawl();
         let gap_ids = stream.open_gaps.iter().map(|gap| gap.id.clone()).collect();
-        let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, trusted, now.wall);
+        // No later than it is, since what happens from now on isn't unseen.
+        let begun_at = self.asana_clock.passed(now.monotonic).or(stream.live().map(|live| live.last_complete_poll_at));
+        let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, trusted, begun_at.unwrap_or(now.wall));
         let Crawling { is_whole, counts, since, failures, .. } = &mut entry.crawling;
         (*is_whole, *counts, *since, *failures) = (true, true, now.monotonic, 0);
         let known = if trusted { Vec::new() } else { vec![known::Change::Clear] };
@@ -209,8 +212,9 @@ impl Engine {
             ListOutcome::Throttled { retry_after } => {
                 self.pause_crawl(now, id, retry_after, Notice::Throttled(retry_after))
             }
-            ListOutcome::Denied(denial) if denial.may_concern_account() => {
-                self.pause_crawl(now, id, ACCOUNT_REFUSED_PAUSE, Notice::AccountRefused(denial))
+            ListOutcome::Denied(denial) if denial.may_concern_account() && !self.doubt(now, &id.account) => {
+                self.retry_crawl(now, id);
+                None
             }
             ListOutcome::Denied(denial) => self.handle_refusal(now, id, crawl, denial),
             ListOutcome::Failed(failure) => {
@@ -379,6 +383,7 @@ impl Engine {
 
     /// When the stream's crawl goes on, or the next one begins.
     pub(super) fn schedule_crawl(&mut self, now: Now, id: &StreamId) {
+        let now = self.by_asana(now);
         let Some(account) = self.accounts.get_mut(&id.account) else { return };
         let Some(entry) = self.streams.get(id).filter(|entry| entry.crawling.step.is_none()) else { return };
         match entry.crawl_due(now, id, &self.settings.crawl) {

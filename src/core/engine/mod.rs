@@ -4,7 +4,8 @@
 //!
 //! 1. [`assign`](Engine::assign) and [`revoke`](Engine::revoke) as ownership changes, and
 //!    [`reconfigure`](Engine::reconfigure) as the configuration does;
-//! 2. [`next_poll`](Engine::next_poll) until it gives nothing more, and each outcome back by
+//! 2. [`next_probe`](Engine::next_probe) until it gives nothing more, and each answer back by
+//!    [`handle_probe`](Engine::handle_probe); then [`next_poll`](Engine::next_poll) and
 //!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by [`next_crawl_step`](Engine::next_crawl_step)
 //!    and [`handle_crawl_step`](Engine::handle_crawl_step);
 //! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) and, if there is none,
@@ -21,7 +22,9 @@
 pub(crate) mod bench;
 mod commit;
 mod crawls;
+mod forms;
 mod polls;
+mod probes;
 mod ring;
 mod status;
 mod waiting;
@@ -43,10 +46,13 @@ use crate::core::stream::{Notice, OpenGap, Pace, State, Stream};
 use crate::core::topic::TopicTemplate;
 use crate::core::trace::{Sampling, Trace};
 use crate::pb::{self, record::Body};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use crawls::Crawling;
 pub use crawls::{Answer, CrawlStep, Step};
+use forms::BadRequests;
 pub use polls::Poll;
+use probes::Credential;
+pub use probes::{AccountNotice, Probe};
 pub use status::{AccountStatus, CrawlStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
@@ -180,7 +186,7 @@ pub struct CommittedPage {
 }
 
 /// A stream that gives no usable answer is asked again after these delays.
-const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(120) };
+const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 /// A refused stream is asked again after these, each far below the life of its token (24 hours).
 const SUSPENDED: Backoff = Backoff { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
 /// An aborted commit is tried again after these.
@@ -226,6 +232,9 @@ pub struct Engine {
     aborts: u32,
     not_before: Duration,
     asana_clock: AsanaClock,
+    /// Asana isn't asked for its time before.
+    clock_probe_at: Duration,
+    account_notices: Vec<(AccountName, AccountNotice)>,
     requests: u64,
     draining: bool,
 }
@@ -243,6 +252,9 @@ struct Look {
 struct Account {
     budget: Budget,
     schedule: Schedule,
+    credential: Credential,
+    /// The least by which the host's clock differs from Asana's.
+    clock_offset: TimeDelta,
     /// The part of the budget that crawls may use.
     crawl_budget: Budget,
     /// When each stream's crawl goes on, or the next one begins.
@@ -276,6 +288,13 @@ struct Entry {
     rung: bool,
     interval: Duration,
     failures: u32,
+    /// The first of these failures.
+    failing_since: Option<Duration>,
+    bad_requests: BadRequests,
+    /// It was said that tokens are given back.
+    told_repeated: bool,
+    /// It was said that it is asked with nothing but the token.
+    told_bare: bool,
     /// Events, for its status.
     published: u64,
     crawling: Crawling,
@@ -348,6 +367,8 @@ impl Engine {
             aborts: 0,
             not_before: Duration::ZERO,
             asana_clock: AsanaClock::default(),
+            clock_probe_at: Duration::ZERO,
+            account_notices: Vec::new(),
             requests: 0,
             draining: false,
         };
@@ -455,6 +476,8 @@ impl Engine {
             let account = self.accounts.entry(name.clone()).or_insert_with(|| Account {
                 budget: Budget::new(*limit),
                 schedule: Schedule::default(),
+                credential: Credential::default(),
+                clock_offset: TimeDelta::zero(),
                 crawl_budget: Budget::new(*limit),
                 crawls: Schedule::default(),
             });
@@ -477,7 +500,11 @@ impl Engine {
             let unpolled = committed.live().map(|live| now.wall - live.last_complete_poll_at);
             let unpolled = unpolled.map_or(TOKEN_LIFE, |time| time.to_std().unwrap_or_default());
             let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
-            account.schedule.set(spec.id.clone(), now.monotonic + turn);
+            let due = now.monotonic + turn;
+            match committed.state {
+                State::Suspended { .. } => account.schedule.set_yielding(spec.id.clone(), due),
+                State::Establish | State::Live(_) => account.schedule.set(spec.id.clone(), due),
+            }
         }
         let interval = self.settings.min_interval;
         let crawling = Crawling::default();
@@ -489,6 +516,10 @@ impl Engine {
             rung: false,
             interval,
             failures: 0,
+            failing_since: None,
+            bad_requests: BadRequests::default(),
+            told_repeated: false,
+            told_bare: false,
             published: 0,
             crawling,
         };
@@ -502,6 +533,7 @@ impl Engine {
             let Share { owned, all } = account.budget.share();
             account.set_share(now, Share { owned: owned - 1, all });
             account.schedule.remove(id);
+            account.credential.forget(id);
             account.crawls.remove(id);
         }
         Some(entry.committed)
@@ -538,7 +570,8 @@ impl Engine {
         let is_free = self.committing.is_none() && !self.is_looking;
         let batch = if is_free && self.may_commit() { self.batch_due() } else { None };
         let look = self.looks.values().map(|look| look.due).min().filter(|_| is_free);
-        poll.into_iter().chain(self.next_crawl_deadline()).chain(batch).chain(look).min()
+        let probe = self.next_probe_deadline();
+        poll.into_iter().chain(probe).chain(self.next_crawl_deadline()).chain(batch).chain(look).min()
     }
 }
 
