@@ -19,7 +19,8 @@ use asana_event_bridge::core::engine::{AccountSpec, Answer, CrawlSettings, Engin
 use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, StreamKind};
 use asana_event_bridge::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use asana_event_bridge::core::now::Now;
-use asana_event_bridge::core::page::{Denial, Failure, PollOutcome};
+use asana_event_bridge::core::page::{Denial, Failure, Page, PollOutcome, Polled};
+use asana_event_bridge::core::stamp::Stamp;
 use asana_event_bridge::core::topic::TopicTemplate;
 use asana_event_bridge::core::trace::Sampling;
 use asana_event_bridge::index::Index;
@@ -167,15 +168,13 @@ impl Bench {
         while self.now.monotonic < end {
             while let Some(poll) = self.engine.next_poll(self.now) {
                 self.poll += 1;
+                let dies = poll.token.is_some() && self.asana.failing.remove(&(String::new(), What::Goal));
                 let outcome = match &poll.token {
-                    None => reset("first"),
-                    Some(_) if self.asana.failing.contains(&(String::new(), What::Goal)) => {
-                        self.asana.failing.remove(&(String::new(), What::Goal));
-                        reset("other")
-                    }
-                    Some(_) => empty_page(&format!("t{}", self.poll), self.now),
+                    Some(_) if !dies => empty_page(&format!("t{}", self.poll), self.now),
+                    Some(_) | None => PollOutcome::TokenReset(format!("r{}", self.poll).into()),
                 };
-                self.engine.handle_outcome(self.now, &poll, outcome);
+                let (stamp, received_at) = (Stamp::new(self.now.wall, Duration::ZERO), self.now.wall);
+                self.engine.handle_outcome(self.now, &poll, Polled { outcome, stamp, received_at });
                 self.commit();
             }
             while let Some(step) = self.engine.next_crawl_step(self.now) {
@@ -211,9 +210,7 @@ impl Bench {
                 Answer::Weigh(Some(index.shortfalls(id, *crawl, *least, *percent).unwrap()))
             }
             Step::Sweep { from, after } => Answer::Sweep(Some(index.absent(id, from, after.as_ref(), 2).unwrap())),
-            Step::Below { of, lists, crawl } => {
-                Answer::Below(Some(index.below(id, of, lists, *crawl, 2).unwrap()))
-            }
+            Step::Below { of, lists, crawl } => Answer::Below(Some(index.below(id, of, lists, *crawl, 2).unwrap())),
         }
     }
 
@@ -383,11 +380,6 @@ fn many_that_no_list_shows_are_looked_for_in_the_list_again_first() {
     assert_eq!(bench.asana.asked.len(), 50, "each, as the list came short twice");
 }
 
-fn reset(token: &str) -> PollOutcome {
-    PollOutcome::TokenReset(token.into())
-}
-
 fn empty_page(token: &str, now: Now) -> PollOutcome {
-    use asana_event_bridge::core::page::Page;
     PollOutcome::Page(Page { events: Vec::new(), next: token.into(), has_more: false, received_at: now.wall, bytes: 9 })
 }

@@ -20,7 +20,7 @@ use asana_event_bridge::core::engine::{AccountSpec, CrawlSettings, Engine, Setti
 use asana_event_bridge::core::event::{Event, to_json};
 use asana_event_bridge::core::ids::{ShardId, StreamId, StreamKind};
 use asana_event_bridge::core::now::Now;
-use asana_event_bridge::core::page::{Page, PollOutcome};
+use asana_event_bridge::core::page::{Page, PollOutcome, Polled};
 use asana_event_bridge::core::topic::TopicTemplate;
 use asana_event_bridge::core::trace::Sampling;
 use asana_event_bridge::pb::{self, record::Body};
@@ -75,7 +75,7 @@ fn run(mut rng: ChaCha8Rng, events: u64) -> u64 {
             bytes: 1000,
         };
         let outcome = if poll.token.is_some() { PollOutcome::Page(page) } else { PollOutcome::TokenReset("0".into()) };
-        engine.handle_outcome(now, &poll, outcome);
+        engine.handle_outcome(now, &poll, Polled { outcome, stamp: None, received_at: now.wall });
         while let Some(topic) = engine.topic_to_look_at(now) {
             engine.set_topic(now, topic, OutputTopic { lanes: NonZeroU32::new(6).unwrap(), message_bytes: usize::MAX });
         }

@@ -19,7 +19,7 @@ use asana_event_bridge::asana::{Client, ClientError};
 use asana_event_bridge::config::{CheckedAccount, CheckedOauth, Credential, Secret, SecretSource};
 use asana_event_bridge::core::event::to_json;
 use asana_event_bridge::core::ids::{StreamId, StreamKind, SyncToken};
-use asana_event_bridge::core::page::{Denial, Failure, Page, PollOutcome};
+use asana_event_bridge::core::page::{Denial, Failure, Page, PollForm, PollOutcome, Polled};
 use futures_util::future::join_all;
 use scripted_http::{Recorded, ScriptedHttp, Step, answer, bytes, head};
 use std::io::Write as _;
@@ -53,7 +53,12 @@ fn client(url: &str, credential: Credential) -> Client {
 }
 
 async fn poll(client: &Client) -> PollOutcome {
-    client.poll(&StreamId::new("main", "1200"), StreamKind::Resource, Some(&SyncToken::from("before"))).await
+    polled(client).await.outcome
+}
+
+async fn polled(client: &Client) -> Polled {
+    let (stream, token) = (StreamId::new("main", "1200"), SyncToken::from("before"));
+    client.poll(&stream, StreamKind::Resource, Some(&token), PollForm::Full).await
 }
 
 /// What a poll makes of one answer.
@@ -91,12 +96,15 @@ fn write(path: &Path, text: &str) {
 
 #[tokio::test]
 async fn a_resource_is_asked_for_with_all_fields_and_its_token() {
-    let server = ScriptedHttp::start([answer(412, &[], RESET), answer(200, &[], PAGE)]).await;
+    let page = || answer(200, &[], PAGE);
+    let server = ScriptedHttp::start([answer(412, &[], RESET), page(), page(), answer(412, &[], RESET)]).await;
     let client = client(server.url(), Credential::Token(text(TOKEN)));
     let stream = StreamId::new("main", "1200");
-    client.poll(&stream, StreamKind::Resource, None).await;
+    client.poll(&stream, StreamKind::Resource, None, PollForm::Full).await;
     let token = SyncToken::from("5a:0&resource=9 +/é");
-    client.poll(&stream, StreamKind::Resource, Some(&token)).await;
+    client.poll(&stream, StreamKind::Resource, Some(&token), PollForm::Full).await;
+    client.poll(&stream, StreamKind::Resource, Some(&token), PollForm::Bare).await;
+    client.poll(&stream, StreamKind::Resource, None, PollForm::Fresh).await;
 
     let requests = server.finish();
     let pairs = requests[0].pairs();
@@ -118,6 +126,8 @@ async fn a_resource_is_asked_for_with_all_fields_and_its_token() {
     assert_eq!(pairs.len(), 2);
     assert_eq!(requests[1].pairs()[2], ("sync".to_owned(), token.as_str().to_owned()));
     assert_eq!(requests[1].pairs().len(), 3);
+    let bare = [pairs[0].clone(), requests[1].pairs()[2].clone()];
+    assert_eq!((requests[2].pairs(), requests[3].pairs()), (bare.to_vec(), bare[..1].to_vec()));
     assert_eq!(requests[0].header("authorization"), Some("Bearer 1/hunter2:token"));
     assert!(requests[0].header("user-agent").unwrap().starts_with("asana-event-bridge/"));
 }
@@ -144,8 +154,8 @@ async fn a_workspace_is_asked_for_by_its_own_path_without_fields() {
     let server = ScriptedHttp::start([answer(412, &[], RESET), answer(200, &[], PAGE)]).await;
     let client = client(server.url(), Credential::Token(text(TOKEN)));
     let stream = StreamId::new("main", "77");
-    client.poll(&stream, StreamKind::Workspace, None).await;
-    client.poll(&stream, StreamKind::Workspace, Some(&SyncToken::from("a:0"))).await;
+    client.poll(&stream, StreamKind::Workspace, None, PollForm::Full).await;
+    client.poll(&stream, StreamKind::Workspace, Some(&SyncToken::from("a:0")), PollForm::Full).await;
     let requests = server.finish();
     assert_eq!(requests[0].target(), "/api/1.0/workspaces/77/events");
     assert_eq!(requests[1].target(), "/api/1.0/workspaces/77/events?sync=a%3A0");
@@ -280,12 +290,79 @@ async fn each_refusal_has_its_name() {
         (451, Denial::LegalBlock),
         (405, Denial::OtherStatus(405)),
         (410, Denial::OtherStatus(410)),
-        (499, Denial::OtherStatus(499)),
     ] {
         // Asana's official Java client has seen a 400 with a `sync` beside it: still a refusal.
         let body = r#"{"errors":[{"message":"no"}],"sync":"x"}"#;
         assert_eq!(outcome_of(answer(status, &[], body)).await, PollOutcome::Denied(denial), "{status}");
     }
+}
+
+#[tokio::test]
+async fn only_asanas_own_words_are_a_refusal() {
+    const HTML: &str = "<html><body><h1>no</h1></body></html>";
+    let not_asanas = [
+        HTML,
+        "",
+        "null",
+        "[]",
+        "{}",
+        r#"{"error":"no"}"#,
+        r#"{"errors":{}}"#,
+        r#"[{"errors":[]}]"#,
+        r#"{"errors":[]"#,
+    ];
+    for status in [400, 401, 402, 403, 404, 405, 410, 424, 451] {
+        for body in not_asanas {
+            let expected = PollOutcome::Failed(Failure::Gateway { status });
+            assert_eq!(outcome_of(answer(status, &[], body)).await, expected, "{status} {body}");
+        }
+        let cut = outcome_of(Step::Send(head(status, &[], 100))).await;
+        assert!(matches!(cut, PollOutcome::Failed(Failure::Connection(_))), "{cut:?}");
+    }
+    for status in [408, 421, 425, 499] {
+        for body in [HTML, r#"{"errors":[{"message":"no"}]}"#] {
+            let expected = PollOutcome::Failed(Failure::Gateway { status });
+            assert_eq!(outcome_of(answer(status, &[], body)).await, expected, "{status} {body}");
+        }
+    }
+    malformed(outcome_of(answer(412, &[], HTML)).await);
+}
+
+#[tokio::test]
+async fn an_answer_of_asanas_own_says_when_it_was_given() {
+    const DATE: &str = "Tue, 24 Nov 2026 09:00:30 GMT";
+    const NO: &str = r#"{"errors":[{"message":"no"}]}"#;
+    let date: chrono::DateTime<chrono::Utc> = "2026-11-24T09:00:30Z".parse().unwrap();
+    let stamp_of = async |status, date, body| {
+        let server = ScriptedHttp::start([answer(status, &[("date", date)], body)]).await;
+        polled(&client(server.url(), Credential::Token(text(TOKEN)))).await.stamp
+    };
+    for (status, body) in [(200, PAGE), (412, RESET), (403, NO)] {
+        let stamp = stamp_of(status, DATE, body).await.unwrap();
+        assert_eq!(stamp.not_after(), date + Duration::from_secs(1));
+        let took = date - Duration::from_secs(1) - stamp.not_before();
+        assert!(took >= chrono::TimeDelta::zero() && took < chrono::TimeDelta::seconds(20), "{took}");
+        for date in ["", "soon", "2026-11-24T09:00:30Z", "Tue, 24 Nov 0000 09:00:30 GMT"] {
+            assert_eq!(stamp_of(status, date, body).await, None, "{date:?}");
+        }
+    }
+    for (status, body) in [(403, "<html>"), (200, "<html>"), (503, NO), (429, NO), (408, NO)] {
+        assert_eq!(stamp_of(status, DATE, body).await, None, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_bound_allows_for_an_answer_that_was_long_on_its_way() {
+    let date = "Tue, 24 Nov 2026 09:00:30 GMT";
+    let server = ScriptedHttp::start([Step::SendWhenTold(bytes(200, &[("date", date)], PAGE))]).await;
+    let client = client(server.url(), Credential::Token(text(TOKEN)));
+    let slow = async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        server.go_on();
+    };
+    let (polled, ()) = tokio::join!(polled(&client), slow);
+    let bounds = polled.stamp.map(|stamp| stamp.not_after() - stamp.not_before()).unwrap();
+    assert!(bounds >= chrono::TimeDelta::milliseconds(3500), "{bounds}");
 }
 
 #[tokio::test]
@@ -301,7 +378,11 @@ async fn a_wait_is_as_long_as_asana_says() {
         (424, &[("retry-after", "9")], 9.0),
     ] {
         let expected = PollOutcome::Throttled { retry_after: Duration::from_secs_f64(seconds) };
-        assert_eq!(outcome_of(answer(status, headers, "{}")).await, expected, "{status} {headers:?}");
+        let body = r#"{"errors":[{"message":"slower"}]}"#;
+        assert_eq!(outcome_of(answer(status, headers, body)).await, expected, "{status} {headers:?}");
+        if status == 429 {
+            assert_eq!(outcome_of(answer(status, headers, "<html>")).await, expected, "{status} {headers:?}");
+        }
     }
 }
 

@@ -194,7 +194,8 @@ fn read_absent(index: &Index, stream: &StreamId, from: &AbsentFrom) -> Vec<Absen
 
 /// Among them the stream's own resource.
 fn place(number: usize) -> Listing {
-    let (of, what) = [("1", What::Tasks), ("1204619611", What::Subtasks), ("0", What::Tasks), ("x", What::TaskStories)][number];
+    let (of, what) =
+        [("1", What::Tasks), ("1204619611", What::Subtasks), ("0", What::Tasks), ("x", What::TaskStories)][number];
     Listing { of: Gid::from(of), what }
 }
 
@@ -220,18 +221,21 @@ fn step() -> impl Strategy<Value = Step> {
     let resource_type = || prop::sample::select(vec!["task", "story", "section"]).prop_map(str::to_owned);
     let number = || prop_oneof![0..3_u64, any::<u64>(), Just(u64::MAX)];
     let crawl = || prop::sample::select(vec![0, 1, 2, 500, u64::MAX]);
-    let seen = (gid(), resource_type(), number(), crawl(), 0..4_usize)
-        .prop_map(|(gid, resource_type, hash, crawl, number)| Change::Seen {
+    let seen = (gid(), resource_type(), number(), crawl(), 0..4_usize).prop_map(
+        |(gid, resource_type, hash, crawl, number)| Change::Seen {
             gid,
             resource_type,
             hash,
             evident: !hash,
             crawl,
             place: place(number),
-        });
-    let touched =
-        (gid(), prop::option::of(resource_type()), prop_oneof![0..1_000_i64, Just(1_900_000_000_000)]).prop_map(|(gid, resource_type, at)| {
-            Change::Touched { gid, resource_type, at: DateTime::from_timestamp_millis(at).unwrap() }
+        },
+    );
+    let touched = (gid(), prop::option::of(resource_type()), prop_oneof![0..1_000_i64, Just(1_900_000_000_000)])
+        .prop_map(|(gid, resource_type, at)| Change::Touched {
+            gid,
+            resource_type,
+            at: DateTime::from_timestamp_millis(at).unwrap(),
         });
     let gone = gid().prop_map(|gid| Change::Gone { gid });
     let whole = prop::sample::select(vec![Change::Clear, Change::Distrust, Change::Complete, Change::Complete]);
@@ -336,7 +340,7 @@ fn killed_in_the_middle_mark_and_entries_are_of_the_same_commit() {
             assert_eq!(index.len(stream).unwrap(), KEPT + n);
             let from = AbsentFrom { crawl: 2, scope: BTreeSet::new(), unread: BTreeSet::new() };
             let entries = index.absent(stream, &from, None, usize::MAX).unwrap();
-            let hashes = entries.iter().map(|(_, entry)| entry.hash);
+            let hashes = entries.iter().map(|absent| absent.entry.hash);
             assert!(hashes.eq(std::iter::repeat_n(n, KEPT as usize).chain(1..=n)), "of different commits");
         }
         before = n;

@@ -2,7 +2,8 @@
 
 use crate::bridge::SessionEnd;
 use crate::core::crawl::LeftOut;
-use crate::core::engine::StreamPlace;
+use crate::core::engine::{AccountNotice, StreamPlace};
+use crate::core::ids::AccountName;
 use crate::core::page;
 use crate::core::stream::Notice;
 use crate::sink::CommitError;
@@ -80,13 +81,20 @@ impl Failures {
                     format!("the record of {gid} has {bytes} bytes, more than the bus takes: it is a dead letter");
                 self.push(at, stream, "dead_letter", text);
             }
+            Notice::PolledBare => {
+                let text = "Asana answers 400 to opt_fields or extra headers: it is asked without them";
+                self.push(at, stream, "bad_request", text.to_owned());
+            }
+            Notice::TokenRepeated => {
+                let text = "Asana gives a sync token back with the events that it brought; they aren't published again";
+                self.push(at, stream, "token_repeated", text.to_owned());
+            }
             Notice::SourceGap { gap_id } => {
                 self.push(at, stream, "source_gap", format!("the sync token was dead, events may be lost: {gap_id}"));
             }
-            Notice::Suspended(denial) => self.push(at, stream, "suspended", format!("Asana says {}", denial.label())),
-            Notice::AccountRefused(denial) => {
-                let text = format!("Asana says {}: check the account's credential", denial.label());
-                self.push(at, account, "account_refused", text);
+            Notice::Suspended(denial) => {
+                let text = format!("Asana answers {} ({})", denial.status(), denial.label());
+                self.push(at, stream, "refused", text);
             }
             Notice::Throttled(pause) => {
                 let text = format!("rate limit hit: the account waits for {} s", pause.as_secs());
@@ -94,6 +102,21 @@ impl Failures {
             }
             Notice::Failed(failure) => self.push(at, stream, failure.label(), words(failure)),
         }
+    }
+
+    pub(super) fn account_noticed(&mut self, at: DateTime<Utc>, account: &AccountName, notice: AccountNotice) {
+        let (kind, text) = match notice {
+            AccountNotice::Accepted | AccountNotice::ClockRight => return,
+            AccountNotice::Refused(denial) => {
+                let status = denial.status();
+                ("account_refused", format!("Asana answers {status} to its credential: nothing of it is polled"))
+            }
+            AccountNotice::ClockOff(ahead) => {
+                let seconds = ahead.num_seconds();
+                ("clock_off", format!("the host's clock is ahead of Asana's by {seconds} s, or behind if negative"))
+            }
+        };
+        self.push(at, Some(account.to_string()), kind, text);
     }
 
     fn push(&mut self, at: DateTime<Utc>, of: Option<String>, kind: &'static str, text: String) {
@@ -109,6 +132,7 @@ fn words(failure: &page::Failure) -> String {
         page::Failure::TimedOut => "no complete answer in time".to_owned(),
         page::Failure::Server { status, phrase: Some(phrase) } => format!("HTTP {status}, \"{phrase}\""),
         page::Failure::Server { status, phrase: None } => format!("HTTP {status}"),
+        page::Failure::Gateway { status } => format!("HTTP {status}, and not by Asana: of a gateway or proxy"),
         page::Failure::Connection(text) | page::Failure::Malformed(text) | page::Failure::Credential(text) => {
             text.clone()
         }

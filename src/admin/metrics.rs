@@ -111,7 +111,7 @@ impl Counted {
         registry.register(
             "account_requests",
             "Requests to Asana that were answered or failed, by outcome: `page`, `token_reset` (412), `list_page` (of a \
-             crawl), `webhook_list`, `webhook_made`, `webhook_deleted`, `throttled` (429), or why there was no page. Each counts against the account's budget",
+             crawl), `webhook_list`, `webhook_made`, `webhook_deleted`, `probe` (whether the credential is good), `throttled` (429), or why there was no page. Each counts against the account's budget",
             counted.requests,
         );
         registry.register_with_unit(
@@ -278,9 +278,10 @@ impl Counted {
             }
             // What is counted of these, requests and states tell.
             Notice::Established
+            | Notice::PolledBare
+            | Notice::TokenRepeated
             | Notice::Suspended(_)
             | Notice::Resumed
-            | Notice::AccountRefused(_)
             | Notice::Throttled(_)
             | Notice::Failed(_)
             | Notice::Ended

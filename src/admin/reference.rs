@@ -9,9 +9,10 @@ use crate::core::budget::{Allowance, Limit, Share};
 use crate::core::crawl::Reason;
 use crate::core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamPlace, StreamStatus};
 use crate::core::ids::{ShardId, StreamId, StreamKind};
+use crate::core::page::Denial;
 use crate::core::stream::Notice;
 use crate::core::trace::Trace;
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use prometheus_client::encoding::text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -114,16 +115,19 @@ fn sample() -> Arc<Watcher> {
                 pause: Duration::ZERO,
             },
             delay: Duration::ZERO,
+            refused: Some(Denial::Unauthorized),
+            clock_offset: TimeDelta::zero(),
         }],
         streams: vec![StreamStatus {
             id,
             kind: StreamKind::Resource,
             shard,
-            phase: Phase::Live,
+            phase: Phase::Suspended(Denial::Forbidden),
             last_complete_poll_at: Some(DateTime::UNIX_EPOCH),
             token_received_at: Some(DateTime::UNIX_EPOCH),
             next_poll_at: None,
             failures: 0,
+            failing_for: None,
             published: 0,
             open_gaps: Vec::new(),
             crawl: None,

@@ -4,6 +4,7 @@ use super::failures::Failure;
 use super::watcher::Snapshot;
 use crate::core::engine::{AccountStatus, CrawlStatus, Phase, StreamStatus, token_left};
 use crate::core::ids::{ShardId, StreamKind};
+use crate::core::page::Denial;
 use crate::core::stream::OpenGap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,10 @@ pub struct AccountReport {
     pub requests_in_flight: u16,
     /// How long it still waits because Asana said so.
     pub pause_seconds: u64,
+    /// The HTTP status with which Asana refuses its credential, if so: nothing of it is polled.
+    pub refused_status: Option<u16>,
+    /// How far the host's clock is ahead of Asana's at the least; behind if it is negative.
+    pub clock_offset_seconds: i64,
     /// How long the stream that is due for longest has been waiting.
     pub poll_delay_seconds: u64,
 }
@@ -108,7 +113,7 @@ pub struct Totals {
     /// With a token that must be presumed dead.
     pub expired: usize,
     /// That Asana refuses to have polled.
-    pub suspended: usize,
+    pub refused: usize,
     /// Source gaps that aren't healed.
     pub open_gaps: usize,
     /// Streams whose resources are being read anew.
@@ -124,10 +129,10 @@ pub struct StreamReport {
     pub workspace: bool,
     /// Where it is.
     pub shard: u32,
-    /// `establishing`, `live`, `expired` or `suspended`.
+    /// `establishing`, `live`, `expired` or `refused`.
     pub state: String,
-    /// Why Asana refuses, where it is suspended.
-    pub denial: Option<String>,
+    /// The HTTP status with which Asana refuses it.
+    pub refused_status: Option<u16>,
     /// When a poll last left nothing waiting.
     pub last_complete_poll_at: Option<String>,
     /// The time since then.
@@ -142,6 +147,8 @@ pub struct StreamReport {
     pub next_poll_in_seconds: Option<u64>,
     /// Polls without a usable answer, in a row.
     pub failures: u32,
+    /// How long ago the first of these was.
+    pub failing_seconds: Option<u64>,
     /// Events on the bus since the stream came to this session.
     pub events: u64,
     /// Source gaps that aren't healed.
@@ -255,7 +262,7 @@ fn shards(snapshot: &Snapshot) -> Vec<ShardReport> {
 }
 
 fn account(account: &AccountStatus) -> AccountReport {
-    let AccountStatus { name, allowance, delay } = account;
+    let AccountStatus { name, allowance, delay, refused, clock_offset } = account;
     AccountReport {
         account: name.to_string(),
         requests_per_minute: allowance.limit.requests_per_minute.get(),
@@ -264,6 +271,8 @@ fn account(account: &AccountStatus) -> AccountReport {
         requests_left: allowance.left,
         requests_in_flight: allowance.in_flight,
         pause_seconds: allowance.pause.as_secs(),
+        refused_status: refused.map(Denial::status),
+        clock_offset_seconds: clock_offset.num_seconds(),
         poll_delay_seconds: delay.as_secs(),
     }
 }
@@ -277,7 +286,7 @@ fn totals(streams: &[StreamStatus]) -> Totals {
             Phase::Establishing => totals.establishing += 1,
             Phase::Live => totals.live += 1,
             Phase::Expired => totals.expired += 1,
-            Phase::Suspended(_) => totals.suspended += 1,
+            Phase::Suspended(_) => totals.refused += 1,
         }
     }
     totals
@@ -290,8 +299,8 @@ fn stream(stream: &StreamStatus, now: DateTime<Utc>) -> StreamReport {
         workspace: stream.kind == StreamKind::Workspace,
         shard: stream.shard.0,
         state: stream.phase.label().to_owned(),
-        denial: match stream.phase {
-            Phase::Suspended(denial) => Some(denial.label().to_owned()),
+        refused_status: match stream.phase {
+            Phase::Suspended(denial) => Some(denial.status()),
             Phase::Establishing | Phase::Live | Phase::Expired => None,
         },
         last_complete_poll_at: stream.last_complete_poll_at.map(time),
@@ -304,6 +313,7 @@ fn stream(stream: &StreamStatus, now: DateTime<Utc>) -> StreamReport {
         next_poll_at: stream.next_poll_at.map(time),
         next_poll_in_seconds: stream.next_poll_at.map(|at| (at - now).to_std().unwrap_or_default().as_secs()),
         failures: stream.failures,
+        failing_seconds: stream.failing_for.map(|time| time.as_secs()),
         events: stream.published,
         open_gaps: stream.open_gaps.len(),
         crawl: stream.crawl.as_ref().map(crawl_report),

@@ -11,6 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,9 +112,23 @@ fn accounts(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     )?;
     page.gauge(
         "account_pause",
-        "How long the account still waits because Asana said so: 429, 401 or 451",
+        "How long the account still waits: because Asana said so (429), or refuses its credential",
         Some(&Unit::Seconds),
         rows(|it| it.allowance.pause.as_secs_f64()),
+    )?;
+    page.gauge(
+        "account_refused",
+        "1 while Asana refuses the account's credential, so that nothing of it is polled. One stream's 401 alone doesn't say so: \
+         `/users/me` was asked",
+        None,
+        rows(|it| flag(it.refused.is_some())),
+    )?;
+    page.gauge(
+        "account_clock_offset",
+        "How far the host's clock is ahead of Asana's at the least, by the latest answer; behind if it is negative, 0 where they \
+         may be the same",
+        Some(&Unit::Seconds),
+        rows(|it| it.clock_offset.as_seconds_f64()),
     )?;
     page.gauge(
         "account_poll_delay",
@@ -155,9 +170,23 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.gauge(
         "streams",
         "Streams of this replica by state: `establishing` (no sync token yet), `live`, `expired` (the token is older than 24 \
-         hours), `suspended` (Asana refuses)",
+         hours), `refused` (Asana refuses to have them polled)",
         None,
         states.into(),
+    )?;
+    page.gauge(
+        "streams_refused",
+        "Streams that Asana refuses to have polled, by HTTP status: 401 is of an app that the workspace has switched off, \
+         where the account's credential is good",
+        None,
+        refusals(snapshot).iter().map(|(status, count)| ([("status", status.as_str())], number(*count))).collect(),
+    )?;
+    let failing = snapshot.streams().iter().filter_map(|it| it.failing_for);
+    page.one(
+        "stream_failing_max",
+        "How long the worst stream has had no usable answer: the age of the first of its failures in a row",
+        Some(&Unit::Seconds),
+        failing.max().unwrap_or_default().as_secs_f64(),
     )?;
     let staleness = snapshot.streams().iter().filter_map(|it| since(it.last_complete_poll_at, now));
     page.one(
@@ -199,6 +228,17 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
         Some(&Unit::Seconds),
         gaps().filter_map(|gap| since(Some(gap.resumed_at), now)).max().unwrap_or_default().as_secs_f64(),
     )
+}
+
+/// How many streams each status is the answer to.
+fn refusals(snapshot: &Snapshot) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for stream in snapshot.streams() {
+        if let Phase::Suspended(denial) = stream.phase {
+            *counts.entry(denial.status().to_string()).or_default() += 1;
+        }
+    }
+    counts
 }
 
 fn single_streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {

@@ -74,12 +74,12 @@ impl fmt::Display for Report {
         let state = self.unready_reason.as_deref().unwrap_or("ready");
         let Self { replica, version, sink, .. } = self;
         writeln!(f, "replica {replica} (asana-event-bridge {version}, sink {sink}): {state}")?;
-        let Totals { streams, establishing, live, expired, suspended, open_gaps, crawls } = self.totals;
+        let Totals { streams, establishing, live, expired, refused, open_gaps, crawls } = self.totals;
         let mut states = [
             (live, "live"),
             (establishing, "establishing"),
             (expired, "expired"),
-            (suspended, "suspended"),
+            (refused, "refused"),
             (crawls, "crawling"),
         ]
         .into_iter()
@@ -118,13 +118,15 @@ const SHOWN_FAILURES: usize = 10;
 impl fmt::Display for AccountReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { account, requests_per_minute, owned_streams, all_streams, .. } = self;
-        let Self { requests_left, requests_in_flight, pause_seconds, poll_delay_seconds, .. } = self;
+        let Self { requests_left, requests_in_flight, pause_seconds, poll_delay_seconds, refused_status, .. } = self;
         write!(
             f,
             "account {account}: {requests_per_minute} requests a minute for {all_streams} streams, {owned_streams} of them here; \
              {requests_left} may be sent now, {requests_in_flight} in flight"
         )?;
-        if *pause_seconds > 0 {
+        if let Some(status) = refused_status {
+            write!(f, "; Asana refuses its credential ({status})")?;
+        } else if *pause_seconds > 0 {
             write!(f, "; Asana makes it wait for {}", span(*pause_seconds))?;
         }
         if *poll_delay_seconds > 0 {
@@ -154,8 +156,8 @@ fn table(f: &mut fmt::Formatter<'_>, streams: &[StreamReport]) -> fmt::Result {
 
 fn row(stream: &StreamReport) -> [String; 7] {
     let age = |seconds: Option<u64>| seconds.map_or_else(|| "-".to_owned(), span);
-    let state = match &stream.denial {
-        Some(denial) => format!("{} ({denial})", stream.state),
+    let state = match stream.refused_status {
+        Some(status) => format!("{} ({status})", stream.state),
         None if stream.failures > 0 => format!("{} ({} failed)", stream.state, stream.failures),
         None => stream.state.clone(),
     };

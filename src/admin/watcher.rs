@@ -5,7 +5,7 @@ use super::health::Health;
 use super::metrics::Counted;
 use crate::bridge::{Clock, Observer, SessionEnd};
 use crate::core::batch::Batch;
-use crate::core::engine::{CommitSummary, Engine, Status, StreamPlace, StreamStatus};
+use crate::core::engine::{AccountNotice, CommitSummary, Engine, Status, StreamPlace, StreamStatus};
 use crate::core::ids::{AccountName, ShardId};
 use crate::core::now::Now;
 use crate::core::stream::Notice;
@@ -238,6 +238,10 @@ impl Observer for Watcher {
     fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
         self.counted.noticed(&place.stream.account, notice);
         self.seen().failures.noticed(self.clock.now().wall, place, notice);
+    }
+
+    fn account_noticed(&self, account: &AccountName, notice: AccountNotice) {
+        self.seen().failures.account_noticed(self.clock.now().wall, account, notice);
     }
 
     fn owns(&self, shards: &[ShardId], _streams: usize) {

@@ -1,10 +1,11 @@
 //! All accounts as one source.
 
+use super::client::now;
 use super::{Client, ClientError, Listener, Look, Refusal, Seen, Source};
 use crate::config::CheckedAccount;
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::{Failure, PollOutcome};
+use crate::core::page::{Failure, PollForm, PollOutcome, Polled, Probed, Verdict};
 use std::collections::BTreeMap;
 
 /// A client for each account; a stream is polled, and a list read, by its own.
@@ -71,10 +72,17 @@ impl Accounts {
 }
 
 impl Source for Accounts {
-    async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
+    async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>, form: PollForm) -> Polled {
         match self.client(&stream.account) {
-            Ok(client) => client.poll(stream, kind, token).await,
-            Err(failure) => PollOutcome::Failed(failure),
+            Ok(client) => client.poll(stream, kind, token, form).await,
+            Err(failure) => Polled { outcome: PollOutcome::Failed(failure), stamp: None, received_at: now() },
+        }
+    }
+
+    async fn probe(&self, account: &AccountName) -> Probed {
+        match self.client(account) {
+            Ok(client) => client.probe().await,
+            Err(_failure) => Probed { verdict: Verdict::Unknown, stamp: None, received_at: now() },
         }
     }
 

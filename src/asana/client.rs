@@ -10,7 +10,7 @@ use super::{items, requests, wire};
 use crate::config::{CheckedAccount, Credential};
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::{Denial, Failure, PollOutcome};
+use crate::core::page::{Denial, Failure, PollForm, Polled, Probed};
 use crate::one_line::one_line;
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -94,17 +94,31 @@ impl Client {
 
     /// See [`Source::poll`](super::Source::poll). Takes at most three times the request's time-out: for the
     /// request, a new access token after a 401, and the request again.
-    pub async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> PollOutcome {
-        match self.ask(Method::GET, requests::poll(self.base_url(), stream, kind, token), None).await {
-            Ok(answer) => wire::outcome(answer, now()),
-            Err(refusal) => refusal.into(),
+    pub async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>, form: PollForm) -> Polled {
+        let url = requests::poll(self.base_url(), stream, kind, token, form);
+        let none = HeaderMap::new();
+        let headers = if form == PollForm::Full { &self.0.headers } else { &none };
+        match self.ask_with(headers, Method::GET, url, None).await {
+            Ok(answer) => wire::polled(answer),
+            Err(refusal) => Polled { outcome: refusal.into(), stamp: None, received_at: now() },
+        }
+    }
+
+    /// See [`Source::probe`](super::Source::probe). Takes at most as long as a poll.
+    pub async fn probe(&self) -> Probed {
+        match self.ask(Method::GET, requests::look(self.base_url(), &Look::Me), None).await {
+            Ok(answer) => wire::probed(answer),
+            Err(refusal) => Probed { verdict: wire::verdict(&refusal), stamp: None, received_at: now() },
         }
     }
 
     /// See [`Source::list`](super::Source::list). Takes at most as long as a poll.
     pub async fn list(&self, listing: &Listing, offset: Option<&str>, limit: u8) -> ListOutcome {
         match self.ask(Method::GET, requests::list(self.base_url(), listing, offset, limit), None).await {
-            Ok(answer) => items::outcome(listing.what, offset, answer, now()),
+            Ok(answer) => {
+                let received_at = answer.received_at;
+                items::outcome(listing.what, offset, answer, received_at)
+            }
             Err(refusal) => refusal.into(),
         }
     }
@@ -116,7 +130,7 @@ impl Client {
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     pub async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
-        look::read(self.ask(Method::GET, requests::look(self.base_url(), look), None).await?, now())
+        look::read(self.ask(Method::GET, requests::look(self.base_url(), look), None).await?)
     }
 
     pub(super) fn base_url(&self) -> &Url {
@@ -125,13 +139,23 @@ impl Client {
 
     /// Asks once; a second time only after a 401 and with another credential.
     pub(super) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Refusal> {
+        self.ask_with(&self.0.headers, method, url, body).await
+    }
+
+    async fn ask_with(
+        &self,
+        headers: &HeaderMap,
+        method: Method,
+        url: Url,
+        body: Option<String>,
+    ) -> Result<Answer, Refusal> {
         let inner = &self.0;
         let bearer = inner.tokens.bearer().await?;
-        let mut answer = inner.send(method.clone(), url.clone(), body.clone(), bearer.clone()).await?;
+        let mut answer = inner.send(headers, method.clone(), url.clone(), body.clone(), bearer.clone()).await?;
         if answer.status == StatusCode::UNAUTHORIZED
             && let Some(other) = inner.tokens.instead_of(&bearer).await?
         {
-            answer = inner.send(method, url, body, other).await?;
+            answer = inner.send(headers, method, url, body, other).await?;
         }
         inner.changes.observe(&inner.account, &answer.headers);
         Ok(answer)
@@ -153,13 +177,14 @@ impl From<CredentialError> for Refusal {
 impl Inner {
     async fn send(
         &self,
+        headers: &HeaderMap,
         method: Method,
         url: Url,
         body: Option<String>,
         bearer: HeaderValue,
     ) -> Result<Answer, Refusal> {
         let mut request = Request::new(method, url);
-        request.headers_mut().clone_from(&self.headers);
+        request.headers_mut().clone_from(headers);
         if let Some(body) = body {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             *request.body_mut() = Some(body.into());
@@ -193,7 +218,7 @@ fn http_client(needs_tls: bool, max_in_flight: NonZeroU16) -> Result<reqwest::Cl
     builder.build().map_err(|error| ClientError::Tls(one_line(&error.without_url())))
 }
 
-#[expect(clippy::disallowed_methods, reason = "an edge: when an answer was complete is a fact of the wall clock")]
+#[expect(clippy::disallowed_methods, reason = "an edge: when nothing came is a fact of the wall clock")]
 pub(super) fn now() -> DateTime<Utc> {
     SystemTime::now().into()
 }

@@ -52,7 +52,8 @@ struct Named {
 }
 
 /// What `answer` says to a look.
-pub(super) fn read(answer: Answer, received_at: DateTime<Utc>) -> Result<Seen, Refusal> {
+pub(super) fn read(answer: Answer) -> Result<Seen, Refusal> {
+    let received_at = answer.received_at;
     if answer.status != StatusCode::OK {
         return Err(refusal(answer, received_at));
     }

@@ -34,7 +34,7 @@ pub use wire::Refusal;
 
 use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::PollOutcome;
+use crate::core::page::{PollForm, Polled, Probed};
 
 /// What the bridge needs of Asana.
 pub trait Source: Send + Sync {
@@ -50,7 +50,15 @@ pub trait Source: Send + Sync {
         stream: &StreamId,
         kind: StreamKind,
         token: Option<&SyncToken>,
-    ) -> impl Future<Output = PollOutcome> + Send;
+        form: PollForm,
+    ) -> impl Future<Output = Polled> + Send;
+
+    /// Asks once whether the account's credential is good: only `/users/me` says that.
+    ///
+    /// Total, as [`poll`](Self::poll).
+    ///
+    /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
+    fn probe(&self, account: &AccountName) -> impl Future<Output = Probed> + Send;
 
     /// Asks once for one object, or for the page of a list that begins at `offset`; without one, for the first. A page
     /// has at most `limit` items, from 1 to [`MOST_ON_A_PAGE`](crate::core::listing::MOST_ON_A_PAGE).

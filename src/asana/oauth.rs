@@ -147,7 +147,7 @@ fn refresh_error(failure: &Failure) -> CredentialError {
     CredentialError::Refresh(match failure {
         Failure::TimedOut => "the token URL didn't answer in time".to_owned(),
         Failure::Connection(text) | Failure::Malformed(text) | Failure::Credential(text) => text.clone(),
-        Failure::Server { status, .. } => format!("the token URL answered {status}"),
+        Failure::Server { status, .. } | Failure::Gateway { status } => format!("the token URL answered {status}"),
     })
 }
 

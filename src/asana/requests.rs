@@ -3,6 +3,7 @@
 use super::look::Look;
 use crate::core::ids::{Gid, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{Listing, What};
+use crate::core::page::PollForm;
 use url::Url;
 
 /// What is asked of each event: all that Asana's OpenAPI description lists for `/events`
@@ -123,13 +124,15 @@ const ATTACHMENT: &[&str] = &[
 ];
 
 /// The URL of a poll, below `base`.
-pub(super) fn poll(base: &Url, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>) -> Url {
+pub(super) fn poll(base: &Url, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>, form: PollForm) -> Url {
     let fields = event_fields();
     let mut query: Vec<(&str, &str)> = Vec::with_capacity(3);
     let path = match kind {
         StreamKind::Resource => {
             query.push(("resource", stream.resource.as_str()));
-            query.push(("opt_fields", &fields));
+            if form == PollForm::Full {
+                query.push(("opt_fields", &fields));
+            }
             &["events"][..]
         }
         StreamKind::Workspace => &["workspaces", stream.resource.as_str(), "events"],
@@ -242,7 +245,7 @@ mod tests {
     fn fields(kind: StreamKind, token: Option<&str>) -> (Url, Vec<String>) {
         let base = Url::parse("https://app.asana.com/api/1.0").unwrap();
         let stream = StreamId::new("main", "1234567890123456");
-        let url = poll(&base, &stream, kind, token.map(SyncToken::from).as_ref());
+        let url = poll(&base, &stream, kind, token.map(SyncToken::from).as_ref(), PollForm::Full);
         let named = url.query_pairs().find(|(key, _)| key == "opt_fields").map(|(_, value)| value.into_owned());
         let named = named.unwrap_or_default().split(',').map(str::to_owned).collect();
         (url, named)

@@ -1,7 +1,6 @@
 //! An account's webhooks: which there are, one made, one deleted.
 
 use super::Client;
-use super::client::now;
 use super::http::Answer;
 use super::requests;
 use super::wire::{Refusal, list_page, object, refusal};
@@ -104,7 +103,8 @@ impl Client {
 }
 
 fn refused(answer: Answer) -> Refusal {
-    refusal(answer, now())
+    let received_at = answer.received_at;
+    refusal(answer, received_at)
 }
 
 fn part<B, T>(answer: Answer, offset: Option<&str>, read: impl Fn(B) -> T) -> Result<Part<T>, Refusal>

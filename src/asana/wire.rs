@@ -7,12 +7,15 @@ use super::http::Answer;
 use crate::core::event::Event;
 use crate::core::ids::SyncToken;
 use crate::core::listing::ListOutcome;
-use crate::core::page::{Denial, Failure, Page, PollOutcome};
+use crate::core::page::{Denial, Failure, Page, PollOutcome, Polled, Probed, Verdict};
+use crate::core::stamp::Stamp;
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long to wait where Asana doesn't say; its official Java client waits as long.
@@ -39,6 +42,22 @@ struct ResetBody {
     sync: String,
 }
 
+/// What stands between says so of a request that took too long, or came to the wrong server: request timeout,
+/// misdirected request, too early, and nginx's "client closed request". Asana documents none of them.
+const GATEWAY_STATUSES: [u16; 4] = [408, 421, 425, 499];
+
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(rename = "errors")]
+    _errors: Vec<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct ObjectBody {
+    #[serde(rename = "data")]
+    _data: BTreeMap<String, IgnoredAny>,
+}
+
 #[derive(Deserialize)]
 struct ErrorBody {
     errors: Vec<ErrorItem>,
@@ -53,7 +72,7 @@ struct ErrorItem {
 /// Why there is nothing of what was asked for, whatever it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// 429 (or 424): the whole account waits.
+    /// 429 (or Asana's own 424): the whole account waits.
     Throttled {
         /// How long, from now.
         retry_after: Duration,
@@ -98,37 +117,79 @@ impl From<Refusal> for ListOutcome {
 
 /// What `answer` says to a poll. Parsing is done in place: a page has at most 1,000 events of a
 /// few microseconds each, too short a time to be worth a thread of its own.
-pub(super) fn outcome(answer: Answer, received_at: DateTime<Utc>) -> PollOutcome {
+pub(super) fn polled(answer: Answer) -> Polled {
+    let (stamp, received_at) = (stamp(&answer), answer.received_at);
     let read = match answer.status {
         StatusCode::OK => answer.body.and_then(|body| page(&body, received_at)).map(PollOutcome::Page),
         StatusCode::PRECONDITION_FAILED => answer.body.and_then(|body| reset(&body)).map(PollOutcome::TokenReset),
-        _ => return refusal(answer, received_at).into(),
+        _ => Ok(refusal(answer, received_at).into()),
     };
-    read.unwrap_or_else(PollOutcome::Failed)
+    let outcome = read.unwrap_or_else(PollOutcome::Failed);
+    Polled { stamp: stamp.filter(|_| outcome.is_asanas()), outcome, received_at }
 }
 
-/// What an `answer` says whose status promises nothing to read.
-pub(super) fn refusal(answer: Answer, received_at: DateTime<Utc>) -> Refusal {
-    let Answer { status, headers, body } = answer;
-    match status {
-        // 424 stands where 429 should in two places of Asana's own description.
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::FAILED_DEPENDENCY => {
-            Refusal::Throttled { retry_after: retry_after(&headers, received_at) }
+/// What `answer` says of the credential that it was asked for with.
+pub(super) fn probed(answer: Answer) -> Probed {
+    let (stamp, received_at) = (stamp(&answer), answer.received_at);
+    let verdict = match answer.status {
+        StatusCode::OK => {
+            // A gateway's page may be a 200, too.
+            let body = answer.body.and_then(|body| object::<ObjectBody>(&body, "object").map(drop));
+            body.map_or(Verdict::Unknown, |()| Verdict::Lives)
         }
-        StatusCode::BAD_REQUEST => Refusal::Denied(Denial::BadRequest),
-        StatusCode::UNAUTHORIZED => Refusal::Denied(Denial::Unauthorized),
-        StatusCode::PAYMENT_REQUIRED => Refusal::Denied(Denial::PaymentRequired),
-        StatusCode::FORBIDDEN => Refusal::Denied(Denial::Forbidden),
-        StatusCode::NOT_FOUND => Refusal::Denied(Denial::NotFound),
-        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => Refusal::Denied(Denial::LegalBlock),
-        other if other.is_client_error() => Refusal::Denied(Denial::OtherStatus(other.as_u16())),
-        other if other.is_server_error() => Refusal::Failed(Failure::Server {
-            status: other.as_u16(),
-            phrase: body.ok().and_then(|body| phrase(&body)),
-        }),
-        // Among them redirects, which aren't followed: they would carry the token elsewhere.
-        other => Refusal::Failed(Failure::Malformed(format!("status {} is no answer to a request", other.as_u16()))),
+        _ => verdict(&refusal(answer, received_at)),
+    };
+    let is_asanas = matches!(verdict, Verdict::Lives | Verdict::Refused(_));
+    Probed { verdict, stamp: stamp.filter(|_| is_asanas), received_at }
+}
+
+/// What it says of a credential that Asana didn't show whose it is.
+pub(super) fn verdict(refusal: &Refusal) -> Verdict {
+    match refusal {
+        // Whoever may not look is known.
+        Refusal::Denied(Denial::Forbidden) => Verdict::Lives,
+        Refusal::Denied(denial @ (Denial::Unauthorized | Denial::LegalBlock)) => Verdict::Refused(*denial),
+        Refusal::Throttled { retry_after } => Verdict::Throttled(*retry_after),
+        Refusal::Denied(Denial::BadRequest | Denial::PaymentRequired | Denial::NotFound | Denial::OtherStatus(_))
+        | Refusal::Failed(_) => Verdict::Unknown,
     }
+}
+
+/// When the answer was given, by the clock of who gave it.
+fn stamp(answer: &Answer) -> Option<Stamp> {
+    Stamp::new(sent_at(&answer.headers)?, answer.took)
+}
+
+/// What an `answer` says whose status promises nothing to read. Only Asana's own words are a refusal: what stands
+/// between may refuse with any status, and means this request alone.
+pub(super) fn refusal(answer: Answer, received_at: DateTime<Utc>) -> Refusal {
+    let Answer { status, headers, body, .. } = answer;
+    let throttled = || Refusal::Throttled { retry_after: retry_after(&headers, received_at) };
+    let status_number = status.as_u16();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return throttled();
+    }
+    if status.is_server_error() {
+        let phrase = body.ok().and_then(|body| phrase(&body));
+        return Refusal::Failed(Failure::Server { status: status_number, phrase });
+    }
+    if !status.is_client_error() {
+        // Among them redirects, which aren't followed: they would carry the token elsewhere.
+        return Refusal::Failed(Failure::Malformed(format!("status {status_number} is no answer to a request")));
+    }
+    match (body, status_number) {
+        (_, status) if GATEWAY_STATUSES.contains(&status) => Refusal::Failed(Failure::Gateway { status }),
+        (Err(failure), _) => Refusal::Failed(failure),
+        (Ok(body), status) if !is_envelope(&body) => Refusal::Failed(Failure::Gateway { status }),
+        // It stands where 429 should in two places of Asana's own description.
+        (Ok(_), 424) => throttled(),
+        (Ok(_), status) => Refusal::Denied(Denial::of_status(status)),
+    }
+}
+
+/// Whether a body is what Asana says when it refuses: `{"errors": […]}`.
+fn is_envelope(body: &[u8]) -> bool {
+    object::<Envelope>(body, "error").is_ok()
 }
 
 fn page(body: &[u8], received_at: DateTime<Utc>) -> Result<Page, Failure> {

@@ -331,6 +331,7 @@ fn detail(failure: &Failure) -> String {
     match failure {
         Failure::Connection(text) | Failure::Malformed(text) | Failure::Credential(text) => text.clone(),
         Failure::Server { status, phrase } => format!("{status} {}", phrase.as_deref().unwrap_or_default()),
+        Failure::Gateway { status } => format!("{status}, and not by Asana"),
         Failure::TimedOut => String::new(),
     }
 }

@@ -3,7 +3,7 @@
 use super::session::SessionEnd;
 use crate::core::batch::Batch;
 use crate::core::crawl::LeftOut;
-use crate::core::engine::{CommitSummary, Engine, Poll, StreamPlace};
+use crate::core::engine::{AccountNotice, CommitSummary, Engine, Poll, StreamPlace};
 use crate::core::ids::{AccountName, ShardId, StreamId};
 use crate::core::now::Now;
 use crate::core::page::{Failure, PollOutcome};
@@ -46,6 +46,8 @@ pub trait Observer: Send + Sync {
     fn commit_failed(&self, _error: &CommitError) {}
     /// Something worth knowing happened to a stream.
     fn noticed(&self, _place: &StreamPlace<'_>, _notice: &Notice) {}
+    /// Something worth knowing happened to an account.
+    fn account_noticed(&self, _account: &AccountName, _notice: AccountNotice) {}
     /// The shards that are owned now, and how many streams they hold.
     fn owns(&self, _shards: &[ShardId], _streams: usize) {}
 }
@@ -119,6 +121,10 @@ impl Observer for Observers {
 
     fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
         self.0.iter().for_each(|it| it.noticed(place, notice));
+    }
+
+    fn account_noticed(&self, account: &AccountName, notice: AccountNotice) {
+        self.0.iter().for_each(|it| it.account_noticed(account, notice));
     }
 
     fn owns(&self, shards: &[ShardId], streams: usize) {
@@ -198,12 +204,14 @@ impl Observer for LogObserver {
             Notice::SourceGap { gap_id } => {
                 tracing::warn!(%stream, shard, epoch, gap_id, "the sync token was dead: events may be lost, and a source gap says so");
             }
-            Notice::Suspended(denial) => {
-                tracing::warn!(%stream, shard, epoch, reason = denial.label(), "suspended: Asana refuses; it is asked again, slowly: give the account's user access, or take the stream out of the configuration");
+            Notice::PolledBare => {
+                tracing::warn!(%stream, shard, epoch, "Asana answers 400 unless it is asked without opt_fields and extra headers: events have fewer names until the next session");
             }
-            Notice::AccountRefused(denial) => {
-                let (account, reason) = (&stream.account, denial.label());
-                tracing::error!(%account, reason, "Asana refuses the account's credential: put a valid token where the configuration says; it is read again");
+            Notice::TokenRepeated => {
+                tracing::warn!(%stream, shard, epoch, "Asana gives a sync token back with the events that it brought: they aren't published again, and the stream slows down");
+            }
+            Notice::Suspended(denial) => {
+                tracing::warn!(%stream, shard, epoch, status = denial.status(), "suspended: Asana refuses this stream; it is asked again, slowly: give the account's user access, or take the stream out of the configuration");
             }
             Notice::Throttled(pause) => {
                 let account = &stream.account;
@@ -231,6 +239,21 @@ impl Observer for LogObserver {
             Notice::Failed(failure) => {
                 tracing::warn!(%stream, shard, epoch, reason = failure.label(), ?failure, "no usable answer of Asana; the same token is asked again, by and by more slowly: see whether it can be reached from here if this goes on");
             }
+        }
+    }
+
+    fn account_noticed(&self, account: &AccountName, notice: AccountNotice) {
+        match notice {
+            AccountNotice::Refused(denial) => {
+                let status = denial.status();
+                tracing::error!(%account, status, "Asana refuses the account's credential: put a valid token where the configuration says; it is read again");
+            }
+            AccountNotice::Accepted => tracing::info!(%account, "Asana accepts the account's credential again"),
+            AccountNotice::ClockOff(ahead) => {
+                let seconds = ahead.num_seconds();
+                tracing::warn!(%account, seconds, "the host's clock is ahead of Asana's, or behind where it is negative: see whether it is kept by NTP");
+            }
+            AccountNotice::ClockRight => tracing::info!(%account, "the host's clock and Asana's agree again"),
         }
     }
 

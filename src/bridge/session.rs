@@ -11,10 +11,10 @@ use super::observer::Observer;
 use crate::asana::Source;
 use crate::core::batch::OutputTopic;
 use crate::core::checkpoint::{self, CheckpointError};
-use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Step};
+use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Probe, Step};
 use crate::core::ids::{Gid, StreamId, Topic};
 use crate::core::listing::{ListOutcome, MOST_ON_A_PAGE};
-use crate::core::page::PollOutcome;
+use crate::core::page::{Polled, Probed};
 use crate::core::stream::Notice;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
@@ -89,7 +89,8 @@ pub(super) struct Session<'a, S> {
     observer: Arc<dyn Observer>,
     clock: Clock,
     /// Each with how long it took.
-    polls: JoinSet<(Poll, PollOutcome, Duration)>,
+    probes: JoinSet<(Probe, Probed, Duration)>,
+    polls: JoinSet<(Poll, Polled, Duration)>,
     /// What is known of the streams' resources.
     index: IndexHandle,
     crawl_steps: JoinSet<(CrawlStep, Answer, Duration)>,
@@ -118,8 +119,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         let plan = Arc::clone(&plans.borrow_and_update());
         let engine = Engine::new(plan.settings.clone(), batch_messages, &plan.accounts, &plan.streams);
         let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
-        let (polls, crawl_steps) = (JoinSet::new(), JoinSet::new());
-        Self { engine, plans, plan, rings, observer, clock, polls, index, crawl_steps, busy: false, progress }
+        let (probes, polls, crawl_steps) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        Self { engine, plans, plan, rings, observer, clock, probes, polls, index, crawl_steps, busy: false, progress }
     }
 
     /// Runs until something ends the session, then closes the sink.
@@ -139,6 +140,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             Err(end) => end,
         };
         drop(requests);
+        self.probes.shutdown().await;
         self.polls.shutdown().await;
         self.crawl_steps.shutdown().await;
         if tokio::time::timeout(CLOSE_TIMEOUT, tasks.join_all()).await.is_err() {
@@ -164,9 +166,11 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             }
             turned = now.monotonic;
             self.observer.turned(&self.engine, now);
+            self.send_probes();
             self.send_polls();
             self.send_crawl_steps();
             self.tell_missed();
+            self.tell_accounts();
             if !self.busy {
                 // Before there is a next request: as long as they follow each other, nothing else would have its turn.
                 while let Ok(event) = ownership.try_recv() {
@@ -181,6 +185,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 return Ok(());
             }
             tokio::select! {
+                Some(probed) = self.probes.join_next() => self.handle_probe(probed),
                 Some(polled) = self.polls.join_next() => self.handle_poll(polled),
                 Some(answered) = self.crawl_steps.join_next() => self.handle_crawl_step(answered),
                 answer = answers.recv() => self.handle_answer(answer).await?,
@@ -207,13 +212,24 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
+    fn send_probes(&mut self) {
+        while let Some(probe) = self.engine.next_probe(self.clock.now()) {
+            let (source, clock) = (Arc::clone(&self.plan.source), self.clock);
+            self.probes.spawn(async move {
+                let began = clock.now().monotonic;
+                let probed = source.probe(&probe.account).await;
+                (probe, probed, clock.now().monotonic.saturating_sub(began))
+            });
+        }
+    }
+
     fn send_polls(&mut self) {
         while let Some(poll) = self.engine.next_poll(self.clock.now()) {
             let (source, clock) = (Arc::clone(&self.plan.source), self.clock);
             self.polls.spawn(async move {
                 let began = clock.now().monotonic;
-                let outcome = source.poll(&poll.stream.id, poll.stream.kind, poll.token.as_ref()).await;
-                (poll, outcome, clock.now().monotonic.saturating_sub(began))
+                let polled = source.poll(&poll.stream.id, poll.stream.kind, poll.token.as_ref(), poll.form).await;
+                (poll, polled, clock.now().monotonic.saturating_sub(began))
             });
         }
     }
@@ -250,11 +266,17 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         requests.send(request).await.map_err(|_closed| committer_ended())
     }
 
-    fn handle_poll(&mut self, polled: Result<(Poll, PollOutcome, Duration), JoinError>) {
-        let Some((poll, outcome, took)) = finished(polled) else { return };
-        self.observer.answered(&poll.stream.id.account, outcome.label(), took);
-        self.observer.polled(&poll, &outcome, took);
-        if let Some(notice) = self.engine.handle_outcome(self.clock.now(), &poll, outcome) {
+    fn handle_probe(&mut self, probed: Result<(Probe, Probed, Duration), JoinError>) {
+        let Some((probe, probed, took)) = finished(probed) else { return };
+        self.observer.answered(&probe.account, probed.verdict.label(), took);
+        self.engine.handle_probe(self.clock.now(), &probe, probed);
+    }
+
+    fn handle_poll(&mut self, polled: Result<(Poll, Polled, Duration), JoinError>) {
+        let Some((poll, polled, took)) = finished(polled) else { return };
+        self.observer.answered(&poll.stream.id.account, polled.outcome.label(), took);
+        self.observer.polled(&poll, &polled.outcome, took);
+        if let Some(notice) = self.engine.handle_outcome(self.clock.now(), &poll, polled) {
             self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);
         }
     }
@@ -279,6 +301,12 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
         if let Some(notice) = self.engine.handle_crawl_step(self.clock.now(), &step, answer) {
             self.observer.noticed(&self.engine.place(&step.stream), &notice);
+        }
+    }
+
+    fn tell_accounts(&mut self) {
+        for (account, notice) in self.engine.take_account_notices() {
+            self.observer.account_noticed(&account, notice);
         }
     }
 

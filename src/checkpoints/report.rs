@@ -428,14 +428,15 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::stream::{Live, State};
+    use crate::core::live::Live;
+    use crate::core::stream::State;
 
     fn at(hours: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(hours * 3600, 0).expect("a time")
     }
 
     fn listing(token: &str, hours: i64) -> Listing {
-        let live = Live { token: token.into(), token_received_at: at(0), last_complete_poll_at: at(0) };
+        let live = Live::given(None, token.into(), at(0), None);
         let stream = Stream { state: State::Live(live), epoch: 9, last_sequence: 4, ..Stream::new() };
         let streams = BTreeMap::from([(StreamId::new("main", "1"), stream)]);
         let contents = Contents { streams, ..Contents::default() };

@@ -20,6 +20,8 @@ pub struct Budget {
     counted_at: Duration,
     paused_until: Duration,
     in_flight: u16,
+    /// Nothing but probes is sent.
+    barred: bool,
 }
 
 /// What an account allows, over all replicas.
@@ -86,7 +88,13 @@ impl Budget {
             counted_at: Duration::ZERO,
             paused_until: Duration::ZERO,
             in_flight: 0,
+            barred: false,
         }
+    }
+
+    /// From now on nothing but probes is sent, or everything again.
+    pub fn bar(&mut self, barred: bool) {
+        self.barred = barred;
     }
 
     /// From now on the limit and the share are these.
@@ -107,14 +115,24 @@ impl Budget {
         self.share
     }
 
-    /// When the next request may be sent; `None` without a share, and while too many are in flight.
+    /// When the next request may be sent; `None` without a share, while it is barred, and while too many are in flight.
     #[must_use]
     pub fn available_at(&self) -> Option<Duration> {
+        if self.barred || self.share.owned == 0 { None } else { self.probe_available_at() }
+    }
+
+    /// When the next probe may be sent; `None` while too many requests are in flight. Without a share they are so rare that
+    /// they don't count.
+    #[must_use]
+    pub fn probe_available_at(&self) -> Option<Duration> {
+        if self.share.owned == 0 {
+            return Some(self.paused_until);
+        }
         let in_flight = self.of_share(self.limit.max_in_flight.get().into()).max(1);
         let missing = REQUEST.saturating_sub(self.credit);
         let wait = missing.div_ceil(self.refill().max(1));
         let wait = Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX));
-        let may_send = self.share.owned > 0 && u64::from(self.in_flight) < in_flight;
+        let may_send = u64::from(self.in_flight) < in_flight;
         may_send.then(|| (self.counted_at + wait).max(self.paused_until))
     }
 
@@ -138,11 +156,16 @@ impl Budget {
     pub fn take(&mut self, now: Now) -> bool {
         let available = self.available_at().is_some_and(|at| at <= now.monotonic);
         if available {
-            self.count(now);
-            self.credit = self.credit.saturating_sub(REQUEST);
-            self.in_flight += 1;
+            self.take_probe(now);
         }
         available
+    }
+
+    /// Takes a probe out of the budget, for which there must be time: see [`probe_available_at`](Self::probe_available_at).
+    pub fn take_probe(&mut self, now: Now) {
+        self.count(now);
+        self.credit = self.credit.saturating_sub(REQUEST);
+        self.in_flight += 1;
     }
 
     /// A request that was taken has come back.

@@ -9,10 +9,12 @@ use super::crawl::checkpoint::{
 };
 use super::crawl::{Crawl, LeftOuts};
 use super::ids::{ShardId, StreamId, SyncToken, Topic};
+use super::live::{Live, Served};
 use super::page::Denial;
 use super::sequence::{Counters, LaneCounter, Lanes};
-use super::stream::{Live, OpenGap, State, Stream};
+use super::stream::{OpenGap, State, Stream};
 use super::time::{date_time, timestamp};
+use crate::pb::SourceGapReason;
 use crate::pb::checkpoint as pb;
 use crate::pb::checkpoint::checkpoint::Kind;
 use chrono::{DateTime, Utc};
@@ -311,7 +313,7 @@ const RESET_TOKEN: &str = "reset";
 /// announced as lost. `None` for a stream that has no token: it gets one anyhow.
 #[must_use]
 pub fn write_reset(shard: ShardId, id: &StreamId, stream: &Stream) -> Option<CheckpointWrite> {
-    let live = Live { token: RESET_TOKEN.into(), ..stream.live()?.clone() };
+    let live = Live { token: RESET_TOKEN.into(), served: Served::default(), ..stream.live()?.clone() };
     Some(write_stream(shard, id, &Stream { state: State::Live(live), ..stream.clone() }))
 }
 
@@ -328,6 +330,7 @@ fn write(shard: ShardId, key: String, kind: Kind) -> CheckpointWrite {
 
 fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
     let live = stream.live();
+    let served = live.map(|live| live.served).filter(|served| *served != Served::default());
     pb::StreamCheckpoint {
         suspended_by: match &stream.state {
             State::Suspended { denial, .. } => denial.status().into(),
@@ -338,6 +341,9 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
         sync_token: live.map(|live| live.token.as_str().to_owned()).unwrap_or_default(),
         token_received_at: live.and_then(|live| timestamp(live.token_received_at)),
         last_complete_poll_at: live.and_then(|live| timestamp(live.last_complete_poll_at)),
+        token_given_after: live.and_then(|live| timestamp(live.token_given_after)),
+        served_events: served.map_or(0, |served| served.events),
+        served_hash: served.map(|served| served.hash.to_vec()).unwrap_or_default(),
         epoch: stream.epoch,
         last_sequence: stream.last_sequence,
         open_gaps: stream.open_gaps.iter().map(encode_gap).collect(),
@@ -354,12 +360,13 @@ fn encode_gap(gap: &OpenGap) -> pb::OpenGap {
         last_complete_poll_at: timestamp(gap.last_complete_poll_at),
         resumed_at: timestamp(gap.resumed_at),
         topics: encode_topics(&gap.topics),
-        ..pb::OpenGap::default()
+        reason: gap.reason.into(),
     }
 }
 
 fn decode_gap(gap: pb::OpenGap) -> OpenGap {
     OpenGap {
+        reason: gap_reason(gap.reason),
         id: gap.gap_id,
         last_complete_poll_at: time(gap.last_complete_poll_at.as_ref()),
         resumed_at: time(gap.resumed_at.as_ref()),
@@ -371,7 +378,11 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
     let live = (!entry.sync_token.is_empty()).then(|| Live {
         token: SyncToken::from(entry.sync_token),
         token_received_at: time(entry.token_received_at.as_ref()),
+        token_given_after: time(entry.token_given_after.as_ref()),
         last_complete_poll_at: time(entry.last_complete_poll_at.as_ref()),
+        served: served(entry.served_events, &entry.served_hash),
+        // The owner before may have asked with it.
+        maybe_asked: true,
     });
     let state = match (u16::try_from(entry.suspended_by).unwrap_or_default(), live) {
         (0, None) => State::Establish,
@@ -391,6 +402,17 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         crawl: None,
         last_crawl_at: entry.last_crawl_at.map(|at| time(Some(&at))),
         ended: entry.ended,
+    }
+}
+
+fn served(events: u32, hash: &[u8]) -> Served {
+    hash.try_into().map_or_else(|_not_one| Served::default(), |hash| Served { events, hash })
+}
+
+fn gap_reason(number: i32) -> SourceGapReason {
+    match SourceGapReason::try_from(number) {
+        Ok(SourceGapReason::TokenRefused) => SourceGapReason::TokenRefused,
+        Ok(SourceGapReason::TokenExpired | SourceGapReason::Unspecified) | Err(_) => SourceGapReason::TokenExpired,
     }
 }
 
@@ -415,7 +437,9 @@ pub(super) fn time(time: Option<&Timestamp>) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::page::PollOutcome;
+    use crate::core::page::{PollForm, PollOutcome, Polled};
+    use crate::core::stamp::Stamp;
+    use std::time::Duration;
 
     const SHARDS: NonZeroU32 = NonZeroU32::new(4).unwrap();
     const SHARD: ShardId = ShardId(3);
@@ -428,15 +452,29 @@ mod tests {
         restore(SHARD, stored, SHARDS, DateTime::UNIX_EPOCH)
     }
 
+    /// As it is restored.
+    fn live(at: DateTime<Utc>) -> Live {
+        Live {
+            token: "t:1".into(),
+            token_received_at: at,
+            token_given_after: at,
+            last_complete_poll_at: at,
+            served: Served::default(),
+            maybe_asked: true,
+        }
+    }
+
     #[test]
     fn what_was_written_is_restored() {
         let (id, at) = (StreamId::new("main", "12"), DateTime::from_timestamp_millis(5).expect("a time"));
+        let served = Served { events: 3, hash: [7; 16] };
         let stream = Stream {
-            state: State::Live(Live { token: "t:1".into(), token_received_at: at, last_complete_poll_at: at }),
+            state: State::Live(Live { served, ..live(at) }),
             epoch: 9,
             last_sequence: 4,
             open_gaps: vec![OpenGap {
                 id: "g".into(),
+                reason: SourceGapReason::TokenRefused,
                 last_complete_poll_at: at,
                 resumed_at: at,
                 topics: [(Topic::from("t"), 2)].into(),
@@ -495,15 +533,19 @@ mod tests {
     fn a_reset_is_announced_as_a_gap_since_the_last_complete_poll() {
         let (id, at) = (StreamId::new("main", "12"), DateTime::from_timestamp_millis(5).expect("a time"));
         assert_eq!(write_reset(SHARD, &id, &Stream::new()), None);
-        let live = Live { token: "t".into(), token_received_at: at, last_complete_poll_at: at };
-        let stream = Stream { state: State::Live(live), epoch: 9, last_sequence: 4, ..Stream::new() };
+        let stream = Stream { state: State::Live(live(at)), epoch: 9, last_sequence: 4, ..Stream::new() };
         let written = stored(vec![write_reset(SHARD, &id, &stream).expect("it has a token")]);
         let reset = read(SHARD, &written).expect("readable").streams.remove(&id).expect("the stream");
         assert!(is_reset(&reset) && !is_reset(&stream));
         assert_eq!((reset.epoch, reset.last_sequence), (9, 4));
         let later = DateTime::from_timestamp_millis(9).expect("a time");
-        let (_, effects) = reset.step(&id, later, later, PollOutcome::TokenReset("u".into()));
+        let polled = Polled {
+            outcome: PollOutcome::TokenReset("u".into()),
+            stamp: Stamp::new(later, Duration::ZERO),
+            received_at: later,
+        };
+        let (_, effects) = reset.step(&id, PollForm::Full, polled, None);
         let gap = effects.gap.expect("a gap");
-        assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (at, later));
+        assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (at, later + Duration::from_secs(1)));
     }
 }

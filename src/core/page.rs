@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use super::ids::SyncToken;
+use super::stamp::Stamp;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
@@ -20,6 +21,73 @@ pub struct Page {
     pub bytes: usize,
 }
 
+impl Page {
+    /// Whether it says that more is waiting, and gives nothing to ask for it with.
+    #[must_use]
+    pub fn is_endless(&self, sent: Option<&SyncToken>) -> bool {
+        self.has_more && self.events.is_empty() && sent == Some(&self.next)
+    }
+}
+
+/// How Asana is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollForm {
+    /// With all that the bridge wants to know.
+    Full,
+    /// With nothing but the token.
+    Bare,
+    /// Without the token that the stream has.
+    Fresh,
+}
+
+/// What a poll brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Polled {
+    /// What came back.
+    pub outcome: PollOutcome,
+    /// When, by Asana's clock; `None` where it is no answer of Asana's own, or has no usable `Date`.
+    pub stamp: Option<Stamp>,
+    /// When, by the host's clock.
+    pub received_at: DateTime<Utc>,
+}
+
+/// What a request that only asks whether a credential is good brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probed {
+    /// Whether it is.
+    pub verdict: Verdict,
+    /// As of [`Polled`].
+    pub stamp: Option<Stamp>,
+    /// When, by the host's clock.
+    pub received_at: DateTime<Utc>,
+}
+
+/// Whether a credential is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Asana knows it; what it may see is another question.
+    Lives,
+    /// Asana doesn't accept it.
+    Refused(Denial),
+    /// The whole account waits for so long.
+    Throttled(Duration),
+    /// No answer, or one that says nothing of it.
+    Unknown,
+}
+
+impl Verdict {
+    /// For metrics and logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Lives => "probe",
+            Self::Refused(denial) => denial.label(),
+            Self::Throttled(_) => "throttled",
+            Self::Unknown => "probe_unknown",
+        }
+    }
+}
+
 /// What came back, named as the wire has it. Whether a token reset is the first
 /// token or a loss only the stream's state can tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +96,7 @@ pub enum PollOutcome {
     Page(Page),
     /// 412: a fresh token.
     TokenReset(SyncToken),
-    /// 429 (or 424): the whole account waits.
+    /// 429 (or Asana's own 424): the whole account waits.
     Throttled {
         /// How long, from now.
         retry_after: Duration,
@@ -40,6 +108,25 @@ pub enum PollOutcome {
 }
 
 impl PollOutcome {
+    /// Whether it is an answer of Asana's own.
+    #[must_use]
+    pub fn is_asanas(&self) -> bool {
+        match self {
+            Self::Page(_) | Self::TokenReset(_) | Self::Denied(_) => true,
+            // Anybody on the way may say 429.
+            Self::Throttled { .. } | Self::Failed(_) => false,
+        }
+    }
+
+    /// What it weighs in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Page(page) => page.bytes,
+            Self::TokenReset(_) | Self::Throttled { .. } | Self::Denied(_) | Self::Failed(_) => 0,
+        }
+    }
+
     /// For metrics and logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -58,7 +145,7 @@ impl PollOutcome {
 pub enum Denial {
     /// 400: the request is malformed by Asana's judgement.
     BadRequest,
-    /// 401: the credential is not valid. Concerns the whole account.
+    /// 401: the credential is not valid, or not in this workspace.
     Unauthorized,
     /// 402: needs a higher plan.
     PaymentRequired,
@@ -66,16 +153,16 @@ pub enum Denial {
     Forbidden,
     /// 404: gone, or hidden.
     NotFound,
-    /// 451: a legal block, mostly of addresses. Concerns the whole account.
+    /// 451: a legal block, mostly of addresses.
     LegalBlock,
     /// Any other 4xx.
     OtherStatus(u16),
 }
 
 impl Denial {
-    /// Whether the answer speaks of the credential, not of the resource.
+    /// Whether the answer may speak of the credential, not of the resource.
     #[must_use]
-    pub fn concerns_account(self) -> bool {
+    pub fn may_concern_account(self) -> bool {
         matches!(self, Self::Unauthorized | Self::LegalBlock)
     }
 
@@ -136,6 +223,11 @@ pub enum Failure {
         /// Such as "6 sad squid snuggle softly".
         phrase: Option<String>,
     },
+    /// A refusal that isn't Asana's own: a gateway's, a proxy's, a firewall's.
+    Gateway {
+        /// The status.
+        status: u16,
+    },
     /// A body that is not what the status promises.
     Malformed(String),
     /// The credential can't be read, or refreshed.
@@ -143,6 +235,12 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether a request may have come to Asana.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        !matches!(self, Self::Credential(_))
+    }
+
     /// For metrics and logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -150,6 +248,7 @@ impl Failure {
             Self::Connection(_) => "connection",
             Self::TimedOut => "timed_out",
             Self::Server { .. } => "server",
+            Self::Gateway { .. } => "gateway",
             Self::Malformed(_) => "malformed",
             Self::Credential(_) => "credential",
         }

@@ -211,8 +211,10 @@ mod tests {
     use crate::core::batch::StoredCheckpoint;
     use crate::core::checkpoint::{ShardState, read, restore};
     use crate::core::ids::StreamId;
+    use crate::core::live::Live;
     use crate::core::sequence::LaneCounter;
-    use crate::core::stream::{Live, OpenGap, State, Stream};
+    use crate::core::stream::{OpenGap, State, Stream};
+    use crate::pb::SourceGapReason;
     use proptest::prelude::*;
 
     type Stored = BTreeMap<ShardId, StoredCheckpoint>;
@@ -255,9 +257,10 @@ mod tests {
         let mut stored = Stored::new();
         for (gid, sequence) in streams {
             let id = StreamId::new("main", gid.as_str());
-            let live = Live { token: gid.as_str().into(), token_received_at: at(2), last_complete_poll_at: at(1) };
+            let live = Live::given(None, gid.as_str().into(), at(2), None);
             let gap = OpenGap {
                 id: format!("gap of {gid}"),
+                reason: SourceGapReason::TokenExpired,
                 last_complete_poll_at: at(1),
                 resumed_at: at(2),
                 topics: [(Topic::from("t"), 2)].into(),

@@ -18,9 +18,11 @@ use super::event::Event;
 use super::ids::{Gid, StreamId, SyncToken, Topic};
 use super::known::Mark;
 use super::listing::Listing;
-use super::page::{Denial, Failure, Page, PollOutcome};
+use super::live::Live;
+use super::page::{Denial, Failure, Page, PollForm, PollOutcome, Polled};
+use super::stamp::Stamp;
 use super::time::timestamp;
-use crate::pb::{self, record::Body};
+use crate::pb::{self, SourceGapReason, record::Body};
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,25 +72,16 @@ pub enum State {
     },
 }
 
-/// A stream's place in Asana's event stream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Live {
-    /// The token of the next poll.
-    pub token: SyncToken,
-    /// When Asana gave it; it is dead 24 hours later at the latest.
-    pub token_received_at: DateTime<Utc>,
-    /// The last poll that left nothing waiting.
-    pub last_complete_poll_at: DateTime<Utc>,
-}
-
 /// A source gap that isn't healed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenGap {
     /// The id that its records carry.
     pub id: String,
-    /// The last poll that left nothing waiting: nothing before it is lost.
+    /// Why it opened.
+    pub reason: SourceGapReason,
+    /// By Asana's clock: nothing before is lost. From the last poll that left nothing waiting.
     pub last_complete_poll_at: DateTime<Utc>,
-    /// When the new token was given: nothing after it is lost.
+    /// By Asana's clock: the new token was given at this time or before, and nothing after is lost.
     pub resumed_at: DateTime<Utc>,
     /// The topics that have its record, each in how many lanes. A topic that the stream comes to later, and a lane
     /// that is added later, gets it before the stream's first event there.
@@ -101,7 +94,7 @@ impl OpenGap {
     pub fn record(&self) -> pb::SourceGap {
         pb::SourceGap {
             gap_id: self.id.clone(),
-            reason: pb::SourceGapReason::TokenExpired.into(),
+            reason: self.reason.into(),
             last_complete_poll_at: timestamp(self.last_complete_poll_at),
             resumed_at: timestamp(self.resumed_at),
         }
@@ -147,6 +140,10 @@ pub enum Pace {
 pub enum Notice {
     /// It has its first token: events from now on are published.
     Established,
+    /// Asana answers with 400 to what the bridge would like to know, and to the token alone it doesn't.
+    PolledBare,
+    /// Asana gives a token back with the events that it brought: what was published isn't published again.
+    TokenRepeated,
     /// Its token was dead.
     SourceGap {
         /// The gap.
@@ -156,8 +153,6 @@ pub enum Notice {
     Suspended(Denial),
     /// It is polled again.
     Resumed,
-    /// Asana refuses the account.
-    AccountRefused(Denial),
     /// The rate limit was hit.
     Throttled(Duration),
     /// No usable answer.
@@ -215,9 +210,23 @@ pub enum Notice {
     },
 }
 
-/// How long an account waits after 401 or 451: somebody has to act, and a rotated token file is
-/// noticed by then.
-pub(crate) const ACCOUNT_REFUSED_PAUSE: Duration = Duration::from_secs(60);
+impl State {
+    fn live(&self) -> Option<&Live> {
+        match self {
+            Self::Establish => None,
+            Self::Live(live) => Some(live),
+            Self::Suspended { live, .. } => live.as_ref(),
+        }
+    }
+
+    pub(crate) fn live_mut(&mut self) -> Option<&mut Live> {
+        match self {
+            Self::Establish => None,
+            Self::Live(live) => Some(live),
+            Self::Suspended { live, .. } => live.as_mut(),
+        }
+    }
+}
 
 impl Stream {
     /// A stream that was never polled.
@@ -239,11 +248,7 @@ impl Stream {
     /// The token and its times, if there is one.
     #[must_use]
     pub fn live(&self) -> Option<&Live> {
-        match &self.state {
-            State::Establish => None,
-            State::Live(live) => Some(live),
-            State::Suspended { live, .. } => live.as_ref(),
-        }
+        self.state.live()
     }
 
     /// The token that the next poll sends.
@@ -267,27 +272,35 @@ impl Stream {
         self.last_sequence
     }
 
-    /// What becomes of the stream's state by what a poll returned that was sent at `asked_at`. Total: there is an answer
-    /// to every outcome.
+    /// What becomes of the stream's state by what a poll of this form returned. Total: there is an answer to every
+    /// outcome. `latest`: a time that isn't before Asana's, where one is known.
     #[must_use]
     pub fn step(
         &self,
         id: &StreamId,
-        asked_at: DateTime<Utc>,
-        now: DateTime<Utc>,
-        outcome: PollOutcome,
+        form: PollForm,
+        polled: Polled,
+        latest: Option<DateTime<Utc>>,
     ) -> (State, Effects) {
+        let Polled { outcome, stamp, received_at } = polled;
         match outcome {
-            PollOutcome::Page(page) => self.turn(asked_at, page),
-            PollOutcome::TokenReset(token) => self.adopt(id, asked_at, now, token),
-            PollOutcome::Denied(denial) if denial.concerns_account() => {
-                self.stay(Pace::AccountPause(ACCOUNT_REFUSED_PAUSE), Notice::AccountRefused(denial))
+            PollOutcome::Page(page) if page.is_endless(self.token()) => {
+                self.fail(Failure::Malformed("more is waiting, and neither events nor a new token came".to_owned()))
+            }
+            PollOutcome::Page(_) if form == PollForm::Fresh => {
+                self.fail(Failure::Malformed("a page came though no token was sent".to_owned()))
+            }
+            PollOutcome::Page(page) => self.turn(page, stamp),
+            PollOutcome::TokenReset(token) => {
+                let live = Live::given(self.live(), token, received_at, stamp);
+                let latest = stamp.map(Stamp::not_after).or(latest).unwrap_or(received_at);
+                self.adopt(id, form, live, latest)
             }
             PollOutcome::Denied(denial) => self.suspend(denial),
             PollOutcome::Throttled { retry_after } => {
                 self.stay(Pace::AccountPause(retry_after), Notice::Throttled(retry_after))
             }
-            PollOutcome::Failed(failure) => self.stay(Pace::Retry, Notice::Failed(failure)),
+            PollOutcome::Failed(failure) => self.fail(failure),
         }
     }
 
@@ -308,19 +321,19 @@ impl Stream {
         }
     }
 
-    /// The page's events, and on to the next token.
-    fn turn(&self, asked_at: DateTime<Utc>, page: Page) -> (State, Effects) {
+    /// What of the page's events wasn't published, and on to the next token.
+    fn turn(&self, mut page: Page, stamp: Option<Stamp>) -> (State, Effects) {
+        let before = self.live();
+        let live = Live::behind(before, &page, stamp);
+        let same_token = before.is_some_and(|live| live.token == page.next);
+        let is_repeated = same_token && !page.events.is_empty();
         let pace = match (page.has_more, page.events.is_empty()) {
+            _ if is_repeated => Pace::Idle,
             (true, _) => Pace::AtOnce,
             (false, false) => Pace::Active,
             (false, true) => Pace::Idle,
         };
-        let before = self.live();
-        let last_complete_poll_at = match before {
-            Some(live) if page.has_more => live.last_complete_poll_at,
-            Some(_) | None => asked_at,
-        };
-        let same_token = before.is_some_and(|live| live.token == page.next);
+        page.events.drain(..before.map_or(0, |live| live.served.among(&page.events)));
         let resumes = self.resumes();
         let effects = Effects {
             durable: resumes || !page.events.is_empty() || !same_token,
@@ -328,36 +341,40 @@ impl Stream {
             gap: None,
             events: page.events,
             pace,
-            notice: resumes.then_some(Notice::Resumed),
+            notice: match (resumes, is_repeated) {
+                (true, _) => Some(Notice::Resumed),
+                (false, true) => Some(Notice::TokenRepeated),
+                (false, false) => None,
+            },
         };
-        let live = Live { token: page.next, token_received_at: page.received_at, last_complete_poll_at };
         (State::Live(live), effects)
     }
 
-    /// A fresh token: the first, or in place of a dead one.
-    fn adopt(&self, id: &StreamId, asked_at: DateTime<Utc>, now: DateTime<Utc>, token: SyncToken) -> (State, Effects) {
+    /// A fresh token: the first, or in place of a dead one. It was given at `latest` or before.
+    fn adopt(&self, id: &StreamId, form: PollForm, next: Live, latest: DateTime<Utc>) -> (State, Effects) {
         let resumes = self.resumes();
         // Asana refuses the token that it has just given: again and again that would only make gaps.
         let is_futile = self
             .live()
             .zip(self.open_gaps.last())
             .is_some_and(|(live, gap)| live.last_complete_poll_at <= gap.resumed_at);
-        let gap = self.live().map(|live| {
+        let received_at = next.token_received_at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let gap = self.live().map(|before| OpenGap {
             // The sequence tells two gaps of the same millisecond apart.
-            let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
-            OpenGap {
-                id: format!("{id}@{time}/{}", self.last_sequence),
-                last_complete_poll_at: live.last_complete_poll_at,
-                resumed_at: now,
-                topics: BTreeMap::new(),
-            }
+            id: format!("{id}@{received_at}/{}", self.last_sequence),
+            reason: match form {
+                PollForm::Full | PollForm::Bare => SourceGapReason::TokenExpired,
+                PollForm::Fresh => SourceGapReason::TokenRefused,
+            },
+            last_complete_poll_at: before.last_complete_poll_at,
+            resumed_at: latest.max(next.last_complete_poll_at),
+            topics: BTreeMap::new(),
         });
         let notice = match &gap {
             Some(gap) => Notice::SourceGap { gap_id: gap.id.clone() },
             None if resumes => Notice::Resumed,
             None => Notice::Established,
         };
-        let live = Live { token, token_received_at: now, last_complete_poll_at: asked_at };
         let effects = Effects {
             announcement: resumes.then_some(Body::StreamResumed(pb::StreamResumed {})),
             gap,
@@ -366,7 +383,7 @@ impl Stream {
             pace: if is_futile { Pace::Retry } else { Pace::Active },
             notice: Some(notice),
         };
-        (State::Live(live), effects)
+        (State::Live(next), effects)
     }
 
     fn suspend(&self, denial: Denial) -> (State, Effects) {
@@ -384,6 +401,16 @@ impl Stream {
             notice: is_news.then_some(Notice::Suspended(denial)),
         };
         (State::Suspended { denial, denials, live: self.live().cloned() }, effects)
+    }
+
+    /// What a request without an answer of Asana's own has used up isn't known.
+    fn fail(&self, failure: Failure) -> (State, Effects) {
+        let was_sent = failure.was_sent();
+        let (mut state, effects) = self.stay(Pace::Retry, Notice::Failed(failure));
+        if let Some(live) = state.live_mut() {
+            live.maybe_asked |= was_sent;
+        }
+        (state, effects)
     }
 
     fn stay(&self, pace: Pace, notice: Notice) -> (State, Effects) {
@@ -417,30 +444,53 @@ mod tests {
     }
 
     fn page(events: usize, next: &str, has_more: bool, seconds: i64) -> PollOutcome {
-        PollOutcome::Page(Page {
-            events: vec![event(); events],
-            next: next.into(),
-            has_more,
-            received_at: at(seconds),
-            bytes: 100,
-        })
+        page_of(vec![event(); events], next, has_more, seconds)
     }
 
-    fn step(mut stream: Stream, seconds: i64, outcome: PollOutcome) -> (Stream, Effects) {
-        let (state, effects) = stream.step(&StreamId::new("main", "1"), at(seconds), at(seconds), outcome);
+    fn page_of(events: Vec<Event>, next: &str, has_more: bool, seconds: i64) -> PollOutcome {
+        PollOutcome::Page(Page { events, next: next.into(), has_more, received_at: at(seconds), bytes: 100 })
+    }
+
+    fn named(name: &str) -> Event {
+        let text = serde_json::json!({"action": "added", "resource": { "gid": name, "resource_type": "task" }});
+        Event::parse(&serde_json::value::to_raw_value(&text).expect("JSON"))
+    }
+
+    /// Answered within no time.
+    fn step(stream: Stream, seconds: i64, outcome: PollOutcome) -> (Stream, Effects) {
+        let stamp = Stamp::new(at(seconds), Duration::ZERO).filter(|_| outcome.is_asanas());
+        stamped(stream, seconds, stamp, outcome)
+    }
+
+    fn stamped(mut stream: Stream, seconds: i64, stamp: Option<Stamp>, outcome: PollOutcome) -> (Stream, Effects) {
+        let polled = Polled { outcome, stamp, received_at: at(seconds) };
+        let (state, effects) = stream.step(&StreamId::new("main", "1"), PollForm::Full, polled, None);
         stream.enter(state, effects.gap.clone());
         (stream, effects)
     }
 
+    /// Its token was given in this second, and wasn't asked with.
     fn live(token: &str, seconds: i64) -> Stream {
-        let live = Live { token: token.into(), token_received_at: at(seconds), last_complete_poll_at: at(seconds) };
+        let live = Live::given(None, token.into(), at(seconds), Stamp::new(at(seconds), Duration::ZERO));
         Stream { state: State::Live(live), ..Stream::new() }
+    }
+
+    /// The same, as it is restored.
+    fn restored(token: &str, seconds: i64) -> Stream {
+        let mut stream = live(token, seconds);
+        stream.state.live_mut().expect("live").maybe_asked = true;
+        stream
+    }
+
+    fn complete(stream: &Stream) -> DateTime<Utc> {
+        stream.live().expect("live").last_complete_poll_at
     }
 
     #[test]
     fn the_first_token_is_no_gap() {
         let (stream, effects) = step(Stream::new(), 5, PollOutcome::TokenReset("a".into()));
         assert_eq!(stream, live("a", 5));
+        assert_eq!(complete(&stream), at(4));
         assert!(stream.open_gaps.is_empty());
         assert!(effects.durable);
         assert_eq!(effects.notice, Some(Notice::Established));
@@ -452,17 +502,91 @@ mod tests {
         let (stream, effects) = step(stream, 9, PollOutcome::TokenReset("c".into()));
         assert!(effects.durable && matches!(effects.notice, Some(Notice::SourceGap { .. })));
         let [gap] = stream.open_gaps.as_slice() else { panic!("one gap: {stream:?}") };
-        assert_eq!(gap.last_complete_poll_at, at(5), "the page at 7 left more waiting");
-        assert_eq!(gap.resumed_at, at(9));
+        assert_eq!(gap.last_complete_poll_at, at(4), "the page at 7 left more waiting");
+        assert_eq!((gap.resumed_at, gap.reason), (at(10), SourceGapReason::TokenExpired));
         assert_eq!(stream.token().map(SyncToken::as_str), Some("c"));
     }
 
     #[test]
     fn what_happened_while_a_poll_was_answered_may_be_missing_from_it() {
-        let id = StreamId::new("main", "1");
-        let (state, _) = live("a", 5).step(&id, at(7), at(30), page(1, "b", false, 30));
-        let State::Live(live) = state else { panic!("{state:?}") };
-        assert_eq!((live.last_complete_poll_at, live.token_received_at), (at(7), at(30)));
+        let stamp = Stamp::new(at(30), Duration::from_secs(23));
+        let (stream, _) = stamped(live("a", 5), 99, stamp, page(1, "b", false, 99));
+        assert_eq!(complete(&stream), at(6));
+    }
+
+    #[test]
+    fn a_token_that_may_have_been_asked_with_proves_what_was_when_it_came() {
+        let (lost, effects) = step(live("a", 5), 7, PollOutcome::Failed(Failure::TimedOut));
+        assert!(!effects.durable);
+        for stream in [lost, restored("a", 5)] {
+            for empty in [true, false] {
+                let (stream, _) = step(stream.clone(), 60, page(usize::from(!empty), "b", false, 60));
+                assert_eq!(complete(&stream), at(4), "its page is as it was at an ask before");
+                let (stream, _) = step(stream, 70, page(0, "c", false, 70));
+                assert_eq!(complete(&stream), at(69), "the second answer advances");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_page_that_left_more_waiting_proves_nothing_either() {
+        let (stream, _) = step(restored("a", 5), 60, page(9, "b", true, 60));
+        assert_eq!(complete(&stream), at(4));
+        let (stream, _) = step(stream, 61, PollOutcome::Failed(Failure::TimedOut));
+        let (stream, _) = step(stream, 99, page(1, "c", false, 99));
+        assert_eq!(complete(&stream), at(4), "nobody knows when the first of the two pages was fixed");
+    }
+
+    #[test]
+    fn an_empty_page_that_gives_the_token_back_proves_what_a_first_ask_would() {
+        let (stream, effects) = step(restored("a", 5), 60, page(0, "a", false, 60));
+        assert_eq!(complete(&stream), at(59));
+        assert!(!effects.durable, "nothing is new");
+        let (stream, _) = step(stream, 61, PollOutcome::Failed(Failure::TimedOut));
+        let (stream, _) = step(stream, 99, page(1, "b", false, 99));
+        assert_eq!(complete(&stream), at(59), "then it was still unused");
+    }
+
+    #[test]
+    fn without_a_date_no_bound_advances_and_none_goes_back() {
+        let (first, _) = stamped(Stream::new(), 5, None, PollOutcome::TokenReset("a".into()));
+        assert_eq!(complete(&first), DateTime::UNIX_EPOCH);
+        let (stream, _) = stamped(live("a", 5), 60, None, page(1, "b", false, 60));
+        assert_eq!(complete(&stream), at(4));
+        let early = Stamp::new(at(1), Duration::ZERO);
+        let (stream, _) = stamped(stream, 70, early, page(1, "c", false, 70));
+        assert_eq!(complete(&stream), at(4));
+        let (_, effects) = stamped(stream, 2, None, PollOutcome::TokenReset("d".into()));
+        let gap = effects.gap.expect("a gap");
+        assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (at(4), at(4)), "the host's clock is behind");
+    }
+
+    #[test]
+    fn what_came_with_the_same_token_is_published_once() {
+        let (a, b, c) = (named("1"), named("2"), named("3"));
+        let same = |events: &[&Event]| page_of(events.iter().map(|event| (*event).clone()).collect(), "a", true, 7);
+        let (stream, effects) = step(live("a", 5), 7, same(&[&a, &b]));
+        assert_eq!((effects.events.len(), effects.pace, effects.durable), (2, Pace::Idle, true));
+        assert_eq!(effects.notice, Some(Notice::TokenRepeated));
+        let (stream, effects) = step(stream, 8, same(&[&a, &b]));
+        assert_eq!((effects.events.len(), effects.pace, effects.durable), (0, Pace::Idle, false));
+        let (stream, effects) = step(stream, 9, same(&[&a, &b, &c]));
+        assert_eq!((effects.events, effects.durable), (vec![c.clone()], true));
+        let (other, effects) = step(stream.clone(), 10, same(&[&b, &c]));
+        assert_eq!(effects.events, [b.clone(), c.clone()], "another page is published whole");
+        assert_eq!(complete(&other), at(4), "the page may be as it was at the first ask");
+        let (_, effects) = step(stream.clone(), 10, page(0, "a", false, 10));
+        assert!(!effects.durable);
+        let (stream, effects) = step(stream, 11, page_of(vec![a.clone(), b, c, a.clone()], "z", false, 11));
+        assert_eq!((effects.events, effects.pace), (vec![a.clone()], Pace::Active));
+        let (_, effects) = step(stream, 12, page_of(vec![a], "y", false, 12));
+        assert_eq!(effects.events.len(), 1, "of another token");
+    }
+
+    #[test]
+    fn more_without_anything_to_ask_for_it_with_is_no_answer() {
+        let (stream, effects) = step(live("a", 5), 7, page(0, "a", true, 7));
+        assert_eq!((effects.pace, effects.durable, complete(&stream)), (Pace::Retry, false, at(4)));
     }
 
     #[test]
@@ -493,6 +617,7 @@ mod tests {
     #[test]
     fn a_denied_stream_keeps_its_token_and_resumes() {
         let (stream, effects) = step(live("a", 5), 7, PollOutcome::Denied(Denial::Forbidden));
+        assert!(effects.durable && effects.announcement.is_some());
         assert_eq!(effects.notice, Some(Notice::Suspended(Denial::Forbidden)));
         let (stream, effects) = step(stream, 8, PollOutcome::Denied(Denial::Forbidden));
         assert_eq!((effects.pace, effects.notice), (Pace::Suspended(2), None));
@@ -506,14 +631,12 @@ mod tests {
     #[test]
     fn nothing_moves_without_a_usable_answer() {
         for (outcome, pace) in [
-            (PollOutcome::Failed(Failure::TimedOut), Pace::Retry),
+            (PollOutcome::Failed(Failure::Credential("none".to_owned())), Pace::Retry),
             (
                 PollOutcome::Throttled { retry_after: Duration::from_secs(7) },
                 Pace::AccountPause(Duration::from_secs(7)),
             ),
             (PollOutcome::Throttled { retry_after: Duration::ZERO }, Pace::AccountPause(Duration::ZERO)),
-            (PollOutcome::Denied(Denial::Unauthorized), Pace::AccountPause(ACCOUNT_REFUSED_PAUSE)),
-            (PollOutcome::Denied(Denial::LegalBlock), Pace::AccountPause(ACCOUNT_REFUSED_PAUSE)),
         ] {
             let (stream, effects) = step(live("a", 5), 7, outcome);
             assert_eq!((stream, effects.pace), (live("a", 5), pace));

@@ -49,7 +49,7 @@ pub(super) fn verdict(rule: &CheckedRule, resource: &Gid, outcome: &ListOutcome)
             asked_for.map_or(Verdict::Failed, |item| of_item(rule, item))
         }
         ListOutcome::Denied(Denial::NotFound) => Verdict::Ends,
-        ListOutcome::Denied(denial) if !denial.concerns_account() => Verdict::Refused,
+        ListOutcome::Denied(denial) if !denial.may_concern_account() => Verdict::Refused,
         ListOutcome::Denied(_)
         | ListOutcome::OffsetExpired
         | ListOutcome::CutOff
@@ -130,12 +130,8 @@ mod tests {
             name: state["name"].as_str().map(str::to_owned),
             resource_subtype: None,
         };
-        let item = Item {
-            resource,
-            state_json: state.to_string(),
-            archived: state["archived"] == true,
-            ..Item::default()
-        };
+        let item =
+            Item { resource, state_json: state.to_string(), archived: state["archived"] == true, ..Item::default() };
         let received_at = chrono::DateTime::UNIX_EPOCH;
         ListOutcome::Page(ListPage { items: vec![item], unidentified: 0, next_offset: None, received_at, bytes: 0 })
     }

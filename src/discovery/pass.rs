@@ -78,7 +78,7 @@ impl Pass {
     /// The list that is being read is refused. Whether the others can be read without it, as only the rule's own can't be.
     pub(super) fn leave_out(&mut self, denial: Denial) -> bool {
         let is_of_rule = self.open.front().is_none_or(|(_, depth)| *depth == 0);
-        if is_of_rule || denial.concerns_account() {
+        if is_of_rule || denial.may_concern_account() {
             return false;
         }
         self.open.pop_front();

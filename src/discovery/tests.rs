@@ -5,7 +5,7 @@ use super::*;
 use crate::config::{self, Environment};
 use crate::core::ids::{Gid, StreamId, StreamKind, SyncToken};
 use crate::core::listing::{Item, Listing};
-use crate::core::page::{Denial, Failure, PollOutcome};
+use crate::core::page::{Denial, Failure, PollForm, Polled, Probed};
 use crate::pb;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -35,8 +35,12 @@ impl Script {
 }
 
 impl Source for Script {
-    async fn poll(&self, _: &StreamId, _: StreamKind, _: Option<&SyncToken>) -> PollOutcome {
+    async fn poll(&self, _: &StreamId, _: StreamKind, _: Option<&SyncToken>, _: PollForm) -> Polled {
         panic!("discovery polls nothing")
+    }
+
+    async fn probe(&self, _: &AccountName) -> Probed {
+        panic!("discovery doubts nobody")
     }
 
     #[expect(clippy::disallowed_methods, reason = "time stands still in a test, but for who sleeps")]

@@ -159,6 +159,9 @@ fn failed(failure: &Failure) -> Verdict {
             let phrase = phrase.as_ref().map(|phrase| format!(", saying {phrase:?}")).unwrap_or_default();
             Verdict::wanting(format!("Asana has a fault of its own ({status}{phrase})"), "try again later")
         }
+        Failure::Gateway { status } => {
+            Verdict::wanting(format!("something between here and Asana answers {status}"), network)
+        }
         Failure::Malformed(words) => {
             Verdict::wanting(format!("no answer as Asana gives: {words}"), "see whether `baseUrl` is Asana's API")
         }

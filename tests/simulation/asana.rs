@@ -1,4 +1,6 @@
 //! An Asana of a few streams: projects with tasks, event logs, tokens that are places in them, and death of tokens.
+//!
+//! A token's page is fixed when it is asked for first. One that is empty may give the token back, which is then unused.
 
 use asana_event_bridge::core::event::Event;
 use asana_event_bridge::core::ids::{Gid, StreamId, SyncToken};
@@ -8,7 +10,7 @@ use asana_event_bridge::pb;
 use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A page is this long at the most: small, so that `has_more` is common.
@@ -23,6 +25,8 @@ pub(crate) struct Asana {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) events: Vec<Event>,
+    /// When the stream could show each event, by Asana's clock.
+    pub(crate) shown_at: Vec<DateTime<Utc>>,
     pub(crate) kills: u32,
     /// The tasks that there are, each with how often it changed.
     pub(crate) tasks: BTreeMap<u32, u32>,
@@ -30,11 +34,15 @@ pub(crate) struct Log {
     pub(crate) lost: usize,
     given: u32,
     alive_from: u32,
+    /// The pages of tokens that were asked with.
+    fixed: BTreeMap<SyncToken, Page>,
+    /// Tokens that were given back with events.
+    repeated: BTreeSet<SyncToken>,
 }
 
 impl Asana {
     /// Something changes that a stream sees. The text of an event says its place in the stream.
-    pub(crate) fn happen(&mut self, stream: &StreamId, rng: &mut ChaCha8Rng) {
+    pub(crate) fn happen(&mut self, stream: &StreamId, now: DateTime<Utc>, rng: &mut ChaCha8Rng) {
         let log = self.streams.get_mut(stream).unwrap();
         let number = log.events.len();
         let kind = ["task", "story", "project"][rng.random_range(0..3)];
@@ -57,6 +65,7 @@ impl Asana {
         let log = self.streams.get_mut(stream).unwrap();
         let raw: Box<serde_json::value::RawValue> = serde_json::from_str(&text).unwrap();
         log.events.push(Event::parse(&raw));
+        log.shown_at.push(now);
     }
 
     /// A task changes, and no event tells of it.
@@ -73,29 +82,28 @@ impl Asana {
         log.kills += 1;
     }
 
-    pub(crate) fn poll(&mut self, stream: &StreamId, token: Option<&SyncToken>, now: DateTime<Utc>) -> PollOutcome {
+    pub(crate) fn poll(&mut self, stream: &StreamId, token: Option<&SyncToken>) -> PollOutcome {
         let log = self.streams.get_mut(stream).unwrap();
         let place = token.and_then(|token| {
             let (place, number) = token.as_str().split_once(':').unwrap();
             let (place, number): (usize, u32) = (place.parse().unwrap(), number.parse().unwrap());
-            (number >= log.alive_from).then_some((place, number))
+            (number >= log.alive_from).then_some((token, place, number))
         });
-        let mut fresh = |place: usize| {
-            log.given += 1;
-            SyncToken::from(format!("{place}:{}", log.given - 1))
-        };
-        let Some((place, number)) = place else { return PollOutcome::TokenReset(fresh(log.events.len())) };
+        let Some((token, place, number)) = place else { return PollOutcome::TokenReset(log.fresh(log.events.len())) };
+        if let Some(page) = log.fixed.get(token) {
+            return PollOutcome::Page(page.clone());
+        }
         let end = (place + PAGE).min(log.events.len());
-        // A quiet stream may give the same token again.
-        let next = if end == place && number % 2 == 0 { token.unwrap().clone() } else { fresh(end) };
+        let is_unused = end == place && number.is_multiple_of(2);
+        let is_repeated = end > place && number % 11 == 3 && log.repeated.insert(token.clone());
+        let next = if is_unused || is_repeated { token.clone() } else { log.fresh(end) };
         let events = log.events[place..end].to_vec();
-        PollOutcome::Page(Page {
-            bytes: 100 * events.len(),
-            events,
-            next,
-            has_more: end < log.events.len(),
-            received_at: now,
-        })
+        let (bytes, has_more) = (100 * events.len(), end < log.events.len());
+        let page = Page { bytes, events, next, has_more, received_at: DateTime::UNIX_EPOCH };
+        if page.next != *token {
+            log.fixed.insert(token.clone(), page.clone());
+        }
+        PollOutcome::Page(page)
     }
 }
 
@@ -105,6 +113,11 @@ pub(crate) fn task(number: u32) -> u32 {
 }
 
 impl Log {
+    fn fresh(&mut self, place: usize) -> SyncToken {
+        self.given += 1;
+        SyncToken::from(format!("{place}:{}", self.given - 1))
+    }
+
     /// Makes, changes or deletes a task.
     fn change(&mut self, number: u32, rng: &mut ChaCha8Rng) -> &'static str {
         match self.tasks.get_mut(&number) {
@@ -184,14 +197,16 @@ pub(crate) fn list_fault(listing: &Listing, offset: Option<&str>, rng: &mut ChaC
     }
 }
 
-/// An answer that isn't Asana's ordinary one.
+/// An answer that isn't Asana's ordinary one. Where it isn't Asana's own, the question came to Asana all the same.
 pub(crate) fn fault(rng: &mut ChaCha8Rng) -> PollOutcome {
-    match rng.random_range(0..6) {
+    match rng.random_range(0..8) {
         0 => PollOutcome::Throttled { retry_after: Duration::from_secs(rng.random_range(1..60)) },
         1 => PollOutcome::Denied(Denial::Unauthorized),
         2 => PollOutcome::Denied(Denial::Forbidden),
         3 => PollOutcome::Denied(Denial::NotFound),
         4 => PollOutcome::Failed(Failure::TimedOut),
+        5 => PollOutcome::Failed(Failure::Gateway { status: 408 }),
+        6 => PollOutcome::Denied(Denial::BadRequest),
         _ => PollOutcome::Failed(Failure::Malformed("no JSON".to_owned())),
     }
 }

@@ -133,14 +133,7 @@ impl Known {
     }
 
     fn change(&mut self, change: Change) {
-        let fresh = |resource_type| Entry {
-            resource_type,
-            hash: 0,
-            evident: 0,
-            crawl: 0,
-            touched_at: 0,
-            place: None,
-        };
+        let fresh = |resource_type| Entry { resource_type, hash: 0, evident: 0, crawl: 0, touched_at: 0, place: None };
         match change {
             Change::Clear => self.clear(),
             Change::Distrust => self.distrust(),

@@ -2,13 +2,14 @@
 
 use super::asana::{Asana, task};
 use super::bus::Bus;
-use super::world::{LANES, MOST_LANES};
+use super::world::{LANES, MOST_LANES, SHARDS};
 use asana_event_bridge::consumer::Materializer;
 use asana_event_bridge::core::batch::{Message, Target};
 use asana_event_bridge::core::event::{Event, to_json};
 use asana_event_bridge::core::ids::{Lane, StreamId, Topic};
-use asana_event_bridge::core::placement::lane_of;
+use asana_event_bridge::core::placement::{lane_of, shard_of};
 use asana_event_bridge::pb::{self, record::Body};
+use chrono::{DateTime, Utc};
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -23,6 +24,10 @@ pub(crate) struct Verdict {
     pub(crate) lane_changes: usize,
     pub(crate) crawls: usize,
     pub(crate) missed: usize,
+    /// Events that Asana lost, and a gap's window has.
+    pub(crate) lost: usize,
+    /// Events behind a watermark.
+    pub(crate) bounded: usize,
 }
 
 impl Verdict {
@@ -35,6 +40,8 @@ impl Verdict {
             lane_changes: self.lane_changes + other.lane_changes,
             crawls: self.crawls + other.crawls,
             missed: self.missed + other.missed,
+            lost: self.lost + other.lost,
+            bounded: self.bounded + other.bounded,
         }
     }
 }
@@ -126,6 +133,8 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize) -> Verdict {
         verdict.gaps += gaps.len();
     }
     compare_state(asana, bus);
+    let timed = judge_times(asana, bus);
+    (verdict.lost, verdict.bounded) = (timed.lost, timed.bounded);
     let lost: usize = asana.streams.values().map(|log| log.lost).sum();
     assert!(missed <= lost, "{missed} changes were missed, and only {lost} were lost");
     assert!(by_stream.is_empty(), "streams that are not Asana's: {by_stream:?}");
@@ -212,7 +221,6 @@ impl Crawl {
 struct LaneOfShard {
     /// The numbers of lanes that explain where the keys so far are.
     counts: Option<BTreeSet<u32>>,
-    complete_up_to: i64,
 }
 
 impl LaneOfShard {
@@ -225,24 +233,100 @@ impl LaneOfShard {
                 assert!(counts.contains(&change.previous_count), "{lane:?}: {counts:?}, {change:?}");
                 *counts = [change.count].into();
             }
-            Body::Watermark(watermark) => {
-                verdict.watermarks += 1;
-                self.complete_up_to = millis(watermark.complete_up_to.as_ref()).max(self.complete_up_to);
-            }
+            Body::Watermark(_) => verdict.watermarks += 1,
             Body::Event(_) | Body::StandIn(_) => {
                 let key = message.key.as_str().as_bytes();
                 counts.retain(|count| lane_of(key, NonZeroU32::new(*count).unwrap()) == lane.partition);
                 assert!(!counts.is_empty(), "a key is in a lane that nothing explains: {lane:?}");
-                let received_at = millis(record.received_at.as_ref());
-                assert!(received_at >= self.complete_up_to, "later than the watermark, and received before it");
             }
             _ => {}
         }
     }
 }
 
-fn millis(time: Option<&pbjson_types::Timestamp>) -> i64 {
-    time.map(|time| time.seconds * 1000 + i64::from(time.nanos) / 1_000_000).expect("a time")
+/// What is known of a stream's times, in the order in which all of it came to the bus.
+#[derive(Default)]
+struct Times {
+    /// Consumers were told that it isn't polled.
+    is_out: bool,
+    complete_up_to: Option<DateTime<Utc>>,
+    /// The event that is next, once one was seen.
+    place: Option<usize>,
+    /// By their ids, each with the watermark that was before it.
+    gaps: BTreeMap<String, (pb::SourceGap, Option<DateTime<Utc>>)>,
+}
+
+impl Times {
+    /// An event that never comes must be in a gap's window, and not before a watermark that was before the gap.
+    fn lose(&self, stream: &StreamId, at: usize, shown_at: DateTime<Utc>) {
+        let is_told = self.gaps.values().any(|(gap, complete_up_to)| {
+            let (from, to) = (time(gap.last_complete_poll_at.as_ref()), time(gap.resumed_at.as_ref()));
+            (from..=to).contains(&shown_at) && complete_up_to.is_none_or(|bound| bound <= shown_at)
+        });
+        assert!(is_told, "stream {stream}: event {at} of {shown_at} is lost, and in no window of {:?}", self.gaps);
+    }
+}
+
+/// Watermarks and gaps, held against when each stream could show its events.
+fn judge_times(asana: &Asana, bus: &Bus) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut streams: BTreeMap<StreamId, Times> =
+        asana.streams.keys().map(|stream| (stream.clone(), Times::default())).collect();
+    for message in bus.all.iter().filter(|message| matches!(message.target, Target::Lane { .. })) {
+        let record = pb::Record::decode(message.value.as_slice()).expect("a record");
+        let position = record.position.clone().expect("a position");
+        if let Some(Body::Watermark(watermark)) = &record.body {
+            let bound = time(watermark.complete_up_to.as_ref());
+            let of_shard = |stream: &StreamId| shard_of(stream, SHARDS).0 == position.shard;
+            for (_, times) in streams.iter_mut().filter(|(stream, times)| of_shard(stream) && !times.is_out) {
+                times.complete_up_to = times.complete_up_to.max(Some(bound));
+            }
+        }
+        let Some(stream) = StreamId::parse(&position.stream) else { continue };
+        let (times, log) = (streams.get_mut(&stream).expect("a stream"), &asana.streams[&stream]);
+        let event = match record.body.clone().expect("a body") {
+            Body::StreamSuspended(_) | Body::StreamEnded(_) => {
+                times.is_out = true;
+                continue;
+            }
+            Body::StreamResumed(_) => {
+                times.is_out = false;
+                continue;
+            }
+            Body::SourceGap(gap) => {
+                let bound = times.complete_up_to;
+                times.gaps.entry(gap.gap_id.clone()).or_insert((gap, bound));
+                continue;
+            }
+            Body::Event(event) => event,
+            Body::StandIn(_) => dead_letter(bus, &record),
+            _ => continue,
+        };
+        let at = number(&event);
+        for lost in times.place.unwrap_or(at)..at {
+            times.lose(&stream, lost, log.shown_at[lost]);
+            verdict.lost += 1;
+        }
+        times.place = Some(at + 1);
+        if let Some(bound) = times.complete_up_to {
+            let shown_at = log.shown_at[at];
+            assert!(shown_at >= bound, "stream {stream}: event {at} of {shown_at} comes behind the watermark {bound}");
+            verdict.bounded += 1;
+        }
+    }
+    for (stream, times) in &streams {
+        let log = &asana.streams[stream];
+        for lost in times.place.unwrap_or(log.events.len())..log.events.len() {
+            times.lose(stream, lost, log.shown_at[lost]);
+            verdict.lost += 1;
+        }
+    }
+    verdict
+}
+
+fn time(time: Option<&pbjson_types::Timestamp>) -> DateTime<Utc> {
+    let time = time.expect("a time");
+    DateTime::from_timestamp(time.seconds, time.nanos as u32).expect("a valid time")
 }
 
 fn number(event: &pb::Event) -> usize {

@@ -46,6 +46,7 @@ fn any_order_of_crashes_and_faults_loses_and_doubles_nothing() {
     let least = seeds as usize;
     assert!(total.events > 12 * least && total.gaps > least && 2 * total.stand_ins > least, "{total:?}");
     assert!(total.watermarks > 20 * least && total.lane_changes > least, "{total:?}");
+    assert!(total.bounded > 5 * least && total.lost > least, "{total:?}");
     assert!(total.crawls > 5 * least && total.missed > 5 * least, "{total:?}");
 }
 

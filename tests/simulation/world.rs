@@ -14,10 +14,11 @@ use asana_event_bridge::core::engine::{
 use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, StreamKind};
 use asana_event_bridge::core::listing::ListOutcome;
 use asana_event_bridge::core::now::Now;
-use asana_event_bridge::core::page::PollOutcome;
+use asana_event_bridge::core::page::{self, Denial, PollOutcome, Polled, Probed};
+use asana_event_bridge::core::stamp::Stamp;
 use asana_event_bridge::core::topic::TopicTemplate;
 use asana_event_bridge::core::trace::Sampling;
-use chrono::DateTime;
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -36,17 +37,31 @@ struct Session {
     owner: Owner,
     engine: Engine,
     /// Polls that were sent, and whose answers are under way.
-    answers: Vec<(Poll, PollOutcome)>,
+    answers: Vec<Sent>,
     committing: Option<Batch>,
+    /// An answer had a date.
+    is_dated: bool,
     /// Steps of crawls, in the same way.
     steps: Vec<(CrawlStep, Answer)>,
     index: Index,
 }
 
+/// A poll that Asana has answered.
+struct Sent {
+    poll: Poll,
+    outcome: PollOutcome,
+    /// Its `Date`, in whole seconds: of a time before the answer came.
+    date: Option<DateTime<Utc>>,
+    sent_at: Duration,
+}
+
 pub(crate) struct World {
     seed: u64,
     rng: ChaCha8Rng,
+    /// By Asana's clock.
     now: Now,
+    /// How far each replica's clock is ahead of it.
+    ahead: [TimeDelta; 2],
     asana: Asana,
     bus: Bus,
     sessions: Vec<Session>,
@@ -64,6 +79,7 @@ impl World {
             seed,
             rng: ChaCha8Rng::seed_from_u64(seed),
             now: Now { monotonic: Duration::ZERO, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() },
+            ahead: [TimeDelta::seconds(-7), TimeDelta::minutes(9)],
             asana: Asana { streams: streams.collect() },
             bus: Bus::new(LANES),
             sessions: Vec::new(),
@@ -91,6 +107,11 @@ impl World {
         }
         self.catch_up();
         judge(&self.asana, &self.bus, self.missed)
+    }
+
+    /// As a replica sees it.
+    fn now(&self, which: usize) -> Now {
+        Now { wall: self.now.wall + self.ahead[which], ..self.now }
     }
 
     fn settings(&self) -> Settings {
@@ -138,6 +159,7 @@ impl World {
             owner: self.next_owner,
             engine: Engine::new(self.settings(), 12, &Self::accounts(), &self.streams()),
             answers: Vec::new(),
+            is_dated: false,
             committing: None,
             steps: Vec::new(),
             index: Index::default(),
@@ -151,8 +173,9 @@ impl World {
             return;
         }
         self.bus.owners.insert(shard, session.owner);
-        let state = checkpoint::restore(shard, &self.bus.restore(shard), SHARDS, self.now.wall).unwrap();
-        session.engine.assign(self.now, shard, state);
+        let now = Now { wall: self.now.wall + self.ahead[to], ..self.now };
+        let state = checkpoint::restore(shard, &self.bus.restore(shard), SHARDS, now.wall).unwrap();
+        session.engine.assign(now, shard, state);
     }
 
     /// A crash, or the end of a session for any other reason: its shards go to whom the dice say.
@@ -176,11 +199,12 @@ impl World {
         match self.rng.random_range(0..100) {
             0..25 => {
                 let stream = self.any_stream();
-                self.asana.happen(&stream, &mut self.rng);
+                self.asana.happen(&stream, self.now.wall, &mut self.rng);
                 // Half of the worlds have bells.
                 if self.seed.is_multiple_of(2) {
-                    for session in &mut self.sessions {
-                        session.engine.ring(self.now, &stream);
+                    for which in 0..self.sessions.len() {
+                        let now = self.now(which);
+                        self.sessions[which].engine.ring(now, &stream);
                     }
                 }
             }
@@ -188,7 +212,8 @@ impl World {
                 let stream = self.any_stream();
                 self.asana.kill(&stream);
             }
-            27..41 => self.poll(which, true),
+            27..40 => self.poll(which, true),
+            40..41 => self.probe(which, true),
             41..45 => self.crawl(which, true),
             45..58 => self.answer(which),
             58..62 => self.answer_crawl(which),
@@ -201,7 +226,8 @@ impl World {
             80..81 => {
                 let shard = ShardId(self.rng.random_range(0..SHARDS.get()));
                 if self.sessions[which].committing.is_none() {
-                    self.sessions[which].engine.revoke(self.now, &[shard]);
+                    let now = self.now(which);
+                    self.sessions[which].engine.revoke(now, &[shard]);
                     self.assign(shard, 1 - which);
                 }
             }
@@ -209,6 +235,10 @@ impl World {
             82..83 if self.rng.random_bool(0.3) => self.reconfigure(which),
             83..84 if self.bus.lane_count.get() < MOST_LANES && self.rng.random_bool(0.3) => {
                 self.bus.lane_count = self.bus.lane_count.saturating_add(1);
+            }
+            84..85 => {
+                let days = self.rng.random_range(-1..=1);
+                self.ahead[which] = TimeDelta::days(days) + TimeDelta::seconds(self.rng.random_range(-90..90));
             }
             _ => self.now = self.now.after(Duration::from_millis(self.rng.random_range(1..2_000))),
         }
@@ -219,7 +249,8 @@ impl World {
         if self.sessions[which].committing.is_none() {
             self.configured = self.rng.random_range(1..=STREAMS);
             let (settings, streams) = (self.settings(), self.streams());
-            self.sessions[which].engine.reconfigure(self.now, settings, &Self::accounts(), &streams);
+            let now = self.now(which);
+            self.sessions[which].engine.reconfigure(now, settings, &Self::accounts(), &streams);
         }
     }
 
@@ -229,26 +260,62 @@ impl World {
     }
 
     fn poll(&mut self, which: usize, faults: bool) {
+        let now = self.now(which);
         let session = &mut self.sessions[which];
-        let Some(poll) = session.engine.next_poll(self.now) else { return };
-        let outcome = self.asana.poll(&poll.stream.id, poll.token.as_ref(), self.now.wall);
-        let outcome = if faults && self.rng.random_bool(0.1) { fault(&mut self.rng) } else { outcome };
-        session.answers.push((poll, outcome));
+        let Some(poll) = session.engine.next_poll(now) else { return };
+        let fault = (faults && self.rng.random_bool(0.1)).then(|| fault(&mut self.rng));
+        let outcome = match fault {
+            Some(refused @ (PollOutcome::Denied(_) | PollOutcome::Throttled { .. })) => refused,
+            // The answer is lost, and Asana has made it.
+            lost => {
+                let page = self.asana.poll(&poll.stream.id, poll.token.as_ref());
+                lost.unwrap_or(page)
+            }
+        };
+        let date = self.rng.random_bool(0.5).then_some(self.now.wall);
+        session.answers.push(Sent { poll, outcome, date, sent_at: self.now.monotonic });
+    }
+
+    /// An account is asked whether its credential is good, and answers.
+    fn probe(&mut self, which: usize, faults: bool) {
+        let now = self.now(which);
+        let engine = &mut self.sessions[which].engine;
+        let Some(probe) = engine.next_probe(now) else { return };
+        let verdict = match self.rng.random_range(0..10) {
+            0 if faults => page::Verdict::Refused(Denial::Unauthorized),
+            1 if faults => page::Verdict::Unknown,
+            2 if faults => page::Verdict::Throttled(Duration::from_secs(3)),
+            _ => page::Verdict::Lives,
+        };
+        let stamp = Stamp::new(self.now.wall.trunc_subsecs(0), Duration::ZERO);
+        engine.handle_probe(now, &probe, Probed { verdict, stamp, received_at: now.wall });
     }
 
     /// An answer arrives, not always in the order of the questions.
     fn answer(&mut self, which: usize) {
+        let now = self.now(which);
         let session = &mut self.sessions[which];
         if !session.answers.is_empty() {
             let at = self.rng.random_range(0..session.answers.len());
-            let (poll, outcome) = session.answers.remove(at);
-            session.engine.handle_outcome(self.now, &poll, outcome);
+            let Sent { poll, mut outcome, date, sent_at } = session.answers.remove(at);
+            // Stamped when it was made, or when the last of it was sent.
+            let date = date.unwrap_or(self.now.wall).trunc_subsecs(0);
+            let stamp = Stamp::new(date, self.now.monotonic - sent_at);
+            // The first has one: without any, nothing can be known of Asana's time.
+            let has_date = !session.is_dated || self.rng.random_bool(0.9);
+            let stamp = stamp.filter(|_| outcome.is_asanas() && has_date);
+            session.is_dated |= stamp.is_some();
+            if let PollOutcome::Page(page) = &mut outcome {
+                page.received_at = now.wall;
+            }
+            session.engine.handle_outcome(now, &poll, Polled { outcome, stamp, received_at: now.wall });
         }
     }
 
     fn crawl(&mut self, which: usize, faults: bool) {
+        let now = self.now(which);
         let session = &mut self.sessions[which];
-        let Some(step) = session.engine.next_crawl_step(self.now) else { return };
+        let Some(step) = session.engine.next_crawl_step(now) else { return };
         if faults && self.rng.random_bool(0.01) {
             session.index.fail();
         }
@@ -273,6 +340,7 @@ impl World {
     }
 
     fn answer_crawl(&mut self, which: usize) {
+        let now = self.now(which);
         let session = &mut self.sessions[which];
         if !session.steps.is_empty() {
             let at = self.rng.random_range(0..session.steps.len());
@@ -281,28 +349,30 @@ impl World {
                 let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
                 *known = session.index.look_up(&step.stream, gids);
             }
-            session.engine.handle_crawl_step(self.now, &step, answer);
+            session.engine.handle_crawl_step(now, &step, answer);
         }
         self.missed += session.engine.take_missed().iter().map(|(_, count)| count).sum::<usize>();
     }
 
     fn take(&mut self, which: usize, faults: bool) {
+        let now = self.now(which);
         let session = &mut self.sessions[which];
-        while let Some(topic) = session.engine.topic_to_look_at(self.now) {
+        while let Some(topic) = session.engine.topic_to_look_at(now) {
             if faults && self.rng.random_bool(0.1) {
-                session.engine.topic_failed(self.now, &topic);
+                session.engine.topic_failed(now, &topic);
                 continue;
             }
             let known = OutputTopic { lanes: self.bus.lane_count, message_bytes: MESSAGE_BYTES };
-            session.engine.set_topic(self.now, topic, known);
+            session.engine.set_topic(now, topic, known);
         }
         if session.committing.is_none() {
-            session.committing = session.engine.take_batch(self.now);
+            session.committing = session.engine.take_batch(now);
         }
     }
 
     /// A commit ends: done, aborted, unknown (done or not), fenced, or by a crash before or after.
     fn commit(&mut self, which: usize, faults: bool) {
+        let now = self.now(which);
         let session = &mut self.sessions[which];
         let Some(batch) = session.committing.take() else { return };
         let (reaches_bus, then) = match self.rng.random_range(0..10) {
@@ -316,12 +386,12 @@ impl World {
         match (then, fenced) {
             (Then::Restart, _) => self.restart(which),
             (_, Some(Fenced(lost))) => {
-                session.engine.aborted(self.now);
-                session.engine.revoke(self.now, &lost);
+                session.engine.aborted(now);
+                session.engine.revoke(now, &lost);
             }
-            (Then::Aborted, None) => session.engine.aborted(self.now),
+            (Then::Aborted, None) => session.engine.aborted(now),
             (Then::Committed, None) => {
-                let summary = session.engine.committed(self.now);
+                let summary = session.engine.committed(now);
                 session.index.apply(summary.updates);
             }
         }
@@ -344,6 +414,7 @@ impl World {
         // crawl that was begun before the quiet needs another.
         let end = self.now.after(3 * RECONCILE);
         while self.now.monotonic < end.monotonic {
+            self.probe(0, false);
             self.poll(0, false);
             self.answer(0);
             self.crawl(0, false);

@@ -53,7 +53,7 @@ function tiles(report) {
     tile(`${report.owned_shards.length} of ${report.shards}`, "shards"),
     tile(totals.live.toLocaleString("en"), `of ${plural(totals.streams, "stream")} live`),
     ...(totals.establishing ? [tile(totals.establishing, "establishing", "warn")] : []),
-    ...(totals.suspended ? [tile(totals.suspended, "suspended", "bad")] : []),
+    ...(totals.refused ? [tile(totals.refused, "refused", "bad")] : []),
     ...(totals.expired ? [tile(totals.expired, "expired", "bad")] : []),
     tile(span(stalest), "stalest stream"),
     ...(totals.crawls ? [tile(totals.crawls, totals.crawls === 1 ? "crawl" : "crawls")] : []),
@@ -76,12 +76,13 @@ function account(it) {
       `${it.owned_streams} of ${plural(it.all_streams, "stream")}`),
     bar,
     element("p", "quiet", `${it.requests_left} may be sent now, ${it.requests_in_flight} in flight`));
-  if (it.pause_seconds) made.append(element("p", "", element("span", "state bad", `Asana makes it wait for ${span(it.pause_seconds)}`)));
+  if (it.refused_status) made.append(element("p", "", element("span", "state bad", `Asana refuses its credential (${it.refused_status})`)));
+  else if (it.pause_seconds) made.append(element("p", "", element("span", "state bad", `Asana makes it wait for ${span(it.pause_seconds)}`)));
   if (it.poll_delay_seconds > 5) made.append(element("p", "", element("span", "state warn", `polls are late by ${span(it.poll_delay_seconds)}`)));
   return made;
 }
 
-const MOODS = { live: "good", establishing: "warn", expired: "bad", suspended: "bad" };
+const MOODS = { live: "good", establishing: "warn", expired: "bad", refused: "bad" };
 
 function cell(label, ...content) {
   const made = element("td", "", ...content);
@@ -90,7 +91,7 @@ function cell(label, ...content) {
 }
 
 function row(stream) {
-  const detail = stream.denial ? ` (${stream.denial})` : stream.failures ? ` (${stream.failures} failed)` : "";
+  const detail = stream.refused_status ? ` (${stream.refused_status})` : stream.failures ? ` (${stream.failures} failed)` : "";
   const left = stream.token_expires_in_seconds;
   const token = left !== null && left < TOKEN_SHORT_SECONDS ? element("span", "state bad", span(left)) : span(left);
   const next = stream.next_poll_in_seconds ? `in ${span(stream.next_poll_in_seconds)}` : "now";

@@ -434,12 +434,8 @@ mod tests {
             let items = if what == What::Subtasks { vec![item("111", 0)] } else { Vec::new() };
             advance(&mut crawl, &items, None, depth);
         }
-        let expected = [
-            ("10", What::TaskStories),
-            ("11", What::Subtasks),
-            ("11", What::TaskStories),
-            ("111", What::TaskStories),
-        ];
+        let expected =
+            [("10", What::TaskStories), ("11", What::Subtasks), ("11", What::TaskStories), ("111", What::TaskStories)];
         assert_eq!(read, expected.map(|(of, what)| (of.to_owned(), what)));
         assert!(crawl.queue.is_empty() && crawl.waiting() == 0);
     }

@@ -6,7 +6,9 @@ use crate::core::budget::Limit;
 use crate::core::checkpoint::{self, ShardState};
 use crate::core::ids::{ShardId, StreamId, StreamKind};
 use crate::core::now::Now;
-use crate::core::page::{Page, PollOutcome};
+use crate::core::page::{Page, PollOutcome, Polled};
+use crate::core::stamp::Stamp;
+use crate::core::stream::Notice;
 use crate::core::topic::TopicTemplate;
 use crate::core::trace::Sampling;
 use chrono::DateTime;
@@ -72,9 +74,16 @@ impl Bench {
         PollOutcome::Page(Page { events: Vec::new(), next, has_more: false, received_at, bytes: 0 })
     }
 
-    pub(super) fn answer(&mut self, poll: &Poll, outcome: PollOutcome) {
-        self.engine.handle_outcome(self.now, poll, outcome);
+    /// Within no time, and with the date of the host's clock.
+    pub(super) fn polled(&self, outcome: PollOutcome) -> Polled {
+        let stamp = Stamp::new(self.now.wall, Duration::ZERO).filter(|_| outcome.is_asanas());
+        Polled { outcome, stamp, received_at: self.now.wall }
+    }
+
+    pub(super) fn answer(&mut self, poll: &Poll, outcome: PollOutcome) -> Option<Notice> {
+        let notice = self.engine.handle_outcome(self.now, poll, self.polled(outcome));
         self.commit();
+        notice
     }
 
     /// Makes topics known, and commits what waits.

@@ -1,6 +1,9 @@
 //! From what waits to a batch, and from its commit to the committed state.
 
-use super::{ABORTED, Change, CommitSummary, CommittedPage, Engine, Look, Next, Pending, REFRESH, Settings, Shard};
+use super::{
+    ABORTED, Account, Change, CommitSummary, CommittedPage, Engine, Entry, Look, Next, Pending, REFRESH, Settings,
+    Shard, StreamSpec,
+};
 use crate::core::batch::{Batch, CheckpointWrite};
 use crate::core::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::core::ids::{ShardId, StreamId, Topic};
@@ -126,12 +129,15 @@ impl Engine {
                 break;
             }
             let complete_up_to = self.complete_up_to(now, shard);
+            if complete_up_to.is_none() {
+                self.want_time(now);
+            }
+            let wait = if complete_up_to.is_some() { self.settings.watermark_interval } else { WATERMARK_RETRY };
             if let Some(shard) = self.shards.get_mut(&shard) {
-                shard.watermark_at = now.monotonic + self.settings.watermark_interval;
+                shard.watermark_at = now.monotonic + wait;
             }
-            if !topics.is_empty() {
-                watermarks.push(ShardWatermark { shard, complete_up_to, topics });
-            }
+            let complete_up_to = complete_up_to.filter(|_| !topics.is_empty());
+            watermarks.extend(complete_up_to.map(|complete_up_to| ShardWatermark { shard, complete_up_to, topics }));
         }
         watermarks
     }
@@ -149,11 +155,17 @@ impl Engine {
         written.chain(template.only_topic()).cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The time at or after which each of the shard's streams that can be polled was polled to its end. What
-    /// is committed counts, so that all of it is on the bus.
-    fn complete_up_to(&self, now: Now, shard: ShardId) -> DateTime<Utc> {
+    /// The time, by Asana's clock, at or after which each of the shard's streams that can be polled was polled to its
+    /// end. What is committed counts, so that all of it is on the bus. Without such a stream, a time that has passed at Asana;
+    /// none where no answer told one, or the first token of a stream is under way.
+    fn complete_up_to(&self, now: Now, shard: ShardId) -> Option<DateTime<Utc>> {
         let specs = self.specs.get(&shard).into_iter().flatten();
         let specs = specs.filter_map(|spec| Some((spec, self.streams.get(&spec.id)?)));
+        let begins =
+            |(spec, entry): (&StreamSpec, &Entry)| entry.committed.live().is_none() && !self.is_scheduled(&spec.id);
+        if specs.clone().any(begins) {
+            return None;
+        }
         let polled = specs.filter_map(|(spec, entry)| match &entry.committed.state {
             State::Live(live) => Some(live.last_complete_poll_at),
             // It is asked again just now, or its answer waits for a commit: it may have had events since.
@@ -162,16 +174,17 @@ impl Engine {
             }
             State::Establish | State::Suspended { .. } => None,
         });
-        // As long as not all that is to be polled is known, whatever was polled before may be again.
-        let parked = self.shards.get(&shard).filter(|_| !self.settings.all_known).map(|shard| &shard.parked);
+        // As long as it isn't said that it has ended, whatever was polled before may be again.
+        let parked = self.shards.get(&shard).map(|shard| &shard.parked);
         let parked = parked.into_iter().flat_map(BTreeMap::values).filter(|stream| !stream.ended);
         let parked = parked.filter_map(|stream| Some(stream.live()?.last_complete_poll_at));
-        polled.chain(parked).min().unwrap_or(now.wall)
+        polled.chain(parked).min().or_else(|| self.asana_clock.passed(now.monotonic))
     }
 
     /// Not while it is polled, or what that brought waits for a commit.
     fn is_scheduled(&self, id: &StreamId) -> bool {
-        self.accounts.get(&id.account).is_some_and(|account| account.schedule.due(id).is_some())
+        let is_waiting = |account: &Account| account.schedule.due(id).is_some() || account.credential.is_held(id);
+        self.accounts.get(&id.account).is_some_and(is_waiting)
     }
 
     /// When the next batch is to be taken, if there is something for it.
@@ -298,7 +311,7 @@ mod tests {
         bench.wait(10 * MINUTE);
         let poll = bench.poll().unwrap();
         let page = bench.page();
-        bench.engine.handle_outcome(bench.now, &poll, page);
+        bench.engine.handle_outcome(bench.now, &poll, bench.polled(page));
         assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamResumed(_))));
     }
 }

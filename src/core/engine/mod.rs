@@ -4,7 +4,8 @@
 //!
 //! 1. [`assign`](Engine::assign) and [`revoke`](Engine::revoke) as ownership changes, and
 //!    [`reconfigure`](Engine::reconfigure) as the configuration does;
-//! 2. [`next_poll`](Engine::next_poll) until it gives nothing more, and each outcome back by
+//! 2. [`next_probe`](Engine::next_probe) until it gives nothing more, and each answer back by
+//!    [`handle_probe`](Engine::handle_probe); then [`next_poll`](Engine::next_poll) and
 //!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by [`next_crawl_step`](Engine::next_crawl_step)
 //!    and [`handle_crawl_step`](Engine::handle_crawl_step);
 //! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) and, if there is none,
@@ -21,6 +22,9 @@
 pub(crate) mod bench;
 mod commit;
 mod crawls;
+mod forms;
+mod polls;
+mod probes;
 mod ring;
 mod status;
 mod waiting;
@@ -29,22 +33,26 @@ use crate::core::backoff::Backoff;
 use crate::core::budget::{Budget, Limit, Share};
 use crate::core::checkpoint::ShardState;
 use crate::core::crawl::{Crawl, Depth};
-use crate::core::ids::{AccountName, ShardId, StreamId, StreamKind, SyncToken, Topic};
+use crate::core::ids::{AccountName, ShardId, StreamId, StreamKind, Topic};
 use crate::core::known::{self, Update};
 use crate::core::now::Now;
-use crate::core::page::PollOutcome;
 use crate::core::placement::shard_of;
 use crate::core::record::Prepared;
 use crate::core::schedule::Schedule;
 use crate::core::sequence::Counters;
 use crate::core::staging::{Staged, Topics};
-use crate::core::stream::{Effects, Notice, OpenGap, Pace, State, Stream};
+use crate::core::stamp::AsanaClock;
+use crate::core::stream::{Notice, OpenGap, Pace, State, Stream};
 use crate::core::topic::TopicTemplate;
 use crate::core::trace::{Sampling, Trace};
 use crate::pb::{self, record::Body};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use crawls::Crawling;
 pub use crawls::{Answer, CrawlStep, Step};
+use forms::BadRequests;
+pub use polls::Poll;
+use probes::Credential;
+pub use probes::{AccountNotice, Probe};
 pub use status::{AccountStatus, CrawlStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
@@ -151,22 +159,6 @@ pub struct StreamSpec {
     pub kind: StreamKind,
 }
 
-/// A request to Asana.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Poll {
-    /// To be given back with the outcome.
-    pub number: u64,
-    /// The stream.
-    pub stream: StreamSpec,
-    /// The token to send.
-    pub token: Option<SyncToken>,
-    /// When it is sent at the earliest: what happened before is in the answer, and what happened while it was
-    /// answered needn't be.
-    pub asked_at: DateTime<Utc>,
-    /// Of what it brings.
-    pub trace: Trace,
-}
-
 /// What a commit made durable, for metrics and the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitSummary {
@@ -204,7 +196,7 @@ pub struct CommittedPage {
 }
 
 /// A stream that gives no usable answer is asked again after these delays.
-const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(120) };
+const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 /// A refused stream is asked again after these, each far below the life of its token (24 hours).
 const SUSPENDED: Backoff = Backoff { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
 /// An aborted commit is tried again after these.
@@ -249,6 +241,10 @@ pub struct Engine {
     committing: Option<Staged>,
     aborts: u32,
     not_before: Duration,
+    asana_clock: AsanaClock,
+    /// Asana isn't asked for its time before.
+    clock_probe_at: Duration,
+    account_notices: Vec<(AccountName, AccountNotice)>,
     requests: u64,
     draining: bool,
 }
@@ -266,6 +262,9 @@ struct Look {
 struct Account {
     budget: Budget,
     schedule: Schedule,
+    credential: Credential,
+    /// The least by which the host's clock differs from Asana's.
+    clock_offset: TimeDelta,
     /// The part of the budget that crawls may use.
     crawl_budget: Budget,
     /// When each stream's crawl goes on, or the next one begins.
@@ -301,6 +300,13 @@ struct Entry {
     rung: bool,
     interval: Duration,
     failures: u32,
+    /// The first of these failures.
+    failing_since: Option<Duration>,
+    bad_requests: BadRequests,
+    /// It was said that tokens are given back.
+    told_repeated: bool,
+    /// It was said that it is asked with nothing but the token.
+    told_bare: bool,
     /// Events, for its status.
     published: u64,
     crawling: Crawling,
@@ -372,6 +378,9 @@ impl Engine {
             committing: None,
             aborts: 0,
             not_before: Duration::ZERO,
+            asana_clock: AsanaClock::default(),
+            clock_probe_at: Duration::ZERO,
+            account_notices: Vec::new(),
             requests: 0,
             draining: false,
         };
@@ -494,6 +503,8 @@ impl Engine {
             let account = self.accounts.entry(name.clone()).or_insert_with(|| Account {
                 budget: Budget::new(*limit),
                 schedule: Schedule::default(),
+                credential: Credential::default(),
+                clock_offset: TimeDelta::zero(),
                 crawl_budget: Budget::new(*limit),
                 crawls: Schedule::default(),
                 heard_at: Duration::ZERO,
@@ -515,13 +526,21 @@ impl Engine {
 
     /// The stream is this replica's, and brings its part of the account's budget. It is due within
     /// [`FIRST_POLLS`]: the budget may take minutes for all of them, so who wasn't polled for longest goes first.
-    fn add_stream(&mut self, now: Now, spec: &StreamSpec, committed: Stream) {
+    fn add_stream(&mut self, now: Now, spec: &StreamSpec, mut committed: Stream) {
+        if let Some(live) = committed.state.live_mut() {
+            // By its owner before, or by this one, whose answer is for nobody.
+            live.maybe_asked = true;
+        }
         self.change_share(now, &spec.id, |owned| owned + 1);
         if let Some(account) = self.accounts.get_mut(&spec.id.account) {
             let unpolled = committed.live().map(|live| now.wall - live.last_complete_poll_at);
             let unpolled = unpolled.map_or(TOKEN_LIFE, |time| time.to_std().unwrap_or_default());
             let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
-            account.schedule.set(spec.id.clone(), now.monotonic + turn);
+            let due = now.monotonic + turn;
+            match committed.state {
+                State::Suspended { .. } => account.schedule.set_yielding(spec.id.clone(), due),
+                State::Establish | State::Live(_) => account.schedule.set(spec.id.clone(), due),
+            }
         }
         let interval = self.settings.min_interval;
         let crawling = Crawling::came(now, &spec.id);
@@ -533,6 +552,10 @@ impl Engine {
             rung: false,
             interval,
             failures: 0,
+            failing_since: None,
+            bad_requests: BadRequests::default(),
+            told_repeated: false,
+            told_bare: false,
             published: 0,
             crawling,
         };
@@ -545,6 +568,7 @@ impl Engine {
         self.change_share(now, id, |owned| owned.saturating_sub(1));
         if let Some(account) = self.accounts.get_mut(&id.account) {
             account.schedule.remove(id);
+            account.credential.forget(id);
             account.crawls.remove(id);
         }
         Some(entry.committed)
@@ -568,112 +592,6 @@ impl Engine {
         (self.shards.keys().copied().collect(), self.streams.len())
     }
 
-    /// The next poll to send, as long as streams are due and the budgets and memory allow it.
-    pub fn next_poll(&mut self, now: Now) -> Option<Poll> {
-        if self.is_full() || self.draining {
-            return None;
-        }
-        for account in self.accounts.values_mut() {
-            if account.budget.available_at().is_none_or(|at| at > now.monotonic) {
-                continue;
-            }
-            let Some(id) = account.schedule.pop_due(now.monotonic) else { continue };
-            let Some(entry) = self.streams.get_mut(&id) else { continue };
-            account.budget.take(now);
-            self.requests += 1;
-            entry.sent(now, self.requests);
-            let token = entry.committed.token().cloned();
-            let trace = self.settings.trace(self.requests, now.wall);
-            let stream = StreamSpec { id, kind: entry.kind };
-            return Some(Poll { number: self.requests, stream, token, asked_at: now.wall, trace });
-        }
-        None
-    }
-
-    /// What a poll returned. The notice is for the log; one of something that has to be durable first comes with
-    /// its commit, since a stale owner sees tokens dead that are alive elsewhere.
-    pub fn handle_outcome(&mut self, now: Now, poll: &Poll, outcome: PollOutcome) -> Option<Notice> {
-        let id = &poll.stream.id;
-        let account = self.accounts.get_mut(&id.account)?;
-        account.budget.finish();
-        if matches!(outcome, PollOutcome::Page(_) | PollOutcome::TokenReset(_)) {
-            account.heard_at = now.monotonic;
-        }
-        // The shard may have gone since, and even come back.
-        let entry = self.streams.get_mut(id).filter(|entry| entry.polling == Some(poll.number))?;
-        entry.polling = None;
-        let (bytes, received_at) = match &outcome {
-            PollOutcome::Page(page) => (page.bytes, page.received_at),
-            PollOutcome::TokenReset(_)
-            | PollOutcome::Throttled { .. }
-            | PollOutcome::Denied(_)
-            | PollOutcome::Failed(_) => (0, now.wall),
-        };
-        let (state, effects) = entry.committed.step(id, poll.asked_at, now.wall, outcome);
-        let Effects { announcement, gap, events, durable, pace, mut notice } = effects;
-        if let Pace::AccountPause(pause) = pace
-            && !account.budget.pause(now, pause)
-        {
-            notice = None;
-        }
-        if !durable {
-            // That it has ended is taken back by a record, so by what is durable alone.
-            entry.committed.state = state;
-            self.reschedule(now, id, pace);
-            return notice;
-        }
-        if gap.is_some() {
-            self.note_gap(id);
-        }
-        let known = self.note_events(id, &events, received_at);
-        let template = &self.settings.topic;
-        let prepare = |event| {
-            let prepared = Prepared::event(event, id, received_at);
-            (template.topic(id, &prepared.resource_type), prepared)
-        };
-        let records: Vec<_> = events.into_iter().map(prepare).collect();
-        let shard = shard_of(id, self.settings.shards);
-        let announces = announcement.is_some() || gap.is_some();
-        let topics = if announces { self.topics_of_stream(id, shard) } else { BTreeSet::new() };
-        let pending = Pending {
-            topics,
-            announcement: announcement.map(|body| Prepared::of_stream(&body, id, received_at)),
-            events: records.len(),
-            records,
-            received_at,
-            notice,
-            next: Next::Poll(pace),
-            known,
-            bytes,
-            ..Pending::new(now, shard, id.clone(), Change::Polled { state, gap }, poll.trace)
-        };
-        self.wait(now, pending);
-        None
-    }
-
-    fn reschedule(&mut self, now: Now, id: &StreamId, pace: Pace) {
-        let Some(entry) = self.streams.get_mut(id) else { return };
-        let (min, max) = (self.settings.min_interval, self.settings.max_interval);
-        entry.failures = if pace == Pace::Retry { entry.failures + 1 } else { 0 };
-        let wait = match pace {
-            Pace::AtOnce | Pace::AccountPause(_) => Duration::ZERO,
-            Pace::Active => {
-                entry.interval = min;
-                min
-            }
-            Pace::Idle => {
-                entry.interval = (entry.interval * 3 / 2).clamp(min, max);
-                entry.interval
-            }
-            Pace::Retry => RETRY.delay(entry.failures, &id.to_string()),
-            Pace::Suspended(denials) => SUSPENDED.delay(denials, &id.to_string()),
-        };
-        let due = if entry.is_rung_for(pace) { entry.rung_at(now) } else { now.monotonic + wait };
-        if let Some(account) = self.accounts.get_mut(&id.account) {
-            account.schedule.set(id.clone(), due);
-        }
-    }
-
     fn is_full(&self) -> bool {
         self.pending_bytes >= self.settings.max_pending_bytes
     }
@@ -687,7 +605,8 @@ impl Engine {
         let is_free = self.committing.is_none() && !self.is_looking;
         let batch = if is_free && self.may_commit() { self.batch_due() } else { None };
         let look = self.looks.values().map(|look| look.due).min().filter(|_| is_free);
-        poll.into_iter().chain(self.next_crawl_deadline()).chain(batch).chain(look).min()
+        let probe = self.next_probe_deadline();
+        poll.into_iter().chain(probe).chain(self.next_crawl_deadline()).chain(batch).chain(look).min()
     }
 }
 

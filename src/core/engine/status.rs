@@ -47,8 +47,14 @@ pub struct AccountStatus {
     pub name: AccountName,
     /// What may be sent.
     pub allowance: Allowance,
-    /// For how long the stream that is due for longest has been waiting, for the budget or for memory.
+    /// For how long the stream that is due for longest has been waiting, for the budget or for memory; one that Asana
+    /// refuses goes behind all others, and doesn't count.
     pub delay: Duration,
+    /// How Asana refuses its credential, if so: nothing of it is polled.
+    pub refused: Option<Denial>,
+    /// The least by which the host's clock is ahead of Asana's, by the latest answer; behind if it is negative, zero if
+    /// they may be the same.
+    pub clock_offset: TimeDelta,
 }
 
 /// A stream of an owned shard.
@@ -70,6 +76,8 @@ pub struct StreamStatus {
     pub next_poll_at: Option<DateTime<Utc>>,
     /// Polls without a usable answer, in a row.
     pub failures: u32,
+    /// How long ago the first of these was.
+    pub failing_for: Option<Duration>,
     /// Events that were published since the stream came to this session.
     pub published: u64,
     /// Source gaps that aren't healed.
@@ -126,7 +134,7 @@ pub enum Phase {
 
 impl Phase {
     /// All labels.
-    pub const LABELS: [&str; 4] = ["establishing", "live", "expired", "suspended"];
+    pub const LABELS: [&str; 4] = ["establishing", "live", "expired", "refused"];
 
     /// For metrics, logs and scripts.
     #[must_use]
@@ -135,7 +143,7 @@ impl Phase {
             Self::Establishing => "establishing",
             Self::Live => "live",
             Self::Expired => "expired",
-            Self::Suspended(_) => "suspended",
+            Self::Suspended(_) => "refused",
         }
     }
 }
@@ -193,6 +201,7 @@ impl Engine {
             token_received_at: live.map(|live| live.token_received_at),
             next_poll_at: due.and_then(|due| wall_at(now, due)),
             failures: entry.failures,
+            failing_for: entry.failing_since.map(|since| now.monotonic.saturating_sub(since)),
             published: entry.published,
             open_gaps: entry.committed.open_gaps.clone(),
             crawl: entry.committed.crawl.as_ref().map(|crawl| crawl_status(now, crawl, &entry.crawling)),
@@ -226,11 +235,13 @@ fn crawl_status(now: Now, crawl: &Crawl, crawling: &Crawling) -> CrawlStatus {
 
 impl Account {
     fn status(&self, now: Now, name: &AccountName) -> AccountStatus {
-        let due = self.schedule.next_due().unwrap_or(now.monotonic);
+        let due = self.schedule.next_unyielding().unwrap_or(now.monotonic);
         AccountStatus {
             name: name.clone(),
             allowance: self.budget.allowance(now),
             delay: now.monotonic.saturating_sub(due),
+            refused: self.credential.refused,
+            clock_offset: self.clock_offset,
         }
     }
 }

@@ -150,7 +150,7 @@ mod tests {
         bench.wait(MINUTE);
         let poll = bench.poll().unwrap();
         let page = page(&bench, "story", "c");
-        bench.engine.handle_outcome(bench.now, &poll, page);
+        bench.engine.handle_outcome(bench.now, &poll, bench.polled(page));
         let mut looks = 0;
         for _ in 0..600 {
             if let Some(topic) = bench.engine.topic_to_look_at(bench.now) {
@@ -214,7 +214,7 @@ mod tests {
                 if let PollOutcome::Page(page) = &mut page {
                     page.next = "c".into();
                 }
-                bench.engine.handle_outcome(bench.now, &poll, page);
+                bench.engine.handle_outcome(bench.now, &poll, bench.polled(page));
             }
             keys.extend(bench.commit().into_iter().flat_map(|batch| batch.checkpoints).map(|write| write.key));
         }

@@ -272,8 +272,7 @@ impl Engine {
                 let payer = id.account.clone();
                 self.pause_crawl(now, id, &payer, retry_after)
             }
-            ListOutcome::Denied(denial @ (Denial::Unauthorized | Denial::LegalBlock)) => {
-                self.doubt(now, &id.account);
+            ListOutcome::Denied(denial) if denial.may_concern_account() && !self.doubt(now, &id.account) => {
                 self.ask_later(now, id, crawl, question, denial.label())
             }
             ListOutcome::Failed(failure) => self.ask_later(now, id, crawl, question, failure.label()),

@@ -8,7 +8,7 @@ use crate::core::ids::{Gid, StreamId};
 use crate::core::known;
 use crate::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use crate::core::now::Now;
-use crate::core::page::{Denial, Failure};
+use crate::core::page::Failure;
 use crate::core::stream::Notice;
 use crate::core::time::timestamp;
 use crate::pb;
@@ -53,8 +53,7 @@ impl Engine {
                     // Another account may see less.
                     _ if is_others && crawl.ask_by_own() => Some(Fate::Retried(listing.clone())),
                     // Whether that speaks of the credential is asked for.
-                    Denial::Unauthorized | Denial::LegalBlock => {
-                        self.doubt(now, payer);
+                    _ if denial.may_concern_account() && !self.doubt(now, payer) => {
                         self.put_off(now, id, &mut crawl, denial.label())
                     }
                     _ => crawl.refused(id, denial),
@@ -179,7 +178,7 @@ pub(super) fn snapshot_of(
 
 /// Asana takes too long for what it is asked for.
 fn is_heavy(failure: &Failure) -> bool {
-    matches!(failure, Failure::TimedOut | Failure::Server { status: 504, .. })
+    matches!(failure, Failure::TimedOut | Failure::Server { status: 504, .. } | Failure::Gateway { status: 408 | 504 })
 }
 
 /// The request that reads a resource once more, as an event named it meanwhile. Stories, sections and attachments have

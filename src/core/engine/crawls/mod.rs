@@ -224,6 +224,7 @@ impl Engine {
 
     /// What a step returned. The notice is for the log.
     pub fn handle_crawl_step(&mut self, now: Now, step: &CrawlStep, answer: Answer) -> Option<Notice> {
+        let now = self.by_asana(now);
         let id = &step.stream;
         if let Some(payer) = step.step.payer(id).and_then(|payer| self.accounts.get_mut(payer)) {
             payer.budget.finish();
@@ -272,7 +273,10 @@ impl Engine {
         let gaps = stream.open_gaps.iter().chain(&stream.partly_healed);
         let gap_ids: Vec<_> = gaps.map(|gap| gap.id.clone()).collect();
         let reason = if gap_ids.is_empty() { stream.wanted_crawl() } else { Reason::SourceGap };
-        let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, scope, trusted, now.wall);
+        // No later than it is, since what happens from now on isn't unseen.
+        let begun_at = self.asana_clock.passed(now.monotonic).or(stream.live().map(|live| live.last_complete_poll_at));
+        let begun_at = begun_at.unwrap_or(now.wall);
+        let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, scope, trusted, begun_at);
         let (rest_tries, limit) = (entry.crawling.rest_tries + u32::from(is_rest), entry.crawling.limit);
         let touched = std::mem::take(&mut entry.crawling.touched);
         entry.crawling = Crawling {
@@ -354,6 +358,7 @@ impl Engine {
 
     /// When the stream's crawl goes on, or the next one begins.
     pub(super) fn schedule_crawl(&mut self, now: Now, id: &StreamId) {
+        let now = self.by_asana(now);
         let Some(account) = self.accounts.get_mut(&id.account) else { return };
         let Some(entry) = self.streams.get(id).filter(|entry| entry.crawling.step.is_none()) else { return };
         match entry.crawl_due(now, id, &self.settings.crawl) {
@@ -375,12 +380,6 @@ impl Engine {
         };
         let may_crawl = !self.is_full() && !self.draining;
         self.accounts.values().filter(|_| may_crawl).filter_map(due).min()
-    }
-
-    fn doubt(&mut self, now: Now, account: &AccountName) {
-        if let Some(account) = self.accounts.get_mut(account) {
-            account.budget.pause(now, crate::core::stream::ACCOUNT_REFUSED_PAUSE);
-        }
     }
 
     /// A crawl's end is on the bus: what it left out is tried again after a while.

@@ -1,0 +1,136 @@
+//! When Asana answered, by its own clock.
+
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
+use std::time::Duration;
+
+/// `Date` has whole seconds (RFC 9110, section 5.6.7), cut off or rounded.
+const PRECISION: TimeDelta = TimeDelta::seconds(1);
+
+/// What an answer of Asana's own says of when it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    date: DateTime<Utc>,
+    took: Duration,
+}
+
+impl Stamp {
+    /// `date`: the answer's `Date`. `took`: from before the request was sent to the end of its answer, by a
+    /// clock that never goes back. `None` for a date that no clock of our time shows: it would stay a bound for ever.
+    #[must_use]
+    pub fn new(date: DateTime<Utc>, took: Duration) -> Option<Self> {
+        (1970..=9998).contains(&date.year()).then_some(Self { date, took })
+    }
+
+    /// The request came to Asana at this time or later, since `Date` is stamped at the end. What Asana could show before
+    /// is in the answer.
+    #[must_use]
+    pub fn not_before(self) -> DateTime<Utc> {
+        let took = TimeDelta::from_std(self.took).unwrap_or(TimeDelta::MAX);
+        self.date.checked_sub_signed(took).map_or(DateTime::UNIX_EPOCH, |time| time - PRECISION)
+    }
+
+    /// Asana had answered by then.
+    #[must_use]
+    pub fn not_after(self) -> DateTime<Utc> {
+        self.date + PRECISION
+    }
+
+    /// The least by which a clock is wrong that showed `host` when the answer had come: positive if it is ahead of
+    /// Asana's, zero if it may be right.
+    #[must_use]
+    pub fn offset(self, host: DateTime<Utc>) -> TimeDelta {
+        let latest = self.not_after() + TimeDelta::from_std(self.took).unwrap_or_default();
+        (host - latest).max(TimeDelta::zero()) + (host - (self.date - PRECISION)).min(TimeDelta::zero())
+    }
+}
+
+/// What time it is at Asana, between two bounds that go on with a clock that never goes back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsanaClock {
+    /// A time that had passed, and when.
+    passed: Option<(DateTime<Utc>, Duration)>,
+    /// A time that hadn't come or just came, and when.
+    ahead: Option<(DateTime<Utc>, Duration)>,
+}
+
+impl AsanaClock {
+    /// An answer came that was asked for at `asked`; it is `monotonic` now.
+    pub fn set(&mut self, asked: Duration, monotonic: Duration, stamp: Stamp) {
+        let passed = stamp.date - PRECISION;
+        if self.passed(monotonic).is_none_or(|known| known < passed) {
+            self.passed = Some((passed, monotonic));
+        }
+        let ahead = (stamp.not_after(), asked);
+        if self.ahead(monotonic).is_none_or(|known| gone(ahead, monotonic).is_some_and(|latest| latest < known)) {
+            self.ahead = Some(ahead);
+        }
+    }
+
+    /// A time that has surely passed at Asana; none as long as no answer told one.
+    #[must_use]
+    pub fn passed(self, monotonic: Duration) -> Option<DateTime<Utc>> {
+        gone(self.passed?, monotonic)
+    }
+
+    /// A time that surely isn't before Asana's; none as long as no answer told one.
+    #[must_use]
+    pub fn ahead(self, monotonic: Duration) -> Option<DateTime<Utc>> {
+        gone(self.ahead?, monotonic)
+    }
+
+    /// How long ago the answer came that it knows the time from.
+    #[must_use]
+    pub fn age(self, monotonic: Duration) -> Option<Duration> {
+        self.passed.map(|(_, at)| monotonic.saturating_sub(at))
+    }
+}
+
+fn gone((time, at): (DateTime<Utc>, Duration), monotonic: Duration) -> Option<DateTime<Utc>> {
+    time.checked_add_signed(TimeDelta::from_std(monotonic.saturating_sub(at)).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn stamp(date: i64, took: u64) -> Stamp {
+        Stamp::new(at(date), Duration::from_secs(took)).unwrap()
+    }
+
+    #[test]
+    fn bounds_allow_for_whole_seconds_and_the_time_on_the_way() {
+        assert_eq!((stamp(100, 7).not_before(), stamp(100, 7).not_after()), (at(92), at(101)));
+        let first = Stamp::new(DateTime::UNIX_EPOCH, Duration::MAX).unwrap();
+        assert_eq!(first.not_before(), DateTime::UNIX_EPOCH);
+        for year in ["0000", "1969", "9999"] {
+            let date = format!("{year}-06-01T00:00:00Z").parse().unwrap();
+            assert_eq!(Stamp::new(date, Duration::ZERO), None, "{year}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_may_be_right_has_no_offset() {
+        let stamp = stamp(100, 7);
+        for (host, offset) in [(99, 0), (100, 0), (108, 0), (109, 1), (98, -1), (86_508, 86_400)] {
+            assert_eq!(stamp.offset(at(host)), TimeDelta::seconds(offset), "{host}");
+        }
+    }
+
+    #[test]
+    fn asanas_time_goes_on_between_its_bounds_and_never_back() {
+        let second = Duration::from_secs;
+        let mut clock = AsanaClock::default();
+        assert_eq!((clock.passed(second(5)), clock.ahead(second(5)), clock.age(second(5))), (None, None, None));
+        clock.set(second(1), second(5), stamp(100, 4));
+        assert_eq!((clock.passed(second(6)), clock.ahead(second(6))), (Some(at(100)), Some(at(106))));
+        clock.set(second(8), second(8), stamp(101, 0));
+        assert_eq!((clock.passed(second(8)), clock.age(second(8))), (Some(at(102)), Some(second(3))));
+        assert_eq!(clock.ahead(second(8)), Some(at(102)));
+        clock.set(second(9), second(9), stamp(110, 0));
+        assert_eq!((clock.passed(second(9)), clock.age(second(9))), (Some(at(109)), Some(Duration::ZERO)));
+    }
+}
