@@ -182,7 +182,7 @@ impl Accounts {
         account.map(|it| (it.unauthorized_workspaces, it.hidden_projects) = (unauthorized, hidden)).is_some()
     }
 
-    /// Counts a 429 that a fault made.
+    /// Counts a 429 that isn't for the token's budget.
     pub(crate) fn rejected_by_fault(&mut self, name: &str) {
         if let Some(account) = self.by_token.get_mut(name) {
             account.rejected += 1;

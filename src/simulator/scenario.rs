@@ -122,6 +122,12 @@ impl Scenario {
         if world.workspaces == 0 || world.users == 0 || world.teams == 0 || world.projects == 0 {
             return Some("world: needs a workspace, a team, a project and a user".to_owned());
         }
+        if self.longest_list == Some(0) || self.weight.as_ref().is_some_and(|weight| weight.most == 0) {
+            return Some("longest_list, weight.most: must be 1 or more".to_owned());
+        }
+        if let Some(problem) = self.tokens.iter().enumerate().find_map(|(index, spec)| spec.problem(index, world)) {
+            return Some(problem);
+        }
         self.faults.iter().enumerate().find_map(|(index, fault)| {
             let problem = fault.problem()?;
             Some(format!("faults[{index}].{problem}"))
@@ -190,6 +196,17 @@ impl TokenSpec {
             unauthorized_workspaces: Vec::new(),
             hidden_projects: Vec::new(),
         }
+    }
+
+    fn problem(&self, index: usize, world: &WorldSize) -> Option<String> {
+        let numbers = [
+            ("unauthorized_workspaces", &self.unauthorized_workspaces, world.workspaces),
+            ("hidden_projects", &self.hidden_projects, world.projects),
+        ];
+        numbers.into_iter().find_map(|(field, numbers, all)| {
+            let beyond = numbers.iter().find(|number| **number >= all)?;
+            Some(format!("tokens[{index}].{field}: there is no number {beyond}, they begin with 0"))
+        })
     }
 }
 
@@ -353,6 +370,14 @@ mod tests {
     fn a_bad_fault_is_named_by_its_place() {
         let error = Scenario::parse("faults: [{kind: cut}, {kind: slow}]").unwrap_err();
         assert!(error.contains("faults[1]"), "{error}");
+    }
+
+    #[test]
+    fn a_part_of_the_world_that_is_not_there_cannot_be_hidden() {
+        let error =
+            Scenario::parse("{world: {projects: 3}, tokens: [{token: a, hidden_projects: [2, 3]}]}").unwrap_err();
+        assert!(error.contains("tokens[0].hidden_projects") && error.contains('3'), "{error}");
+        assert!(Scenario::parse("{longest_list: 0}").is_err());
     }
 
     #[test]
