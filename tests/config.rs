@@ -152,7 +152,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "{env: TOKEN}}",
         r#"{env: TOKEN}, headers: {Authorization: x, Asana-Enable: "a\nb", Asana-Disable: " ", "Asana- Off": x}}"#,
         &[
-            "accounts.main.headers.Asana- Off: is no name of a header: it may have letters, digits and `-`",
+            r#"accounts.main.headers["Asana- Off"]: is no name of a header: it may have letters, digits and `-`"#,
             "accounts.main.headers.Asana-Disable: is empty",
             "accounts.main.headers.Asana-Enable: is no value of a header: it may have letters, digits and signs of ASCII",
             "accounts.main.headers.Authorization: can't be set: only headers that begin with `Asana-` can, such as `Asana-Enable`",

@@ -16,9 +16,12 @@ const MAX_SEEN: usize = 64;
 /// Values longer than this aren't looked at.
 const MAX_LENGTH: usize = 1024;
 
-/// Is told of each change that affects an account's requests, once: the account, and Asana's name of the change.
+/// Takes an account, and Asana's name of a change.
+pub type Tell = dyn Fn(&AccountName, &str) + Send + Sync;
+
+/// Is told of each change that affects an account's requests, once.
 #[derive(Clone)]
-pub struct Listener(pub Arc<dyn Fn(&AccountName, &str) + Send + Sync>);
+pub struct Listener(pub Arc<Tell>);
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

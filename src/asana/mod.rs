@@ -26,7 +26,7 @@ mod webhooks;
 mod wire;
 
 pub use accounts::Accounts;
-pub use changes::Listener;
+pub use changes::{Listener, Tell};
 pub use client::{Client, ClientError};
 pub use look::{Look, Seen};
 pub use webhooks::{Part, Webhook};

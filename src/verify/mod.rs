@@ -515,10 +515,10 @@ mod tests {
                 ..Default::default()
             })
         };
-        use Restored::{PartOfState, State};
-        let bodies = vec![gap("a"), gap("b"), gap("c"), healed("a", PartOfState), healed("b", PartOfState)];
+        let bodies =
+            vec![gap("a"), gap("b"), gap("c"), healed("a", Restored::PartOfState), healed("b", Restored::PartOfState)];
         // Of the last one, the second healing is read first, from another lane.
-        let later = [healed("b", State), healed("c", State), healed("c", PartOfState)];
+        let later = [healed("b", Restored::State), healed("c", Restored::State), healed("c", Restored::PartOfState)];
         let all = bodies.into_iter().chain(later);
         let report = check((1..).zip(all).map(|(sequence, body)| received(sequence, body)), None);
         assert!(report.is_fine(), "{report}");

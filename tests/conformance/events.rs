@@ -94,8 +94,8 @@ pub(super) fn fingerprints() -> Value {
         let fingerprint = |text: &&str| parse(text).0.fingerprint;
         let prints: Vec<_> = change.forms.iter().map(fingerprint).collect();
         assert!(prints.iter().all(|print| print == &prints[0]), "{}: {prints:?}", change.description);
-        let hex: String = prints[0].iter().map(|byte| format!("{byte:02x}")).collect();
-        json!({ "description": change.description, "events": change.forms, "fingerprint": hex })
+        let print = u128::from_be_bytes(prints[0].as_slice().try_into().expect("16 bytes"));
+        json!({ "description": change.description, "events": change.forms, "fingerprint": format!("{print:032x}") })
     });
     json!({
         "description": "Events as JSON text, in forms of which each has the same fingerprint.",

@@ -77,13 +77,12 @@ struct Reference<'a> {
 
 impl<'a> Change<'a> {
     fn of(change: &'a pb::Change) -> Self {
-        let value = |value: &'a Option<pb::ChangeValue>| value.as_ref().and_then(Value::of);
         Self {
             field: &change.field,
             action: &change.action,
-            added_value: value(&change.added_value),
-            new_value: value(&change.new_value),
-            removed_value: value(&change.removed_value),
+            added_value: change.added_value.as_ref().and_then(Value::of),
+            new_value: change.new_value.as_ref().and_then(Value::of),
+            removed_value: change.removed_value.as_ref().and_then(Value::of),
         }
     }
 }
