@@ -175,7 +175,8 @@ impl Engine {
         let reason = stream.wanted_crawl();
         let gap_ids = stream.open_gaps.iter().map(|gap| gap.id.clone()).collect();
         // No later than it is, since what happens from now on isn't unseen.
-        let begun_at = self.asana_clock.passed(now.monotonic).or(stream.live().map(|live| live.last_complete_poll_at));
+        let passed = self.asana_clock.passed(now.monotonic);
+        let begun_at = passed.or_else(|| stream.live().map(|live| live.last_complete_poll_at));
         let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, trusted, begun_at.unwrap_or(now.wall));
         let Crawling { is_whole, counts, since, failures, .. } = &mut entry.crawling;
         (*is_whole, *counts, *since, *failures) = (true, true, now.monotonic, 0);

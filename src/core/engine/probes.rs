@@ -6,12 +6,13 @@
 //!                         └─────► unknown: the stream is asked again, by and by more slowly
 //! ```
 
-use super::{Account, Engine};
+use super::{Account, Engine, Poll};
 use crate::core::ids::{AccountName, StreamId};
 use crate::core::now::Now;
 use crate::core::page::{Denial, PollOutcome, Polled, Probed, Verdict};
+use crate::core::stamp::Stamp;
 use crate::core::stream::{Pace, State};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ pub(super) struct Credential {
 
 #[derive(Debug)]
 struct Held {
-    poll: super::Poll,
+    poll: Poll,
     polled: Polled,
 }
 
@@ -102,7 +103,7 @@ impl Engine {
     }
 
     /// Holds a refusal back until it is known whose it is; gives it back if that is known, or it is no news.
-    pub(super) fn hold(&mut self, now: Now, poll: &super::Poll, polled: Polled) -> Option<Polled> {
+    pub(super) fn hold(&mut self, now: Now, poll: &Poll, polled: Polled) -> Option<Polled> {
         let PollOutcome::Denied(denial) = polled.outcome else { return Some(polled) };
         let id = &poll.stream.id;
         let is_known = self.streams.get(id).is_some_and(
@@ -203,8 +204,8 @@ impl Engine {
         now: Now,
         sent_at: Duration,
         account: &AccountName,
-        stamp: Option<crate::core::stamp::Stamp>,
-        received_at: chrono::DateTime<chrono::Utc>,
+        stamp: Option<Stamp>,
+        received_at: DateTime<Utc>,
     ) {
         let (Some(stamp), Some(of)) = (stamp, self.accounts.get_mut(account)) else { return };
         self.asana_clock.set(sent_at, now.monotonic, stamp);
@@ -256,8 +257,9 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::engine::Phase;
     use crate::core::engine::bench::{Bench, MINUTE};
-    use crate::core::engine::{Phase, Poll};
+    use crate::core::ids::SyncToken;
     use crate::core::page::{Failure, PollForm};
     use crate::core::stream::Notice;
 
@@ -417,7 +419,7 @@ mod tests {
         let fresh = bench.poll().unwrap();
         bench.answer(&fresh, PollOutcome::TokenReset("n".into()));
         let stream = &bench.engine.streams[&bench.id].committed;
-        assert_eq!(stream.token().map(|token| token.as_str()), Some("n"));
+        assert_eq!(stream.token().map(SyncToken::as_str), Some("n"));
         assert_eq!(stream.open_gaps[0].reason, crate::pb::SourceGapReason::TokenRefused);
     }
 }
