@@ -15,7 +15,6 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long to wait where Asana doesn't say; its official Java client waits as long.
@@ -55,7 +54,13 @@ struct Envelope {
 #[derive(Deserialize)]
 struct ObjectBody {
     #[serde(rename = "data")]
-    _data: BTreeMap<String, IgnoredAny>,
+    _data: Object,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    #[serde(rename = "gid")]
+    _gid: IgnoredAny,
 }
 
 #[derive(Deserialize)]

@@ -52,7 +52,7 @@ pub struct Polled {
 }
 
 /// What a request that only asks whether a credential is good brought.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probed {
     /// Whether it is.
     pub verdict: Verdict,

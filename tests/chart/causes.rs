@@ -9,6 +9,8 @@ use crate::{TOOLS, alerts, example, object, objects, text};
 use async_nats::jetstream::stream::Config;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Thresholds that are passed within seconds; the times that rules wait are the chart's own.
-const THRESHOLDS: [&str; 4] = [
+const THRESHOLDS: [&str; 5] = [
+    "prometheusRule.failingSeconds=3",
     "prometheusRule.staleSeconds=3",
     "prometheusRule.tokenLeftSeconds=86395",
     "prometheusRule.gapSeconds=3",
@@ -187,6 +190,7 @@ fn every_alert_is_fired_by_its_cause() {
     let mut rules = Rules::new();
     asana_refuses(&mut rules);
     there_are_too_few_requests(&mut rules);
+    clocks_differ(&mut rules);
     kafka_is_away(&mut rules);
     a_rule_shrinks(&mut rules);
     nats_is_full(&mut rules);
@@ -210,9 +214,12 @@ fn asana_refuses(rules: &mut Rules) {
     let fault = bench.fault(&json!({ "kind": "status", "status": 500, "resource": "1", "endpoint": "events" }));
     let stale = bench.wait("a stale stream", |scrape| {
         let left = scrape.sum("stream_token_left_min_seconds", "");
-        scrape.sum("stream_staleness_max_seconds", "") > 5.0 && left < 86_395.0
+        let failing = scrape.sum("stream_failing_max_seconds", "") > 4.0;
+        failing && scrape.sum("stream_staleness_max_seconds", "") > 5.0 && left < 86_395.0
     });
-    rules.judge_now(stale, &["AsanaEventBridgeStreamStale", "AsanaEventBridgeSyncTokenNearEnd"]);
+    let alerts =
+        ["AsanaEventBridgeStreamFailing", "AsanaEventBridgeStreamStale", "AsanaEventBridgeSyncTokenNearEnd"];
+    rules.judge_now(stale, &alerts);
     bench.end(fault);
 
     // A gap, and a crawl that can't read anything.
@@ -232,18 +239,48 @@ fn asana_refuses(rules: &mut Rules) {
     bench.end(fault);
 
     bench.fault(&json!({ "kind": "status", "status": 404, "resource": "3" }));
-    let refused = bench.wait("a refused stream", |scrape| scrape.sum("streams", r#"state="suspended""#) > 0.0);
+    let refused = bench.wait("a refused stream", |scrape| scrape.sum("streams", r#"state="refused""#) > 0.0);
     rules.judge_now(refused, &["AsanaEventBridgeStreamRefused"]);
 
     std::fs::write(bench.folder.path().join("main"), "another\n").unwrap();
-    let refused = bench.twice("401", answers("main", "unauthorized"));
-    rules.judge(&refused, &["AsanaEventBridgeCredentialRefused"]);
+    let refused = bench.wait("a refused credential", |scrape| scrape.sum("account_refused", r#"account="main""#) > 0.0);
+    rules.judge_now(refused, &["AsanaEventBridgeCredentialRefused"]);
 }
 
 fn there_are_too_few_requests(rules: &mut Rules) {
     let mut bench = Bench::new(&json!({ "console": {} }), 6);
     let late = bench.wait("late polls", |scrape| scrape.sum("account_poll_delay_seconds", r#"account="main""#) > 4.0);
     rules.judge_now(late, &["AsanaEventBridgeBudgetExhausted"]);
+}
+
+fn clocks_differ(rules: &mut Rules) {
+    let mut bench = Bench::new(&json!({ "console": {} }), 6_000);
+    let file = bench.folder.path().join("bridge.yaml");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    config["accounts"]["main"]["baseUrl"] = json!(format!("{}/api/1.0", an_asana_of_years_ago()));
+    std::fs::write(&file, config.to_string()).unwrap();
+    let off = bench.wait("a clock that is off", |scrape| {
+        scrape.sum("account_clock_offset_seconds", r#"account="main""#) > 60.0
+    });
+    rules.judge_now(off, &["AsanaEventBridgeClockOff"]);
+}
+
+/// Answers everything with a token reset, and shows a date long past.
+fn an_asana_of_years_ago() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let head = BufReader::new(&connection).lines().map_while(Result::ok);
+            head.take_while(|line| !line.is_empty()).for_each(drop);
+            let body = r#"{"errors":[{"message":"Sync token invalid or too old."}],"sync":"5a888cbb:0"}"#;
+            let head = "HTTP/1.1 412 Precondition Failed\r\ndate: Tue, 24 Nov 2020 09:00:00 GMT\r\nconnection: close";
+            // Whoever hung up doesn't want it.
+            write!(connection, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).ok();
+        }
+    });
+    url
 }
 
 fn kafka_is_away(rules: &mut Rules) {

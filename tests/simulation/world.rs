@@ -124,7 +124,7 @@ impl World {
             linger: Duration::from_millis(100),
             max_records: 10,
             max_pending_bytes: 1000,
-            watermark_interval: Duration::from_secs(20),
+            watermark_interval: Duration::from_secs(4),
             replica: "r".to_owned(),
             dead_letter_topic: "dead".to_owned(),
             crawl: CrawlSettings {

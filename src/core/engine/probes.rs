@@ -6,12 +6,13 @@
 //!                         └─────► unknown: the stream is asked again, by and by more slowly
 //! ```
 
-use super::{Account, Engine};
+use super::{Account, Engine, Poll};
 use crate::core::ids::{AccountName, StreamId};
 use crate::core::now::Now;
 use crate::core::page::{Denial, PollOutcome, Polled, Probed, Verdict};
+use crate::core::stamp::Stamp;
 use crate::core::stream::{Pace, State};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ pub(super) struct Credential {
 
 #[derive(Debug)]
 struct Held {
-    poll: super::Poll,
+    poll: Poll,
     polled: Polled,
 }
 
@@ -102,7 +103,7 @@ impl Engine {
     }
 
     /// Holds a refusal back until it is known whose it is; gives it back if that is known, or it is no news.
-    pub(super) fn hold(&mut self, now: Now, poll: &super::Poll, polled: Polled) -> Option<Polled> {
+    pub(super) fn hold(&mut self, now: Now, poll: &Poll, polled: Polled) -> Option<Polled> {
         let PollOutcome::Denied(denial) = polled.outcome else { return Some(polled) };
         let id = &poll.stream.id;
         let is_known = self.streams.get(id).is_some_and(
@@ -203,8 +204,8 @@ impl Engine {
         now: Now,
         sent_at: Duration,
         account: &AccountName,
-        stamp: Option<crate::core::stamp::Stamp>,
-        received_at: chrono::DateTime<chrono::Utc>,
+        stamp: Option<Stamp>,
+        received_at: DateTime<Utc>,
     ) {
         let (Some(stamp), Some(of)) = (stamp, self.accounts.get_mut(account)) else { return };
         self.asana_clock.set(sent_at, now.monotonic, stamp);
@@ -250,5 +251,175 @@ impl Account {
     fn probe_due(&self) -> Option<Duration> {
         let due = self.credential.due.filter(|_| self.credential.probing.is_none())?;
         Some(due.max(self.budget.probe_available_at()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::engine::Phase;
+    use crate::core::engine::bench::{Bench, MINUTE};
+    use crate::core::ids::SyncToken;
+    use crate::core::page::{Failure, PollForm};
+    use crate::core::stream::Notice;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Its stream's next poll is answered so.
+    fn answered(bench: &mut Bench, outcome: PollOutcome) -> Poll {
+        bench.wait(MINUTE);
+        let poll = bench.poll().unwrap();
+        bench.answer(&poll, outcome);
+        poll
+    }
+
+    fn probed(bench: &mut Bench, verdict: Verdict) {
+        let probe = bench.engine.next_probe(bench.now).unwrap();
+        assert_eq!(bench.engine.next_probe(bench.now), None, "one at a time");
+        bench.engine.handle_probe(bench.now, &probe, Probed { verdict, stamp: None, received_at: bench.now.wall });
+        bench.commit();
+    }
+
+    fn phase(bench: &Bench) -> Phase {
+        bench.engine.status(bench.now).streams[0].phase
+    }
+
+    #[test]
+    fn a_refusal_is_the_streams_where_the_credential_lives() {
+        for denial in [Denial::Unauthorized, Denial::LegalBlock] {
+            let mut bench = Bench::new();
+            answered(&mut bench, PollOutcome::Denied(denial));
+            assert_eq!((phase(&bench), bench.poll()), (Phase::Live, None), "it is held");
+            probed(&mut bench, Verdict::Lives);
+            assert_eq!((phase(&bench), bench.engine.next_probe(bench.now)), (Phase::Suspended(denial), None));
+            assert!(bench.engine.doubt(bench.now, &"main".into()), "the verdict counts for a while");
+            bench.wait(VERDICT_LIFE);
+            assert!(!bench.engine.doubt(bench.now, &"main".into()));
+            bench.wait(60 * MINUTE);
+            let poll = bench.poll().unwrap();
+            bench.answer(&poll, PollOutcome::Denied(denial));
+            assert_eq!(bench.engine.streams[&bench.id].committed.live().map(|live| live.token.as_str()), Some("b"));
+        }
+    }
+
+    #[test]
+    fn a_refused_credential_pauses_its_account_until_it_lives() {
+        let mut bench = Bench::new();
+        answered(&mut bench, PollOutcome::Denied(Denial::Unauthorized));
+        probed(&mut bench, Verdict::Refused(Denial::Unauthorized));
+        let notices = bench.engine.take_account_notices();
+        assert_eq!(notices, [("main".into(), AccountNotice::Refused(Denial::Unauthorized))]);
+        for verdict in [Verdict::Refused(Denial::Unauthorized), Verdict::Unknown] {
+            assert_eq!((bench.poll(), bench.engine.next_probe(bench.now)), (None, None));
+            bench.wait(REFUSED_PAUSE);
+            assert_eq!(bench.poll(), None, "nothing but the probe is sent");
+            assert_eq!(bench.engine.status(bench.now).accounts[0].refused, Some(Denial::Unauthorized));
+            probed(&mut bench, verdict);
+            assert_eq!(bench.engine.take_account_notices(), []);
+        }
+        bench.wait(REFUSED_PAUSE);
+        probed(&mut bench, Verdict::Lives);
+        assert_eq!(bench.engine.take_account_notices(), [("main".into(), AccountNotice::Accepted)]);
+        assert_eq!((phase(&bench), bench.poll().is_some()), (Phase::Live, true), "due again, as if nothing had been");
+    }
+
+    #[test]
+    fn where_nothing_is_known_of_the_credential_the_stream_is_asked_again() {
+        let mut bench = Bench::new();
+        answered(&mut bench, PollOutcome::Denied(Denial::Unauthorized));
+        probed(&mut bench, Verdict::Unknown);
+        assert_eq!((phase(&bench), bench.poll()), (Phase::Live, None));
+        bench.wait(SECOND);
+        let poll = bench.poll().unwrap();
+        let status = bench.engine.status(bench.now);
+        assert_eq!((status.streams[0].failures, status.streams[0].failing_for), (1, Some(SECOND)));
+        bench.answer(&poll, bench.page());
+        assert_eq!(bench.engine.status(bench.now).streams[0].failing_for, None);
+    }
+
+    #[test]
+    fn who_isnt_answered_by_asana_is_asked_again_after_a_second_and_by_and_by_more_slowly() {
+        let mut bench = Bench::new();
+        bench.wait(MINUTE);
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let poll = bench.poll().unwrap();
+            bench.answer(&poll, PollOutcome::Failed(Failure::Gateway { status: 408 }));
+            let wait = bench.engine.next_deadline().unwrap().saturating_sub(bench.now.monotonic);
+            waits.push(wait);
+            bench.wait(wait);
+        }
+        for (wait, full) in waits.iter().zip([1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]) {
+            let full = Duration::from_secs(full);
+            assert!((full / 2..=full).contains(wait), "{waits:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_said_once_and_when_it_is_right() {
+        let mut bench = Bench::new();
+        for (ahead, expected) in [
+            (50, None),
+            (3600, Some(AccountNotice::ClockOff(TimeDelta::seconds(3599)))),
+            (7200, None),
+            (0, Some(AccountNotice::ClockRight)),
+            (-3600, Some(AccountNotice::ClockOff(TimeDelta::seconds(-3599)))),
+        ] {
+            bench.wait(MINUTE);
+            let poll = bench.poll().unwrap();
+            let mut polled = bench.polled(bench.page());
+            polled.received_at += TimeDelta::seconds(ahead);
+            bench.engine.handle_outcome(bench.now, &poll, polled);
+            bench.commit();
+            let notices: Vec<_> = bench.engine.take_account_notices().into_iter().map(|(_, notice)| notice).collect();
+            assert_eq!(notices, Vec::from_iter(expected), "{ahead}");
+        }
+    }
+
+    #[test]
+    fn a_400_first_leads_to_a_bare_poll() {
+        let mut bench = Bench::new();
+        let full = answered(&mut bench, PollOutcome::Denied(Denial::BadRequest));
+        bench.wait(SECOND);
+        let bare = bench.poll().unwrap();
+        assert_eq!((full.form, bare.form, &bare.token), (PollForm::Full, PollForm::Bare, &full.token));
+        let page = bench.page();
+        assert_eq!(bench.answer(&bare, page), Some(Notice::PolledBare));
+        bench.wait(MINUTE);
+        let again = bench.poll().unwrap();
+        let page = bench.page();
+        assert_eq!((again.form, bench.answer(&again, page)), (PollForm::Bare, None), "said once");
+    }
+
+    #[test]
+    fn a_400_that_stays_leads_to_one_poll_without_a_token() {
+        let mut bench = Bench::new();
+        let full = answered(&mut bench, PollOutcome::Denied(Denial::BadRequest));
+        bench.wait(SECOND);
+        let bare = bench.poll().unwrap();
+        bench.answer(&bare, PollOutcome::Denied(Denial::BadRequest));
+        assert_eq!((phase(&bench), bench.poll()), (Phase::Suspended(Denial::BadRequest), None));
+        bench.wait(MINUTE);
+        let fresh = bench.poll().unwrap();
+        assert_eq!((fresh.form, &fresh.token), (PollForm::Fresh, &None));
+        bench.answer(&fresh, PollOutcome::Denied(Denial::BadRequest));
+        bench.wait(60 * MINUTE);
+        let again = bench.poll().unwrap();
+        assert_eq!((again.form, again.token), (PollForm::Bare, full.token), "it has kept its token");
+    }
+
+    #[test]
+    fn a_token_that_comes_in_place_of_a_refused_one_is_a_gap_that_says_so() {
+        let mut bench = Bench::new();
+        answered(&mut bench, PollOutcome::Denied(Denial::BadRequest));
+        bench.wait(SECOND);
+        let bare = bench.poll().unwrap();
+        bench.answer(&bare, PollOutcome::Denied(Denial::BadRequest));
+        bench.wait(MINUTE);
+        let fresh = bench.poll().unwrap();
+        bench.answer(&fresh, PollOutcome::TokenReset("n".into()));
+        let stream = &bench.engine.streams[&bench.id].committed;
+        assert_eq!(stream.token().map(SyncToken::as_str), Some("n"));
+        assert_eq!(stream.open_gaps[0].reason, crate::pb::SourceGapReason::TokenRefused);
     }
 }
