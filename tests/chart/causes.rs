@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Thresholds that are passed within seconds; the times that rules wait are the chart's own.
-const THRESHOLDS: [&str; 5] = [
+const THRESHOLDS: [&str; 6] = [
+    "prometheusRule.crawlSeconds=3",
     "prometheusRule.failingSeconds=3",
     "prometheusRule.staleSeconds=3",
     "prometheusRule.tokenLeftSeconds=86395",
@@ -225,8 +226,11 @@ fn asana_refuses(rules: &mut Rules) {
     // A gap, and a crawl that can't read anything.
     let fault = bench.fault(&json!({ "kind": "status", "status": 500, "resource": "2", "endpoint": "lists" }));
     bench.simulator.post("/_sim/faults", &json!({ "kind": "kill_tokens", "resource": "2" }));
-    let gap = bench.wait("a gap", |scrape| scrape.sum("source_gap_age_max_seconds", "") > 4.0);
-    rules.judge_now(gap, &["AsanaEventBridgeGapOpen"]);
+    let gap = bench.wait("a gap", |scrape| {
+        let still = scrape.sum("crawl_standstill_max_seconds", "") > 4.0;
+        still && scrape.sum("source_gap_age_max_seconds", "") > 4.0
+    });
+    rules.judge_now(gap, &["AsanaEventBridgeGapOpen", "AsanaEventBridgeCrawlStandsStill"]);
     bench.end(fault);
 
     let fault = bench.fault(&json!({ "kind": "status", "status": 429, "retry_after": 1, "resource": "3" }));
