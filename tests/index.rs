@@ -139,7 +139,8 @@ fn absent(entries: &Entries, from: &AbsentFrom) -> Vec<Absent> {
     let absent = lacking.filter_map(|(gid, entry, _)| {
         let lies_in = entry.place.as_ref().and_then(|place| entries.get(&order(&place.of)));
         let saw_place = lies_in.is_some_and(|(_, it, _)| it.crawl == from.crawl);
-        let is_asked = !from.scope.is_empty() || lies_in.is_none() || saw_place;
+        let is_in_itself = entry.place.as_ref().is_some_and(|place| place.of == *gid);
+        let is_asked = !from.scope.is_empty() || lies_in.is_none() || saw_place || is_in_itself;
         let absent = Absent { gid: gid.clone(), entry: entry.clone(), knows_place: lies_in.is_some() };
         (is_asked && from.concerns(gid, entry, saw_place)).then_some(absent)
     });

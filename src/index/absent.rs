@@ -14,7 +14,7 @@ const BATCH: usize = 500;
 const DEEPEST: u32 = 8;
 
 impl Index {
-    /// Resources that the crawl didn't see, nor pass, nor an event named since it began, and that don't lie in one that it
+    /// Resources that the crawl didn't see, nor pass, nor an event named since it began, and that don't lie in another that it
     /// didn't see either: up to `limit`, those that come after `after`. They come by number where the gid is one, then by
     /// text.
     ///
@@ -33,7 +33,7 @@ impl Index {
              JOIN resource_type ON id = it.resource_type
              LEFT JOIN entry AS place ON place.stream = it.stream AND place.gid = it.parent
              WHERE it.stream = ?2 AND it.gid > ?3 AND it.crawl <> ?1 AND it.passed <> ?1 AND it.touched_at < ?1
-             AND (?4 OR place.gid IS NULL OR place.crawl = ?1) ORDER BY it.gid LIMIT ?5",
+             AND (?4 OR place.gid IS NULL OR place.crawl = ?1 OR it.parent = it.gid) ORDER BY it.gid LIMIT ?5",
             columns_of("it")
         ))?;
         let mut found = Vec::new();

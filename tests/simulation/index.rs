@@ -96,7 +96,8 @@ impl Known {
         let lacking = self.entries.iter().filter(|(gid, _)| self.lacks(gid, from.crawl));
         let absent = lacking.filter_map(|(gid, entry)| {
             let saw_place = entry.place.as_ref().and_then(|place| self.saw(&place.of, from.crawl));
-            let is_asked = !from.scope.is_empty() || saw_place != Some(false);
+            let is_in_itself = entry.place.as_ref().is_some_and(|place| place.of == *gid);
+            let is_asked = !from.scope.is_empty() || saw_place != Some(false) || is_in_itself;
             let absent = Absent { gid: gid.clone(), entry: entry.clone(), knows_place: saw_place.is_some() };
             (is_asked && from.concerns(gid, entry, saw_place == Some(true))).then_some(absent)
         });

@@ -43,6 +43,8 @@ pub struct LeftOut {
 pub enum Fate {
     /// It is tried again, at once or later; other lists go first.
     Retried(Listing),
+    /// The stream's resource isn't of this type: it is asked for as the next.
+    AskedAs(Listing),
     /// It is read in parts.
     Split(Listing),
     /// It is left out: it is named at the crawl's end, and tried again on its own.
@@ -170,7 +172,7 @@ impl Crawl {
                 let listing = Listing { of: stream.resource.clone(), what };
                 let by_own = reading.by_own;
                 *reading = Reading { refused_as, by_own, ..Reading::new(listing.clone()) };
-                return Some(Fate::Retried(listing));
+                return Some(Fate::AskedAs(listing));
             }
             if let (What::Goal, Some(denial)) = (reading.listing.what, refused_as) {
                 let listing = Listing { of: stream.resource.clone(), what: What::Project };

@@ -1,11 +1,11 @@
 //! The lists of a crawl: what their pages show, and what becomes of those that can't be read.
 
-use super::compare::{has_event, hashes};
+use super::compare::{Hashes, has_event, hashes};
 use super::{CrawlStep, Engine, Found, Step};
 use crate::core::crawl::{Crawl, Fate, Place, below};
 use crate::core::engine::RETRY;
 use crate::core::ids::{Gid, StreamId};
-use crate::core::known;
+use crate::core::known::{self, NOT_VISIBLE};
 use crate::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use crate::core::now::Now;
 use crate::core::page::Failure;
@@ -139,7 +139,7 @@ impl Engine {
         let resource_type = item.resource.resource_type.clone();
         let is_nested = place.of != id.resource;
         if has_event(change, is_nested, &resource_type)
-            && self.would_be_told(id, change, item, entry.is_some_and(|entry| entry.evident == hashes.evident))
+            && self.would_be_told(id, change, item, entry.is_some_and(|entry| is_evidently(entry, hashes)))
         {
             self.suspect(now, id, crawl, gid.clone(), entry, item.modified_at);
         }
@@ -157,6 +157,11 @@ impl Engine {
         }
         below(place.what, item, self.settings.crawl.depth)
     }
+}
+
+/// Whether nothing changed that an event would tell of, or that can't be known.
+fn is_evidently(entry: &known::Entry, hashes: Hashes) -> bool {
+    entry.evident == hashes.evident || entry.evident == 0 || entry.hash == NOT_VISIBLE
 }
 
 /// All that a listing shows of a resource.
@@ -193,6 +198,6 @@ pub(super) fn notice_of(fate: Fate, reason: &'static str) -> Option<Notice> {
         Fate::Retried(listing) => Some(Notice::CrawlRetries { listing, reason }),
         Fate::Split(listing) => Some(Notice::CrawlSplits(listing)),
         Fate::LeftOut(left_out) => Some(Notice::CrawlLeftOut(left_out)),
-        Fate::Gone(_) => None,
+        Fate::AskedAs(_) | Fate::Gone(_) => None,
     }
 }

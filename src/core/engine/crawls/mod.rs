@@ -267,8 +267,7 @@ impl Engine {
         let entry = self.streams.get_mut(id)?;
         let stream = &entry.committed;
         let is_whole_due = entry.whole_crawl_due(now, id, &self.settings.crawl).is_some_and(|due| due <= now.monotonic);
-        // A crawl of everything that has lost the index begins anew.
-        let is_rest = !is_whole_due && !stream.left_out.is_empty() && trusted;
+        let is_rest = !is_whole_due && !stream.left_out.is_empty();
         let scope = if is_rest { stream.left_out.scope() } else { BTreeSet::new() };
         let gaps = stream.open_gaps.iter().chain(&stream.partly_healed);
         let gap_ids: Vec<_> = gaps.map(|gap| gap.id.clone()).collect();
