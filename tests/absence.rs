@@ -383,3 +383,28 @@ fn many_that_no_list_shows_are_looked_for_in_the_list_again_first() {
 fn empty_page(token: &str, now: Now) -> PollOutcome {
     PollOutcome::Page(Page { events: Vec::new(), next: token.into(), has_more: false, received_at: now.wall, bytes: 9 })
 }
+
+#[test]
+fn a_project_that_is_gone_says_nothing_of_its_tasks() {
+    let mut bench = Bench::new();
+    bench.asana.alone.insert(PROJECT.to_owned(), Err(ListOutcome::Denied(Denial::NotFound)));
+    bench.asana.alone.insert("1".to_owned(), Ok(item("1", "task", "8")));
+    let (deleted, left) = (SnapshotChange::Deleted, SnapshotChange::Left);
+    let said = bench.reconcile();
+    assert_eq!(said.get(PROJECT), Some(&deleted), "{said:?}");
+    assert_eq!(["1", "2", "12"].map(|gid| said.get(gid)), [Some(&left), Some(&deleted), Some(&left)], "{said:?}");
+}
+
+#[test]
+fn a_resource_that_is_refused_while_its_events_come_holds_no_gap_open() {
+    let mut bench = Bench::new();
+    bench.said.clear();
+    bench.asana.alone.insert(PROJECT.to_owned(), Err(ListOutcome::Denied(Denial::Forbidden)));
+    bench.asana.failing.insert((String::new(), What::Goal));
+    bench.run(Duration::from_secs(100));
+    assert_eq!(bench.healed(), [Restored::PartOfState], "{:?}", bench.said);
+    assert!(bench.snapshots().is_empty(), "nothing is said of what can't be read");
+    bench.asana.alone.clear();
+    bench.run(Duration::from_secs(600));
+    assert_eq!(bench.healed(), [Restored::PartOfState, Restored::State]);
+}
