@@ -19,7 +19,7 @@ use asana_event_bridge::asana::{Client, ClientError};
 use asana_event_bridge::config::{CheckedAccount, CheckedOauth, Credential, Secret, SecretSource};
 use asana_event_bridge::core::event::to_json;
 use asana_event_bridge::core::ids::{StreamId, StreamKind, SyncToken};
-use asana_event_bridge::core::page::{Denial, Failure, Page, PollForm, PollOutcome, Polled};
+use asana_event_bridge::core::page::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Verdict};
 use futures_util::future::join_all;
 use scripted_http::{Recorded, ScriptedHttp, Step, answer, bytes, head};
 use std::io::Write as _;
@@ -363,6 +363,31 @@ async fn a_bound_allows_for_an_answer_that_was_long_on_its_way() {
     let (polled, ()) = tokio::join!(polled(&client), slow);
     let bounds = polled.stamp.map(|stamp| stamp.not_after() - stamp.not_before()).unwrap();
     assert!(bounds >= chrono::TimeDelta::milliseconds(3500), "{bounds}");
+}
+
+#[tokio::test]
+async fn only_asana_says_whether_a_credential_lives() {
+    const ME: &str = r#"{"data":{"gid":"7","name":"A","email":"a@b.c","workspaces":[]}}"#;
+    const NO: &str = r#"{"errors":[{"message":"no"}]}"#;
+    let refused = |denial| Verdict::Refused(denial);
+    for (status, body, verdict) in [
+        (200, ME, Verdict::Lives),
+        (403, NO, Verdict::Lives),
+        (401, NO, refused(Denial::Unauthorized)),
+        (451, NO, refused(Denial::LegalBlock)),
+        (429, "", Verdict::Throttled(Duration::from_secs(60))),
+        (200, "<html>log in</html>", Verdict::Unknown),
+        (401, "<html>", Verdict::Unknown),
+        (403, "<html>", Verdict::Unknown),
+        (404, NO, Verdict::Unknown),
+        (400, NO, Verdict::Unknown),
+        (503, NO, Verdict::Unknown),
+    ] {
+        let server = ScriptedHttp::start([answer(status, &[], body)]).await;
+        let probed = client(server.url(), Credential::Token(text(TOKEN))).probe().await;
+        assert_eq!(probed.verdict, verdict, "{status} {body}");
+        assert!(server.finish()[0].target().starts_with("/api/1.0/users/me?"));
+    }
 }
 
 #[tokio::test]

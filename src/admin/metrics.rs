@@ -30,7 +30,7 @@ const BATCH_BYTES: [f64; 8] = [1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_
 /// The values of `outcome` of a commit; there from the start, so that the first failure is an increase.
 const COMMIT_OUTCOMES: [&str; 5] = ["committed", "aborted", "unknown", "fenced", "fatal"];
 /// The values of `outcome` of a request that alerts look for.
-const WATCHED_REQUEST_OUTCOMES: [&str; 3] = ["page", "throttled", "unauthorized"];
+const WATCHED_REQUEST_OUTCOMES: [&str; 3] = ["page", "throttled", "credential"];
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// `Date` has whole seconds (RFC 9110, section 5.6.7), cut off or rounded.
 const PRECISION: TimeDelta = TimeDelta::seconds(1);
 
+/// A clock that never goes back may run too fast or too slow, by a few hundred millionths at the most (`adjtimex(2)` allows
+/// NTP 500): for so long that is about a second.
+const ANCHOR_LIFE: Duration = Duration::from_secs(1800);
+
 /// What an answer of Asana's own says of when it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -57,11 +61,16 @@ impl AsanaClock {
     /// An answer came that was asked for at `asked`; it is `monotonic` now.
     pub fn set(&mut self, asked: Duration, monotonic: Duration, stamp: Stamp) {
         let passed = stamp.date - PRECISION;
-        if self.passed(monotonic).is_none_or(|known| known < passed) {
+        let is_old = |at: Option<(DateTime<Utc>, Duration)>| {
+            at.is_none_or(|(_, at)| monotonic.saturating_sub(at) >= ANCHOR_LIFE)
+        };
+        if is_old(self.passed) || self.passed(monotonic).is_none_or(|known| known < passed) {
             self.passed = Some((passed, monotonic));
         }
         let ahead = (stamp.not_after(), asked);
-        if self.ahead(monotonic).is_none_or(|known| gone(ahead, monotonic).is_some_and(|latest| latest < known)) {
+        if is_old(self.ahead)
+            || self.ahead(monotonic).is_none_or(|known| gone(ahead, monotonic).is_some_and(|latest| latest < known))
+        {
             self.ahead = Some(ahead);
         }
     }
@@ -130,6 +139,10 @@ mod tests {
         clock.set(second(8), second(8), stamp(101, 0));
         assert_eq!((clock.passed(second(8)), clock.age(second(8))), (Some(at(102)), Some(second(3))));
         assert_eq!(clock.ahead(second(8)), Some(at(102)));
+        clock.set(second(3610), second(3610), stamp(3000, 0));
+        assert_eq!(clock.passed(second(3610)), Some(at(2999)), "what was told an hour ago is told anew");
+        assert_eq!(clock.ahead(second(3610)), Some(at(3001)));
+        let mut clock = AsanaClock::default();
         clock.set(second(9), second(9), stamp(110, 0));
         assert_eq!((clock.passed(second(9)), clock.age(second(9))), (Some(at(109)), Some(Duration::ZERO)));
     }

@@ -218,8 +218,7 @@ fn asana_refuses(rules: &mut Rules) {
         let failing = scrape.sum("stream_failing_max_seconds", "") > 4.0;
         failing && scrape.sum("stream_staleness_max_seconds", "") > 5.0 && left < 86_395.0
     });
-    let alerts =
-        ["AsanaEventBridgeStreamFailing", "AsanaEventBridgeStreamStale", "AsanaEventBridgeSyncTokenNearEnd"];
+    let alerts = ["AsanaEventBridgeStreamFailing", "AsanaEventBridgeStreamStale", "AsanaEventBridgeSyncTokenNearEnd"];
     rules.judge_now(stale, &alerts);
     bench.end(fault);
 
@@ -263,9 +262,8 @@ fn clocks_differ(rules: &mut Rules) {
     let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     config["accounts"]["main"]["baseUrl"] = json!(format!("{}/api/1.0", an_asana_of_years_ago()));
     std::fs::write(&file, config.to_string()).unwrap();
-    let off = bench.wait("a clock that is off", |scrape| {
-        scrape.sum("account_clock_offset_seconds", r#"account="main""#) > 60.0
-    });
+    let off = bench
+        .wait("a clock that is off", |scrape| scrape.sum("account_clock_offset_seconds", r#"account="main""#) > 60.0);
     rules.judge_now(off, &["AsanaEventBridgeClockOff"]);
 }
 

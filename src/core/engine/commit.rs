@@ -275,9 +275,11 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::core::engine::bench::{Bench, MINUTE};
-    use crate::core::page::{Failure, PollOutcome};
+    use crate::core::page::{Failure, PollOutcome, Probed, Verdict};
+    use crate::core::stamp::Stamp;
     use crate::core::time::timestamp;
     use crate::pb::{self, record::Body};
+    use chrono::TimeDelta;
     use prost::Message as _;
 
     fn bodies(batch: Option<Batch>) -> Vec<Body> {
@@ -296,6 +298,41 @@ mod tests {
         bench.wait(MINUTE);
         let watermark = pb::Watermark { complete_up_to: timestamp(live.last_complete_poll_at), shards: 1, lanes: 1 };
         assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
+    }
+
+    #[test]
+    fn a_shard_without_a_live_stream_says_a_time_that_has_passed_at_asana() {
+        let mut bench = Bench::new();
+        let settings = Settings { watermark_interval: MINUTE, ..bench.engine.settings.clone() };
+        bench.reconfigure(settings, false);
+        bench.commit();
+        bench.wait(10 * MINUTE);
+        let passed = bench.now.wall - TimeDelta::seconds(1);
+        bench.now.wall += TimeDelta::days(1);
+        let watermark = pb::Watermark { complete_up_to: Some(passed.into()), shards: 1, lanes: 1 };
+        assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
+    }
+
+    #[test]
+    fn where_no_answer_told_asanas_time_it_is_asked_for_once_and_nothing_is_said_before() {
+        let mut bench = Bench::new();
+        bench.restart(MINUTE);
+        let settings = bench.engine.settings.clone();
+        bench.reconfigure(settings, false);
+        let is_watermark = |body: &Body| matches!(body, Body::Watermark(_));
+        assert!(!bodies(bench.commit()).iter().any(is_watermark));
+        bench.wait(2 * MINUTE);
+        assert_eq!(bench.commit(), None);
+        let probe = bench.engine.next_probe(bench.now).unwrap();
+        for _ in 0..50 {
+            bench.wait(MINUTE);
+            assert_eq!((bench.commit(), bench.engine.next_probe(bench.now)), (None, None));
+        }
+        let stamp = Stamp::new(bench.now.wall, Duration::ZERO);
+        let probed = Probed { verdict: Verdict::Lives, stamp, received_at: bench.now.wall };
+        bench.engine.handle_probe(bench.now, &probe, probed);
+        bench.wait(MINUTE);
+        assert!(bodies(bench.commit()).iter().any(is_watermark));
     }
 
     #[test]
