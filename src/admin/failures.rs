@@ -5,7 +5,7 @@ use crate::core::crawl::LeftOut;
 use crate::core::engine::{AccountNotice, StreamPlace};
 use crate::core::ids::AccountName;
 use crate::core::page;
-use crate::core::stream::Notice;
+use crate::core::stream::{CrawlNotice, Notice};
 use crate::sink::CommitError;
 use chrono::{DateTime, Utc};
 use std::collections::VecDeque;
@@ -57,21 +57,23 @@ impl Failures {
             Notice::Established
             | Notice::Resumed
             | Notice::Ended
-            | Notice::CrawlBegun(_)
-            | Notice::CrawlEnded { .. } => {}
-            Notice::CrawlLeftOut(LeftOut { listing, reason }) => {
+            | Notice::Crawl(
+                CrawlNotice::Begun(_)
+                | CrawlNotice::Ended { .. }
+                | CrawlNotice::Retries { .. }
+                | CrawlNotice::Splits(_)
+                | CrawlNotice::CameShort { .. }
+                | CrawlNotice::Throttled(_),
+            ) => {}
+            Notice::Crawl(CrawlNotice::LeftOut(LeftOut { listing, reason })) => {
                 let text =
                     format!("the crawl goes on without the {} of {}: {reason}", listing.what.label(), listing.of);
                 self.push(at, stream, "crawl_left_out", text);
             }
-            Notice::CrawlUnidentified { listing, count } => {
+            Notice::Crawl(CrawlNotice::Unidentified { listing, count }) => {
                 let text = format!("{count} items without a gid among the {} of {}", listing.what.label(), listing.of);
                 self.push(at, stream, "crawl_unidentified", text);
             }
-            Notice::CrawlRetries { .. }
-            | Notice::CrawlSplits(_)
-            | Notice::CrawlCameShort { .. }
-            | Notice::CrawlThrottled(_) => {}
             Notice::Missed(count) => {
                 let text = format!("{count} changes of which Asana sent no event; their snapshots were published");
                 self.push(at, stream, "missed", text);

@@ -3,7 +3,7 @@
 use crate::core::batch::Batch;
 use crate::core::engine::CommitSummary;
 use crate::core::ids::AccountName;
-use crate::core::stream::Notice;
+use crate::core::stream::{CrawlNotice, Notice};
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -99,6 +99,30 @@ impl Counted {
         counted
     }
 
+    /// What was lost at the source, and what crawls say.
+    fn register_crawls(&self, registry: &mut Registry) {
+        let counted = self.clone();
+        registry.register("source_gaps", "Source gaps that were opened: dead sync tokens", counted.source_gaps);
+        registry.register("source_gaps_healed", "Source gaps that a crawl healed", counted.healed);
+        registry.register("crawls", "Crawls that read all of a stream's resources, by why they began", counted.crawls);
+        registry.register(
+            "crawl_short_lists",
+            "Lists that showed a crawl much less than was known to be in them: they were read again, and what they didn't show \
+             was asked for one by one",
+            counted.short_lists,
+        );
+        registry.register(
+            "crawl_unidentified",
+            "Items of lists without a gid, of which nothing can be told",
+            counted.unidentified,
+        );
+        registry.register(
+            "missed_changes",
+            "Resources that changed and of which Asana sent no event within `crawl.lateEvents`: found by a reconciliation. What lies in others, such as the stories of a project's tasks, doesn't count, since it comes and goes without events",
+            counted.missed,
+        );
+    }
+
     /// Makes all of it part of `/metrics`.
     pub(super) fn register(&self, registry: &mut Registry) {
         let counted = self.clone();
@@ -126,25 +150,7 @@ impl Counted {
              `affected=true`): the log has the address of what it says about it. Up to 64 changes for each account",
             counted.api_changes,
         );
-        registry.register("source_gaps", "Source gaps that were opened: dead sync tokens", counted.source_gaps);
-        registry.register("source_gaps_healed", "Source gaps that a crawl healed", counted.healed);
-        registry.register("crawls", "Crawls that read all of a stream's resources, by why they began", counted.crawls);
-        registry.register(
-            "crawl_short_lists",
-            "Lists that showed a crawl much less than was known to be in them: they were read again, and what they didn't show \
-             was asked for one by one",
-            counted.short_lists,
-        );
-        registry.register(
-            "crawl_unidentified",
-            "Items of lists without a gid, of which nothing can be told",
-            counted.unidentified,
-        );
-        registry.register(
-            "missed_changes",
-            "Resources that changed and of which Asana sent no event within `crawl.lateEvents`: found by a reconciliation. What lies in others, such as the stories of a project's tasks, doesn't count, since it comes and goes without events",
-            counted.missed,
-        );
+        self.register_crawls(registry);
         registry.register(
             "dead_letters",
             "Records that were larger than what the bus takes: the dead-letter topic has them, and a stand-in keeps the place of each",
@@ -259,15 +265,15 @@ impl Counted {
             Notice::SourceGap { .. } => {
                 self.source_gaps.get_or_create(&labels).inc();
             }
-            Notice::CrawlEnded { reason, healed, .. } => {
+            Notice::Crawl(CrawlNotice::Ended { reason, healed, .. }) => {
                 self.healed.get_or_create(&labels).inc_by(*healed as u64);
                 let [account] = labels;
                 self.crawls.get_or_create(&[account, ("reason", reason.label().to_owned())]).inc();
             }
-            Notice::CrawlCameShort { lists, .. } => {
+            Notice::Crawl(CrawlNotice::CameShort { lists, .. }) => {
                 self.short_lists.get_or_create(&labels).inc_by(*lists as u64);
             }
-            Notice::CrawlUnidentified { count, .. } => {
+            Notice::Crawl(CrawlNotice::Unidentified { count, .. }) => {
                 self.unidentified.get_or_create(&labels).inc_by(*count as u64);
             }
             Notice::Missed(count) => {
@@ -285,11 +291,13 @@ impl Counted {
             | Notice::Throttled(_)
             | Notice::Failed(_)
             | Notice::Ended
-            | Notice::CrawlBegun(_)
-            | Notice::CrawlRetries { .. }
-            | Notice::CrawlLeftOut(_)
-            | Notice::CrawlSplits(_)
-            | Notice::CrawlThrottled(_) => {}
+            | Notice::Crawl(
+                CrawlNotice::Begun(_)
+                | CrawlNotice::Retries { .. }
+                | CrawlNotice::LeftOut(_)
+                | CrawlNotice::Splits(_)
+                | CrawlNotice::Throttled(_),
+            ) => {}
         }
     }
 

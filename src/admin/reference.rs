@@ -10,7 +10,7 @@ use crate::core::crawl::Reason;
 use crate::core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamPlace, StreamStatus};
 use crate::core::ids::{ShardId, StreamId, StreamKind};
 use crate::core::page::Denial;
-use crate::core::stream::Notice;
+use crate::core::stream::{CrawlNotice, Notice};
 use crate::core::trace::Trace;
 use chrono::{DateTime, TimeDelta};
 use prometheus_client::encoding::text;
@@ -98,7 +98,7 @@ fn sample() -> Arc<Watcher> {
     watcher.affected(&id.account, "a_change");
     watcher.rang("rung");
     watcher.bells(&id.account, 1, 1);
-    let ended = Notice::CrawlEnded { reason: Reason::Initial, snapshots: 0, healed: 0, left_out: 0 };
+    let ended = Notice::Crawl(CrawlNotice::Ended { reason: Reason::Initial, snapshots: 0, healed: 0, left_out: 0 });
     watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &ended);
     watcher.committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH));
     watcher.committed(&CommitSummary::default());

@@ -218,7 +218,7 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
         "crawl_left_out",
         "Lists and objects that crawls couldn't read. They are tried again, and their state may be old until then",
         None,
-        left_out.sum::<u64>() as f64,
+        number(usize::try_from(left_out.sum::<u64>()).unwrap_or(usize::MAX)),
     )?;
     let gaps = || snapshot.streams().iter().flat_map(|it| &it.open_gaps);
     page.one("source_gaps_open", "Source gaps that aren't healed", None, number(gaps().count()))?;

@@ -166,10 +166,9 @@ fn time(raw: Option<&RawValue>) -> Option<DateTime<Utc>> {
 
 fn part_of(shown: &Object<'_>, resource_type: &str) -> Option<Listing> {
     let (raw, usual) = match resource_type {
-        "task" => (shown.parent, "task"),
+        "task" | "attachment" => (shown.parent, "task"),
         "section" => (shown.project, "project"),
         "story" => (shown.target, "task"),
-        "attachment" => (shown.parent, "task"),
         _ => return None,
     };
     let named: Reference<'_> = read_object(raw?)?;

@@ -7,7 +7,7 @@ use crate::core::engine::{AccountNotice, CommitSummary, Engine, Poll, StreamPlac
 use crate::core::ids::{AccountName, ShardId, StreamId};
 use crate::core::now::Now;
 use crate::core::page::{Failure, PollOutcome};
-use crate::core::stream::Notice;
+use crate::core::stream::{CrawlNotice, Notice};
 use crate::core::trace::Trace;
 use crate::sink::CommitError;
 use std::sync::Arc;
@@ -133,37 +133,36 @@ impl Observer for Observers {
 }
 
 /// What is said of a crawl, which is read beside the polls: in words of its own.
-fn crawl_noticed(stream: &StreamId, notice: &Notice) {
+fn crawl_noticed(stream: &StreamId, notice: &CrawlNotice) {
     match notice {
-        Notice::CrawlBegun(reason) => {
+        CrawlNotice::Begun(reason) => {
             tracing::info!(%stream, reason = reason.label(), "crawl begun: its resources are read anew");
         }
-        Notice::CrawlEnded { reason, snapshots, healed, left_out } => {
+        CrawlNotice::Ended { reason, snapshots, healed, left_out } => {
             tracing::info!(%stream, reason = reason.label(), snapshots, healed, left_out, "crawl ended");
         }
-        Notice::CrawlRetries { listing, reason } => {
+        CrawlNotice::Retries { listing, reason } => {
             let (list, of) = (listing.what.label(), &listing.of);
             tracing::warn!(%stream, list, %of, reason, "crawl: this can't be read now, and is tried again");
         }
-        Notice::CrawlLeftOut(LeftOut { listing, reason }) => {
+        CrawlNotice::LeftOut(LeftOut { listing, reason }) => {
             let (list, of) = (listing.what.label(), &listing.of);
             tracing::warn!(%stream, list, %of, reason, "crawl: this can't be read, and is left out; it is tried again later on its own");
         }
-        Notice::CrawlSplits(listing) => {
+        CrawlNotice::Splits(listing) => {
             let (list, of) = (listing.what.label(), &listing.of);
             tracing::info!(%stream, list, %of, "crawl: the list is longer than what Asana gives of one, and is read in parts");
         }
-        Notice::CrawlCameShort { lists, unseen } => {
+        CrawlNotice::CameShort { lists, unseen } => {
             tracing::warn!(%stream, lists, unseen, "crawl: lists showed much less than was known, and are read again; what they don't show is asked for one by one");
         }
-        Notice::CrawlUnidentified { listing, count } => {
+        CrawlNotice::Unidentified { listing, count } => {
             let (list, of) = (listing.what.label(), &listing.of);
             tracing::warn!(%stream, list, %of, count, "crawl: items without a gid can't be told of");
         }
-        Notice::CrawlThrottled(pause) => {
+        CrawlNotice::Throttled(pause) => {
             tracing::warn!(%stream, seconds = pause.as_secs(), "crawl: rate limit hit; the account for crawls waits");
         }
-        _ => {}
     }
 }
 
@@ -218,14 +217,7 @@ impl Observer for LogObserver {
                 tracing::warn!(%account, seconds = pause.as_secs(), "rate limit hit: all streams of the account wait");
             }
             Notice::Ended => tracing::info!(%stream, shard, epoch, "ended: it isn't to be polled any more"),
-            Notice::CrawlBegun(_)
-            | Notice::CrawlEnded { .. }
-            | Notice::CrawlRetries { .. }
-            | Notice::CrawlLeftOut(_)
-            | Notice::CrawlSplits(_)
-            | Notice::CrawlCameShort { .. }
-            | Notice::CrawlUnidentified { .. }
-            | Notice::CrawlThrottled(_) => crawl_noticed(stream, notice),
+            Notice::Crawl(notice) => crawl_noticed(stream, notice),
             Notice::DeadLetter { gid, bytes } => {
                 tracing::warn!(%stream, shard, epoch, %gid, bytes, "a record is larger than what the bus takes: it is in the dead-letter topic, and a stand-in keeps its place; raise the topic's or the server's limit");
             }

@@ -424,26 +424,17 @@ async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) 
         Step::Compare(mark) => Answer::Compare(index.is_trusted(stream, *mark).await),
         Step::List { account, listing, offset, limit } => {
             let outcome = source.list(account, listing, offset.as_deref(), *limit).await;
-            let known = match &outcome {
-                ListOutcome::Page(page) => {
-                    let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
-                    index.look_up(stream, gids.collect()).await.ok()
-                }
-                _ => None,
-            };
+            let ListOutcome::Page(page) = &outcome else { return Answer::List(outcome, None) };
+            let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
+            let known = index.look_up(stream, gids.collect()).await.ok();
             Answer::List(outcome, known)
         }
         Step::Ask(listing) => {
             let outcome = source.list(&stream.account, listing, None, MOST_ON_A_PAGE).await;
-            let part_of = match &outcome {
-                ListOutcome::Page(page) => page.items.first().and_then(|item| item.part_of.as_ref()),
-                _ => None,
-            };
-            let known = match part_of {
-                Some(part_of) => index.look_up(stream, vec![part_of.of.clone()]).await.ok(),
-                None => None,
-            };
-            Answer::Ask(outcome, known.into_iter().flatten().next().flatten())
+            let ListOutcome::Page(page) = &outcome else { return Answer::Ask(outcome, None) };
+            let part_of = page.items.iter().filter_map(|item| Some(item.part_of.as_ref()?.of.clone()));
+            let known = index.look_up(stream, part_of.collect()).await.unwrap_or_default();
+            Answer::Ask(outcome, known.into_iter().next().flatten())
         }
         Step::Weigh { crawl, least, percent } => {
             Answer::Weigh(index.shortfalls(stream, *crawl, *least, *percent).await.ok())

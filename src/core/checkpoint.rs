@@ -350,7 +350,6 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
         partly_healed: stream.partly_healed.iter().map(encode_gap).collect(),
         left_out: encode_left_out(&stream.left_out),
         left_out_more: stream.left_out.more,
-        ..pb::StreamCheckpoint::default()
     }
 }
 

@@ -135,6 +135,51 @@ pub enum Pace {
     AccountPause(Duration),
 }
 
+/// What a person may want to know of a crawl.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CrawlNotice {
+    /// Its resources are read anew.
+    Begun(Reason),
+    /// All of them were read.
+    Ended {
+        /// Why.
+        reason: Reason,
+        /// How many snapshots were published.
+        snapshots: u64,
+        /// How many source gaps are healed by it.
+        healed: usize,
+        /// How many lists and objects it had to leave out.
+        left_out: u64,
+    },
+    /// A list of its crawl, or an object, gives no usable answer, and is tried again.
+    Retries {
+        /// Which.
+        listing: Listing,
+        /// Why, in the words of the metrics.
+        reason: &'static str,
+    },
+    /// A list of its crawl, or an object, can't be read: the crawl goes on without it.
+    LeftOut(LeftOut),
+    /// A list of its crawl is longer than what Asana gives of one: it is read in parts.
+    Splits(Listing),
+    /// Lists of its crawl showed much less than was known to be in them: they are read again.
+    CameShort {
+        /// How many lists.
+        lists: usize,
+        /// How many resources they didn't show.
+        unseen: u64,
+    },
+    /// Items of a list have no gid: nothing can be told of them.
+    Unidentified {
+        /// Of which list.
+        listing: Listing,
+        /// How many.
+        count: usize,
+    },
+    /// The rate limit was hit by requests of a crawl that has an account of its own.
+    Throttled(Duration),
+}
+
 /// What a person may want to know of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -159,46 +204,8 @@ pub enum Notice {
     Failed(Failure),
     /// It isn't told to be polled any more.
     Ended,
-    /// Its resources are read anew.
-    CrawlBegun(Reason),
-    /// All of them were read.
-    CrawlEnded {
-        /// Why.
-        reason: Reason,
-        /// How many snapshots were published.
-        snapshots: u64,
-        /// How many source gaps are healed by it.
-        healed: usize,
-        /// How many lists and objects it had to leave out.
-        left_out: u64,
-    },
-    /// A list of its crawl, or an object, gives no usable answer, and is tried again.
-    CrawlRetries {
-        /// Which.
-        listing: Listing,
-        /// Why, in the words of the metrics.
-        reason: &'static str,
-    },
-    /// A list of its crawl, or an object, can't be read: the crawl goes on without it.
-    CrawlLeftOut(LeftOut),
-    /// A list of its crawl is longer than what Asana gives of one: it is read in parts.
-    CrawlSplits(Listing),
-    /// Lists of its crawl showed much less than was known to be in them: they are read again.
-    CrawlCameShort {
-        /// How many lists.
-        lists: usize,
-        /// How many resources they didn't show.
-        unseen: u64,
-    },
-    /// Items of a list have no gid: nothing can be told of them.
-    CrawlUnidentified {
-        /// Of which list.
-        listing: Listing,
-        /// How many.
-        count: usize,
-    },
-    /// The rate limit was hit by requests of a crawl that has an account of its own.
-    CrawlThrottled(Duration),
+    /// Of its crawl.
+    Crawl(CrawlNotice),
     /// So many resources changed and no event told of it, within the time that events may take.
     Missed(usize),
     /// A record was larger than what the bus takes: the dead-letter topic has it.

@@ -7,7 +7,7 @@ use crate::core::listing::{Listing, What};
 use rusqlite::params;
 
 /// So many rows are looked at in one go.
-const BATCH: usize = 500;
+const BATCH: u32 = 500;
 
 /// So deep things lie in each other at the most: Asana allows five levels of subtasks, and what is attached to them is one
 /// more. It also ends a circle, which moves between two crawls can leave behind.
@@ -41,16 +41,14 @@ impl Index {
         loop {
             let behind = after.as_ref().map_or(PackedGid::Number(-1), PackedGid::from);
             let is_partial = !from.scope.is_empty();
-            let rows = statement.query_map(
-                params![from.crawl.cast_signed(), id, behind, is_partial, BATCH as i64],
-                |row| {
+            let rows =
+                statement.query_map(params![from.crawl.cast_signed(), id, behind, is_partial, BATCH], |row| {
                     let absent =
                         Absent { gid: row.get::<_, StoredGid>(0)?.0, entry: entry(row, 1)?, knows_place: row.get(8)? };
                     Ok((absent, row.get::<_, bool>(9)?))
-                },
-            )?;
+                })?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            let is_last = rows.len() < BATCH;
+            let is_last = rows.len() < BATCH as usize;
             after = rows.last().map(|(absent, _)| absent.gid.clone()).or(after);
             let concerned =
                 rows.into_iter().filter(|(absent, saw_place)| from.concerns(&absent.gid, &absent.entry, *saw_place));

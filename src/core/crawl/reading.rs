@@ -112,15 +112,15 @@ impl Crawl {
     pub fn cut_off(&mut self) -> Option<Fate> {
         let Place::Reading(reading) = &self.place else { return None };
         let listing = reading.listing.clone();
-        let what = match listing.what {
-            What::Tasks => What::SectionsToSplit,
+        let what = if listing.what == What::Tasks {
+            What::SectionsToSplit
+        } else if listing.what == What::WorkspaceProjects {
             // A project may have no team.
-            What::WorkspaceProjects => What::TeamsToSplit,
-            _ => return Some(self.leave_out(listing, "cut_off")),
-        };
-        if what == What::TeamsToSplit {
             self.incomplete_types.insert("project".to_owned());
-        }
+            What::TeamsToSplit
+        } else {
+            return Some(self.leave_out(listing, "cut_off"));
+        };
         self.queue.push_back([Listing { of: listing.of.clone(), what }].into());
         self.next_listing();
         Some(Fate::Split(listing))
@@ -162,16 +162,13 @@ impl Crawl {
         let missing = matches!(denial, Denial::NotFound | Denial::BadRequest | Denial::Forbidden);
         if reading.listing.of == stream.resource && missing {
             // A refusal of what it is tells more than that it isn't another thing.
-            let refused_as = reading.refused_as.or(Some(denial).filter(|it| *it != Denial::NotFound));
-            let next = match reading.listing.what {
-                What::Project => Some(What::Task),
-                What::Task => Some(What::Goal),
-                _ => None,
-            };
-            if let Some(what) = next {
+            let refused_as = reading.refused_as.or_else(|| Some(denial).filter(|it| *it != Denial::NotFound));
+            let next = [(What::Project, What::Task), (What::Task, What::Goal)];
+            let next = next.into_iter().find(|(what, _)| *what == reading.listing.what);
+            if let Some((_, what)) = next {
                 let listing = Listing { of: stream.resource.clone(), what };
                 let by_own = reading.by_own;
-                *reading = Reading { refused_as, by_own, ..Reading::new(listing.clone()) };
+                *reading = Reading { by_own, refused_as, ..Reading::new(listing.clone()) };
                 return Some(Fate::AskedAs(listing));
             }
             if let (What::Goal, Some(denial)) = (reading.listing.what, refused_as) {

@@ -6,9 +6,9 @@
 //! | answer | what is said |
 //! | --- | --- |
 //! | 200, and it lies below the stream's resource | a snapshot like any other |
-//! | 200, and it doesn't | LEFT: it lives |
-//! | 404 | DELETED, and so is what comes and goes with it |
-//! | 403 | NOT_VISIBLE, and its type isn't complete |
+//! | 200, and it doesn't | `LEFT`: it lives |
+//! | 404 | `DELETED`, and so is what comes and goes with it |
+//! | 403 | `NOT_VISIBLE`, and its type isn't complete |
 //! | anything else | nothing, and its type isn't complete |
 //!
 //! What lies in something that isn't seen itself waits for the verdict on that. If the index doesn't know what a subtask,
@@ -24,7 +24,7 @@ use crate::core::known::{self, Absent, NOT_VISIBLE, Shortfall};
 use crate::core::listing::{Item, ListOutcome, Listing, What};
 use crate::core::now::Now;
 use crate::core::page::Denial;
-use crate::core::stream::Notice;
+use crate::core::stream::{CrawlNotice, Notice};
 use crate::pb::{self, SnapshotChange};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -32,13 +32,14 @@ use std::time::Duration;
 /// So far a chain of what is a part of what is followed: Asana allows five levels of subtasks.
 const MOST_HOPS: u32 = 8;
 
-/// What comes and goes with a task that is gone.
-const OF_TASK: &[What] = &[What::Subtasks, What::TaskStories, What::Attachments];
+/// What is gone with something that is gone. The tasks of a project may live on.
+const COMES_ALONG: [(What, &[What]); 3] = [
+    (What::Task, &[What::Subtasks, What::TaskStories, What::Attachments]),
+    (What::Goal, &[What::GoalStories]),
+    (What::Project, &[What::Sections]),
+];
 /// What goes wherever a task goes.
 const ON_TASK: &[What] = &[What::TaskStories, What::Attachments];
-const OF_GOAL: &[What] = &[What::GoalStories];
-/// The tasks of a project that is gone may live on.
-const OF_PROJECT: &[What] = &[What::Sections];
 
 /// The search for what became of the absent, as far as this owner has come.
 #[derive(Debug, Default)]
@@ -142,23 +143,13 @@ impl Question {
 
 /// What a list is in, where its end is that of the list.
 fn container(place: &Listing) -> Option<Listing> {
-    let what = match place.what {
-        What::Subtasks | What::TaskStories | What::Attachments => What::Task,
-        What::GoalStories => What::Goal,
-        What::Sections => What::Project,
-        _ => return None,
-    };
+    let (what, _) = COMES_ALONG.into_iter().find(|(_, lists)| lists.contains(&place.what))?;
     Some(Listing { of: place.of.clone(), what })
 }
 
 /// What comes and goes with it.
 fn lists_of(what: What) -> &'static [What] {
-    match what {
-        What::Task => OF_TASK,
-        What::Goal => OF_GOAL,
-        What::Project => OF_PROJECT,
-        _ => &[],
-    }
+    COMES_ALONG.into_iter().find(|(of, _)| *of == what).map_or(&[], |(_, lists)| lists)
 }
 
 impl Engine {
@@ -174,8 +165,9 @@ impl Engine {
         let unread = crawl.absent_from().unread;
         let short: Vec<_> =
             short.into_iter().filter(|it| !it.listing.what.is_object() && !unread.contains(&it.listing)).collect();
-        let notice = (!short.is_empty())
-            .then(|| Notice::CrawlCameShort { lists: short.len(), unseen: short.iter().map(|it| it.unseen).sum() });
+        let notice = (!short.is_empty()).then(|| {
+            Notice::Crawl(CrawlNotice::CameShort { lists: short.len(), unseen: short.iter().map(|it| it.unseen).sum() })
+        });
         crawl.read_next(short.into_iter().map(|it| it.listing).collect());
         self.wait_for_step(now, id, crawl, Found::at(now.wall));
         notice
@@ -209,12 +201,12 @@ impl Engine {
         let gap_topics = gaps.clone().flat_map(|gap| gap.topics.keys());
         let found = Found {
             topics: crawl.topics.keys().chain(gap_topics).cloned().collect(),
-            notice: Some(Notice::CrawlEnded {
+            notice: Some(Notice::Crawl(CrawlNotice::Ended {
                 reason: crawl.reason,
                 snapshots: crawl.snapshots,
                 healed: gaps.filter(|_| crawl.left_out.is_empty()).count(),
                 left_out: crawl.left_out.count(),
-            }),
+            })),
             known: (entry.crawling.is_whole && crawl.scope.is_empty())
                 .then_some(known::Change::Complete)
                 .into_iter()
@@ -390,7 +382,7 @@ impl Engine {
             return self.undecided(now, id, crawl, question, reason);
         }
         question.due = now.monotonic + RETRY.delay(question.tries + 1, &id.to_string());
-        let notice = Notice::CrawlRetries { listing: question.ask.clone(), reason };
+        let notice = Notice::Crawl(CrawlNotice::Retries { listing: question.ask.clone(), reason });
         self.streams.get_mut(id)?.crawling.absences.waiting.push_back(question);
         self.end_step(now, id);
         Some(notice)
@@ -464,7 +456,7 @@ impl Engine {
     ) -> Vec<Listing> {
         let what = What::alone(&item.resource.resource_type).unwrap_or(What::Task);
         let before = entry.and_then(|entry| entry.place.clone()).filter(|place| item.within.contains(&place.of));
-        let place = before.unwrap_or(Listing { of: id.resource.clone(), what });
+        let place = before.unwrap_or_else(|| Listing { of: id.resource.clone(), what });
         self.show(now, id, crawl, item, entry, &place, found);
         below(what, item, self.settings.crawl.depth)
     }

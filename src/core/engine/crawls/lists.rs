@@ -9,7 +9,7 @@ use crate::core::known::{self, NOT_VISIBLE};
 use crate::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use crate::core::now::Now;
 use crate::core::page::Failure;
-use crate::core::stream::Notice;
+use crate::core::stream::{CrawlNotice, Notice};
 use crate::core::time::timestamp;
 use crate::pb;
 
@@ -48,15 +48,14 @@ impl Engine {
             ListOutcome::CutOff => (crawl.cut_off(), "cut_off"),
             ListOutcome::Failed(failure) => (self.put_off(now, id, &mut crawl, failure.label()), failure.label()),
             ListOutcome::Denied(denial) => {
-                let is_others = *payer != id.account;
-                let fate = match denial {
-                    // Another account may see less.
-                    _ if is_others && crawl.ask_by_own() => Some(Fate::Retried(listing.clone())),
+                // Another account may see less.
+                let fate = if *payer != id.account && crawl.ask_by_own() {
+                    Some(Fate::Retried(listing.clone()))
+                } else if denial.may_concern_account() && !self.doubt(now, payer) {
                     // Whether that speaks of the credential is asked for.
-                    _ if denial.may_concern_account() && !self.doubt(now, payer) => {
-                        self.put_off(now, id, &mut crawl, denial.label())
-                    }
-                    _ => crawl.refused(id, denial),
+                    self.put_off(now, id, &mut crawl, denial.label())
+                } else {
+                    crawl.refused(id, denial)
                 };
                 (fate, denial.label())
             }
@@ -106,7 +105,7 @@ impl Engine {
             }
         }
         if page.unidentified > 0 {
-            found.notice = Some(Notice::CrawlUnidentified { listing, count: page.unidentified });
+            found.notice = Some(Notice::Crawl(CrawlNotice::Unidentified { listing, count: page.unidentified }));
         }
         crawl.advance(page.next_offset.as_deref(), next);
         found
@@ -195,9 +194,9 @@ fn again(gid: &Gid, resource_type: &str) -> Option<Listing> {
 
 pub(super) fn notice_of(fate: Fate, reason: &'static str) -> Option<Notice> {
     match fate {
-        Fate::Retried(listing) => Some(Notice::CrawlRetries { listing, reason }),
-        Fate::Split(listing) => Some(Notice::CrawlSplits(listing)),
-        Fate::LeftOut(left_out) => Some(Notice::CrawlLeftOut(left_out)),
+        Fate::Retried(listing) => Some(Notice::Crawl(CrawlNotice::Retries { listing, reason })),
+        Fate::Split(listing) => Some(Notice::Crawl(CrawlNotice::Splits(listing))),
+        Fate::LeftOut(left_out) => Some(Notice::Crawl(CrawlNotice::LeftOut(left_out))),
         Fate::AskedAs(_) | Fate::Gone(_) => None,
     }
 }

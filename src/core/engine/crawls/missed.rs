@@ -77,13 +77,11 @@ impl Engine {
         item: &Item,
         is_evidently_the_same: bool,
     ) -> bool {
-        let last_crawl = self.streams.get(id).and_then(|entry| entry.committed.last_crawl_at);
-        match change {
-            pb::SnapshotChange::Created => {
-                item.created_at.zip(last_crawl).is_some_and(|(created, crawl)| created > crawl + CLOCKS)
-            }
-            _ => !is_evidently_the_same,
+        if change != pb::SnapshotChange::Created {
+            return !is_evidently_the_same;
         }
+        let last_crawl = self.streams.get(id).and_then(|entry| entry.committed.last_crawl_at);
+        item.created_at.zip(last_crawl).is_some_and(|(created, crawl)| created > crawl + CLOCKS)
     }
 
     /// Remembers what changed though no event told of it, if that is so: one may still come.

@@ -17,7 +17,7 @@ use crate::core::listing::{ListOutcome, Listing, What};
 use crate::core::now::Now;
 use crate::core::placement::shard_of;
 use crate::core::record::Prepared;
-use crate::core::stream::{Notice, State};
+use crate::core::stream::{CrawlNotice, Notice, State};
 use crate::pb;
 use absence::Absences;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -273,7 +273,8 @@ impl Engine {
         let gap_ids: Vec<_> = gaps.map(|gap| gap.id.clone()).collect();
         let reason = if gap_ids.is_empty() { stream.wanted_crawl() } else { Reason::SourceGap };
         // No later than it is, since what happens from now on isn't unseen.
-        let begun_at = self.asana_clock.passed(now.monotonic).or(stream.live().map(|live| live.last_complete_poll_at));
+        let begun_at = self.asana_clock.passed(now.monotonic);
+        let begun_at = begun_at.or_else(|| stream.live().map(|live| live.last_complete_poll_at));
         let begun_at = begun_at.unwrap_or(now.wall);
         let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, scope, trusted, begun_at);
         let (rest_tries, limit) = (entry.crawling.rest_tries + u32::from(is_rest), entry.crawling.limit);
@@ -293,7 +294,7 @@ impl Engine {
         };
         let known = if trusted { Vec::new() } else { vec![known::Change::Distrust] };
         let topics = self.topics_of_stream(id, shard_of(id, self.settings.shards));
-        let notice = Some(Notice::CrawlBegun(reason));
+        let notice = Some(Notice::Crawl(CrawlNotice::Begun(reason)));
         self.wait_for_step(now, id, crawl, Found { topics, known, notice, ..Found::at(now.wall) });
         None
     }
@@ -330,7 +331,7 @@ impl Engine {
         let is_news = self.accounts.get_mut(payer)?.budget.pause(now, pause);
         self.end_step(now, id);
         let is_own = *payer == id.account;
-        is_news.then_some(if is_own { Notice::Throttled(pause) } else { Notice::CrawlThrottled(pause) })
+        is_news.then_some(if is_own { Notice::Throttled(pause) } else { Notice::Crawl(CrawlNotice::Throttled(pause)) })
     }
 
     /// A request got no usable answer. Whether that counts against what was asked for: if Asana has given the account nothing
