@@ -131,7 +131,7 @@ fn distrust(entries: &mut Entries) {
 type Entries = BTreeMap<Order, (Gid, Entry, u64)>;
 
 fn lacks((_, entry, passed): &(Gid, Entry, u64), crawl: u64) -> bool {
-    entry.crawl != crawl && *passed != crawl && entry.touched_at < crawl as i64
+    entry.crawl != crawl && *passed != crawl && entry.touched_at < crawl.cast_signed()
 }
 
 fn absent(entries: &Entries, from: &AbsentFrom) -> Vec<Absent> {
@@ -177,7 +177,7 @@ fn lies_below(entries: &Entries, of: &Gid, crawl: u64) -> BTreeMap<Gid, Entry> {
         gid == of && !entry.place.as_ref().is_some_and(|place| found.contains(&place.of))
     };
     let below = found.iter().filter(|gid| !is_root(gid)).map(|gid| &entries[&order(gid)]);
-    let below = below.filter(|(_, entry, _)| entry.crawl != crawl && entry.touched_at < crawl as i64);
+    let below = below.filter(|(_, entry, _)| entry.crawl != crawl && entry.touched_at < crawl.cast_signed());
     below.map(|(gid, entry, _)| (gid.clone(), entry.clone())).collect()
 }
 

@@ -85,7 +85,7 @@ impl Known {
 
     fn lacks(&self, gid: &Gid, crawl: u64) -> bool {
         let entry = &self.entries[gid];
-        entry.crawl != crawl && entry.touched_at < crawl as i64 && self.passed.get(gid) != Some(&crawl)
+        entry.crawl != crawl && entry.touched_at < crawl.cast_signed() && self.passed.get(gid) != Some(&crawl)
     }
 
     fn saw(&self, gid: &Gid, crawl: u64) -> Option<bool> {
@@ -130,7 +130,7 @@ impl Known {
             levels.push(self.entries.iter().filter(|(_, entry)| is_in(entry)).map(|(gid, _)| gid).collect());
         }
         let found = levels.into_iter().skip(1).rev().flatten().map(|gid| (gid.clone(), self.entries[gid].clone()));
-        found.filter(|(_, entry)| entry.crawl != crawl && entry.touched_at < crawl as i64).collect()
+        found.filter(|(_, entry)| entry.crawl != crawl && entry.touched_at < crawl.cast_signed()).collect()
     }
 
     fn change(&mut self, change: Change) {
