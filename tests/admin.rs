@@ -252,7 +252,7 @@ fn nothing_that_is_said_has_a_secret_in_it() {
     }
     let failed = |report: &Report, kind: &str| report.failures.iter().any(|it| it.kind == kind);
     bench.wait("all of these faults", |report| {
-        ["source_gap", "server", "connection", "account_refused"].iter().all(|kind| failed(report, kind))
+        ["source_gap", "server", "connection", "refused"].iter().all(|kind| failed(report, kind))
     });
     let mut said = String::new();
     for path in ["/livez", "/readyz", "/metrics", "/api/streams", "/", "/status.css", "/status.js", "/nothing"] {

@@ -327,7 +327,7 @@ fn judge_times(asana: &Asana, bus: &Bus) -> Verdict {
 
 fn time(time: Option<&pbjson_types::Timestamp>) -> DateTime<Utc> {
     let time = time.expect("a time");
-    DateTime::from_timestamp(time.seconds, time.nanos as u32).expect("a valid time")
+    DateTime::from_timestamp(time.seconds, time.nanos.cast_unsigned()).expect("a valid time")
 }
 
 fn number(event: &pb::Event) -> usize {

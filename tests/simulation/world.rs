@@ -52,7 +52,7 @@ struct Sent {
     outcome: PollOutcome,
     /// Its `Date`, in whole seconds: of a time before the answer came.
     date: Option<DateTime<Utc>>,
-    sent_at: Duration,
+    at: Duration,
 }
 
 pub(crate) struct World {
@@ -273,7 +273,7 @@ impl World {
             }
         };
         let date = self.rng.random_bool(0.5).then_some(self.now.wall);
-        session.answers.push(Sent { poll, outcome, date, sent_at: self.now.monotonic });
+        session.answers.push(Sent { poll, outcome, date, at: self.now.monotonic });
     }
 
     /// An account is asked whether its credential is good, and answers.
@@ -297,10 +297,10 @@ impl World {
         let session = &mut self.sessions[which];
         if !session.answers.is_empty() {
             let at = self.rng.random_range(0..session.answers.len());
-            let Sent { poll, mut outcome, date, sent_at } = session.answers.remove(at);
+            let Sent { poll, mut outcome, date, at } = session.answers.remove(at);
             // Stamped when it was made, or when the last of it was sent.
             let date = date.unwrap_or(self.now.wall).trunc_subsecs(0);
-            let stamp = Stamp::new(date, self.now.monotonic - sent_at);
+            let stamp = Stamp::new(date, self.now.monotonic.saturating_sub(at));
             // The first has one: without any, nothing can be known of Asana's time.
             let has_date = !session.is_dated || self.rng.random_bool(0.9);
             let stamp = stamp.filter(|_| outcome.is_asanas() && has_date);
