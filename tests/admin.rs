@@ -164,7 +164,7 @@ fn a_replica_tells_how_it_is() {
     assert_eq!(report.accounts.iter().map(|it| it.all_streams).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(report.open_gaps[0].stream, "main/2");
     let kinds: Vec<_> = report.failures.iter().map(|it| (it.of.as_deref(), it.kind.as_str())).collect();
-    for kind in [(Some("other/3"), "refused"), (Some("main/2"), "source_gap"), (Some("main/2"), "server")] {
+    for kind in [(Some("other/3"), "refused"), (Some("main/2"), "source_gap"), (Some("main/2"), "crawl_retries")] {
         assert!(kinds.contains(&kind), "{kind:?} in {kinds:?}");
     }
     let refused = report.streams.iter().find(|it| it.stream == "other/3").unwrap();

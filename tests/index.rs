@@ -173,8 +173,9 @@ fn lies_below(entries: &Entries, of: &Gid, crawl: u64) -> BTreeMap<Gid, Entry> {
         found.extend(deeper);
     }
     let is_root = |gid: &Gid| {
-        let entry = &entries[&order(gid)].1;
-        gid == of && !entry.place.as_ref().is_some_and(|place| found.contains(&place.of))
+        let place = entries[&order(gid)].1.place.as_ref();
+        let place = place.filter(|place| matches!(place.what, What::Tasks | What::Subtasks));
+        gid == of && !place.is_some_and(|place| found.contains(&place.of))
     };
     let below = found.iter().filter(|gid| !is_root(gid)).map(|gid| &entries[&order(gid)]);
     let below = below.filter(|(_, entry, _)| entry.crawl != crawl && entry.touched_at < crawl.cast_signed());
@@ -362,7 +363,7 @@ fn a_damaged_store_and_one_of_another_format_are_begun_anew() {
         &|folder| std::fs::File::options().write(true).open(file(folder)).unwrap().set_len(8192).unwrap(),
         &|folder| {
             let store = rusqlite::Connection::open(file(folder)).unwrap();
-            store.pragma_update(None, "user_version", 2).unwrap();
+            store.pragma_update(None, "user_version", 999).unwrap();
         },
     ];
     for damage in damages {

@@ -60,11 +60,14 @@ impl Failures {
             | Notice::Crawl(
                 CrawlNotice::Begun(_)
                 | CrawlNotice::Ended { .. }
-                | CrawlNotice::Retries { .. }
                 | CrawlNotice::Splits(_)
                 | CrawlNotice::CameShort { .. }
                 | CrawlNotice::Throttled(_),
             ) => {}
+            Notice::Crawl(CrawlNotice::Retries { listing, reason }) => {
+                let text = format!("crawl: the {} of {} can't be read now: {reason}", listing.what.label(), listing.of);
+                self.push(at, stream, "crawl_retries", text);
+            }
             Notice::Crawl(CrawlNotice::LeftOut(LeftOut { listing, reason })) => {
                 let text =
                     format!("the crawl goes on without the {} of {}: {reason}", listing.what.label(), listing.of);

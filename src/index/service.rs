@@ -215,7 +215,7 @@ mod tests {
             hash: gid,
             evident: gid,
             crawl: 1,
-            place: Listing { of: Gid::from("1"), what: What::Tasks },
+            place: Listing { of: Gid::from("x"), what: What::Tasks },
         };
         let mark = |sequence| Mark { epoch: 1, sequence };
         let changes = gids.map(seen).chain([Change::Complete]).collect();

@@ -30,6 +30,8 @@ pub(crate) struct Log {
     pub(crate) kills: u32,
     /// The tasks that there are, each with how often it changed.
     pub(crate) tasks: BTreeMap<u32, u32>,
+    /// From when until when each task lived, again and again.
+    pub(crate) lives: BTreeMap<u32, Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>>,
     /// Events that no poll ever tells.
     pub(crate) lost: usize,
     given: u32,
@@ -47,14 +49,14 @@ impl Asana {
         let number = log.events.len();
         let kind = ["task", "story", "project"][rng.random_range(0..3)];
         if kind == "task" && rng.random_bool(0.03) {
-            return self.lose(stream, rng);
+            return self.lose(stream, now, rng);
         }
         let text = if rng.random_bool(0.05) {
             // Larger than what the fake bus takes.
             format!(r#"{{"n":{number},"pad":"{}"}}"#, "x".repeat(12_000))
         } else {
             let gid = rng.random_range(0..5);
-            let action = if kind == "task" { log.change(gid, rng) } else { "changed" };
+            let action = if kind == "task" { log.change(gid, now, rng) } else { "changed" };
             let gid = match kind {
                 "task" => task(gid).to_string(),
                 "story" => (200 + gid).to_string(),
@@ -69,9 +71,9 @@ impl Asana {
     }
 
     /// A task changes, and no event tells of it.
-    pub(crate) fn lose(&mut self, stream: &StreamId, rng: &mut ChaCha8Rng) {
+    pub(crate) fn lose(&mut self, stream: &StreamId, now: DateTime<Utc>, rng: &mut ChaCha8Rng) {
         let log = self.streams.get_mut(stream).unwrap();
-        log.change(rng.random_range(0..5), rng);
+        log.change(rng.random_range(0..5), now, rng);
         log.lost += 1;
     }
 
@@ -107,6 +109,14 @@ impl Asana {
     }
 }
 
+impl Log {
+    /// Whether the task lived all the time.
+    pub(crate) fn lived(&self, number: u32, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+        let lives = self.lives.get(&number).into_iter().flatten();
+        lives.into_iter().any(|(born, died)| *born <= from && died.is_none_or(|died| died > to))
+    }
+}
+
 /// The gid of a task: not one of a project.
 pub(crate) fn task(number: u32) -> u32 {
     100 + number
@@ -119,13 +129,16 @@ impl Log {
     }
 
     /// Makes, changes or deletes a task.
-    fn change(&mut self, number: u32, rng: &mut ChaCha8Rng) -> &'static str {
+    fn change(&mut self, number: u32, now: DateTime<Utc>, rng: &mut ChaCha8Rng) -> &'static str {
+        let lives = self.lives.entry(number).or_default();
         match self.tasks.get_mut(&number) {
             None => {
+                lives.push((now, None));
                 self.tasks.insert(number, 0);
                 "added"
             }
             Some(_) if rng.random_bool(0.3) => {
+                lives.last_mut().unwrap().1 = Some(now);
                 self.tasks.remove(&number);
                 "deleted"
             }
@@ -149,7 +162,10 @@ impl Asana {
         now: DateTime<Utc>,
     ) -> ListOutcome {
         let log = &self.streams[stream];
-        let show = |(number, changes): (&u32, &u32)| item(task(*number), "task", *changes, &stream.resource);
+        let show = |(number, changes): (&u32, &u32)| Item {
+            created_at: log.lives[number].last().map(|(born, _)| *born),
+            ..item(task(*number), "task", *changes, &stream.resource)
+        };
         let from: u32 = offset.map_or(0, |offset| offset.parse().unwrap());
         let (mut items, mut next_offset) = match listing.what {
             What::Project => (vec![item(listing.of.as_str().parse().unwrap(), "project", 0, &stream.resource)], None),
@@ -180,7 +196,6 @@ fn item(gid: u32, resource_type: &str, changes: u32, resource: &Gid) -> Item {
         resource: pb::Resource { gid, resource_type, ..pb::Resource::default() },
         state_json: changes.to_string(),
         within: vec![resource.clone()],
-        created_at: Some(DateTime::<Utc>::MAX_UTC),
         ..Item::default()
     }
 }

@@ -9,7 +9,7 @@ use asana_event_bridge::core::event::{Event, to_json};
 use asana_event_bridge::core::ids::{Lane, StreamId, Topic};
 use asana_event_bridge::core::placement::{lane_of, shard_of};
 use asana_event_bridge::pb::{self, record::Body};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -28,6 +28,8 @@ pub(crate) struct Verdict {
     pub(crate) lost: usize,
     /// Events behind a watermark.
     pub(crate) bounded: usize,
+    /// Tasks that were called deleted.
+    pub(crate) deleted: usize,
 }
 
 impl Verdict {
@@ -42,6 +44,7 @@ impl Verdict {
             missed: self.missed + other.missed,
             lost: self.lost + other.lost,
             bounded: self.bounded + other.bounded,
+            deleted: self.deleted + other.deleted,
         }
     }
 }
@@ -134,6 +137,7 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize) -> Verdict {
         verdict.gaps += gaps.len();
     }
     compare_state(asana, bus);
+    verdict.deleted = judge_deletions(asana, bus);
     let timed = judge_times(asana, bus);
     (verdict.lost, verdict.bounded) = (timed.lost, timed.bounded);
     let lost: usize = asana.streams.values().map(|log| log.lost).sum();
@@ -166,6 +170,26 @@ fn compare_state(asana: &Asana, bus: &Bus) {
             known.into_iter().filter(|(gid, _)| uncompared < 2 || expected.contains_key(gid)).collect();
         assert_eq!(known, expected, "stream {stream}");
     }
+}
+
+/// Nothing that lives is ever called deleted: around each such record there is a moment at which it didn't.
+fn judge_deletions(asana: &Asana, bus: &Bus) -> usize {
+    let mut count = 0;
+    for message in &bus.all {
+        let record = pb::Record::decode(message.value.as_slice()).expect("a record");
+        let (Some(position), Some(Body::Snapshot(snapshot))) = (record.position, record.body) else { continue };
+        if snapshot.change() != pb::SnapshotChange::Deleted {
+            continue;
+        }
+        let gid: u32 = snapshot.resource.expect("a resource").gid.parse().expect("a number");
+        let (stream, log) = asana.streams.iter().find(|(id, _)| id.to_string() == position.stream).expect("a stream");
+        let Some(number) = gid.checked_sub(task(0)).filter(|number| *number < 5) else { continue };
+        let at = time(record.received_at.as_ref());
+        let (from, to) = (at - TimeDelta::seconds(120), at + TimeDelta::seconds(120));
+        assert!(!log.lived(number, from, to), "{stream}: task {number} lived when it was called deleted, at {at}");
+        count += 1;
+    }
+    count
 }
 
 /// How many crawls of each stream, its first among them, didn't know what had been published before.

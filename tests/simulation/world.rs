@@ -103,7 +103,7 @@ impl World {
         // What nobody tells the bridge, it finds.
         for _ in 0..2 * STREAMS {
             let stream = self.any_stream();
-            self.asana.lose(&stream, &mut self.rng);
+            self.asana.lose(&stream, self.now.wall, &mut self.rng);
         }
         self.catch_up();
         judge(&self.asana, &self.bus, self.missed)

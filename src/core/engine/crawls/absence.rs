@@ -238,7 +238,8 @@ impl Engine {
             ListOutcome::Page(page) => {
                 crawling.absences.asked += 1;
                 self.heard(now, id);
-                match page.items.into_iter().next() {
+                let is_it = |item: &Item| item.resource.gid == question.ask.of.as_str();
+                match page.items.into_iter().next().filter(is_it) {
                     Some(item) => self.handle_alive(now, id, crawl, question, item, part_of),
                     None => self.undecided(now, id, crawl, question, "malformed"),
                 }

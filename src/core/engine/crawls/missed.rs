@@ -15,8 +15,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 const ORPHANS: usize = 256;
 /// A resource that changed so soon around such a deletion changed by it.
 const ORPHAN_TIME: TimeDelta = TimeDelta::seconds(2);
-/// By so much Asana's clock and the host's may differ.
-const CLOCKS: TimeDelta = TimeDelta::seconds(60);
 
 impl Engine {
     /// What events that have just come do to what is known of their resources.
@@ -81,7 +79,7 @@ impl Engine {
             return !is_evidently_the_same;
         }
         let last_crawl = self.streams.get(id).and_then(|entry| entry.committed.last_crawl_at);
-        item.created_at.zip(last_crawl).is_some_and(|(created, crawl)| created > crawl + CLOCKS)
+        item.created_at.zip(last_crawl).is_some_and(|(created, crawl)| created > crawl)
     }
 
     /// Remembers what changed though no event told of it, if that is so: one may still come.
