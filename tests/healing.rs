@@ -45,6 +45,8 @@ fn after_the_last_reconciliation_the_state_is_asanas() {
     let (days, speed) = (number("HEALING_DAYS", 2), number("HEALING_SPEED", 2_880));
     let (streams, kills) = (number("HEALING_STREAMS", 30), number("HEALING_KILLS", 4));
     let mut site = Site::new(streams, speed, u64::from(number("HEALING_SEED", 1)));
+    // Pages of more than 50 are too heavy.
+    site.simulator.post("/_sim/weight", &json!({ "most": 50, "answer": "timeout", "after": "10ms" }));
     site.start();
 
     println!("a day on which all events come");
@@ -102,8 +104,6 @@ impl Site {
             "seed": seed, "speed": speed, "delay": "2m",
             "world": { "projects": streams, "tasks_per_project": 10 },
             "limits": { "rate_per_minute": 0, "concurrent_reads": 0 },
-            // Pages of more than 50 are too heavy.
-            "weight": { "most": 50, "answer": "timeout", "after": "10ms" },
             "empty_pages": if seed.is_multiple_of(2) { "same_token" } else { "new_token" },
         });
         // JSON is YAML.

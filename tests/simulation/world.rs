@@ -329,7 +329,8 @@ impl World {
             let outcome = if is_fault {
                 list_fault(listing, offset, &mut self.rng)
             } else {
-                self.asana.list(&step.stream, listing, offset, &mut self.rng, self.now.wall)
+                let short = faults && self.rng.random_bool(0.1);
+                self.asana.list(&step.stream, listing, offset, short, self.now.wall)
             };
             match &step.step {
                 Step::Ask(_) => Answer::Ask(outcome, None),
