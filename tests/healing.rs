@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use support::foreign::read_kafka;
 use support::program::{Program, Simulator, admin_url};
 use support::service::Service;
@@ -129,8 +129,9 @@ impl Site {
             "crawl": {
                 "depth": "attachments",
                 "budgetPercent": 50,
-                "reconcileInterval": scaled(DAY),
-                "lateEvents": scaled(Duration::from_secs(15 * 60)),
+                // By Asana's clock.
+                "reconcileInterval": "24h",
+                "lateEvents": "15m",
             },
             "index": { "path": site.path("index") },
             "admin": { "listen": "127.0.0.1:0" },
@@ -189,7 +190,7 @@ impl Site {
 
     /// Until each stream's last complete crawl began later than now, and no gap is open.
     fn wait_for_crawls(&mut self) {
-        let since = DateTime::<Utc>::from(SystemTime::now());
+        let since: DateTime<Utc> = self.simulator.get("/_sim/clock")["now"].as_str().unwrap().parse().unwrap();
         let is_done = |stream: &Value| {
             let begun = stream["last_crawl_at"].as_str().map(|text| text.parse::<DateTime<Utc>>().unwrap());
             begun.is_some_and(|begun| begun > since) && stream["open_gaps"] == 0

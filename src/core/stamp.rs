@@ -64,12 +64,17 @@ impl AsanaClock {
         let is_old = |at: Option<(DateTime<Utc>, Duration)>| {
             at.is_none_or(|(_, at)| monotonic.saturating_sub(at) >= ANCHOR_LIFE)
         };
-        if is_old(self.passed) || self.passed(monotonic).is_none_or(|known| known < passed) {
+        let (known_passed, known_ahead) = (self.passed(monotonic), self.ahead(monotonic));
+        // A machine that was suspended has a clock that stood still meanwhile: what contradicts it counts.
+        let contradicts = known_passed.is_some_and(|known| known > stamp.not_after())
+            || known_ahead.is_some_and(|known| known < passed);
+        if contradicts || is_old(self.passed) || known_passed.is_none_or(|known| known < passed) {
             self.passed = Some((passed, monotonic));
         }
         let ahead = (stamp.not_after(), asked);
-        if is_old(self.ahead)
-            || self.ahead(monotonic).is_none_or(|known| gone(ahead, monotonic).is_some_and(|latest| latest < known))
+        if contradicts
+            || is_old(self.ahead)
+            || known_ahead.is_none_or(|known| gone(ahead, monotonic).is_some_and(|latest| latest < known))
         {
             self.ahead = Some(ahead);
         }
@@ -142,6 +147,8 @@ mod tests {
         clock.set(second(3610), second(3610), stamp(3000, 0));
         assert_eq!(clock.passed(second(3610)), Some(at(2999)), "what was told an hour ago is told anew");
         assert_eq!(clock.ahead(second(3610)), Some(at(3001)));
+        clock.set(second(3611), second(3611), stamp(9000, 0));
+        assert_eq!(clock.ahead(second(3611)), Some(at(9001)), "the machine was suspended");
         let mut clock = AsanaClock::default();
         clock.set(second(9), second(9), stamp(110, 0));
         assert_eq!((clock.passed(second(9)), clock.age(second(9))), (Some(at(109)), Some(Duration::ZERO)));

@@ -264,7 +264,7 @@ fn each_right_that_is_missing_is_told() {
     let mut bridge = Program::start(&["run", "--config", path.to_str().unwrap()], &log);
     wait_for("the bridge", PATIENCE, || {
         bridge.assert_running();
-        std::fs::read_to_string(&log).unwrap().contains("were read anew").then_some(())
+        std::fs::read_to_string(&log).unwrap().contains("crawl ended").then_some(())
     });
     assert!(bridge.stop().success());
     let (code, lines, _) = doctor(&path, &[]);

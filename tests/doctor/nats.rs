@@ -112,7 +112,7 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     let mut bridge = Program::start(&["run", "--config", path.to_str().unwrap()], &log);
     wait_for("the bridge", PATIENCE, || {
         bridge.assert_running();
-        std::fs::read_to_string(&log).unwrap().contains("were read anew").then_some(())
+        std::fs::read_to_string(&log).unwrap().contains("crawl ended").then_some(())
     });
     let found = bench.examine(&good, &[]);
     found.assert_wanting(&[]);
