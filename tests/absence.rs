@@ -41,6 +41,9 @@ struct Asana {
     alone: BTreeMap<String, Result<Item, ListOutcome>>,
     failing: BTreeSet<(String, What)>,
     asked: Vec<String>,
+    /// By which account each list was asked for.
+    lists_asked: Vec<(String, What)>,
+    hidden_from_crawler: BTreeSet<What>,
 }
 
 impl Asana {
@@ -105,13 +108,18 @@ struct Bench {
 impl Bench {
     /// A project with its first crawl behind it: task 1 with subtask 11 and story 12, and tasks 2 to 4.
     fn new() -> Self {
+        Self::crawling_by(None)
+    }
+
+    /// The same, with an account that reads the lists of crawls.
+    fn crawling_by(crawler: Option<&str>) -> Self {
         let now = Now { monotonic: DAY, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
         let id = StreamId::new("main", PROJECT);
         let limit =
             Limit { requests_per_minute: NonZeroU32::new(60_000).unwrap(), max_in_flight: NonZeroU16::new(9).unwrap() };
-        let account = AccountSpec { name: "main".into(), limit };
+        let accounts = ["main", "crawler"].map(|name| AccountSpec { name: name.into(), limit });
         let stream = StreamSpec { id: id.clone(), kind: StreamKind::Resource };
-        let mut engine = Engine::new(settings(), 1_000, &[account], &[stream]);
+        let mut engine = Engine::new(settings(crawler), 1_000, &accounts, &[stream]);
         let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
         engine.assign(now, ShardId(0), nothing);
         let (index, asana) = (Index::temporary().unwrap(), Asana::default());
@@ -190,7 +198,11 @@ impl Bench {
         let (index, id) = (&self.index, &self.id);
         match step {
             Step::Compare(mark) => Answer::Compare(index.is_trusted(id, *mark).unwrap()),
-            Step::List { listing, .. } => {
+            Step::List { listing, account, .. } => {
+                self.asana.lists_asked.push((account.to_string(), listing.what));
+                if account.as_str() == "crawler" && self.asana.hidden_from_crawler.contains(&listing.what) {
+                    return Answer::List(ListOutcome::Denied(Denial::Forbidden), None);
+                }
                 let outcome = self.asana.answer(listing, false);
                 let ListOutcome::Page(page) = &outcome else { return Answer::List(outcome, None) };
                 let gids: Vec<_> = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str())).collect();
@@ -228,7 +240,7 @@ impl Bench {
     }
 }
 
-fn settings() -> Settings {
+fn settings(crawler: Option<&str>) -> Settings {
     Settings {
         shards: NonZeroU32::MIN,
         topic: TopicTemplate::parse("t", 16).unwrap(),
@@ -242,6 +254,7 @@ fn settings() -> Settings {
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings {
             initial: true,
+            account: crawler.map(Into::into),
             depth: Depth::Stories,
             budget_percent: 90,
             reconcile_interval: DAY,
@@ -407,4 +420,21 @@ fn a_resource_that_is_refused_while_its_events_come_holds_no_gap_open() {
     bench.asana.alone.clear();
     bench.run(Duration::from_secs(600));
     assert_eq!(bench.healed(), [Restored::PartOfState, Restored::State]);
+}
+
+#[test]
+fn another_account_reads_the_lists_and_decides_nothing() {
+    let mut bench = Bench::crawling_by(Some("crawler"));
+    let is_crawlers = |(account, _): &(String, What)| account == "crawler";
+    assert!(bench.asana.lists_asked.iter().all(is_crawlers), "{:?}", bench.asana.lists_asked);
+    // It may not see the project's sections, nor task 4.
+    bench.asana.hidden_from_crawler.insert(What::Sections);
+    bench.asana.tasks(&["1", "2", "3"]);
+    bench.asana.alone.insert("4".to_owned(), Ok(in_project("4")));
+    bench.asana.lists_asked.clear();
+    assert_eq!(bench.reconcile(), BTreeMap::new());
+    assert_eq!(bench.end().left_out_count, 0, "the stream's own account sees them");
+    let by_own: Vec<_> = bench.asana.lists_asked.iter().filter(|asked| !is_crawlers(asked)).collect();
+    assert_eq!(by_own, [&("main".to_owned(), What::Sections)]);
+    assert_eq!(bench.asana.asked, ["4"]);
 }
