@@ -347,7 +347,10 @@ impl Site {
     /// The gids that users restored from the trash, and those on or below them.
     fn restored(&self) -> BTreeSet<String> {
         let mut restored = BTreeSet::new();
-        for gid in &self.streams {
+        // Of tasks in no project the workspace alone tells.
+        let world = self.simulator.get("/_sim/world");
+        let workspaces = world["workspaces"].as_array().unwrap().iter().map(|gid| gid.as_str().unwrap());
+        for gid in self.streams.iter().map(String::as_str).chain(workspaces) {
             let ledger = self.simulator.get(&format!("/_sim/ledger?resource={gid}"));
             let lost = ledger["dropped"].as_array().unwrap().iter().map(|it| &it["event"]);
             for event in ledger["events"].as_array().unwrap().iter().chain(lost) {
@@ -356,14 +359,22 @@ impl Site {
                 }
             }
         }
-        let mut all = restored.clone();
-        for task in &restored {
-            for list in ["subtasks", "stories"] {
-                let path = format!("/tasks/{task}/{list}");
-                if self.simulator.status(&path) == 200 {
-                    let below = self.simulator.list(&path, "gid");
-                    all.extend(below.iter().map(|it| it["gid"].as_str().unwrap().to_owned()));
+        let (mut all, mut tasks) = (restored.clone(), restored.into_iter().collect::<Vec<_>>());
+        while let Some(task) = tasks.pop() {
+            for path in [
+                format!("/tasks/{task}/subtasks"),
+                format!("/tasks/{task}/stories"),
+                format!("/attachments?parent={task}"),
+            ] {
+                if self.simulator.status(&path) != 200 {
+                    continue;
                 }
+                let below = self.simulator.list(&path, "gid").into_iter();
+                let below: Vec<_> = below.map(|it| it["gid"].as_str().unwrap().to_owned()).collect();
+                if path.ends_with("subtasks") {
+                    tasks.extend(below.iter().cloned());
+                }
+                all.extend(below);
             }
         }
         all

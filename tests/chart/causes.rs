@@ -201,7 +201,10 @@ fn every_alert_is_fired_by_its_cause() {
 
 fn asana_refuses(rules: &mut Rules) {
     let mut bench = Bench::new(&json!({ "console": {} }), 6_000);
-    let healthy = bench.wait("all streams to be live", |scrape| scrape.sum("streams", r#"state="live""#) >= 3.0);
+    let healthy = bench.wait("all streams to be live", |scrape| {
+        let is_fresh = scrape.sum("stream_staleness_max_seconds", "") < 3.0;
+        is_fresh && scrape.sum("streams", r#"state="live""#) >= 3.0
+    });
     rules.judge_now(healthy, &[]);
 
     let file = bench.folder.path().join("bridge.yaml");
