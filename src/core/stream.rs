@@ -45,7 +45,7 @@ pub struct Stream {
     pub last_crawl_at: Option<DateTime<Utc>>,
     /// What the last crawl had to leave out, and is tried again.
     pub left_out: LeftOuts,
-    /// Source gaps that were healed but for what was left out, up to [`MOST_PARTLY_HEALED`].
+    /// Source gaps that were healed but for what was left out, up to 64.
     pub partly_healed: Vec<OpenGap>,
     /// It was said to have ended, and wasn't polled since.
     pub ended: bool,

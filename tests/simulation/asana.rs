@@ -31,7 +31,7 @@ pub(crate) struct Log {
     /// The tasks that there are, each with how often it changed.
     pub(crate) tasks: BTreeMap<u32, u32>,
     /// From when until when each task lived, again and again.
-    pub(crate) lives: BTreeMap<u32, Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>>,
+    lives: BTreeMap<u32, Vec<Life>>,
     /// Events that no poll ever tells.
     pub(crate) lost: usize,
     given: u32,
@@ -109,11 +109,17 @@ impl Asana {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    born: DateTime<Utc>,
+    died: Option<DateTime<Utc>>,
+}
+
 impl Log {
     /// Whether the task lived all the time.
     pub(crate) fn lived(&self, number: u32, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
         let lives = self.lives.get(&number).into_iter().flatten();
-        lives.into_iter().any(|(born, died)| *born <= from && died.is_none_or(|died| died > to))
+        lives.into_iter().any(|life| life.born <= from && life.died.is_none_or(|died| died > to))
     }
 }
 
@@ -133,12 +139,12 @@ impl Log {
         let lives = self.lives.entry(number).or_default();
         match self.tasks.get_mut(&number) {
             None => {
-                lives.push((now, None));
+                lives.push(Life { born: now, died: None });
                 self.tasks.insert(number, 0);
                 "added"
             }
             Some(_) if rng.random_bool(0.3) => {
-                lives.last_mut().unwrap().1 = Some(now);
+                lives.last_mut().unwrap().died = Some(now);
                 self.tasks.remove(&number);
                 "deleted"
             }
@@ -163,7 +169,7 @@ impl Asana {
     ) -> ListOutcome {
         let log = &self.streams[stream];
         let show = |(number, changes): (&u32, &u32)| Item {
-            created_at: log.lives[number].last().map(|(born, _)| *born),
+            created_at: log.lives[number].last().map(|life| life.born),
             ..item(task(*number), "task", *changes, &stream.resource)
         };
         let from: u32 = offset.map_or(0, |offset| offset.parse().unwrap());
