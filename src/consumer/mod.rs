@@ -38,6 +38,7 @@ pub mod file;
 pub mod kafka;
 #[cfg(feature = "consumer-kafka")]
 pub mod kafka_group;
+#[cfg(feature = "program")]
 pub(crate) mod left_out;
 pub mod materialize;
 #[cfg(feature = "consumer-nats")]
