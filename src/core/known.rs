@@ -142,6 +142,20 @@ pub enum Change {
 }
 
 impl Change {
+    /// The resource that an event told something of; not what it only lies in.
+    #[must_use]
+    pub fn told(&self) -> Option<&Gid> {
+        match self {
+            Self::Touched { gid, resource_type: Some(_), .. } | Self::Gone { gid } => Some(gid),
+            Self::Touched { .. }
+            | Self::Seen { .. }
+            | Self::Passed { .. }
+            | Self::Clear
+            | Self::Distrust
+            | Self::Complete => None,
+        }
+    }
+
     /// Whether it is about this resource.
     #[must_use]
     pub fn names(&self, resource: &Gid) -> bool {

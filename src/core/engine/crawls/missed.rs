@@ -1,6 +1,6 @@
 //! What changed and no event told of.
 
-use super::{Crawling, Engine};
+use super::{Change, Crawling, Engine};
 use crate::core::crawl::{Crawl, listed_types};
 use crate::core::event::Event;
 use crate::core::ids::{Gid, StreamId};
@@ -10,6 +10,7 @@ use crate::core::now::Now;
 use crate::core::stream::State;
 use crate::pb;
 use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
 
 /// So many deletions of unknown parents are remembered.
 const ORPHANS: usize = 256;
@@ -56,6 +57,14 @@ impl Engine {
             }
         }
         if self.settings.crawl.compares() { changes } else { Vec::new() }
+    }
+
+    /// What events name whose commit isn't done.
+    pub(super) fn touched_by_waiting(&self, id: &StreamId) -> BTreeSet<Gid> {
+        let committing = self.committing.iter().flat_map(|staged| &staged.pending).map(|(pending, ..)| pending);
+        let waiting = self.uncommitted().chain(committing);
+        let polled = waiting.filter(|it| it.id == *id && matches!(it.change, Change::Polled { .. }));
+        polled.flat_map(|pending| &pending.known).filter_map(known::Change::told).cloned().collect()
     }
 
     /// A gap has opened: what changed meanwhile is explained by it.
@@ -138,5 +147,31 @@ impl Crawling {
 
     fn is_orphans_parent(&self, modified_at: Option<DateTime<Utc>>) -> bool {
         modified_at.is_some_and(|at| self.orphaned_at.iter().any(|orphaned| (*orphaned - at).abs() <= ORPHAN_TIME))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::engine::bench::Bench;
+
+    #[test]
+    fn a_resource_that_cant_be_read_alone_isnt_left_out_for_what_came_into_it() {
+        let mut bench = Bench::new();
+        let event = |parent: &str, gid: &str| {
+            let text = serde_json::json!({
+                "action": "added",
+                "resource": { "gid": "7", "resource_type": "task" },
+                "parent": { "gid": gid, "resource_type": parent },
+            });
+            Event::parse(&serde_json::value::to_raw_value(&text).unwrap())
+        };
+        let events = [event("section", "8"), event("task", "9")];
+        let id = bench.id.clone();
+        // As while a step is under way.
+        bench.engine.streams.get_mut(&id).unwrap().crawling.step = Some(1);
+        bench.engine.note_events(&id, &events, bench.now.wall);
+        let touched = &bench.engine.streams[&id].crawling.touched;
+        assert_eq!(["7", "8", "9"].map(|gid| touched.contains(&Gid::from(gid))), [true, false, true]);
     }
 }

@@ -191,10 +191,12 @@ impl Engine {
             payer.crawl_budget.take(now);
         }
         self.accounts.get_mut(&id.account)?.crawls.remove(&id);
+        // The index doesn't know of these yet, and may be asked before it does.
+        let touched = self.touched_by_waiting(&id);
         let entry = self.streams.get_mut(&id)?;
         self.requests += 1;
         entry.crawling.step = Some(self.requests);
-        entry.crawling.touched.clear();
+        entry.crawling.touched = touched;
         Some(CrawlStep { number: self.requests, stream: id, step })
     }
 
