@@ -449,7 +449,8 @@ pub enum SnapshotChange {
     /// It was asked for alone, and Asana knows it no more (404), or what it was a part of. The snapshot has no state.
     /// Of the changes, this one alone says that something is gone.
     Deleted = 4,
-    /// It was asked for alone, and lives, but no longer below the stream's resource. The snapshot has its state.
+    /// It was asked for alone, or the task that it is on was, and lives, but no longer below the stream's resource. The
+    /// snapshot has its state if it was asked for itself.
     Left = 5,
     /// It was asked for alone, and Asana doesn't let the stream's credential see it (403). The snapshot has no state: what is
     /// known of it stays as it is, and may have changed or be gone. Said once, until it is seen again.
