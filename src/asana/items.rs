@@ -6,6 +6,7 @@
 use super::http::Answer;
 use super::wire::{list_page, message, object, refusal};
 use crate::core::ids::Gid;
+use crate::core::lenient::{self, string, typed};
 use crate::core::listing::{Item, ListOutcome, ListPage, Listing, What};
 use crate::core::page::Failure;
 use crate::core::time as core_time;
@@ -114,7 +115,7 @@ fn page(what: What, offset: Option<&str>, body: &[u8], received_at: DateTime<Utc
 
 /// `None` without a gid.
 fn item(what: What, raw: &RawValue) -> Option<Item> {
-    let shown: Object<'_> = read_object(raw)?;
+    let shown: Object<'_> = lenient::object(raw.get())?;
     let gid = gid(shown.gid)?;
     let resource_type = string(shown.resource_type).unwrap_or_else(|| what.resource_type().to_owned());
     let part_of = part_of(&shown, &resource_type);
@@ -136,27 +137,13 @@ fn item(what: What, raw: &RawValue) -> Option<Item> {
     })
 }
 
-/// A derived struct would read from an array, too.
-fn read_object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
-    raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok())?
-}
-
-fn typed<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
-}
-
-fn string(raw: Option<&RawValue>) -> Option<String> {
-    typed(raw)
-}
-
-/// A gid that came as a number is its digits.
+/// An empty one names nothing.
 fn gid(raw: Option<&RawValue>) -> Option<String> {
-    let digits = |raw: &RawValue| raw.get().bytes().all(|byte| byte.is_ascii_digit()).then(|| raw.get().to_owned());
-    string(raw).or_else(|| raw.and_then(digits)).filter(|gid| !gid.is_empty())
+    lenient::gid(raw).filter(|gid| !gid.is_empty())
 }
 
 fn reference(raw: Option<&RawValue>) -> Option<Gid> {
-    let reference: Reference<'_> = read_object(raw?)?;
+    let reference: Reference<'_> = lenient::object(raw?.get())?;
     gid(reference.gid).map(Gid::from)
 }
 
@@ -171,7 +158,7 @@ fn part_of(shown: &Object<'_>, resource_type: &str) -> Option<Listing> {
         "story" => (shown.target, "task"),
         _ => return None,
     };
-    let named: Reference<'_> = read_object(raw?)?;
+    let named: Reference<'_> = lenient::object(raw?.get())?;
     let resource_type = string(named.resource_type).unwrap_or_else(|| usual.to_owned());
     Some(Listing { of: reference(raw)?, what: What::alone(&resource_type)? })
 }
@@ -189,8 +176,8 @@ fn within(shown: &Object<'_>, part_of: Option<&Listing>) -> Vec<Gid> {
 
 fn memberships(shown: &Object<'_>) -> Vec<(Option<Gid>, Option<Gid>)> {
     let all: Vec<&RawValue> = typed(shown.memberships).unwrap_or_default();
-    let read = |raw| {
-        let Membership { project, section } = read_object(raw)?;
+    let read = |raw: &RawValue| {
+        let Membership { project, section } = lenient::object(raw.get())?;
         Some((reference(project), reference(section)))
     };
     all.into_iter().filter_map(read).collect()

@@ -15,6 +15,7 @@ mod gaps;
 pub mod holes;
 pub mod ids;
 pub mod known;
+pub(crate) mod lenient;
 pub mod line;
 pub mod listing;
 pub mod live;

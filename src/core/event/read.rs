@@ -1,14 +1,11 @@
 //! Reading an event: strictly, and whatever can be read.
 
+use crate::core::lenient::{Object, gid, object, string};
 use crate::core::time::{self, asana_form, timestamp};
 use crate::pb;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
 /// The ordinary form: all keys known, none twice, all values as documented.
 #[derive(Deserialize)]
@@ -57,27 +54,6 @@ struct Reference<'a> {
     name: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "not_null")]
     resource_subtype: Option<Cow<'a, str>>,
-}
-
-/// A `T` read from a JSON object; derived structs would read from an array too.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct OnlyMap<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMap<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-        from.deserialize_map(OnlyMap(PhantomData))
-    }
 }
 
 /// A key that has to be there, and may be null.
@@ -216,20 +192,6 @@ pub(super) fn loose(text: &str) -> (pb::Event, Cow<'_, str>) {
         raw_json: String::new(),
     };
     (read, created_at)
-}
-
-fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
-    serde_json::from_str::<Object<T>>(text).ok().map(|object| object.0)
-}
-
-fn string(raw: Option<&RawValue>) -> Option<String> {
-    serde_json::from_str(raw?.get()).ok()
-}
-
-/// A gid that came as a number still keys the record by its digits.
-fn gid(raw: Option<&RawValue>) -> Option<String> {
-    let digits = |raw: &RawValue| raw.get().bytes().all(|byte| byte.is_ascii_digit()).then(|| raw.get().to_owned());
-    string(raw).or_else(|| raw.and_then(digits))
 }
 
 fn reference(raw: Option<&RawValue>) -> Option<pb::Resource> {
