@@ -77,7 +77,8 @@ impl Failures {
                 let text = format!("{count} items without a gid among the {} of {}", listing.what.label(), listing.of);
                 self.push(at, stream, "crawl_unidentified", text);
             }
-            Notice::Missed(count) => {
+            Notice::Missed(gids) => {
+                let count = gids.len();
                 let text = format!("{count} changes of which Asana sent no event; their snapshots were published");
                 self.push(at, stream, "missed", text);
             }

@@ -276,8 +276,8 @@ impl Counted {
             Notice::Crawl(CrawlNotice::Unidentified { count, .. }) => {
                 self.unidentified.get_or_create(&labels).inc_by(*count as u64);
             }
-            Notice::Missed(count) => {
-                self.missed.get_or_create(&labels).inc_by(*count as u64);
+            Notice::Missed(gids) => {
+                self.missed.get_or_create(&labels).inc_by(gids.len() as u64);
             }
             Notice::DeadLetter { .. } => {
                 self.dead_letters.get_or_create(&labels).inc();

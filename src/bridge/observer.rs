@@ -13,6 +13,9 @@ use crate::sink::CommitError;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// So many resources are named in a line of the log.
+const MOST_NAMED: usize = 20;
+
 /// Is told what happens. Called from the bridge's own task: it must not block.
 pub trait Observer: Send + Sync {
     /// A changed configuration is in force, or is refused: why, each problem with its path.
@@ -221,8 +224,9 @@ impl Observer for LogObserver {
             Notice::DeadLetter { gid, bytes } => {
                 tracing::warn!(%stream, shard, epoch, %gid, bytes, "a record is larger than what the bus takes: it is in the dead-letter topic, and a stand-in keeps its place; raise the topic's or the server's limit");
             }
-            Notice::Missed(count) => {
-                tracing::warn!(%stream, shard, epoch, count, "changes that Asana told no event of; their snapshots were published");
+            Notice::Missed(gids) => {
+                let resources = gids.iter().take(MOST_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(" ");
+                tracing::warn!(%stream, shard, epoch, count = gids.len(), resources, "changes that Asana told no event of; their snapshots were published");
             }
             Notice::Failed(Failure::Credential(words)) => {
                 let account = &stream.account;

@@ -311,8 +311,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     }
 
     fn tell_missed(&mut self) {
-        for (stream, count) in self.engine.take_missed() {
-            self.observer.noticed(&self.engine.place(&stream), &Notice::Missed(count));
+        for (stream, gids) in self.engine.take_missed() {
+            self.observer.noticed(&self.engine.place(&stream), &Notice::Missed(gids));
         }
     }
 

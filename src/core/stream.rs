@@ -206,8 +206,8 @@ pub enum Notice {
     Ended,
     /// Of its crawl.
     Crawl(CrawlNotice),
-    /// So many resources changed and no event told of it, within the time that events may take.
-    Missed(usize),
+    /// These resources changed and no event told of it, within the time that events may take.
+    Missed(Vec<Gid>),
     /// A record was larger than what the bus takes: the dead-letter topic has it.
     DeadLetter {
         /// The resource that it is about.

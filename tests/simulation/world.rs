@@ -352,7 +352,7 @@ impl World {
             }
             session.engine.handle_crawl_step(now, &step, answer);
         }
-        self.missed += session.engine.take_missed().iter().map(|(_, count)| count).sum::<usize>();
+        self.missed += session.engine.take_missed().iter().map(|(_, gids)| gids.len()).sum::<usize>();
     }
 
     fn take(&mut self, which: usize, faults: bool) {

@@ -543,7 +543,7 @@ impl Engine {
             }
         }
         let interval = self.settings.min_interval;
-        let crawling = Crawling::came(now, &spec.id);
+        let crawling = Crawling::came(now, &spec.id, &committed);
         let entry = Entry {
             kind: spec.kind,
             committed,

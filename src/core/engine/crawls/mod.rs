@@ -17,11 +17,12 @@ use crate::core::listing::{ListOutcome, Listing, What};
 use crate::core::now::Now;
 use crate::core::placement::shard_of;
 use crate::core::record::Prepared;
-use crate::core::stream::{CrawlNotice, Notice, State};
+use crate::core::stream::{CrawlNotice, Notice, State, Stream};
 use crate::pb;
 use absence::Absences;
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use missed::Deletions;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -148,15 +149,16 @@ pub(super) struct Crawling {
     touched: BTreeSet<Gid>,
     /// What changed without an event so far, and until when one may come.
     suspects: BTreeMap<Gid, DateTime<Utc>>,
-    /// When something was deleted that didn't say what it was a part of.
-    orphaned_at: VecDeque<DateTime<Utc>>,
+    deletions: Deletions,
 }
 
 impl Crawling {
     /// The stream has just come here.
-    pub(super) fn came(now: Now, id: &StreamId) -> Self {
+    pub(super) fn came(now: Now, id: &StreamId, committed: &Stream) -> Self {
         let rest_at = now.monotonic + SUSPENDED.delay(1, &id.to_string());
-        Self { since: now.monotonic, progressed_at: now.monotonic, rest_at, ..Self::default() }
+        let polled_at = committed.live().map(|live| live.last_complete_poll_at);
+        let deletions = Deletions::since(polled_at.unwrap_or_default());
+        Self { since: now.monotonic, progressed_at: now.monotonic, rest_at, deletions, ..Self::default() }
     }
 }
 
@@ -260,7 +262,7 @@ impl Engine {
             return self.begin_crawl(now, id, trusted);
         }
         let entry = self.streams.get_mut(id)?;
-        (entry.crawling.is_whole, entry.crawling.counts) = (true, true);
+        (entry.crawling.is_whole, entry.crawling.counts) = (true, entry.committed.open_gaps.is_empty());
         self.end_step(now, id);
         None
     }
@@ -291,7 +293,7 @@ impl Engine {
             counts: true,
             touched,
             suspects: std::mem::take(&mut entry.crawling.suspects),
-            orphaned_at: std::mem::take(&mut entry.crawling.orphaned_at),
+            deletions: std::mem::take(&mut entry.crawling.deletions),
             ..Crawling::default()
         };
         let known = if trusted { Vec::new() } else { vec![known::Change::Distrust] };
