@@ -19,7 +19,6 @@
 //! | `reader`, `verify`, `tail` | read a bus to its end, judge or show what is there | through `consumer` |
 //! | `checkpoints` | looks at stored progress, resets and moves it | through `sink` |
 //! | `demo`, `ledger` | all of it in one process; what a simulator offered | through the edges |
-//! | `simulator` | an Asana to try things on | HTTP |
 
 #[cfg(feature = "program")]
 pub mod admin;
@@ -57,8 +56,6 @@ pub mod reader;
 pub mod reload;
 #[cfg(feature = "program")]
 pub mod run;
-#[cfg(feature = "simulator")]
-pub mod simulator;
 #[cfg(feature = "bridge")]
 pub mod sink;
 #[cfg(feature = "program")]

@@ -15,9 +15,9 @@ use asana_event_bridge::one_line::one_line;
 use asana_event_bridge::reader::Reader;
 use asana_event_bridge::reload;
 use asana_event_bridge::run::{self, RunError};
-use asana_event_bridge::simulator::{self, SimulatorError};
 use asana_event_bridge::tail::{self, TailArgs};
 use asana_event_bridge::verify::{self, Output, Report, VerifyArgs};
+use asana_simulator::SimulatorError;
 use clap::Parser as _;
 use cli::{CheckConfigArgs, Cli, Command, Exit};
 use std::io::Write as _;
@@ -51,7 +51,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor(&args),
         Command::Checkpoint(args) => checkpoint(&args.command),
         Command::Simulate(args) => {
-            runtime()?.block_on(simulator::run(args))?;
+            runtime()?.block_on(asana_simulator::run(args))?;
             Ok(Exit::Fine)
         }
         Command::CheckConfig(args) => check_config(&args),

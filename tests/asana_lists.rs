@@ -20,7 +20,7 @@ use asana_event_bridge::config::{CheckedAccount, Credential, Secret, SecretSourc
 use asana_event_bridge::core::ids::Gid;
 use asana_event_bridge::core::listing::{Item, ListOutcome, ListPage, Listing, MOST_ON_A_PAGE, What};
 use asana_event_bridge::core::page::{Denial, Failure};
-use asana_event_bridge::simulator::{Options, Scenario, Simulator};
+use asana_simulator::{Options, Scenario, Simulator};
 use scripted_http::{ScriptedHttp, Step, answer, bytes, head};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +83,7 @@ async fn outcome_of(step: Step, what: What, offset: Option<&str>) -> ListOutcome
 
 #[tokio::test]
 async fn each_listing_has_its_path_and_names_the_fields_that_asana_describes() {
-    let description = include_str!("openapi/asana-openapi-events.yaml");
+    let description = include_str!("../crates/simulator/tests/openapi/asana-openapi-events.yaml");
     let description: Value = serde_saphyr::from_str(description).unwrap();
     for (what, template) in ALL {
         let server = ScriptedHttp::start([answer(404, &[], "{}")]).await;

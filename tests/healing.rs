@@ -254,13 +254,14 @@ impl Site {
             // One that the bridge didn't live to announce came twice.
             assert!(announced <= lost && (announced > 0) == (lost > 0), "{gid}: {announced} gaps, {lost} dead tokens");
             let events = ledger["dropped"].as_array().unwrap();
-            let gids = |event: &'_ Value| ["resource", "parent"].map(|key| event["event"][key]["gid"].clone());
+            let gids = |event: &Value| ["resource", "parent"].map(|key| event["event"][key]["gid"].clone());
             let concerned: BTreeSet<_> =
                 events.iter().flat_map(gids).filter_map(|gid| Some(gid.as_str()?.to_owned())).collect();
             for resource in missed.get(gid).into_iter().flatten() {
                 assert!(
                     concerned.contains(resource),
-                    "{resource} of {gid} was called missed, and no event of it was lost"
+                    "{resource} of {gid} was called missed, and no event of it was lost:\n{}",
+                    history(resource, &ledger, &records)
                 );
             }
             (deaths, dropped) = (deaths + lost, dropped + events.len());
@@ -444,6 +445,21 @@ impl Site {
         }
         found
     }
+}
+
+/// What Asana offered of a resource and when it could be seen first, and what is on the bus of it and of crawls.
+fn history(resource: &str, ledger: &Value, lanes: &[Vec<Record>]) -> String {
+    let (events, times) = (ledger["events"].as_array().unwrap(), ledger["visible_at"].as_array().unwrap());
+    let offered = events.iter().zip(times).map(|(event, at)| format!("visible {at}: {event}"));
+    let stream = format!("main/{}", ledger["resource"].as_str().unwrap());
+    let of_stream = lanes.iter().flatten().filter(|record| record.position.stream == stream);
+    let shown = |record: &Record| {
+        let is_of_crawl = matches!(record.body, Body::SnapshotBegin(_) | Body::SnapshotEnd(_) | Body::SourceGap(_));
+        let text = format!("{record:?}");
+        (is_of_crawl || text.contains(resource)).then_some(text)
+    };
+    let lines = offered.filter(|line| line.contains(resource)).chain(of_stream.filter_map(shown));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What tells two events of a stream apart, as far as anything does.

@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use asana_event_bridge::simulator::{Options, Scenario, Simulator};
+use asana_simulator::{Options, Scenario, Simulator};
 use axum::{Router, extract::State, routing::post};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, process::Command, task::JoinSet};
@@ -43,7 +43,7 @@ async fn run(command: &mut Command) -> String {
 fn installed(client: &str, lock: &str) -> (PathBuf, bool) {
     let text = fs::read(root().join("tests/clients").join(client).join(lock)).unwrap();
     let digest = xxhash_rust::xxh3::xxh3_64(&text);
-    let folder = root().join(format!(".cache/clients/{client}-{digest:016x}"));
+    let folder = root().join(format!("../../.cache/clients/{client}-{digest:016x}"));
     let complete = folder.join("complete").exists();
     fs::create_dir_all(&folder).unwrap();
     (folder, complete)

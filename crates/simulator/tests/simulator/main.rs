@@ -24,7 +24,7 @@ mod streams;
 mod webhooks;
 mod world;
 
-use asana_event_bridge::simulator::{Options, Scenario, Simulator};
+use asana_simulator::{Options, Scenario, Simulator};
 use serde_json::{Value, json};
 
 /// A running simulator and a client with the default token.

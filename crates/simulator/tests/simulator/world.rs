@@ -179,7 +179,7 @@ async fn the_stream_of_a_watched_task_is_what_its_ledger_says() {
 
 #[tokio::test]
 async fn every_shipped_scenario_starts() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/scenarios");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/scenarios");
     let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() >= 3, "{files:?}");
     for file in files {
