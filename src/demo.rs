@@ -2,9 +2,6 @@
 
 use crate::bridge::{LogObserver, Observer};
 use crate::config::{self, Checked, Environment, Problems, Source};
-use crate::consumer::{From, ReadError, Until};
-use crate::core::engine::{CommitSummary, StreamPlace};
-use crate::core::stream::Notice;
 use crate::ledger::{Ledger, StreamLedger};
 use crate::reader::Reader;
 use crate::run::{self, RunError};
@@ -12,6 +9,9 @@ use crate::sink::CommitError;
 use crate::tail;
 use crate::verify::{Output, Report, Verification};
 use asana_simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
+use bridge_consumer::{From, ReadError, Until};
+use bridge_core::engine::{CommitSummary, StreamPlace};
+use bridge_core::stream::Notice;
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;

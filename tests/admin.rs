@@ -10,15 +10,14 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "program")]
 
 mod support;
 
 use asana_event_bridge::admin::Report;
 use asana_event_bridge::config::CheckedFile;
-use asana_event_bridge::core::checkpoint;
-use asana_event_bridge::core::ids::SyncToken;
 use asana_event_bridge::sink::{OwnershipEvent, file};
+use bridge_core::checkpoint;
+use bridge_core::ids::SyncToken;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

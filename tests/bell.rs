@@ -15,7 +15,7 @@
 
 mod support;
 
-use asana_event_bridge::pb::{self, record::Body};
+use bridge_contract::pb::{self, record::Body};
 use prost::Message as _;
 use ring::hmac;
 use serde_json::{Value, json};

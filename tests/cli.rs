@@ -10,7 +10,6 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "program")]
 
 use std::path::Path;
 use std::process::{Command, Output};

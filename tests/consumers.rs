@@ -14,8 +14,8 @@
 
 mod support;
 
-use asana_event_bridge::core::detect::{Detector, Start, Tally};
-use asana_event_bridge::pb::{self, record::Body};
+use bridge_consumer::detect::{Detector, Start, Tally};
+use bridge_contract::pb::{self, record::Body};
 use prost::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;

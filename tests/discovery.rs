@@ -13,10 +13,10 @@
 
 mod support;
 
-use asana_event_bridge::core::ids::StreamId;
-use asana_event_bridge::pb::{self, record::Body};
 use axum::http::{StatusCode, Uri};
 use axum::{Json, Router};
+use bridge_contract::pb::{self, record::Body};
+use bridge_core::ids::StreamId;
 use prost::Message as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

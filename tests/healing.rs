@@ -16,9 +16,9 @@
 
 mod support;
 
-use asana_event_bridge::consumer::materialize::Row;
-use asana_event_bridge::consumer::{Body, Continuity, Detector, Event, Materializer, Record, Resource, Start, decode};
-use asana_event_bridge::pb::SnapshotChange;
+use bridge_consumer::materialize::Row;
+use bridge_consumer::{Body, Continuity, Detector, Event, Materializer, Record, Resource, Start, decode};
+use bridge_contract::pb::SnapshotChange;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

@@ -15,8 +15,8 @@
 mod rotation;
 mod support;
 
-use asana_event_bridge::core::ids::StreamId;
-use asana_event_bridge::pb::{self, record::Body};
+use bridge_contract::pb::{self, record::Body};
+use bridge_core::ids::StreamId;
 use prost::Message as _;
 use serde_json::json;
 use std::collections::BTreeMap;

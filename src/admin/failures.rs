@@ -1,12 +1,12 @@
 //! What went wrong lately, for a person who looks at the status page.
 
 use crate::bridge::SessionEnd;
-use crate::core::crawl::LeftOut;
-use crate::core::engine::{AccountNotice, StreamPlace};
-use crate::core::ids::AccountName;
-use crate::core::page;
-use crate::core::stream::{CrawlNotice, Notice};
 use crate::sink::CommitError;
+use bridge_core::crawl::LeftOut;
+use bridge_core::engine::{AccountNotice, StreamPlace};
+use bridge_core::ids::AccountName;
+use bridge_core::outcome::poll;
+use bridge_core::stream::{CrawlNotice, Notice};
 use chrono::{DateTime, Utc};
 use std::collections::VecDeque;
 
@@ -133,13 +133,13 @@ impl Failures {
     }
 }
 
-fn words(failure: &page::Failure) -> String {
+fn words(failure: &poll::Failure) -> String {
     match failure {
-        page::Failure::TimedOut => "no complete answer in time".to_owned(),
-        page::Failure::Server { status, phrase: Some(phrase) } => format!("HTTP {status}, \"{phrase}\""),
-        page::Failure::Server { status, phrase: None } => format!("HTTP {status}"),
-        page::Failure::Gateway { status } => format!("HTTP {status}, and not by Asana: of a gateway or proxy"),
-        page::Failure::Connection(text) | page::Failure::Malformed(text) | page::Failure::Credential(text) => {
+        poll::Failure::TimedOut => "no complete answer in time".to_owned(),
+        poll::Failure::Server { status, phrase: Some(phrase) } => format!("HTTP {status}, \"{phrase}\""),
+        poll::Failure::Server { status, phrase: None } => format!("HTTP {status}"),
+        poll::Failure::Gateway { status } => format!("HTTP {status}, and not by Asana: of a gateway or proxy"),
+        poll::Failure::Connection(text) | poll::Failure::Malformed(text) | poll::Failure::Credential(text) => {
             text.clone()
         }
     }

@@ -3,7 +3,7 @@
 //! Asana announces a change of its API in answers that it concerns:
 //! `Asana-Change: name=<flag>;info=<url>[;affected=true]` (Asana's guide "Deprecations").
 
-use crate::core::ids::AccountName;
+use bridge_core::ids::AccountName;
 use reqwest::header::HeaderMap;
 use std::collections::BTreeSet;
 use std::fmt;

@@ -29,7 +29,7 @@ mod target;
 use crate::asana::Accounts;
 use crate::bridge::{Observer, Plan};
 use crate::config::CheckedWebhooks;
-use crate::core::ids::{ShardId, StreamId};
+use bridge_core::ids::{ShardId, StreamId};
 use door::Door;
 use hooks::Hooks;
 use peers::Peers;

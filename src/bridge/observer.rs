@@ -1,15 +1,15 @@
 //! What the bridge tells about itself while it runs.
 
 use super::session::SessionEnd;
-use crate::core::batch::Batch;
-use crate::core::crawl::LeftOut;
-use crate::core::engine::{AccountNotice, CommitSummary, Engine, Poll, StreamPlace};
-use crate::core::ids::{AccountName, ShardId, StreamId};
-use crate::core::now::Now;
-use crate::core::page::{Failure, PollOutcome};
-use crate::core::stream::{CrawlNotice, Notice};
-use crate::core::trace::Trace;
 use crate::sink::CommitError;
+use bridge_core::crawl::LeftOut;
+use bridge_core::engine::{AccountNotice, CommitSummary, Engine, Poll, StreamPlace};
+use bridge_core::ids::{AccountName, ShardId, StreamId};
+use bridge_core::now::Now;
+use bridge_core::outcome::poll::{Failure, PollOutcome};
+use bridge_core::record::batch::Batch;
+use bridge_core::record::trace::Trace;
+use bridge_core::stream::{CrawlNotice, Notice};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -7,13 +7,13 @@
 use super::own::{Owned, Stored, repeat};
 use super::{CheckpointsError, MigrateArgs, place};
 use crate::config::{Checked, CheckedKafka, CheckedNats, CheckedSink, is_checkpoint_name};
-use crate::core::batch::{Batch, CheckpointWrite};
-use crate::core::checkpoint::{Contents, read};
-use crate::core::ids::ShardId;
-use crate::core::reshard::{self, Plan, Set, Steps, Target};
-use crate::core::topic::check_name;
 use crate::run::{RunError, kafka_settings, nats_settings};
 use crate::sink::{CommitError, Committer, Ownership, SinkError, kafka, nats};
+use bridge_core::checkpoint::reshard::{self, Plan, Set, Steps, Target};
+use bridge_core::checkpoint::{Contents, read};
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{Batch, CheckpointWrite};
+use bridge_core::record::topic::check_name;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::fmt;

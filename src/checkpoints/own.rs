@@ -1,9 +1,9 @@
 //! Owns a whole checkpoint for a moment, as a bridge would, so that fencing keeps every bridge from writing beside it.
 
 use super::CheckpointsError;
-use crate::core::batch::{Batch, StoredCheckpoint};
-use crate::core::ids::ShardId;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{Batch, StoredCheckpoint};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;

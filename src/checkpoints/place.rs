@@ -3,9 +3,9 @@
 use super::CheckpointsError;
 use super::own::{Owned, Stored};
 use crate::config::{Checked, CheckedSink};
-use crate::core::batch::Batch;
 use crate::run::{RunError, kafka_settings, nats_settings};
 use crate::sink::{console, file, kafka, nats, offline};
+use bridge_core::record::batch::Batch;
 use std::num::NonZeroU32;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! programs holds for this one, too.
 
 use super::environment::Environment;
-use crate::core::trace::Sampling;
+use bridge_core::record::trace::Sampling;
 
 /// In the specification's order: the one for traces counts before the one for all signals.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];

@@ -5,12 +5,12 @@ use super::alone::{self, Verdict};
 use super::missing::Missing;
 use super::pass::Pass;
 use crate::config::CheckedRule;
-use crate::core::backoff::Backoff;
-use crate::core::engine::StreamSpec;
-use crate::core::ids::{AccountName, Gid};
-use crate::core::listing::{ListOutcome, ListPage, Listing, What};
-use crate::core::now::Now;
-use crate::core::page::Denial;
+use bridge_core::engine::StreamSpec;
+use bridge_core::engine::schedule::backoff::Backoff;
+use bridge_core::ids::{AccountName, Gid};
+use bridge_core::now::Now;
+use bridge_core::outcome::list::{ListOutcome, ListPage, Listing, What};
+use bridge_core::outcome::poll::Denial;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -7,13 +7,13 @@ use super::{Findings, Sample, judge, send};
 use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
 use crate::bridge::Clock;
 use crate::config::{Checked, CheckedAccount, CheckedRule};
-use crate::core::budget::{Budget, Limit, Share};
-use crate::core::engine::StreamSpec;
-use crate::core::finding::{Finding, Verdict};
-use crate::core::ids::StreamKind;
-use crate::core::listing::{ListOutcome, Listing, MOST_ON_A_PAGE, What};
-use crate::core::page::Denial;
 use crate::discovery;
+use crate::finding::{Finding, Verdict};
+use bridge_core::engine::StreamSpec;
+use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
+use bridge_core::ids::StreamKind;
+use bridge_core::outcome::list::{ListOutcome, Listing, MOST_ON_A_PAGE, What};
+use bridge_core::outcome::poll::Denial;
 use futures_util::{StreamExt as _, stream};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -321,7 +321,7 @@ fn choose<'a>(all: &[&'a StreamSpec], sample: Sample) -> Vec<&'a StreamSpec> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ids::StreamId;
+    use bridge_core::ids::StreamId;
 
     #[test]
     fn a_sample_is_spread_over_all() {

@@ -1,9 +1,9 @@
 //! What an answer means for the bridge. No IO.
 
 use crate::asana::{Refusal, Seen};
-use crate::core::finding::Verdict;
-use crate::core::listing::{ListOutcome, ListPage};
-use crate::core::page::{Denial, Failure};
+use crate::finding::Verdict;
+use bridge_core::outcome::list::{ListOutcome, ListPage};
+use bridge_core::outcome::poll::{Denial, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::num::NonZeroU32;
 use std::time::Duration;

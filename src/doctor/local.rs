@@ -1,7 +1,7 @@
 //! What the bridge needs of its own machine.
 
 use crate::config::{Checked, CheckedAdmin, CheckedFile};
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use crate::sink::offline;
 use std::io;
 use std::net::TcpListener;

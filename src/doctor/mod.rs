@@ -18,7 +18,7 @@ mod report;
 
 use crate::asana::Accounts;
 use crate::config::{Checked, CheckedSink};
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use crate::run;
 use crate::sink::{kafka, nats};
 use crate::verify::Output;

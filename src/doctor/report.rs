@@ -1,6 +1,6 @@
 //! All that was found, for a person and for a script.
 
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use serde::Serialize;
 use std::fmt;
 

@@ -7,9 +7,9 @@
 mod absent;
 pub mod service;
 
-use crate::core::ids::{Gid, StreamId};
-use crate::core::known::{Change, Entry, Mark, NOT_VISIBLE, Update};
-use crate::core::listing::{Listing, What};
+use bridge_core::crawl::known::{Change, Entry, Mark, NOT_VISIBLE, Update};
+use bridge_core::ids::{Gid, StreamId};
+use bridge_core::outcome::list::{Listing, What};
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension as _, Row, ToSql, Transaction, TransactionBehavior, ffi, params,

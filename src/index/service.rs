@@ -3,9 +3,9 @@
 //! The index only saves work: when its store fails, that is said once, and from then on nothing is known.
 
 use super::{Index, IndexError};
-use crate::core::ids::{Gid, StreamId};
-use crate::core::known::{Absent, AbsentFrom, Entry, Mark, Shortfall, Update};
-use crate::core::listing::What;
+use bridge_core::crawl::known::{Absent, AbsentFrom, Entry, Mark, Shortfall, Update};
+use bridge_core::ids::{Gid, StreamId};
+use bridge_core::outcome::list::What;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -204,8 +204,8 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::known::Change;
-    use crate::core::listing::Listing;
+    use bridge_core::crawl::known::Change;
+    use bridge_core::outcome::list::Listing;
     use std::collections::BTreeSet;
 
     fn commit(sequence: u64, gids: std::ops::Range<u64>) -> Vec<(StreamId, Update)> {

@@ -12,11 +12,11 @@ mod span;
 
 use crate::bridge::{Clock, Observer, SessionEnd};
 use crate::config::{Checked, Environment};
-use crate::core::batch::Batch;
-use crate::core::engine::{CommitSummary, Poll};
-use crate::core::page::PollOutcome;
-use crate::core::trace::{Sampling, Trace};
 use crate::sink::CommitError;
+use bridge_core::engine::{CommitSummary, Poll};
+use bridge_core::outcome::poll::PollOutcome;
+use bridge_core::record::batch::Batch;
+use bridge_core::record::trace::{Sampling, Trace};
 use chrono::{DateTime, Utc};
 use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue};

@@ -3,13 +3,13 @@
 mod ledger;
 mod report;
 
-use crate::consumer::{Detector, ReadError, Received};
-use crate::core::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
-use crate::core::event;
-use crate::core::ids::Topic;
 use crate::ledger::Ledger;
-use crate::pb::{self, Restored, record::Body};
 use crate::reader::Reader;
+use bridge_consumer::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
+use bridge_consumer::{Detector, ReadError, Received};
+use bridge_contract::pb::{self, Restored, record::Body};
+use bridge_core::ids::Topic;
+use bridge_core::record::event;
 use chrono::{SecondsFormat, TimeDelta};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::Kept;
@@ -402,9 +402,9 @@ impl Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::detect::{Limits, View};
-    use crate::core::event::Event;
     use crate::ledger::{StreamLedger, digest};
+    use bridge_consumer::detect::{Limits, View};
+    use bridge_core::record::event::Event;
 
     fn event(number: u64) -> String {
         format!(r#"{{"resource":{{"gid":"{}","resource_type":"task"}},"number":{number}}}"#, number % 3)

@@ -1,8 +1,8 @@
 //! What a verification found, for a person and for a script.
 
-use crate::consumer::left_out::LeftOutLine;
-use crate::core::detect::{Behind, GapKey, LaneKey};
-use crate::pb::SourceGapHealed;
+use crate::left_out::LeftOutLine;
+use bridge_consumer::detect::{Behind, GapKey, LaneKey};
+use bridge_contract::pb::SourceGapHealed;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;

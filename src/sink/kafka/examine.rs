@@ -17,7 +17,7 @@ use super::client::{self, Logs};
 use super::topics::{Role, Topics};
 use super::{KafkaSettings, error};
 use crate::config::KafkaGroupProtocol;
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

@@ -12,8 +12,8 @@
 use super::client::{self, Logs};
 use super::restore::{self, Restored, Ticket};
 use super::{KafkaSettings, error, producer};
-use crate::core::ids::ShardId;
 use crate::sink::{Ownership, OwnershipEvent, SinkError};
+use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};

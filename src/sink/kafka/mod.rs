@@ -30,8 +30,8 @@ mod topics;
 
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::KafkaConfig;
-use crate::core::batch::{Batch, OutputTopic};
-use crate::core::ids::Topic;
+use bridge_core::ids::Topic;
+use bridge_core::record::batch::{Batch, OutputTopic};
 pub use examine::examine;
 use group::{Group, Membership};
 use producer::Producer;

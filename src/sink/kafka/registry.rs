@@ -5,7 +5,7 @@
 
 use super::topics::Role;
 use crate::config::{CheckedSchemaRegistry, RegistryLogin, SecretSource, SubjectNameStrategy};
-use crate::core::finding::Verdict;
+use crate::finding::Verdict;
 use crate::sink::SinkError;
 use reqwest::{StatusCode, Url, redirect};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::{KafkaSettings, error};
 use crate::config::KafkaTopicsConfig;
-use crate::core::finding::Verdict;
+use crate::finding::Verdict;
 use crate::sink::SinkError;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};

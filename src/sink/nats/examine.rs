@@ -5,7 +5,7 @@
 
 use super::rights::Permissions;
 use super::{NatsSettings, bucket, connect, lease, setup, subjects};
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use async_nats::client::Client;
 use async_nats::jetstream;
 use serde::Deserialize;

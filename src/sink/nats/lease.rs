@@ -6,7 +6,7 @@
 use super::member::{Answer, RENEWALS};
 use super::view::{Holder, Key};
 use crate::config::NatsConfig;
-use crate::core::finding::Verdict;
+use crate::finding::Verdict;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateKeyValueErrorKind, KeyValueErrorKind};

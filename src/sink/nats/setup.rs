@@ -3,7 +3,7 @@
 use super::publish::Abilities;
 use super::subject::Subjects;
 use crate::config::NatsConfig;
-use crate::core::finding::Verdict;
+use crate::finding::Verdict;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
