@@ -67,7 +67,7 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
     let environment = Environment::of_process();
     let checked = config::load(source, &environment)?;
     for warning in &checked.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(reason = %warning, "configuration warning");
     }
     let runtime = runtime()?;
     #[cfg(feature = "otlp")]
@@ -220,7 +220,7 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
             if order > 1 {
                 std::process::exit(130);
             }
-            tracing::info!("stopping: what was polled is committed first");
+            tracing::info!("stopping, committing polled events first");
             token.cancel();
         }
     });
@@ -256,7 +256,7 @@ fn report(error: &anyhow::Error, as_json: bool) -> Exit {
     }
     let line = one_line(error.as_ref());
     if as_json && tracing::enabled!(tracing::Level::ERROR) {
-        tracing::error!("{line}");
+        tracing::error!(reason = line, "ended with an error");
     } else {
         // With standard error gone there is nowhere left to say it.
         drop(writeln!(std::io::stderr(), "{line}"));

@@ -294,7 +294,7 @@ fn a_log_line_of_a_stream_has_its_shard_and_epoch_beside_the_message() {
     bench.wait_until_live();
     let report = bench.report();
     let log = std::fs::read_to_string(bench.file("bridge.log")).unwrap();
-    let line = log.lines().find(|line| line.contains("established") && line.contains("main/1")).unwrap();
+    let line = log.lines().find(|line| line.contains("stream established") && line.contains("main/1")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     let stream = report.streams.iter().find(|it| it.stream == "main/1").unwrap();
     let shard = report.owned_shards.iter().find(|it| it.shard == stream.shard).unwrap();

@@ -276,7 +276,7 @@ impl<'a> Asker<'a> {
         let now = self.clock.now();
         if self.pace.lock().await.pause(now, retry_after) {
             let (account, seconds) = (&self.account.name, retry_after.as_secs());
-            tracing::warn!(%account, seconds, "rate limit hit: waiting");
+            tracing::warn!(%account, seconds, "rate limit hit, waiting");
         }
     }
 }

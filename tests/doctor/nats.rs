@@ -112,7 +112,7 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     let mut bridge = Program::start(&["run", "--config", path.to_str().unwrap()], &log);
     wait_for("the bridge", PATIENCE, || {
         bridge.assert_running();
-        std::fs::read_to_string(&log).unwrap().contains("crawl ended").then_some(())
+        std::fs::read_to_string(&log).unwrap().contains("re-crawl finished").then_some(())
     });
     let found = bench.examine(&good, &[]);
     found.assert_wanting(&[]);
@@ -122,7 +122,7 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     bridge.assert_running();
     assert!(bridge.stop().success());
     let log = std::fs::read_to_string(&log).unwrap();
-    assert!(!log.contains("lost the shards") && !log.contains("the session ended"), "{log}");
+    assert!(!log.contains("commit fenced") && !log.contains("session ended"), "{log}");
     let (code, lines, log) = program(&["verify", "--config", path.to_str().unwrap()]);
     assert!(code == 0 || log.contains("could not"), "no record but the bridge's: {lines}{log}");
 
@@ -133,7 +133,7 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     let line = wait_for("the bridge's word", PATIENCE, || {
         bridge.assert_running();
         let log = std::fs::read_to_string(&log).unwrap();
-        log.lines().find(|line| line.contains("NATS refuses")).map(str::to_owned)
+        log.lines().find(|line| line.contains("permission denied by NATS")).map(str::to_owned)
     });
     assert!(line.contains("$KV.ASANA_leases.") && line.contains("allow it in the user's permissions"), "{line}");
 }

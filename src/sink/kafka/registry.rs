@@ -197,7 +197,7 @@ impl SchemaRegistry {
         let id = answer.body.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
         match id.filter(|_| answer.status.is_success()) {
             Some(id) => {
-                tracing::info!(subject, id, "the schema is in the registry");
+                tracing::info!(subject, id, "schema found in the registry");
                 known().insert(subject.to_owned(), id);
                 Ok(id)
             }

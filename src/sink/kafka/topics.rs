@@ -197,7 +197,7 @@ impl Topics {
             return Err(self.must_be_made(name, &Plan::new(&self.settings, role)));
         }
         let plan = self.order(name, role, AdminOptions::new()).await?;
-        tracing::info!(topic = name, partitions = plan.partitions, "the topic is made");
+        tracing::info!(topic = name, partitions = plan.partitions, "topic created");
         tokio::time::timeout(LEADERS_PATIENCE, self.leaders(name, plan.partitions)).await.unwrap_or_else(|_| {
             let late = format!("not all partitions have leaders after {LEADERS_PATIENCE:?}");
             Err(SinkError::unavailable(format!("making the topic {name}"), late))

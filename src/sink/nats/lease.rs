@@ -72,7 +72,8 @@ impl Leases {
                 bucket,
                 found,
                 wanted = replicas,
-                "the key-value bucket has fewer replicas than sink.nats.replicas: change it with `nats stream edit`"
+                hint = "change it with `nats stream edit`",
+                "key-value bucket has fewer replicas than configured"
             );
         }
         Ok(Self { store, time, me })
@@ -91,7 +92,7 @@ impl Leases {
             Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => self.look(key).await,
             Ok(Err(error)) => {
                 // One of several that fit into the lease time; what is lost in the end is told.
-                tracing::debug!(%key, %error, "a lease wasn't written");
+                tracing::debug!(%key, %error, "lease not written");
                 Answer::Silent
             }
             Err(_late) => Answer::Silent,
@@ -107,7 +108,7 @@ impl Leases {
             Ok(Ok(found)) => Answer::Found(found.sequence, Holder::parse(&found.payload)),
             Ok(Err(error)) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Answer::Found(0, None),
             Ok(Err(error)) => {
-                tracing::debug!(%key, %error, "a lease can't be looked at");
+                tracing::debug!(%key, %error, "lease not read");
                 Answer::Silent
             }
             Err(_late) => Answer::Silent,
@@ -122,8 +123,8 @@ impl Leases {
             let delete = self.store.delete_expect_revision(&text, Some(revision));
             match tokio::time::timeout(self.patience(), delete).await {
                 Ok(Ok(())) => return,
-                Ok(Err(error)) => tracing::debug!(%key, %error, "a lease wasn't given up"),
-                Err(_late) => tracing::debug!(%key, "giving a lease up wasn't answered"),
+                Ok(Err(error)) => tracing::debug!(%key, %error, "lease not released"),
+                Err(_late) => tracing::debug!(%key, "lease release not answered"),
             }
             match self.look(key).await {
                 Answer::Found(found, Some(holder)) if holder == self.me => revision = found,
@@ -142,7 +143,7 @@ impl Leases {
                         let entry = match change {
                             Ok(entry) => entry,
                             Err(error) => {
-                                tracing::debug!(%error, "the watch of the leases broke");
+                                tracing::debug!(%error, "lease watch interrupted");
                                 break;
                             }
                         };
@@ -153,7 +154,8 @@ impl Leases {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the leases can't be watched: this replica takes no shards until they can");
+                    tracing::warn!(%error, hint = "this replica takes no shards until it works",
+                        "lease watch failed, retrying");
                     tokio::time::sleep(self.patience()).await;
                 }
             }

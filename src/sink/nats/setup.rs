@@ -27,8 +27,8 @@ pub(super) async fn prepare(client: &Client, config: &NatsConfig, subjects: &Sub
     };
     fit(name, &found, &wanted)?;
     if found.max_bytes > 0 {
-        tracing::warn!(stream = %name, max_bytes = found.max_bytes,
-            "the JetStream stream has a bound in bytes: when it is full, records wait");
+        tracing::warn!(jetstream = %name, max_bytes = found.max_bytes, hint = "records wait while it is full",
+            "size limit set on the JetStream stream");
     }
     let missing = abilities_missing(&found, &wanted);
     if missing.is_empty() {
@@ -37,7 +37,7 @@ pub(super) async fn prepare(client: &Client, config: &NatsConfig, subjects: &Sub
     if !config.create {
         return Err(lacking(name, &missing));
     }
-    tracing::info!(stream = %name, adding = %missing.join(", "), "changing the JetStream stream");
+    tracing::info!(jetstream = %name, adding = %missing.join(", "), "updating the JetStream stream");
     let changed = Config {
         allow_atomic_publish: found.allow_atomic_publish || wanted.allow_atomic_publish,
         allow_message_ttl: found.allow_message_ttl || wanted.allow_message_ttl,
@@ -142,7 +142,7 @@ async fn create(jetstream: &jetstream::Context, wanted: Config) -> Result<Abilit
     let name = wanted.name.clone();
     match jetstream.create_stream(wanted).await {
         Ok(stream) => {
-            tracing::info!(stream = %name, "made the JetStream stream");
+            tracing::info!(jetstream = %name, "created the JetStream stream");
             Ok(abilities(&stream.cached_info().config))
         }
         Err(error) => Err(create_error(&name, &error)),
