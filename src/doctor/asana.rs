@@ -146,9 +146,9 @@ impl<'a> Asker<'a> {
         let (mut tried, mut bad, mut said) = (0, 0, self.clock.now().monotonic);
         while let Some(finding) = tries.next().await {
             tried += 1;
-            let is_wanting = finding.verdict.is_wanting();
-            bad += usize::from(is_wanting);
-            if count <= LINES || is_wanting && bad <= LINES {
+            let is_failed = finding.verdict.is_failed();
+            bad += usize::from(is_failed);
+            if count <= LINES || is_failed && bad <= LINES {
                 send(to, [finding]).await;
             }
             let now = self.clock.now().monotonic;
@@ -160,9 +160,9 @@ impl<'a> Asker<'a> {
         if count > LINES {
             let found = format!("{} of {count} can be read", count - bad);
             let verdict = if bad == 0 {
-                Verdict::fine(found)
+                Verdict::ok(found)
             } else {
-                Verdict::wanting(found, format!("see what is said of those that can't, or of {LINES} of them"))
+                Verdict::failed(found, format!("see what is said of those that can't, or of {LINES} of them"))
             };
             send(to, [verdict.of(format!("streams of account {name}"))]).await;
         }
@@ -203,7 +203,7 @@ impl<'a> Asker<'a> {
                     let resource = page.items.first().map(|item| &item.resource);
                     let kind = resource.map_or("resource", |resource| &resource.resource_type);
                     let name = resource.and_then(|resource| resource.name.as_deref()).unwrap_or_default();
-                    return Verdict::fine(format!("{kind} {name:?} can be read"));
+                    return Verdict::ok(format!("{kind} {name:?} can be read"));
                 }
                 // Somebody else's; if it is another kind's gid, the other says so.
                 ListOutcome::Denied(Denial::Forbidden) => refused = Some(outcome),

@@ -129,7 +129,7 @@ async fn accounts(checked: &Checked, args: &DoctorArgs, to: &Findings) {
         Ok(accounts) => accounts,
         Err((name, error)) => {
             let remedy = "correct the account in the configuration";
-            let finding = Verdict::wanting(error.to_string(), remedy).of(format!("account {name}"));
+            let finding = Verdict::failed(error.to_string(), remedy).of(format!("account {name}"));
             return send(to, [finding]).await;
         }
     };
@@ -142,7 +142,7 @@ async fn bus(checked: &Checked, args: &DoctorArgs, to: &Findings) {
         CheckedSink::Kafka(sink) => match run::kafka_settings(checked, sink) {
             Ok(settings) => kafka::examine(settings, args.timeout).await,
             Err(error) => {
-                vec![Verdict::wanting(error.to_string(), "mend what the configuration names there").of("sink")]
+                vec![Verdict::failed(error.to_string(), "mend what the configuration names there").of("sink")]
             }
         },
         CheckedSink::Nats(sink) => nats::examine(run::nats_settings(checked, sink), args.timeout).await,

@@ -47,9 +47,9 @@ pub async fn examine(settings: KafkaSettings, patience: Duration) -> Vec<Finding
             findings.push(found.of(cluster));
             topics
         }
-        Err(wanting) => {
+        Err(failed) => {
             let reason = format!("{cluster} can't be used");
-            findings.push(wanting.of(cluster));
+            findings.push(failed.of(cluster));
             let untried = names.iter().map(|(name, _)| format!("topic {name}"));
             let others = [group(&settings), "transactions".to_owned()];
             findings.extend(untried.chain(others).map(|what| Verdict::not_tried(&reason).of(what)));
@@ -97,7 +97,7 @@ async fn reach(settings: &Arc<KafkaSettings>, patience: Duration) -> Result<(Top
     let property = |name: &str| settings.config.properties.get(name).cloned();
     let protocol = property("security.protocol").unwrap_or_else(|| "plaintext".to_owned()).to_uppercase();
     let user = property("sasl.username").map(|user| format!(" as {user}")).unwrap_or_default();
-    Ok((topics, Verdict::fine(format!("{brokers} broker(s) answer, by {protocol}{user}"))))
+    Ok((topics, Verdict::ok(format!("{brokers} broker(s) answer, by {protocol}{user}"))))
 }
 
 async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
@@ -105,7 +105,7 @@ async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<
 }
 
 fn late(patience: Duration) -> Verdict {
-    Verdict::wanting(format!("no answer in {patience:?}"), "see whether all brokers run, or raise `--timeout`")
+    Verdict::failed(format!("no answer in {patience:?}"), "see whether all brokers run, or raise `--timeout`")
 }
 
 /// Makes a client of its own and has it ask, on a thread.
@@ -116,18 +116,18 @@ async fn blocking(
     ask: fn(&KafkaSettings, &str, Duration) -> Result<Verdict, Verdict>,
 ) -> Verdict {
     let (settings, topic) = (Arc::clone(settings), topic.to_owned());
-    let asked = spawn_blocking(move || ask(&settings, &topic, patience).unwrap_or_else(|wanting| wanting));
+    let asked = spawn_blocking(move || ask(&settings, &topic, patience).unwrap_or_else(|failed| failed));
     // A call of librdkafka that keeps no time of its own is left to itself.
     match within(2 * patience, asked).await {
         Ok(Ok(verdict)) => verdict,
-        Ok(Err(error)) => Verdict::wanting(error.to_string(), "report it: this is a fault of the program"),
+        Ok(Err(error)) => Verdict::failed(error.to_string(), "report it: this is a fault of the program"),
         Err(_) => late(patience),
     }
 }
 
 /// What a refusal says: with the code of one that comes after the judgement of rights, all is well.
-fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, fine: &str) -> Verdict {
-    if error.rdkafka_error_code() == Some(expected) { Verdict::fine(fine) } else { error::setup(action, error).into() }
+fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, found: &str) -> Verdict {
+    if error.rdkafka_error_code() == Some(expected) { Verdict::ok(found) } else { error::setup(action, error).into() }
 }
 
 /// A request that was to be refused, and wasn't.
@@ -204,7 +204,7 @@ fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resu
     spawned.map_err(|error| Verdict::unknown(format!("the system has no thread for it: {error}")))?;
     match answer.recv_timeout(patience) {
         Ok(answer) => Ok(answer.map_or_else(refused, |()| accepted())),
-        Err(_late) => Err(Verdict::wanting(
+        Err(_late) => Err(Verdict::failed(
             format!("its coordinator isn't told in {patience:?}: it may not be asked for, or there is none"),
             format!("allow Read on the group {}, or see whether all brokers run", settings.config.group_id),
         )),
@@ -225,7 +225,7 @@ fn may_transact(settings: &KafkaSettings, _topic: &str, patience: Duration) -> R
         let action = "initialising Kafka transactions";
         judge(action, cause.unwrap_or(error), RDKafkaErrorCode::InvalidTransactionTimeout, "are there, and allowed")
     };
-    Ok(asked.map_or_else(answered, |()| Verdict::fine("are there, and allowed")))
+    Ok(asked.map_or_else(answered, |()| Verdict::ok("are there, and allowed")))
 }
 
 fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
@@ -243,7 +243,7 @@ fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> 
         let fatal = member.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
         if let Some(error) = fatal.or_else(|| polled.and_then(Result::err)) {
             return Ok(match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => Verdict::wanting(
+                Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => Verdict::failed(
                     format!("the cluster doesn't speak it: {error}"),
                     "set `sink.kafka.groupProtocol: classic`, or use Kafka 4.0 or newer",
                 ),

@@ -165,7 +165,7 @@ impl SchemaRegistry {
             Err(error) => return Some(error.into()),
         };
         if answer.status.is_success() {
-            return Some(Verdict::fine(format!("is under the subject {subject} of {}", answer.registry)));
+            return Some(Verdict::ok(format!("is under the subject {subject} of {}", answer.registry)));
         }
         let code = answer.body.get("error_code").and_then(Value::as_u64).unwrap_or_default();
         let is_missing = answer.status == StatusCode::NOT_FOUND && matches!(code, NO_SUBJECT | NO_SCHEMA);

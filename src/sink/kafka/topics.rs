@@ -136,7 +136,7 @@ impl Topics {
         match asked {
             Ok(metadata) => Ok(metadata.brokers().len()),
             Err(error) => Err(match self.connection_trouble(&error).await {
-                Some((cause, remedy)) => Verdict::wanting(cause, remedy),
+                Some((cause, remedy)) => Verdict::failed(cause, remedy),
                 None => error.into(),
             }),
         }
@@ -156,7 +156,7 @@ impl Topics {
             return self.must_be_made(name, &Plan::new(&self.settings, role)).into();
         }
         match self.order(name, role, AdminOptions::new().validate_only(true)).await {
-            Ok(plan) => Verdict::fine(format!(
+            Ok(plan) => Verdict::ok(format!(
                 "is missing, and the bridge may make it: {} partition(s), {} replica(s)",
                 plan.partitions, plan.replication_factor
             )),
@@ -180,7 +180,7 @@ impl Topics {
             "settings not looked at, as `sink.kafka.topics.check` is false"
         };
         if !layout.led {
-            return Ok(Verdict::wanting(
+            return Ok(Verdict::failed(
                 format!("{shape}, and not every partition has a leader"),
                 "see which brokers are down",
             ));
@@ -188,7 +188,7 @@ impl Topics {
         let bootstrap = &self.settings.config.bootstrap_servers;
         Ok(match Difference::all(&differences, bootstrap) {
             Some(error) => error.into(),
-            None => Verdict::fine(format!("{shape}, {settings}")),
+            None => Verdict::ok(format!("{shape}, {settings}")),
         })
     }
 

@@ -72,7 +72,7 @@ fn refused(verdict: Verdict, server: String, others: [String; 3]) -> Vec<Finding
 }
 
 async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
-    let late = || Verdict::wanting(format!("no answer in {patience:?}"), "see whether the servers run");
+    let late = || Verdict::failed(format!("no answer in {patience:?}"), "see whether the servers run");
     tokio::time::timeout(patience, work).await.map_err(|_elapsed| late())
 }
 
@@ -80,7 +80,7 @@ fn version(client: &Client) -> Verdict {
     let info = client.server_info();
     let found = format!("nats-server {} answers", info.version);
     if client.is_server_compatible(2, 12, 0) {
-        return Verdict::fine(format!("{found}, with atomic batches"));
+        return Verdict::ok(format!("{found}, with atomic batches"));
     }
     Verdict::notice(
         format!("{found}, without atomic batches: each page is written ahead of its records"),
@@ -111,7 +111,7 @@ async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, patie
         Err(late) => return Some(late),
     };
     let remedy = "enable JetStream on the servers (`jetstream {}`) and for the account that the bridge logs in to";
-    Some(Verdict::wanting(format!("there is none for this account: {error}"), remedy))
+    Some(Verdict::failed(format!("there is none for this account: {error}"), remedy))
 }
 
 impl User {
@@ -126,13 +126,13 @@ impl User {
         let deaf = permissions.as_ref().map(|it| it.unsubscribable(&inboxes)).unwrap_or_default();
         let mute = self.lacks(publish);
         if mute.is_empty() && deaf.is_empty() {
-            return Verdict::fine(format!("{who} may do all that is needed"));
+            return Verdict::ok(format!("{who} may do all that is needed"));
         }
         let list =
             |verb: &str, subjects: &[&str]| (!subjects.is_empty()).then(|| format!("{verb} {}", subjects.join(", ")));
         let lacking = [list("publish to", &mute), list("subscribe to", &deaf)];
         let lacking: Vec<_> = lacking.into_iter().flatten().collect();
-        Verdict::wanting(
+        Verdict::failed(
             format!("{who} may not {}", lacking.join("; nor ")),
             "allow these subjects in the user's permissions",
         )

@@ -195,7 +195,7 @@ pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) 
         }
     };
     let verdict = match life(&store, bucket).await {
-        Ok((time, replicas)) => Verdict::fine(format!("leases hold for {time:?}, {replicas} replica(s)")),
+        Ok((time, replicas)) => Verdict::ok(format!("leases hold for {time:?}, {replicas} replica(s)")),
         Err(error) => error.into(),
     };
     (verdict, None)

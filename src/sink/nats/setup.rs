@@ -71,12 +71,12 @@ pub(super) async fn examine(
     let verdict = match fit(name, &found, &wanted) {
         Err(error) => error.into(),
         Ok(()) if !config.create && !missing.is_empty() => lacking(name, &missing).into(),
-        Ok(()) if !missing.is_empty() => Verdict::fine(format!("fits, and the bridge adds {}", missing.join(", "))),
+        Ok(()) if !missing.is_empty() => Verdict::ok(format!("fits, and the bridge adds {}", missing.join(", "))),
         Ok(()) if found.max_bytes > 0 => Verdict::notice(
             format!("fits, and has a bound of {} bytes: when it is full, records wait", found.max_bytes),
             "see that `max_age` makes room in time",
         ),
-        Ok(()) => Verdict::fine(format!("fits: {} replica(s)", found.num_replicas)),
+        Ok(()) => Verdict::ok(format!("fits: {} replica(s)", found.num_replicas)),
     };
     (verdict, change)
 }
