@@ -36,12 +36,12 @@ pub enum Verdict {
         /// What to do.
         remedy: String,
     },
-    /// Nobody can know without doing it in earnest.
+    /// Only `run` can show it.
     Unknown {
         /// Why.
         reason: String,
     },
-    /// Something that it needs failed.
+    /// Something that it depends on failed.
     NotTried {
         /// What.
         reason: String,
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_script_sees_what_a_person_sees() {
-        let json = serde_json::to_value(Verdict::failed("bad", "mend").of("x")).unwrap();
-        let expected = serde_json::json!({"what": "x", "verdict": "failed", "problem": "bad", "remedy": "mend"});
+        let json = serde_json::to_value(Verdict::failed("bad", "fix it").of("x")).unwrap();
+        let expected = serde_json::json!({"what": "x", "verdict": "failed", "problem": "bad", "remedy": "fix it"});
         assert_eq!(json, expected);
     }
 }

@@ -106,7 +106,7 @@ impl<'a> Asker<'a> {
         let budget = if rules.is_empty() {
             self.budget(count, false)
         } else {
-            Verdict::not_tried("how many streams the rules give isn't known")
+            Verdict::not_tried("the number of streams of the rules isn't known")
         };
         let untried = rules.into_iter().chain(streams).map(|what| Verdict::not_tried(&reason).of(what));
         untried.chain([budget.of(format!("budget of account {name}"))]).collect()
@@ -162,13 +162,13 @@ impl<'a> Asker<'a> {
             let verdict = if bad == 0 {
                 Verdict::ok(found)
             } else {
-                Verdict::failed(found, format!("see what is said of those that can't, or of {LINES} of them"))
+                Verdict::failed(found, format!("see the lines of those that failed, {LINES} at most"))
             };
             send(to, [verdict.of(format!("streams of account {name}"))]).await;
         }
         if all.len() > count {
             let what = format!("{} other stream(s) of account {name}", all.len() - count);
-            send(to, [Verdict::not_tried("only some are, see `--sample`").of(what)]).await;
+            send(to, [Verdict::not_tried("only a sample is read, see `--sample`").of(what)]).await;
         }
     }
 
@@ -181,11 +181,11 @@ impl<'a> Asker<'a> {
     }
 
     async fn workspace(&self, stream: &StreamSpec, whose: &str) -> Verdict {
-        let remedy = "correct or take out its entry in `streams`";
+        let remedy = "correct or remove its entry in `streams`";
         match self.look(&Look::Workspace(stream.id.resource.clone())).await {
             Ok(seen) => Verdict::notice(
                 format!("workspace {:?} can be read", seen.name),
-                "its events are for service accounts in Enterprise+ domains only, which the first poll will show",
+                "its events are for service accounts in Enterprise+ domains only: the first poll shows it",
             ),
             Err(refusal) => judge::unread(&refusal.into(), whose, remedy),
         }
@@ -220,8 +220,9 @@ impl<'a> Asker<'a> {
                 }
             }
         }
-        let remedy = "correct or take out its entry in `streams`";
-        refused.map_or_else(|| Verdict::unknown("nothing was asked"), |outcome| judge::unread(&outcome, whose, remedy))
+        let remedy = "correct or remove its entry in `streams`";
+        refused
+            .map_or_else(|| Verdict::unknown("nothing was requested"), |outcome| judge::unread(&outcome, whose, remedy))
     }
 
     async fn look(&self, look: &Look) -> Result<Seen, Refusal> {

@@ -19,7 +19,7 @@ const MOST_OF_BUDGET_PERCENT: u64 = 75;
 
 /// Whose a credential is.
 pub(super) fn credential(outcome: &Result<Seen, Refusal>) -> Verdict {
-    let remedy = "give a token that is valid: a personal access token (Asana's developer console), a service account's, \
+    let remedy = "set a valid token: a personal access token (Asana's developer console), a service account's, \
                   or an OAuth refresh token of an application that the workspace allows";
     match outcome {
         Ok(Seen { gid, name, email, workspaces, .. }) => {
@@ -41,7 +41,7 @@ pub(super) fn clock(sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) 
     }
     let side = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
     let found = format!("is {}s {side} Asana's", skew.abs().num_seconds());
-    let remedy = "have it set by NTP: the ages of sync tokens and watermarks are told by it";
+    let remedy = "set it by NTP: the ages of sync tokens and watermarks depend on it";
     if skew.abs() < MUCH_SKEW { Verdict::notice(found, remedy) } else { Verdict::failed(found, remedy) }
 }
 
@@ -82,7 +82,7 @@ impl Budget {
         if needed * 100 > allowed * MOST_OF_BUDGET_PERCENT {
             return Verdict::notice(
                 found,
-                "little is left for crawls and for streams on which events come: they will take longer",
+                "little is left for crawls and for streams with events: they will take longer",
             );
         }
         Verdict::ok(found)
@@ -120,16 +120,16 @@ fn denied(whose: &str, denial: Denial, remedy: &str) -> Verdict {
     let status = denial.status();
     match denial {
         Denial::Forbidden => Verdict::failed(
-            format!("Asana refuses it to {whose} ({status})"),
+            format!("Asana refuses {whose} access to it ({status})"),
             format!("give {whose} access to it in Asana, or {remedy}"),
         ),
         Denial::NotFound | Denial::BadRequest => Verdict::failed(
-            format!("Asana knows nothing of this gid that {whose} may see ({status})"),
+            format!("Asana has no object with this gid that {whose} may see ({status})"),
             format!("{remedy}, or give {whose} access to it in Asana"),
         ),
         Denial::PaymentRequired => Verdict::failed(
             format!("the workspace's plan doesn't have it ({status})"),
-            format!("{remedy}, or have the plan changed"),
+            format!("{remedy}, or change the plan"),
         ),
         Denial::Unauthorized => Verdict::failed(format!("Asana doesn't accept the credential ({status})"), remedy),
         Denial::LegalBlock => Verdict::failed(
@@ -137,36 +137,36 @@ fn denied(whose: &str, denial: Denial, remedy: &str) -> Verdict {
             "run the bridge from elsewhere, or ask Asana's support",
         ),
         Denial::OtherStatus(_) => {
-            Verdict::failed(format!("Asana answers {status}"), "see whether `baseUrl` is Asana's API")
+            Verdict::failed(format!("Asana answers {status}"), "check that `baseUrl` is Asana's API")
         }
     }
 }
 
 fn throttled(retry_after: Duration) -> Verdict {
     Verdict::failed(
-        format!("the rate limit is used up, and Asana wants {} s of pause", retry_after.as_secs()),
-        "lower `requestsPerMinute` to what others who use the credential leave, or give the bridge one of its own",
+        format!("the rate limit is used up, and Asana requests a pause of {} s", retry_after.as_secs()),
+        "lower `requestsPerMinute` to what other users of the credential leave, or give the bridge its own credential",
     )
 }
 
 /// No answer that could be used.
 fn failed(failure: &Failure) -> Verdict {
-    let network = "see whether Asana can be reached from here: DNS, proxies, network policies, and `baseUrl`";
+    let network = "check that Asana can be reached from here: DNS, proxies, network policies, and `baseUrl`";
     match failure {
         Failure::Connection(words) => Verdict::failed(format!("no connection: {words}"), network),
         Failure::TimedOut => Verdict::failed("no answer in time", network),
         Failure::Server { status, phrase } => {
-            let phrase = phrase.as_ref().map(|phrase| format!(", saying {phrase:?}")).unwrap_or_default();
-            Verdict::failed(format!("Asana has a fault of its own ({status}{phrase})"), "try again later")
+            let phrase = phrase.as_ref().map(|phrase| format!(", {phrase:?}")).unwrap_or_default();
+            Verdict::failed(format!("Asana has an internal error ({status}{phrase})"), "try again later")
         }
         Failure::Gateway { status } => {
-            Verdict::failed(format!("something between here and Asana answers {status}"), network)
+            Verdict::failed(format!("a gateway or proxy answers {status} instead of Asana"), network)
         }
         Failure::Malformed(words) => {
-            Verdict::failed(format!("no answer as Asana gives: {words}"), "see whether `baseUrl` is Asana's API")
+            Verdict::failed(format!("not a valid answer of Asana: {words}"), "check that `baseUrl` is Asana's API")
         }
         Failure::Credential(words) => {
-            Verdict::failed(format!("there is no token: {words}"), "mend what the account's `token` or `oauth` names")
+            Verdict::failed(format!("there is no token: {words}"), "fix what the account's `token` or `oauth` names")
         }
     }
 }

@@ -31,10 +31,10 @@ fn admin(free: &io::Result<()>) -> Verdict {
     match free {
         Ok(()) => Verdict::ok("is free"),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            Verdict::notice("is in use", "well, if it is the bridge's that runs here; else set another `admin.listen`")
+            Verdict::notice("is in use", "expected if the bridge runs here; otherwise set another `admin.listen`")
         }
         Err(error) => Verdict::failed(
-            format!("can't be listened on: {error}"),
+            format!("can't listen on it: {error}"),
             "set an address of this machine, and a port from 1024 on, as `admin.listen`",
         ),
     }
@@ -50,12 +50,12 @@ pub(super) async fn examine_file(sink: &CheckedFile) -> Vec<Finding> {
         Ok(()) => Verdict::ok("its folder can be written"),
         Err((place, error)) => Verdict::failed(
             format!("{} can't be written: {error}", place.display()),
-            format!("give the bridge's user the right, or set another `sink.file.{key}`"),
+            format!("give the bridge's user write access, or set another `sink.file.{key}`"),
         ),
     };
     let records = file(&sink.path, "path").of(format!("file {}", sink.path.display()));
     let checkpoint = match offline::is_held(&sink.checkpoint).await {
-        Ok(true) => Verdict::notice("a process uses it", "well, if it is the bridge that runs here"),
+        Ok(true) => Verdict::notice("a process uses it", "expected if the bridge runs here"),
         Ok(false) => file(&sink.checkpoint, "checkpoint"),
         Err(error) => error.into(),
     };

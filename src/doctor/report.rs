@@ -43,7 +43,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
             ("ok", self.count(|verdict| matches!(verdict, Verdict::Ok { .. }))),
-            ("to be noticed", self.count(|verdict| matches!(verdict, Verdict::Notice { .. }))),
+            ("notice", self.count(|verdict| matches!(verdict, Verdict::Notice { .. }))),
             ("failed", self.count(Verdict::is_failed)),
             ("unknown", self.count(|verdict| matches!(verdict, Verdict::Unknown { .. }))),
             ("not tried", self.count(|verdict| matches!(verdict, Verdict::NotTried { .. }))),

@@ -20,8 +20,8 @@ fn a_person_reads_one_line_for_each_thing() {
     let (code, lines, log) = doctor(&bench.write(&config), &[]);
     assert_eq!((code, log.as_str()), (1, ""), "{lines}");
     let missing = lines.lines().find(|line| line.contains("main/999")).unwrap();
-    assert!(missing.starts_with("FAILED    stream main/999: Asana knows nothing of this gid that "), "{missing}");
-    assert!(missing.contains("correct or take out its entry in `streams`"), "{missing}");
+    assert!(missing.starts_with("FAILED    stream main/999: Asana has no object with this gid that "), "{missing}");
+    assert!(missing.contains("correct or remove its entry in `streams`"), "{missing}");
     let credential = lines.lines().find(|line| line.contains("credential")).unwrap();
     assert!(credential.starts_with("ok        credential of account main: valid: "), "{credential}");
     assert_eq!(lines.lines().last(), Some("4 ok, 1 failed"));
@@ -35,7 +35,7 @@ fn a_wrong_token_is_found_and_nothing_passes_that_needs_it() {
     config["discovery"] = json!({ "rules": [{ "workspace": "1" }] });
     let found = bench.examine(&config, &[]);
     found.assert_failed(&["credential of account main"]);
-    found.assert("credential of account main", "failed", &["401", "give a token that is valid"]);
+    found.assert("credential of account main", "failed", &["401", "set a valid token"]);
     found.assert("1 stream(s) of account main", "not_tried", &["the credential of account main can't be used"]);
     found.assert("rule for projects of workspace 1, account main", "not_tried", &[]);
     found.assert("budget of account main", "not_tried", &[]);

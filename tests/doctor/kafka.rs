@@ -81,7 +81,7 @@ fn kafka_is_tried_beside_a_bridge_and_nothing_of_it_stays() {
     let found = cluster.bench.examine(&config, &[]);
     found.assert_failed(&[]);
     for (topic, shape) in TOPICS.into_iter().zip(["32 partition(s)", "1 partition(s)", "12 partition(s)"]) {
-        found.assert(&format!("topic {topic}"), "ok", &["is missing, and the bridge may make it", shape]);
+        found.assert(&format!("topic {topic}"), "ok", &["is missing, and the bridge may create it", shape]);
         found.assert(&format!("right to write to topic {topic}"), "not_tried", &["the topic isn't there"]);
     }
     config["sink"]["kafka"]["topics"]["create"] = json!(false);
@@ -111,7 +111,7 @@ fn kafka_is_tried_beside_a_bridge_and_nothing_of_it_stays() {
         let found = cluster.bench.examine(&config, &[]);
         found.assert_failed(&[]);
         for topic in TOPICS {
-            found.assert(&format!("topic {topic}"), "ok", &["settings as they must be"]);
+            found.assert(&format!("topic {topic}"), "ok", &["settings as required"]);
             found.assert(&format!("right to write to topic {topic}"), "ok", &[]);
         }
         found.assert("group asana-event-bridge", "ok", &["may fence"]);

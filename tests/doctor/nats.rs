@@ -100,12 +100,12 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     found.assert(leases, "failed", &["nats kv add ASANA_leases --ttl 10s"]);
     let (code, _, log) = program(&["run", "--config", bench.write(&fixed).to_str().unwrap()]);
     assert_eq!(code, 64, "{log}");
-    assert!(log.lines().last().unwrap().contains("make it, or set sink.nats.create"), "{log}");
+    assert!(log.lines().last().unwrap().contains("create it, or set sink.nats.create"), "{log}");
 
     let good = config("bridge", "password");
     let found = bench.examine(&good, &[]);
     found.assert_failed(&[]);
-    found.assert(stream, "unknown", &["the bridge makes it"]);
+    found.assert(stream, "unknown", &["the bridge creates it"]);
     found.assert("rights on NATS", "ok", &["user bridge"]);
     // What it found to be enough is enough, and it disturbs nobody.
     let (path, log) = (bench.write(&good), bench.path("bridge.log"));

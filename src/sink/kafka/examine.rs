@@ -68,7 +68,7 @@ pub async fn examine(settings: KafkaSettings, patience: Duration) -> Vec<Finding
         });
     }
     if names.iter().all(|(_, role)| *role != Role::Output) {
-        let reason = "which topics there will be depends on the records: rights on them have to be by prefix";
+        let reason = "the topics depend on the records: grant the rights on them by prefix";
         findings.push(Verdict::unknown(reason).of(format!("topic {}", settings.config.topic)));
     }
     let name = &settings.config.checkpoint_topic;
@@ -105,7 +105,7 @@ async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<
 }
 
 fn late(patience: Duration) -> Verdict {
-    Verdict::failed(format!("no answer in {patience:?}"), "see whether all brokers run, or raise `--timeout`")
+    Verdict::failed(format!("no answer in {patience:?}"), "check that all brokers run, or raise `--timeout`")
 }
 
 /// Makes a client of its own and has it ask, on a thread.
@@ -120,7 +120,7 @@ async fn blocking(
     // A call of librdkafka that keeps no time of its own is left to itself.
     match within(2 * patience, asked).await {
         Ok(Ok(verdict)) => verdict,
-        Ok(Err(error)) => Verdict::failed(error.to_string(), "report it: this is a fault of the program"),
+        Ok(Err(error)) => Verdict::failed(error.to_string(), "report it: this is a bug of the program"),
         Err(_) => late(patience),
     }
 }
@@ -132,7 +132,7 @@ fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, found: &st
 
 /// A request that was to be refused, and wasn't.
 fn accepted() -> Verdict {
-    Verdict::unknown("this cluster answers otherwise than Apache Kafka does, so that only trying in earnest will tell")
+    Verdict::unknown("this cluster doesn't answer as Apache Kafka does: only `run` can show it")
 }
 
 /// Keeps what becomes of the one message.
@@ -180,7 +180,7 @@ fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resul
         }
     };
     Ok(match answer {
-        Err(error) => judge(&action, error, RDKafkaErrorCode::InvalidRequiredAcks, "there"),
+        Err(error) => judge(&action, error, RDKafkaErrorCode::InvalidRequiredAcks, "granted"),
         Ok(()) => accepted(),
     })
 }
@@ -205,8 +205,8 @@ fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resu
     match answer.recv_timeout(patience) {
         Ok(answer) => Ok(answer.map_or_else(refused, |()| accepted())),
         Err(_late) => Err(Verdict::failed(
-            format!("its coordinator isn't told in {patience:?}: it may not be asked for, or there is none"),
-            format!("allow Read on the group {}, or see whether all brokers run", settings.config.group_id),
+            format!("no coordinator of it found in {patience:?}: the right is missing, or there is none"),
+            format!("allow Read on the group {}, or check that all brokers run", settings.config.group_id),
         )),
     }
 }
@@ -223,9 +223,9 @@ fn may_transact(settings: &KafkaSettings, _topic: &str, patience: Duration) -> R
     let cause = producer.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
     let answered = |error| {
         let action = "initialising Kafka transactions";
-        judge(action, cause.unwrap_or(error), RDKafkaErrorCode::InvalidTransactionTimeout, "are there, and allowed")
+        judge(action, cause.unwrap_or(error), RDKafkaErrorCode::InvalidTransactionTimeout, "available and allowed")
     };
-    Ok(asked.map_or_else(answered, |()| Verdict::ok("are there, and allowed")))
+    Ok(asked.map_or_else(answered, |()| Verdict::ok("available and allowed")))
 }
 
 fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
@@ -244,10 +244,10 @@ fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> 
         if let Some(error) = fatal.or_else(|| polled.and_then(Result::err)) {
             return Ok(match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => Verdict::failed(
-                    format!("the cluster doesn't speak it: {error}"),
+                    format!("the cluster doesn't support it: {error}"),
                     "set `sink.kafka.groupProtocol: classic`, or use Kafka 4.0 or newer",
                 ),
-                _ => judge(action, error, RDKafkaErrorCode::UnsupportedAssignor, "spoken by the cluster"),
+                _ => judge(action, error, RDKafkaErrorCode::UnsupportedAssignor, "supported by the cluster"),
             });
         }
         left = left.saturating_sub(POLL);

@@ -172,7 +172,7 @@ impl Leases {
 /// How long values live, and how many replicas there are of them.
 async fn life(store: &Store, bucket: &str) -> Result<(Duration, usize), SinkError> {
     let status = store.status().await;
-    let status = status.map_err(|error| SinkError::unavailable(format!("look at bucket {bucket}"), error))?;
+    let status = status.map_err(|error| SinkError::unavailable(format!("read bucket {bucket}"), error))?;
     match status.max_age() {
         Duration::ZERO => Err(bad_bucket(bucket, "its values live for ever, so that a dead replica's lease would")),
         time => Ok((time, status.info.config.num_replicas)),
@@ -184,7 +184,7 @@ pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) 
     let store = match jetstream::new(client.clone()).get_key_value(bucket).await {
         Ok(store) => store,
         Err(error) if error.kind() == KeyValueErrorKind::GetBucket && config.create => {
-            let reason = "can't be seen: the bridge makes it if it is missing, and only then it shows whether it can";
+            let reason = "can't be seen: the bridge creates it if it is missing, and only that shows whether it may";
             return (Verdict::unknown(reason), Some("CREATE"));
         }
         Err(error) if error.kind() == KeyValueErrorKind::GetBucket => {
@@ -204,13 +204,13 @@ pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) 
 fn no_bucket(bucket: &str, time: Duration) -> SinkError {
     SinkError::Setup {
         problem: format!("the key-value bucket {bucket} is missing or can't be seen, and sink.nats.create is false"),
-        remedy: format!("make it with `nats kv add {bucket} --ttl {time:?}`, or set sink.nats.create: true"),
+        remedy: format!("create it with `nats kv add {bucket} --ttl {time:?}`, or set sink.nats.create: true"),
     }
 }
 
 fn bad_bucket(bucket: &str, why: &str) -> SinkError {
     SinkError::Setup {
         problem: format!("the key-value bucket {bucket} can't hold leases: {why}"),
-        remedy: "delete it, so that the bridge makes it anew, or name another sink.nats.stream".to_owned(),
+        remedy: "delete it, so that the bridge creates it again, or name another sink.nats.stream".to_owned(),
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn examine(
     let found = match find(&jetstream::new(client.clone()), name).await {
         Ok(Some(found)) => found,
         Ok(None) if config.create => {
-            let reason = "is missing: the bridge makes it, and only then it shows whether the account has room for it";
+            let reason = "is missing: the bridge creates it, and only that shows whether the account has room for it";
             return (Verdict::unknown(reason), Some("CREATE"));
         }
         Ok(None) => return (missing(name).into(), None),
@@ -73,8 +73,8 @@ pub(super) async fn examine(
         Ok(()) if !config.create && !missing.is_empty() => lacking(name, &missing).into(),
         Ok(()) if !missing.is_empty() => Verdict::ok(format!("fits, and the bridge adds {}", missing.join(", "))),
         Ok(()) if found.max_bytes > 0 => Verdict::notice(
-            format!("fits, and has a bound of {} bytes: when it is full, records wait", found.max_bytes),
-            "see that `max_age` makes room in time",
+            format!("fits, and has a size limit of {} bytes: records wait while it is full", found.max_bytes),
+            "check that `max_age` frees space in time",
         ),
         Ok(()) => Verdict::ok(format!("fits: {} replica(s)", found.num_replicas)),
     };
@@ -183,7 +183,7 @@ fn refused(action: String, answer: &jetstream::Error) -> SinkError {
 fn missing(name: &str) -> SinkError {
     SinkError::Setup {
         problem: format!("JetStream stream {name} doesn't exist, and sink.nats.create is false"),
-        remedy: "make it, or set sink.nats.create: true".to_owned(),
+        remedy: "create it, or set sink.nats.create: true".to_owned(),
     }
 }
 
