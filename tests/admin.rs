@@ -409,5 +409,5 @@ fn a_browser_shows_the_status_page() {
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
-    assert!(page.contains("role=\"alert\" hidden"), "no trouble is told: {page}");
+    assert!(page.contains("role=\"alert\" hidden"), "no problem is shown: {page}");
 }
