@@ -344,7 +344,7 @@ fn a_replica_that_never_reached_its_bus_is_alive_and_not_ready() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (status, reason) = runtime.block_on(get(&format!("{admin}/readyz")));
-    assert!(status == 503 && reason.starts_with("opens the sink: "), "{status} {reason}");
+    assert!(status == 503 && reason.starts_with("connecting to the bus: "), "{status} {reason}");
     assert_eq!(runtime.block_on(get(&format!("{admin}/livez"))).0, 200);
     let metrics = runtime.block_on(get(&format!("{admin}/metrics"))).1;
     assert!(metrics.contains("\nasana_event_bridge_session_up 0"), "{metrics}");

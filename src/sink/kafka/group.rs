@@ -265,7 +265,7 @@ impl Member {
 
     fn send(&self, event: OwnershipEvent) {
         if self.events.blocking_send(event).is_err() {
-            tracing::debug!("ownership event dropped, session ended");
+            tracing::debug!("ownership event dropped, receiver closed");
         }
     }
 
