@@ -18,9 +18,9 @@ use tracing_subscriber::EnvFilter;
 #[repr(u8)]
 pub(crate) enum Exit {
     /// All is well.
-    Fine = 0,
-    /// Something was checked and found wanting.
-    Wanting = 1,
+    Ok = 0,
+    /// Something was checked and failed.
+    Failed = 1,
     /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
     Usage = 64,
     /// A needed service can't be reached (`EX_UNAVAILABLE`).
@@ -37,8 +37,8 @@ impl From<Exit> for ExitCode {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0   fine
-  1   checked and found wanting
+  0   ok
+  1   checked and failed
   64  bad usage or configuration; every problem is listed with its place
   69  a needed service can't be reached
   70  internal error
@@ -91,7 +91,7 @@ impl Command {
     /// Whose logs are left out where nobody asks for them by name, as `log_level` would have it.
     fn silences(&self) -> &'static str {
         match self {
-            // What it is refused on purpose, and what it finds wanting, its lines say.
+            // What it is refused on purpose, and what failed, its lines say.
             Self::Doctor(_) => "librdkafka=off,rdkafka=off,async_nats=off,",
             Self::Run(_)
             | Self::Demo(_)

@@ -111,7 +111,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Runs it, and tells what was found.
 ///
 /// # Errors
-/// [`DemoError`]: the demonstration couldn't be held. What the check finds wanting is in the report.
+/// [`DemoError`]: the demonstration couldn't be held. What failed in the check is in the report.
 ///
 /// # Cancel safety
 /// Cancel through `stop`: the check is made of what there is then.

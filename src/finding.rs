@@ -18,7 +18,7 @@ pub struct Finding {
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     /// As the bridge needs it.
-    Fine {
+    Ok {
         /// What was found.
         found: String,
     },
@@ -30,18 +30,18 @@ pub enum Verdict {
         advice: String,
     },
     /// The bridge won't work, or not as it is meant to.
-    Wanting {
+    Failed {
         /// What is wrong.
         problem: String,
         /// What to do.
         remedy: String,
     },
-    /// Nobody can know without doing it in earnest.
+    /// Only `run` can show it.
     Unknown {
         /// Why.
         reason: String,
     },
-    /// Something that it needs was found wanting.
+    /// Something that it depends on failed.
     NotTried {
         /// What.
         reason: String,
@@ -53,17 +53,17 @@ impl Verdict {
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Fine { .. } => "ok",
+            Self::Ok { .. } => "ok",
             Self::Notice { .. } => "notice",
-            Self::Wanting { .. } => "FAILED",
+            Self::Failed { .. } => "FAILED",
             Self::Unknown { .. } => "unknown",
             Self::NotTried { .. } => "not tried",
         }
     }
 
-    /// A [`Fine`](Self::Fine).
-    pub fn fine(found: impl Into<String>) -> Self {
-        Self::Fine { found: found.into() }
+    /// An [`Ok`](Self::Ok).
+    pub fn ok(found: impl Into<String>) -> Self {
+        Self::Ok { found: found.into() }
     }
 
     /// A [`Notice`](Self::Notice).
@@ -71,9 +71,9 @@ impl Verdict {
         Self::Notice { found: found.into(), advice: advice.into() }
     }
 
-    /// A [`Wanting`](Self::Wanting).
-    pub fn wanting(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Wanting { problem: problem.into(), remedy: remedy.into() }
+    /// A [`Failed`](Self::Failed).
+    pub fn failed(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Failed { problem: problem.into(), remedy: remedy.into() }
     }
 
     /// An [`Unknown`](Self::Unknown).
@@ -93,8 +93,8 @@ impl Verdict {
 
     /// Whether somebody has to act.
     #[must_use]
-    pub fn is_wanting(&self) -> bool {
-        matches!(self, Self::Wanting { .. })
+    pub fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed { .. })
     }
 }
 
@@ -102,9 +102,9 @@ impl fmt::Display for Finding {
     /// One line, whatever the texts hold.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (said, more) = match &self.verdict {
-            Verdict::Fine { found } => (found, None),
+            Verdict::Ok { found } => (found, None),
             Verdict::Notice { found, advice } => (found, Some(advice)),
-            Verdict::Wanting { problem, remedy } => (problem, Some(remedy)),
+            Verdict::Failed { problem, remedy } => (problem, Some(remedy)),
             Verdict::Unknown { reason } | Verdict::NotTried { reason } => (reason, None),
         };
         let more = more.map(|more| format!("; {more}")).unwrap_or_default();
@@ -119,15 +119,15 @@ mod tests {
 
     #[test]
     fn a_finding_is_one_line() {
-        let finding = Verdict::wanting("the cluster says\nno", "ask").of("topic a");
+        let finding = Verdict::failed("the cluster says\nno", "ask").of("topic a");
         assert_eq!(finding.to_string(), "FAILED    topic a: the cluster says no; ask");
         assert_eq!(Verdict::not_tried("no b").of("c").to_string(), "not tried c: no b");
     }
 
     #[test]
     fn a_script_sees_what_a_person_sees() {
-        let json = serde_json::to_value(Verdict::wanting("bad", "mend").of("x")).unwrap();
-        let expected = serde_json::json!({"what": "x", "verdict": "wanting", "problem": "bad", "remedy": "mend"});
+        let json = serde_json::to_value(Verdict::failed("bad", "fix it").of("x")).unwrap();
+        let expected = serde_json::json!({"what": "x", "verdict": "failed", "problem": "bad", "remedy": "fix it"});
         assert_eq!(json, expected);
     }
 }

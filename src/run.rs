@@ -217,7 +217,7 @@ fn say_difference(before: &Plan<Accounts>, after: &Plan<Accounts>) {
     };
     let (added, removed) = (lacks(before, after), lacks(after, before));
     let (streams, accounts) = (after.streams.len(), after.accounts.len());
-    tracing::info!(added, removed, streams, accounts, "the new configuration is in force");
+    tracing::info!(added, removed, streams, accounts, "configuration applied");
 }
 
 fn accounts(before: &Accounts, checked: &Checked) -> Result<Accounts, RunError> {

@@ -322,7 +322,7 @@ fn a_replica_passes_on_what_is_for_another() {
     print_median("nats, two replicas", &took);
     compare(&bench.simulator.offered(&all), &read());
     for name in names {
-        let owns = bench.log(name).lines().rfind(|line| line.contains(" owns ")).map(str::to_owned);
+        let owns = bench.log(name).lines().rfind(|line| line.contains(": shard ownership changed ")).map(str::to_owned);
         assert!(!owns.as_deref().unwrap_or("streams=0").contains("streams=0"), "both have streams: {name}: {owns:?}");
     }
     for bridge in bridges {

@@ -205,7 +205,7 @@ fn http_client(needs_tls: bool, max_in_flight: NonZeroU16) -> Result<reqwest::Cl
     use rustls::crypto::{CryptoProvider, ring};
     // The HTTP library takes the process's provider. Losing the race to set it is as good as winning.
     if CryptoProvider::get_default().is_none() && ring::default_provider().install_default().is_err() {
-        tracing::debug!("a TLS provider was installed meanwhile");
+        tracing::debug!("crypto provider already installed");
     }
     let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)

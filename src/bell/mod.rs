@@ -120,7 +120,7 @@ impl Bell {
         let failed = |source| BellError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        tracing::info!(%address, "the bell listens");
+        tracing::info!(%address, "webhook server listening");
         let key = config.key.read().map_err(BellError::Key)?;
         let targets = Arc::new(Targets::new(&config.public_url, &key));
         let hooks = Arc::new(Hooks::default());

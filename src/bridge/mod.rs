@@ -118,7 +118,7 @@ where
         observer.ended(&end);
         match end {
             SessionEnd::Stopped if stop.is_cancelled() => break,
-            SessionEnd::Stopped => tracing::info!("the session ended in order; the next one uses what was renewed"),
+            SessionEnd::Stopped => tracing::info!("session ended, reopening with changed credentials"),
             SessionEnd::Checkpoint(error) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Setup { .. }) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Refused { .. }) if !has_run => return Err(error.into()),
@@ -131,9 +131,9 @@ where
                 failures = if now > began + REOPEN.longest { 1 } else { failures + 1 };
                 let pause = REOPEN.delay(failures, &replica);
                 if let SessionEnd::Commit(CommitError::Fenced(_)) = end {
-                    tracing::info!(reason = %end, retry_in = ?pause, "the session ended; joining anew");
+                    tracing::info!(reason = %end, retry_in = ?pause, "session ended, rejoining");
                 } else {
-                    tracing::warn!(error = %end, retry_in = ?pause, "the session ended; starting over from the bus");
+                    tracing::warn!(reason = %end, retry_in = ?pause, "session ended, restarting from the bus");
                 }
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -143,7 +143,7 @@ where
         }
     }
     if index.flush().await.is_err() {
-        tracing::debug!("the index isn't whole: crawls fill it when the bridge starts again");
+        tracing::debug!(hint = "crawls fill it after the next start", "state index incomplete");
     }
     Ok(())
 }

@@ -271,7 +271,7 @@ impl Job<'_> {
         if let Plan::Steps(steps) = &plan {
             old.still_alone()?;
             new.still_alone()?;
-            tracing::info!(streams = steps.streams, "both checkpoints are owned: migrating");
+            tracing::info!(streams = steps.streams, "both checkpoints owned, migrating");
             repeat(async || hand_over(&mut old.committer, &mut new.committer, steps.clone()).await).await?;
         }
         Ok(plan)
@@ -284,7 +284,7 @@ impl Job<'_> {
         place::rewrite(&place::as_command(self.from, ROLE), shards, |stored| {
             plan = self.plan(stored, &Stored::new(), true)?;
             let Plan::Steps(Steps { entries, headers, streams, .. }) = &plan else { return Ok(Batch::default()) };
-            tracing::info!(streams, "the checkpoint is owned: migrating");
+            tracing::info!(streams, "checkpoint owned, migrating");
             let removed = stored.iter().flat_map(|(shard, checkpoint)| {
                 checkpoint.keys().map(|key| CheckpointWrite { shard: *shard, key: key.clone(), value: None })
             });

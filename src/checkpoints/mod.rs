@@ -254,7 +254,7 @@ pub struct ResetStream {
 impl Outcome {
     /// Whether all was found and done that was asked for.
     #[must_use]
-    pub fn is_fine(&self) -> bool {
+    pub fn is_ok(&self) -> bool {
         match self {
             Self::Listing(_) | Self::Detail(_) => true,
             Self::Reset(reset) => reset.done,

@@ -86,7 +86,7 @@ pub(super) async fn repeat(mut commit: impl AsyncFnMut() -> Result<(), CommitErr
     loop {
         match commit().await {
             Err(CommitError::Aborted(error)) if attempts < ATTEMPTS => {
-                tracing::debug!(%error, attempts, "the commit was aborted; trying again");
+                tracing::debug!(%error, attempts, "commit aborted, retrying");
                 attempts += 1;
                 tokio::time::sleep(PAUSE).await;
             }

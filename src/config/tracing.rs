@@ -20,7 +20,7 @@ pub(super) fn sampling(environment: &Environment) -> (Sampling, Option<String>) 
     if is_off || set("OTEL_TRACES_EXPORTER").is_some_and(|exporter| exporter != "otlp") {
         return (Sampling::NONE, None);
     }
-    let refused = |why: String| (Sampling::NONE, Some(format!("no traces are reported: {why}")));
+    let refused = |why: String| (Sampling::NONE, Some(format!("trace export disabled: {why}")));
     if !cfg!(feature = "otlp") {
         return refused(format!("{endpoint} is set, but the program is built without the feature `otlp`"));
     }

@@ -175,7 +175,7 @@ impl<S: Source> Discovery<S> {
         if let ListOutcome::Throttled { retry_after } = outcome {
             if budget.pause(now, retry_after) {
                 let (account, seconds) = (&rule.spec.account, retry_after.as_secs());
-                tracing::warn!(%account, seconds, "rate limit hit: discovery waits");
+                tracing::warn!(%account, seconds, "rate limit hit, discovery paused");
             }
             return false;
         }

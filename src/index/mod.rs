@@ -101,7 +101,8 @@ impl Index {
             Ok(index) => return Ok(index),
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                    tracing::warn!(path = %path.display(), %error, "the index is begun anew: a full crawl fills it");
+                    let path = path.display();
+                    tracing::warn!(%path, %error, hint = "a full crawl fills it", "state index damaged, recreating it");
                 }
                 Some(ErrorCode::DatabaseBusy) => return Err(IndexError::Locked(path)),
                 _ => return Err(error.into()),

@@ -189,11 +189,11 @@ impl Service {
 
     fn run<T>(&mut self, work: impl FnOnce(&mut Index) -> Result<T, IndexError>) -> Result<T, Untrusted> {
         if self.failed.load(Ordering::Acquire) && self.index.take().is_some() {
-            tracing::error!("the index wasn't told of a commit: the bridge goes on without it");
+            tracing::error!("state index missed a commit, continuing without it");
         }
         let index = self.index.as_mut().ok_or(Untrusted)?;
         work(index).map_err(|error| {
-            tracing::error!(%error, "the index has failed: the bridge goes on without it");
+            tracing::error!(%error, "state index failed, continuing without it");
             self.failed.store(true, Ordering::Release);
             self.index = None;
             Untrusted

@@ -63,7 +63,7 @@ impl Otlp {
             return None;
         }
         let exporter = export::exporter(runtime)
-            .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "no traces are reported"))
+            .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "trace export disabled"))
             .ok()?;
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         processor.set_resource(&resource(environment, &checked.replica));
@@ -76,7 +76,7 @@ impl Otlp {
     /// Sends what is left. Blocks, 3 seconds at the most.
     pub fn end(&self) {
         if self.processor.shutdown_with_timeout(END_TIMEOUT).is_err() {
-            tracing::debug!("not all spans could be sent");
+            tracing::debug!("spans not exported in time");
         }
     }
 

@@ -152,12 +152,12 @@ impl SinkError {
 impl From<SinkError> for Verdict {
     fn from(error: SinkError) -> Self {
         match error {
-            SinkError::Unavailable { action, source, remedy } => Self::wanting(
+            SinkError::Unavailable { action, source, remedy } => Self::failed(
                 format!("{action}: {source}"),
-                remedy.unwrap_or("see whether it runs, and can be reached from here"),
+                remedy.unwrap_or("check that it runs and can be reached from here"),
             ),
             SinkError::Refused { problem, remedy } | SinkError::Setup { problem, remedy } => {
-                Self::Wanting { problem, remedy }
+                Self::Failed { problem, remedy }
             }
         }
     }

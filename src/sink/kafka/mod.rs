@@ -196,7 +196,7 @@ impl Committer for KafkaCommitter {
             drop((producer, topics));
         });
         if tokio::time::timeout(CLOSE_PATIENCE, end).await.is_err() {
-            tracing::warn!("the clients of Kafka weren't closed in {CLOSE_PATIENCE:?}");
+            tracing::warn!(timeout = ?CLOSE_PATIENCE, "clients of Kafka not closed in time");
         }
     }
 }
