@@ -21,8 +21,8 @@
 mod support;
 
 use asana_event_bridge::bridge::{LogObserver, Observer};
+use asana_event_bridge::commands::run;
 use asana_event_bridge::config::{self, Checked, Environment, Source};
-use asana_event_bridge::run;
 use asana_event_bridge::sink::CommitError;
 use bridge_core::engine::{CommitSummary, StreamPlace};
 use bridge_core::ids::{ShardId, StreamId};

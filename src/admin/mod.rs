@@ -11,16 +11,16 @@ mod failures;
 mod health;
 mod metrics;
 pub mod reference;
-mod report;
+pub(crate) mod report;
 mod sampled;
-pub mod streams;
 mod watcher;
 
 pub use report::{
     AccountReport, CrawlReport, FailureReport, GapReport, PendingReport, Report, ShardReport, StreamReport, Totals,
 };
 
-use crate::bridge::{Clock, Observer};
+use crate::bridge::Observer;
+use crate::clock::Clock;
 use crate::config::{Checked, CheckedAdmin};
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, StatusCode, header};

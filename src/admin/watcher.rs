@@ -3,7 +3,8 @@
 use super::failures::Failures;
 use super::health::Health;
 use super::metrics::Counted;
-use crate::bridge::{Clock, Observer, SessionEnd};
+use crate::bridge::{Observer, SessionEnd};
+use crate::clock::Clock;
 use crate::sink::CommitError;
 use bridge_core::engine::{AccountNotice, CommitSummary, Engine, Status, StreamPlace, StreamStatus};
 use bridge_core::ids::{AccountName, ShardId};

@@ -8,12 +8,11 @@
 //! [`Engine::take_batch`]: bridge_core::engine::Engine::take_batch
 //! [`Engine::committed`]: bridge_core::engine::Engine::committed
 
-mod clock;
 mod committer;
 mod observer;
 mod session;
 
-pub use clock::Clock;
+use crate::clock::Clock;
 pub use observer::{LogObserver, Observer, Observers};
 pub use session::SessionEnd;
 

@@ -5,10 +5,10 @@
 //! their own, and so does the committer.
 
 use super::Plan;
-use super::clock::Clock;
 use super::committer::{self, Request, serve};
 use super::observer::Observer;
 use crate::asana::Source;
+use crate::clock::Clock;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use bridge_core::checkpoint::{self, CheckpointError};

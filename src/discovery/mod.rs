@@ -16,7 +16,7 @@ mod pass;
 mod rule;
 
 use crate::asana::Source;
-use crate::bridge::Clock;
+use crate::clock::Clock;
 use crate::config::{Checked, CheckedDiscovery, CheckedRule};
 use bridge_core::engine::StreamSpec;
 use bridge_core::engine::schedule::budget::{Budget, Limit, Share};

@@ -10,7 +10,8 @@
 mod export;
 mod span;
 
-use crate::bridge::{Clock, Observer, SessionEnd};
+use crate::bridge::{Observer, SessionEnd};
+use crate::clock::Clock;
 use crate::config::{Checked, Environment};
 use crate::sink::CommitError;
 use bridge_core::engine::{CommitSummary, Poll};

@@ -8,12 +8,13 @@
 
 use super::journal::{self, Journal};
 use super::local::{self, Output, Session};
-use super::{CommitError, Committer, Ownership, SinkError};
+use super::{CommitError, Committer, Ownership, SinkError, offline};
 use crate::config::CheckedFile;
+use crate::finding::{Finding, Verdict};
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, CheckpointWrite, OutputTopic};
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,35 @@ pub async fn open(config: &CheckedFile, shards: NonZeroU32) -> Result<(FileCommi
     let config = config.clone();
     let (session, ownership) = Session::open(shards, move || DataFile::open(&config)).await?;
     Ok((FileCommitter(session), ownership))
+}
+
+/// The file that records go to, and its checkpoint.
+pub(super) async fn examine(sink: &CheckedFile) -> Vec<Finding> {
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let file = |path: &Path, key: &str| match writable(&parent(path)) {
+        Ok(()) => Verdict::ok("its folder can be written"),
+        Err((place, error)) => Verdict::failed(
+            format!("{} can't be written: {error}", place.display()),
+            format!("give the bridge's user write access, or set another `sink.file.{key}`"),
+        ),
+    };
+    let records = file(&sink.path, "path").of(format!("file {}", sink.path.display()));
+    let checkpoint = match offline::is_held(&sink.checkpoint).await {
+        Ok(true) => Verdict::notice("a process uses it", "expected if the bridge runs here"),
+        Ok(false) => file(&sink.checkpoint, "checkpoint"),
+        Err(error) => error.into(),
+    };
+    vec![records, checkpoint.of(format!("checkpoint {}", sink.checkpoint.display()))]
+}
+
+/// Whether files can be made in a folder; where it is missing, in the one that it would be made in.
+pub(crate) fn writable(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let there = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or_else(|| Path::new("."));
+    // It has no name, or loses it at once.
+    tempfile::tempfile_in(there).map(drop).map_err(|error| (there.to_owned(), error))
 }
 
 impl DataFile {

@@ -5,6 +5,7 @@
 //! owns from the bus. Shards come and go within a session. Two handles come out: the [`Committer`] writes, the
 //! [`Ownership`] says which shards this replica may write.
 
+pub mod any;
 mod cloud_events;
 pub mod console;
 pub mod file;
@@ -13,6 +14,7 @@ pub mod kafka;
 mod local;
 pub mod nats;
 pub mod offline;
+pub mod reader;
 
 use crate::finding::Verdict;
 use bridge_core::ids::{ShardId, Topic};

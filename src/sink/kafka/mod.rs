@@ -28,8 +28,9 @@ mod registry;
 mod restore;
 mod topics;
 
+use super::reader::Where;
 use super::{CommitError, Committer, Ownership, SinkError};
-use crate::config::KafkaConfig;
+use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, OutputTopic};
 pub use examine::examine;
@@ -40,6 +41,7 @@ pub use registry::SchemaRegistry;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use topics::{Role, TopicFacts, Topics};
@@ -80,6 +82,27 @@ impl fmt::Debug for KafkaSettings {
 }
 
 impl KafkaSettings {
+    /// Those of a configuration. Reads the secrets.
+    ///
+    /// # Errors
+    /// [`SinkError::Refused`] where a secret can't be read, [`SinkError::Setup`] where the schema registry's settings can't be used.
+    pub fn new(sink: &CheckedKafka, shards: NonZeroU32, replica: &str) -> Result<Self, SinkError> {
+        let read = |(name, source): (&String, &SecretSource)| match source.read() {
+            Ok(secret) => Ok((name.clone(), secret.expose().to_owned())),
+            Err(error) => Err(SinkError::Refused {
+                problem: format!("sink.kafka.secretProperties.{name}: {error}"),
+                remedy: "make what the configuration names there readable".to_owned(),
+            }),
+        };
+        Ok(Self {
+            config: sink.config.clone(),
+            secret_properties: sink.secret_properties.iter().map(read).collect::<Result<_, _>>()?,
+            schema_registry: sink.schema_registry.clone().map(SchemaRegistry::new).transpose()?,
+            shards,
+            replica: replica.to_owned(),
+        })
+    }
+
     /// The topics that are known before the first record. An output topic whose name is a
     /// template is made or checked when it is first written.
     fn topics(&self) -> Vec<(String, Role)> {
@@ -90,6 +113,27 @@ impl KafkaSettings {
             .chain(output)
             .collect()
     }
+}
+
+/// The files with which clients log in, and which librdkafka reads only once: secrets, certificates and keys.
+pub(super) fn credential_files(sink: &CheckedKafka) -> Vec<PathBuf> {
+    let secrets = sink.secret_properties.values().filter_map(|source| match source {
+        SecretSource::File(path) => Some(path.clone()),
+        SecretSource::Text(_) => None,
+    });
+    // As librdkafka's properties name them.
+    let properties = sink.config.properties.iter();
+    secrets.chain(properties.filter(|(name, _)| name.ends_with(".location")).map(|(_, path)| path.into())).collect()
+}
+
+/// Where its records can be read: in topics that may be output topics, and have no other use.
+pub(super) fn place(settings: KafkaSettings, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Where {
+    let KafkaConfig { checkpoint_topic, dead_letter_topic, bootstrap_servers, mut properties, .. } = settings.config;
+    properties.extend(settings.secret_properties);
+    properties.insert("bootstrap.servers".to_owned(), bootstrap_servers);
+    let wanted =
+        move |name: &str| name != checkpoint_topic && name != dead_letter_topic && is_output(&Topic::from(name));
+    Where::Kafka { properties, wanted: Box::new(wanted) }
 }
 
 /// Begins a session: makes or checks the topics, has their schemas registered, fences an earlier process of the same

@@ -48,8 +48,9 @@ mod tenures;
 mod view;
 mod write_ahead;
 
+use super::reader::Where;
 use super::{CommitError, Committer, Ownership, SinkError};
-use crate::config::{NatsConfig, NatsLogin};
+use crate::config::{CheckedNats, NatsConfig, NatsLogin};
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, OutputTopic};
 pub use connect::connect;
@@ -97,6 +98,20 @@ pub struct NatsSettings {
     pub lease_time: Duration,
 }
 
+impl NatsSettings {
+    /// Those of a configuration.
+    #[must_use]
+    pub fn new(sink: &CheckedNats, shards: NonZeroU32, replica: &str) -> Self {
+        Self {
+            config: sink.config.clone(),
+            login: sink.login.clone(),
+            shards,
+            replica: replica.to_owned(),
+            lease_time: LEASE_TIME,
+        }
+    }
+}
+
 impl fmt::Debug for NatsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The addresses may hold passwords.
@@ -109,6 +124,13 @@ impl fmt::Debug for NatsSettings {
             .field("lease_time", &self.lease_time)
             .finish_non_exhaustive()
     }
+}
+
+/// Where its records can be read.
+pub(super) async fn place(settings: NatsSettings) -> Result<Where, SinkError> {
+    let client = connect(&settings).await?;
+    let NatsConfig { stream, subject_prefix: prefix, .. } = settings.config;
+    Ok(Where::Nats { client, stream, prefix })
 }
 
 /// Begins a session: connects, makes or checks the JetStream stream, and joins the other replicas.

@@ -381,6 +381,25 @@ pub fn below(what: What, item: &Item, depth: Depth) -> Vec<Listing> {
     lists.into_iter().map(|what| Listing { of: Gid::from(item.resource.gid.as_str()), what }).collect()
 }
 
+/// The list that shows a resource, by what it says of itself: that of the stream's resource if it lies there, else that of
+/// what it is a part of.
+#[must_use]
+pub fn place_of(id: &StreamId, item: &Item) -> Listing {
+    let itself = What::alone(&item.resource.resource_type).unwrap_or(What::Task);
+    let of_holder = item.part_of.as_ref().filter(|_| !item.within.contains(&id.resource)).and_then(|holder| {
+        let what = match (holder.what, itself) {
+            (What::Task, What::Task) => What::Subtasks,
+            (What::Task, What::Story) => What::TaskStories,
+            (What::Goal, What::Story) => What::GoalStories,
+            (What::Task | What::Project, What::Attachment) => What::Attachments,
+            (What::Project, What::Section) => What::Sections,
+            _ => return None,
+        };
+        Some(Listing { of: holder.of.clone(), what })
+    });
+    of_holder.unwrap_or_else(|| Listing { of: id.resource.clone(), what: itself })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -515,6 +534,25 @@ mod tests {
         advance(&mut crawl, &[item("7", 0)], None, Depth::Tasks);
         assert_eq!(reads(&crawl), Some(("7", What::SectionTasks, None)));
         assert!(matches!(crawl.cut_off(), Some(Fate::LeftOut(_))), "a section has no parts");
+    }
+
+    #[test]
+    fn what_was_read_alone_lies_where_it_says() {
+        let id = StreamId::new("main", "9");
+        let place = |resource_type: &str, within: &[&str], part_of: Option<(&str, What)>| {
+            let mut item = item("1", 0);
+            item.resource.resource_type = resource_type.to_owned();
+            item.within = within.iter().map(|gid| Gid::from(*gid)).collect();
+            item.part_of = part_of.map(|(of, what)| listing(of, what));
+            place_of(&id, &item)
+        };
+        let task = Some(("5", What::Task));
+        assert_eq!(place("story", &["5"], task), listing("5", What::TaskStories));
+        assert_eq!(place("attachment", &["5"], task), listing("5", What::Attachments));
+        assert_eq!(place("task", &["5"], task), listing("5", What::Subtasks));
+        assert_eq!(place("task", &["5", "9"], task), listing("9", What::Task), "a subtask that is in the project, too");
+        assert_eq!(place("task", &["8"], None), listing("9", What::Task));
+        assert_eq!(place("section", &["8"], Some(("8", What::Project))), listing("8", What::Sections));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::compare::has_event;
 use super::lists::{notice_of, snapshot_of};
 use super::{Engine, Found, Step};
 use crate::crawl::known::{self, Absent, NOT_VISIBLE, Shortfall};
-use crate::crawl::{Crawl, Fate, LeftOut, MOST_TRIES, below};
+use crate::crawl::{Crawl, Fate, LeftOut, MOST_TRIES, below, place_of};
 use crate::engine::RETRY;
 use crate::ids::{Gid, StreamId};
 use crate::now::Now;
@@ -457,7 +457,7 @@ impl Engine {
     ) -> Vec<Listing> {
         let what = What::alone(&item.resource.resource_type).unwrap_or(What::Task);
         let before = entry.and_then(|entry| entry.place.clone()).filter(|place| item.within.contains(&place.of));
-        let place = before.unwrap_or_else(|| Listing { of: id.resource.clone(), what });
+        let place = before.unwrap_or_else(|| place_of(id, item));
         self.show(now, id, crawl, item, entry, &place, found);
         below(what, item, self.settings.crawl.depth)
     }

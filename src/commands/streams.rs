@@ -1,9 +1,10 @@
 //! The command `streams`: how the streams of a running replica are.
 
-use super::Report;
-use super::report::{AccountReport, FailureReport, StreamReport, Totals};
+use super::process::runtime;
+use super::{Exit, Failure, Output};
+use crate::admin::Report;
+use crate::admin::report::{AccountReport, FailureReport, StreamReport, Totals};
 use crate::one_line::one_line;
-use crate::verify::Output;
 use std::fmt;
 use std::time::Duration;
 
@@ -44,6 +45,19 @@ pub struct StreamsArgs {
 pub struct StreamsError {
     url: String,
     reason: String,
+}
+
+impl Failure for StreamsError {
+    fn exit(&self) -> Exit {
+        Exit::Unavailable
+    }
+}
+
+/// The command.
+pub(super) fn execute(args: &StreamsArgs) -> Result<Exit, Box<dyn Failure>> {
+    let report = runtime()?.block_on(fetch(args))?;
+    args.output.show(&report)?;
+    Ok(Exit::Ok)
 }
 
 /// How long a replica may take to answer.

@@ -1,11 +1,11 @@
 //! What the bridge needs of its own machine.
 
-use crate::config::{Checked, CheckedAdmin, CheckedFile};
+use crate::config::{Checked, CheckedAdmin};
 use crate::finding::{Finding, Verdict};
-use crate::sink::offline;
+use crate::sink::file::writable;
 use std::io;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The index and the admin port.
 pub(super) fn examine(checked: &Checked) -> Vec<Finding> {
@@ -38,35 +38,6 @@ fn admin(free: &io::Result<()>) -> Verdict {
             "set an address of this machine, and a port from 1024 on, as `admin.listen`",
         ),
     }
-}
-
-/// The file that records go to, and its checkpoint.
-pub(super) async fn examine_file(sink: &CheckedFile) -> Vec<Finding> {
-    let parent = |path: &Path| match path.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let file = |path: &Path, key: &str| match writable(&parent(path)) {
-        Ok(()) => Verdict::ok("its folder can be written"),
-        Err((place, error)) => Verdict::failed(
-            format!("{} can't be written: {error}", place.display()),
-            format!("give the bridge's user write access, or set another `sink.file.{key}`"),
-        ),
-    };
-    let records = file(&sink.path, "path").of(format!("file {}", sink.path.display()));
-    let checkpoint = match offline::is_held(&sink.checkpoint).await {
-        Ok(true) => Verdict::notice("a process uses it", "expected if the bridge runs here"),
-        Ok(false) => file(&sink.checkpoint, "checkpoint"),
-        Err(error) => error.into(),
-    };
-    vec![records, checkpoint.of(format!("checkpoint {}", sink.checkpoint.display()))]
-}
-
-/// Whether files can be made in a folder; where it is missing, in the one that it would be made in.
-fn writable(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
-    let there = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or_else(|| Path::new("."));
-    // It has no name, or loses it at once.
-    tempfile::tempfile_in(there).map(drop).map_err(|error| (there.to_owned(), error))
 }
 
 #[cfg(test)]

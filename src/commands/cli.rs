@@ -1,39 +1,16 @@
 //! The command line: what can be said, not what is done.
 
-use asana_event_bridge::admin::streams::StreamsArgs;
-use asana_event_bridge::checkpoints::CheckpointArgs;
-use asana_event_bridge::config::{LocalSink, Source};
-use asana_event_bridge::demo::DemoArgs;
-use asana_event_bridge::doctor::DoctorArgs;
-use asana_event_bridge::tail::TailArgs;
-use asana_event_bridge::verify::VerifyArgs;
+use super::checkpoint::CheckpointArgs;
+use super::demo::DemoArgs;
+use super::doctor::DoctorArgs;
+use super::streams::StreamsArgs;
+use super::tail::TailArgs;
+use super::verify::VerifyArgs;
+use crate::config::{LocalSink, Source};
 use asana_simulator::SimulateArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-
-/// How a run ends. Scripts depend on these numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Exit {
-    /// All is well.
-    Ok = 0,
-    /// Something was checked and failed.
-    Failed = 1,
-    /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
-    Usage = 64,
-    /// A needed service can't be reached (`EX_UNAVAILABLE`).
-    Unavailable = 69,
-    /// A fault of the program (`EX_SOFTWARE`).
-    Internal = 70,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,16 +26,16 @@ Results go to standard output, logs to standard error.";
 /// every loss announced.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, arg_required_else_help = true, propagate_version = true)]
-pub(crate) struct Cli {
+pub(super) struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(super) command: Command,
     #[command(flatten)]
-    pub(crate) log: LogArgs,
+    pub(super) log: LogArgs,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(super) enum Command {
     /// Run the bridge
     Run(RunArgs),
     /// Simulator, bridge, bus and consumer in one process, checked at the end
@@ -109,7 +86,7 @@ impl Command {
 /// What is logged, and how.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging")]
-pub(crate) struct LogArgs {
+pub(super) struct LogArgs {
     /// How log lines look: for people, or one JSON object a line
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -131,14 +108,14 @@ fn log_level(text: &str) -> Result<String, String> {
 }
 
 impl LogArgs {
-    pub(crate) fn is_json(&self) -> bool {
+    pub(super) fn is_json(&self) -> bool {
         matches!(self.log_format, LogFormat::Json)
     }
 
     /// Sends logs to standard error, from now on.
-    pub(crate) fn start(&self, command: &Command) -> anyhow::Result<()> {
+    pub(super) fn start(&self, command: &Command) -> std::io::Result<()> {
         let logs = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::try_new(format!("{}{}", command.silences(), self.log_level))?)
+            .with_env_filter(EnvFilter::new(format!("{}{}", command.silences(), self.log_level)))
             .with_writer(std::io::stderr)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let started = match self.log_format {
@@ -146,7 +123,7 @@ impl LogArgs {
             // What a line says is beside its time and level, so that `stream` is `stream` in any log store.
             LogFormat::Json => logs.json().flatten_event(true).try_init(),
         };
-        started.map_err(|error| anyhow::anyhow!("can't start logging: {error}"))
+        started.map_err(|error| std::io::Error::other(format!("can't start logging: {error}")))
     }
 }
 
@@ -159,10 +136,10 @@ Examples:
 
 Variables ${NAME} in the file are filled in, keys are overridden from the environment, and
 secrets are read, exactly as `run` does it. Exits with 64 after listing every problem.")]
-pub(crate) struct CheckConfigArgs {
+pub(super) struct CheckConfigArgs {
     /// The configuration, as YAML
     #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 /// Run the bridge.
@@ -181,7 +158,7 @@ Examples:
 
 Without --config the checkpoint is `asana-event-bridge.checkpoint` in the working directory:
 started again, the bridge goes on where it was.")]
-pub(crate) struct RunArgs {
+pub(super) struct RunArgs {
     /// The configuration, as YAML. Without it: the token in `ASANA_TOKEN`, Asana at
     /// `ASANA_BASE_URL`, the console as sink
     #[arg(long, value_name = "FILE", required_unless_present_any = ["resource", "workspace"])]

@@ -1,7 +1,8 @@
 //! Owns a whole checkpoint for a moment, as a bridge would, so that fencing keeps every bridge from writing beside it.
 
 use super::CheckpointsError;
-use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
+use crate::sink::any::AnyCommitter;
+use crate::sink::{CommitError, Committer as _, Ownership, OwnershipEvent, SinkError};
 use bridge_core::ids::ShardId;
 use bridge_core::record::batch::{Batch, StoredCheckpoint};
 use std::collections::BTreeMap;
@@ -22,15 +23,15 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) type Stored = BTreeMap<ShardId, StoredCheckpoint>;
 
 /// A session that owns every shard.
-pub(super) struct Owned<C> {
-    pub(super) committer: C,
+pub(super) struct Owned {
+    pub(super) committer: AnyCommitter,
     ownership: Ownership,
     pub(super) stored: Stored,
 }
 
-impl<C: Committer> Owned<C> {
+impl Owned {
     /// Waits until all of the shards are ours. Otherwise what was gained is given back.
-    pub(super) async fn take(opened: (C, Ownership), shards: NonZeroU32) -> Result<Self, CheckpointsError> {
+    pub(super) async fn take(opened: (AnyCommitter, Ownership), shards: NonZeroU32) -> Result<Self, CheckpointsError> {
         let (committer, ownership) = opened;
         let mut owned = Self { committer, ownership, stored: Stored::new() };
         match owned.gain(shards).await {

@@ -16,15 +16,16 @@ mod judge;
 mod local;
 mod report;
 
+use super::process::runtime;
+use super::{Exit, Failure, Output};
 use crate::asana::Accounts;
-use crate::config::{Checked, CheckedSink};
+use crate::config::{self, Checked, Environment, Source};
 use crate::finding::{Finding, Verdict};
-use crate::run;
-use crate::sink::{kafka, nats};
-use crate::verify::Output;
+use crate::sink::any::Sink;
 use asana::Asker;
 use futures_util::future::join_all;
 pub use report::Report;
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -93,6 +94,27 @@ fn patience(text: &str) -> Result<Duration, String> {
     if time < Duration::from_secs(1) { Err("must be 1s at least".to_owned()) } else { Ok(time) }
 }
 
+/// The command. What is found is shown at once.
+pub(super) fn execute(args: &DoctorArgs) -> Result<Exit, Box<dyn Failure>> {
+    let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
+    let runtime = runtime()?;
+    let mut failure = None;
+    let report = runtime.block_on(run(&checked, args, |finding| {
+        let mut out = std::io::stdout();
+        if args.output == Output::Text && failure.is_none() {
+            failure = writeln!(out, "{finding}").err();
+        }
+    }));
+    // A client may wait on for a bus that doesn't answer.
+    runtime.shutdown_background();
+    failure.map_or(Ok(()), Err)?;
+    match args.output {
+        Output::Text => writeln!(std::io::stdout(), "{report}")?,
+        Output::Json => writeln!(std::io::stdout(), "{}", report.to_json()?)?,
+    }
+    Ok(Exit::of(report.is_ok()))
+}
+
 /// Tries everything, and tells each finding when it is there.
 ///
 /// # Cancel safety
@@ -138,17 +160,7 @@ async fn accounts(checked: &Checked, args: &DoctorArgs, to: &Findings) {
 }
 
 async fn bus(checked: &Checked, args: &DoctorArgs, to: &Findings) {
-    let findings = match &checked.sink {
-        CheckedSink::Kafka(sink) => match run::kafka_settings(checked, sink) {
-            Ok(settings) => kafka::examine(settings, args.timeout).await,
-            Err(error) => {
-                vec![Verdict::failed(error.to_string(), "fix what the configuration names there").of("sink")]
-            }
-        },
-        CheckedSink::Nats(sink) => nats::examine(run::nats_settings(checked, sink), args.timeout).await,
-        CheckedSink::Console(_) => vec![],
-        CheckedSink::File(sink) => local::examine_file(sink).await,
-    };
+    let findings = Sink::new(checked).examine(args.timeout).await;
     send(to, findings).await;
 }
 

@@ -3,10 +3,13 @@
 mod ledger;
 mod report;
 
-use crate::ledger::Ledger;
-use crate::reader::Reader;
+use super::process::runtime;
+use super::{Exit, Failure, Output, run};
+use crate::commands::ledger::Ledger;
+use crate::config::{self, Environment, Source};
+use crate::sink::reader::Reader;
 use bridge_consumer::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
-use bridge_consumer::{Detector, ReadError, Received};
+use bridge_consumer::{Detector, From, ReadError, Received, Until};
 use bridge_contract::pb::{self, Restored, record::Body};
 use bridge_core::ids::Topic;
 use bridge_core::record::event;
@@ -48,14 +51,19 @@ pub struct VerifyArgs {
     pub output: Output,
 }
 
-/// How results are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// As JSON.
-    Json,
+/// The command.
+pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, Box<dyn Failure>> {
+    let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
+    runtime()?.block_on(async {
+        let ledger = match &args.ledger {
+            Some(url) => Some(Ledger::fetch(url).await?),
+            None => None,
+        };
+        let mut reader = Reader::open(run::place(&checked).await?, From::Start, Until::End).await?;
+        let report = read(&mut reader, ledger.as_ref(), checked.commit.watermark_interval.0).await?;
+        args.output.show(&report)?;
+        Ok(Exit::of(report.is_ok()))
+    })
 }
 
 /// Checks records, in the order of each lane, that were read from the start of all lanes.
@@ -402,7 +410,7 @@ impl Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{StreamLedger, digest};
+    use crate::commands::ledger::{StreamLedger, digest};
     use bridge_consumer::detect::{Limits, View};
     use bridge_core::record::event::Event;
 

@@ -5,18 +5,20 @@
 
 mod migrate;
 mod own;
-mod place;
 mod report;
+mod rewrite;
 
 pub use migrate::{End, Migration, Standing};
 pub use report::{
     Configured, Detail, GapReport, LaneReport, Listing, RetiredReport, ShardReport, StreamReport, StreamState, Totals,
 };
 
-use crate::config::Checked;
-use crate::run::RunError;
-use crate::sink::CommitError;
-use crate::verify::Output;
+use super::process::runtime;
+use super::{Exit, Failure, Output};
+use crate::clock::Clock;
+use crate::config::{self, Checked, Environment, Source};
+use crate::sink::any::Sink;
+use crate::sink::{CommitError, SinkError};
 use bridge_core::checkpoint::reshard::{MigrationError, Set};
 use bridge_core::checkpoint::{CheckpointError, read, restore, write_reset, write_shard};
 use bridge_core::ids::StreamId;
@@ -204,10 +206,29 @@ pub enum CheckpointsError {
     Migration(#[from] MigrationError),
     /// The sink can't be opened or read.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Sink(#[from] SinkError),
     /// The change may not have been made; making it again is right.
     #[error("{0}; run it again")]
     Commit(#[from] CommitError),
+}
+
+impl Failure for CheckpointsError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Sink(error) => error.exit(),
+            Self::Usage(_) | Self::Checkpoint(_) => Exit::Usage,
+            Self::Migration(_) => Exit::Failed,
+            Self::Busy { .. } | Self::Commit(_) => Exit::Unavailable,
+        }
+    }
+}
+
+/// The command.
+pub(super) fn execute(command: &CheckpointCommand) -> Result<Exit, Box<dyn Failure>> {
+    let checked = config::load(&Source::file(command.config()), &Environment::of_process())?;
+    let outcome = runtime()?.block_on(run(&checked, command, Clock::start().now().wall))?;
+    command.output().show(&outcome)?;
+    Ok(Exit::of(outcome.is_ok()))
 }
 
 /// What a command found or did.
@@ -319,12 +340,12 @@ pub async fn run(
 }
 
 async fn list(checked: &Checked, now: DateTime<Utc>) -> Result<Listing, CheckpointsError> {
-    let set = contents(&place::stored(checked).await?)?;
+    let set = contents(&Sink::new(checked).stored().await?)?;
     let configuration = Configuration {
         streams: checked.streams.iter().map(|stream| stream.id.clone()).collect(),
         ruled: checked.discovery.rules.iter().map(|rule| rule.account.clone()).collect(),
     };
-    Ok(Listing::new(place::setting(checked), &set, checked.shards, &configuration, now))
+    Ok(Listing::new(Sink::new(checked).checkpoint_setting(), &set, checked.shards, &configuration, now))
 }
 
 async fn show(checked: &Checked, id: &StreamId, now: DateTime<Utc>) -> Result<Outcome, CheckpointsError> {
@@ -339,14 +360,14 @@ async fn show(checked: &Checked, id: &StreamId, now: DateTime<Utc>) -> Result<Ou
 
 async fn reset(checked: &Checked, args: &ResetArgs, now: DateTime<Utc>) -> Result<Reset, CheckpointsError> {
     let wanted = if args.all { None } else { Some(args.streams.as_slice()) };
-    let checked = &place::as_command(checked, "checkpoint");
-    let (_, mut reset) = plan_reset(checked, &place::stored(checked).await?, wanted, now)?;
+    let sink = Sink::new(checked).as_command("checkpoint");
+    let (_, mut reset) = plan_reset(&sink, &sink.stored().await?, wanted, now)?;
     if !args.yes || !reset.unknown.is_empty() {
         return Ok(reset);
     }
-    place::wait_until_free(checked).await?;
-    place::rewrite(checked, checked.shards, |stored| {
-        let (checkpoints, planned) = plan_reset(checked, stored, wanted, now)?;
+    rewrite::wait_until_free(&sink).await?;
+    rewrite::rewrite(&sink, sink.shards(), |stored| {
+        let (checkpoints, planned) = plan_reset(&sink, stored, wanted, now)?;
         reset = planned;
         Ok(Batch { messages: Vec::new(), checkpoints })
     })
@@ -357,14 +378,14 @@ async fn reset(checked: &Checked, args: &ResetArgs, now: DateTime<Utc>) -> Resul
 
 /// What is to be written to reset the `wanted` streams, or all; nothing if one of them isn't stored.
 fn plan_reset(
-    checked: &Checked,
+    sink: &Sink,
     stored: &Stored,
     wanted: Option<&[StreamId]>,
     now: DateTime<Utc>,
 ) -> Result<(Vec<CheckpointWrite>, Reset), CheckpointsError> {
     let (mut streams, mut epochs) = (BTreeMap::new(), BTreeMap::new());
     for (shard, checkpoint) in stored {
-        let state = restore(*shard, checkpoint, checked.shards, now)?;
+        let state = restore(*shard, checkpoint, sink.shards(), now)?;
         streams.extend(state.streams.into_iter().map(|(id, stream)| (id, (*shard, stream))));
         epochs.insert(*shard, state.counters.epoch());
     }
@@ -388,7 +409,7 @@ fn plan_reset(
     // As any owner with its first batch: an heir then knows whose open transaction it may have to abort.
     let written: BTreeSet<_> = writes.iter().map(|write| write.shard).collect();
     let headers = epochs.into_iter().filter(|(shard, _)| written.contains(shard));
-    writes.extend(headers.map(|(shard, epoch)| write_shard(shard, checked.shards, epoch, &checked.replica)));
+    writes.extend(headers.map(|(shard, epoch)| write_shard(shard, sink.shards(), epoch, sink.replica())));
     if !reset.unknown.is_empty() {
         writes.clear();
     }

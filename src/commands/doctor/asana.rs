@@ -5,7 +5,7 @@
 
 use super::{Findings, Sample, judge, send};
 use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
-use crate::bridge::Clock;
+use crate::clock::Clock;
 use crate::config::{Checked, CheckedAccount, CheckedRule};
 use crate::discovery;
 use crate::finding::{Finding, Verdict};

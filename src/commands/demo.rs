@@ -1,13 +1,15 @@
 //! Simulator, bridge, bus and consumer in one process, checked at the end.
 
+use super::process::{runtime, stop_on_signal};
+use super::{Exit, Failure, Output};
 use crate::bridge::{LogObserver, Observer};
+use crate::commands::ledger::{Ledger, StreamLedger};
+use crate::commands::run::{self, RunError};
+use crate::commands::tail;
+use crate::commands::verify::{Report, Verification};
 use crate::config::{self, Checked, Environment, Problems, Source};
-use crate::ledger::{Ledger, StreamLedger};
-use crate::reader::Reader;
-use crate::run::{self, RunError};
 use crate::sink::CommitError;
-use crate::tail;
-use crate::verify::{Output, Report, Verification};
+use crate::sink::reader::Reader;
 use asana_simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
 use bridge_consumer::{From, ReadError, Until};
 use bridge_core::engine::{CommitSummary, StreamPlace};
@@ -107,6 +109,31 @@ const LANES: i32 = 6;
 /// How long a step may make no progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(200);
+
+impl Failure for DemoError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Run(error) => error.exit(),
+            Self::Read(_) | Self::Stuck(_) => Exit::Unavailable,
+            Self::Simulator(_) | Self::Embedded(_) | Self::Config(_) | Self::BridgeEnded | Self::Io(_) => {
+                Exit::Internal
+            }
+        }
+    }
+}
+
+/// The command. With JSON as output, what is shown on the way is no result.
+pub(super) fn execute(args: &DemoArgs) -> Result<Exit, Box<dyn Failure>> {
+    runtime()?.block_on(async {
+        let stop = stop_on_signal()?;
+        let report = match args.output {
+            Output::Text => run(args, &stop, &mut std::io::stdout()).await?,
+            Output::Json => run(args, &stop, &mut std::io::stderr()).await?,
+        };
+        args.output.show(&report)?;
+        Ok(Exit::of(report.is_ok()))
+    })
+}
 
 /// Runs it, and tells what was found.
 ///
@@ -318,7 +345,7 @@ struct Watch {
 async fn open_reader(checked: &Checked) -> Result<Reader, DemoError> {
     let mut waited = Duration::ZERO;
     loop {
-        let place = run::place(checked).await?;
+        let place = run::place(checked).await.map_err(RunError::from)?;
         match Reader::open(place, From::Start, Until::Stopped).await {
             Err(ReadError::Unavailable { .. }) if waited < PATIENCE => {}
             opened => return Ok(opened?),

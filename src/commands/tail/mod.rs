@@ -3,8 +3,11 @@
 mod args;
 mod template;
 
-use crate::left_out::LeftOutLine;
-use crate::reader::Reader;
+use super::process::{runtime, stop_on_signal};
+use super::{Exit, Failure, run};
+use crate::commands::left_out::LeftOutLine;
+use crate::config::{self, Environment, Source};
+use crate::sink::reader::Reader;
 use anstyle::{AnsiColor, Style};
 use bridge_consumer::detect::{Continuity, News, Start, Verdict};
 use bridge_consumer::{Detector, ReadError, Received};
@@ -19,6 +22,19 @@ use std::io::{self, Write};
 
 pub use args::{Begin, Filter, Form, TailArgs};
 pub use template::Template;
+
+/// The command: until the end of what there is, or until it is stopped.
+pub(super) fn execute(args: &TailArgs) -> Result<Exit, Box<dyn Failure>> {
+    let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
+    runtime()?.block_on(async {
+        let stop = stop_on_signal()?;
+        let mut reader = Reader::open(run::place(&checked).await?, args.begin().into(), args.until()).await?;
+        let mut out = stdout();
+        let printing = print(&mut reader, args, &mut out);
+        stop.run_until_cancelled(printing).await.transpose()?;
+        Ok(Exit::Ok)
+    })
+}
 
 /// Prints until the reader ends, the limit is reached, or who reads `to` has gone. Whatever the filter, what is missing,
 /// double or out of order and every source gap is shown.
@@ -65,6 +81,15 @@ pub enum TailError {
     /// The line can't be made, or written.
     #[error("could not print a record: {0}")]
     Print(#[from] io::Error),
+}
+
+impl Failure for TailError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Read(error) => error.exit(),
+            Self::Print(error) => error.exit(),
+        }
+    }
 }
 
 /// The file sink's line, and the verdict where there is something to say.

@@ -1,7 +1,7 @@
 //! What was read, held against a simulator's ledger.
 
 use super::report::{Report, StreamReport};
-use crate::ledger::{Ledger, StreamLedger, digest};
+use crate::commands::ledger::{Ledger, StreamLedger, digest};
 use bridge_consumer::detect::Tally;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU64;

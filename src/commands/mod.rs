@@ -1,0 +1,87 @@
+//! The commands of the program, each in a place of its own.
+//!
+//! | place | what it holds |
+//! | --- | --- |
+//! | `mod` | from the command line to the exit code |
+//! | `cli` | what can be said |
+//! | `exit` | exit codes |
+//! | `output` | results for people and for scripts |
+//! | `process` | the runtime and signals |
+//! | `run` | the bridge: wiring, the plan that a configuration is, changes while it runs |
+//! | `check` | `check-config` and `config-schema` |
+//! | `checkpoint`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
+//! | `ledger` | what a simulator offered, for `verify` and `demo` |
+
+mod check;
+pub mod checkpoint;
+mod cli;
+pub mod demo;
+pub mod doctor;
+mod exit;
+pub mod ledger;
+mod left_out;
+mod output;
+mod process;
+pub mod run;
+pub mod streams;
+pub mod tail;
+pub mod verify;
+
+pub use exit::{Exit, Failure};
+pub use output::Output;
+
+use crate::one_line::one_line;
+use clap::Parser as _;
+use cli::{Cli, Command};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// The program, from its command line to its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and a reader that is gone doesn't matter.
+            drop(error.print());
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    if let Err(error) = cli.log.start(&cli.command) {
+        return report(&error, false).into();
+    }
+    dispatch(cli.command).unwrap_or_else(|error| report(error.as_ref(), cli.log.is_json())).into()
+}
+
+fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
+    match command {
+        Command::Run(args) => run::execute(&args.into()),
+        Command::Demo(args) => demo::execute(&args),
+        Command::Tail(args) => tail::execute(&args),
+        Command::Verify(args) => verify::execute(&args),
+        Command::Streams(args) => streams::execute(&args),
+        Command::Doctor(args) => doctor::execute(&args),
+        Command::Checkpoint(args) => checkpoint::execute(&args.command),
+        Command::Simulate(args) => {
+            process::runtime()?.block_on(asana_simulator::run(args))?;
+            Ok(Exit::Ok)
+        }
+        Command::CheckConfig(args) => check::config(&args.file),
+        Command::ConfigSchema => check::schema(),
+    }
+}
+
+/// Says on standard error why it ended, as the last line of the log.
+fn report(error: &dyn Failure, as_json: bool) -> Exit {
+    let exit = error.exit();
+    if exit != Exit::Ok {
+        let line = one_line(error);
+        if as_json && tracing::enabled!(tracing::Level::ERROR) {
+            tracing::error!(reason = line, "ended with an error");
+        } else {
+            // With standard error gone there is nowhere left to say it.
+            drop(writeln!(std::io::stderr(), "{line}"));
+        }
+    }
+    exit
+}

@@ -1,0 +1,29 @@
+//! Results, for people and for scripts.
+
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+/// What a result looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// As JSON.
+    Json,
+}
+
+impl Output {
+    /// Writes a result to standard output: as its text, or as one line of JSON.
+    pub(super) fn show(self, result: &(impl Display + Serialize)) -> io::Result<()> {
+        let mut out = io::stdout();
+        match self {
+            Self::Text => {
+                let text = result.to_string();
+                writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(&text))
+            }
+            Self::Json => writeln!(out, "{}", serde_json::to_string(result)?),
+        }
+    }
+}

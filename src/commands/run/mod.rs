@@ -1,0 +1,201 @@
+//! The command `run`: makes a bridge of a checked configuration.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `mod` | the wiring: the one place that knows all parts |
+//! | `plan` | what a configuration is in the core's terms, and what needs a restart |
+//! | `reload` | notices that the configuration was changed, or a file of credentials |
+//! | `tracer` | traces, or none |
+
+mod plan;
+pub mod reload;
+mod tracer;
+
+use super::exit::{Exit, Failure};
+use super::process::{runtime, stop_on_signal};
+use crate::admin::Admin;
+use crate::asana::{Accounts, ClientError, Listener};
+use crate::bell::{self, Bell, BellError};
+use crate::bridge::{self, BridgeError, LogObserver, Observer, Observers};
+use crate::config::{self, Checked, Environment, Source};
+use crate::discovery::Discovery;
+use crate::index::service::IndexHandle;
+use crate::index::{Index, IndexError};
+use crate::sink::SinkError;
+use crate::sink::any::{Naming, Sink};
+use crate::sink::reader::Where;
+use bridge_core::ids::{StreamId, Topic};
+use plan::{accounts, plan, replan};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracer::Tracer;
+
+/// Why a bridge didn't start, or gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An account can't be polled at all: correct the configuration.
+    #[error("account {account}: {source}")]
+    Account {
+        /// Which.
+        account: String,
+        /// Why.
+        source: ClientError,
+    },
+    /// The index can't be opened.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// See there.
+    #[error(transparent)]
+    Bridge(#[from] BridgeError),
+    /// The bus can't be read.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// There is no bell, and there is to be one.
+    #[error(transparent)]
+    Bell(#[from] BellError),
+}
+
+impl RunError {
+    /// Whether somebody has to change something; else trying again later may help.
+    #[must_use]
+    pub fn is_setup(&self) -> bool {
+        match self {
+            Self::Account { .. } | Self::Index(_) | Self::Bridge(BridgeError::Checkpoint(_)) => true,
+            Self::Bell(error) => error.is_setup(),
+            Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => {
+                matches!(error, SinkError::Refused { .. } | SinkError::Setup { .. })
+            }
+        }
+    }
+}
+
+/// The command: until it is stopped by a signal, or can't go on.
+///
+/// # Errors
+/// The configuration's problems, [`RunError`], [`AdminError`](crate::admin::AdminError).
+pub fn execute(source: &Source) -> Result<Exit, Box<dyn Failure>> {
+    let environment = Environment::of_process();
+    let checked = config::load(source, &environment)?;
+    for warning in &checked.warnings {
+        tracing::warn!(reason = %warning, "configuration warning");
+    }
+    let runtime = runtime()?;
+    let tracer = Tracer::start(&checked, &environment, runtime.handle());
+    let ended = runtime.block_on(serve(source, &environment, checked, &tracer));
+    tracer.end();
+    // A client of a bus that is away may still be closing, on a thread that can't be interrupted: the end of
+    // the process ends it, and what it would have told the bus, the bus finds out by its timeouts.
+    runtime.shutdown_background();
+    ended
+}
+
+/// The bridge, its admin port, and the watch on its configuration: whichever ends first ends all.
+async fn serve(
+    source: &Source,
+    environment: &Environment,
+    checked: Checked,
+    tracer: &Tracer,
+) -> Result<Exit, Box<dyn Failure>> {
+    let stop = stop_on_signal()?;
+    let (reloads_to, reloads) = mpsc::channel(1);
+    let admin = match checked.admin {
+        Some(admin) => Some(Admin::listen(admin, &checked).await?),
+        None => None,
+    };
+    let mut observers = Observers(vec![Arc::new(LogObserver)]);
+    observers.0.extend(admin.as_ref().map(Admin::observer));
+    observers.0.extend(tracer.observer());
+    let observers = Arc::new(observers);
+    let running = run(checked, reloads, Arc::<Observers>::clone(&observers), stop.clone());
+    let serving = async {
+        match admin {
+            Some(admin) => admin.serve(stop).await,
+            None => std::future::pending().await,
+        }
+    };
+    let watching = async {
+        reload::watch(source, environment, reloads_to, observers.as_ref()).await?;
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = running => ended?,
+        failed = watching => return failed,
+        served = serving => served?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// Runs the bridge until `stop`. A configuration out of `reloads` takes the place of the one before it, if it
+/// can without a restart.
+///
+/// # Errors
+/// [`RunError`]: somebody has to act. A bus that can't be reached any more is waited for.
+///
+/// # Cancel safety
+/// Cancel through `stop`: then all that was polled is committed first.
+pub async fn run(
+    checked: Checked,
+    reloads: mpsc::Receiver<Checked>,
+    observer: Arc<dyn Observer>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let affected = Arc::clone(&observer);
+    let listener = Listener(Arc::new(move |account, change| affected.affected(account, change)));
+    let accounts = Arc::new(accounts(&Accounts::telling(listener), &checked)?);
+    let discovery = Discovery::new(&checked, Arc::clone(&accounts));
+    let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, &discovery, accounts)));
+    let sink = Sink::new(&checked);
+    let index = match &checked.index.path {
+        Some(folder) => Index::open(folder)?,
+        None => Index::temporary()?,
+    };
+    let index = IndexHandle::start(index).map_err(IndexError::Thread)?;
+    let (rings_to, rings) = mpsc::channel(bell::RINGS);
+    // One is as good as several.
+    let (renewals_to, renewals) = mpsc::channel(1);
+    let bell = match &checked.webhooks {
+        Some(webhooks) => Some(Bell::listen(webhooks, rings_to, Arc::clone(&observer)).await?),
+        None => None,
+    };
+    let observer: Arc<dyn Observer> = match &bell {
+        Some(bell) => Arc::new(Observers(vec![observer, bell.observer()])),
+        None => observer,
+    };
+    let told = Arc::clone(&observer);
+    let ringing = {
+        let plans = plans.clone();
+        async {
+            match bell {
+                Some(bell) => Box::pin(bell.run(plans)).await,
+                None => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        ended = ringing => Ok(ended?),
+        ended = bridge::run(plans, || sink.open(), index, rings, renewals, observer, stop) => Ok(ended?),
+        never = replan(checked.clone(), discovery, reloads, &plans_to, told.as_ref()) => match never {},
+        never = reload::watch_files(sink.credential_files(), renewals_to) => match never {},
+    }
+}
+
+/// Where the records of a configuration are, for a reader.
+///
+/// # Errors
+/// [`SinkError`].
+///
+/// # Cancel safety
+/// Nothing is left behind.
+pub async fn place(checked: &Checked) -> Result<Where, SinkError> {
+    let Naming { topic: template, .. } = Sink::new(checked).naming();
+    let streams = checked.streams.clone();
+    let discovers = !checked.discovery.rules.is_empty();
+    let is_output = move |topic: &Topic| {
+        // Which streams the rules give isn't known here: any digits in the name may be the gid of one.
+        let gids = topic.as_str().split(|letter: char| !letter.is_ascii_digit()).filter(|_| discovers);
+        let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().map(|it| it.id.clone()));
+        ids.any(|stream| template.may_give(&stream, topic))
+    };
+    Sink::new(checked).place(is_output).await
+}

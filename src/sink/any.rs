@@ -1,0 +1,366 @@
+//! The sink that a configuration names: the one place that knows all of them.
+
+use super::console::ConsoleCommitter;
+use super::file::FileCommitter;
+use super::kafka::{KafkaCommitter, KafkaSettings};
+use super::nats::{NatsCommitter, NatsSettings};
+use super::reader::Where;
+use super::{CommitError, Committer, Ownership, SinkError, console, file, kafka, nats, offline};
+use crate::config::{Checked, CheckedSink, is_checkpoint_name};
+use crate::finding::Finding;
+use bridge_core::checkpoint::reshard::Steps;
+use bridge_core::ids::{ShardId, Topic};
+use bridge_core::record::batch::{Batch, OutputTopic, StoredCheckpoint};
+use bridge_core::record::topic::{TopicTemplate, check_name};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a local sink's topic is called.
+const LOCAL_TOPIC: &str = "asana.events";
+
+/// The sink of a configuration, whatever it is.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    of: CheckedSink,
+    shards: NonZeroU32,
+    replica: String,
+}
+
+/// What records are called where they go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Naming {
+    /// The topic of each record.
+    pub topic: TopicTemplate,
+    /// Where parts of records go that are too large.
+    pub dead_letter_topic: String,
+    /// Readers can't see the end otherwise, so watermarks are of use.
+    pub has_watermarks: bool,
+}
+
+impl Sink {
+    /// The one of a configuration.
+    #[must_use]
+    pub fn new(checked: &Checked) -> Self {
+        Self { of: checked.sink.clone(), shards: checked.shards, replica: checked.replica.clone() }
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// [`SinkError`] says what to do. Secrets are read now: one that can't be is [`SinkError::Refused`].
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again; topics may have been created by then.
+    pub async fn open(&self) -> Result<(AnyCommitter, Ownership), SinkError> {
+        Ok(match &self.of {
+            CheckedSink::Kafka(sink) => {
+                let settings = KafkaSettings::new(sink, self.shards, &self.replica)?;
+                let (committer, ownership) = kafka::open(settings).await?;
+                (AnyCommitter::Kafka(Box::new(committer)), ownership)
+            }
+            CheckedSink::Nats(sink) => {
+                let settings = NatsSettings::new(sink, self.shards, &self.replica);
+                let (committer, ownership) = Box::pin(nats::open(settings)).await?;
+                (AnyCommitter::Nats(Box::new(committer)), ownership)
+            }
+            CheckedSink::Console(sink) => {
+                let (committer, ownership) = console::open(sink, self.shards).await?;
+                (AnyCommitter::Console(committer), ownership)
+            }
+            CheckedSink::File(sink) => {
+                let (committer, ownership) = file::open(sink, self.shards).await?;
+                (AnyCommitter::File(committer), ownership)
+            }
+        })
+    }
+
+    /// What records are called there.
+    #[must_use]
+    pub fn naming(&self) -> Naming {
+        match &self.of {
+            CheckedSink::Kafka(sink) => Naming {
+                topic: sink.topic.clone(),
+                dead_letter_topic: sink.config.dead_letter_topic.clone(),
+                has_watermarks: true,
+            },
+            CheckedSink::Nats(sink) => {
+                let prefix = &sink.config.subject_prefix;
+                let dead_letter_topic = format!("{prefix}.dead-letter");
+                Naming { topic: TopicTemplate::fixed(prefix), dead_letter_topic, has_watermarks: true }
+            }
+            // These take records of any size, and their readers see their end.
+            CheckedSink::Console(_) | CheckedSink::File(_) => Naming {
+                topic: TopicTemplate::fixed(LOCAL_TOPIC),
+                dead_letter_topic: String::new(),
+                has_watermarks: false,
+            },
+        }
+    }
+
+    /// The files with which its client logs in, where it reads them only once.
+    #[must_use]
+    pub fn credential_files(&self) -> Vec<PathBuf> {
+        match &self.of {
+            CheckedSink::Kafka(sink) => kafka::credential_files(sink),
+            // It reads its own at each login.
+            CheckedSink::Nats(_) | CheckedSink::Console(_) | CheckedSink::File(_) => Vec::new(),
+        }
+    }
+
+    /// Tries what a session needs, and changes nothing. Waits for the bus up to `timeout`.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn examine(&self, timeout: Duration) -> Vec<Finding> {
+        match &self.of {
+            CheckedSink::Kafka(sink) => match KafkaSettings::new(sink, self.shards, &self.replica) {
+                Ok(settings) => kafka::examine(settings, timeout).await,
+                Err(error) => vec![crate::finding::Verdict::from(error).of("sink")],
+            },
+            CheckedSink::Nats(sink) => {
+                nats::examine(NatsSettings::new(sink, self.shards, &self.replica), timeout).await
+            }
+            CheckedSink::Console(_) => Vec::new(),
+            CheckedSink::File(sink) => file::examine(sink).await,
+        }
+    }
+
+    /// Where its records can be read. Of Kafka's topics, those that may be `is_output` topics.
+    ///
+    /// # Errors
+    /// [`SinkError`]; `Setup` of the console, which keeps nothing.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn place(&self, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Result<Where, SinkError> {
+        match &self.of {
+            CheckedSink::Kafka(sink) => {
+                Ok(kafka::place(KafkaSettings::new(sink, self.shards, &self.replica)?, is_output))
+            }
+            CheckedSink::Nats(sink) => nats::place(NatsSettings::new(sink, self.shards, &self.replica)).await,
+            CheckedSink::File(sink) => Ok(Where::File(sink.path.clone())),
+            CheckedSink::Console(_) => Err(SinkError::Setup {
+                problem: "the console keeps nothing that could be read".to_owned(),
+                remedy: "use another sink".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Its checkpoint.
+impl Sink {
+    /// The same, for a session of a command. The replica's name differs from that of any bridge, since a replica takes over
+    /// from an earlier session of its own name.
+    #[must_use]
+    pub fn as_command(&self, role: &str) -> Self {
+        let mut sink = self.clone();
+        sink.replica = format!("{}-{role}", self.replica);
+        if let CheckedSink::Kafka(sink) = &mut sink.of {
+            // A static member keeps its shards for a while after it has left.
+            sink.config.static_membership = false;
+        }
+        sink
+    }
+
+    /// The same with another number of shards, and with the checkpoint that is for it: called `name`, or after the number. A
+    /// local checkpoint stays where it is.
+    ///
+    /// # Errors
+    /// Why the name can't be used, for a person.
+    pub fn resharded(&self, shards: NonZeroU32, name: Option<&str>) -> Result<Self, String> {
+        let mut to = Self { shards, ..self.clone() };
+        let is_moved = shards != self.shards || name.is_some();
+        match &mut to.of {
+            CheckedSink::Kafka(sink) => {
+                let topic = &mut sink.config.checkpoint_topic;
+                let base = topic.strip_suffix(&format!("-{}", self.shards)).unwrap_or(topic);
+                let name = name.map_or_else(|| format!("{base}-{shards}"), ToOwned::to_owned);
+                check_name(&name).map_err(|problem| format!("{name}: {problem}"))?;
+                if is_moved && (name == *topic || name == sink.config.dead_letter_topic || name == sink.config.topic) {
+                    return Err(format!("{name}: the topic is in use already; name a new one"));
+                }
+                *topic = name;
+            }
+            CheckedSink::Nats(sink) => {
+                let name = name.map_or_else(|| format!("shards-{shards}"), ToOwned::to_owned);
+                if !is_checkpoint_name(&name) {
+                    return Err(format!("{name}: must be letters, digits, `-` and `_`, 64 of them at most"));
+                }
+                if is_moved && sink.config.checkpoint.as_ref() == Some(&name) {
+                    return Err(format!("{name}: the checkpoint has this name already; give a new one"));
+                }
+                sink.config.checkpoint = Some(name);
+            }
+            CheckedSink::Console(_) | CheckedSink::File(_) => {
+                if let Some(name) = name {
+                    return Err(format!("{name}: a local checkpoint stays where it is"));
+                }
+            }
+        }
+        Ok(to)
+    }
+
+    /// The number of shards.
+    #[must_use]
+    pub fn shards(&self) -> NonZeroU32 {
+        self.shards
+    }
+
+    /// The name of the replica that its sessions are of.
+    #[must_use]
+    pub fn replica(&self) -> &str {
+        &self.replica
+    }
+
+    /// Whether the checkpoint is a local file, which is rewritten in place.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self.of, CheckedSink::Console(_) | CheckedSink::File(_))
+    }
+
+    /// The setting that names the checkpoint.
+    #[must_use]
+    pub fn checkpoint_setting(&self) -> String {
+        match &self.of {
+            CheckedSink::Kafka(sink) => format!("sink.kafka.checkpointTopic: {}", sink.config.checkpoint_topic),
+            CheckedSink::Nats(sink) => match &sink.config.checkpoint {
+                Some(name) => format!("sink.nats.checkpoint: {name}"),
+                None => "sink.nats.checkpoint isn't set".to_owned(),
+            },
+            CheckedSink::Console(sink) => format!("sink.console.checkpoint: {}", sink.checkpoint.display()),
+            CheckedSink::File(sink) => format!("sink.file.checkpoint: {}", sink.checkpoint.display()),
+        }
+    }
+
+    /// What is stored, by shard, without owning it.
+    ///
+    /// # Errors
+    /// [`SinkError`].
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn stored(&self) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
+        match &self.of {
+            CheckedSink::Kafka(sink) => {
+                kafka::offline::stored(&KafkaSettings::new(sink, self.shards, &self.replica)?).await
+            }
+            CheckedSink::Nats(sink) => {
+                nats::offline::stored(&NatsSettings::new(sink, self.shards, &self.replica)).await
+            }
+            CheckedSink::Console(sink) => offline::stored(&sink.checkpoint).await,
+            CheckedSink::File(sink) => offline::stored(&sink.checkpoint).await,
+        }
+    }
+
+    /// The processes that use the checkpoint, for a person.
+    ///
+    /// # Errors
+    /// [`SinkError`].
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn users(&self) -> Result<Vec<String>, SinkError> {
+        match &self.of {
+            CheckedSink::Kafka(sink) => {
+                kafka::offline::members(&KafkaSettings::new(sink, self.shards, &self.replica)?).await
+            }
+            CheckedSink::Nats(sink) => {
+                nats::offline::holders(&NatsSettings::new(sink, self.shards, &self.replica)).await
+            }
+            CheckedSink::Console(sink) => local_users(&sink.checkpoint).await,
+            CheckedSink::File(sink) => local_users(&sink.checkpoint).await,
+        }
+    }
+}
+
+async fn local_users(checkpoint: &Path) -> Result<Vec<String>, SinkError> {
+    let held = offline::is_held(checkpoint).await?;
+    Ok(held.then(|| format!("a process that uses {}", checkpoint.display())).into_iter().collect())
+}
+
+/// The committer of a session on any sink.
+#[derive(Debug)]
+pub enum AnyCommitter {
+    /// Of Kafka.
+    Kafka(Box<KafkaCommitter>),
+    /// Of JetStream.
+    Nats(Box<NatsCommitter>),
+    /// Of standard output.
+    Console(ConsoleCommitter),
+    /// Of a file.
+    File(FileCommitter),
+}
+
+impl AnyCommitter {
+    /// Moves a whole checkpoint from this session's to the one of `new`, a session on the sink `to`, in one commit that only
+    /// the owner of both can do.
+    ///
+    /// # Errors
+    /// As [`Committer::commit`]. `Fatal` between sinks of different kinds, and of local ones.
+    ///
+    /// # Cancel safety
+    /// None, as of a commit.
+    pub async fn hand_over(
+        &mut self,
+        new: &mut Self,
+        to: &Sink,
+        steps: Steps,
+        now: DateTime<Utc>,
+    ) -> Result<(), CommitError> {
+        let Steps { entries, headers, retired, .. } = steps;
+        match (self, new, &to.of) {
+            (Self::Kafka(old), Self::Kafka(_), CheckedSink::Kafka(sink)) => {
+                let written = entries.into_iter().chain(headers).collect();
+                kafka::offline::hand_over(old, &sink.config.checkpoint_topic, written, retired, now).await
+            }
+            (Self::Nats(old), Self::Nats(new), _) => {
+                nats::offline::hand_over(old, new, entries, headers, retired).await
+            }
+            _ => Err(CommitError::Fatal(SinkError::Setup {
+                problem: "a checkpoint can't be moved between these sinks".to_owned(),
+                remedy: "keep the kind of sink".to_owned(),
+            })),
+        }
+    }
+}
+
+impl Committer for AnyCommitter {
+    fn batch_messages(&self) -> usize {
+        match self {
+            Self::Kafka(it) => it.batch_messages(),
+            Self::Nats(it) => it.batch_messages(),
+            Self::Console(it) => it.batch_messages(),
+            Self::File(it) => it.batch_messages(),
+        }
+    }
+
+    async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {
+        match self {
+            Self::Kafka(it) => it.output_topic(topic).await,
+            Self::Nats(it) => it.output_topic(topic).await,
+            Self::Console(it) => it.output_topic(topic).await,
+            Self::File(it) => it.output_topic(topic).await,
+        }
+    }
+
+    async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        match self {
+            Self::Kafka(it) => it.commit(batch).await,
+            Self::Nats(it) => it.commit(batch).await,
+            Self::Console(it) => it.commit(batch).await,
+            Self::File(it) => it.commit(batch).await,
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Self::Kafka(it) => it.close().await,
+            Self::Nats(it) => it.close().await,
+            Self::Console(it) => it.close().await,
+            Self::File(it) => it.close().await,
+        }
+    }
+}
