@@ -11,7 +11,7 @@
 //! | `admin` | probes, metrics, a status page | HTTP |
 //! | `doctor` | tries all that the bridge needs, changes nothing | through the edges |
 //! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
-//! | `bell` | webhooks that have streams polled at once | HTTP |
+//! | `webhooks` | receives webhook deliveries, which request polls | HTTP |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `run`, `reload` | make a bridge of a configuration, and have it follow a changed one | through the edges, files |
@@ -25,8 +25,6 @@
 pub mod admin;
 #[cfg(feature = "bridge")]
 pub mod asana;
-#[cfg(feature = "program")]
-pub mod bell;
 #[cfg(feature = "bridge")]
 pub mod bridge;
 #[cfg(feature = "program")]
@@ -65,3 +63,5 @@ pub mod sink;
 pub mod tail;
 #[cfg(feature = "program")]
 pub mod verify;
+#[cfg(feature = "program")]
+pub mod webhooks;

@@ -1,7 +1,6 @@
 //! Makes a bridge of a checked configuration: the one place that knows all parts.
 
 use crate::asana::{Accounts, ClientError, Listener};
-use crate::bell::{self, Bell, BellError};
 use crate::bridge::{self, BridgeError, Observer, Observers, Plan};
 use crate::config::{
     Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, CrawlDepth, KafkaConfig, NatsConfig, SecretSource,
@@ -17,6 +16,7 @@ use crate::index::{Index, IndexError};
 use crate::reader::Where;
 use crate::reload;
 use crate::sink::{SinkError, console, file, kafka, nats};
+use crate::webhooks::{self, WebhookError, WebhookServer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -53,9 +53,9 @@ pub enum RunError {
     /// The bus can't be read.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// There is no bell, and there is to be one.
+    /// Webhooks are configured, and their server can't run.
     #[error(transparent)]
-    Bell(#[from] BellError),
+    Webhooks(#[from] WebhookError),
 }
 
 impl RunError {
@@ -66,7 +66,7 @@ impl RunError {
             Self::Account { .. } | Self::Secret { .. } | Self::Index(_) | Self::Bridge(BridgeError::Checkpoint(_)) => {
                 true
             }
-            Self::Bell(error) => error.is_setup(),
+            Self::Webhooks(error) => error.is_setup(),
             Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => {
                 matches!(error, SinkError::Refused { .. } | SinkError::Setup { .. })
             }
@@ -100,29 +100,30 @@ pub async fn run(
         None => Index::temporary()?,
     };
     let index = IndexHandle::start(index).map_err(IndexError::Thread)?;
-    let (rings_to, rings) = mpsc::channel(bell::RINGS);
+    // Streams for which webhooks request a poll.
+    let (polls_to, polls) = mpsc::channel(webhooks::MAX_POLL_REQUESTS);
     // One is as good as several.
     let (renewals_to, renewals) = mpsc::channel(1);
-    let bell = match &checked.webhooks {
-        Some(webhooks) => Some(Bell::listen(webhooks, rings_to, Arc::clone(&observer)).await?),
+    let webhook_server = match &checked.webhooks {
+        Some(config) => Some(WebhookServer::listen(config, polls_to, Arc::clone(&observer)).await?),
         None => None,
     };
-    let observer: Arc<dyn Observer> = match &bell {
-        Some(bell) => Arc::new(Observers(vec![observer, bell.observer()])),
+    let observer: Arc<dyn Observer> = match &webhook_server {
+        Some(server) => Arc::new(Observers(vec![observer, server.observer()])),
         None => observer,
     };
     let told = Arc::clone(&observer);
-    let ringing = {
+    let serving = {
         let plans = plans.clone();
         async {
-            match bell {
-                Some(bell) => Box::pin(bell.run(plans)).await,
+            match webhook_server {
+                Some(server) => Box::pin(server.run(plans)).await,
                 None => std::future::pending().await,
             }
         }
     };
     tokio::select! {
-        ended = ringing => Ok(ended?),
+        ended = serving => Ok(ended?),
         ended = async {
             match &sink {
                 CheckedSink::Kafka(sink) => {
@@ -133,17 +134,17 @@ pub async fn run(
                         })?;
                         kafka::open(kafka::KafkaSettings { secret_properties, ..settings.clone() }).await
                     };
-                    bridge::run(plans, open, index, rings, renewals, observer, stop).await?;
+                    bridge::run(plans, open, index, polls, renewals, observer, stop).await?;
                 }
                 CheckedSink::Nats(sink) => {
                     let settings = nats_settings(&checked, sink);
-                    bridge::run(plans, || nats::open(settings.clone()), index, rings, renewals, observer, stop).await?;
+                    bridge::run(plans, || nats::open(settings.clone()), index, polls, renewals, observer, stop).await?;
                 }
                 CheckedSink::Console(sink) => {
-                    bridge::run(plans, || console::open(sink, shards), index, rings, renewals, observer, stop).await?;
+                    bridge::run(plans, || console::open(sink, shards), index, polls, renewals, observer, stop).await?;
                 }
                 CheckedSink::File(sink) => {
-                    bridge::run(plans, || file::open(sink, shards), index, rings, renewals, observer, stop).await?;
+                    bridge::run(plans, || file::open(sink, shards), index, polls, renewals, observer, stop).await?;
                 }
             }
             Ok(())

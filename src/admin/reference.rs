@@ -96,8 +96,8 @@ fn sample() -> Arc<Watcher> {
     watcher.owns(&[shard], 1);
     watcher.answered(&id.account, "page", Duration::ZERO);
     watcher.affected(&id.account, "a_change");
-    watcher.rang("rung");
-    watcher.bells(&id.account, 1, 1);
+    watcher.webhook_delivered("poll_requested");
+    watcher.webhooks(&id.account, 1, 1);
     let ended = Notice::Crawl(CrawlNotice::Ended { reason: Reason::Initial, snapshots: 0, healed: 0, left_out: 0 });
     watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &ended);
     watcher.committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH));

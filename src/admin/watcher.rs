@@ -157,7 +157,7 @@ impl Observer for Watcher {
     fn configured(&self, refused: Option<&str>) {
         self.counted.configured(refused.is_some());
         if let Some(problems) = refused {
-            self.seen().failures.configuration_refused(self.clock.now().wall, problems);
+            self.seen().failures.configuration_rejected(self.clock.now().wall, problems);
         }
     }
 
@@ -204,12 +204,12 @@ impl Observer for Watcher {
         self.counted.affected(account, change);
     }
 
-    fn rang(&self, outcome: &'static str) {
-        self.counted.rang(outcome);
+    fn webhook_delivered(&self, outcome: &'static str) {
+        self.counted.webhook_delivered(outcome);
     }
 
-    fn bells(&self, account: &AccountName, there: usize, wanted: usize) {
-        self.counted.bells(account, there, wanted);
+    fn webhooks(&self, account: &AccountName, registered: usize, wanted: usize) {
+        self.counted.webhooks(account, registered, wanted);
     }
 
     fn committing(&self, batch: &Batch, _trace: Trace) {

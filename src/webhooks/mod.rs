@@ -1,0 +1,157 @@
+//! Webhooks: Asana reports that something happened on a stream, and the stream is polled at once. Events are never taken
+//! from a webhook: it decides when a stream is polled, and nothing else, so a lost or a forged delivery loses nothing.
+//!
+//! ```text
+//!  Asana ──delivery──► endpoint ──stream──► bridge: Engine::request_poll
+//!    ▲                  │ └──secret not known here──► the other replicas' endpoints
+//!    │                  └ hooks: secrets known here
+//!    └──list, create, delete── registrar ◄── owned shards, plan
+//! ```
+//!
+//! The reasons and the alternatives: `docs/decisions/webhooks.md`.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `endpoint` | receives handshakes and deliveries, and verifies them |
+//! | `peers` | forwards deliveries that are for another replica |
+//! | `target` | the address of each stream's webhook; no IO |
+//! | `hooks` | the webhooks created here, with their secrets; no IO |
+//! | `registrar` | creates, checks and replaces webhooks |
+//! | `round` | one check of an account's webhooks, and the requests that follow from it; no IO |
+
+mod endpoint;
+mod hooks;
+mod peers;
+mod registrar;
+mod round;
+mod target;
+
+use crate::asana::Accounts;
+use crate::bridge::{Observer, Plan};
+use crate::config::CheckedWebhooks;
+use crate::core::ids::{ShardId, StreamId};
+use endpoint::Endpoint;
+use hooks::Hooks;
+use peers::Peers;
+use registrar::Registrar;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use target::Targets;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// The number of poll requests that may wait for the bridge. Further deliveries are answered with 503, and Asana sends them
+/// again.
+pub const MAX_POLL_REQUESTS: usize = 1024;
+
+/// Why webhooks can't be received.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// The address can't be listened on.
+    #[error("webhooks.listen: can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The key can't be read.
+    #[error("webhooks.key: {0}")]
+    Key(io::Error),
+    /// The listener failed.
+    #[error("webhooks: {0}")]
+    Serve(io::Error),
+}
+
+impl WebhookError {
+    /// Whether somebody has to change the configuration; else the port is taken, which may pass.
+    #[must_use]
+    pub fn is_setup(&self) -> bool {
+        match self {
+            Self::Listen { source, .. } => source.kind() != io::ErrorKind::AddrInUse,
+            Self::Key(_) => true,
+            Self::Serve(_) => false,
+        }
+    }
+}
+
+/// Receives deliveries, and keeps webhooks registered at Asana.
+pub struct WebhookServer {
+    listener: TcpListener,
+    endpoint: Arc<Endpoint>,
+    registrar: Registrar,
+    owned_to: watch::Sender<Vec<ShardId>>,
+}
+
+impl std::fmt::Debug for WebhookServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebhookServer").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+/// Passes the owned shards to the registrar.
+struct Owns(watch::Sender<Vec<ShardId>>);
+
+impl Observer for Owns {
+    fn ended(&self, _: &crate::bridge::SessionEnd) {
+        self.0.send_replace(Vec::new());
+    }
+
+    fn owns(&self, shards: &[ShardId], _: usize) {
+        self.0.send_replace(shards.to_vec());
+    }
+}
+
+impl WebhookServer {
+    /// Listens. Requests are answered once [`run`](Self::run) is called. Streams to poll go to `poll_requests`, outcomes
+    /// to `observer`.
+    ///
+    /// # Errors
+    /// [`WebhookError::Listen`], [`WebhookError::Key`].
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn listen(
+        config: &CheckedWebhooks,
+        poll_requests: mpsc::Sender<StreamId>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, WebhookError> {
+        let address = config.listen;
+        let failed = |source| WebhookError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        tracing::info!(%address, "webhook server started");
+        let key = config.key.read().map_err(WebhookError::Key)?;
+        let targets = Arc::new(Targets::new(&config.public_url, &key));
+        let hooks = Arc::new(Hooks::default());
+        let peers = (!config.peers.is_empty()).then(|| Peers::new(config.peers.clone()));
+        let registrar =
+            Registrar::new(config.interval, Arc::clone(&targets), Arc::clone(&hooks), Arc::clone(&observer));
+        let endpoint = Arc::new(Endpoint::new(targets, hooks, poll_requests, peers, observer));
+        Ok(Self { listener, endpoint, registrar, owned_to: watch::Sender::new(Vec::new()) })
+    }
+
+    /// The observer by which the server learns which shards the bridge owns.
+    #[must_use]
+    pub fn observer(&self) -> Arc<dyn Observer> {
+        Arc::new(Owns(self.owned_to.clone()))
+    }
+
+    /// Serves, and keeps webhooks registered for the owned streams of the newest plan, until an error.
+    ///
+    /// # Errors
+    /// [`WebhookError::Serve`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the listener. Webhooks stay at Asana: the next owner of their streams replaces them.
+    pub async fn run(self, plans: watch::Receiver<Arc<Plan<Accounts>>>) -> Result<(), WebhookError> {
+        let owned = self.owned_to.subscribe();
+        tokio::select! {
+            served = axum::serve(self.listener, endpoint::router(self.endpoint)).into_future() => {
+                served.map_err(WebhookError::Serve)
+            }
+            never = self.registrar.run(plans, owned) => match never {},
+        }
+    }
+}
