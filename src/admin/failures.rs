@@ -75,7 +75,7 @@ impl Failures {
             }
             Notice::Crawl(CrawlNotice::Unidentified { listing, count }) => {
                 let text = format!("{count} items without a gid among the {} of {}", listing.what.label(), listing.of);
-                self.push(at, stream, "crawl_unidentified", text);
+                self.push(at, stream, "crawl_items_without_gid", text);
             }
             Notice::Missed(gids) => {
                 let count = gids.len();
@@ -100,7 +100,7 @@ impl Failures {
             }
             Notice::Suspended(denial) => {
                 let text = format!("Asana answers {} ({})", denial.status(), denial.label());
-                self.push(at, stream, "refused", text);
+                self.push(at, stream, "suspended", text);
             }
             Notice::Throttled(pause) => {
                 let text = format!("rate limit hit: the account waits for {} s", pause.as_secs());

@@ -121,7 +121,7 @@ impl WebhookServer {
         let failed = |source| WebhookError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        tracing::info!(%address, "webhook server started");
+        tracing::info!(%address, "webhook server listening");
         let key = config.key.read().map_err(WebhookError::Key)?;
         let targets = Arc::new(Targets::new(&config.public_url, &key));
         let hooks = Arc::new(Hooks::default());
