@@ -34,8 +34,8 @@ impl Failures {
         self.0.iter().rev()
     }
 
-    pub(super) fn configuration_rejected(&mut self, at: DateTime<Utc>, problems: &str) {
-        self.push(at, None, "configuration", format!("configuration rejected: {problems}"));
+    pub(super) fn configuration_refused(&mut self, at: DateTime<Utc>, problems: &str) {
+        self.push(at, None, "configuration", format!("the new configuration is refused: {problems}"));
     }
 
     pub(super) fn session_ended(&mut self, at: DateTime<Utc>, end: &SessionEnd) {
@@ -75,7 +75,7 @@ impl Failures {
             }
             Notice::Crawl(CrawlNotice::Unidentified { listing, count }) => {
                 let text = format!("{count} items without a gid among the {} of {}", listing.what.label(), listing.of);
-                self.push(at, stream, "crawl_items_without_gid", text);
+                self.push(at, stream, "crawl_unidentified", text);
             }
             Notice::Missed(gids) => {
                 let count = gids.len();
@@ -115,7 +115,7 @@ impl Failures {
             AccountNotice::Accepted | AccountNotice::ClockRight => return,
             AccountNotice::Refused(denial) => {
                 let status = denial.status();
-                ("credential_rejected", format!("Asana answers {status} to its credential: nothing of it is polled"))
+                ("account_refused", format!("Asana answers {status} to its credential: nothing of it is polled"))
             }
             AccountNotice::ClockOff(ahead) => {
                 let seconds = ahead.num_seconds();
