@@ -13,7 +13,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `endpoint` | receives handshakes and deliveries, and verifies them |
-//! | `peers` | forwards deliveries that are for another replica |
+//! | `peers` | passes on what is for another replica |
 //! | `target` | the address of each stream's webhook; no IO |
 //! | `hooks` | the webhooks created here, with their secrets; no IO |
 //! | `registrar` | creates, checks and replaces webhooks |
@@ -90,7 +90,7 @@ impl std::fmt::Debug for WebhookServer {
     }
 }
 
-/// Passes the owned shards to the registrar.
+/// Hands on which shards are owned.
 struct Owns(watch::Sender<Vec<ShardId>>);
 
 impl Observer for Owns {
