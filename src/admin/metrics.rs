@@ -134,6 +134,30 @@ impl Counted {
         );
     }
 
+    /// Deliveries and registrations of webhooks.
+    fn register_webhooks(&self, registry: &mut Registry) {
+        let counted = self.clone();
+        registry.register(
+            "webhook_deliveries",
+            "Number of requests to the webhook endpoint, by outcome: `poll_requested` (of the stream), `heartbeat` (a \
+             delivery without events), `handshake` (of a new webhook), `forwarded` (to the replica that owns the \
+             stream), `unauthorized` (no valid signature, 401), `unknown` (no stream has this address, 404), `busy` \
+             (503), `unreadable` (400)",
+            counted.deliveries,
+        );
+        registry.register(
+            "webhooks",
+            "Number of webhooks registered by this replica. If it stays below `webhook_streams`, the log contains the \
+             reason",
+            counted.webhooks,
+        );
+        registry.register(
+            "webhook_streams",
+            "Number of this replica's streams that need a webhook",
+            counted.webhook_streams,
+        );
+    }
+
     /// Registers all of it for `/metrics`.
     pub(super) fn register(&self, registry: &mut Registry) {
         let counted = self.clone();
@@ -184,25 +208,7 @@ impl Counted {
              with the rejected configuration exits at once",
             counted.configuration_rejected,
         );
-        registry.register(
-            "webhook_deliveries",
-            "Number of requests to the webhook endpoint, by outcome: `poll_requested` (of the stream), `heartbeat` (a \
-             delivery without events), `handshake` (of a new webhook), `forwarded` (to the replica that owns the \
-             stream), `unauthorized` (no valid signature, 401), `unknown` (no stream has this address, 404), `busy` \
-             (503), `unreadable` (400)",
-            counted.deliveries,
-        );
-        registry.register(
-            "webhooks",
-            "Number of webhooks registered by this replica. If it stays below `webhook_streams`, the log contains the \
-             reason",
-            counted.webhooks,
-        );
-        registry.register(
-            "webhook_streams",
-            "Number of this replica's streams that need a webhook",
-            counted.webhook_streams,
-        );
+        self.register_webhooks(registry);
         registry.register(
             "commits",
             "Number of commits, by outcome: `committed`, `aborted` (the same records are written again), or `unknown`, \
