@@ -41,7 +41,7 @@ pub struct Checked {
     pub index: IndexConfig,
     /// What is shown over HTTP, if anything.
     pub admin: Option<CheckedAdmin>,
-    /// Webhooks, if they are configured.
+    /// The bell, if there is one.
     pub webhooks: Option<CheckedWebhooks>,
     /// The number of shards.
     pub shards: NonZeroU32,

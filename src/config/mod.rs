@@ -74,7 +74,7 @@ pub struct Config {
     /// What the bridge shows of itself over HTTP.
     #[serde(default)]
     pub admin: AdminConfig,
-    /// Webhooks by which Asana reports changes; each requests a poll.
+    /// A bell that Asana rings when something happened.
     #[serde(default)]
     pub webhooks: WebhooksConfig,
     /// The number of shards: the most replicas that can share the work. Part of the

@@ -1,4 +1,4 @@
-//! Webhooks: their deliveries request polls of streams.
+//! The bell: Asana's webhooks have streams polled at once.
 
 use super::check::Check;
 use super::problem::Place;
@@ -10,25 +10,25 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 use url::Url;
 
-/// Asana reports by a webhook that something happened on a task, project or goal, and its stream is polled at once
-/// instead of at its interval. Events come from polls only, so a lost delivery causes a delay and no loss. Each replica
-/// creates and checks the webhooks of the streams that it owns, and replaces those of earlier owners. That takes up to a
-/// twentieth of each account's `requestsPerMinute`, but 6 a minute at least. Streams of whole workspaces have no webhook.
+/// Webhooks as a bell: Asana says when something happened on a task, project or goal, and its stream is polled at once
+/// instead of when it would be due. Nothing is published because a webhook says so, and a lost one delays only. Each replica
+/// makes and watches webhooks for the streams that it owns, and replaces those that others left. That takes up to a
+/// twentieth of each account's `requestsPerMinute`, but 6 a minute at least. Workspace streams have no bell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct WebhooksConfig {
     /// The address and port to listen on for Asana, such as `0.0.0.0:8081`. Default: none, and there are no webhooks.
     pub listen: Option<String>,
-    /// The URL at which Asana reaches `listen`, such as `https://webhooks.example.com/asana`. The reverse proxy there must
-    /// terminate TLS, and route each request below this URL to any replica.
+    /// Where Asana reaches this, such as `https://bell.example.com/asana`: what stands before it must end TLS, and lead each
+    /// request below this address to any replica.
     pub public_url: Option<String>,
-    /// The key that signs the webhooks' addresses, the same for all replicas: at least 32 characters that nobody can
-    /// guess. After a change of the key new webhooks are created; Asana deletes the old ones after 24 hours.
+    /// The key by which the bridge knows its webhooks' addresses, the same for all replicas: at least 32 characters that
+    /// nobody can guess. With another key there are other webhooks; Asana deletes the old ones after 24 hours.
     pub key: Option<SecretConfig>,
-    /// The `host:port` addresses at which the replicas listen for each other; a host may resolve to several. A replica
-    /// forwards deliveries for other replicas there. Needed where there are several replicas.
+    /// Where the replicas listen for each other, as `host:port`; a host may stand for several. A replica that gets what is
+    /// for another passes it on there. Needed where there are several replicas.
     pub peers: Vec<String>,
-    /// The interval between checks whether all webhooks exist.
+    /// How often it is looked whether all webhooks are there.
     pub interval: HumanDuration,
 }
 
@@ -44,7 +44,7 @@ impl Default for WebhooksConfig {
     }
 }
 
-/// Checked settings of webhooks.
+/// A bell that can be rung.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedWebhooks {
     /// Where to listen.
