@@ -70,10 +70,10 @@ healing: ## a simulated week on 200 streams that lose events and tokens, killed 
 	HEALING_DAYS=7 HEALING_SPEED=1000 HEALING_STREAMS=200 HEALING_KILLS=20 HEALING_SEED=$(SEED) \
 		cargo test --test healing -- --nocapture
 
-.PHONY: bell
-bell: ## how long a change takes to its record with webhooks on and a polling interval of 60 s
+.PHONY: webhooks
+webhooks: ## time from a change to its record with webhooks on and a polling interval of 60 s
 	scripts/bootstrap rust build python java
-	cargo test --test bell -- --nocapture --test-threads 1
+	cargo test --test webhooks -- --nocapture --test-threads 1
 
 .PHONY: chaos
 chaos: ## 4 replicas, 1,000 streams, 3 nodes, and everything that can go wrong, then the ledger judges; BUS=kafka|nats SEED=1 MINUTES=10

@@ -8,7 +8,7 @@
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `index` | what was published of each resource, in an embedded store | a file |
 //! | `bridge` | wires the core to the edges | through them |
-//! | `bell` | webhooks that have streams polled at once | HTTP |
+//! | `webhooks` | receives webhook deliveries, which request polls | HTTP |
 //! | `admin` | probes, metrics, a status page | HTTP |
 //! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
 //! | `commands` | the program's commands | through all of these |
@@ -19,7 +19,6 @@
 
 pub mod admin;
 pub mod asana;
-pub mod bell;
 pub mod bridge;
 pub mod clock;
 pub mod commands;
@@ -31,3 +30,4 @@ pub mod one_line;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod sink;
+pub mod webhooks;

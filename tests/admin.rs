@@ -154,7 +154,7 @@ fn a_replica_tells_how_it_is() {
     bench
         .simulator
         .post("/_sim/faults", &json!({ "kind": "status", "status": 403, "resource": "3", "endpoint": "events" }));
-    let report = bench.wait("a refused stream", |report| report.totals.refused == 1);
+    let report = bench.wait("a refused stream", |report| report.totals.suspended == 1);
 
     assert_eq!((report.replica.as_str(), report.sink.as_str()), ("r1", "file"));
     assert!(report.ready && report.session_open, "{report:?}");
@@ -163,11 +163,11 @@ fn a_replica_tells_how_it_is() {
     assert_eq!(report.accounts.iter().map(|it| it.all_streams).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(report.open_gaps[0].stream, "main/2");
     let kinds: Vec<_> = report.failures.iter().map(|it| (it.of.as_deref(), it.kind.as_str())).collect();
-    for kind in [(Some("other/3"), "refused"), (Some("main/2"), "source_gap"), (Some("main/2"), "crawl_retries")] {
+    for kind in [(Some("other/3"), "suspended"), (Some("main/2"), "source_gap"), (Some("main/2"), "crawl_retries")] {
         assert!(kinds.contains(&kind), "{kind:?} in {kinds:?}");
     }
     let refused = report.streams.iter().find(|it| it.stream == "other/3").unwrap();
-    assert_eq!((refused.state.as_str(), refused.refused_status), ("refused", Some(403)));
+    assert_eq!((refused.state.as_str(), refused.refused_status), ("suspended", Some(403)));
     assert!(refused.token_expires_in_seconds.unwrap() > 86_000, "{refused:?}");
     // It is polled no more, so in time it is the stalest.
     bench.wait("the stalest first", |report| report.streams[0].stream == "other/3");
@@ -180,8 +180,8 @@ fn a_replica_tells_how_it_is() {
         ("event_lag_seconds_count", 7.0),
         ("stream_events_total{account=\"main\",resource=\"1\"}", 7.0),
         ("streams{state=\"live\"}", 2.0),
-        ("streams{state=\"refused\"}", 1.0),
-        ("streams_refused{status=\"403\"}", 1.0),
+        ("streams{state=\"suspended\"}", 1.0),
+        ("streams_suspended{status=\"403\"}", 1.0),
         ("source_gaps_total{account=\"main\"}", 1.0),
         ("source_gaps_total{account=\"other\"}", 0.0),
         ("source_gaps_open", 1.0),
@@ -251,7 +251,7 @@ fn nothing_that_is_said_has_a_secret_in_it() {
     }
     let failed = |report: &Report, kind: &str| report.failures.iter().any(|it| it.kind == kind);
     bench.wait("all of these faults", |report| {
-        ["source_gap", "server", "connection", "refused"].iter().all(|kind| failed(report, kind))
+        ["source_gap", "server", "connection", "suspended"].iter().all(|kind| failed(report, kind))
     });
     let mut said = String::new();
     for path in ["/livez", "/readyz", "/metrics", "/api/streams", "/", "/status.css", "/status.js", "/nothing"] {
@@ -391,7 +391,7 @@ fn a_browser_shows_the_status_page() {
         .post("/_sim/faults", &json!({ "kind": "status", "status": 404, "resource": "3", "endpoint": "events" }));
     bench.wait("all of it", |report| {
         let seven = report.streams.iter().any(|it| it.events == 7);
-        seven && report.totals.open_gaps == 1 && report.totals.refused == 1
+        seven && report.totals.open_gaps == 1 && report.totals.suspended == 1
     });
     let page = rendered(&bench.admin);
     for part in [
@@ -402,8 +402,8 @@ fn a_browser_shows_the_status_page() {
         "<td>main/1</td>",
         "<td data-label=\"events\">7</td>",
         "main/2 <span class=\"state bad\">1 gap</span>",
-        "<span class=\"state bad\">refused (404)</span>",
-        "<b>other/3</b> refused: Asana answers 404 (not_found)",
+        "<span class=\"state bad\">suspended (404)</span>",
+        "<b>other/3</b> suspended: Asana answers 404 (not_found)",
         "<b>main/2</b> from ",
     ] {
         assert!(page.contains(part), "{part} in {page}");

@@ -18,8 +18,6 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("admin", &["bridge", "config", "core", "one_line", "sink", "verify"]),
     ("asana", &["config", "core", "one_line", "pb"]),
-    // It says when to poll, and can't publish: it knows neither sinks nor events.
-    ("bell", &["asana", "bridge", "config", "core"]),
     ("bridge", &["asana", "core", "index", "sink"]),
     ("checkpoints", &["config", "core", "run", "sink", "verify"]),
     ("config", &["core"]),
@@ -34,6 +32,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sink", &["config", "core"]),
     ("tail", &["consumer", "core", "pb", "reader"]),
     ("verify", &["consumer", "core", "ledger", "pb", "reader"]),
+    // It requests polls and can't publish: it knows neither sinks nor events.
+    ("webhooks", &["asana", "bridge", "config", "core"]),
 ];
 
 /// What of others' they must not name.
@@ -60,7 +60,7 @@ const MUST_NOT_NAME: &[(&str, &[&str])] = &[
     ("config", &["tokio"]),
     ("asana", &["rdkafka", "async_nats"]),
     ("discovery", &["rdkafka", "async_nats", "reqwest"]),
-    ("bell", &["rdkafka", "async_nats", "prometheus_client", "core::event", "core::engine"]),
+    ("webhooks", &["rdkafka", "async_nats", "prometheus_client", "core::event", "core::engine"]),
     ("sink/nats", &["reqwest"]),
     ("bridge", &["rdkafka", "async_nats", "reqwest", "rusqlite", "prometheus_client", "opentelemetry"]),
     ("admin", &["rdkafka", "async_nats", "sink::kafka", "sink::nats"]),

@@ -238,12 +238,12 @@ fn contradictions_end_the_rendering_with_a_sentence() {
         (&[r#"config.accounts.main.token={"file":"/secrets/other/token"}"#], "secrets.other is missing"),
         (&[r#"service.ipFamilies=["IPv6"]"#], "pods listen at 0.0.0.0"),
         (&[r#"image.repository="""#], "image.repository is empty"),
-        (&["serviceMonitor.enabled=true", "podMonitor.enabled=true"], "counted twice"),
+        (&["serviceMonitor.enabled=true", "podMonitor.enabled=true"], "count everything twice"),
         (&[r#"strimzi={"user":true}"#], "strimzi.cluster is empty"),
-        (&[nats, r#"strimzi={"user":true,"cluster":"main"}"#], "strimzi is for config.sink.kafka"),
+        (&[nats, r#"strimzi={"user":true,"cluster":"main"}"#], "strimzi needs config.sink.kafka"),
         (
             &[r#"config.sink.kafka.topic="asana.{stream}""#, r#"strimzi={"topics":true,"cluster":"main"}"#],
-            "strimzi.topics can't know",
+            "strimzi.topics can't create",
         ),
     ] {
         let output = template(&example("quickstart"), sets);
@@ -333,12 +333,12 @@ fn ports_agree() {
     }
 }
 
-/// Services, port and policy are there with the bell, and not without.
+/// Services, port and policy exist if webhooks are configured, and only then.
 #[test]
-fn a_bell_has_a_port_and_the_pods_find_each_other() {
+fn webhooks_have_a_port_and_the_pods_find_each_other() {
     let named = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
     let policy = "networkPolicy.enabled=true";
-    assert!(!rendered(&example("quickstart"), &[policy]).contains("bell"));
+    assert!(!rendered(&example("quickstart"), &[policy]).contains("webhook"));
     let webhooks = r#"config.webhooks={"publicUrl":"https://a.example","key":{"file":"/secrets/asana/token"}}"#;
     let sets = [policy, webhooks];
     let checked = tool("manifests", &[], &rendered(&example("quickstart"), &sets));
@@ -348,13 +348,17 @@ fn a_bell_has_a_port_and_the_pods_find_each_other() {
         serde_saphyr::from_str(object(&objects, "ConfigMap")["data"]["bridge.yaml"].as_str().unwrap()).unwrap();
     let port = &object(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"][1];
     assert_eq!(config["webhooks"]["listen"], format!("0.0.0.0:{}", port["containerPort"]));
-    let bells: Vec<_> = objects.iter().filter(|it| it["spec"]["ports"][0]["targetPort"] == port["name"]).collect();
-    assert_eq!(bells.len(), 2, "one for Asana, one for the pods");
-    let headless = bells.iter().find(|it| it["spec"]["clusterIP"] == "None").unwrap();
+    let services: Vec<_> = objects.iter().filter(|it| it["spec"]["ports"][0]["targetPort"] == port["name"]).collect();
+    let names: Vec<_> = services.iter().map(|it| named(it)).collect();
+    assert_eq!(names.len(), 2, "one for Asana, one for the pods: {names:?}");
+    let for_asana = services.iter().find(|it| it["spec"]["clusterIP"].is_null()).unwrap();
+    assert!(named(for_asana).ends_with("-webhooks"), "{names:?}");
+    let headless = services.iter().find(|it| it["spec"]["clusterIP"] == "None").unwrap();
+    assert!(named(headless).ends_with("-webhook-peers"), "{names:?}");
     let at = (named(headless), &headless["metadata"]["namespace"], &headless["spec"]["ports"][0]["port"]);
     assert_eq!(config["webhooks"]["peers"], json!([format!("{}.{}.svc:{}", at.0, at.1.as_str().unwrap(), at.2)]));
     let ingress = object(&objects, "NetworkPolicy")["spec"]["ingress"].to_string();
-    assert!(ingress.contains("bell"), "{ingress}");
+    assert!(ingress.contains("webhooks"), "{ingress}");
     let output = template(&example("quickstart"), &[r#"config.webhooks={"interval":"1m"}"#]);
     assert!(text(&output.stderr).contains("config.webhooks needs publicUrl"), "{}", text(&output.stderr));
 }
@@ -577,7 +581,7 @@ fn a_command_is_a_job_beside_the_release() {
     let mut upgrade = vec!["template", "bridge", chart.to_str().unwrap(), "-f", values.to_str().unwrap()];
     upgrade.extend(["--is-upgrade", "--set-json", command]);
     let said = text(&tool("helm", &upgrade, "").stderr);
-    assert!(said.contains("no part of a release"), "{said}");
+    assert!(said.contains("not part of a release"), "{said}");
 }
 
 /// Before an install there is no Secret of Strimzi's, for which the doctor would wait in vain.

@@ -219,7 +219,7 @@ fn each_broken_configuration_is_told_its_problem() {
 }
 
 #[test]
-fn a_bell_needs_an_address_a_url_and_a_key_that_nobody_guesses() {
+fn webhooks_need_an_address_a_url_and_a_key_that_nobody_guesses() {
     let with = |webhooks: &str| FINE.replacen("sink:", &format!("webhooks: {webhooks}\nsink:"), 1);
     assert_problems(&with("{listen: '0.0.0.0:1'}"), &["webhooks: needs `publicUrl` and `key`, as there is `listen`"]);
     assert_problems(

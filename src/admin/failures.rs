@@ -99,7 +99,7 @@ impl Failures {
             }
             Notice::Suspended(denial) => {
                 let text = format!("Asana answers {} ({})", denial.status(), denial.label());
-                self.push(at, stream, "refused", text);
+                self.push(at, stream, "suspended", text);
             }
             Notice::Throttled(pause) => {
                 let text = format!("rate limit hit, polling paused for {} s", pause.as_secs());

@@ -1,4 +1,4 @@
-//! What is counted as it happens. What is only looked at when somebody asks is in [`sampled`](super::sampled).
+//! Counters and histograms, updated as things happen. What is computed at each scrape is in [`sampled`](super::sampled).
 
 use bridge_core::engine::CommitSummary;
 use bridge_core::ids::AccountName;
@@ -49,10 +49,10 @@ pub(super) struct Counted {
     unidentified: Family<Labels<1>, Counter>,
     dead_letters: Family<Labels<1>, Counter>,
     rules_shrunk: Family<Labels<1>, Counter>,
-    configuration_refused: Gauge,
+    configuration_rejected: Gauge,
     deliveries: Family<Labels<1>, Counter>,
     webhooks: Family<Labels<1>, Gauge>,
-    belled_streams: Family<Labels<1>, Gauge>,
+    webhook_streams: Family<Labels<1>, Gauge>,
     sessions_ended: Family<Labels<1>, Counter>,
     commits: Family<Labels<1>, Counter>,
     commit_duration: Histogram,
@@ -79,10 +79,10 @@ impl Counted {
             unidentified: Family::default(),
             dead_letters: Family::default(),
             rules_shrunk: Family::default(),
-            configuration_refused: Gauge::default(),
+            configuration_rejected: Gauge::default(),
             deliveries: Family::default(),
             webhooks: Family::default(),
-            belled_streams: Family::default(),
+            webhook_streams: Family::default(),
             sessions_ended: Family::default(),
             commits: Family::default(),
             commit_duration: Histogram::new(COMMIT_TIMES),
@@ -99,122 +99,153 @@ impl Counted {
         counted
     }
 
-    /// What was lost at the source, and what crawls say.
+    /// What was lost at the source, and what crawls found.
     fn register_crawls(&self, registry: &mut Registry) {
         let counted = self.clone();
-        registry.register("source_gaps", "Source gaps that were opened: dead sync tokens", counted.source_gaps);
-        registry.register("source_gaps_healed", "Source gaps that a crawl healed", counted.healed);
-        registry.register("crawls", "Crawls that read all of a stream's resources, by why they began", counted.crawls);
+        registry.register(
+            "source_gaps",
+            "Number of source gaps opened: Asana no longer accepted a sync token, and events may be lost",
+            counted.source_gaps,
+        );
+        registry.register("source_gaps_healed", "Number of source gaps healed by a crawl", counted.healed);
+        registry.register(
+            "crawls",
+            "Number of finished crawls, each of all resources of a stream, by reason: `initial`, `source_gap`, \
+             `reconciliation`",
+            counted.crawls,
+        );
         registry.register(
             "crawl_short_lists",
-            "Lists that showed a crawl much less than was known to be in them: they were read again, and what they didn't show \
-             was asked for one by one",
+            "Number of lists that showed a crawl far fewer resources than known. They are read again, and each \
+             resource that is still missing is requested individually",
             counted.short_lists,
         );
         registry.register(
-            "crawl_unidentified",
-            "Items of lists without a gid, of which nothing can be told",
+            "crawl_items_without_gid",
+            "Number of list items without a gid. They can't be published",
             counted.unidentified,
         );
         registry.register(
             "missed_changes",
-            "Resources that changed and of which Asana sent no event within `crawl.lateEvents`: found by a reconciliation. What lies in others, such as the stories of a project's tasks, doesn't count, since it comes and goes without events",
+            "Number of changed resources for which Asana sent no event within `crawl.lateEvents`, found by a \
+             reconciliation. Resources within others, such as the stories of a project's tasks, don't count, since \
+             they come and go without events",
             counted.missed,
         );
     }
 
-    /// Makes all of it part of `/metrics`.
+    /// Deliveries and registrations of webhooks.
+    fn register_webhooks(&self, registry: &mut Registry) {
+        let counted = self.clone();
+        registry.register(
+            "webhook_deliveries",
+            "Number of requests to the webhook endpoint, by outcome: `poll_requested` (of the stream), `heartbeat` (a \
+             delivery without events), `handshake` (of a new webhook), `forwarded` (to the replica that owns the \
+             stream), `unauthorized` (no valid signature, 401), `unknown` (no stream has this address, 404), `busy` \
+             (503), `unreadable` (400)",
+            counted.deliveries,
+        );
+        registry.register(
+            "webhooks",
+            "Number of webhooks registered by this replica. If it stays below `webhook_streams`, the log contains the \
+             reason",
+            counted.webhooks,
+        );
+        registry.register(
+            "webhook_streams",
+            "Number of this replica's streams that need a webhook",
+            counted.webhook_streams,
+        );
+    }
+
+    /// Registers all of it for `/metrics`.
     pub(super) fn register(&self, registry: &mut Registry) {
         let counted = self.clone();
-        registry.register("build", "The program's version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register("build", "Version of the program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register(
             "sessions_ended",
-            "Sessions with the bus that ended, or couldn't be opened, by reason",
+            "Number of sessions with the bus that ended or could not be opened, by reason: `stopped`, `sink` (the bus \
+             failed or could not be reached), `checkpoint` (a checkpoint could not be read), or the outcome of the \
+             commit that ended the session",
             counted.sessions_ended,
         );
         registry.register(
             "account_requests",
-            "Requests to Asana that were answered or failed, by outcome: `page`, `token_reset` (412), `list_page` (of a \
-             crawl), `webhook_list`, `webhook_made`, `webhook_deleted`, `probe` (whether the credential is good), `throttled` (429), or why there was no page. Each counts against the account's budget",
+            "Number of requests to Asana that were answered or failed, by outcome: `page`, `token_reset` (412), \
+             `list_page` (of a crawl), `webhook_list`, `webhook_created`, `webhook_deleted`, `probe` (the credential \
+             is valid), `throttled` (429), or the kind of refusal or failure. Each counts against the account's budget",
             counted.requests,
         );
         registry.register_with_unit(
             "account_request_duration",
-            "How long requests to Asana took",
+            "Duration of requests to Asana, in seconds",
             Unit::Seconds,
             counted.request_duration,
         );
         registry.register(
             "account_api_change_affected",
-            "1 where Asana said since the start that a change of its API affects the account's requests (`Asana-Change` with \
-             `affected=true`): the log has the address of what it says about it. Up to 64 changes for each account",
+            "1 for each change of Asana's API that affects the account's requests (`Asana-Change` with \
+             `affected=true`), since the start of the process. The log contains the link to Asana's description. At \
+             most 64 changes for each account",
             counted.api_changes,
         );
         self.register_crawls(registry);
         registry.register(
             "dead_letters",
-            "Records that were larger than what the bus takes: the dead-letter topic has them, and a stand-in keeps the place of each",
+            "Number of records that are larger than the bus accepts. Each is in the dead-letter topic, and a stand-in \
+             keeps its place in the output topic",
             counted.dead_letters,
         );
         registry.register(
             "discovery_rules_shrunk",
-            "Looks at a rule of `discovery` whose lists gave none, or less than half, of its streams. None ends by that: each is asked for alone",
+            "Number of evaluations of a `discovery` rule that returned less than half of its streams, or none. No \
+             stream ends because of that alone: each missing stream is requested individually",
             counted.rules_shrunk,
         );
         registry.register(
-            "configuration_refused",
-            "1 while the newest configuration is refused and the one before stays in force: a replica that starts now would end at once",
-            counted.configuration_refused,
+            "configuration_rejected",
+            "1 while the newest configuration is rejected and the previous one stays in force. A replica that starts \
+             with the rejected configuration exits at once",
+            counted.configuration_rejected,
         );
-        registry.register(
-            "bell_deliveries",
-            "Requests to the bell by what became of them: `rung` (the stream is polled), `heartbeat`, `handshake`, `passed_on` \
-             (to the replica that has the stream), `refused` (no good signature: 401), `unknown` (nobody's address: 404), \
-             `busy`, `unreadable`",
-            counted.deliveries,
-        );
-        registry.register(
-            "bell_webhooks",
-            "Webhooks that ring at this replica. Fewer than `bell_streams` for long: see the log",
-            counted.webhooks,
-        );
-        registry.register("bell_streams", "Streams of this replica that are to have a webhook", counted.belled_streams);
+        self.register_webhooks(registry);
         registry.register(
             "commits",
-            "Commits by outcome. After `aborted` the same records are written again, after the others the bridge starts over \
-             from the bus",
+            "Number of commits, by outcome: `committed`, `aborted` (the same records are written again), or `unknown`, \
+             `fenced` and `fatal` (a new session starts from the state on the bus)",
             counted.commits,
         );
         registry.register_with_unit(
             "commit_duration",
-            "How long commits took, whatever their outcome",
+            "Duration of commits of any outcome, in seconds",
             Unit::Seconds,
             counted.commit_duration,
         );
-        registry.register("commit_messages", "Messages in a commit", counted.commit_messages);
+        registry.register("commit_messages", "Number of messages per commit", counted.commit_messages);
         registry.register_with_unit(
             "commit_size",
-            "Encoded records in a commit, without keys and headers",
+            "Size of the encoded records per commit, in bytes, without keys and headers",
             Unit::Bytes,
             counted.commit_size,
         );
-        registry.register("events", "Events on the bus", counted.events);
-        registry.register("messages", "Messages of all kinds on the bus", counted.messages);
+        registry.register("events", "Number of events committed to the bus", counted.events);
+        registry.register("messages", "Number of messages of all kinds committed to the bus", counted.messages);
         registry.register_with_unit(
             "event_lag",
-            "From an event's `created_at` at Asana to its commit: what Asana takes, the polling interval and the commit",
+            "Time from an event's `created_at` at Asana to its commit, in seconds: Asana's delay, the polling interval \
+             and the commit",
             Unit::Seconds,
             counted.event_lag,
         );
         registry.register_with_unit(
             "page_lag",
-            "From a page's arrival to its commit: the bridge's own part",
+            "Time from a page's arrival to its commit, in seconds: the bridge's own part of the lag",
             Unit::Seconds,
             counted.page_lag,
         );
     }
 
-    /// An account is there: what is zero is told, too.
+    /// Adds the account's series, so that counters start at zero.
     pub(super) fn account(&self, account: &AccountName) {
         let account = || account.as_str().to_owned();
         for outcome in WATCHED_REQUEST_OUTCOMES {
@@ -233,16 +264,16 @@ impl Counted {
         self.rules_shrunk.get_or_create(&[("account", account.as_str().to_owned())]).inc();
     }
 
-    pub(super) fn configured(&self, refused: bool) {
-        self.configuration_refused.set(refused.into());
+    pub(super) fn configured(&self, rejected: bool) {
+        self.configuration_rejected.set(rejected.into());
     }
 
-    pub(super) fn rang(&self, outcome: &str) {
+    pub(super) fn webhook_delivered(&self, outcome: &str) {
         self.deliveries.get_or_create(&[("outcome", outcome.to_owned())]).inc();
     }
 
-    pub(super) fn bells(&self, account: &AccountName, there: usize, wanted: usize) {
-        for (family, count) in [(&self.webhooks, there), (&self.belled_streams, wanted)] {
+    pub(super) fn webhooks(&self, account: &AccountName, registered: usize, wanted: usize) {
+        for (family, count) in [(&self.webhooks, registered), (&self.webhook_streams, wanted)] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             family.get_or_create(&[("account", account.as_str().to_owned())]).set(count);
         }

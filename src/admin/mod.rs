@@ -162,7 +162,7 @@ fn registry(watcher: &Arc<Watcher>) -> Registry {
     bridge.register_collector(Box::new(Sampled(Arc::clone(watcher))));
     registry.register_with_unit(
         "process_start_time",
-        "When the process started",
+        "Start time of the process, in seconds since the Unix epoch",
         Unit::Seconds,
         ConstGauge::new(sampled::timestamp(watcher.facts().started_at)),
     );

@@ -1,4 +1,4 @@
-//! The reference of all metrics, written from what `/metrics` says: `docs/metrics.md` holds it.
+//! The reference of all metrics in `docs/metrics.md`, generated from the output of `/metrics`.
 
 use super::metrics::Counted;
 use super::registry;
@@ -8,6 +8,7 @@ use bridge_core::crawl::Reason;
 use bridge_core::engine::schedule::budget::{Allowance, Limit, Share};
 use bridge_core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamPlace, StreamStatus};
 use bridge_core::ids::{ShardId, StreamId, StreamKind};
+use bridge_core::outcome::list::{Listing, What};
 use bridge_core::outcome::poll::Denial;
 use bridge_core::record::batch::Batch;
 use bridge_core::record::trace::Trace;
@@ -20,7 +21,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is said of one metric.
+/// The description of one metric.
 #[derive(Debug, Default)]
 struct Entry {
     kind: String,
@@ -79,7 +80,7 @@ fn entries(exposition: &str) -> BTreeMap<String, Entry> {
     entries
 }
 
-/// A replica to which everything happened that has a metric.
+/// A replica that exposes each metric at least once.
 fn sample() -> Arc<Watcher> {
     let facts = Facts {
         replica: "sample".to_owned(),
@@ -96,10 +97,16 @@ fn sample() -> Arc<Watcher> {
     watcher.owns(&[shard], 1);
     watcher.answered(&id.account, "page", Duration::ZERO);
     watcher.affected(&id.account, "a_change");
-    watcher.rang("rung");
-    watcher.bells(&id.account, 1, 1);
-    let ended = Notice::Crawl(CrawlNotice::Ended { reason: Reason::Initial, snapshots: 0, healed: 0, left_out: 0 });
-    watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &ended);
+    watcher.webhook_delivered("poll_requested");
+    watcher.webhooks(&id.account, 1, 1);
+    let listing = Listing { of: id.resource.clone(), what: What::Tasks };
+    for notice in [
+        CrawlNotice::Ended { reason: Reason::Initial, snapshots: 0, healed: 0, left_out: 0 },
+        CrawlNotice::CameShort { lists: 1, unseen: 1 },
+        CrawlNotice::Unidentified { listing, count: 1 },
+    ] {
+        watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &Notice::Crawl(notice));
+    }
     watcher.committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH));
     watcher.committed(&CommitSummary::default());
     watcher.tell(Status {

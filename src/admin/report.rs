@@ -113,7 +113,7 @@ pub struct Totals {
     /// With a token that must be presumed dead.
     pub expired: usize,
     /// That Asana refuses to have polled.
-    pub refused: usize,
+    pub suspended: usize,
     /// Source gaps that aren't healed.
     pub open_gaps: usize,
     /// Streams whose resources are being read anew.
@@ -129,7 +129,7 @@ pub struct StreamReport {
     pub workspace: bool,
     /// Where it is.
     pub shard: u32,
-    /// `establishing`, `live`, `expired` or `refused`.
+    /// `establishing`, `live`, `expired` or `suspended`.
     pub state: String,
     /// The HTTP status with which Asana refuses it.
     pub refused_status: Option<u16>,
@@ -184,8 +184,8 @@ pub struct CrawlReport {
     pub asked: u64,
     /// How many of these wait to be asked for, as far as they are known.
     pub to_ask: usize,
-    /// Since when nothing could be read.
-    pub stands_still_seconds: u64,
+    /// For how long nothing could be read, in seconds.
+    pub stalled_seconds: u64,
 }
 
 /// A source gap that isn't healed.
@@ -286,7 +286,7 @@ fn totals(streams: &[StreamStatus]) -> Totals {
             Phase::Establishing => totals.establishing += 1,
             Phase::Live => totals.live += 1,
             Phase::Expired => totals.expired += 1,
-            Phase::Suspended(_) => totals.refused += 1,
+            Phase::Suspended(_) => totals.suspended += 1,
         }
     }
     totals
@@ -335,7 +335,7 @@ fn crawl_report(crawl: &CrawlStatus) -> CrawlReport {
         left_out: crawl.left_out,
         asked: crawl.asked,
         to_ask: crawl.to_ask,
-        stands_still_seconds: crawl.stands_still.as_secs(),
+        stalled_seconds: crawl.stalled.as_secs(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is looked at when `/metrics` is asked for: made anew each time, so that a stream that left has no series.
+//! Metrics that are computed at each scrape of `/metrics`, so that a stream that left has no series.
 
 use super::metrics::number;
 use super::watcher::{Snapshot, Watcher};
@@ -20,7 +20,7 @@ type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 /// The rows of a table: labels and a value.
 type Rows<'a, const N: usize> = Vec<(Labels<'a, N>, f64)>;
 
-/// Tells what the watcher knows.
+/// Exposes what the watcher knows.
 #[derive(Debug)]
 pub(super) struct Sampled(pub(super) Arc<Watcher>);
 
@@ -36,7 +36,7 @@ impl Collector for Sampled {
         let single = snapshot.streams().len() <= self.0.facts().stream_metrics;
         page.one(
             "stream_series_omitted",
-            "1 where the replica has more streams than `admin.streamMetrics`, so that no single stream has metrics",
+            "1 if the replica has more streams than `admin.streamMetrics` and therefore no metrics of single streams",
             None,
             flag(!single),
         )?;
@@ -45,12 +45,12 @@ impl Collector for Sampled {
 }
 
 fn session(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
-    page.one("ready", "1 where `/readyz` says yes", None, flag(snapshot.ready.is_ok()))?;
-    page.one("session_up", "1 while there is a session with the bus", None, flag(snapshot.session_open))?;
+    page.one("ready", "1 if `/readyz` reports ready", None, flag(snapshot.ready.is_ok()))?;
+    page.one("session_up", "1 while the replica has a session with the bus", None, flag(snapshot.session_open))?;
     if let Some(took) = snapshot.restore_took {
         page.one(
             "session_restore",
-            "From the opening of the session to its first shards, their progress restored",
+            "Time from the start of the session until its first shards were restored, in seconds",
             Some(&Unit::Seconds),
             took.as_secs_f64(),
         )?;
@@ -63,7 +63,8 @@ fn shards(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     let owned = names.iter().map(|(shard, name)| ([("shard", name.as_str())], flag(snapshot.owns(*shard))));
     page.gauge(
         "shard_owned",
-        "1 where the shard is this replica's. The sum over replicas is 1: 0 means that nobody polls its streams",
+        "1 if this replica owns the shard. The sum over all replicas is 1; 0 means that the shard's streams aren't \
+         polled",
         None,
         owned.collect(),
     )?;
@@ -75,7 +76,7 @@ fn shards(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     });
     page.gauge(
         "shard_restored_timestamp",
-        "When the shard's progress was last restored from the bus",
+        "Time of the last restore of the shard's progress from the bus, in seconds since the Unix epoch",
         Some(&Unit::Seconds),
         restored.collect(),
     )
@@ -88,76 +89,77 @@ fn accounts(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     };
     page.gauge(
         "account_budget_requests_per_minute",
-        "The whole account's budget, over all replicas: `requestsPerMinute`",
+        "Budget of the whole account over all replicas, in requests per minute: `requestsPerMinute`",
         None,
         rows(|it| f64::from(it.allowance.limit.requests_per_minute.get())),
     )?;
     page.gauge(
         "account_share",
-        "This replica's part of the account's budget, from 0 to 1: the streams that it has, of all",
+        "Share of the account's budget that this replica may use, from 0 to 1: its streams divided by all streams of \
+         the account",
         Some(&Unit::Other("ratio".to_owned())),
         rows(|it| number(it.allowance.share.owned) / number(it.allowance.share.all.max(1))),
     )?;
     page.gauge(
         "account_requests_left",
-        "Requests that this replica may send at once",
+        "Number of requests that this replica may send now",
         None,
         rows(|it| number(usize::try_from(it.allowance.left).unwrap_or(usize::MAX))),
     )?;
     page.gauge(
         "account_requests_in_flight",
-        "Requests that were sent and aren't answered",
+        "Number of requests that are sent and not answered yet",
         None,
         rows(|it| f64::from(it.allowance.in_flight)),
     )?;
     page.gauge(
         "account_pause",
-        "How long the account still waits: because Asana said so (429), or refuses its credential",
+        "Remaining pause of the account, in seconds: after a 429, or while Asana rejects its credential",
         Some(&Unit::Seconds),
         rows(|it| it.allowance.pause.as_secs_f64()),
     )?;
     page.gauge(
-        "account_refused",
-        "1 while Asana refuses the account's credential, so that nothing of it is polled. One stream's 401 alone doesn't say so: \
-         `/users/me` was asked",
+        "account_credential_rejected",
+        "1 while Asana rejects the account's credential, as a request to `/users/me` confirmed. None of the account's \
+         streams is polled. A 401 for a single stream doesn't set it",
         None,
         rows(|it| flag(it.refused.is_some())),
     )?;
     page.gauge(
         "account_clock_offset",
-        "How far the host's clock is ahead of Asana's at the least, by the latest answer; behind if it is negative, 0 where they \
-         may be the same",
+        "Least offset of the host's clock from Asana's by the latest answer, in seconds: positive if it is ahead, \
+         negative if it is behind, 0 if both may be the same",
         Some(&Unit::Seconds),
         rows(|it| it.clock_offset.as_seconds_f64()),
     )?;
     page.gauge(
         "account_poll_delay",
-        "How long the stream that is due for longest has been waiting. Where it grows, the budget is too small for the \
-         streams, or the bus takes nothing",
+        "Delay of the most overdue poll, in seconds. It grows if the budget is too small for the streams, or if the \
+         bus accepts nothing",
         Some(&Unit::Seconds),
         rows(|it| it.delay.as_secs_f64()),
     )
 }
 
 fn writer(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
-    page.one("commit_in_flight", "1 while a commit is under way", None, flag(snapshot.commit_age.is_some()))?;
+    page.one("commit_in_flight", "1 while a commit is in flight", None, flag(snapshot.commit_age.is_some()))?;
     page.one(
         "commit_age",
-        "How long the commit that is under way has been so. Where it grows, the bus doesn't answer",
+        "Age of the in-flight commit, in seconds. It grows while the bus doesn't answer",
         Some(&Unit::Seconds),
         snapshot.commit_age.unwrap_or_default().as_secs_f64(),
     )?;
     let of = |value: fn(&Status) -> usize| number(snapshot.status.as_deref().map_or(0, value));
-    page.one("pending_pages", "Pages that wait for the bus", None, of(|status| status.pending_pages))?;
+    page.one("pending_pages", "Number of pages that wait for their commit", None, of(|status| status.pending_pages))?;
     page.one(
         "pending",
-        "What the pages that wait for the bus weigh",
+        "Size of the pages that wait for their commit, in bytes",
         Some(&Unit::Bytes),
         of(|status| status.pending_bytes),
     )?;
     page.one(
         "pending_limit",
-        "Past this weight nothing is polled: `commit.maxPending`",
+        "Limit for `pending_bytes`, in bytes, above which nothing is polled: `commit.maxPending`",
         Some(&Unit::Bytes),
         of(|status| status.max_pending_bytes),
     )
@@ -169,29 +171,30 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     let states = Phase::LABELS.map(|label| ([("state", label)], count(label)));
     page.gauge(
         "streams",
-        "Streams of this replica by state: `establishing` (no sync token yet), `live`, `expired` (the token is older than 24 \
-         hours), `refused` (Asana refuses to have them polled)",
+        "Number of this replica's streams, by state: `establishing` (no sync token yet), `live`, `expired` (the sync \
+         token is older than 24 hours), `suspended` (Asana refuses their polls)",
         None,
         states.into(),
     )?;
     page.gauge(
-        "streams_refused",
-        "Streams that Asana refuses to have polled, by HTTP status: 401 is of an app that the workspace has switched off, \
-         where the account's credential is good",
+        "streams_suspended",
+        "Number of suspended streams, by the HTTP status of Asana's refusal. With a valid credential, 401 means that \
+         the workspace has disabled the app",
         None,
         refusals(snapshot).iter().map(|(status, count)| ([("status", status.as_str())], number(*count))).collect(),
     )?;
     let failing = snapshot.streams().iter().filter_map(|it| it.failing_for);
     page.one(
         "stream_failing_max",
-        "How long the worst stream has had no usable answer: the age of the first of its failures in a row",
+        "Longest time for which a stream has had no usable answer, in seconds: the age of the first of its consecutive \
+         failures",
         Some(&Unit::Seconds),
         failing.max().unwrap_or_default().as_secs_f64(),
     )?;
     let staleness = snapshot.streams().iter().filter_map(|it| since(it.last_complete_poll_at, now));
     page.one(
         "stream_staleness_max",
-        "The worst staleness of a stream: the time since a poll left nothing waiting",
+        "Highest staleness of a stream, in seconds: the time since a poll read all waiting events",
         Some(&Unit::Seconds),
         staleness.max().unwrap_or_default().as_secs_f64(),
     )?;
@@ -199,38 +202,39 @@ fn streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     if let Some(least) = left.min() {
         page.one(
             "stream_token_left_min",
-            "The least time until a stream's sync token must be presumed dead",
+            "Shortest remaining lifetime of a stream's sync token, in seconds",
             Some(&Unit::Seconds),
             least.as_secs_f64(),
         )?;
     }
     let crawls = snapshot.streams().iter().filter(|it| it.crawl.is_some());
-    page.one("crawls_running", "Streams whose resources are being read anew", None, number(crawls.count()))?;
-    let still = snapshot.streams().iter().filter_map(|it| Some(it.crawl.as_ref()?.stands_still));
+    page.one("crawls_running", "Number of streams whose resources are being re-crawled", None, number(crawls.count()))?;
+    let stalled = snapshot.streams().iter().filter_map(|it| Some(it.crawl.as_ref()?.stalled));
     page.one(
-        "crawl_standstill_max",
-        "For how long the crawl that stands still longest has read nothing",
+        "crawl_stalled_max",
+        "Longest time for which a crawl has read nothing, in seconds",
         Some(&Unit::Seconds),
-        still.max().unwrap_or_default().as_secs_f64(),
+        stalled.max().unwrap_or_default().as_secs_f64(),
     )?;
     let left_out = snapshot.streams().iter().map(|it| it.crawl.as_ref().map_or(it.left_out, |crawl| crawl.left_out));
     page.one(
         "crawl_left_out",
-        "Lists and objects that crawls couldn't read. They are tried again, and their state may be old until then",
+        "Number of lists and objects that crawls couldn't read. They are read again later; until then their state may \
+         be outdated",
         None,
         number(usize::try_from(left_out.sum::<u64>()).unwrap_or(usize::MAX)),
     )?;
     let gaps = || snapshot.streams().iter().flat_map(|it| &it.open_gaps);
-    page.one("source_gaps_open", "Source gaps that aren't healed", None, number(gaps().count()))?;
+    page.one("source_gaps_open", "Number of source gaps that aren't healed", None, number(gaps().count()))?;
     page.one(
         "source_gap_age_max",
-        "How long the oldest source gap has been open",
+        "Age of the oldest open source gap, in seconds",
         Some(&Unit::Seconds),
         gaps().filter_map(|gap| since(Some(gap.resumed_at), now)).max().unwrap_or_default().as_secs_f64(),
     )
 }
 
-/// How many streams each status is the answer to.
+/// The number of suspended streams by HTTP status.
 fn refusals(snapshot: &Snapshot) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for stream in snapshot.streams() {
@@ -248,43 +252,43 @@ fn single_streams(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     };
     page.gauge(
         "stream_staleness",
-        "The time since a poll left nothing waiting",
+        "Staleness of the stream, in seconds: the time since a poll read all waiting events",
         Some(&Unit::Seconds),
         rows(&|it| Some(since(it.last_complete_poll_at, now)?.as_secs_f64())),
     )?;
     page.gauge(
         "stream_last_complete_poll_timestamp",
-        "When a poll last left nothing waiting",
+        "Time of the last poll that read all waiting events, in seconds since the Unix epoch",
         Some(&Unit::Seconds),
         rows(&|it| it.last_complete_poll_at.map(timestamp)),
     )?;
     page.gauge(
         "stream_token_age",
-        "How old the sync token is",
+        "Age of the sync token, in seconds",
         Some(&Unit::Seconds),
         rows(&|it| Some(since(it.token_received_at, now)?.as_secs_f64())),
     )?;
     page.gauge(
         "stream_token_left",
-        "How long until the sync token must be presumed dead: 24 hours after it was given",
+        "Remaining lifetime of the sync token, in seconds. It expires 24 hours after Asana issued it",
         Some(&Unit::Seconds),
         rows(&|it| Some(token_left(it.token_received_at?, now).as_secs_f64())),
     )?;
     page.gauge(
         "stream_source_gaps_open",
-        "Source gaps of the stream that aren't healed",
+        "Number of the stream's source gaps that aren't healed",
         None,
         rows(&|it| Some(number(it.open_gaps.len()))),
     )?;
     page.gauge(
         "stream_poll_failures",
-        "Polls without a usable answer, in a row",
+        "Number of consecutive polls without a usable answer",
         None,
         rows(&|it| Some(f64::from(it.failures))),
     )?;
     page.counter(
         "stream_events",
-        "Events of the stream on the bus, since it came to this replica's session",
+        "Number of the stream's events committed to the bus since this replica took the stream over",
         snapshot.streams().iter().map(|it| (labels(it), it.published)).collect(),
     )
 }
@@ -306,26 +310,26 @@ pub(super) fn timestamp(at: DateTime<Utc>) -> f64 {
     at.timestamp_millis() as f64 / 1000.0
 }
 
-/// What the process takes of the machine's memory.
+/// Resident memory of the process.
 #[derive(Debug)]
 pub(super) struct Memory;
 
 impl Collector for Memory {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Some(bytes) = resident_bytes() else { return Ok(()) };
-        let help = "Resident memory of the process";
+        let help = "Resident memory of the process, in bytes";
         Sheet { encoder }.one("process_resident_memory", help, Some(&Unit::Bytes), bytes)
     }
 }
 
-/// As proc(5) of Linux tells it; nothing elsewhere.
+/// From `/proc/self/status`, in bytes; none on systems other than Linux.
 fn resident_bytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(number(line.trim().strip_suffix("kB")?.trim().parse().ok()?) * 1024.0)
 }
 
-/// What is told, table by table.
+/// Writes metrics, one family after the other.
 struct Sheet<'a> {
     encoder: DescriptorEncoder<'a>,
 }
@@ -339,7 +343,7 @@ impl Sheet<'_> {
         kind: MetricType,
         fill: impl FnOnce(MetricEncoder<'_>) -> fmt::Result,
     ) -> fmt::Result {
-        // As the registry does it: a full stop behind what is said.
+        // As the registry does it: a full stop behind the help.
         fill(self.encoder.encode_descriptor(name, &format!("{help}."), unit, kind)?)
     }
 

@@ -205,12 +205,12 @@ impl Observer for Watcher {
         self.counted.affected(account, change);
     }
 
-    fn rang(&self, outcome: &'static str) {
-        self.counted.rang(outcome);
+    fn webhook_delivered(&self, outcome: &'static str) {
+        self.counted.webhook_delivered(outcome);
     }
 
-    fn bells(&self, account: &AccountName, there: usize, wanted: usize) {
-        self.counted.bells(account, there, wanted);
+    fn webhooks(&self, account: &AccountName, registered: usize, wanted: usize) {
+        self.counted.webhooks(account, registered, wanted);
     }
 
     fn committing(&self, batch: &Batch, _trace: Trace) {

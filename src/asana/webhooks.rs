@@ -72,14 +72,14 @@ impl Client {
         part(answer, offset, |Shown { gid, target, active }| Webhook { gid: gid.into(), target, active })
     }
 
-    /// Makes a webhook on a task, project or goal. The target is asked by Asana before this ends, and has to answer with
+    /// Creates a webhook on a task, project or goal. The target is asked by Asana before this ends, and has to answer with
     /// the secret that it was sent. Gives the webhook's gid, and its secret.
     ///
     /// # Errors
     /// [`Refusal`]; after [`Refusal::Failed`] the webhook may be there, and nobody knows its secret.
     ///
     /// *Cancel safety*: if dropped, as after a failure.
-    pub async fn make_webhook(&self, resource: &Gid, target: &str) -> Result<(Gid, Secret), Refusal> {
+    pub async fn create_webhook(&self, resource: &Gid, target: &str) -> Result<(Gid, Secret), Refusal> {
         let body = json!({ "data": { "resource": resource.as_str(), "target": target } }).to_string();
         let answer = self.ask(Method::POST, requests::webhook(self.base_url(), None), Some(body)).await?;
         if answer.status != StatusCode::CREATED {

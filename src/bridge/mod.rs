@@ -60,8 +60,8 @@ const FIRST_OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(15) };
 
 /// Runs until `stop`: opens the sink, bridges, and opens it anew whenever a session ends. The newest plan
-/// counts; the number of shards, the topic and the replica's name must be the same in all of them. Streams out of `rings`
-/// are polled at once. What comes out of `renewals` ends the session in order, and the next one begins at once.
+/// counts; the number of shards, the topic and the replica's name must be the same in all of them. Streams out of
+/// `poll_requests` are polled at once. What comes out of `renewals` ends the session in order, and the next one begins at once.
 ///
 /// # Errors
 /// [`BridgeError`]: the sink was never reachable, or a person has to act. Once a session ran, a bus that
@@ -73,7 +73,7 @@ pub async fn run<S, C, F>(
     mut plans: watch::Receiver<Arc<Plan<S>>>,
     open: impl Fn() -> F,
     index: IndexHandle,
-    mut rings: mpsc::Receiver<StreamId>,
+    mut poll_requests: mpsc::Receiver<StreamId>,
     mut renewals: mpsc::Receiver<()>,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
@@ -102,7 +102,7 @@ where
                 let until = stop.child_token();
                 let session = Session::new(
                     &mut plans,
-                    &mut rings,
+                    &mut poll_requests,
                     committer.batch_messages(),
                     index.clone(),
                     Arc::clone(&observer),
@@ -196,7 +196,7 @@ mod tests {
             watch::channel(Arc::new(Plan { settings, accounts: Vec::new(), streams: Vec::new(), source }));
         let index = IndexHandle::start(Index::temporary().unwrap()).unwrap();
         let (renewals_to, renewals) = mpsc::channel(1);
-        let (_rings_to, rings) = mpsc::channel(1);
+        let (_poll_requests_to, poll_requests) = mpsc::channel(1);
         let (stop, script) = (CancellationToken::new(), Mutex::new(script));
         let open = async || {
             let next = script.lock().unwrap().pop();
@@ -212,7 +212,7 @@ mod tests {
             Ok(opened)
         };
         let observer = Arc::new(LogObserver);
-        let end = run(plans, open, index, rings, renewals, observer, stop.clone()).await;
+        let end = run(plans, open, index, poll_requests, renewals, observer, stop.clone()).await;
         (script.into_inner().unwrap().len(), end)
     }
 

@@ -37,10 +37,10 @@ pub trait Observer: Send + Sync {
     fn polled(&self, _poll: &Poll, _outcome: &PollOutcome, _took: Duration) {}
     /// A batch is on its way to the bus, and this is its commit's trace. What becomes of it is told next.
     fn committing(&self, _batch: &Batch, _trace: Trace) {}
-    /// Somebody came to the bell: what became of it.
-    fn rang(&self, _outcome: &'static str) {}
-    /// So many webhooks of the account ring here, of so many that are to.
-    fn bells(&self, _account: &AccountName, _there: usize, _wanted: usize) {}
+    /// A request arrived at the webhook endpoint: its outcome.
+    fn webhook_delivered(&self, _outcome: &'static str) {}
+    /// The number of the account's webhooks that this replica has registered, and of its streams that need one.
+    fn webhooks(&self, _account: &AccountName, _registered: usize, _wanted: usize) {}
     /// A shard is this replica's, and its progress is restored.
     fn assigned(&self, _shard: ShardId, _epoch: Option<u64>) {}
     /// A batch is on the bus.
@@ -102,12 +102,12 @@ impl Observer for Observers {
         self.0.iter().for_each(|it| it.committing(batch, trace));
     }
 
-    fn rang(&self, outcome: &'static str) {
-        self.0.iter().for_each(|it| it.rang(outcome));
+    fn webhook_delivered(&self, outcome: &'static str) {
+        self.0.iter().for_each(|it| it.webhook_delivered(outcome));
     }
 
-    fn bells(&self, account: &AccountName, there: usize, wanted: usize) {
-        self.0.iter().for_each(|it| it.bells(account, there, wanted));
+    fn webhooks(&self, account: &AccountName, registered: usize, wanted: usize) {
+        self.0.iter().for_each(|it| it.webhooks(account, registered, wanted));
     }
 
     fn assigned(&self, shard: ShardId, epoch: Option<u64>) {

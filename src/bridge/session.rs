@@ -84,8 +84,8 @@ pub(super) struct Session<'a, S> {
     engine: Engine,
     plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
     plan: Arc<Plan<S>>,
-    /// Streams on which something happened.
-    rings: &'a mut mpsc::Receiver<StreamId>,
+    /// Streams for which a webhook requests a poll.
+    poll_requests: &'a mut mpsc::Receiver<StreamId>,
     observer: Arc<dyn Observer>,
     clock: Clock,
     /// Each with how long it took.
@@ -110,7 +110,7 @@ struct Progress {
 impl<'a, S: Source + 'static> Session<'a, S> {
     pub(super) fn new(
         plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
-        rings: &'a mut mpsc::Receiver<StreamId>,
+        poll_requests: &'a mut mpsc::Receiver<StreamId>,
         batch_messages: usize,
         index: IndexHandle,
         observer: Arc<dyn Observer>,
@@ -120,7 +120,20 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         let engine = Engine::new(plan.settings.clone(), batch_messages, &plan.accounts, &plan.streams);
         let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
         let (probes, polls, crawl_steps) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
-        Self { engine, plans, plan, rings, observer, clock, probes, polls, index, crawl_steps, busy: false, progress }
+        Self {
+            engine,
+            plans,
+            plan,
+            poll_requests,
+            observer,
+            clock,
+            probes,
+            polls,
+            index,
+            crawl_steps,
+            busy: false,
+            progress,
+        }
     }
 
     /// Runs until something ends the session, then closes the sink.
@@ -195,7 +208,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 answer = answers.recv() => self.handle_answer(answer).await?,
                 // The engine's shards don't change under a running commit.
                 event = ownership.recv(), if !self.busy => self.handle_ownership(event)?,
-                Some(stream) = self.rings.recv() => self.ring(stream),
+                Some(stream) = self.poll_requests.recv() => self.request_polls(stream),
                 Ok(()) = self.plans.changed(), if !self.busy => self.handle_plan(),
                 () = self.clock.sleep_until(self.engine.next_deadline()) => {}
                 () = tokio::time::sleep(TURN_INTERVAL) => {}
@@ -285,12 +298,12 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    /// All that rang meanwhile is one turn of the loop.
-    fn ring(&mut self, stream: StreamId) {
-        let mut rung = Some(stream);
-        while let Some(stream) = rung {
-            self.engine.ring(self.clock.now(), &stream);
-            rung = self.rings.try_recv().ok();
+    /// Takes all poll requests that are waiting, in one turn of the loop.
+    fn request_polls(&mut self, stream: StreamId) {
+        let mut next = Some(stream);
+        while let Some(stream) = next {
+            self.engine.request_poll(self.clock.now(), &stream);
+            next = self.poll_requests.try_recv().ok();
         }
     }
 

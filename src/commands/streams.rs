@@ -88,12 +88,12 @@ impl fmt::Display for Report {
         let state = self.unready_reason.as_deref().unwrap_or("ready");
         let Self { replica, version, sink, .. } = self;
         writeln!(f, "replica {replica} (asana-event-bridge {version}, sink {sink}): {state}")?;
-        let Totals { streams, establishing, live, expired, refused, open_gaps, crawls } = self.totals;
+        let Totals { streams, establishing, live, expired, suspended, open_gaps, crawls } = self.totals;
         let mut states = [
             (live, "live"),
             (establishing, "establishing"),
             (expired, "expired"),
-            (refused, "refused"),
+            (suspended, "suspended"),
             (crawls, "crawling"),
         ]
         .into_iter()

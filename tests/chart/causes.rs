@@ -210,10 +210,10 @@ fn asana_refuses(rules: &mut Rules) {
     let file = bench.folder.path().join("bridge.yaml");
     let good = std::fs::read(&file).unwrap();
     std::fs::write(&file, "accounts: {}").unwrap();
-    let refused = bench.wait("a refused configuration", |scrape| scrape.sum("configuration_refused", "") > 0.0);
-    rules.judge_now(refused, &["AsanaEventBridgeConfigurationRefused"]);
+    let refused = bench.wait("a rejected configuration", |scrape| scrape.sum("configuration_rejected", "") > 0.0);
+    rules.judge_now(refused, &["AsanaEventBridgeConfigurationRejected"]);
     std::fs::write(&file, good).unwrap();
-    bench.wait("the good one", |scrape| scrape.sum("configuration_refused", "") == 0.0);
+    bench.wait("the good one", |scrape| scrape.sum("configuration_rejected", "") == 0.0);
 
     let fault = bench.fault(&json!({ "kind": "status", "status": 500, "resource": "1", "endpoint": "events" }));
     let stale = bench.wait("a stale stream", |scrape| {
@@ -229,10 +229,10 @@ fn asana_refuses(rules: &mut Rules) {
     let fault = bench.fault(&json!({ "kind": "status", "status": 500, "resource": "2", "endpoint": "lists" }));
     bench.simulator.post("/_sim/faults", &json!({ "kind": "kill_tokens", "resource": "2" }));
     let gap = bench.wait("a gap", |scrape| {
-        let still = scrape.sum("crawl_standstill_max_seconds", "") > 4.0;
+        let still = scrape.sum("crawl_stalled_max_seconds", "") > 4.0;
         still && scrape.sum("source_gap_age_max_seconds", "") > 4.0
     });
-    rules.judge_now(gap, &["AsanaEventBridgeGapOpen", "AsanaEventBridgeCrawlStandsStill"]);
+    rules.judge_now(gap, &["AsanaEventBridgeGapOpen", "AsanaEventBridgeCrawlStalled"]);
     bench.end(fault);
 
     let fault = bench.fault(&json!({ "kind": "status", "status": 429, "retry_after": 1, "resource": "3" }));
@@ -245,12 +245,13 @@ fn asana_refuses(rules: &mut Rules) {
     bench.end(fault);
 
     bench.fault(&json!({ "kind": "status", "status": 404, "resource": "3" }));
-    let refused = bench.wait("a refused stream", |scrape| scrape.sum("streams", r#"state="refused""#) > 0.0);
-    rules.judge_now(refused, &["AsanaEventBridgeStreamRefused"]);
+    let refused = bench.wait("a suspended stream", |scrape| scrape.sum("streams", r#"state="suspended""#) > 0.0);
+    rules.judge_now(refused, &["AsanaEventBridgeStreamSuspended"]);
 
     std::fs::write(bench.folder.path().join("main"), "another\n").unwrap();
-    let refused = bench.wait("a refused credential", |scrape| scrape.sum("account_refused", r#"account="main""#) > 0.0);
-    rules.judge_now(refused, &["AsanaEventBridgeCredentialRefused"]);
+    let refused = bench
+        .wait("a rejected credential", |scrape| scrape.sum("account_credential_rejected", r#"account="main""#) > 0.0);
+    rules.judge_now(refused, &["AsanaEventBridgeCredentialRejected"]);
 }
 
 fn there_are_too_few_requests(rules: &mut Rules) {

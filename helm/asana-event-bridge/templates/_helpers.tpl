@@ -3,20 +3,20 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* What all objects are called. 50 characters: room for what comes behind it. */}}
+{{/* The full name, which begins the names of all objects. 49 characters at most, which leaves room for the longest suffix, -webhook-peers. */}}
 {{- define "bridge.fullname" -}}
 {{- $name := include "bridge.name" . }}
 {{- $release := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
-{{- default $release .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- default $release .Values.fullnameOverride | trunc 49 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Never to change: a Deployment's selector can't. */}}
+{{/* The labels that select the bridge's pods. Don't change them: a Deployment's selector is immutable. */}}
 {{- define "bridge.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "bridge.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* Of a pod that isn't the bridge: what it is for. The Service mustn't lead to it. */}}
+{{/* The labels of a pod that isn't the bridge, with its purpose in the name. The Services must not select it. */}}
 {{- define "bridge.hookLabels" -}}
 app.kubernetes.io/name: {{ include "bridge.name" .root | trunc 56 | trimSuffix "-" }}-{{ .hook }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -32,7 +32,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* An object's; takes the root, and what the object has of its own: `suffix`, `name` or `generateName`, `namespace`, `labels`, `annotations`. */}}
+{{/* The metadata of an object; takes the root, and the object's own `suffix`, `name` or `generateName`, `namespace`, `labels`, `annotations`. */}}
 {{- define "bridge.metadata" -}}
 {{- if .generateName -}}
 generateName: {{ .generateName }}
@@ -51,7 +51,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* Which addresses a Service has. */}}
+{{/* The IP families of a Service. */}}
 {{- define "bridge.ipFamilies" -}}
 {{- with .Values.service.ipFamilyPolicy }}
 ipFamilyPolicy: {{ . }}
@@ -71,29 +71,29 @@ ipFamilies: {{ toJson . }}
 {{- $version := ternary (printf "@%s" .Values.image.digest) (printf ":%s" $tag) (ne .Values.image.digest "") }}
 {{- $repository := .Values.image.repository }}
 {{- with .Values.global.imageRegistry }}
-{{- /* A first part with a dot or a port is a registry. */}}
+{{- /* The first part is a registry if it contains a dot or a port. */}}
 {{- $repository = printf "%s/%s" (trimSuffix "/" .) (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "") }}
 {{- end }}
 {{- printf "%s%s" $repository $version }}
 {{- end }}
 
-{{/* The bridge's file: what the values say, where the admin port is, and where the bell's, if there is one. */}}
+{{/* The bridge's configuration file: `config`, the address of the admin port and, with webhooks, that of their port and of the peers. */}}
 {{- define "bridge.config" -}}
 {{- $admin := merge (dict "listen" (printf "%s:8080" .Values.listenAddress)) (.Values.config.admin | default dict) }}
 {{- $added := dict "admin" $admin }}
 {{- with .Values.config.webhooks }}
-{{- $peers := list (printf "%s-bell.%s.svc:8081" (include "bridge.fullname" $) $.Release.Namespace) }}
+{{- $peers := list (printf "%s-webhook-peers.%s.svc:8081" (include "bridge.fullname" $) $.Release.Namespace) }}
 {{- $_ := set $added "webhooks" (merge (dict "listen" (printf "%s:8081" $.Values.listenAddress) "peers" $peers) .) }}
 {{- end }}
 {{- toYaml (merge $added (omit .Values.config "admin" "webhooks")) }}
 {{- end }}
 
-{{/* A mark of the parts of the file that the bridge can't take up while it runs: they roll the pods. */}}
+{{/* A hash of the parts of the file whose changes need a restart: a change of it replaces the pods. */}}
 {{- define "bridge.needsRestart" -}}
 {{- pick (include "bridge.config" . | fromYaml) "admin" "index" "replica" "shards" "sink" "webhooks" | toJson | sha256sum }}
 {{- end }}
 
-{{/* What the bridge's container needs, in whatever pod. */}}
+{{/* The parts that all containers of the bridge's image share. */}}
 {{- define "bridge.container" -}}
 image: {{ include "bridge.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -111,7 +111,7 @@ env:
 envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-# Why it ended, in `kubectl describe pod`: the last lines of its log.
+# The last lines of the log, shown by `kubectl describe pod` after the container has ended.
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
   - name: config
@@ -129,7 +129,7 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{/* The pod around it; takes the root and the ConfigMap's name. Whole folders are mounted: only those follow changes. */}}
+{{/* The parts that all pods share; takes the root, the service account's name and the ConfigMap's name. Whole directories are mounted, since mounts with subPath don't follow changes. */}}
 {{- define "bridge.pod" -}}
 {{- $root := .root -}}
 serviceAccountName: {{ .serviceAccountName }}
@@ -166,7 +166,7 @@ volumes:
   - name: config
     configMap:
       name: {{ .configMap }}
-  # The index of resources is a temporary file.
+  # Holds the index of resources, which is a temporary file.
   - name: tmp
     emptyDir:
       sizeLimit: {{ $root.Values.tmpSizeLimit }}
@@ -185,7 +185,7 @@ volumes:
   {{- end }}
 {{- end }}
 
-{{/* Strimzi's interface: v1 where the cluster has it. */}}
+{{/* The API version of Strimzi's objects: v1 if the cluster has it. */}}
 {{- define "bridge.strimziVersion" -}}
 {{- ternary "kafka.strimzi.io/v1" "kafka.strimzi.io/v1beta2" (.Capabilities.APIVersions.Has "kafka.strimzi.io/v1") }}
 {{- end }}

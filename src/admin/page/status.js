@@ -53,7 +53,7 @@ function tiles(report) {
     tile(`${report.owned_shards.length} of ${report.shards}`, "shards"),
     tile(totals.live.toLocaleString("en"), `of ${plural(totals.streams, "stream")} live`),
     ...(totals.establishing ? [tile(totals.establishing, "establishing", "warn")] : []),
-    ...(totals.refused ? [tile(totals.refused, "refused", "bad")] : []),
+    ...(totals.suspended ? [tile(totals.suspended, "suspended", "bad")] : []),
     ...(totals.expired ? [tile(totals.expired, "expired", "bad")] : []),
     tile(span(stalest), "stalest stream"),
     ...(totals.crawls ? [tile(totals.crawls, totals.crawls === 1 ? "crawl" : "crawls")] : []),
@@ -82,7 +82,7 @@ function account(it) {
   return made;
 }
 
-const MOODS = { live: "good", establishing: "warn", expired: "bad", refused: "bad" };
+const MOODS = { live: "good", establishing: "warn", expired: "bad", suspended: "bad" };
 
 function cell(label, ...content) {
   const made = element("td", "", ...content);

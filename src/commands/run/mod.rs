@@ -15,7 +15,6 @@ use super::exit::{Exit, Failure};
 use super::process::{runtime, stop_on_signal};
 use crate::admin::Admin;
 use crate::asana::{Accounts, ClientError, Listener};
-use crate::bell::{self, Bell, BellError};
 use crate::bridge::{self, BridgeError, LogObserver, Observer, Observers};
 use crate::config::{self, Checked, Environment, Source};
 use crate::discovery::Discovery;
@@ -24,6 +23,7 @@ use crate::index::{Index, IndexError};
 use crate::sink::SinkError;
 use crate::sink::any::{Naming, Sink};
 use crate::sink::reader::Where;
+use crate::webhooks::{self, WebhookError, WebhookServer};
 use bridge_core::ids::{StreamId, Topic};
 use plan::{accounts, plan, replan};
 use std::sync::Arc;
@@ -51,9 +51,9 @@ pub enum RunError {
     /// The bus can't be read.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// There is no bell, and there is to be one.
+    /// Webhooks are configured, and their server can't run.
     #[error(transparent)]
-    Bell(#[from] BellError),
+    Webhooks(#[from] WebhookError),
 }
 
 impl RunError {
@@ -62,7 +62,7 @@ impl RunError {
     pub fn is_setup(&self) -> bool {
         match self {
             Self::Account { .. } | Self::Index(_) | Self::Bridge(BridgeError::Checkpoint(_)) => true,
-            Self::Bell(error) => error.is_setup(),
+            Self::Webhooks(error) => error.is_setup(),
             Self::Bridge(BridgeError::Sink(error)) | Self::Sink(error) => {
                 matches!(error, SinkError::Refused { .. } | SinkError::Setup { .. })
             }
@@ -151,30 +151,31 @@ pub async fn run(
         None => Index::temporary()?,
     };
     let index = IndexHandle::start(index).map_err(IndexError::Thread)?;
-    let (rings_to, rings) = mpsc::channel(bell::RINGS);
+    // Streams for which webhooks request a poll.
+    let (polls_to, polls) = mpsc::channel(webhooks::MAX_POLL_REQUESTS);
     // One is as good as several.
     let (renewals_to, renewals) = mpsc::channel(1);
-    let bell = match &checked.webhooks {
-        Some(webhooks) => Some(Bell::listen(webhooks, rings_to, Arc::clone(&observer)).await?),
+    let webhook_server = match &checked.webhooks {
+        Some(config) => Some(WebhookServer::listen(config, polls_to, Arc::clone(&observer)).await?),
         None => None,
     };
-    let observer: Arc<dyn Observer> = match &bell {
-        Some(bell) => Arc::new(Observers(vec![observer, bell.observer()])),
+    let observer: Arc<dyn Observer> = match &webhook_server {
+        Some(server) => Arc::new(Observers(vec![observer, server.observer()])),
         None => observer,
     };
     let told = Arc::clone(&observer);
-    let ringing = {
+    let serving = {
         let plans = plans.clone();
         async {
-            match bell {
-                Some(bell) => Box::pin(bell.run(plans)).await,
+            match webhook_server {
+                Some(server) => Box::pin(server.run(plans)).await,
                 None => std::future::pending().await,
             }
         }
     };
     tokio::select! {
-        ended = ringing => Ok(ended?),
-        ended = bridge::run(plans, || sink.open(), index, rings, renewals, observer, stop) => Ok(ended?),
+        ended = serving => Ok(ended?),
+        ended = bridge::run(plans, || sink.open(), index, polls, renewals, observer, stop) => Ok(ended?),
         never = replan(checked.clone(), discovery, reloads, &plans_to, told.as_ref()) => match never {},
         never = reload::watch_files(sink.credential_files(), renewals_to) => match never {},
     }

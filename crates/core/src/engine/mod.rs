@@ -11,8 +11,8 @@
 //! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) and, if there is none,
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
-//! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens; and [`ring`](Engine::ring) when
-//!    somebody says that something happened on a stream.
+//! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens; and
+//!    [`request_poll`](Engine::request_poll) when a webhook reports a change on a stream.
 //!
 //! A stream has one page under way at the most, from its poll to its commit: the next token is used
 //! only when what came with it is on the bus, since Asana may refuse to go back. Beside it the stream's crawl has one step
@@ -25,7 +25,7 @@ mod crawls;
 mod forms;
 mod polls;
 mod probes;
-mod ring;
+mod requests;
 pub mod schedule;
 mod staging;
 mod status;
@@ -298,8 +298,8 @@ struct Entry {
     polling: Option<u64>,
     /// When the last one was sent.
     sent_at: Option<Duration>,
-    /// Something happened since.
-    rung: bool,
+    /// A webhook has requested a poll since.
+    poll_requested: bool,
     interval: Duration,
     failures: u32,
     /// The first of these failures.
@@ -551,7 +551,7 @@ impl Engine {
             committed,
             polling: None,
             sent_at: None,
-            rung: false,
+            poll_requested: false,
             interval,
             failures: 0,
             failing_since: None,

@@ -172,7 +172,7 @@ impl Engine {
                 fresh_wait.map_or(wait, |fresh| fresh.min(wait))
             }
         };
-        let due = if entry.is_rung_for(pace) { entry.rung_at(now) } else { now.monotonic + wait };
+        let due = if entry.is_requested_for(pace) { entry.requested_at(now) } else { now.monotonic + wait };
         let Some(account) = self.accounts.get_mut(&id.account) else { return };
         match pace {
             Pace::Suspended(_) => account.schedule.set_yielding(id.clone(), due),

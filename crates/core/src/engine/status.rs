@@ -115,8 +115,8 @@ pub struct CrawlStatus {
     pub asked: u64,
     /// How many of these wait to be asked for, as far as they are known.
     pub to_ask: usize,
-    /// Since when nothing could be read.
-    pub stands_still: Duration,
+    /// For how long nothing could be read.
+    pub stalled: Duration,
 }
 
 /// Where in its life a stream is.
@@ -134,7 +134,7 @@ pub enum Phase {
 
 impl Phase {
     /// All labels.
-    pub const LABELS: [&str; 4] = ["establishing", "live", "expired", "refused"];
+    pub const LABELS: [&str; 4] = ["establishing", "live", "expired", "suspended"];
 
     /// For metrics, logs and scripts.
     #[must_use]
@@ -143,7 +143,7 @@ impl Phase {
             Self::Establishing => "establishing",
             Self::Live => "live",
             Self::Expired => "expired",
-            Self::Suspended(_) => "refused",
+            Self::Suspended(_) => "suspended",
         }
     }
 }
@@ -229,7 +229,7 @@ fn crawl_status(now: Now, crawl: &Crawl, crawling: &Crawling) -> CrawlStatus {
         left_out: crawl.left_out.count(),
         asked: crawling.absences.asked,
         to_ask: crawling.absences.waiting(),
-        stands_still: now.monotonic.saturating_sub(crawling.progressed_at),
+        stalled: now.monotonic.saturating_sub(crawling.progressed_at),
     }
 }
 

@@ -198,11 +198,11 @@ impl World {
             0..25 => {
                 let stream = self.any_stream();
                 self.asana.happen(&stream, self.now.wall, &mut self.rng);
-                // Half of the worlds have bells.
+                // Half of the worlds have webhooks.
                 if self.seed.is_multiple_of(2) {
                     for which in 0..self.sessions.len() {
                         let now = self.now(which);
-                        self.sessions[which].engine.ring(now, &stream);
+                        self.sessions[which].engine.request_poll(now, &stream);
                     }
                 }
             }

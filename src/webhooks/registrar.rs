@@ -1,5 +1,5 @@
-//! Makes, watches and replaces webhooks: for each account a look at all that there are, again and again, and one request
-//! after the other for what is missing or too much.
+//! Creates, checks and replaces webhooks. For each account it lists all webhooks at an interval, then creates those that are
+//! missing and deletes those that are superfluous, one request at a time.
 
 use super::hooks::Hooks;
 use super::round::{Mine, Task, judge};
@@ -170,8 +170,8 @@ impl Registrar {
     fn tell(&self) {
         let hooks = self.hooks.streams();
         for (name, account) in &self.accounts {
-            let there = hooks.iter().filter(|id| id.account == *name).count();
-            self.observer.bells(name, there, account.mine.streams.len());
+            let registered = hooks.iter().filter(|id| id.account == *name).count();
+            self.observer.webhooks(name, registered, account.mine.streams.len());
         }
     }
 }
@@ -192,8 +192,8 @@ async fn send(
             Ok(()) | Err(Refusal::Denied(Denial::NotFound)) => Ok(Answer::Done),
             Err(refusal) => Err(refusal),
         },
-        Task::Make(stream) => {
-            let (gid, secret) = client.make_webhook(&stream.resource, &targets.url(stream)).await?;
+        Task::Create(stream) => {
+            let (gid, secret) = client.create_webhook(&stream.resource, &targets.url(stream)).await?;
             hooks.insert(stream.clone(), gid, &secret);
             Ok(Answer::Done)
         }
@@ -254,7 +254,7 @@ impl Account {
                 self.judge(targets, hooks);
             }
             (Task::Delete(..), _) => self.deleted += 1,
-            (Task::Make(_), _) => {
+            (Task::Create(_), _) => {
                 self.made += 1;
                 self.failures = 0;
             }
@@ -288,7 +288,7 @@ impl Account {
         self.failures = self.failures.saturating_add(1);
         let (reason, request) = (refusal.label(), task.label());
         let stream = match &task {
-            Task::Delete(stream, _) | Task::Make(stream) => Some(stream.to_string()),
+            Task::Delete(stream, _) | Task::Create(stream) => Some(stream.to_string()),
             Task::Workspaces(_) | Task::Webhooks(..) => None,
         };
         let detail = match refusal {

@@ -1,6 +1,6 @@
-//! Asana rings, and the stream is polled: with the whole program, a polling interval of a minute, and no other help.
+//! A webhook delivery requests a poll of its stream: with the whole program, and a polling interval of a minute.
 //!
-//! `make bell` prints how long a change takes to its record.
+//! `make webhooks` prints how long a change takes to its record.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -34,13 +34,13 @@ const STREAMS: usize = 12;
 /// For what is to happen long before the next poll, which is a minute away.
 const SOON: Duration = Duration::from_secs(20);
 /// For what may take a round of looking at all webhooks, and a restart.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Bench {
     folder: tempfile::TempDir,
     simulator: Simulator,
     streams: Vec<String>,
-    /// Where Asana rings.
+    /// The port to which Asana delivers.
     port: u16,
     events: u64,
 }
@@ -51,7 +51,7 @@ impl Bench {
         let scenario = folder.path().join("scenario.yaml");
         std::fs::write(
             &scenario,
-            "tokens: [{ token: hush-bell }, { token: hush-plain }]\nlimits: { rate_per_minute: null }\n",
+            "tokens: [{ token: hush-webhooks }, { token: hush-plain }]\nlimits: { rate_per_minute: null }\n",
         )
         .unwrap();
         std::fs::write(folder.path().join("key"), "hush-that nobody can guess, of 32\n").unwrap();
@@ -72,7 +72,7 @@ impl Bench {
     fn configure(&self, replica: &str, sink: &Value, webhooks: &Value, polling: &Value, streams: &[String]) {
         let streams: Vec<_> = streams.iter().map(|stream| json!({ "resource": stream })).collect();
         let token = self.path(&format!("{replica}.token"));
-        std::fs::write(&token, if replica == "plain" { "hush-plain" } else { "hush-bell" }).unwrap();
+        std::fs::write(&token, if replica == "plain" { "hush-plain" } else { "hush-webhooks" }).unwrap();
         let config = json!({
             "accounts": { "main": {
                 "token": { "file": token },
@@ -87,10 +87,10 @@ impl Bench {
         std::fs::rename(self.path("next.yaml"), self.path(&format!("{replica}.yaml"))).unwrap();
     }
 
-    /// The bell of a replica that listens on a port. Asana always rings at the same.
+    /// The webhook settings of a replica that listens on a port. Asana always delivers to the same one.
     fn webhooks(&self, listen: u16, peers: &[u16]) -> Value {
         let peers: Vec<_> = peers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        json!({ "listen": format!("127.0.0.1:{listen}"), "publicUrl": format!("http://127.0.0.1:{}/bell", self.port),
+        json!({ "listen": format!("127.0.0.1:{listen}"), "publicUrl": format!("http://127.0.0.1:{}/webhooks", self.port),
                 "key": { "file": self.path("key") }, "peers": peers, "interval": "1s" })
     }
 
@@ -107,14 +107,8 @@ impl Bench {
         std::fs::read_to_string(self.path(&format!("{replica}.log"))).unwrap_or_default()
     }
 
-    fn wait<T>(
-        &self,
-        what: &str,
-        patience: Duration,
-        bridges: &mut [Program],
-        ready: impl Fn(&Self) -> Option<T>,
-    ) -> T {
-        wait_for(what, patience, || {
+    fn wait<T>(&self, what: &str, timeout: Duration, bridges: &mut [Program], ready: impl Fn(&Self) -> Option<T>) -> T {
+        wait_for(what, timeout, || {
             bridges.iter_mut().for_each(Program::assert_running);
             ready(self)
         })
@@ -127,8 +121,8 @@ impl Bench {
     }
 
     /// Waits until each stream has one webhook, made in this turn, and was established. Turns begin at 1.
-    fn wait_for_bells(&self, streams: usize, turn: u64, bridges: &mut [Program]) {
-        self.wait(&format!("{streams} webhooks of turn {turn}"), PATIENCE, bridges, |bench| {
+    fn wait_for_webhooks(&self, streams: usize, turn: u64, bridges: &mut [Program]) {
+        self.wait(&format!("{streams} webhooks of turn {turn}"), TIMEOUT, bridges, |bench| {
             let (made, there) = bench.made();
             let established = bench.simulator.get("/_sim/ledger")["established"].as_object().unwrap().len();
             let all = there.iter().filter(|it| it["active"] == true).count() == streams;
@@ -152,7 +146,7 @@ impl Bench {
     }
 
     /// Offers events one by one, and waits for the record of each. How long each took.
-    fn ring(&mut self, count: usize, bridges: &mut [Program], read: impl Fn() -> Vec<Seen>) -> Vec<Duration> {
+    fn deliver(&mut self, count: usize, bridges: &mut [Program], read: impl Fn() -> Vec<Seen>) -> Vec<Duration> {
         let mut took = Vec::new();
         for number in 0..count {
             let stream = self.streams[number % self.streams.len()].clone();
@@ -165,9 +159,9 @@ impl Bench {
         took
     }
 
-    /// How often bridges with a bell polled it.
+    /// The number of polls of the stream by bridges with webhooks.
     fn polls(&self, stream: &str) -> u64 {
-        self.simulator.get("/_sim/polls")["streams"][stream]["tokens"]["hush-bell"]["polls"].as_u64().unwrap()
+        self.simulator.get("/_sim/polls")["streams"][stream]["tokens"]["hush-webhooks"]["polls"].as_u64().unwrap()
     }
 }
 
@@ -212,24 +206,24 @@ fn print_median(what: &str, took: &[Duration]) {
 }
 
 #[test]
-fn a_change_rings_and_is_on_the_bus_long_before_it_would_be_polled() {
+fn a_change_is_delivered_and_on_the_bus_long_before_it_would_be_polled() {
     let mut bench = Bench::new();
     let all = bench.streams.clone();
-    bench.configure("bell", &bench.file_sink("records"), &bench.webhooks(bench.port, &[]), &every_minute(), &all);
-    // Another polls quickly and has no bell: both are to publish the same.
+    bench.configure("one", &bench.file_sink("records"), &bench.webhooks(bench.port, &[]), &every_minute(), &all);
+    // Another polls quickly and has no webhooks: both are to publish the same.
     let quickly = json!({ "minInterval": "200ms", "maxInterval": "1s" });
     bench.configure("plain", &bench.file_sink("plain"), &json!({}), &quickly, &all);
-    let mut bridges = [bench.start("bell"), bench.start("plain")];
-    bench.wait_for_bells(STREAMS, 1, &mut bridges);
+    let mut bridges = [bench.start("one"), bench.start("plain")];
+    bench.wait_for_webhooks(STREAMS, 1, &mut bridges);
     let (records, plain) = (bench.path("records"), bench.path("plain"));
-    let took = bench.ring(2 * STREAMS, &mut bridges, || read_lines(&records));
+    let took = bench.deliver(2 * STREAMS, &mut bridges, || read_lines(&records));
     print_median("file", &took);
 
     // What isn't signed with the secret isn't heard. The stream was polled now, so the next poll is a minute away.
     let [forged, genuine] = [0, 1].map(|n| bench.webhook(&all[n]));
     let target = forged["target"].as_str().unwrap().to_owned();
     let secret = forged["secret"].as_str().unwrap();
-    bench.ring(1, &mut bridges, || read_lines(&records));
+    bench.deliver(1, &mut bridges, || read_lines(&records));
     let polls = bench.polls(&all[0]);
     let (body, heartbeat, large) = (r#"{"events":[{}]}"#, r#"{"events":[]}"#, "x".repeat(3 << 20));
     for signature in ["", "00", &sign("another secret", body), &sign(secret, "another body")] {
@@ -250,13 +244,13 @@ fn a_change_rings_and_is_on_the_bus_long_before_it_would_be_polled() {
 
     // One that is lost is made again, and only that one.
     bench.simulator.delete(&format!("/_sim/webhooks/{}", forged["gid"].as_str().unwrap()));
-    bench.wait("the lost webhook", PATIENCE, &mut bridges, |bench| {
+    bench.wait("the lost webhook", TIMEOUT, &mut bridges, |bench| {
         let (made, there) = bench.made();
         (made == STREAMS as u64 + 1 && there.len() == STREAMS).then_some(())
     });
     assert_ne!(bench.webhook(&all[0])["gid"], forged["gid"]);
     assert_eq!(bench.webhook(&all[1])["gid"], genuine["gid"]);
-    bench.ring(2, &mut bridges, || read_lines(&records));
+    bench.deliver(2, &mut bridges, || read_lines(&records));
 
     let offered = bench.simulator.offered(&all);
     let wanted: usize = offered.values().map(Vec::len).sum();
@@ -264,7 +258,7 @@ fn a_change_rings_and_is_on_the_bus_long_before_it_would_be_polled() {
         bench.wait("all events", SOON, &mut bridges, |_| (names(&read_lines(path)).len() == wanted).then_some(()));
         compare(&offered, &read_lines(path));
     }
-    let log = bench.log("bell");
+    let log = bench.log("one");
     let target = target.rsplit('/').next().unwrap();
     assert!(!log.contains(secret) && !log.contains(target), "no secret is in the log");
     for bridge in bridges {
@@ -277,31 +271,31 @@ fn webhooks_do_not_pile_up_and_go_with_their_streams() {
     let mut bench = Bench::new();
     let all = bench.streams.clone();
     let (sink, webhooks) = (bench.file_sink("records"), bench.webhooks(bench.port, &[]));
-    bench.configure("bell", &sink, &webhooks, &every_minute(), &all);
+    bench.configure("one", &sink, &webhooks, &every_minute(), &all);
     let records = bench.path("records");
-    let mut bridges = [bench.start("bell")];
-    bench.wait_for_bells(STREAMS, 1, &mut bridges);
+    let mut bridges = [bench.start("one")];
+    bench.wait_for_webhooks(STREAMS, 1, &mut bridges);
     // Whose secret a crash has forgotten is replaced.
     for turn in 2..=3 {
         bridges[0].kill();
-        bridges = [bench.start("bell")];
-        bench.wait_for_bells(STREAMS, turn, &mut bridges);
+        bridges = [bench.start("one")];
+        bench.wait_for_webhooks(STREAMS, turn, &mut bridges);
     }
-    bench.ring(3, &mut bridges, || read_lines(&records));
+    bench.deliver(3, &mut bridges, || read_lines(&records));
     let gone = all[STREAMS - 1].clone();
-    bench.configure("bell", &sink, &webhooks, &every_minute(), &all[..STREAMS - 1]);
+    bench.configure("one", &sink, &webhooks, &every_minute(), &all[..STREAMS - 1]);
     bridges[0].signal("HUP");
-    bench.wait("its webhook to go", PATIENCE, &mut bridges, |bench| {
+    bench.wait("its webhook to go", TIMEOUT, &mut bridges, |bench| {
         let there = bench.made().1;
         (there.len() == STREAMS - 1 && there.iter().all(|it| it["resource"] != *gone)).then_some(())
     });
     bench.streams.pop();
-    bench.ring(3, &mut bridges, || read_lines(&records));
+    bench.deliver(3, &mut bridges, || read_lines(&records));
     compare(&bench.simulator.offered(&bench.streams), &read_lines(&records));
 }
 
 #[test]
-fn a_replica_passes_on_what_is_for_another() {
+fn a_replica_forwards_what_is_for_another() {
     let service = Service::start("nats", &[]);
     let mut bench = Bench::new();
     let all = bench.streams.clone();
@@ -314,11 +308,11 @@ fn a_replica_passes_on_what_is_for_another() {
     // Shards go from one to the other while they start, and their webhooks are replaced: until each has its own.
     let address = service.address.clone();
     let read = || read_nats(&address, "ASANA", "asana.lane.>");
-    bench.wait("a webhook of each stream", PATIENCE, &mut bridges, |bench| {
+    bench.wait("a webhook of each stream", TIMEOUT, &mut bridges, |bench| {
         (bench.made().1.iter().filter(|it| it["active"] == true).count() == STREAMS).then_some(())
     });
     wait_for_quiet(&bench);
-    let took = bench.ring(2 * STREAMS, &mut bridges, read);
+    let took = bench.deliver(2 * STREAMS, &mut bridges, read);
     print_median("nats, two replicas", &took);
     compare(&bench.simulator.offered(&all), &read());
     for name in names {
@@ -333,7 +327,7 @@ fn a_replica_passes_on_what_is_for_another() {
 /// Until no webhook was made for some seconds.
 fn wait_for_quiet(bench: &Bench) {
     let (mut last, mut since) = (bench.made().0, Instant::now());
-    wait_for("no more new webhooks", PATIENCE, || {
+    wait_for("no more new webhooks", TIMEOUT, || {
         let made = bench.made().0;
         if made != last {
             (last, since) = (made, Instant::now());

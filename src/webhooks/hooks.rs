@@ -1,4 +1,5 @@
-//! The webhooks that may ring at this replica: those that it made, since only who makes a webhook learns its secret.
+//! The webhooks whose deliveries this replica can verify: those that it created, since only the creator of a webhook learns
+//! its secret.
 
 use crate::config::Secret;
 use bridge_core::ids::{Gid, StreamId};
@@ -21,7 +22,7 @@ impl Hooks {
         self.lock().insert(stream, Hook { gid, secret });
     }
 
-    /// Forgets those of which it says no.
+    /// Keeps the webhooks of the streams for which `stays` is true, and drops the others.
     pub(super) fn retain(&self, mut stays: impl FnMut(&StreamId) -> bool) {
         self.lock().retain(|stream, _| stays(stream));
     }
@@ -34,7 +35,7 @@ impl Hooks {
         self.lock().keys().cloned().collect()
     }
 
-    /// Whether the body comes from the stream's webhook: HMAC-SHA256 in hexadecimal, compared in constant time.
+    /// Whether the signature of the body is by the stream's webhook: HMAC-SHA256 in hexadecimal, compared in constant time.
     pub(super) fn verify(&self, stream: &StreamId, body: &[u8], signature: &[u8]) -> bool {
         let Some(signature) = bytes(signature) else { return false };
         self.lock().get(stream).is_some_and(|hook| hmac::verify(&hook.secret, body, &signature).is_ok())
@@ -46,7 +47,7 @@ impl Hooks {
     }
 }
 
-/// What hexadecimal digits say.
+/// The bytes that hexadecimal digits stand for; none if they are malformed.
 fn bytes(digits: &[u8]) -> Option<Vec<u8>> {
     let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let pair = |pair: &[u8]| match pair {

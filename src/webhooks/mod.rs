@@ -1,25 +1,25 @@
-//! A bell: Asana's webhooks say that something happened on a stream, and it is polled at once. What happened is never taken
-//! from them: the bell decides when a stream is polled, and nothing else, so a lost or a forged one loses nothing.
+//! Webhooks: Asana reports that something happened on a stream, and the stream is polled at once. Events are never taken
+//! from a webhook: it decides when a stream is polled, and nothing else, so a lost or a forged delivery loses nothing.
 //!
 //! ```text
-//!  Asana ──delivery──► door ──stream──► bridge: Engine::ring
-//!    ▲                  │ └──whose secret isn't known here──► the other replicas' doors
-//!    │                  └ hooks: whose secrets are
-//!    └──list, make, delete── registrar ◄── owned shards, plan
+//!  Asana ──delivery──► endpoint ──stream──► bridge: Engine::request_poll
+//!    ▲                  │ └──secret not known here──► the other replicas' endpoints
+//!    │                  └ hooks: secrets known here
+//!    └──list, create, delete── registrar ◄── owned shards, plan
 //! ```
 //!
-//! Why so, and what else was thought of: `docs/decisions/webhooks.md`.
+//! The reasons and the alternatives: `docs/decisions/webhooks.md`.
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `door` | what Asana sends: handshakes, deliveries, and who may ring |
+//! | `endpoint` | receives handshakes and deliveries, and verifies them |
 //! | `peers` | passes on what is for another replica |
-//! | `target` | which address is whose; no IO |
-//! | `hooks` | the webhooks that may ring here, with their secrets; no IO |
-//! | `registrar` | makes, watches and replaces webhooks |
-//! | `round` | one look at an account's webhooks, and what follows from it; no IO |
+//! | `target` | the address of each stream's webhook; no IO |
+//! | `hooks` | the webhooks created here, with their secrets; no IO |
+//! | `registrar` | creates, checks and replaces webhooks |
+//! | `round` | one check of an account's webhooks, and the requests that follow from it; no IO |
 
-mod door;
+mod endpoint;
 mod hooks;
 mod peers;
 mod registrar;
@@ -30,7 +30,7 @@ use crate::asana::Accounts;
 use crate::bridge::{Observer, Plan};
 use crate::config::CheckedWebhooks;
 use bridge_core::ids::{ShardId, StreamId};
-use door::Door;
+use endpoint::Endpoint;
 use hooks::Hooks;
 use peers::Peers;
 use registrar::Registrar;
@@ -41,12 +41,13 @@ use target::Targets;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-/// So many streams may have rung and not be seen by the bridge yet; past it Asana is asked to come again.
-pub const RINGS: usize = 1024;
+/// The number of poll requests that may wait for the bridge. Further deliveries are answered with 503, and Asana sends them
+/// again.
+pub const MAX_POLL_REQUESTS: usize = 1024;
 
-/// Why there is no bell.
+/// Why webhooks can't be received.
 #[derive(Debug, thiserror::Error)]
-pub enum BellError {
+pub enum WebhookError {
     /// The address can't be listened on.
     #[error("webhooks.listen: can't listen on {address}: {source}")]
     Listen {
@@ -59,11 +60,11 @@ pub enum BellError {
     #[error("webhooks.key: {0}")]
     Key(io::Error),
     /// The listener failed.
-    #[error("bell: {0}")]
+    #[error("webhooks: {0}")]
     Serve(io::Error),
 }
 
-impl BellError {
+impl WebhookError {
     /// Whether somebody has to change the configuration; else the port is taken, which may pass.
     #[must_use]
     pub fn is_setup(&self) -> bool {
@@ -75,17 +76,17 @@ impl BellError {
     }
 }
 
-/// A bell that listens.
-pub struct Bell {
+/// Receives deliveries, and keeps webhooks registered at Asana.
+pub struct WebhookServer {
     listener: TcpListener,
-    door: Arc<Door>,
+    endpoint: Arc<Endpoint>,
     registrar: Registrar,
     owned_to: watch::Sender<Vec<ShardId>>,
 }
 
-impl std::fmt::Debug for Bell {
+impl std::fmt::Debug for WebhookServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bell").field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("WebhookServer").field("listener", &self.listener).finish_non_exhaustive()
     }
 }
 
@@ -102,53 +103,53 @@ impl Observer for Owns {
     }
 }
 
-impl Bell {
-    /// Listens. Nobody is answered before [`run`](Self::run). Streams that rang go to `rings`, and what happens is told
+impl WebhookServer {
+    /// Listens. Requests are answered once [`run`](Self::run) is called. Streams to poll go to `poll_requests`, outcomes
     /// to `observer`.
     ///
     /// # Errors
-    /// [`BellError::Listen`], [`BellError::Key`].
+    /// [`WebhookError::Listen`], [`WebhookError::Key`].
     ///
     /// # Cancel safety
     /// Nothing is left behind.
     pub async fn listen(
         config: &CheckedWebhooks,
-        rings: mpsc::Sender<StreamId>,
+        poll_requests: mpsc::Sender<StreamId>,
         observer: Arc<dyn Observer>,
-    ) -> Result<Self, BellError> {
+    ) -> Result<Self, WebhookError> {
         let address = config.listen;
-        let failed = |source| BellError::Listen { address, source };
+        let failed = |source| WebhookError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         tracing::info!(%address, "webhook server listening");
-        let key = config.key.read().map_err(BellError::Key)?;
+        let key = config.key.read().map_err(WebhookError::Key)?;
         let targets = Arc::new(Targets::new(&config.public_url, &key));
         let hooks = Arc::new(Hooks::default());
         let peers = (!config.peers.is_empty()).then(|| Peers::new(config.peers.clone()));
         let registrar =
             Registrar::new(config.interval, Arc::clone(&targets), Arc::clone(&hooks), Arc::clone(&observer));
-        let door = Arc::new(Door::new(targets, hooks, rings, peers, observer));
-        Ok(Self { listener, door, registrar, owned_to: watch::Sender::new(Vec::new()) })
+        let endpoint = Arc::new(Endpoint::new(targets, hooks, poll_requests, peers, observer));
+        Ok(Self { listener, endpoint, registrar, owned_to: watch::Sender::new(Vec::new()) })
     }
 
-    /// To be told what the bridge owns.
+    /// The observer by which the server learns which shards the bridge owns.
     #[must_use]
     pub fn observer(&self) -> Arc<dyn Observer> {
         Arc::new(Owns(self.owned_to.clone()))
     }
 
-    /// Serves, and keeps webhooks for what is owned of the newest plan, for ever.
+    /// Serves, and keeps webhooks registered for the owned streams of the newest plan, until an error.
     ///
     /// # Errors
-    /// [`BellError::Serve`].
+    /// [`WebhookError::Serve`].
     ///
     /// # Cancel safety
-    /// Dropping the future closes the listener. Webhooks stay: whoever has their streams next replaces them.
-    pub async fn run(self, plans: watch::Receiver<Arc<Plan<Accounts>>>) -> Result<(), BellError> {
+    /// Dropping the future closes the listener. Webhooks stay at Asana: the next owner of their streams replaces them.
+    pub async fn run(self, plans: watch::Receiver<Arc<Plan<Accounts>>>) -> Result<(), WebhookError> {
         let owned = self.owned_to.subscribe();
         tokio::select! {
-            served = axum::serve(self.listener, door::router(self.door)).into_future() => {
-                served.map_err(BellError::Serve)
+            served = axum::serve(self.listener, endpoint::router(self.endpoint)).into_future() => {
+                served.map_err(WebhookError::Serve)
             }
             never = self.registrar.run(plans, owned) => match never {},
         }

@@ -1,5 +1,5 @@
-//! The address of each stream's webhook: `PUBLIC_URL/NAME/TAG`, where the name is the stream and the tag proves that who
-//! has the key made it. Nobody else can guess one, and after a restart the bridge knows its own again.
+//! The address of each stream's webhook: `PUBLIC_URL/NAME/TAG`. NAME is the stream; TAG proves that the address was made with the
+//! key. Nobody without the key can guess an address, and after a restart the bridge recognizes its own webhooks.
 
 use crate::config::Secret;
 use base64::Engine as _;
@@ -8,7 +8,7 @@ use bridge_core::ids::StreamId;
 use ring::hmac;
 use url::Url;
 
-/// Makes addresses and knows them again.
+/// Makes addresses and recognizes them.
 pub(super) struct Targets {
     base: String,
     key: hmac::Key,
@@ -20,7 +20,7 @@ impl Targets {
         Self { base, key: hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()) }
     }
 
-    /// Where Asana is to send what happens on a stream. Not for logs.
+    /// The address to which Asana sends the stream's deliveries. Not for logs.
     pub(super) fn url(&self, stream: &StreamId) -> String {
         let name = stream.to_string();
         let tag = hmac::sign(&self.key, name.as_bytes());
@@ -33,7 +33,7 @@ impl Targets {
         self.stream_of_path(url.strip_prefix(&self.base)?)
     }
 
-    /// The same by the end of its path: what stands before may have kept the beginning or not.
+    /// The same by the end of the path: a reverse proxy may have removed the beginning.
     pub(super) fn stream_of_path(&self, path: &str) -> Option<StreamId> {
         let mut parts = path.rsplit('/');
         let (tag, name) = (parts.next()?, parts.next()?);
@@ -55,15 +55,17 @@ mod tests {
     #[test]
     fn an_address_is_known_again_by_who_has_the_key() {
         let stream = StreamId::new("main", "1200");
-        let ours = targets("https://bell.example.com/asana/", "one key");
+        let ours = targets("https://webhooks.example.com/asana/", "one key");
         let url = ours.url(&stream);
-        assert!(url.starts_with("https://bell.example.com/asana/"), "{url}");
+        assert!(url.starts_with("https://webhooks.example.com/asana/"), "{url}");
         assert_eq!(ours.stream_of_url(&url), Some(stream.clone()));
         let path = url.parse::<Url>().unwrap().path().to_owned();
         for path in [&path, path.strip_prefix("/asana").unwrap()] {
             assert_eq!(ours.stream_of_path(path), Some(stream.clone()), "{path}");
         }
-        for other in [targets("https://bell.example.com/asana", "another"), targets("https://example.com", "one key")] {
+        for other in
+            [targets("https://webhooks.example.com/asana", "another"), targets("https://example.com", "one key")]
+        {
             assert_eq!(other.stream_of_url(&url), None);
         }
     }

@@ -1,7 +1,7 @@
-//! What Asana sends: the handshake of a new webhook, deliveries, heartbeats. All else is turned away.
+//! The HTTP endpoint for what Asana sends: handshakes of new webhooks, deliveries and heartbeats. All else is refused.
 
 use super::hooks::Hooks;
-use super::peers::{PASSED_ON, Peers};
+use super::peers::{FORWARDED, Peers};
 use super::target::Targets;
 use crate::bridge::Observer;
 use axum::Router;
@@ -20,49 +20,50 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 const SECRET: HeaderName = HeaderName::from_static("x-hook-secret");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-hook-signature");
 
-/// The most that a delivery may weigh: thousands of events, which are some hundred bytes each.
+/// The largest body of a delivery, in bytes: room for thousands of events of some hundred bytes each.
 const MAX_BODY: usize = 2 << 20;
-/// So many are read at once. With [`MAX_BODY`] it bounds the memory; who comes on top is asked to come again.
+/// The number of bodies that are read at once. With [`MAX_BODY`] it bounds the memory; further deliveries are answered with
+/// 503, and Asana sends them again.
 const AT_ONCE: usize = 16;
-/// So long a body may take to arrive.
+/// The time within which a body must arrive.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See the [module](self).
-pub(super) struct Door {
+/// The endpoint, with what it needs to verify a delivery and to request a poll.
+pub(super) struct Endpoint {
     targets: Arc<Targets>,
     hooks: Arc<Hooks>,
-    rings: mpsc::Sender<StreamId>,
+    poll_requests: mpsc::Sender<StreamId>,
     peers: Option<Peers>,
     observer: Arc<dyn Observer>,
     places: Semaphore,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
-    /// The stream is to be polled.
-    Rung,
-    /// Genuine, and nothing happened.
+    /// A poll of the stream is requested.
+    PollRequested,
+    /// The signature is valid, and the delivery has no events.
     Heartbeat,
-    /// Another replica took it.
-    PassedOn,
-    /// The signature is wrong, or of a webhook that no replica knows.
-    Refused,
-    /// Too many at once.
+    /// Another replica accepted it.
+    Forwarded,
+    /// The signature is missing or wrong, or no replica knows the webhook's secret.
+    Unauthorized,
+    /// Too many deliveries at once, or too many poll requests are waiting.
     Busy,
-    /// It didn't arrive whole, or is too large.
+    /// The body did not arrive completely in time, or is too large.
     Unreadable,
-    /// Nobody's address.
+    /// The address belongs to no stream.
     Unknown,
 }
 
 impl Outcome {
     fn label(self) -> &'static str {
         match self {
-            Self::Rung => "rung",
+            Self::PollRequested => "poll_requested",
             Self::Heartbeat => "heartbeat",
-            Self::PassedOn => "passed_on",
-            Self::Refused => "refused",
+            Self::Forwarded => "forwarded",
+            Self::Unauthorized => "unauthorized",
             Self::Busy => "busy",
             Self::Unreadable => "unreadable",
             Self::Unknown => "unknown",
@@ -71,8 +72,8 @@ impl Outcome {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::Rung | Self::Heartbeat | Self::PassedOn => StatusCode::OK,
-            Self::Refused => StatusCode::UNAUTHORIZED,
+            Self::PollRequested | Self::Heartbeat | Self::Forwarded => StatusCode::OK,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreadable => StatusCode::BAD_REQUEST,
             Self::Unknown => StatusCode::NOT_FOUND,
@@ -80,35 +81,36 @@ impl Outcome {
     }
 }
 
-pub(super) fn router(door: Arc<Door>) -> Router {
-    Router::new().fallback(knock).with_state(door)
+pub(super) fn router(endpoint: Arc<Endpoint>) -> Router {
+    Router::new().fallback(handle).with_state(endpoint)
 }
 
-async fn knock(State(door): State<Arc<Door>>, request: Request) -> Response {
-    if let Some(handshake) = door.shake(&request) {
+async fn handle(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+    if let Some(handshake) = endpoint.handshake(&request) {
         return handshake;
     }
-    let outcome = door.answer(request).await;
-    door.observer.rang(outcome.label());
+    let outcome = endpoint.answer(request).await;
+    endpoint.observer.webhook_delivered(outcome.label());
     outcome.status().into_response()
 }
 
-impl Door {
+impl Endpoint {
     pub(super) fn new(
         targets: Arc<Targets>,
         hooks: Arc<Hooks>,
-        rings: mpsc::Sender<StreamId>,
+        poll_requests: mpsc::Sender<StreamId>,
         peers: Option<Peers>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self { targets, hooks, rings, peers, observer, places: Semaphore::new(AT_ONCE) }
+        Self { targets, hooks, poll_requests, peers, observer, places: Semaphore::new(AT_ONCE) }
     }
 
-    /// Says yes to a webhook on one of our addresses. Its secret is for who asked for it, who gets it from Asana's answer.
-    fn shake(&self, request: &Request) -> Option<Response> {
+    /// Answers the handshake of a webhook on one of our addresses. The secret is not stored here: the replica that creates
+    /// the webhook gets it from Asana's answer.
+    fn handshake(&self, request: &Request) -> Option<Response> {
         let secret = request.headers().get(SECRET)?.clone();
         self.targets.stream_of_path(request.uri().path()).filter(|_| request.method() == Method::POST)?;
-        self.observer.rang("handshake");
+        self.observer.webhook_delivered("handshake");
         Some((StatusCode::OK, [(SECRET, secret)]).into_response())
     }
 
@@ -116,24 +118,24 @@ impl Door {
         let (head, body) = request.into_parts();
         let stream = self.targets.stream_of_path(head.uri.path()).filter(|_| head.method == Method::POST);
         let Some(stream) = stream else { return Outcome::Unknown };
-        let Some(signature) = head.headers.get(SIGNATURE) else { return Outcome::Refused };
+        let Some(signature) = head.headers.get(SIGNATURE) else { return Outcome::Unauthorized };
         let Ok(_place) = self.places.try_acquire() else { return Outcome::Busy };
         let Some(body) = read(body).await else { return Outcome::Unreadable };
         if self.hooks.verify(&stream, &body, signature.as_bytes()) {
-            return if is_heartbeat(&body) { Outcome::Heartbeat } else { self.ring(stream) };
+            return if is_heartbeat(&body) { Outcome::Heartbeat } else { self.request_poll(stream) };
         }
         match &self.peers {
-            Some(peers) if !head.headers.contains_key(PASSED_ON) => {
-                let took = peers.pass_on(head.uri.path(), signature, &body).await;
-                if took { Outcome::PassedOn } else { Outcome::Refused }
+            Some(peers) if !head.headers.contains_key(FORWARDED) => {
+                let accepted = peers.forward(head.uri.path(), signature, &body).await;
+                if accepted { Outcome::Forwarded } else { Outcome::Unauthorized }
             }
-            _ => Outcome::Refused,
+            _ => Outcome::Unauthorized,
         }
     }
 
-    fn ring(&self, stream: StreamId) -> Outcome {
-        match self.rings.try_send(stream) {
-            Ok(()) => Outcome::Rung,
+    fn request_poll(&self, stream: StreamId) -> Outcome {
+        match self.poll_requests.try_send(stream) {
+            Ok(()) => Outcome::PollRequested,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => Outcome::Busy,
         }
     }
@@ -143,7 +145,8 @@ async fn read(body: Body) -> Option<axum::body::Bytes> {
     tokio::time::timeout(READ_TIMEOUT, to_bytes(body, MAX_BODY)).await.ok()?.ok()
 }
 
-/// What is genuine and not understood is rather taken for news.
+/// Whether the list of events is empty. A body that can't be parsed counts as a delivery with events: an extra poll does
+/// no harm.
 fn is_heartbeat(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Delivery {

@@ -1,4 +1,4 @@
-//! A bell rang: something happened on a stream, so it is polled now instead of when it would be due.
+//! Poll requests of webhooks: a stream has changed, so it is polled now instead of when it would be due.
 
 use super::{Engine, Entry};
 use crate::ids::StreamId;
@@ -6,22 +6,22 @@ use crate::now::Now;
 use crate::stream::{Pace, State};
 use std::time::Duration;
 
-/// Between a poll and one that a bell asks for: however often it rings, a stream isn't polled more often by it.
-const RING_GAP: Duration = Duration::from_secs(1);
+/// The shortest interval between a poll and the next requested one: more requests don't lead to more polls.
+const REQUESTED_POLL_GAP: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Has the stream polled at once, as far as the budget allows, and a second after its last poll at the earliest. If a
-    /// poll of it is under way, another follows, since what happened may have come too late for that one. A stream that
-    /// fails or is suspended keeps its delays. Whether the stream is this replica's.
-    pub fn ring(&mut self, now: Now, id: &StreamId) -> bool {
+    /// Requests a poll of the stream at once, as far as the budget allows, and a second after its last poll at the
+    /// earliest. If a poll of it is under way, another follows, since the change may have come too late for that one. A
+    /// stream that fails or is suspended keeps its delays. Returns whether the stream is this replica's.
+    pub fn request_poll(&mut self, now: Now, id: &StreamId) -> bool {
         let Some(entry) = self.streams.get_mut(id) else { return false };
-        entry.rung = true;
-        // What isn't in Asana's stream yet when the bell rings is to be there soon.
+        entry.poll_requested = true;
+        // A change that isn't in Asana's stream yet when the webhook arrives will be there soon.
         entry.interval = self.settings.min_interval;
         let is_well = entry.failures == 0 && matches!(entry.committed.state, State::Live(_));
         if let Some(account) = self.accounts.get_mut(&id.account).filter(|it| is_well && it.schedule.due(id).is_some())
         {
-            account.schedule.set_earlier(id.clone(), entry.rung_at(now));
+            account.schedule.set_earlier(id.clone(), entry.requested_at(now));
         }
         true
     }
@@ -30,17 +30,17 @@ impl Engine {
 impl Entry {
     /// A poll of it was sent.
     pub(super) fn sent(&mut self, now: Now, number: u64) {
-        (self.polling, self.sent_at, self.rung) = (Some(number), Some(now.monotonic), false);
+        (self.polling, self.sent_at, self.poll_requested) = (Some(number), Some(now.monotonic), false);
     }
 
-    /// Whether it is due although its pace says later.
-    pub(super) fn is_rung_for(&self, pace: Pace) -> bool {
-        self.rung && matches!(pace, Pace::Active | Pace::Idle)
+    /// Whether a request makes it due before its pace does.
+    pub(super) fn is_requested_for(&self, pace: Pace) -> bool {
+        self.poll_requested && matches!(pace, Pace::Active | Pace::Idle)
     }
 
-    /// When it is due then.
-    pub(super) fn rung_at(&self, now: Now) -> Duration {
-        self.sent_at.map_or(now.monotonic, |at| now.monotonic.max(at + RING_GAP))
+    /// When a requested poll is due.
+    pub(super) fn requested_at(&self, now: Now) -> Duration {
+        self.sent_at.map_or(now.monotonic, |at| now.monotonic.max(at + REQUESTED_POLL_GAP))
     }
 }
 
@@ -50,15 +50,15 @@ mod tests {
     use crate::engine::bench::{Bench, MINUTE};
     use crate::outcome::poll::{Denial, Failure, PollOutcome};
 
-    fn ring(bench: &mut Bench) {
-        assert!(bench.engine.ring(bench.now, &bench.id.clone()));
+    fn request_poll(bench: &mut Bench) {
+        assert!(bench.engine.request_poll(bench.now, &bench.id.clone()));
     }
 
     #[test]
-    fn a_rung_stream_is_polled_at_once_and_once() {
+    fn a_requested_poll_comes_at_once_and_only_once() {
         let mut bench = Bench::new();
         for _ in 0..100 {
-            ring(&mut bench);
+            request_poll(&mut bench);
         }
         let poll = bench.poll().unwrap();
         bench.answer(&poll, bench.page());
@@ -67,15 +67,15 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_during_a_poll_has_another_follow() {
+    fn a_request_during_a_poll_leads_to_another_poll() {
         let mut bench = Bench::new();
-        ring(&mut bench);
+        request_poll(&mut bench);
         let poll = bench.poll().unwrap();
-        ring(&mut bench);
+        request_poll(&mut bench);
         assert_eq!(bench.poll(), None, "never two at a time");
         bench.answer(&poll, bench.page());
         assert_eq!(bench.poll(), None, "a flood is bounded");
-        bench.wait(RING_GAP);
+        bench.wait(REQUESTED_POLL_GAP);
         assert!(bench.poll().is_some());
     }
 
@@ -84,12 +84,12 @@ mod tests {
         let mut bench = Bench::new();
         let mut polls = 0;
         for _ in 0..100 {
-            ring(&mut bench);
+            request_poll(&mut bench);
             if let Some(poll) = bench.poll() {
                 polls += 1;
                 bench.answer(&poll, bench.page());
             }
-            bench.wait(RING_GAP / 10);
+            bench.wait(REQUESTED_POLL_GAP / 10);
         }
         assert!((9..=11).contains(&polls), "{polls} polls in ten seconds");
     }
@@ -105,17 +105,17 @@ mod tests {
                 bench.answer(&poll, outcome.clone());
             }
             bench.wait(Duration::from_millis(1500));
-            ring(&mut bench);
+            request_poll(&mut bench);
             assert_eq!(bench.poll(), None, "{outcome:?}");
         }
     }
 
     #[test]
-    fn a_paused_account_waits_and_others_streams_arent_rung() {
+    fn a_paused_account_waits_and_streams_of_other_replicas_arent_polled() {
         let mut bench = Bench::new();
-        assert!(!bench.engine.ring(bench.now, &StreamId::new("main", "2")));
+        assert!(!bench.engine.request_poll(bench.now, &StreamId::new("main", "2")));
         bench.engine.pause_polls(bench.now, MINUTE / 2);
-        ring(&mut bench);
+        request_poll(&mut bench);
         assert_eq!(bench.poll(), None);
         bench.wait(MINUTE / 2);
         assert!(bench.poll().is_some());

@@ -1,4 +1,4 @@
-//! One look at an account's webhooks, and what follows from it. No IO.
+//! One check of an account's webhooks, and the requests that follow from it. No IO.
 //!
 //! A webhook is this replica's to judge if its address is one of ours and the stream's shard is owned here: so each has
 //! one judge at a time, whether its stream is still there or not. It stays if its secret is known. That of another
@@ -18,10 +18,10 @@ pub(super) enum Task {
     Workspaces(Option<String>),
     /// Which webhooks there are in one, from this offset on.
     Webhooks(Gid, Option<String>),
-    /// Have the webhook of a stream deleted.
+    /// Delete the webhook of a stream.
     Delete(StreamId, Gid),
-    /// Have one made.
-    Make(StreamId),
+    /// Create one.
+    Create(StreamId),
 }
 
 impl Task {
@@ -30,7 +30,7 @@ impl Task {
         match self {
             Self::Workspaces(_) | Self::Webhooks(..) => "webhook_list",
             Self::Delete(..) => "webhook_deleted",
-            Self::Make(_) => "webhook_made",
+            Self::Create(_) => "webhook_created",
         }
     }
 
@@ -45,7 +45,7 @@ pub(super) struct Mine {
     pub(super) shards: BTreeSet<ShardId>,
     /// Of how many.
     pub(super) of: Option<NonZeroU32>,
-    /// Those of these shards that can have a bell.
+    /// The streams of these shards that can have a webhook.
     pub(super) streams: BTreeSet<StreamId>,
     /// A stream that isn't among them has ended.
     pub(super) all_known: bool,
@@ -57,7 +57,7 @@ impl Mine {
         match task {
             Task::Workspaces(_) | Task::Webhooks(..) => true,
             Task::Delete(stream, _) => self.judges(stream),
-            Task::Make(stream) => self.streams.contains(stream),
+            Task::Create(stream) => self.streams.contains(stream),
         }
     }
 
@@ -66,7 +66,7 @@ impl Mine {
     }
 }
 
-/// What is to be done after a look at all webhooks of an account, and the streams whose webhook stays. `known` has the
+/// The requests to send after all webhooks of an account were listed, and the streams whose webhook stays. `known` has the
 /// gid of each stream's webhook whose secret is known.
 pub(super) fn judge(
     found: &[Webhook],
@@ -90,7 +90,7 @@ pub(super) fn judge(
         let deletions = deletions.get(stream).into_iter().flatten();
         tasks.extend(deletions.map(|gid| Task::Delete(stream.clone(), gid.clone())));
         if mine.streams.contains(stream) && !kept.contains(stream) {
-            tasks.push(Task::Make(stream.clone()));
+            tasks.push(Task::Create(stream.clone()));
         }
     }
     (tasks, kept)
@@ -127,7 +127,7 @@ mod tests {
         let targets = targets("key");
         let known = BTreeMap::from([(a.clone(), "7".into())]);
         let (tasks, kept) = judge(&[webhook("7", targets.url(&a))], &mine([a.clone(), b.clone()]), &known, &targets);
-        assert_eq!((tasks, kept), (vec![Task::Make(b)], BTreeSet::from([a])));
+        assert_eq!((tasks, kept), (vec![Task::Create(b)], BTreeSet::from([a])));
     }
 
     #[test]
@@ -137,13 +137,13 @@ mod tests {
         let twins = [webhook("7", targets.url(&a)), webhook("8", targets.url(&a))];
         let delete = |gid: &str| Task::Delete(a.clone(), gid.into());
         let (tasks, _) = judge(&twins, &mine([a.clone()]), &BTreeMap::new(), &targets);
-        assert_eq!(tasks, [delete("7"), delete("8"), Task::Make(a.clone())]);
+        assert_eq!(tasks, [delete("7"), delete("8"), Task::Create(a.clone())]);
         let known = BTreeMap::from([(a.clone(), "8".into())]);
         let (tasks, _) = judge(&twins, &mine([a.clone()]), &known, &targets);
         assert_eq!(tasks, [delete("7")]);
         let silent = Webhook { active: false, ..webhook("8", targets.url(&a)) };
         let (tasks, _) = judge(&[silent], &mine([a.clone()]), &known, &targets);
-        assert_eq!(tasks, [delete("8"), Task::Make(a)]);
+        assert_eq!(tasks, [delete("8"), Task::Create(a)]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The other replicas: one of them may know the secret of a webhook that rang here.
+//! The other replicas: one of them may know the secret of a webhook whose delivery arrived here.
 
 use axum::body::Bytes;
 use axum::http::HeaderValue;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 
-/// Marks what was passed on already.
-pub(super) const PASSED_ON: &str = "x-bell-passed-on";
+/// The header of a delivery that was already forwarded once; such a delivery isn't forwarded again.
+pub(super) const FORWARDED: &str = "x-asana-event-bridge-forwarded";
 
 /// Well below the 10 s that Asana waits.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// All replicas, maybe this one too, by names that resolve to them.
+/// All replicas, possibly including this one, by names that resolve to their addresses.
 pub(super) struct Peers {
     names: Vec<String>,
     client: reqwest::Client,
@@ -22,15 +22,15 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) fn new(names: Vec<String>) -> Self {
         let builder = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]);
-        // What could fail is setting up TLS, and none is needed: what is passed on proves itself by its signature.
+        // Only the setup of TLS could fail, and none is needed: its signature proves that a forwarded delivery is Asana's.
         Self { names, client: builder.build().unwrap_or_default() }
     }
 
-    /// Gives all of them what Asana sent. Whether one of them took it.
+    /// Sends a delivery to all of them. Whether one of them accepted it.
     ///
     /// # Cancel safety
-    /// Dropped, some may have it and others not.
-    pub(super) async fn pass_on(&self, path: &str, signature: &HeaderValue, body: &Bytes) -> bool {
+    /// If the future is dropped, some replicas may have the delivery and others not.
+    pub(super) async fn forward(&self, path: &str, signature: &HeaderValue, body: &Bytes) -> bool {
         let mut addresses = BTreeSet::new();
         for name in &self.names {
             match tokio::time::timeout(TIMEOUT, lookup_host(name)).await {
@@ -42,7 +42,7 @@ impl Peers {
         let mut asked = JoinSet::new();
         for address in addresses {
             let request = self.client.post(format!("http://{address}{path}"));
-            let request = request.header("x-hook-signature", signature).header(PASSED_ON, "1").body(body.clone());
+            let request = request.header("x-hook-signature", signature).header(FORWARDED, "1").body(body.clone());
             asked.spawn(async move { request.send().await.is_ok_and(|answer| answer.status().is_success()) });
         }
         while let Some(took) = asked.join_next().await {
