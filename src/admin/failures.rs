@@ -34,7 +34,7 @@ impl Failures {
         self.0.iter().rev()
     }
 
-    pub(super) fn configuration_refused(&mut self, at: DateTime<Utc>, problems: &str) {
+    pub(super) fn configuration_rejected(&mut self, at: DateTime<Utc>, problems: &str) {
         self.push(at, None, "configuration", format!("configuration rejected, keeping the previous one: {problems}"));
     }
 
@@ -75,7 +75,7 @@ impl Failures {
             Notice::Crawl(CrawlNotice::Unidentified { listing, count }) => {
                 let text =
                     format!("{count} items without a gid in the list of {} of {}", listing.what.label(), listing.of);
-                self.push(at, stream, "crawl_unidentified", text);
+                self.push(at, stream, "crawl_items_without_gid", text);
             }
             Notice::Missed(gids) => {
                 let count = gids.len();
@@ -114,7 +114,7 @@ impl Failures {
             AccountNotice::Accepted | AccountNotice::ClockRight => return,
             AccountNotice::Refused(denial) => {
                 let status = denial.status();
-                ("account_refused", format!("credential rejected by Asana ({status}), polling stopped"))
+                ("credential_rejected", format!("credential rejected by Asana ({status}), polling stopped"))
             }
             AccountNotice::ClockOff(ahead) => {
                 let seconds = ahead.num_seconds();

@@ -10,7 +10,7 @@ const READY_GRACE: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(10);
 
 /// A commit that takes longer is a bus that doesn't answer.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was seen of the bridge. Times are those of one monotonic clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Health {
     pub(super) fn turned(&mut self, now: Duration) {
         if let Some(session) = &mut self.session {
             session.turned_at = now;
-            let commits = session.commit_began.is_none_or(|began| now < began + COMMIT_PATIENCE);
+            let commits = session.commit_began.is_none_or(|began| now < began + COMMIT_TIMEOUT);
             if commits && (session.settled || now >= session.opened_at + SETTLE) {
                 self.well_at = Some(now);
             }
@@ -108,7 +108,7 @@ impl Health {
         if self.well_at.is_some_and(|at| now < at + READY_GRACE) {
             return Ok(());
         }
-        if let Some(age) = self.commit_age(now).filter(|age| *age >= COMMIT_PATIENCE) {
+        if let Some(age) = self.commit_age(now).filter(|age| *age >= COMMIT_TIMEOUT) {
             return Err(format!("the bus doesn't answer: a commit has been in flight for {} s", age.as_secs()));
         }
         let reason = self.last_end.as_deref().unwrap_or("no session yet");

@@ -158,7 +158,7 @@ impl Observer for Watcher {
     fn configured(&self, refused: Option<&str>) {
         self.counted.configured(refused.is_some());
         if let Some(problems) = refused {
-            self.seen().failures.configuration_refused(self.clock.now().wall, problems);
+            self.seen().failures.configuration_rejected(self.clock.now().wall, problems);
         }
     }
 
