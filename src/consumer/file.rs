@@ -108,9 +108,9 @@ impl FileReader {
         }
         let path = self.path.display();
         Err(ReadError::Unavailable {
-            action: format!("could not go on in {path}"),
+            action: format!("could not continue in {path}"),
             source: format!(
-                "line {lines}, which was read, is no longer there: the bridge hadn't committed it. Begin anew"
+                "line {lines} was read, but has changed since, because the bridge hadn't committed it; start from scratch"
             )
             .into(),
         })

@@ -67,7 +67,7 @@ pub struct Delivered {
 }
 
 /// What a commit wrote.
-#[must_use = "where the state didn't fit, whoever reads the partition next is blind for what is missing"]
+#[must_use = "if the state of a partition didn't fit, its next owner can't report missing records"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// The number of partitions.

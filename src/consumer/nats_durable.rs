@@ -246,29 +246,29 @@ async fn consumer(
 ) -> Result<(PullConsumer, bool), ReadError> {
     let durable = options.durable.as_str();
     let failed = |error| ReadError::unavailable(format!("could not create the consumer {durable}"), error);
-    // Where the consumer is to begin that is made anew, until it is there: else a crash would begin from the start, or from now.
-    let key = format!("{}.anew", options.key());
+    // The start of the recreated consumer is stored until it exists. Otherwise a crash would make it begin from the start, or from now.
+    let key = format!("{}.recreate", options.key());
     let not_kept = |error: BoxError| ReadError::unavailable("could not keep the consumer's place", error);
-    let anew = states.get(key.as_str()).await.map_err(|error| not_kept(error.into()))?;
-    let mut anew: Option<u64> = anew.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
-    let mut consumer = stream.get_or_create_consumer(durable, config(options, anew)).await.map_err(failed)?;
+    let stored = states.get(key.as_str()).await.map_err(|error| not_kept(error.into()))?;
+    let mut first: Option<u64> = stored.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+    let mut consumer = stream.get_or_create_consumer(durable, config(options, first)).await.map_err(failed)?;
     let info = consumer.cached_info();
     let was_committed = info.ack_floor.consumer_sequence > 0;
     if info.num_ack_pending > 0 {
-        let first = info.ack_floor.stream_sequence.saturating_add(1);
-        states.put(key.as_str(), first.to_string().into()).await.map_err(|error| not_kept(error.into()))?;
+        let unread = info.ack_floor.stream_sequence.saturating_add(1);
+        states.put(key.as_str(), unread.to_string().into()).await.map_err(|error| not_kept(error.into()))?;
         stream.delete_consumer(durable).await.map_err(failed)?;
-        anew = Some(first);
-        consumer = stream.create_consumer(config(options, anew)).await.map_err(failed)?;
+        first = Some(unread);
+        consumer = stream.create_consumer(config(options, first)).await.map_err(failed)?;
     }
-    if anew.is_some() {
+    if first.is_some() {
         states.delete(key.as_str()).await.map_err(|error| not_kept(error.into()))?;
     }
     Ok((consumer, was_committed))
 }
 
-/// `anew`: the sequence to begin with, whatever the options say.
-fn config(options: &DurableOptions, anew: Option<u64>) -> pull::Config {
+/// The consumer's configuration. `first` is the sequence to begin with; it overrides the options.
+fn config(options: &DurableOptions, first: Option<u64>) -> pull::Config {
     let subjects = options.subjects();
     let (filter_subject, filter_subjects) = match <[String; 1]>::try_from(subjects) {
         Ok([one]) => (one, Vec::new()),
@@ -276,7 +276,7 @@ fn config(options: &DurableOptions, anew: Option<u64>) -> pull::Config {
     };
     pull::Config {
         durable_name: Some(options.durable.clone()),
-        deliver_policy: match (anew, options.from) {
+        deliver_policy: match (first, options.from) {
             (Some(start_sequence), _) => DeliverPolicy::ByStartSequence { start_sequence },
             (None, super::From::Start) => DeliverPolicy::All,
             (None, super::From::Now) => DeliverPolicy::New,
