@@ -22,11 +22,11 @@ mod support;
 
 use asana_event_bridge::bridge::{LogObserver, Observer};
 use asana_event_bridge::config::{self, Checked, Environment, Source};
-use asana_event_bridge::core::engine::{CommitSummary, StreamPlace};
-use asana_event_bridge::core::ids::{ShardId, StreamId};
-use asana_event_bridge::core::stream::Notice;
 use asana_event_bridge::run;
 use asana_event_bridge::sink::CommitError;
+use bridge_core::engine::{CommitSummary, StreamPlace};
+use bridge_core::ids::{ShardId, StreamId};
+use bridge_core::stream::Notice;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};

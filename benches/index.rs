@@ -14,10 +14,10 @@
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 #![allow(missing_docs, reason = "a program, not a library")]
 
-use asana_event_bridge::core::ids::{Gid, StreamId};
-use asana_event_bridge::core::known::{AbsentFrom, Change, Mark, Update};
-use asana_event_bridge::core::listing::{Listing, What};
 use asana_event_bridge::index::Index;
+use bridge_core::crawl::known::{AbsentFrom, Change, Mark, Update};
+use bridge_core::ids::{Gid, StreamId};
+use bridge_core::outcome::list::{Listing, What};
 use chrono::DateTime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

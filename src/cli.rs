@@ -5,9 +5,9 @@ use asana_event_bridge::checkpoints::CheckpointArgs;
 use asana_event_bridge::config::{LocalSink, Source};
 use asana_event_bridge::demo::DemoArgs;
 use asana_event_bridge::doctor::DoctorArgs;
-use asana_event_bridge::simulator::SimulateArgs;
 use asana_event_bridge::tail::TailArgs;
 use asana_event_bridge::verify::VerifyArgs;
+use asana_simulator::SimulateArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,9 +18,9 @@ use tracing_subscriber::EnvFilter;
 #[repr(u8)]
 pub(crate) enum Exit {
     /// The command succeeded, and all checks passed.
-    Fine = 0,
+    Ok = 0,
     /// At least one check failed.
-    Wanting = 1,
+    Failed = 1,
     /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
     Usage = 64,
     /// A required service can't be reached (`EX_UNAVAILABLE`).

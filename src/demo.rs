@@ -2,16 +2,16 @@
 
 use crate::bridge::{LogObserver, Observer};
 use crate::config::{self, Checked, Environment, Problems, Source};
-use crate::consumer::{From, ReadError, Until};
-use crate::core::engine::{CommitSummary, StreamPlace};
-use crate::core::stream::Notice;
 use crate::ledger::{Ledger, StreamLedger};
 use crate::reader::Reader;
 use crate::run::{self, RunError};
-use crate::simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
 use crate::sink::CommitError;
 use crate::tail;
 use crate::verify::{Output, Report, Verification};
+use asana_simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
+use bridge_consumer::{From, ReadError, Until};
+use bridge_core::engine::{CommitSummary, StreamPlace};
+use bridge_core::stream::Notice;
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -111,7 +111,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Runs it, and tells what was found.
 ///
 /// # Errors
-/// [`DemoError`]: the demonstration couldn't be held. What the check finds wanting is in the report.
+/// [`DemoError`]: the demonstration couldn't be held. What failed in the check is in the report.
 ///
 /// # Cancel safety
 /// Cancel through `stop`: the check is made of what there is then.

@@ -7,7 +7,6 @@ use asana_event_bridge::admin::{Admin, AdminError};
 use asana_event_bridge::bridge::{Clock, LogObserver, Observers};
 use asana_event_bridge::checkpoints::{self, CheckpointCommand, CheckpointsError};
 use asana_event_bridge::config::{self, Environment, Problems, Source};
-use asana_event_bridge::consumer::{From, ReadError, Until};
 use asana_event_bridge::demo::{self, DemoArgs, DemoError};
 use asana_event_bridge::doctor::{self, DoctorArgs};
 use asana_event_bridge::ledger::{Ledger, LedgerError};
@@ -15,9 +14,10 @@ use asana_event_bridge::one_line::one_line;
 use asana_event_bridge::reader::Reader;
 use asana_event_bridge::reload;
 use asana_event_bridge::run::{self, RunError};
-use asana_event_bridge::simulator::{self, SimulatorError};
 use asana_event_bridge::tail::{self, TailArgs};
 use asana_event_bridge::verify::{self, Output, Report, VerifyArgs};
+use asana_simulator::SimulatorError;
+use bridge_consumer::{From, ReadError, Until};
 use clap::Parser as _;
 use cli::{CheckConfigArgs, Cli, Command, Exit};
 use std::io::Write as _;
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors, and a reader that is gone doesn't matter.
             drop(error.print());
-            return if error.use_stderr() { Exit::Usage } else { Exit::Fine }.into();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
     let ended = cli.log.start(&cli.command).and_then(|()| dispatch(cli.command));
@@ -51,14 +51,14 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor(&args),
         Command::Checkpoint(args) => checkpoint(&args.command),
         Command::Simulate(args) => {
-            runtime()?.block_on(simulator::run(args))?;
-            Ok(Exit::Fine)
+            runtime()?.block_on(asana_simulator::run(args))?;
+            Ok(Exit::Ok)
         }
         Command::CheckConfig(args) => check_config(&args),
         Command::ConfigSchema => {
             let schema = serde_json::to_string_pretty(config::schema())?;
             writeln!(std::io::stdout(), "{schema}")?;
-            Ok(Exit::Fine)
+            Ok(Exit::Ok)
         }
     }
 }
@@ -67,7 +67,7 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
     let environment = Environment::of_process();
     let checked = config::load(source, &environment)?;
     for warning in &checked.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(reason = %warning, "configuration warning");
     }
     let runtime = runtime()?;
     #[cfg(feature = "otlp")]
@@ -102,7 +102,7 @@ fn run(source: &Source) -> anyhow::Result<Exit> {
             failed = watching => return failed,
             served = serving => served?,
         }
-        Ok(Exit::Fine)
+        Ok(Exit::Ok)
     });
     #[cfg(feature = "otlp")]
     if let Some(otlp) = otlp {
@@ -134,7 +134,7 @@ fn tail(args: &TailArgs) -> anyhow::Result<Exit> {
         let mut out = tail::stdout();
         let printing = tail::print(&mut reader, args, &mut out);
         stop.run_until_cancelled(printing).await.transpose()?;
-        Ok(Exit::Fine)
+        Ok(Exit::Ok)
     })
 }
 
@@ -158,7 +158,7 @@ fn streams(args: &StreamsArgs) -> anyhow::Result<Exit> {
         Output::Text => write!(out, "{report}")?,
         Output::Json => writeln!(out, "{}", serde_json::to_string(&report)?)?,
     }
-    Ok(Exit::Fine)
+    Ok(Exit::Ok)
 }
 
 fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
@@ -178,7 +178,7 @@ fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
         Output::Text => writeln!(std::io::stdout(), "{report}")?,
         Output::Json => writeln!(std::io::stdout(), "{}", report.to_json()?)?,
     }
-    Ok(if report.is_fine() { Exit::Fine } else { Exit::Wanting })
+    Ok(if report.is_ok() { Exit::Ok } else { Exit::Failed })
 }
 
 fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<Exit> {
@@ -189,7 +189,7 @@ fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<Exit> {
         Output::Text => write!(out, "{outcome}")?,
         Output::Json => writeln!(out, "{}", serde_json::to_string(&outcome)?)?,
     }
-    Ok(if outcome.is_fine() { Exit::Fine } else { Exit::Wanting })
+    Ok(if outcome.is_ok() { Exit::Ok } else { Exit::Failed })
 }
 
 fn print_report(report: &Report, output: Output) -> anyhow::Result<Exit> {
@@ -198,7 +198,7 @@ fn print_report(report: &Report, output: Output) -> anyhow::Result<Exit> {
         Output::Text => writeln!(out, "{report}")?,
         Output::Json => writeln!(out, "{}", serde_json::to_string(report)?)?,
     }
-    Ok(if report.is_fine() { Exit::Fine } else { Exit::Wanting })
+    Ok(if report.is_ok() { Exit::Ok } else { Exit::Failed })
 }
 
 fn runtime() -> std::io::Result<Runtime> {
@@ -220,7 +220,7 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
             if order > 1 {
                 std::process::exit(130);
             }
-            tracing::info!("stopping: what was polled is committed first");
+            tracing::info!("stopping, committing polled events first");
             token.cancel();
         }
     });
@@ -232,7 +232,7 @@ fn check_config(args: &CheckConfigArgs) -> anyhow::Result<Exit> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "{} is fine: {}, {}, sink {}",
+        "{} is ok: {}, {}, sink {}",
         args.file.display(),
         count(checked.streams.len(), "stream"),
         count(checked.accounts.len(), "account"),
@@ -241,7 +241,7 @@ fn check_config(args: &CheckConfigArgs) -> anyhow::Result<Exit> {
     for warning in checked.warnings {
         writeln!(out, "warning: {warning}")?;
     }
-    Ok(Exit::Fine)
+    Ok(Exit::Ok)
 }
 
 fn count(number: usize, noun: &str) -> String {
@@ -252,11 +252,11 @@ fn count(number: usize, noun: &str) -> String {
 fn report(error: &anyhow::Error, as_json: bool) -> Exit {
     // Who reads the output has read enough, as in `config-schema | head`.
     if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
-        return Exit::Fine;
+        return Exit::Ok;
     }
     let line = one_line(error.as_ref());
     if as_json && tracing::enabled!(tracing::Level::ERROR) {
-        tracing::error!("{line}");
+        tracing::error!(reason = line, "ended with an error");
     } else {
         // With standard error gone there is nowhere left to say it.
         drop(writeln!(std::io::stderr(), "{line}"));
@@ -272,7 +272,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     match error.downcast_ref() {
         Some(CheckpointsError::Run(error)) => return of_run(error),
         Some(CheckpointsError::Usage(_) | CheckpointsError::Checkpoint(_)) => return Exit::Usage,
-        Some(CheckpointsError::Migration(_)) => return Exit::Wanting,
+        Some(CheckpointsError::Migration(_)) => return Exit::Failed,
         Some(CheckpointsError::Busy { .. } | CheckpointsError::Commit(_)) => return Exit::Unavailable,
         None => {}
     }

@@ -1,9 +1,9 @@
 //! One reader for whatever sink the configuration names.
 
-use crate::consumer::file::FileReader;
-use crate::consumer::kafka::KafkaReader;
-use crate::consumer::nats::NatsReader;
-use crate::consumer::{From, ReadError, Received, Until};
+use bridge_consumer::file::FileReader;
+use bridge_consumer::kafka::KafkaReader;
+use bridge_consumer::nats::NatsReader;
+use bridge_consumer::{From, ReadError, Received, Until};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;

@@ -51,7 +51,7 @@ pub async fn watch(
             Ok(checked) => {
                 refused = None;
                 for warning in &checked.warnings {
-                    tracing::warn!("{warning}");
+                    tracing::warn!(reason = %warning, "configuration warning");
                 }
                 if reloads.send(checked).await.is_err() {
                     return Ok(());

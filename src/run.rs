@@ -6,17 +6,17 @@ use crate::bridge::{self, BridgeError, Observer, Observers, Plan};
 use crate::config::{
     Checked, CheckedAccount, CheckedKafka, CheckedNats, CheckedSink, CrawlDepth, KafkaConfig, NatsConfig, SecretSource,
 };
-use crate::core::budget::Limit;
-use crate::core::crawl::Depth;
-use crate::core::engine::{AccountSpec, CrawlSettings, Settings};
-use crate::core::ids::{AccountName, StreamId, Topic};
-use crate::core::topic::TopicTemplate;
 use crate::discovery::Discovery;
 use crate::index::service::IndexHandle;
 use crate::index::{Index, IndexError};
 use crate::reader::Where;
 use crate::reload;
 use crate::sink::{SinkError, console, file, kafka, nats};
+use bridge_core::crawl::Depth;
+use bridge_core::engine::schedule::budget::Limit;
+use bridge_core::engine::{AccountSpec, CrawlSettings, Settings};
+use bridge_core::ids::{AccountName, StreamId, Topic};
+use bridge_core::record::topic::TopicTemplate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -217,7 +217,7 @@ fn say_difference(before: &Plan<Accounts>, after: &Plan<Accounts>) {
     };
     let (added, removed) = (lacks(before, after), lacks(after, before));
     let (streams, accounts) = (after.streams.len(), after.accounts.len());
-    tracing::info!(added, removed, streams, accounts, "the new configuration is in force");
+    tracing::info!(added, removed, streams, accounts, "configuration applied");
 }
 
 fn accounts(before: &Accounts, checked: &Checked) -> Result<Accounts, RunError> {

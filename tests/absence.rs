@@ -11,20 +11,20 @@
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
 
-use asana_event_bridge::core::batch::{OutputTopic, StoredCheckpoint};
-use asana_event_bridge::core::budget::Limit;
-use asana_event_bridge::core::checkpoint;
-use asana_event_bridge::core::crawl::Depth;
-use asana_event_bridge::core::engine::{AccountSpec, Answer, CrawlSettings, Engine, Settings, Step, StreamSpec};
-use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, StreamKind};
-use asana_event_bridge::core::listing::{Item, ListOutcome, ListPage, Listing, What};
-use asana_event_bridge::core::now::Now;
-use asana_event_bridge::core::page::{Denial, Failure, Page, PollOutcome, Polled};
-use asana_event_bridge::core::stamp::Stamp;
-use asana_event_bridge::core::topic::TopicTemplate;
-use asana_event_bridge::core::trace::Sampling;
 use asana_event_bridge::index::Index;
-use asana_event_bridge::pb::{self, Restored, SnapshotChange, record::Body};
+use bridge_contract::pb::{self, Restored, SnapshotChange, record::Body};
+use bridge_core::checkpoint;
+use bridge_core::crawl::Depth;
+use bridge_core::engine::schedule::budget::Limit;
+use bridge_core::engine::{AccountSpec, Answer, CrawlSettings, Engine, Settings, Step, StreamSpec};
+use bridge_core::ids::{Gid, ShardId, StreamId, StreamKind};
+use bridge_core::now::Now;
+use bridge_core::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
+use bridge_core::outcome::poll::{Denial, Failure, Page, PollOutcome, Polled};
+use bridge_core::outcome::stamp::Stamp;
+use bridge_core::record::batch::{OutputTopic, StoredCheckpoint};
+use bridge_core::record::topic::TopicTemplate;
+use bridge_core::record::trace::Sampling;
 use chrono::DateTime;
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};

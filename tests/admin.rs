@@ -10,15 +10,14 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "program")]
 
 mod support;
 
 use asana_event_bridge::admin::Report;
 use asana_event_bridge::config::CheckedFile;
-use asana_event_bridge::core::checkpoint;
-use asana_event_bridge::core::ids::SyncToken;
 use asana_event_bridge::sink::{OwnershipEvent, file};
+use bridge_core::checkpoint;
+use bridge_core::ids::SyncToken;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -294,7 +293,7 @@ fn a_log_line_of_a_stream_has_its_shard_and_epoch_beside_the_message() {
     bench.wait_until_live();
     let report = bench.report();
     let log = std::fs::read_to_string(bench.file("bridge.log")).unwrap();
-    let line = log.lines().find(|line| line.contains("established") && line.contains("main/1")).unwrap();
+    let line = log.lines().find(|line| line.contains("stream established") && line.contains("main/1")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     let stream = report.streams.iter().find(|it| it.stream == "main/1").unwrap();
     let shard = report.owned_shards.iter().find(|it| it.shard == stream.shard).unwrap();
@@ -344,7 +343,7 @@ fn a_replica_that_never_reached_its_bus_is_alive_and_not_ready() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (status, reason) = runtime.block_on(get(&format!("{admin}/readyz")));
-    assert!(status == 503 && reason.starts_with("opens the sink: "), "{status} {reason}");
+    assert!(status == 503 && reason.starts_with("connecting to the bus: "), "{status} {reason}");
     assert_eq!(runtime.block_on(get(&format!("{admin}/livez"))).0, 200);
     let metrics = runtime.block_on(get(&format!("{admin}/metrics"))).1;
     assert!(metrics.contains("\nasana_event_bridge_session_up 0"), "{metrics}");
@@ -409,5 +408,5 @@ fn a_browser_shows_the_status_page() {
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
-    assert!(page.contains("role=\"alert\" hidden"), "no trouble is told: {page}");
+    assert!(page.contains("role=\"alert\" hidden"), "no problem is shown: {page}");
 }

@@ -10,16 +10,15 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "bridge")]
 
 #[path = "support/scripted_http.rs"]
 mod scripted_http;
 
 use asana_event_bridge::asana::{Client, ClientError};
 use asana_event_bridge::config::{CheckedAccount, CheckedOauth, Credential, Secret, SecretSource};
-use asana_event_bridge::core::event::to_json;
-use asana_event_bridge::core::ids::{StreamId, StreamKind, SyncToken};
-use asana_event_bridge::core::page::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Verdict};
+use bridge_core::ids::{StreamId, StreamKind, SyncToken};
+use bridge_core::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Verdict};
+use bridge_core::record::event::to_json;
 use futures_util::future::join_all;
 use scripted_http::{Recorded, ScriptedHttp, Step, answer, bytes, head};
 use std::io::Write as _;

@@ -10,17 +10,16 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "simulator")]
 
 #[path = "support/scripted_http.rs"]
 mod scripted_http;
 
 use asana_event_bridge::asana::{Accounts, Client, Source};
 use asana_event_bridge::config::{CheckedAccount, Credential, Secret, SecretSource};
-use asana_event_bridge::core::ids::Gid;
-use asana_event_bridge::core::listing::{Item, ListOutcome, ListPage, Listing, MOST_ON_A_PAGE, What};
-use asana_event_bridge::core::page::{Denial, Failure};
-use asana_event_bridge::simulator::{Options, Scenario, Simulator};
+use asana_simulator::{Options, Scenario, Simulator};
+use bridge_core::ids::Gid;
+use bridge_core::outcome::list::{Item, ListOutcome, ListPage, Listing, MOST_ON_A_PAGE, What};
+use bridge_core::outcome::poll::{Denial, Failure};
 use scripted_http::{ScriptedHttp, Step, answer, bytes, head};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +82,7 @@ async fn outcome_of(step: Step, what: What, offset: Option<&str>) -> ListOutcome
 
 #[tokio::test]
 async fn each_listing_has_its_path_and_names_the_fields_that_asana_describes() {
-    let description = include_str!("openapi/asana-openapi-events.yaml");
+    let description = include_str!("../crates/simulator/tests/openapi/asana-openapi-events.yaml");
     let description: Value = serde_saphyr::from_str(description).unwrap();
     for (what, template) in ALL {
         let server = ScriptedHttp::start([answer(404, &[], "{}")]).await;

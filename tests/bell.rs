@@ -15,7 +15,7 @@
 
 mod support;
 
-use asana_event_bridge::pb::{self, record::Body};
+use bridge_contract::pb::{self, record::Body};
 use prost::Message as _;
 use ring::hmac;
 use serde_json::{Value, json};
@@ -322,7 +322,7 @@ fn a_replica_passes_on_what_is_for_another() {
     print_median("nats, two replicas", &took);
     compare(&bench.simulator.offered(&all), &read());
     for name in names {
-        let owns = bench.log(name).lines().rfind(|line| line.contains(" owns ")).map(str::to_owned);
+        let owns = bench.log(name).lines().rfind(|line| line.contains(": shard ownership changed ")).map(str::to_owned);
         assert!(!owns.as_deref().unwrap_or("streams=0").contains("streams=0"), "both have streams: {name}: {owns:?}");
     }
     for bridge in bridges {

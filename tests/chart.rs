@@ -11,7 +11,6 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "program")]
 
 #[path = "chart/causes.rs"]
 mod causes;

@@ -10,11 +10,10 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "program")]
 
 mod support;
 
-use asana_event_bridge::pb::{self, record::Body};
+use bridge_contract::pb::{self, record::Body};
 use prost::Message as _;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -10,14 +10,13 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "bridge")]
 
 use asana_event_bridge::config::{
     ArchivedConfig, Checked, CheckedSink, Credential, Environment, LocalSink, NatsLogin, Problems, RegistryLogin,
     SecretSource, Source, SubjectNameStrategy, load,
 };
-use asana_event_bridge::core::ids::{StreamId, StreamKind};
-use asana_event_bridge::core::listing::What;
+use bridge_core::ids::{StreamId, StreamKind};
+use bridge_core::outcome::list::What;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;

@@ -10,19 +10,18 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(all(feature = "consumer-kafka", feature = "consumer-nats"))]
 
 mod support;
 
-use asana_event_bridge::consumer::kafka::KafkaReader;
-use asana_event_bridge::consumer::kafka_group::{Delivered, KafkaGroup};
-use asana_event_bridge::consumer::nats::NatsReader;
-use asana_event_bridge::consumer::nats_durable::{BUCKET, DurableOptions, NatsDurable};
-use asana_event_bridge::consumer::{Blinded, Body, Continuity, From, Limits, Tally, Until};
-use asana_event_bridge::core::detect::Detector;
-use asana_event_bridge::pb;
 use async_nats::jetstream::consumer::PullConsumer;
 use base64::Engine as _;
+use bridge_consumer::detect::Detector;
+use bridge_consumer::kafka::KafkaReader;
+use bridge_consumer::kafka_group::{Delivered, KafkaGroup};
+use bridge_consumer::nats::NatsReader;
+use bridge_consumer::nats_durable::{BUCKET, DurableOptions, NatsDurable};
+use bridge_consumer::{Blinded, Body, Continuity, From, Limits, Tally, Until};
+use bridge_contract::pb;
 use prost::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;

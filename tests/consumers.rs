@@ -14,8 +14,8 @@
 
 mod support;
 
-use asana_event_bridge::core::detect::{Detector, Start, Tally};
-use asana_event_bridge::pb::{self, record::Body};
+use bridge_consumer::detect::{Detector, Start, Tally};
+use bridge_contract::pb::{self, record::Body};
 use prost::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -123,7 +123,7 @@ fn every_consumer_finds_what_is_on_the_topic_and_what_was_taken_from_it() {
     bridge.offer(600);
     bridge.wait_for_events(|| read_kafka(&service.address, TOPIC));
     bridge.simulator.post("/_sim/faults", &json!({ "kind": "kill_tokens", "resource": bridge.streams[0] }));
-    wait_for("the source gap", PATIENCE, || bridge.log().contains("a source gap says so").then_some(()));
+    wait_for("the source gap", PATIENCE, || bridge.log().contains("source gap announced").then_some(()));
     bridge.offer(200);
     bridge.wait_for_events(|| read_kafka(&service.address, TOPIC));
     let offered = bridge.stop();

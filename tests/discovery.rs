@@ -13,10 +13,10 @@
 
 mod support;
 
-use asana_event_bridge::core::ids::StreamId;
-use asana_event_bridge::pb::{self, record::Body};
 use axum::http::{StatusCode, Uri};
 use axum::{Json, Router};
+use bridge_contract::pb::{self, record::Body};
+use bridge_core::ids::StreamId;
 use prost::Message as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -296,7 +296,7 @@ impl Bench<Scripted> {
 
 #[test]
 fn a_short_list_ends_nothing_and_each_stream_ends_by_its_own_answer() {
-    const TOLD: &str = "a rule gives less than half of its streams";
+    const TOLD: &str = "rule returned fewer than half of its streams";
     let mut bench = Bench::scripted(&["21", "22", "23", "24"]);
     bench.wait("all to be polled", |bench| (bench.told().polled.len() == 4).then_some(()));
     bench.read_on(2);

@@ -94,7 +94,7 @@ fn a_bad_day(sink: &str, refuses_large: bool) {
     assert_eq!(report["explained"], u32::from(refuses_large), "a stand-in explains the large event: {report}");
     simulator.post("/_sim/faults", &json!({ "kind": "kill_tokens", "resource": projects[0] }));
     act();
-    wait_for("the source gap", Duration::from_secs(60), || log().contains("a source gap says so").then_some(()));
+    wait_for("the source gap", Duration::from_secs(60), || log().contains("source gap announced").then_some(()));
     act();
     let report = caught_up("the bridge to catch up after the source gap");
     // It may be healed by now.

@@ -6,16 +6,16 @@
     reason = "a test may stop at the first surprise"
 )]
 
-use asana_event_bridge::core::batch::{OutputTopic, StoredCheckpoint};
-use asana_event_bridge::core::budget::Limit;
-use asana_event_bridge::core::checkpoint;
-use asana_event_bridge::core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSpec};
-use asana_event_bridge::core::ids::{ShardId, StreamId, StreamKind};
-use asana_event_bridge::core::now::Now;
-use asana_event_bridge::core::page::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Probed, Verdict};
-use asana_event_bridge::core::stamp::Stamp;
-use asana_event_bridge::core::topic::TopicTemplate;
-use asana_event_bridge::core::trace::Sampling;
+use bridge_core::checkpoint;
+use bridge_core::engine::schedule::budget::Limit;
+use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSpec};
+use bridge_core::ids::{ShardId, StreamId, StreamKind};
+use bridge_core::now::Now;
+use bridge_core::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Probed, Verdict};
+use bridge_core::outcome::stamp::Stamp;
+use bridge_core::record::batch::{OutputTopic, StoredCheckpoint};
+use bridge_core::record::topic::TopicTemplate;
+use bridge_core::record::trace::Sampling;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};

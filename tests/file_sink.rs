@@ -10,16 +10,15 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "bridge")]
 
 use asana_event_bridge::config::CheckedFile;
-use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
-use asana_event_bridge::core::ids::ShardId;
-use asana_event_bridge::core::line::Line;
-use asana_event_bridge::core::trace::Trace;
-use asana_event_bridge::pb;
 use asana_event_bridge::sink::file::{self, FileCommitter};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent, SinkError};
+use bridge_contract::line::Line;
+use bridge_contract::pb;
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use bridge_core::record::trace::Trace;
 use prost::Message as _;
 use std::num::NonZeroU32;
 use std::path::Path;

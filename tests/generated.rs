@@ -60,7 +60,8 @@ fn the_rust_code_of_the_wire_contract_is_up_to_date() {
     for generated in names {
         let fresh = std::fs::read_to_string(&generated).expect("read");
         let name = generated.file_name().expect("name").to_string_lossy().replace("asana_event_bridge.", "");
-        check(&root().join("src/pb").join(name), &fresh);
+        let package = if name.starts_with("checkpoint") { "core" } else { "contract" };
+        check(&root().join("crates").join(package).join("src/generated").join(name), &fresh);
     }
 }
 

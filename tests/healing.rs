@@ -16,9 +16,9 @@
 
 mod support;
 
-use asana_event_bridge::consumer::materialize::Row;
-use asana_event_bridge::consumer::{Body, Continuity, Detector, Event, Materializer, Record, Resource, Start, decode};
-use asana_event_bridge::pb::SnapshotChange;
+use bridge_consumer::materialize::Row;
+use bridge_consumer::{Body, Continuity, Detector, Event, Materializer, Record, Resource, Start, decode};
+use bridge_contract::pb::SnapshotChange;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -223,10 +223,7 @@ impl Site {
     fn missed(&self) -> BTreeMap<String, Vec<String>> {
         let mut missed = BTreeMap::<_, Vec<_>>::new();
         for line in (1..=self.starts).flat_map(told) {
-            if line["message"]
-                .as_str()
-                .is_some_and(|message| message.starts_with("changes that Asana told no event of"))
-            {
+            if line["message"] == "changes without an event found, snapshots published" {
                 let gid = line["stream"].as_str().unwrap().strip_prefix("main/").unwrap().to_owned();
                 let resources: Vec<_> = line["resources"].as_str().unwrap().split(' ').map(ToOwned::to_owned).collect();
                 assert_eq!(resources.len() as u64, line["count"], "they are few enough to be named: {line}");
@@ -254,13 +251,14 @@ impl Site {
             // One that the bridge didn't live to announce came twice.
             assert!(announced <= lost && (announced > 0) == (lost > 0), "{gid}: {announced} gaps, {lost} dead tokens");
             let events = ledger["dropped"].as_array().unwrap();
-            let gids = |event: &'_ Value| ["resource", "parent"].map(|key| event["event"][key]["gid"].clone());
+            let gids = |event: &Value| ["resource", "parent"].map(|key| event["event"][key]["gid"].clone());
             let concerned: BTreeSet<_> =
                 events.iter().flat_map(gids).filter_map(|gid| Some(gid.as_str()?.to_owned())).collect();
             for resource in missed.get(gid).into_iter().flatten() {
                 assert!(
                     concerned.contains(resource),
-                    "{resource} of {gid} was called missed, and no event of it was lost"
+                    "{resource} of {gid} was called missed, and no event of it was lost:\n{}",
+                    history(resource, &ledger, &records)
                 );
             }
             (deaths, dropped) = (deaths + lost, dropped + events.len());
@@ -444,6 +442,21 @@ impl Site {
         }
         found
     }
+}
+
+/// What Asana offered of a resource and when it could be seen first, and what is on the bus of it and of crawls.
+fn history(resource: &str, ledger: &Value, lanes: &[Vec<Record>]) -> String {
+    let (events, times) = (ledger["events"].as_array().unwrap(), ledger["visible_at"].as_array().unwrap());
+    let offered = events.iter().zip(times).map(|(event, at)| format!("visible {at}: {event}"));
+    let stream = format!("main/{}", ledger["resource"].as_str().unwrap());
+    let of_stream = lanes.iter().flatten().filter(|record| record.position.stream == stream);
+    let shown = |record: &Record| {
+        let is_of_crawl = matches!(record.body, Body::SnapshotBegin(_) | Body::SnapshotEnd(_) | Body::SourceGap(_));
+        let text = format!("{record:?}");
+        (is_of_crawl || text.contains(resource)).then_some(text)
+    };
+    let lines = offered.filter(|line| line.contains(resource)).chain(of_stream.filter_map(shown));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What tells two events of a stream apart, as far as anything does.

@@ -11,10 +11,10 @@
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
 
-use asana_event_bridge::core::ids::{Gid, StreamId};
-use asana_event_bridge::core::known::{Absent, AbsentFrom, Change, Entry, Mark, NOT_VISIBLE, Shortfall, Update};
-use asana_event_bridge::core::listing::{Listing, What};
 use asana_event_bridge::index::{Index, IndexError};
+use bridge_core::crawl::known::{Absent, AbsentFrom, Change, Entry, Mark, NOT_VISIBLE, Shortfall, Update};
+use bridge_core::ids::{Gid, StreamId};
+use bridge_core::outcome::list::{Listing, What};
 use chrono::DateTime;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -10,17 +10,16 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "kafka")]
 
 #[path = "support/kafka.rs"]
 mod kafka_support;
 mod support;
 
 use asana_event_bridge::config::KafkaGroupProtocol;
-use asana_event_bridge::core::batch::{Batch, CheckpointWrite, Target};
-use asana_event_bridge::core::ids::{ShardId, Topic};
 use asana_event_bridge::sink::kafka::KafkaSettings;
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent};
+use bridge_core::ids::{ShardId, Topic};
+use bridge_core::record::batch::{Batch, CheckpointWrite, Target};
 use kafka_support::{
     PATIENCE, Replica, Session, bare_producer, broker, checkpoint, header, message, refused, replica, settings, step,
     write_more, write_open,

@@ -10,7 +10,6 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "nats")]
 #![expect(unreachable_pub, reason = "a test has one module of helpers")]
 
 #[path = "support/nats.rs"]
@@ -20,11 +19,11 @@ mod nats_worker;
 mod support;
 
 use asana_event_bridge::config::{HumanDuration, NatsConfig, NatsLogin, Secret, SecretSource};
-use asana_event_bridge::core::batch::{Batch, CheckpointWrite, StoredCheckpoint};
-use asana_event_bridge::core::ids::{ShardId, Topic};
 use asana_event_bridge::sink::nats::{NatsSettings, open};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent, SinkError};
 use async_nats::jetstream;
+use bridge_core::ids::{ShardId, Topic};
+use bridge_core::record::batch::{Batch, CheckpointWrite, StoredCheckpoint};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use nats::{
@@ -378,9 +377,9 @@ async fn consumers_filter_by_lane_stream_type_and_gid(address: &str) {
     lane_record.attributes.resource_type = "".into();
     lane_record.key = "".into();
     let mut dead_letter = message("filters", 0, 101);
-    dead_letter.target = asana_event_bridge::core::batch::Target::DeadLetter;
+    dead_letter.target = bridge_core::record::batch::Target::DeadLetter;
     let mut other_stream = message("filters", 0, 102);
-    other_stream.attributes.stream = Some(asana_event_bridge::core::ids::StreamId::new("team a", "7"));
+    other_stream.attributes.stream = Some(bridge_core::ids::StreamId::new("team a", "7"));
     other_stream.attributes.resource_type = "project".into();
     all.messages.extend([lane_record, dead_letter, other_stream]);
     session.committer.commit(&all).await.unwrap();

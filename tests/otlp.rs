@@ -13,11 +13,11 @@
 
 mod support;
 
-use asana_event_bridge::pb::{self, record::Body};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use bridge_contract::pb::{self, record::Body};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
@@ -114,7 +114,7 @@ impl Bench {
         let arguments = ["run", "--config", config.to_str().unwrap()];
         let bridge = Program::start_with(&variables, &arguments, &folder.path().join("bridge.log"));
         let bench = Self { folder, simulator, bridge };
-        wait_for("the stream", PATIENCE, || bench.log().contains("established").then_some(()));
+        wait_for("the stream", PATIENCE, || bench.log().contains("stream established").then_some(()));
         bench
     }
 
@@ -261,11 +261,11 @@ fn a_collector_that_refuses_is_said_once() {
     bench.wait_for_events(5);
     wait_for("several tries", PATIENCE, || (collector.requests().len() >= 5).then_some(()));
     let said = |what: &str| bench.log().matches(what).count();
-    assert_eq!(said("traces can't be sent"), 1, "{}", bench.log());
+    assert_eq!(said("trace export failed"), 1, "{}", bench.log());
     assert_eq!(said("403 Forbidden"), 1);
     collector.answer(StatusCode::OK);
-    wait_for("its being well", PATIENCE, || (said("traces are sent to the collector again") == 1).then_some(()));
-    assert_eq!(said("traces can't be sent"), 1);
+    wait_for("its being well", PATIENCE, || (said("trace export works again") == 1).then_some(()));
+    assert_eq!(said("trace export failed"), 1);
 }
 
 #[test]
@@ -285,6 +285,6 @@ fn a_dead_collector_and_a_silent_one_hold_up_nothing() {
         assert!(bench.bridge.stop().success());
         assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
         let log = read(&bench.folder.path().join("bridge.log"));
-        assert!(log.matches("traces can't be sent").count() <= 1, "{log}");
+        assert!(log.matches("trace export failed").count() <= 1, "{log}");
     }
 }

@@ -15,8 +15,8 @@
 mod rotation;
 mod support;
 
-use asana_event_bridge::core::ids::StreamId;
-use asana_event_bridge::pb::{self, record::Body};
+use bridge_contract::pb::{self, record::Body};
+use bridge_core::ids::StreamId;
 use prost::Message as _;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -155,7 +155,7 @@ fn a_bad_configuration_is_refused_and_the_one_before_stays() {
     bench.established("1");
     bench.configure("accounts: {}\nstreams: [{ resource: 'x y' }]\n");
     bench.bridge.signal("HUP");
-    bench.logged("the new configuration is refused, the one before stays");
+    bench.logged("configuration rejected, keeping the previous one");
     bench.logged("sink: is missing");
     bench.offer("1", "10");
     bench.arrived("1", &["10"]);

@@ -11,7 +11,6 @@
     clippy::cast_possible_truncation,
     reason = "a test may stop at the first surprise, look at the clock, and print"
 )]
-#![cfg(feature = "program")]
 
 #[path = "support/kafka.rs"]
 mod kafka;
@@ -20,14 +19,14 @@ mod scripted_http;
 mod support;
 
 use asana_event_bridge::config::{CheckedSchemaRegistry, RegistryLogin, Secret, SecretSource, SubjectNameStrategy};
-use asana_event_bridge::consumer::kafka::KafkaReader;
-use asana_event_bridge::consumer::{From as ReadFrom, Until};
-use asana_event_bridge::core::batch::{Batch, Message, Target};
-use asana_event_bridge::core::ids::{ShardId, Topic};
-use asana_event_bridge::pb;
 use asana_event_bridge::sink::kafka::offline::hand_over;
 use asana_event_bridge::sink::kafka::{KafkaSettings, SchemaRegistry, open};
 use asana_event_bridge::sink::{Committer as _, SinkError};
+use bridge_consumer::kafka::KafkaReader;
+use bridge_consumer::{From as ReadFrom, Until};
+use bridge_contract::pb;
+use bridge_core::ids::{ShardId, Topic};
+use bridge_core::record::batch::{Batch, Message, Target};
 use kafka::{Session, broker, checkpoint, message, refused, settings};
 use prost::Message as _;
 use scripted_http::{ScriptedHttp, answer};

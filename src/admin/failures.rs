@@ -1,27 +1,27 @@
-//! What went wrong lately, for a person who looks at the status page.
+//! Recent failures, as the status page shows them.
 
 use crate::bridge::SessionEnd;
-use crate::core::crawl::LeftOut;
-use crate::core::engine::{AccountNotice, StreamPlace};
-use crate::core::ids::AccountName;
-use crate::core::page;
-use crate::core::stream::{CrawlNotice, Notice};
 use crate::sink::CommitError;
+use bridge_core::crawl::LeftOut;
+use bridge_core::engine::{AccountNotice, StreamPlace};
+use bridge_core::ids::AccountName;
+use bridge_core::outcome::poll;
+use bridge_core::stream::{CrawlNotice, Notice};
 use chrono::{DateTime, Utc};
 use std::collections::VecDeque;
 
-/// So many are kept.
+/// Number of failures kept.
 const KEPT: usize = 50;
 
-/// Something that went wrong.
+/// A failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) at: DateTime<Utc>,
-    /// The stream or account; nothing where it was the bus.
+    /// The stream or account; `None` for the bus.
     pub(super) of: Option<String>,
-    /// A word for what it is.
+    /// Its kind, such as `source_gap`.
     pub(super) kind: &'static str,
-    /// More words.
+    /// A sentence for a person.
     pub(super) text: String,
 }
 
@@ -35,12 +35,12 @@ impl Failures {
     }
 
     pub(super) fn configuration_refused(&mut self, at: DateTime<Utc>, problems: &str) {
-        self.push(at, None, "configuration", format!("the new configuration is refused: {problems}"));
+        self.push(at, None, "configuration", format!("configuration rejected, keeping the previous one: {problems}"));
     }
 
     pub(super) fn session_ended(&mut self, at: DateTime<Utc>, end: &SessionEnd) {
         match end {
-            // A commit's failure has been told.
+            // The commit's failure is listed already.
             SessionEnd::Stopped | SessionEnd::Commit(_) => {}
             SessionEnd::Sink(error) => self.push(at, None, end.label(), error.to_string()),
             SessionEnd::Checkpoint(error) => self.push(at, None, end.label(), error.to_string()),
@@ -65,45 +65,44 @@ impl Failures {
                 | CrawlNotice::Throttled(_),
             ) => {}
             Notice::Crawl(CrawlNotice::Retries { listing, reason }) => {
-                let text = format!("crawl: the {} of {} can't be read now: {reason}", listing.what.label(), listing.of);
+                let text = format!("list of {} of {} unreadable, retrying: {reason}", listing.what.label(), listing.of);
                 self.push(at, stream, "crawl_retries", text);
             }
             Notice::Crawl(CrawlNotice::LeftOut(LeftOut { listing, reason })) => {
-                let text =
-                    format!("the crawl goes on without the {} of {}: {reason}", listing.what.label(), listing.of);
+                let text = format!("list of {} of {} unreadable, left out: {reason}", listing.what.label(), listing.of);
                 self.push(at, stream, "crawl_left_out", text);
             }
             Notice::Crawl(CrawlNotice::Unidentified { listing, count }) => {
-                let text = format!("{count} items without a gid among the {} of {}", listing.what.label(), listing.of);
+                let text =
+                    format!("{count} items without a gid in the list of {} of {}", listing.what.label(), listing.of);
                 self.push(at, stream, "crawl_unidentified", text);
             }
             Notice::Missed(gids) => {
                 let count = gids.len();
-                let text = format!("{count} changes of which Asana sent no event; their snapshots were published");
+                let text = format!("{count} changes without an event found, snapshots published");
                 self.push(at, stream, "missed", text);
             }
             Notice::DeadLetter { gid, bytes } => {
-                let text =
-                    format!("the record of {gid} has {bytes} bytes, more than the bus takes: it is a dead letter");
+                let text = format!("record of {gid} too large for the bus ({bytes} bytes), sent as a dead letter");
                 self.push(at, stream, "dead_letter", text);
             }
             Notice::PolledBare => {
-                let text = "Asana answers 400 to opt_fields or extra headers: it is asked without them";
+                let text = "polling without opt_fields and extra headers after a 400";
                 self.push(at, stream, "bad_request", text.to_owned());
             }
             Notice::TokenRepeated => {
-                let text = "Asana gives a sync token back with the events that it brought; they aren't published again";
+                let text = "sync token repeated by Asana, its events not republished";
                 self.push(at, stream, "token_repeated", text.to_owned());
             }
             Notice::SourceGap { gap_id } => {
-                self.push(at, stream, "source_gap", format!("the sync token was dead, events may be lost: {gap_id}"));
+                self.push(at, stream, "source_gap", format!("sync token expired, events may be lost: {gap_id}"));
             }
             Notice::Suspended(denial) => {
                 let text = format!("Asana answers {} ({})", denial.status(), denial.label());
                 self.push(at, stream, "refused", text);
             }
             Notice::Throttled(pause) => {
-                let text = format!("rate limit hit: the account waits for {} s", pause.as_secs());
+                let text = format!("rate limit hit, polling paused for {} s", pause.as_secs());
                 self.push(at, account, "throttled", text);
             }
             Notice::Failed(failure) => self.push(at, stream, failure.label(), words(failure)),
@@ -115,11 +114,11 @@ impl Failures {
             AccountNotice::Accepted | AccountNotice::ClockRight => return,
             AccountNotice::Refused(denial) => {
                 let status = denial.status();
-                ("account_refused", format!("Asana answers {status} to its credential: nothing of it is polled"))
+                ("account_refused", format!("credential rejected by Asana ({status}), polling stopped"))
             }
             AccountNotice::ClockOff(ahead) => {
                 let seconds = ahead.num_seconds();
-                ("clock_off", format!("the host's clock is ahead of Asana's by {seconds} s, or behind if negative"))
+                ("clock_off", format!("clock differs from Asana's by {seconds} s (negative if behind)"))
             }
         };
         self.push(at, Some(account.to_string()), kind, text);
@@ -133,13 +132,13 @@ impl Failures {
     }
 }
 
-fn words(failure: &page::Failure) -> String {
+fn words(failure: &poll::Failure) -> String {
     match failure {
-        page::Failure::TimedOut => "no complete answer in time".to_owned(),
-        page::Failure::Server { status, phrase: Some(phrase) } => format!("HTTP {status}, \"{phrase}\""),
-        page::Failure::Server { status, phrase: None } => format!("HTTP {status}"),
-        page::Failure::Gateway { status } => format!("HTTP {status}, and not by Asana: of a gateway or proxy"),
-        page::Failure::Connection(text) | page::Failure::Malformed(text) | page::Failure::Credential(text) => {
+        poll::Failure::TimedOut => "no complete answer before the timeout".to_owned(),
+        poll::Failure::Server { status, phrase: Some(phrase) } => format!("HTTP {status}, \"{phrase}\""),
+        poll::Failure::Server { status, phrase: None } => format!("HTTP {status}"),
+        poll::Failure::Gateway { status } => format!("HTTP {status} from a gateway or proxy, not from Asana"),
+        poll::Failure::Connection(text) | poll::Failure::Malformed(text) | poll::Failure::Credential(text) => {
             text.clone()
         }
     }

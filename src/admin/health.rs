@@ -93,7 +93,7 @@ impl Health {
         match &self.session {
             Some(session) if now >= session.turned_at + LIVE_TIMEOUT => {
                 let still = now.saturating_sub(session.turned_at).as_secs();
-                Err(format!("the bridge's loop hasn't turned for {still} s"))
+                Err(format!("event loop stalled for {still} s"))
             }
             Some(_) | None => Ok(()),
         }
@@ -109,17 +109,17 @@ impl Health {
             return Ok(());
         }
         if let Some(age) = self.commit_age(now).filter(|age| *age >= COMMIT_PATIENCE) {
-            return Err(format!("the bus doesn't answer: a commit has been under way for {} s", age.as_secs()));
+            return Err(format!("the bus doesn't answer: a commit has been in flight for {} s", age.as_secs()));
         }
-        let reason = self.last_end.as_deref().unwrap_or("it wasn't reached yet");
+        let reason = self.last_end.as_deref().unwrap_or("no session yet");
         Err(match (&self.session, self.well_at) {
-            (Some(_), None) => "joined, and waits for its shards".to_owned(),
+            (Some(_), None) => "waiting for shards".to_owned(),
             (Some(_), Some(at)) => {
-                format!("has had no shards, and nothing to wait for, for {} s", now.saturating_sub(at).as_secs())
+                format!("without shards for {} s", now.saturating_sub(at).as_secs())
             }
-            (None, None) => format!("opens the sink: {reason}"),
+            (None, None) => format!("connecting to the bus: {reason}"),
             (None, Some(at)) => {
-                format!("opens the sink anew, for {} s: {reason}", now.saturating_sub(at).as_secs())
+                format!("reconnecting to the bus for {} s: {reason}", now.saturating_sub(at).as_secs())
             }
         })
     }
@@ -136,10 +136,10 @@ mod tests {
     #[test]
     fn a_replica_is_ready_once_it_has_shards() {
         let mut health = Health::default();
-        assert!(health.ready(at(1)).unwrap_err().contains("opens the sink"));
+        assert!(health.ready(at(1)).unwrap_err().contains("connecting to the bus"));
         health.opened(at(2));
         health.turned(at(3));
-        assert!(health.ready(at(3)).unwrap_err().contains("waits for its shards"));
+        assert!(health.ready(at(3)).unwrap_err().contains("waiting for shards"));
         health.settled(at(4));
         assert_eq!(health.ready(at(4)), Ok(()));
     }
@@ -158,7 +158,7 @@ mod tests {
     fn a_bus_that_was_never_reached_leaves_it_unready_and_alive() {
         let mut health = Health::default();
         health.ended("no broker".to_owned());
-        assert!(health.ready(at(500)).unwrap_err().ends_with("opens the sink: no broker"));
+        assert!(health.ready(at(500)).unwrap_err().ends_with("connecting to the bus: no broker"));
         assert_eq!(health.live(at(500)), Ok(()));
     }
 
@@ -189,7 +189,7 @@ mod tests {
         health.turned(at(11));
         health.turned(at(12));
         assert_eq!(health.ready(at(40)), Ok(()));
-        assert!(health.ready(at(41)).unwrap_err().ends_with("under way for 39 s"));
+        assert!(health.ready(at(41)).unwrap_err().ends_with("in flight for 39 s"));
         assert_eq!(health.commit_age(at(41)), Some(at(39)));
         assert_eq!(health.commit_ended(at(42)), Some(at(40)));
         health.turned(at(42));

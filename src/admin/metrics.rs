@@ -1,9 +1,9 @@
 //! What is counted as it happens. What is only looked at when somebody asks is in [`sampled`](super::sampled).
 
-use crate::core::batch::Batch;
-use crate::core::engine::CommitSummary;
-use crate::core::ids::AccountName;
-use crate::core::stream::{CrawlNotice, Notice};
+use bridge_core::engine::CommitSummary;
+use bridge_core::ids::AccountName;
+use bridge_core::record::batch::Batch;
+use bridge_core::stream::{CrawlNotice, Notice};
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

@@ -93,7 +93,7 @@ impl Admin {
         let failed = |source| AdminError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        tracing::info!(%address, "the admin port listens");
+        tracing::info!(%address, "admin server listening");
         let facts = Facts {
             replica: checked.replica.clone(),
             sink: checked.sink.name(),

@@ -2,10 +2,10 @@
 
 use super::failures::Failure;
 use super::watcher::Snapshot;
-use crate::core::engine::{AccountStatus, CrawlStatus, Phase, StreamStatus, token_left};
-use crate::core::ids::{ShardId, StreamKind};
-use crate::core::page::Denial;
-use crate::core::stream::OpenGap;
+use bridge_core::engine::{AccountStatus, CrawlStatus, Phase, StreamStatus, token_left};
+use bridge_core::ids::{ShardId, StreamKind};
+use bridge_core::outcome::poll::Denial;
+use bridge_core::stream::OpenGap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

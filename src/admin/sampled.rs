@@ -2,8 +2,8 @@
 
 use super::metrics::number;
 use super::watcher::{Snapshot, Watcher};
-use crate::core::engine::{AccountStatus, Phase, Status, StreamStatus, token_left};
-use crate::core::ids::ShardId;
+use bridge_core::engine::{AccountStatus, Phase, Status, StreamStatus, token_left};
+use bridge_core::ids::ShardId;
 use chrono::{DateTime, Utc};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder};

@@ -3,9 +3,9 @@
 use super::client::now;
 use super::{Client, ClientError, Listener, Look, Refusal, Seen, Source};
 use crate::config::CheckedAccount;
-use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
-use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::{Failure, PollForm, PollOutcome, Polled, Probed, Verdict};
+use bridge_core::ids::{AccountName, StreamId, StreamKind, SyncToken};
+use bridge_core::outcome::list::{ListOutcome, Listing};
+use bridge_core::outcome::poll::{Failure, PollForm, PollOutcome, Polled, Probed, Verdict};
 use std::collections::BTreeMap;
 
 /// A client for each account; a stream is polled, and a list read, by its own.

@@ -3,7 +3,7 @@
 //! Asana announces a change of its API in answers that it concerns:
 //! `Asana-Change: name=<flag>;info=<url>[;affected=true]` (Asana's guide "Deprecations").
 
-use crate::core::ids::AccountName;
+use bridge_core::ids::AccountName;
 use reqwest::header::HeaderMap;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -48,7 +48,7 @@ impl Changes {
                 continue;
             }
             let [name, info, affected] = ["name", "info", "affected"].map(|key| part(value, key).unwrap_or(""));
-            tracing::warn!(%account, name, info, affected, "Asana announces a change of its API");
+            tracing::warn!(%account, name, info, affected, "upcoming API change announced by Asana");
             if let Some(Listener(tell)) = self.listener.as_ref().filter(|_| affected == "true") {
                 tell(account, name);
             }

@@ -8,10 +8,10 @@ use super::oauth::Oauth;
 use super::wire::Refusal;
 use super::{items, requests, wire};
 use crate::config::{CheckedAccount, Credential};
-use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
-use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::{Denial, Failure, PollForm, Polled, Probed};
 use crate::one_line::one_line;
+use bridge_core::ids::{AccountName, StreamId, StreamKind, SyncToken};
+use bridge_core::outcome::list::{ListOutcome, Listing};
+use bridge_core::outcome::poll::{Denial, Failure, PollForm, Polled, Probed};
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, StatusCode, redirect};
@@ -205,7 +205,7 @@ fn http_client(needs_tls: bool, max_in_flight: NonZeroU16) -> Result<reqwest::Cl
     use rustls::crypto::{CryptoProvider, ring};
     // The HTTP library takes the process's provider. Losing the race to set it is as good as winning.
     if CryptoProvider::get_default().is_none() && ring::default_provider().install_default().is_err() {
-        tracing::debug!("a TLS provider was installed meanwhile");
+        tracing::debug!("crypto provider already installed");
     }
     let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)

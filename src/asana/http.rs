@@ -1,7 +1,7 @@
 //! One request and its whole answer, bounded in time and size.
 
-use crate::core::page::Failure;
 use crate::one_line::one_line;
+use bridge_core::outcome::poll::Failure;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use reqwest::{Request, Response, StatusCode};

@@ -5,12 +5,12 @@
 
 use super::http::Answer;
 use super::wire::{list_page, message, object, refusal};
-use crate::core::ids::Gid;
-use crate::core::lenient::{self, string, typed};
-use crate::core::listing::{Item, ListOutcome, ListPage, Listing, What};
-use crate::core::page::Failure;
-use crate::core::time as core_time;
-use crate::pb;
+use bridge_contract::pb;
+use bridge_contract::time as core_time;
+use bridge_core::ids::Gid;
+use bridge_core::lenient::{self, string, typed};
+use bridge_core::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
+use bridge_core::outcome::poll::Failure;
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use serde::Deserialize;

@@ -2,7 +2,7 @@
 
 use super::http::Answer;
 use super::wire::{Refusal, object, refusal, sent_at};
-use crate::core::ids::Gid;
+use bridge_core::ids::Gid;
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use serde::Deserialize;

@@ -32,9 +32,9 @@ pub use look::{Look, Seen};
 pub use webhooks::{Part, Webhook};
 pub use wire::Refusal;
 
-use crate::core::ids::{AccountName, StreamId, StreamKind, SyncToken};
-use crate::core::listing::{ListOutcome, Listing};
-use crate::core::page::{PollForm, Polled, Probed};
+use bridge_core::ids::{AccountName, StreamId, StreamKind, SyncToken};
+use bridge_core::outcome::list::{ListOutcome, Listing};
+use bridge_core::outcome::poll::{PollForm, Polled, Probed};
 
 /// What the bridge needs of Asana.
 pub trait Source: Send + Sync {
@@ -61,7 +61,7 @@ pub trait Source: Send + Sync {
     fn probe(&self, account: &AccountName) -> impl Future<Output = Probed> + Send;
 
     /// Asks once for one object, or for the page of a list that begins at `offset`; without one, for the first. A page
-    /// has at most `limit` items, from 1 to [`MOST_ON_A_PAGE`](crate::core::listing::MOST_ON_A_PAGE).
+    /// has at most `limit` items, from 1 to [`MOST_ON_A_PAGE`](bridge_core::outcome::list::MOST_ON_A_PAGE).
     ///
     /// Total, as [`poll`](Self::poll).
     ///

@@ -3,7 +3,7 @@
 use super::credential::{CredentialError, Origin, bearer, read};
 use super::http::{Answer, exchange};
 use crate::config::{CheckedOauth, Secret};
-use crate::core::page::Failure;
+use bridge_core::outcome::poll::Failure;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;

@@ -1,9 +1,9 @@
 //! Which URL asks for what, and for which fields.
 
 use super::look::Look;
-use crate::core::ids::{Gid, StreamId, StreamKind, SyncToken};
-use crate::core::listing::{Listing, What};
-use crate::core::page::PollForm;
+use bridge_core::ids::{Gid, StreamId, StreamKind, SyncToken};
+use bridge_core::outcome::list::{Listing, What};
+use bridge_core::outcome::poll::PollForm;
 use url::Url;
 
 /// What is asked of each event: all that Asana's OpenAPI description lists for `/events`

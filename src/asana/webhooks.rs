@@ -5,7 +5,7 @@ use super::http::Answer;
 use super::requests;
 use super::wire::{Refusal, list_page, object, refusal};
 use crate::config::Secret;
-use crate::core::ids::Gid;
+use bridge_core::ids::Gid;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;

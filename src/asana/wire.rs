@@ -4,11 +4,11 @@
 //! and the same token is asked again.
 
 use super::http::Answer;
-use crate::core::event::Event;
-use crate::core::ids::SyncToken;
-use crate::core::listing::ListOutcome;
-use crate::core::page::{Denial, Failure, Page, PollOutcome, Polled, Probed, Verdict};
-use crate::core::stamp::Stamp;
+use bridge_core::ids::SyncToken;
+use bridge_core::outcome::list::ListOutcome;
+use bridge_core::outcome::poll::{Denial, Failure, Page, PollOutcome, Polled, Probed, Verdict};
+use bridge_core::outcome::stamp::Stamp;
+use bridge_core::record::event::Event;
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};

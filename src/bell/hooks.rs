@@ -1,7 +1,7 @@
 //! The webhooks that may ring at this replica: those that it made, since only who makes a webhook learns its secret.
 
 use crate::config::Secret;
-use crate::core::ids::{Gid, StreamId};
+use bridge_core::ids::{Gid, StreamId};
 use ring::hmac;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -29,7 +29,7 @@ mod target;
 use crate::asana::Accounts;
 use crate::bridge::{Observer, Plan};
 use crate::config::CheckedWebhooks;
-use crate::core::ids::{ShardId, StreamId};
+use bridge_core::ids::{ShardId, StreamId};
 use door::Door;
 use hooks::Hooks;
 use peers::Peers;
@@ -120,7 +120,7 @@ impl Bell {
         let failed = |source| BellError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        tracing::info!(%address, "the bell listens");
+        tracing::info!(%address, "webhook server listening");
         let key = config.key.read().map_err(BellError::Key)?;
         let targets = Arc::new(Targets::new(&config.public_url, &key));
         let hooks = Arc::new(Hooks::default());

@@ -35,8 +35,8 @@ impl Peers {
         for name in &self.names {
             match tokio::time::timeout(TIMEOUT, lookup_host(name)).await {
                 Ok(Ok(found)) => addresses.extend(found),
-                Ok(Err(error)) => tracing::warn!(peers = name, %error, "other replicas aren't found"),
-                Err(_) => tracing::warn!(peers = name, "other replicas aren't found in time"),
+                Ok(Err(error)) => tracing::warn!(peers = name, %error, "peer lookup failed"),
+                Err(_) => tracing::warn!(peers = name, "peer lookup timed out"),
             }
         }
         let mut asked = JoinSet::new();

@@ -7,12 +7,12 @@ use super::target::Targets;
 use crate::asana::{Accounts, Part, Refusal, Webhook};
 use crate::bridge::{Clock, Observer, Plan};
 use crate::config::CheckedWebhooks;
-use crate::core::backoff::Backoff;
-use crate::core::budget::{Budget, Limit, Share};
-use crate::core::ids::{AccountName, Gid, ShardId, StreamKind};
-use crate::core::now::Now;
-use crate::core::page::{Denial, Failure};
-use crate::core::placement::shard_of;
+use bridge_core::engine::schedule::backoff::Backoff;
+use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
+use bridge_core::ids::{AccountName, Gid, ShardId, StreamKind};
+use bridge_core::now::Now;
+use bridge_core::outcome::poll::{Denial, Failure};
+use bridge_core::record::placement::shard_of;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::num::NonZeroU16;
@@ -278,13 +278,14 @@ impl Account {
         if let Refusal::Throttled { retry_after } = refusal {
             self.todo.push_front(task);
             if self.budget.pause(now, *retry_after) {
-                tracing::warn!(account = %name, seconds = retry_after.as_secs(), "rate limit hit: webhooks wait");
+                let seconds = retry_after.as_secs();
+                tracing::warn!(account = %name, seconds, "rate limit hit, webhook requests paused");
             }
             return;
         }
         self.failed = true;
         self.failures = self.failures.saturating_add(1);
-        let (cause, request) = (refusal.label(), task.label());
+        let (reason, request) = (refusal.label(), task.label());
         let stream = match &task {
             Task::Delete(stream, _) | Task::Make(stream) => Some(stream.to_string()),
             Task::Workspaces(_) | Task::Webhooks(..) => None,
@@ -293,11 +294,12 @@ impl Account {
             Refusal::Failed(failure) => detail(failure),
             Refusal::Denied(_) | Refusal::Throttled { .. } => String::new(),
         };
-        if self.told == Some(cause) {
-            tracing::debug!(account = %name, stream, request, cause, detail, "no webhook again");
+        if self.told == Some(reason) {
+            tracing::debug!(account = %name, stream, request, reason, detail, "webhook request failed again");
         } else {
-            self.told = Some(cause);
-            tracing::warn!(account = %name, stream, request, cause, detail, "no webhook: polled at its interval meanwhile");
+            self.told = Some(reason);
+            tracing::warn!(account = %name, stream, request, reason, detail,
+                hint = "a stream without a webhook is polled at its interval", "webhook request failed");
         }
         if task.is_look() {
             self.todo.clear();
@@ -310,7 +312,7 @@ impl Account {
     fn end(&mut self, now: Now, name: &AccountName, interval: Duration) {
         let (made, deleted) = (std::mem::take(&mut self.made), std::mem::take(&mut self.deleted));
         if made + deleted > 0 {
-            tracing::info!(account = %name, made, deleted, "webhooks are as they should be");
+            tracing::info!(account = %name, created = made, deleted, "webhooks reconciled");
         }
         let (stale, failed) = (std::mem::take(&mut self.stale), std::mem::take(&mut self.failed));
         self.bad_rounds = if failed { self.bad_rounds.saturating_add(1) } else { 0 };

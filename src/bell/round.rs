@@ -6,8 +6,8 @@
 
 use super::target::Targets;
 use crate::asana::Webhook;
-use crate::core::ids::{Gid, ShardId, StreamId};
-use crate::core::placement::shard_of;
+use bridge_core::ids::{Gid, ShardId, StreamId};
+use bridge_core::record::placement::shard_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 

@@ -2,9 +2,9 @@
 //! has the key made it. Nobody else can guess one, and after a restart the bridge knows its own again.
 
 use crate::config::Secret;
-use crate::core::ids::StreamId;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bridge_core::ids::StreamId;
 use ring::hmac;
 use url::Url;
 

@@ -1,6 +1,6 @@
 //! The one place where the bridge reads a clock.
 
-use crate::core::now::Now;
+use bridge_core::now::Now;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 

@@ -2,9 +2,9 @@
 //!
 //! A commit is awaited here to its end, whatever else happens; the session goes on polling meanwhile.
 
-use crate::core::batch::{Batch, OutputTopic};
-use crate::core::ids::Topic;
 use crate::sink::{CommitError, Committer, SinkError};
+use bridge_core::ids::Topic;
+use bridge_core::record::batch::{Batch, OutputTopic};
 use tokio::sync::mpsc;
 
 /// What the session asks for. One at a time: the next follows the answer to the last.

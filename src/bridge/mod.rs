@@ -4,9 +4,9 @@
 //! [`Engine::handle_outcome`] → [`Engine::take_batch`] → [`Committer::commit`]
 //! on the committer's task → [`Engine::committed`], and the stream is due again.
 //!
-//! [`Engine::handle_outcome`]: crate::core::engine::Engine::handle_outcome
-//! [`Engine::take_batch`]: crate::core::engine::Engine::take_batch
-//! [`Engine::committed`]: crate::core::engine::Engine::committed
+//! [`Engine::handle_outcome`]: bridge_core::engine::Engine::handle_outcome
+//! [`Engine::take_batch`]: bridge_core::engine::Engine::take_batch
+//! [`Engine::committed`]: bridge_core::engine::Engine::committed
 
 mod clock;
 mod committer;
@@ -18,12 +18,12 @@ pub use observer::{LogObserver, Observer, Observers};
 pub use session::SessionEnd;
 
 use crate::asana::Source;
-use crate::core::backoff::Backoff;
-use crate::core::checkpoint::CheckpointError;
-use crate::core::engine::{AccountSpec, Settings, StreamSpec};
-use crate::core::ids::StreamId;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, SinkError};
+use bridge_core::checkpoint::CheckpointError;
+use bridge_core::engine::schedule::backoff::Backoff;
+use bridge_core::engine::{AccountSpec, Settings, StreamSpec};
+use bridge_core::ids::StreamId;
 use session::Session;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ where
         observer.ended(&end);
         match end {
             SessionEnd::Stopped if stop.is_cancelled() => break,
-            SessionEnd::Stopped => tracing::info!("the session ended in order; the next one uses what was renewed"),
+            SessionEnd::Stopped => tracing::info!("session ended, reopening with changed credentials"),
             SessionEnd::Checkpoint(error) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Setup { .. }) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Refused { .. }) if !has_run => return Err(error.into()),
@@ -131,9 +131,9 @@ where
                 failures = if now > began + REOPEN.longest { 1 } else { failures + 1 };
                 let pause = REOPEN.delay(failures, &replica);
                 if let SessionEnd::Commit(CommitError::Fenced(_)) = end {
-                    tracing::info!(reason = %end, retry_in = ?pause, "the session ended; joining anew");
+                    tracing::info!(reason = %end, retry_in = ?pause, "session ended, rejoining");
                 } else {
-                    tracing::warn!(error = %end, retry_in = ?pause, "the session ended; starting over from the bus");
+                    tracing::warn!(reason = %end, retry_in = ?pause, "session ended, restarting from the bus");
                 }
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -143,7 +143,7 @@ where
         }
     }
     if index.flush().await.is_err() {
-        tracing::debug!("the index isn't whole: crawls fill it when the bridge starts again");
+        tracing::debug!(hint = "crawls fill it after the next start", "state index incomplete");
     }
     Ok(())
 }
@@ -161,9 +161,11 @@ mod tests {
     use super::*;
     use crate::asana::Accounts;
     use crate::config::CheckedFile;
-    use crate::core::engine::bench;
     use crate::index::Index;
     use crate::sink::file;
+    use bridge_core::engine::{CrawlSettings, Settings};
+    use bridge_core::record::topic::TopicTemplate;
+    use bridge_core::record::trace::Sampling;
     use std::num::NonZeroU32;
     use std::sync::Mutex;
 
@@ -175,7 +177,21 @@ mod tests {
     async fn follow(script: Vec<Result<(), SinkError>>) -> (usize, Result<(), BridgeError>) {
         let folder = tempfile::tempdir().unwrap();
         let config = CheckedFile { path: folder.path().join("records"), checkpoint: folder.path().join("checkpoint") };
-        let settings = bench::settings("asana.events");
+        let settings = Settings {
+            shards: NonZeroU32::MIN,
+            topic: TopicTemplate::parse("asana.events", 16).unwrap(),
+            min_interval: Duration::from_secs(5),
+            max_interval: Duration::from_secs(60),
+            linger: Duration::ZERO,
+            max_records: 10,
+            max_pending_bytes: 1_000,
+            watermark_interval: Duration::from_secs(60),
+            replica: "r".to_owned(),
+            dead_letter_topic: "dead".to_owned(),
+            crawl: CrawlSettings::default(),
+            all_known: true,
+            sampling: Sampling::NONE,
+        };
         let source = Arc::new(Accounts::default());
         let (_plans_to, plans) =
             watch::channel(Arc::new(Plan { settings, accounts: Vec::new(), streams: Vec::new(), source }));

@@ -1,15 +1,15 @@
 //! What the bridge tells about itself while it runs.
 
 use super::session::SessionEnd;
-use crate::core::batch::Batch;
-use crate::core::crawl::LeftOut;
-use crate::core::engine::{AccountNotice, CommitSummary, Engine, Poll, StreamPlace};
-use crate::core::ids::{AccountName, ShardId, StreamId};
-use crate::core::now::Now;
-use crate::core::page::{Failure, PollOutcome};
-use crate::core::stream::{CrawlNotice, Notice};
-use crate::core::trace::Trace;
 use crate::sink::CommitError;
+use bridge_core::crawl::LeftOut;
+use bridge_core::engine::{AccountNotice, CommitSummary, Engine, Poll, StreamPlace};
+use bridge_core::ids::{AccountName, ShardId, StreamId};
+use bridge_core::now::Now;
+use bridge_core::outcome::poll::{Failure, PollOutcome};
+use bridge_core::record::batch::Batch;
+use bridge_core::record::trace::Trace;
+use bridge_core::stream::{CrawlNotice, Notice};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,32 +139,34 @@ impl Observer for Observers {
 fn crawl_noticed(stream: &StreamId, notice: &CrawlNotice) {
     match notice {
         CrawlNotice::Begun(reason) => {
-            tracing::info!(%stream, reason = reason.label(), "crawl begun: its resources are read anew");
+            tracing::info!(%stream, reason = reason.label(), "re-crawl started");
         }
         CrawlNotice::Ended { reason, snapshots, healed, left_out } => {
-            tracing::info!(%stream, reason = reason.label(), snapshots, healed, left_out, "crawl ended");
+            tracing::info!(%stream, reason = reason.label(), snapshots, healed, left_out, "re-crawl finished");
         }
         CrawlNotice::Retries { listing, reason } => {
             let (list, of) = (listing.what.label(), &listing.of);
-            tracing::warn!(%stream, list, %of, reason, "crawl: this can't be read now, and is tried again");
+            tracing::warn!(%stream, list, %of, reason, "crawl list unreadable, retrying");
         }
         CrawlNotice::LeftOut(LeftOut { listing, reason }) => {
             let (list, of) = (listing.what.label(), &listing.of);
-            tracing::warn!(%stream, list, %of, reason, "crawl: this can't be read, and is left out; it is tried again later on its own");
+            tracing::warn!(%stream, list, %of, reason, hint = "it is read again later",
+                "crawl list unreadable, left out");
         }
         CrawlNotice::Splits(listing) => {
             let (list, of) = (listing.what.label(), &listing.of);
-            tracing::info!(%stream, list, %of, "crawl: the list is longer than what Asana gives of one, and is read in parts");
+            tracing::info!(%stream, list, %of, "crawl list too long, reading it in parts");
         }
         CrawlNotice::CameShort { lists, unseen } => {
-            tracing::warn!(%stream, lists, unseen, "crawl: lists showed much less than was known, and are read again; what they don't show is asked for one by one");
+            tracing::warn!(%stream, lists, unseen, hint = "what they still don't show is requested one by one",
+                "crawl lists much shorter than before, reading again");
         }
         CrawlNotice::Unidentified { listing, count } => {
             let (list, of) = (listing.what.label(), &listing.of);
-            tracing::warn!(%stream, list, %of, count, "crawl: items without a gid can't be told of");
+            tracing::warn!(%stream, list, %of, count, "crawl items without a gid not published");
         }
         CrawlNotice::Throttled(pause) => {
-            tracing::warn!(%stream, seconds = pause.as_secs(), "crawl: rate limit hit; the account for crawls waits");
+            tracing::warn!(%stream, seconds = pause.as_secs(), "rate limit hit, crawls paused");
         }
     }
 }
@@ -176,64 +178,76 @@ pub struct LogObserver;
 impl Observer for LogObserver {
     fn configured(&self, refused: Option<&str>) {
         if let Some(problems) = refused {
-            tracing::error!("the new configuration is refused, the one before stays: {problems}");
+            tracing::error!(reason = problems, "configuration rejected, keeping the previous one");
         }
     }
 
     fn committed(&self, summary: &CommitSummary) {
-        tracing::debug!(events = summary.events, messages = summary.messages, "committed");
+        tracing::debug!(events = summary.events, messages = summary.messages, "batch committed");
     }
 
     fn commit_failed(&self, error: &CommitError) {
         match error {
-            CommitError::Fenced(_) => tracing::info!(%error, "lost the shards to another replica"),
-            CommitError::Aborted(_) => tracing::warn!(%error, "will write the same records again"),
-            CommitError::Unknown(_) | CommitError::Fatal(_) => tracing::warn!(%error, "will start over from the bus"),
+            CommitError::Fenced(_) => tracing::info!(%error, "commit fenced, shards taken over by another replica"),
+            CommitError::Aborted(_) => tracing::warn!(%error, "commit aborted, writing the same records again"),
+            CommitError::Unknown(_) | CommitError::Fatal(_) => {
+                tracing::warn!(%error, "commit failed, restarting from the bus");
+            }
         }
     }
 
     fn assigned(&self, shard: ShardId, epoch: Option<u64>) {
-        tracing::debug!(shard = shard.0, epoch, "the shard is this replica's");
+        tracing::debug!(shard = shard.0, epoch, "shard acquired");
     }
 
     fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
         let StreamPlace { stream, shard: ShardId(shard), epoch } = place;
         match notice {
             Notice::Established => {
-                tracing::info!(%stream, shard, epoch, "established: events from now on are published");
+                tracing::info!(%stream, shard, epoch, "stream established");
             }
-            Notice::Resumed => tracing::info!(%stream, shard, epoch, "polled again"),
+            Notice::Resumed => tracing::info!(%stream, shard, epoch, "stream resumed"),
             Notice::SourceGap { gap_id } => {
-                tracing::warn!(%stream, shard, epoch, gap_id, "the sync token was dead: events may be lost, and a source gap says so");
+                tracing::warn!(%stream, shard, epoch, gap_id, hint = "events may be lost",
+                    "sync token expired, source gap announced");
             }
             Notice::PolledBare => {
-                tracing::warn!(%stream, shard, epoch, "Asana answers 400 unless it is asked without opt_fields and extra headers: events have fewer names until the next session");
+                tracing::warn!(%stream, shard, epoch, hint = "events have fewer names until the next session",
+                    "polling without opt_fields and extra headers after a 400");
             }
             Notice::TokenRepeated => {
-                tracing::warn!(%stream, shard, epoch, "Asana gives a sync token back with the events that it brought: they aren't published again, and the stream slows down");
+                tracing::warn!(%stream, shard, epoch, hint = "the stream is polled with backoff",
+                    "sync token repeated by Asana, its events not republished");
             }
             Notice::Suspended(denial) => {
-                tracing::warn!(%stream, shard, epoch, status = denial.status(), "suspended: Asana refuses this stream; it is asked again, slowly: give the account's user access, or take the stream out of the configuration");
+                let hint =
+                    "give the account's user access, or remove the stream from the configuration; it is retried slowly";
+                tracing::warn!(%stream, shard, epoch, status = denial.status(), hint,
+                    "stream suspended, refused by Asana");
             }
             Notice::Throttled(pause) => {
                 let account = &stream.account;
-                tracing::warn!(%account, seconds = pause.as_secs(), "rate limit hit: all streams of the account wait");
+                tracing::warn!(%account, seconds = pause.as_secs(), "rate limit hit, polling paused");
             }
-            Notice::Ended => tracing::info!(%stream, shard, epoch, "ended: it isn't to be polled any more"),
+            Notice::Ended => tracing::info!(%stream, shard, epoch, "stream ended, no longer polled"),
             Notice::Crawl(notice) => crawl_noticed(stream, notice),
             Notice::DeadLetter { gid, bytes } => {
-                tracing::warn!(%stream, shard, epoch, %gid, bytes, "a record is larger than what the bus takes: it is in the dead-letter topic, and a stand-in keeps its place; raise the topic's or the server's limit");
+                tracing::warn!(%stream, shard, epoch, %gid, bytes, hint = "raise the topic's or the server's limit",
+                    "record too large for the bus, sent as a dead letter");
             }
             Notice::Missed(gids) => {
                 let resources = gids.iter().take(MOST_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(" ");
-                tracing::warn!(%stream, shard, epoch, count = gids.len(), resources, "changes that Asana told no event of; their snapshots were published");
+                tracing::warn!(%stream, shard, epoch, count = gids.len(), resources,
+                    "changes without an event found, snapshots published");
             }
             Notice::Failed(Failure::Credential(words)) => {
                 let account = &stream.account;
-                tracing::error!(%account, reason = words, "there is no token to ask Asana with: mend what the configuration names for it; it is read again");
+                let hint = "fix what the configuration names for it; it is read again";
+                tracing::error!(%account, reason = words, hint, "no usable credential for Asana");
             }
             Notice::Failed(failure) => {
-                tracing::warn!(%stream, shard, epoch, reason = failure.label(), ?failure, "no usable answer of Asana; the same token is asked again, by and by more slowly: see whether it can be reached from here if this goes on");
+                tracing::warn!(%stream, shard, epoch, reason = failure.label(), detail = ?failure,
+                    hint = "check connectivity to Asana", "poll failed, retrying with backoff");
             }
         }
     }
@@ -242,18 +256,20 @@ impl Observer for LogObserver {
         match notice {
             AccountNotice::Refused(denial) => {
                 let status = denial.status();
-                tracing::error!(%account, status, "Asana refuses the account's credential: put a valid token where the configuration says; it is read again");
+                let hint = "put a valid token where the configuration says; it is read again";
+                tracing::error!(%account, status, hint, "credential rejected by Asana");
             }
-            AccountNotice::Accepted => tracing::info!(%account, "Asana accepts the account's credential again"),
+            AccountNotice::Accepted => tracing::info!(%account, "credential accepted again by Asana"),
             AccountNotice::ClockOff(ahead) => {
                 let seconds = ahead.num_seconds();
-                tracing::warn!(%account, seconds, "the host's clock is ahead of Asana's, or behind where it is negative: see whether it is kept by NTP");
+                let hint = "positive where the host's clock is ahead; check that NTP sets it";
+                tracing::warn!(%account, seconds, hint, "clock differs from Asana's");
             }
-            AccountNotice::ClockRight => tracing::info!(%account, "the host's clock and Asana's agree again"),
+            AccountNotice::ClockRight => tracing::info!(%account, "clock agrees with Asana's again"),
         }
     }
 
     fn owns(&self, shards: &[ShardId], streams: usize) {
-        tracing::info!(shards = shards.len(), streams, "owns");
+        tracing::info!(shards = shards.len(), streams, "shard ownership changed");
     }
 }

@@ -9,15 +9,15 @@ use super::clock::Clock;
 use super::committer::{self, Request, serve};
 use super::observer::Observer;
 use crate::asana::Source;
-use crate::core::batch::OutputTopic;
-use crate::core::checkpoint::{self, CheckpointError};
-use crate::core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Probe, Step};
-use crate::core::ids::{Gid, StreamId, Topic};
-use crate::core::listing::{ListOutcome, MOST_ON_A_PAGE};
-use crate::core::page::{Polled, Probed};
-use crate::core::stream::Notice;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
+use bridge_core::checkpoint::{self, CheckpointError};
+use bridge_core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Probe, Step};
+use bridge_core::ids::{Gid, StreamId, Topic};
+use bridge_core::outcome::list::{ListOutcome, MOST_ON_A_PAGE};
+use bridge_core::outcome::poll::{Polled, Probed};
+use bridge_core::record::batch::OutputTopic;
+use bridge_core::stream::Notice;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -144,7 +144,10 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         self.polls.shutdown().await;
         self.crawl_steps.shutdown().await;
         if tokio::time::timeout(CLOSE_TIMEOUT, tasks.join_all()).await.is_err() {
-            tracing::warn!("the sink didn't close in time: a peer takes over after the time-outs of the bus");
+            tracing::warn!(
+                hint = "another replica takes over after the session timeout of the bus",
+                "sink not closed in time"
+            );
         }
         end
     }
@@ -161,7 +164,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         loop {
             let now = self.clock.now();
             if now.monotonic > turned + STALL {
-                tracing::info!(stopped_for = ?now.monotonic.saturating_sub(turned), "awake again: do the shards have other owners?");
+                let stalled_for = now.monotonic.saturating_sub(turned);
+                tracing::info!(?stalled_for, "event loop stalled, polling paused until ownership is confirmed");
                 self.engine.pause_polls(now, STALL_PAUSE);
             }
             turned = now.monotonic;
@@ -205,7 +209,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                     grace_until = None;
                 }
                 () = self.clock.sleep_until(drain_until), if drain_until.is_some() => {
-                    tracing::warn!("not all that was polled could be committed in time; it will be polled again");
+                    tracing::warn!(hint = "they are polled again", "polled events not committed in time");
                     return Ok(());
                 }
             }
@@ -350,7 +354,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         let now = self.clock.now().monotonic;
         if now >= self.progress.said + PROGRESS_INTERVAL {
             let Progress { events, commits, .. } = self.progress;
-            tracing::info!(events, commits, "published in the last minute");
+            tracing::info!(events, commits, "events published in the last minute");
             self.progress = Progress { said: now, ..Progress::default() };
         }
     }
@@ -362,7 +366,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 let before = self.engine.set_topic(now, topic.clone(), known);
                 if let Some(before) = before.filter(|before| before.lanes != known.lanes) {
                     let (from, to) = (before.lanes, known.lanes);
-                    tracing::info!(%topic, from, to, "the number of lanes changed: each lane says so before more events");
+                    tracing::info!(%topic, from, to, hint = "each lane announces it before more events",
+                        "number of lanes changed");
                 }
                 Ok(())
             }
@@ -373,7 +378,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 // Other streams write to others.
                 let concerns_some = !is_known && is_one_of_several;
                 if concerns_some {
-                    tracing::error!(%topic, %error, "streams that have records for the topic stand still; it is looked at again");
+                    tracing::error!(%topic, %error, hint = "the topic is checked again",
+                        "topic unusable, its streams are blocked");
                 }
                 if concerns_some || is_known && passes { Ok(()) } else { Err(error) }
             }

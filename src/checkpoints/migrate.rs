@@ -7,13 +7,13 @@
 use super::own::{Owned, Stored, repeat};
 use super::{CheckpointsError, MigrateArgs, place};
 use crate::config::{Checked, CheckedKafka, CheckedNats, CheckedSink, is_checkpoint_name};
-use crate::core::batch::{Batch, CheckpointWrite};
-use crate::core::checkpoint::{Contents, read};
-use crate::core::ids::ShardId;
-use crate::core::reshard::{self, Plan, Set, Steps, Target};
-use crate::core::topic::check_name;
 use crate::run::{RunError, kafka_settings, nats_settings};
 use crate::sink::{CommitError, Committer, Ownership, SinkError, kafka, nats};
+use bridge_core::checkpoint::reshard::{self, Plan, Set, Steps, Target};
+use bridge_core::checkpoint::{Contents, read};
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{Batch, CheckpointWrite};
+use bridge_core::record::topic::check_name;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::fmt;
@@ -271,7 +271,7 @@ impl Job<'_> {
         if let Plan::Steps(steps) = &plan {
             old.still_alone()?;
             new.still_alone()?;
-            tracing::info!(streams = steps.streams, "both checkpoints are owned: migrating");
+            tracing::info!(streams = steps.streams, "both checkpoints owned, migrating");
             repeat(async || hand_over(&mut old.committer, &mut new.committer, steps.clone()).await).await?;
         }
         Ok(plan)
@@ -284,7 +284,7 @@ impl Job<'_> {
         place::rewrite(&place::as_command(self.from, ROLE), shards, |stored| {
             plan = self.plan(stored, &Stored::new(), true)?;
             let Plan::Steps(Steps { entries, headers, streams, .. }) = &plan else { return Ok(Batch::default()) };
-            tracing::info!(streams, "the checkpoint is owned: migrating");
+            tracing::info!(streams, "checkpoint owned, migrating");
             let removed = stored.iter().flat_map(|(shard, checkpoint)| {
                 checkpoint.keys().map(|key| CheckpointWrite { shard: *shard, key: key.clone(), value: None })
             });

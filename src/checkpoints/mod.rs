@@ -14,13 +14,13 @@ pub use report::{
 };
 
 use crate::config::Checked;
-use crate::core::batch::{Batch, CheckpointWrite};
-use crate::core::checkpoint::{CheckpointError, read, restore, write_reset, write_shard};
-use crate::core::ids::StreamId;
-use crate::core::reshard::{MigrationError, Set};
 use crate::run::RunError;
 use crate::sink::CommitError;
 use crate::verify::Output;
+use bridge_core::checkpoint::reshard::{MigrationError, Set};
+use bridge_core::checkpoint::{CheckpointError, read, restore, write_reset, write_shard};
+use bridge_core::ids::StreamId;
+use bridge_core::record::batch::{Batch, CheckpointWrite};
 use chrono::{DateTime, Utc};
 use own::Stored;
 use report::Configuration;
@@ -254,7 +254,7 @@ pub struct ResetStream {
 impl Outcome {
     /// Whether all was found and done that was asked for.
     #[must_use]
-    pub fn is_fine(&self) -> bool {
+    pub fn is_ok(&self) -> bool {
         match self {
             Self::Listing(_) | Self::Detail(_) => true,
             Self::Reset(reset) => reset.done,

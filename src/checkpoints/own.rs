@@ -1,9 +1,9 @@
 //! Owns a whole checkpoint for a moment, as a bridge would, so that fencing keeps every bridge from writing beside it.
 
 use super::CheckpointsError;
-use crate::core::batch::{Batch, StoredCheckpoint};
-use crate::core::ids::ShardId;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{Batch, StoredCheckpoint};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub(super) async fn repeat(mut commit: impl AsyncFnMut() -> Result<(), CommitErr
     loop {
         match commit().await {
             Err(CommitError::Aborted(error)) if attempts < ATTEMPTS => {
-                tracing::debug!(%error, attempts, "the commit was aborted; trying again");
+                tracing::debug!(%error, attempts, "commit aborted, retrying");
                 attempts += 1;
                 tokio::time::sleep(PAUSE).await;
             }

@@ -3,9 +3,9 @@
 use super::CheckpointsError;
 use super::own::{Owned, Stored};
 use crate::config::{Checked, CheckedSink};
-use crate::core::batch::Batch;
 use crate::run::{RunError, kafka_settings, nats_settings};
 use crate::sink::{console, file, kafka, nats, offline};
+use bridge_core::record::batch::Batch;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub(super) async fn wait_until_free(checked: &Checked) -> Result<(), Checkpoints
             return Err(CheckpointsError::Busy { who });
         }
         if waited.is_zero() {
-            tracing::info!(%who, "waiting up to {LEAVE_PATIENCE:?} for the bridge to be gone");
+            tracing::info!(users = %who, timeout = ?LEAVE_PATIENCE, "waiting for the bridge to stop");
         }
         tokio::time::sleep(LOOK_AGAIN).await;
         waited += LOOK_AGAIN;

@@ -1,10 +1,10 @@
 //! What a checkpoint holds, for people and for scripts. A sync token is a credential of sorts: only a hash of it is shown.
 
-use crate::core::checkpoint::{Contents, is_reset};
-use crate::core::ids::{AccountName, ShardId, StreamId, SyncToken};
-use crate::core::placement::shard_of;
-use crate::core::reshard::Set;
-use crate::core::stream::{OpenGap, Stream};
+use bridge_core::checkpoint::reshard::Set;
+use bridge_core::checkpoint::{Contents, is_reset};
+use bridge_core::ids::{AccountName, ShardId, StreamId, SyncToken};
+use bridge_core::record::placement::shard_of;
+use bridge_core::stream::{OpenGap, Stream};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -231,8 +231,10 @@ impl Totals {
 impl ShardReport {
     pub(super) fn new(shard: ShardId, contents: &Contents) -> Self {
         let Contents { header, retired, lanes, streams } = contents;
-        let lane =
-            |lane: &crate::core::sequence::LaneCounter| LaneReport { epoch: lane.epoch, last_sequence: lane.last };
+        let lane = |lane: &bridge_core::record::sequence::LaneCounter| LaneReport {
+            epoch: lane.epoch,
+            last_sequence: lane.last,
+        };
         Self {
             shard: shard.0,
             shards: header.as_ref().map(|header| header.shards),
@@ -428,8 +430,8 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::live::Live;
-    use crate::core::stream::State;
+    use bridge_core::stream::State;
+    use bridge_core::stream::live::Live;
 
     fn at(hours: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(hours * 3600, 0).expect("a time")

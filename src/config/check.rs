@@ -11,8 +11,8 @@ use super::tracing;
 use super::{
     AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig,
 };
-use crate::core::engine::StreamSpec;
-use crate::core::ids::{AccountName, StreamId, StreamKind};
+use bridge_core::engine::StreamSpec;
+use bridge_core::ids::{AccountName, StreamId, StreamKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use url::Url;

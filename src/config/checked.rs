@@ -6,11 +6,11 @@ use super::{
     ArchivedConfig, CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig, PollingConfig,
     SubjectNameStrategy,
 };
-use crate::core::engine::StreamSpec;
-use crate::core::ids::AccountName;
-use crate::core::listing::Listing;
-use crate::core::topic::TopicTemplate;
-use crate::core::trace::Sampling;
+use bridge_core::engine::StreamSpec;
+use bridge_core::ids::AccountName;
+use bridge_core::outcome::list::Listing;
+use bridge_core::record::topic::TopicTemplate;
+use bridge_core::record::trace::Sampling;
 use regex::Regex;
 use reqwest::header::HeaderMap;
 use std::collections::BTreeMap;

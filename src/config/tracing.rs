@@ -2,7 +2,7 @@
 //! all of its programs work for this program, too.
 
 use super::environment::Environment;
-use crate::core::trace::Sampling;
+use bridge_core::record::trace::Sampling;
 
 /// In the order of the specification: the variable for traces overrides the variable for all signals.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
@@ -20,7 +20,7 @@ pub(super) fn sampling(environment: &Environment) -> (Sampling, Option<String>) 
     if is_off || set("OTEL_TRACES_EXPORTER").is_some_and(|exporter| exporter != "otlp") {
         return (Sampling::NONE, None);
     }
-    let refused = |why: String| (Sampling::NONE, Some(format!("no traces are reported: {why}")));
+    let refused = |why: String| (Sampling::NONE, Some(format!("trace export disabled: {why}")));
     if !cfg!(feature = "otlp") {
         return refused(format!("{endpoint} is set, but the program is built without the feature `otlp`"));
     }

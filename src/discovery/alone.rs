@@ -2,9 +2,9 @@
 
 use super::pass::is_of_type;
 use crate::config::{ArchivedConfig, CheckedRule, NamePattern};
-use crate::core::ids::Gid;
-use crate::core::listing::{Item, ListOutcome, Listing, What};
-use crate::core::page::Denial;
+use bridge_core::ids::Gid;
+use bridge_core::outcome::list::{Item, ListOutcome, Listing, What};
+use bridge_core::outcome::poll::Denial;
 use serde::Deserialize;
 
 /// What one answer says of one stream.
@@ -106,9 +106,9 @@ fn is_left_out(rule: &CheckedRule, item: &Item, shown: &Shown) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::listing::ListPage;
-    use crate::core::page::Failure;
-    use crate::pb;
+    use bridge_contract::pb;
+    use bridge_core::outcome::list::ListPage;
+    use bridge_core::outcome::poll::Failure;
     use serde_json::{Value, json};
     use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What a rule gave and its lists don't show any more: which of it is asked for alone, and when it ends. No IO.
 
 use super::alone::Verdict;
-use crate::core::engine::StreamSpec;
+use bridge_core::engine::StreamSpec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// In one look so many are asked for alone at the most: as many as Asana lists on a page. The others follow in the
@@ -115,7 +115,7 @@ impl Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ids::{StreamId, StreamKind};
+    use bridge_core::ids::{StreamId, StreamKind};
 
     fn streams(numbers: impl IntoIterator<Item = usize>) -> BTreeSet<StreamSpec> {
         let stream = |number: usize| StreamSpec {

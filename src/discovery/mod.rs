@@ -18,10 +18,10 @@ mod rule;
 use crate::asana::Source;
 use crate::bridge::Clock;
 use crate::config::{Checked, CheckedDiscovery, CheckedRule};
-use crate::core::budget::{Budget, Limit, Share};
-use crate::core::engine::StreamSpec;
-use crate::core::ids::AccountName;
-use crate::core::listing::{ListOutcome, ListPage, MOST_ON_A_PAGE};
+use bridge_core::engine::StreamSpec;
+use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
+use bridge_core::ids::AccountName;
+use bridge_core::outcome::list::{ListOutcome, ListPage, MOST_ON_A_PAGE};
 use pass::Pass;
 use rule::Rule;
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,7 +175,7 @@ impl<S: Source> Discovery<S> {
         if let ListOutcome::Throttled { retry_after } = outcome {
             if budget.pause(now, retry_after) {
                 let (account, seconds) = (&rule.spec.account, retry_after.as_secs());
-                tracing::warn!(%account, seconds, "rate limit hit: discovery waits");
+                tracing::warn!(%account, seconds, "rate limit hit, discovery paused");
             }
             return false;
         }

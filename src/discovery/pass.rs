@@ -1,10 +1,10 @@
 //! One reading of all that a rule names, page by page. No IO.
 
 use crate::config::{ArchivedConfig, CheckedRule};
-use crate::core::engine::StreamSpec;
-use crate::core::ids::{Gid, StreamId, StreamKind};
-use crate::core::listing::{Item, ListPage, Listing, What};
-use crate::core::page::Denial;
+use bridge_core::engine::StreamSpec;
+use bridge_core::ids::{Gid, StreamId, StreamKind};
+use bridge_core::outcome::list::{Item, ListPage, Listing, What};
+use bridge_core::outcome::poll::Denial;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Portfolios within portfolios are read down to here. Asana's own limit isn't documented.
@@ -115,7 +115,7 @@ fn is_wanted(rule: &CheckedRule, item: &Item) -> bool {
 mod tests {
     use super::*;
     use crate::config::NamePattern;
-    use crate::pb;
+    use bridge_contract::pb;
 
     fn rule(what: What) -> CheckedRule {
         CheckedRule {

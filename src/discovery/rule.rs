@@ -5,12 +5,12 @@ use super::alone::{self, Verdict};
 use super::missing::Missing;
 use super::pass::Pass;
 use crate::config::CheckedRule;
-use crate::core::backoff::Backoff;
-use crate::core::engine::StreamSpec;
-use crate::core::ids::{AccountName, Gid};
-use crate::core::listing::{ListOutcome, ListPage, Listing, What};
-use crate::core::now::Now;
-use crate::core::page::Denial;
+use bridge_core::engine::StreamSpec;
+use bridge_core::engine::schedule::backoff::Backoff;
+use bridge_core::ids::{AccountName, Gid};
+use bridge_core::now::Now;
+use bridge_core::outcome::list::{ListOutcome, ListPage, Listing};
+use bridge_core::outcome::poll::Denial;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ impl Rule {
     fn left_out(&mut self, now: Now, interval: Duration, denial: Denial) -> News {
         let (account, of, _) = self.names();
         let reason = denial.label();
-        tracing::debug!(%account, %of, reason, "a portfolio within others is refused: it is left out");
+        tracing::debug!(%account, %of, reason, "nested portfolio refused, left out");
         self.go_on(now, interval)
     }
 
@@ -143,8 +143,8 @@ impl Rule {
         let shrank = self.compare(pass.found.len());
         let missing: BTreeSet<_> = self.known.difference(&pass.found).cloned().collect();
         if !self.reads_again && self.missing.wants_another_reading(&missing, self.known.len(), pass.pages) {
-            let (account, of, what) = self.names();
-            tracing::debug!(%account, %of, ?what, missing = missing.len(), "streams are missing: the lists are read again");
+            let (account, of, list) = self.names();
+            tracing::debug!(%account, list, %of, missing = missing.len(), "streams missing, reading the lists again");
             self.pass = pass.again(&self.spec);
             self.reads_again = true;
             return News { streams: false, shrank };
@@ -158,12 +158,12 @@ impl Rule {
     fn compare(&mut self, after: usize) -> bool {
         let before = self.known.len() - self.added;
         let is_small = after * 2 < before;
-        let (account, of, what) = self.names();
-        let rule = format!("{what:?} of {of}");
+        let (account, of, list) = self.names();
         if is_small && !self.is_small {
-            tracing::warn!(%account, rule, before, after, "a rule gives less than half of its streams: none ends before it was asked for alone");
+            tracing::warn!(%account, list, %of, before, after, hint = "no stream ends before it was requested alone",
+                "rule returned fewer than half of its streams");
         } else if self.is_small && !is_small {
-            tracing::info!(%account, rule, before, after, "a rule gives its streams again");
+            tracing::info!(%account, list, %of, before, after, "rule returns its streams again");
         }
         self.is_small = is_small;
         is_small && !self.reads_again
@@ -177,9 +177,9 @@ impl Rule {
         let ends = self.missing.decide(verdict);
         let account = &self.spec.account;
         if ends {
-            tracing::info!(%account, %resource, answer, "a rule doesn't give a stream any more, as asking for it alone confirmed");
+            tracing::info!(%account, %resource, answer, "stream no longer returned by its rule, confirmed");
         } else {
-            tracing::debug!(%account, %resource, answer, ?verdict, "no list shows a stream; it stays");
+            tracing::debug!(%account, %resource, answer, ?verdict, "stream not listed, kept");
         }
         self.ask_on(now, interval)
     }
@@ -212,16 +212,18 @@ impl Rule {
     }
 
     /// What is known stays, and the same page is tried again later.
-    fn failed(&mut self, now: Now, cause: &'static str, detail: &str) {
+    fn failed(&mut self, now: Now, reason: &'static str, detail: &str) {
         self.failures = self.failures.saturating_add(1);
-        let (account, of, what) = self.names();
+        let (account, of, list) = self.names();
+        let what = self.spec.listing.what;
         let retry_in = RETRY.delay(self.failures, &format!("{account}/{of}/{what:?}"));
-        if self.told == Some(cause) {
-            tracing::debug!(%account, %of, ?what, cause, detail, ?retry_in, "discovery failed again");
+        if self.told == Some(reason) {
+            tracing::debug!(%account, list, %of, reason, detail, ?retry_in, "discovery failed again");
         } else {
-            tracing::warn!(%account, %of, ?what, cause, detail, ?retry_in, "discovery failed: what is known stays");
+            tracing::warn!(%account, list, %of, reason, detail, ?retry_in,
+                "discovery failed, keeping the known streams");
         }
-        self.told = Some(cause);
+        self.told = Some(reason);
         self.due = now.monotonic + retry_in;
     }
 
@@ -230,34 +232,34 @@ impl Rule {
             return;
         }
         self.said = now.monotonic;
-        let (account, of, what) = self.names();
+        let (account, of, list) = self.names();
         let (asked, to_ask) = self.missing.progress();
         if self.missing.next().is_some() {
             let missing = self.missing.len();
-            tracing::info!(%account, %of, ?what, asked, to_ask, missing, "asking alone for streams that no list shows");
+            tracing::info!(%account, list, %of, asked, to_ask, missing, "requesting unlisted streams one by one");
         } else {
             let (pages, found) = (self.pass.pages, self.pass.found.len());
-            tracing::info!(%account, %of, ?what, pages, found, "discovering");
+            tracing::info!(%account, list, %of, pages, found, "discovery running");
         }
     }
 
     fn say_end(&self, removed: usize) {
-        let (account, of, what) = self.names();
+        let (account, of, list) = self.names();
         let (added, streams, missing) = (self.added, self.known.len(), self.missing.len());
         if added + removed > 0 {
-            tracing::info!(%account, %of, ?what, added, removed, missing, streams, "discovered other streams");
+            tracing::info!(%account, list, %of, added, removed, missing, streams, "discovered streams changed");
         } else {
-            tracing::debug!(%account, %of, ?what, missing, streams, "discovered nothing new");
+            tracing::debug!(%account, list, %of, missing, streams, "discovered streams unchanged");
         }
     }
 
     fn say_whole(&self, too_deep: usize) {
-        let (account, of, what) = self.names();
+        let (account, of, list) = self.names();
         if too_deep > 0 {
-            tracing::warn!(%account, %of, too_deep, "portfolios lie too deep within others to be read");
+            tracing::warn!(%account, %of, count = too_deep, "portfolios nested too deep, not read");
         }
         if self.told.is_some() {
-            tracing::info!(%account, %of, ?what, "discovery works again");
+            tracing::info!(%account, list, %of, "discovery works again");
         }
     }
 
@@ -265,14 +267,15 @@ impl Rule {
         const CAUSE: &str = "hidden";
         if self.told != Some(CAUSE) {
             let (account, of, _) = self.names();
-            tracing::warn!(%account, %of, portfolios, "portfolios within others are refused: nothing that the rule gave ends");
+            tracing::warn!(%account, %of, count = portfolios, hint = "no stream of the rule ends",
+                "nested portfolios refused by Asana");
         }
         self.told = Some(CAUSE);
     }
 
-    /// For logs: whose, of what, and what.
-    fn names(&self) -> (&AccountName, &Gid, What) {
+    /// For logs: the account, the object whose list it is, and which of its lists.
+    fn names(&self) -> (&AccountName, &Gid, &'static str) {
         let Listing { of, what } = &self.spec.listing;
-        (&self.spec.account, of, *what)
+        (&self.spec.account, of, what.label())
     }
 }

@@ -3,10 +3,10 @@
 use super::rule::RETRY;
 use super::*;
 use crate::config::{self, Environment};
-use crate::core::ids::{Gid, StreamId, StreamKind, SyncToken};
-use crate::core::listing::{Item, Listing};
-use crate::core::page::{Denial, Failure, PollForm, Polled, Probed};
-use crate::pb;
+use bridge_contract::pb;
+use bridge_core::ids::{Gid, StreamId, StreamKind, SyncToken};
+use bridge_core::outcome::list::{Item, Listing};
+use bridge_core::outcome::poll::{Denial, Failure, PollForm, Polled, Probed};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::Mutex;

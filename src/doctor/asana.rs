@@ -7,13 +7,13 @@ use super::{Findings, Sample, judge, send};
 use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
 use crate::bridge::Clock;
 use crate::config::{Checked, CheckedAccount, CheckedRule};
-use crate::core::budget::{Budget, Limit, Share};
-use crate::core::engine::StreamSpec;
-use crate::core::finding::{Finding, Verdict};
-use crate::core::ids::StreamKind;
-use crate::core::listing::{ListOutcome, Listing, MOST_ON_A_PAGE, What};
-use crate::core::page::Denial;
 use crate::discovery;
+use crate::finding::{Finding, Verdict};
+use bridge_core::engine::StreamSpec;
+use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
+use bridge_core::ids::StreamKind;
+use bridge_core::outcome::list::{ListOutcome, Listing, MOST_ON_A_PAGE, What};
+use bridge_core::outcome::poll::Denial;
 use futures_util::{StreamExt as _, stream};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,7 +106,7 @@ impl<'a> Asker<'a> {
         let budget = if rules.is_empty() {
             self.budget(count, false)
         } else {
-            Verdict::not_tried("how many streams the rules give isn't known")
+            Verdict::not_tried("the number of streams of the rules isn't known")
         };
         let untried = rules.into_iter().chain(streams).map(|what| Verdict::not_tried(&reason).of(what));
         untried.chain([budget.of(format!("budget of account {name}"))]).collect()
@@ -146,9 +146,9 @@ impl<'a> Asker<'a> {
         let (mut tried, mut bad, mut said) = (0, 0, self.clock.now().monotonic);
         while let Some(finding) = tries.next().await {
             tried += 1;
-            let is_wanting = finding.verdict.is_wanting();
-            bad += usize::from(is_wanting);
-            if count <= LINES || is_wanting && bad <= LINES {
+            let is_failed = finding.verdict.is_failed();
+            bad += usize::from(is_failed);
+            if count <= LINES || is_failed && bad <= LINES {
                 send(to, [finding]).await;
             }
             let now = self.clock.now().monotonic;
@@ -160,15 +160,15 @@ impl<'a> Asker<'a> {
         if count > LINES {
             let found = format!("{} of {count} can be read", count - bad);
             let verdict = if bad == 0 {
-                Verdict::fine(found)
+                Verdict::ok(found)
             } else {
-                Verdict::wanting(found, format!("see what is said of those that can't, or of {LINES} of them"))
+                Verdict::failed(found, format!("see the lines of those that failed, {LINES} at most"))
             };
             send(to, [verdict.of(format!("streams of account {name}"))]).await;
         }
         if all.len() > count {
             let what = format!("{} other stream(s) of account {name}", all.len() - count);
-            send(to, [Verdict::not_tried("only some are, see `--sample`").of(what)]).await;
+            send(to, [Verdict::not_tried("only a sample is read, see `--sample`").of(what)]).await;
         }
     }
 
@@ -181,11 +181,11 @@ impl<'a> Asker<'a> {
     }
 
     async fn workspace(&self, stream: &StreamSpec, whose: &str) -> Verdict {
-        let remedy = "correct or take out its entry in `streams`";
+        let remedy = "correct or remove its entry in `streams`";
         match self.look(&Look::Workspace(stream.id.resource.clone())).await {
             Ok(seen) => Verdict::notice(
                 format!("workspace {:?} can be read", seen.name),
-                "its events are for service accounts in Enterprise+ domains only, which the first poll will show",
+                "its events are for service accounts in Enterprise+ domains only: the first poll shows it",
             ),
             Err(refusal) => judge::unread(&refusal.into(), whose, remedy),
         }
@@ -203,7 +203,7 @@ impl<'a> Asker<'a> {
                     let resource = page.items.first().map(|item| &item.resource);
                     let kind = resource.map_or("resource", |resource| &resource.resource_type);
                     let name = resource.and_then(|resource| resource.name.as_deref()).unwrap_or_default();
-                    return Verdict::fine(format!("{kind} {name:?} can be read"));
+                    return Verdict::ok(format!("{kind} {name:?} can be read"));
                 }
                 // Somebody else's; if it is another kind's gid, the other says so.
                 ListOutcome::Denied(Denial::Forbidden) => refused = Some(outcome),
@@ -220,8 +220,9 @@ impl<'a> Asker<'a> {
                 }
             }
         }
-        let remedy = "correct or take out its entry in `streams`";
-        refused.map_or_else(|| Verdict::unknown("nothing was asked"), |outcome| judge::unread(&outcome, whose, remedy))
+        let remedy = "correct or remove its entry in `streams`";
+        refused
+            .map_or_else(|| Verdict::unknown("nothing was requested"), |outcome| judge::unread(&outcome, whose, remedy))
     }
 
     async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
@@ -276,7 +277,7 @@ impl<'a> Asker<'a> {
         let now = self.clock.now();
         if self.pace.lock().await.pause(now, retry_after) {
             let (account, seconds) = (&self.account.name, retry_after.as_secs());
-            tracing::warn!(%account, seconds, "rate limit hit: waiting");
+            tracing::warn!(%account, seconds, "rate limit hit, waiting");
         }
     }
 }
@@ -321,7 +322,7 @@ fn choose<'a>(all: &[&'a StreamSpec], sample: Sample) -> Vec<&'a StreamSpec> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ids::StreamId;
+    use bridge_core::ids::StreamId;
 
     #[test]
     fn a_sample_is_spread_over_all() {

@@ -1,9 +1,9 @@
 //! What an answer means for the bridge. No IO.
 
 use crate::asana::{Refusal, Seen};
-use crate::core::finding::Verdict;
-use crate::core::listing::{ListOutcome, ListPage};
-use crate::core::page::{Denial, Failure};
+use crate::finding::Verdict;
+use bridge_core::outcome::list::{ListOutcome, ListPage};
+use bridge_core::outcome::poll::{Denial, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -19,15 +19,15 @@ const MOST_OF_BUDGET_PERCENT: u64 = 75;
 
 /// Whose a credential is.
 pub(super) fn credential(outcome: &Result<Seen, Refusal>) -> Verdict {
-    let remedy = "give a token that is valid: a personal access token (Asana's developer console), a service account's, \
+    let remedy = "set a valid token: a personal access token (Asana's developer console), a service account's, \
                   or an OAuth refresh token of an application that the workspace allows";
     match outcome {
         Ok(Seen { gid, name, email, workspaces, .. }) => {
             let email = email.as_ref().map(|email| format!(" <{email}>")).unwrap_or_default();
             let places = if workspaces.is_empty() { "no workspace".to_owned() } else { workspaces.join(", ") };
-            Verdict::fine(format!("valid: {name}{email}, gid {gid}, in {places}"))
+            Verdict::ok(format!("valid: {name}{email}, gid {gid}, in {places}"))
         }
-        Err(Refusal::Denied(Denial::Unauthorized)) => Verdict::wanting("Asana doesn't accept it (401)", remedy),
+        Err(Refusal::Denied(Denial::Unauthorized)) => Verdict::failed("Asana doesn't accept it (401)", remedy),
         Err(refusal) => unread(&refusal.clone().into(), "the credential's user", remedy),
     }
 }
@@ -37,12 +37,12 @@ pub(super) fn clock(sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) 
     let Some(sent_at) = sent_at else { return Verdict::unknown("Asana's answer doesn't say when it was sent") };
     let skew = received_at - sent_at;
     if skew.abs() <= NO_SKEW {
-        return Verdict::fine("agrees with Asana's");
+        return Verdict::ok("agrees with Asana's");
     }
     let side = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
     let found = format!("is {}s {side} Asana's", skew.abs().num_seconds());
-    let remedy = "have it set by NTP: the ages of sync tokens and watermarks are told by it";
-    if skew.abs() < MUCH_SKEW { Verdict::notice(found, remedy) } else { Verdict::wanting(found, remedy) }
+    let remedy = "set it by NTP: the ages of sync tokens and watermarks depend on it";
+    if skew.abs() < MUCH_SKEW { Verdict::notice(found, remedy) } else { Verdict::failed(found, remedy) }
 }
 
 /// Whether the streams of an account can be as fresh as they are to be.
@@ -71,7 +71,7 @@ impl Budget {
         );
         let best = humantime::format_duration(Duration::from_secs((streams * 60).div_ceil(allowed)));
         if needed > allowed {
-            return Verdict::wanting(
+            return Verdict::failed(
                 format!("{found}: each will be polled every {best} at best"),
                 format!(
                     "set `polling.maxInterval` to {best} or more, raise `accounts.{account}.requestsPerMinute` (Asana \
@@ -82,10 +82,10 @@ impl Budget {
         if needed * 100 > allowed * MOST_OF_BUDGET_PERCENT {
             return Verdict::notice(
                 found,
-                "little is left for crawls and for streams on which events come: they will take longer",
+                "little is left for crawls and for streams with events: they will take longer",
             );
         }
-        Verdict::fine(found)
+        Verdict::ok(found)
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> Verdict {
     match outcome {
         ListOutcome::Page(ListPage { items, next_offset, .. }) => {
             let more = if next_offset.is_some() { ", and there are more" } else { "" };
-            Verdict::fine(format!("can be read: {} on its first page{more}", items.len()))
+            Verdict::ok(format!("can be read: {} on its first page{more}", items.len()))
         }
         ListOutcome::OffsetExpired
         | ListOutcome::CutOff
@@ -107,7 +107,7 @@ pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> Verdict {
 /// What it means that something can't be read.
 pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> Verdict {
     match outcome {
-        ListOutcome::Page(_) => Verdict::fine("can be read"),
+        ListOutcome::Page(_) => Verdict::ok("can be read"),
         ListOutcome::OffsetExpired | ListOutcome::CutOff => Verdict::unknown("the list changed while it was read"),
         ListOutcome::Throttled { retry_after } => throttled(*retry_after),
         ListOutcome::Denied(denial) => denied(whose, *denial, remedy),
@@ -119,54 +119,54 @@ pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> Verdic
 fn denied(whose: &str, denial: Denial, remedy: &str) -> Verdict {
     let status = denial.status();
     match denial {
-        Denial::Forbidden => Verdict::wanting(
-            format!("Asana refuses it to {whose} ({status})"),
+        Denial::Forbidden => Verdict::failed(
+            format!("Asana refuses {whose} access to it ({status})"),
             format!("give {whose} access to it in Asana, or {remedy}"),
         ),
-        Denial::NotFound | Denial::BadRequest => Verdict::wanting(
-            format!("Asana knows nothing of this gid that {whose} may see ({status})"),
+        Denial::NotFound | Denial::BadRequest => Verdict::failed(
+            format!("Asana has no object with this gid that {whose} may see ({status})"),
             format!("{remedy}, or give {whose} access to it in Asana"),
         ),
-        Denial::PaymentRequired => Verdict::wanting(
+        Denial::PaymentRequired => Verdict::failed(
             format!("the workspace's plan doesn't have it ({status})"),
-            format!("{remedy}, or have the plan changed"),
+            format!("{remedy}, or change the plan"),
         ),
-        Denial::Unauthorized => Verdict::wanting(format!("Asana doesn't accept the credential ({status})"), remedy),
-        Denial::LegalBlock => Verdict::wanting(
+        Denial::Unauthorized => Verdict::failed(format!("Asana doesn't accept the credential ({status})"), remedy),
+        Denial::LegalBlock => Verdict::failed(
             format!("Asana may not serve this address by law ({status})"),
             "run the bridge from elsewhere, or ask Asana's support",
         ),
         Denial::OtherStatus(_) => {
-            Verdict::wanting(format!("Asana answers {status}"), "see whether `baseUrl` is Asana's API")
+            Verdict::failed(format!("Asana answers {status}"), "check that `baseUrl` is Asana's API")
         }
     }
 }
 
 fn throttled(retry_after: Duration) -> Verdict {
-    Verdict::wanting(
-        format!("the rate limit is used up, and Asana wants {} s of pause", retry_after.as_secs()),
-        "lower `requestsPerMinute` to what others who use the credential leave, or give the bridge one of its own",
+    Verdict::failed(
+        format!("the rate limit is used up, and Asana requests a pause of {} s", retry_after.as_secs()),
+        "lower `requestsPerMinute` to what other users of the credential leave, or give the bridge its own credential",
     )
 }
 
 /// No answer that could be used.
 fn failed(failure: &Failure) -> Verdict {
-    let network = "see whether Asana can be reached from here: DNS, proxies, network policies, and `baseUrl`";
+    let network = "check that Asana can be reached from here: DNS, proxies, network policies, and `baseUrl`";
     match failure {
-        Failure::Connection(words) => Verdict::wanting(format!("no connection: {words}"), network),
-        Failure::TimedOut => Verdict::wanting("no answer in time", network),
+        Failure::Connection(words) => Verdict::failed(format!("no connection: {words}"), network),
+        Failure::TimedOut => Verdict::failed("no answer in time", network),
         Failure::Server { status, phrase } => {
-            let phrase = phrase.as_ref().map(|phrase| format!(", saying {phrase:?}")).unwrap_or_default();
-            Verdict::wanting(format!("Asana has a fault of its own ({status}{phrase})"), "try again later")
+            let phrase = phrase.as_ref().map(|phrase| format!(", {phrase:?}")).unwrap_or_default();
+            Verdict::failed(format!("Asana has an internal error ({status}{phrase})"), "try again later")
         }
         Failure::Gateway { status } => {
-            Verdict::wanting(format!("something between here and Asana answers {status}"), network)
+            Verdict::failed(format!("a gateway or proxy answers {status} instead of Asana"), network)
         }
         Failure::Malformed(words) => {
-            Verdict::wanting(format!("no answer as Asana gives: {words}"), "see whether `baseUrl` is Asana's API")
+            Verdict::failed(format!("not a valid answer of Asana: {words}"), "check that `baseUrl` is Asana's API")
         }
         Failure::Credential(words) => {
-            Verdict::wanting(format!("there is no token: {words}"), "mend what the account's `token` or `oauth` names")
+            Verdict::failed(format!("there is no token: {words}"), "fix what the account's `token` or `oauth` names")
         }
     }
 }
@@ -183,24 +183,24 @@ mod tests {
 
     #[test]
     fn a_budget_is_held_against_what_quiet_streams_take() {
-        assert!(matches!(budget(100, 140, 60), Verdict::Fine { .. }));
-        assert!(matches!(budget(105, 140, 60), Verdict::Fine { .. }), "three quarters");
+        assert!(matches!(budget(100, 140, 60), Verdict::Ok { .. }));
+        assert!(matches!(budget(105, 140, 60), Verdict::Ok { .. }), "three quarters");
         assert!(matches!(budget(106, 140, 60), Verdict::Notice { .. }));
         assert!(matches!(budget(140, 140, 60), Verdict::Notice { .. }));
-        let Verdict::Wanting { problem, remedy } = budget(500, 140, 60) else { panic!("too many") };
+        let Verdict::Failed { problem, remedy } = budget(500, 140, 60) else { panic!("too many") };
         assert!(problem.starts_with("500 stream(s) every 1m take 500 of 140 requests a minute"), "{problem}");
         assert!(problem.ends_with("every 3m 35s at best"), "{problem}");
         assert!(remedy.contains("accounts.main.requestsPerMinute"), "{remedy}");
         assert!(matches!(budget(500, 140, 215), Verdict::Notice { .. }), "what it says is right");
-        assert!(matches!(budget(0, 1, 1), Verdict::Fine { .. }));
+        assert!(matches!(budget(0, 1, 1), Verdict::Ok { .. }));
     }
 
     #[test]
     fn a_clock_is_judged_by_asanas() {
         let at = |seconds: i64| DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
-        assert!(matches!(clock(Some(at(0)), at(3)), Verdict::Fine { .. }));
+        assert!(matches!(clock(Some(at(0)), at(3)), Verdict::Ok { .. }));
         assert!(matches!(clock(Some(at(0)), at(-20)), Verdict::Notice { .. }));
-        let Verdict::Wanting { problem, .. } = clock(Some(at(0)), at(-300)) else { panic!("five minutes") };
+        let Verdict::Failed { problem, .. } = clock(Some(at(0)), at(-300)) else { panic!("five minutes") };
         assert_eq!(problem, "is 300s behind Asana's");
         assert!(matches!(clock(None, at(0)), Verdict::Unknown { .. }));
     }
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn every_refusal_says_what_to_do() {
         for status in [400, 401, 402, 403, 404, 410, 451] {
-            let Verdict::Wanting { problem, remedy } = denied("main", Denial::of_status(status), "take it out") else {
+            let Verdict::Failed { problem, remedy } = denied("main", Denial::of_status(status), "take it out") else {
                 panic!("{status}")
             };
             assert!(problem.contains(&status.to_string()) && !remedy.is_empty(), "{problem}; {remedy}");

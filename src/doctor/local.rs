@@ -1,7 +1,7 @@
 //! What the bridge needs of its own machine.
 
 use crate::config::{Checked, CheckedAdmin, CheckedFile};
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use crate::sink::offline;
 use std::io;
 use std::net::TcpListener;
@@ -19,8 +19,8 @@ pub(super) fn examine(checked: &Checked) -> Vec<Finding> {
 
 fn index(folder: &Path) -> Verdict {
     match writable(folder) {
-        Ok(()) => Verdict::fine("can be written"),
-        Err((place, error)) => Verdict::wanting(
+        Ok(()) => Verdict::ok("can be written"),
+        Err((place, error)) => Verdict::failed(
             format!("{} can't be written: {error}", place.display()),
             "give the bridge's user a folder that it may write as `index.path`, on a local disk",
         ),
@@ -29,12 +29,12 @@ fn index(folder: &Path) -> Verdict {
 
 fn admin(free: &io::Result<()>) -> Verdict {
     match free {
-        Ok(()) => Verdict::fine("is free"),
+        Ok(()) => Verdict::ok("is free"),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            Verdict::notice("is in use", "well, if it is the bridge's that runs here; else set another `admin.listen`")
+            Verdict::notice("is in use", "expected if the bridge runs here; otherwise set another `admin.listen`")
         }
-        Err(error) => Verdict::wanting(
-            format!("can't be listened on: {error}"),
+        Err(error) => Verdict::failed(
+            format!("can't listen on it: {error}"),
             "set an address of this machine, and a port from 1024 on, as `admin.listen`",
         ),
     }
@@ -47,15 +47,15 @@ pub(super) async fn examine_file(sink: &CheckedFile) -> Vec<Finding> {
         _ => PathBuf::from("."),
     };
     let file = |path: &Path, key: &str| match writable(&parent(path)) {
-        Ok(()) => Verdict::fine("its folder can be written"),
-        Err((place, error)) => Verdict::wanting(
+        Ok(()) => Verdict::ok("its folder can be written"),
+        Err((place, error)) => Verdict::failed(
             format!("{} can't be written: {error}", place.display()),
-            format!("give the bridge's user the right, or set another `sink.file.{key}`"),
+            format!("give the bridge's user write access, or set another `sink.file.{key}`"),
         ),
     };
     let records = file(&sink.path, "path").of(format!("file {}", sink.path.display()));
     let checkpoint = match offline::is_held(&sink.checkpoint).await {
-        Ok(true) => Verdict::notice("a process uses it", "well, if it is the bridge that runs here"),
+        Ok(true) => Verdict::notice("a process uses it", "expected if the bridge runs here"),
         Ok(false) => file(&sink.checkpoint, "checkpoint"),
         Err(error) => error.into(),
     };
@@ -76,11 +76,11 @@ mod tests {
     #[test]
     fn a_folder_that_isnt_there_is_judged_by_where_it_would_be() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(index(&folder.path().join("a/b")), Verdict::Fine { .. }));
+        assert!(matches!(index(&folder.path().join("a/b")), Verdict::Ok { .. }));
         assert!(folder.path().read_dir().unwrap().next().is_none(), "nothing stays behind");
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        assert!(index(&file.join("a")).is_wanting());
+        assert!(index(&file.join("a")).is_failed());
     }
 
     #[test]
@@ -89,6 +89,6 @@ mod tests {
         let again = TcpListener::bind(taken.local_addr().unwrap()).map(drop);
         assert!(matches!(admin(&again), Verdict::Notice { .. }));
         let elsewhere = TcpListener::bind("192.0.2.1:8080").map(drop);
-        assert!(admin(&elsewhere).is_wanting());
+        assert!(admin(&elsewhere).is_failed());
     }
 }

@@ -18,7 +18,7 @@ mod report;
 
 use crate::asana::Accounts;
 use crate::config::{Checked, CheckedSink};
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use crate::run;
 use crate::sink::{kafka, nats};
 use crate::verify::Output;
@@ -44,12 +44,12 @@ Examples:
   asana-event-bridge doctor --config bridge.yaml
   asana-event-bridge doctor --config bridge.yaml --sample all --output json
 
-Nothing is changed, on the bus or in Asana, and a bridge may run meanwhile. Each line is one thing:
+Nothing is changed, on the bus or in Asana, and a bridge may run at the same time. Each line is one check:
   ok         as the bridge needs it
   notice     the bridge will work, and you should know this
   FAILED     what is wrong; what to do
-  unknown    only doing it in earnest can tell
-  not tried  something that it needs has failed
+  unknown    only `run` can show it
+  not tried  something that it depends on failed
 
 Exits with 1 if anything has failed.")]
 pub struct DoctorArgs {
@@ -129,7 +129,7 @@ async fn accounts(checked: &Checked, args: &DoctorArgs, to: &Findings) {
         Ok(accounts) => accounts,
         Err((name, error)) => {
             let remedy = "correct the account in the configuration";
-            let finding = Verdict::wanting(error.to_string(), remedy).of(format!("account {name}"));
+            let finding = Verdict::failed(error.to_string(), remedy).of(format!("account {name}"));
             return send(to, [finding]).await;
         }
     };
@@ -142,7 +142,7 @@ async fn bus(checked: &Checked, args: &DoctorArgs, to: &Findings) {
         CheckedSink::Kafka(sink) => match run::kafka_settings(checked, sink) {
             Ok(settings) => kafka::examine(settings, args.timeout).await,
             Err(error) => {
-                vec![Verdict::wanting(error.to_string(), "mend what the configuration names there").of("sink")]
+                vec![Verdict::failed(error.to_string(), "fix what the configuration names there").of("sink")]
             }
         },
         CheckedSink::Nats(sink) => nats::examine(run::nats_settings(checked, sink), args.timeout).await,

@@ -1,6 +1,6 @@
 //! All that was found, for a person and for a script.
 
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use serde::Serialize;
 use std::fmt;
 
@@ -14,15 +14,15 @@ pub struct Report {
 /// A report with what follows from it.
 #[derive(Serialize)]
 struct Told<'a> {
-    is_fine: bool,
+    is_ok: bool,
     findings: &'a [Finding],
 }
 
 impl Report {
-    /// Whether nothing was found wanting.
+    /// Whether nothing failed.
     #[must_use]
-    pub fn is_fine(&self) -> bool {
-        !self.findings.iter().any(|finding| finding.verdict.is_wanting())
+    pub fn is_ok(&self) -> bool {
+        !self.findings.iter().any(|finding| finding.verdict.is_failed())
     }
 
     /// As one JSON object.
@@ -30,7 +30,7 @@ impl Report {
     /// # Errors
     /// None that is known.
     pub fn to_json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(&Told { is_fine: self.is_fine(), findings: &self.findings })
+        serde_json::to_string(&Told { is_ok: self.is_ok(), findings: &self.findings })
     }
 
     fn count(&self, is_one: fn(&Verdict) -> bool) -> usize {
@@ -42,9 +42,9 @@ impl fmt::Display for Report {
     /// The sums; the findings themselves are told as they come.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
-            ("ok", self.count(|verdict| matches!(verdict, Verdict::Fine { .. }))),
-            ("to be noticed", self.count(|verdict| matches!(verdict, Verdict::Notice { .. }))),
-            ("failed", self.count(Verdict::is_wanting)),
+            ("ok", self.count(|verdict| matches!(verdict, Verdict::Ok { .. }))),
+            ("notice", self.count(|verdict| matches!(verdict, Verdict::Notice { .. }))),
+            ("failed", self.count(Verdict::is_failed)),
             ("unknown", self.count(|verdict| matches!(verdict, Verdict::Unknown { .. }))),
             ("not tried", self.count(|verdict| matches!(verdict, Verdict::NotTried { .. }))),
         ];
@@ -58,11 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_wanting_spoils_a_report() {
-        let mut report = Report { findings: vec![Verdict::fine("a").of("x"), Verdict::not_tried("b").of("y")] };
-        assert_eq!((report.is_fine(), report.to_string()), (true, "1 ok, 0 failed, 1 not tried".to_owned()));
-        report.findings.push(Verdict::wanting("c", "d").of("z"));
-        assert_eq!((report.is_fine(), report.to_string()), (false, "1 ok, 1 failed, 1 not tried".to_owned()));
-        assert!(report.to_json().unwrap().starts_with(r#"{"is_fine":false,"findings":[{"what":"x","#));
+    fn only_a_failure_spoils_a_report() {
+        let mut report = Report { findings: vec![Verdict::ok("a").of("x"), Verdict::not_tried("b").of("y")] };
+        assert_eq!((report.is_ok(), report.to_string()), (true, "1 ok, 0 failed, 1 not tried".to_owned()));
+        report.findings.push(Verdict::failed("c", "d").of("z"));
+        assert_eq!((report.is_ok(), report.to_string()), (false, "1 ok, 1 failed, 1 not tried".to_owned()));
+        assert!(report.to_json().unwrap().starts_with(r#"{"is_ok":false,"findings":[{"what":"x","#));
     }
 }

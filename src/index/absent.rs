@@ -1,9 +1,9 @@
 //! What the index knows and no list of a crawl showed.
 
 use super::{ENTRY, Found, Index, IndexError, PackedGid, StoredGid, entry, find, unsigned};
-use crate::core::ids::{Gid, StreamId};
-use crate::core::known::{Absent, AbsentFrom, Entry, Shortfall};
-use crate::core::listing::{Listing, What};
+use bridge_core::crawl::known::{Absent, AbsentFrom, Entry, Shortfall};
+use bridge_core::ids::{Gid, StreamId};
+use bridge_core::outcome::list::{Listing, What};
 use rusqlite::params;
 
 /// So many rows are looked at in one go.

@@ -7,9 +7,9 @@
 mod absent;
 pub mod service;
 
-use crate::core::ids::{Gid, StreamId};
-use crate::core::known::{Change, Entry, Mark, NOT_VISIBLE, Update};
-use crate::core::listing::{Listing, What};
+use bridge_core::crawl::known::{Change, Entry, Mark, NOT_VISIBLE, Update};
+use bridge_core::ids::{Gid, StreamId};
+use bridge_core::outcome::list::{Listing, What};
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension as _, Row, ToSql, Transaction, TransactionBehavior, ffi, params,
@@ -101,7 +101,8 @@ impl Index {
             Ok(index) => return Ok(index),
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                    tracing::warn!(path = %path.display(), %error, "the index is begun anew: a full crawl fills it");
+                    let path = path.display();
+                    tracing::warn!(%path, %error, hint = "a full crawl fills it", "state index damaged, recreating it");
                 }
                 Some(ErrorCode::DatabaseBusy) => return Err(IndexError::Locked(path)),
                 _ => return Err(error.into()),

@@ -3,9 +3,9 @@
 //! The index only saves work: when its store fails, that is said once, and from then on nothing is known.
 
 use super::{Index, IndexError};
-use crate::core::ids::{Gid, StreamId};
-use crate::core::known::{Absent, AbsentFrom, Entry, Mark, Shortfall, Update};
-use crate::core::listing::What;
+use bridge_core::crawl::known::{Absent, AbsentFrom, Entry, Mark, Shortfall, Update};
+use bridge_core::ids::{Gid, StreamId};
+use bridge_core::outcome::list::What;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -189,11 +189,11 @@ impl Service {
 
     fn run<T>(&mut self, work: impl FnOnce(&mut Index) -> Result<T, IndexError>) -> Result<T, Untrusted> {
         if self.failed.load(Ordering::Acquire) && self.index.take().is_some() {
-            tracing::error!("the index wasn't told of a commit: the bridge goes on without it");
+            tracing::error!("state index missed a commit, continuing without it");
         }
         let index = self.index.as_mut().ok_or(Untrusted)?;
         work(index).map_err(|error| {
-            tracing::error!(%error, "the index has failed: the bridge goes on without it");
+            tracing::error!(%error, "state index failed, continuing without it");
             self.failed.store(true, Ordering::Release);
             self.index = None;
             Untrusted
@@ -204,8 +204,8 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::known::Change;
-    use crate::core::listing::Listing;
+    use bridge_core::crawl::known::Change;
+    use bridge_core::outcome::list::Listing;
     use std::collections::BTreeSet;
 
     fn commit(sequence: u64, gids: std::ops::Range<u64>) -> Vec<(StreamId, Update)> {

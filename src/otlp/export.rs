@@ -52,8 +52,8 @@ impl HttpClient for Client {
                 Err(error) => Some(one_line(error)),
             };
             match (fails.swap(failure.is_some(), Ordering::Relaxed), failure) {
-                (false, Some(error)) => tracing::warn!(error, "traces can't be sent to the collector, and are dropped"),
-                (true, None) => tracing::info!("traces are sent to the collector again"),
+                (false, Some(error)) => tracing::warn!(error, "trace export failed, dropping traces"),
+                (true, None) => tracing::info!("trace export works again"),
                 (true, Some(_)) | (false, None) => {}
             }
             exchanged

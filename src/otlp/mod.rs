@@ -12,11 +12,11 @@ mod span;
 
 use crate::bridge::{Clock, Observer, SessionEnd};
 use crate::config::{Checked, Environment};
-use crate::core::batch::Batch;
-use crate::core::engine::{CommitSummary, Poll};
-use crate::core::page::PollOutcome;
-use crate::core::trace::{Sampling, Trace};
 use crate::sink::CommitError;
+use bridge_core::engine::{CommitSummary, Poll};
+use bridge_core::outcome::poll::PollOutcome;
+use bridge_core::record::batch::Batch;
+use bridge_core::record::trace::{Sampling, Trace};
 use chrono::{DateTime, Utc};
 use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -63,7 +63,7 @@ impl Otlp {
             return None;
         }
         let exporter = export::exporter(runtime)
-            .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "no traces are reported"))
+            .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "trace export disabled"))
             .ok()?;
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         processor.set_resource(&resource(environment, &checked.replica));
@@ -76,7 +76,7 @@ impl Otlp {
     /// Sends what is left. Blocks, 3 seconds at the most.
     pub fn end(&self) {
         if self.processor.shutdown_with_timeout(END_TIMEOUT).is_err() {
-            tracing::debug!("not all spans could be sent");
+            tracing::debug!("spans not exported in time");
         }
     }
 

@@ -1,6 +1,6 @@
 //! A span, made when all of it is known.
 
-use crate::core::trace::Trace;
+use bridge_core::record::trace::Trace;
 use chrono::{DateTime, Utc};
 use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};

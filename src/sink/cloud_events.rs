@@ -1,6 +1,6 @@
 //! Attributes of `CloudEvents` that are the same on every bus.
 
-use crate::core::ids::StreamId;
+use bridge_core::ids::StreamId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a segment of a URI may have beside letters and digits, whatever stands before it (RFC 3986, section 2.3).

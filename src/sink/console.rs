@@ -8,8 +8,8 @@ use super::journal::Journal;
 use super::local::{self, Output, Session};
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::ConsoleConfig;
-use crate::core::batch::{Batch, CheckpointWrite, OutputTopic};
-use crate::core::ids::Topic;
+use bridge_core::ids::Topic;
+use bridge_core::record::batch::{Batch, CheckpointWrite, OutputTopic};
 use std::io::{ErrorKind, Stdout, Write};
 use std::num::NonZeroU32;
 
@@ -93,11 +93,11 @@ impl<W: Write + Send + 'static> Committer for ConsoleCommitter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::batch::{Attributes, Message, Target};
-    use crate::core::ids::ShardId;
-    use crate::core::trace::Trace;
-    use crate::pb;
     use crate::sink::OwnershipEvent;
+    use bridge_contract::pb;
+    use bridge_core::ids::ShardId;
+    use bridge_core::record::batch::{Attributes, Message, Target};
+    use bridge_core::record::trace::Trace;
     use prost::Message as _;
 
     const SHARDS: NonZeroU32 = NonZeroU32::MIN;

@@ -10,10 +10,10 @@
 //! doesn't count. Anything else that can't be read is damage, and stops the start.
 
 use super::{CommitError, SinkError};
-use crate::core::batch::{CheckpointWrite, StoredCheckpoint};
-use crate::core::ids::ShardId;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{CheckpointWrite, StoredCheckpoint};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 
 use super::journal::Journal;
 use super::{CommitError, Ownership, OwnershipEvent, SinkError};
-use crate::core::batch::{Batch, CheckpointWrite, OutputTopic, Target};
-use crate::core::line::Line;
+use bridge_contract::line::Line;
+use bridge_core::record::batch::{Batch, CheckpointWrite, OutputTopic, Target};
 use std::num::NonZeroU32;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -67,7 +67,7 @@ fn lines(batch: &Batch) -> Result<Vec<u8>, CommitError> {
     for message in &batch.messages {
         let written = match &message.target {
             Target::Lane { topic, partition } => {
-                Line::write(&mut lines, topic, *partition, &message.key, &message.value)
+                Line::write(&mut lines, topic, *partition, message.key.as_str(), &message.value)
                     .map_err(|error| error.to_string())
             }
             Target::DeadLetter => Err("no message is too large for a local sink".to_owned()),

@@ -5,21 +5,18 @@
 //! owns from the bus. Shards come and go within a session. Two handles come out: the [`Committer`] writes, the
 //! [`Ownership`] says which shards this replica may write.
 
-#[cfg(any(feature = "kafka", feature = "nats"))]
 mod cloud_events;
 pub mod console;
 pub mod file;
 mod journal;
-#[cfg(feature = "kafka")]
 pub mod kafka;
 mod local;
-#[cfg(feature = "nats")]
 pub mod nats;
 pub mod offline;
 
-use crate::core::batch::{Batch, OutputTopic, StoredCheckpoint};
-use crate::core::finding::Verdict;
-use crate::core::ids::{ShardId, Topic};
+use crate::finding::Verdict;
+use bridge_core::ids::{ShardId, Topic};
+use bridge_core::record::batch::{Batch, OutputTopic, StoredCheckpoint};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes batches. One per session, and nobody else writes.
@@ -155,12 +152,12 @@ impl SinkError {
 impl From<SinkError> for Verdict {
     fn from(error: SinkError) -> Self {
         match error {
-            SinkError::Unavailable { action, source, remedy } => Self::wanting(
+            SinkError::Unavailable { action, source, remedy } => Self::failed(
                 format!("{action}: {source}"),
-                remedy.unwrap_or("see whether it runs, and can be reached from here"),
+                remedy.unwrap_or("check that it runs and can be reached from here"),
             ),
             SinkError::Refused { problem, remedy } | SinkError::Setup { problem, remedy } => {
-                Self::Wanting { problem, remedy }
+                Self::Failed { problem, remedy }
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use super::SinkError;
 use super::journal;
-use crate::core::batch::StoredCheckpoint;
-use crate::core::ids::ShardId;
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::StoredCheckpoint;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;

@@ -1,9 +1,9 @@
 //! What is shown, and how.
 
 use super::{Template, happened};
-use crate::consumer::{Received, Until};
-use crate::core::time::date_time;
-use crate::pb::record::Body;
+use bridge_consumer::{Received, Until};
+use bridge_contract::pb::record::Body;
+use bridge_contract::time::date_time;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -96,7 +96,7 @@ impl FromStr for Form {
     }
 }
 
-impl From<Begin> for crate::consumer::From {
+impl From<Begin> for bridge_consumer::From {
     fn from(begin: Begin) -> Self {
         match begin {
             Begin::Now => Self::Now,

@@ -3,15 +3,15 @@
 mod args;
 mod template;
 
-use crate::consumer::left_out::LeftOutLine;
-use crate::consumer::{Detector, ReadError, Received};
-use crate::core::detect::{Continuity, News, Start, Verdict};
-use crate::core::ids::{Gid, Topic};
-use crate::core::line::Line;
-use crate::core::time::{asana_form, date_time};
-use crate::pb::{self, Restored, SnapshotChange, record::Body};
+use crate::left_out::LeftOutLine;
 use crate::reader::Reader;
 use anstyle::{AnsiColor, Style};
+use bridge_consumer::detect::{Continuity, News, Start, Verdict};
+use bridge_consumer::{Detector, ReadError, Received};
+use bridge_contract::line::Line;
+use bridge_contract::pb::{self, Restored, SnapshotChange, record::Body};
+use bridge_contract::time::{asana_form, date_time};
+use bridge_core::ids::Topic;
 use pbjson_types::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -89,7 +89,7 @@ fn shown(received: &Received, verdict: &Verdict, form: &Form, is_wanted: bool) -
     match form {
         Form::Json => {
             let Received { topic, lane, key, record, .. } = received.clone();
-            let line = Line { topic, lane, key: Gid::from(key), record };
+            let line = Line { topic, lane, key, record };
             let plain = verdict.continuity == Continuity::InOrder && verdict.news.is_none();
             Ok(Some(serde_json::to_string(&Judged { line, verdict: (!plain).then_some(verdict) })?))
         }
@@ -273,9 +273,9 @@ pub fn stdout() -> impl Write {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consumer::Until;
-    use crate::consumer::file::FileReader;
-    use crate::core::event::Event;
+    use bridge_consumer::Until;
+    use bridge_consumer::file::FileReader;
+    use bridge_core::record::event::Event;
     use clap::Parser;
 
     #[derive(Parser)]

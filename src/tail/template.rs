@@ -1,10 +1,10 @@
 //! A line as the user wants it.
 
 use super::{body, happened, or_dash, place, resource, time};
-use crate::consumer::Received;
-use crate::core::detect::Verdict;
-use crate::core::event;
-use crate::pb::record::Body;
+use bridge_consumer::Received;
+use bridge_consumer::detect::Verdict;
+use bridge_contract::pb::record::Body;
+use bridge_core::record::event;
 use std::str::FromStr;
 
 /// Text with names in braces.
@@ -94,8 +94,9 @@ impl Field {
             _ => None,
         };
         let position = record.position.clone().unwrap_or_default();
-        let other =
-            |other: Option<&crate::pb::Resource>| other.map_or_else(|| "-".to_owned(), |other| resource(Some(other)));
+        let other = |other: Option<&bridge_contract::pb::Resource>| {
+            other.map_or_else(|| "-".to_owned(), |other| resource(Some(other)))
+        };
         match self {
             Self::Time => time(happened(received).as_ref()),
             Self::Received => time(record.received_at.as_ref()),

@@ -1,8 +1,8 @@
 //! What was read, held against a simulator's ledger.
 
 use super::report::{Report, StreamReport};
-use crate::core::detect::Tally;
 use crate::ledger::{Ledger, StreamLedger, digest};
+use bridge_consumer::detect::Tally;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU64;
 

@@ -3,13 +3,13 @@
 mod ledger;
 mod report;
 
-use crate::consumer::{Detector, ReadError, Received};
-use crate::core::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
-use crate::core::event;
-use crate::core::ids::Topic;
 use crate::ledger::Ledger;
-use crate::pb::{self, Restored, record::Body};
 use crate::reader::Reader;
+use bridge_consumer::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
+use bridge_consumer::{Detector, ReadError, Received};
+use bridge_contract::pb::{self, Restored, record::Body};
+use bridge_core::ids::Topic;
+use bridge_core::record::event;
 use chrono::{SecondsFormat, TimeDelta};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::Kept;
@@ -402,9 +402,9 @@ impl Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::detect::{Limits, View};
-    use crate::core::event::Event;
     use crate::ledger::{StreamLedger, digest};
+    use bridge_consumer::detect::{Limits, View};
+    use bridge_core::record::event::Event;
 
     fn event(number: u64) -> String {
         format!(r#"{{"resource":{{"gid":"{}","resource_type":"task"}},"number":{number}}}"#, number % 3)
@@ -441,9 +441,9 @@ mod tests {
     #[test]
     fn all_that_was_offered_and_read_is_fine() {
         let report = check(events(0..20), Some(&ledger(0..20)));
-        assert!(report.is_fine(), "{report}");
+        assert!(report.is_ok(), "{report}");
         assert_eq!((report.offered, report.read, report.lanes.len(), report.streams.len()), (Some(20), 20, 1, 1));
-        assert!(check(events(0..20), None).is_fine());
+        assert!(check(events(0..20), None).is_ok());
     }
 
     #[test]
@@ -471,7 +471,7 @@ mod tests {
         let mut elsewhere = events(0..9);
         elsewhere[5].lane = 1;
         assert!(check(elsewhere, None).misplaced > 0);
-        assert!(!check(vec![Received { record: pb::Record::default(), ..events(0..1).remove(0) }], None).is_fine());
+        assert!(!check(vec![Received { record: pb::Record::default(), ..events(0..1).remove(0) }], None).is_ok());
         assert_eq!(check(Vec::new(), Some(&ledger(0..5))).missing, 5);
     }
 
@@ -485,7 +485,7 @@ mod tests {
             (position.lane_sequence, position.stream_sequence) = (sequence, sequence);
         }
         let report = check(read.clone(), Some(&ledger(0..9)));
-        assert!(report.is_fine(), "{report}");
+        assert!(report.is_ok(), "{report}");
         assert_eq!((report.explained, report.source_gaps_open), (5, 1));
         let report = check(read, Some(&ledger(0..12)));
         assert_eq!((report.explained, report.missing), (5, 3));
@@ -497,7 +497,7 @@ mod tests {
         let healed = pb::SourceGapHealed { gap_id: "a".to_owned(), ..pb::SourceGapHealed::default() };
         let bodies = [gap("a"), gap("b"), Body::SourceGapHealed(healed), Body::StreamEnded(pb::StreamEnded {})];
         let report = check((1..).zip(bodies).map(|(sequence, body)| received(sequence, body)), None);
-        assert!(report.is_fine(), "{report}");
+        assert!(report.is_ok(), "{report}");
         assert_eq!((report.source_gaps_open, report.source_gaps_healed, report.source_gaps_ended), (0, 1, 1));
     }
 
@@ -521,7 +521,7 @@ mod tests {
         let later = [healed("b", Restored::State), healed("c", Restored::State), healed("c", Restored::PartOfState)];
         let all = bodies.into_iter().chain(later);
         let report = check((1..).zip(all).map(|(sequence, body)| received(sequence, body)), None);
-        assert!(report.is_fine(), "{report}");
+        assert!(report.is_ok(), "{report}");
         assert_eq!((report.source_gaps_open, report.source_gaps_healed, report.healed_in_part.len()), (0, 3, 1));
         let said = "source gap a is healed in part; left out: stories of 12 (server) and 3 more";
         assert!(report.to_string().contains(said), "{report}");
@@ -536,10 +536,10 @@ mod tests {
             let position = record.record.position.as_mut().expect("a position");
             (position.epoch, position.stream, position.stream_sequence) = (epoch, String::new(), 0);
         }
-        assert!(check([first.clone()], None).is_fine());
+        assert!(check([first.clone()], None).is_ok());
         let report = check([first, second], None);
         assert_eq!((report.missing, report.unknown_ends.len()), (0, 1));
-        assert!(!report.is_fine() && report.to_string().contains("shard 1"), "{report}");
+        assert!(!report.is_ok() && report.to_string().contains("shard 1"), "{report}");
     }
 
     #[test]
@@ -556,7 +556,7 @@ mod tests {
         let report = verification.finish(None);
         // The shard that was forgotten comes again at 500: nothing is missing before it that wasn't.
         assert_eq!((report.missing, report.forgotten), (17 * 2, 2));
-        assert!(!report.is_fine() && report.to_string().contains("forgotten: 2"), "{report}");
+        assert!(!report.is_ok() && report.to_string().contains("forgotten: 2"), "{report}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a verification found, for a person and for a script.
 
-use crate::consumer::left_out::LeftOutLine;
-use crate::core::detect::{Behind, GapKey, LaneKey};
-use crate::pb::SourceGapHealed;
+use crate::left_out::LeftOutLine;
+use bridge_consumer::detect::{Behind, GapKey, LaneKey};
+use bridge_contract::pb::SourceGapHealed;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -109,7 +109,7 @@ impl PartlyHealed {
 impl Report {
     /// Whether everything is known to be there once and in order. Source gaps are announced, so they don't count.
     #[must_use]
-    pub fn is_fine(&self) -> bool {
+    pub fn is_ok(&self) -> bool {
         let faults = [
             self.missing,
             self.duplicates,
@@ -192,7 +192,7 @@ impl fmt::Display for Report {
             self.reordered
         )?;
         let announced = self.explained + self.source_gaps_open + self.source_gaps_healed + self.source_gaps_ended;
-        f.write_str(match (self.is_fine(), announced) {
+        f.write_str(match (self.is_ok(), announced) {
             (true, 0) => "\nevery event accounted for",
             (true, _) => "\nevery event accounted for, but what the source gaps and stand-ins above announce",
             (false, _) => "\nnot every event accounted for",

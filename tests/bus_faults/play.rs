@@ -120,7 +120,7 @@ impl Play<'_> {
     fn session_ends(&self) -> usize {
         let ends = |replica| {
             let log = std::fs::read_to_string(self.scene.log(replica)).unwrap();
-            log.lines().filter(|line| line.contains("the session ended")).count()
+            log.lines().filter(|line| line.contains("session ended")).count()
         };
         REPLICAS.map(ends).iter().sum()
     }

@@ -98,7 +98,7 @@ impl Streams {
         let mut owned = Vec::new();
         for (number, replica) in self.replicas.iter().take(replicas).enumerate() {
             let log = std::fs::read_to_string(&replica.log).unwrap();
-            for line in log.lines().filter(|line| line.contains(": owns shards=")) {
+            for line in log.lines().filter(|line| line.contains(": shard ownership changed shards=")) {
                 let time = line.split(' ').next().unwrap().parse::<DateTime<Utc>>().unwrap();
                 let streams: usize = line.rsplit("streams=").next().unwrap().trim().parse().unwrap();
                 owned.push((time, number, streams));

@@ -189,7 +189,7 @@ impl Replica {
 
     /// Whether its log says so.
     pub(crate) fn refused_a_configuration(&self) -> bool {
-        std::fs::read_to_string(&self.log).unwrap().contains("the new configuration is refused")
+        std::fs::read_to_string(&self.log).unwrap().contains("configuration rejected")
     }
 
     /// Whether it is gone though nobody asked it to end; SIGTERM does.

@@ -20,8 +20,8 @@ fn a_person_reads_one_line_for_each_thing() {
     let (code, lines, log) = doctor(&bench.write(&config), &[]);
     assert_eq!((code, log.as_str()), (1, ""), "{lines}");
     let missing = lines.lines().find(|line| line.contains("main/999")).unwrap();
-    assert!(missing.starts_with("FAILED    stream main/999: Asana knows nothing of this gid that "), "{missing}");
-    assert!(missing.contains("correct or take out its entry in `streams`"), "{missing}");
+    assert!(missing.starts_with("FAILED    stream main/999: Asana has no object with this gid that "), "{missing}");
+    assert!(missing.contains("correct or remove its entry in `streams`"), "{missing}");
     let credential = lines.lines().find(|line| line.contains("credential")).unwrap();
     assert!(credential.starts_with("ok        credential of account main: valid: "), "{credential}");
     assert_eq!(lines.lines().last(), Some("4 ok, 1 failed"));
@@ -34,8 +34,8 @@ fn a_wrong_token_is_found_and_nothing_passes_that_needs_it() {
     config["accounts"]["main"]["token"] = bench.secret("wrong");
     config["discovery"] = json!({ "rules": [{ "workspace": "1" }] });
     let found = bench.examine(&config, &[]);
-    found.assert_wanting(&["credential of account main"]);
-    found.assert("credential of account main", "wanting", &["401", "give a token that is valid"]);
+    found.assert_failed(&["credential of account main"]);
+    found.assert("credential of account main", "failed", &["401", "set a valid token"]);
     found.assert("1 stream(s) of account main", "not_tried", &["the credential of account main can't be used"]);
     found.assert("rule for projects of workspace 1, account main", "not_tried", &[]);
     found.assert("budget of account main", "not_tried", &[]);
@@ -73,8 +73,8 @@ fn who_may_not_see_a_stream_is_told() {
     config["streams"].as_array_mut().unwrap().push(json!({ "workspace": workspace }));
     let found = bench.examine(&config, &[]);
     let stream = format!("stream main/{}", gid.as_str().unwrap());
-    found.assert_wanting(&[&stream]);
-    found.assert(&stream, "wanting", &["403", "access to it in Asana"]);
+    found.assert_failed(&[&stream]);
+    found.assert(&stream, "failed", &["403", "access to it in Asana"]);
     let workspace = format!("stream main/{}", workspace.as_str().unwrap());
     found.assert(&workspace, "notice", &["service accounts in Enterprise+ domains only"]);
 }
@@ -91,10 +91,10 @@ fn streams_of_every_kind_are_read_and_of_many_only_some() {
     assert!(gids.len() > 25, "{} streams", gids.len());
     config["streams"] = gids.iter().map(|gid| json!({ "resource": gid })).collect();
     let found = bench.examine(&config, &[]);
-    found.assert_wanting(&[]);
+    found.assert_failed(&[]);
     found.assert(&format!("{} other stream(s) of account main", gids.len() - 20), "not_tried", &["--sample"]);
     let found = bench.examine(&config, &["--sample", "all"]);
-    found.assert_wanting(&[]);
+    found.assert_failed(&[]);
     assert!(!found.all.iter().any(|finding| finding["verdict"] == "not_tried"), "{:#?}", found.all);
     // Nobody was given a sync token by it.
     let ledger = bench.simulator.get("/_sim/ledger");
@@ -110,10 +110,10 @@ fn rules_are_tried_and_their_streams_counted() {
     config["discovery"] = json!({ "rules": [{ "workspace": workspace }, { "team": "999" }] });
     let found = bench.examine(&config, &[]);
     let missing = "rule for projects of team 999, account main";
-    found.assert_wanting(&[missing]);
-    found.assert(missing, "wanting", &["404", "correct the rule in `discovery.rules`"]);
-    found.assert(&format!("rule for projects of workspace {workspace}, account main"), "fine", &["can be read"]);
-    found.assert("budget of account main", "fine", &["at least "]);
+    found.assert_failed(&[missing]);
+    found.assert(missing, "failed", &["404", "correct the rule in `discovery.rules`"]);
+    found.assert(&format!("rule for projects of workspace {workspace}, account main"), "ok", &["can be read"]);
+    found.assert("budget of account main", "ok", &["at least "]);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_budget_that_is_too_small_is_held_against_the_streams() {
     let found = bench.examine(&config, &["--sample", "1"]);
     found.assert(
         "budget of account main",
-        "wanting",
+        "failed",
         &["20 stream(s) every 5s take 240 of 100 requests a minute", "set `polling.maxInterval` to 12s or more"],
     );
 }
@@ -138,7 +138,7 @@ fn an_asana_that_isnt_there_is_told() {
     let mut config = bench.config(&console());
     config["accounts"]["main"]["baseUrl"] = json!("http://127.0.0.1:1/api/1.0");
     let found = bench.examine(&config, &[]);
-    found.assert("credential of account main", "wanting", &["no connection", "network policies"]);
+    found.assert("credential of account main", "failed", &["no connection", "network policies"]);
 }
 
 /// An Asana of one user and one project that says that it is five minutes earlier.
@@ -164,8 +164,8 @@ fn a_clock_that_is_wrong_is_told() {
         }
     });
     let found = bench.examine(&config, &[]);
-    found.assert_wanting(&["this machine's clock"]);
-    found.assert("this machine's clock", "wanting", &["s ahead of Asana's", "NTP"]);
+    found.assert_failed(&["this machine's clock"]);
+    found.assert("this machine's clock", "failed", &["s ahead of Asana's", "NTP"]);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn the_machines_own_things_are_tried() {
     let index = bench.path("token/index");
     config["index"] = json!({ "path": index });
     let found = bench.examine(&config, &[]);
-    found.assert(&format!("index {}", index.display()), "wanting", &["can't be written", "`index.path`"]);
+    found.assert(&format!("index {}", index.display()), "failed", &["can't be written", "`index.path`"]);
     found.assert(&format!("admin port {address}"), "notice", &["is in use"]);
-    found.assert(&format!("file {}", bench.path("token/records.jsonl").display()), "wanting", &["`sink.file.path`"]);
+    found.assert(&format!("file {}", bench.path("token/records.jsonl").display()), "failed", &["`sink.file.path`"]);
 }

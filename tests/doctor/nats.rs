@@ -72,8 +72,8 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     let (stream, leases) = ("JetStream stream ASANA", "key-value bucket ASANA_leases");
 
     let found = bench.examine(&config("bridge", "wrong"), &[]);
-    found.assert_wanting(&[&reach(&nats)]);
-    found.assert(&reach(&nats), "wanting", &["doesn't accept the credentials", "sink.nats"]);
+    found.assert_failed(&[&reach(&nats)]);
+    found.assert(&reach(&nats), "failed", &["doesn't accept the credentials", "sink.nats"]);
     for untried in [stream, leases, "rights on NATS"] {
         found.assert(untried, "not_tried", &["can't be used"]);
     }
@@ -82,47 +82,47 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     std::fs::create_dir(&folder).unwrap();
     let mut wrong = config("bridge", "password");
     wrong["sink"]["nats"]["tls"]["caFile"] = json!(Certificates::make(&folder).authority);
-    bench.examine(&wrong, &[]).assert(&reach(&nats), "wanting", &["invalid peer certificate", "sink.nats.tls.caFile"]);
+    bench.examine(&wrong, &[]).assert(&reach(&nats), "failed", &["invalid peer certificate", "sink.nats.tls.caFile"]);
     // The bridge itself says the same.
     let (code, _, log) = program(&["run", "--config", bench.write(&wrong).to_str().unwrap()]);
     assert_eq!(code, 64, "{log}");
     assert!(log.lines().last().unwrap().contains("sink.nats.tls.caFile"), "{log}");
 
     let found = bench.examine(&config("poor", "password"), &[]);
-    found.assert_wanting(&["rights on NATS"]);
-    found.assert("rights on NATS", "wanting", &["user poor", "may not publish to $KV.ASANA_leases.>"]);
+    found.assert_failed(&["rights on NATS"]);
+    found.assert("rights on NATS", "failed", &["user poor", "may not publish to $KV.ASANA_leases.>"]);
 
     let mut fixed = config("bridge", "password");
     fixed["sink"]["nats"]["create"] = json!(false);
     let found = bench.examine(&fixed, &[]);
-    found.assert_wanting(&[stream, leases]);
-    found.assert(stream, "wanting", &["doesn't exist", "sink.nats.create"]);
-    found.assert(leases, "wanting", &["nats kv add ASANA_leases --ttl 10s"]);
+    found.assert_failed(&[stream, leases]);
+    found.assert(stream, "failed", &["doesn't exist", "sink.nats.create"]);
+    found.assert(leases, "failed", &["nats kv add ASANA_leases --ttl 10s"]);
     let (code, _, log) = program(&["run", "--config", bench.write(&fixed).to_str().unwrap()]);
     assert_eq!(code, 64, "{log}");
-    assert!(log.lines().last().unwrap().contains("make it, or set sink.nats.create"), "{log}");
+    assert!(log.lines().last().unwrap().contains("create it, or set sink.nats.create"), "{log}");
 
     let good = config("bridge", "password");
     let found = bench.examine(&good, &[]);
-    found.assert_wanting(&[]);
-    found.assert(stream, "unknown", &["the bridge makes it"]);
-    found.assert("rights on NATS", "fine", &["user bridge"]);
+    found.assert_failed(&[]);
+    found.assert(stream, "unknown", &["the bridge creates it"]);
+    found.assert("rights on NATS", "ok", &["user bridge"]);
     // What it found to be enough is enough, and it disturbs nobody.
     let (path, log) = (bench.write(&good), bench.path("bridge.log"));
     let mut bridge = Program::start(&["run", "--config", path.to_str().unwrap()], &log);
     wait_for("the bridge", PATIENCE, || {
         bridge.assert_running();
-        std::fs::read_to_string(&log).unwrap().contains("crawl ended").then_some(())
+        std::fs::read_to_string(&log).unwrap().contains("re-crawl finished").then_some(())
     });
     let found = bench.examine(&good, &[]);
-    found.assert_wanting(&[]);
-    found.assert(&reach(&nats), "fine", &["with atomic batches"]);
-    found.assert(stream, "fine", &["fits"]);
-    found.assert(leases, "fine", &["leases hold for 10s"]);
+    found.assert_failed(&[]);
+    found.assert(&reach(&nats), "ok", &["with atomic batches"]);
+    found.assert(stream, "ok", &["fits"]);
+    found.assert(leases, "ok", &["leases hold for 10s"]);
     bridge.assert_running();
     assert!(bridge.stop().success());
     let log = std::fs::read_to_string(&log).unwrap();
-    assert!(!log.contains("lost the shards") && !log.contains("the session ended"), "{log}");
+    assert!(!log.contains("commit fenced") && !log.contains("session ended"), "{log}");
     let (code, lines, log) = program(&["verify", "--config", path.to_str().unwrap()]);
     assert!(code == 0 || log.contains("could not"), "no record but the bridge's: {lines}{log}");
 
@@ -133,7 +133,7 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     let line = wait_for("the bridge's word", PATIENCE, || {
         bridge.assert_running();
         let log = std::fs::read_to_string(&log).unwrap();
-        log.lines().find(|line| line.contains("NATS refuses")).map(str::to_owned)
+        log.lines().find(|line| line.contains("permission denied by NATS")).map(str::to_owned)
     });
     assert!(line.contains("$KV.ASANA_leases.") && line.contains("allow it in the user's permissions"), "{line}");
 }
@@ -154,16 +154,16 @@ fn nkeys_and_credentials_files_are_ways_to_log_in() {
     let users = json!({ "users": [{ "nkey": known.public_key() }] });
     let nats = Service::start("nats", &["--set", &format!("authorization={users}")]);
     let found = examine(&nats, "nkeySeed", &bench.secret("known"));
-    found.assert_wanting(&[]);
-    found.assert("rights on NATS", "fine", &[&known.public_key()]);
+    found.assert_failed(&[]);
+    found.assert("rights on NATS", "ok", &[&known.public_key()]);
     examine(&nats, "nkeySeed", &bench.secret("stranger")).assert(
         &reach(&nats),
-        "wanting",
+        "failed",
         &["doesn't accept the credentials", "nkeySeed"],
     );
     examine(&nats, "nkeySeed", &bench.secret("password")).assert(
         &reach(&nats),
-        "wanting",
+        "failed",
         &["sink.nats.nkeySeed can't be used"],
     );
 
@@ -193,11 +193,11 @@ fn nkeys_and_credentials_files_are_ways_to_log_in() {
     );
     std::fs::write(bench.path("user.creds"), file).unwrap();
     let found = examine(&nats, "credentialsFile", &json!(bench.path("user.creds")));
-    found.assert_wanting(&[]);
-    found.assert("rights on NATS", "fine", &[&user.public_key(), &account.public_key()]);
+    found.assert_failed(&[]);
+    found.assert("rights on NATS", "ok", &[&user.public_key(), &account.public_key()]);
     examine(&nats, "credentialsFile", &json!(bench.path("password"))).assert(
         &reach(&nats),
-        "wanting",
+        "failed",
         &["doesn't hold a JWT and a seed"],
     );
 }
@@ -222,14 +222,14 @@ fn an_old_server_is_noticed_and_a_missing_one_told() {
     let nats = Service::start("nats-old", &[]);
     let config = config(&bench, &nats);
     let found = bench.examine(&config, &[]);
-    found.assert_wanting(&[]);
+    found.assert_failed(&[]);
     found.assert(&reach(&nats), "notice", &["without atomic batches", "2.12"]);
-    found.assert("rights on NATS", "fine", &[]);
+    found.assert("rights on NATS", "ok", &[]);
     let reach = reach(&nats);
     nats.stop();
     let found = bench.examine(&config, &[]);
-    found.assert_wanting(&[&reach]);
-    found.assert(&reach, "wanting", &["refused", "check `sink.nats.servers`"]);
+    found.assert_failed(&[&reach]);
+    found.assert(&reach, "failed", &["refused", "check `sink.nats.servers`"]);
 }
 
 #[tokio::test]
@@ -249,9 +249,9 @@ async fn a_jetstream_stream_that_doesnt_fit_is_told() {
     jetstream.create_key_value(bucket).await.unwrap();
     let judge = move || {
         let found = bench.examine(&config(&bench, &nats), &[]);
-        found.assert_wanting(&["JetStream stream ASANA", "key-value bucket ASANA_leases"]);
-        found.assert("JetStream stream ASANA", "wanting", &["max_age is", "max_msgs_per_subject", "nats stream edit"]);
-        found.assert("key-value bucket ASANA_leases", "wanting", &["live for ever", "delete it"]);
+        found.assert_failed(&["JetStream stream ASANA", "key-value bucket ASANA_leases"]);
+        found.assert("JetStream stream ASANA", "failed", &["max_age is", "max_msgs_per_subject", "nats stream edit"]);
+        found.assert("key-value bucket ASANA_leases", "failed", &["live for ever", "delete it"]);
     };
     tokio::task::spawn_blocking(judge).await.unwrap();
 }

@@ -106,7 +106,7 @@ fn a_password_of_nats_is_read_at_each_login() {
 
     // At the server first, which throws the bridge out.
     nats.reload(&authorization("hush-second"));
-    bench.said("NATS refuses the login", 1);
+    bench.said("login rejected by NATS", 1);
     bench.offer();
     bench.change("password", "hush-second");
     bench.arrived(read);

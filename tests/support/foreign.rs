@@ -1,8 +1,8 @@
 //! Readers that aren't ours: Kafka's Java client, and NATS' Python client.
 
 use super::service::script;
-use asana_event_bridge::pb;
 use base64::Engine as _;
+use bridge_contract::pb;
 use prost::Message as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! What a reader that isn't ours has seen, against what the simulator offered.
 
 use super::foreign::Seen;
-use asana_event_bridge::core::event::to_json;
-use asana_event_bridge::core::ids::StreamId;
-use asana_event_bridge::pb::{self, record::Body};
+use bridge_contract::pb::{self, record::Body};
+use bridge_core::ids::StreamId;
+use bridge_core::record::event::to_json;
 use prost::Message as _;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

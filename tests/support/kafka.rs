@@ -9,12 +9,12 @@
 )]
 
 use crate::support::service::Service;
-use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
-use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, Topic};
-use asana_event_bridge::core::trace::Trace;
-use asana_event_bridge::pb::checkpoint as pb;
 use asana_event_bridge::sink::kafka::{self, KafkaCommitter, KafkaSettings};
 use asana_event_bridge::sink::{CommitError, Committer as _, Ownership, OwnershipEvent, SinkError};
+use bridge_core::format as pb;
+use bridge_core::ids::{Gid, ShardId, StreamId, Topic};
+use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use bridge_core::record::trace::Trace;
 use prost::Message as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};

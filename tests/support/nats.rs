@@ -1,13 +1,13 @@
 //! Real nats-servers, a proxy that cuts connections at a chosen message, and batches to write.
 
 use asana_event_bridge::config::{NatsConfig, NatsLogin};
-use asana_event_bridge::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
-use asana_event_bridge::core::ids::{Gid, ShardId, StreamId, Topic};
-use asana_event_bridge::core::trace::Trace;
 use asana_event_bridge::sink::nats::{LEASE_TIME, NatsCommitter, NatsSettings, open};
 use asana_event_bridge::sink::{Ownership, OwnershipEvent};
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use bridge_core::ids::{Gid, ShardId, StreamId, Topic};
+use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use bridge_core::record::trace::Trace;
 use chrono::DateTime;
 use futures_util::StreamExt as _;
 use std::collections::BTreeMap;

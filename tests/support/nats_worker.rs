@@ -1,10 +1,10 @@
 //! A replica at work: commits record after record to each shard that it owns, and starts over as the bridge would.
 
 use super::nats::{PATIENCE, batch};
-use asana_event_bridge::core::batch::{Batch, StoredCheckpoint};
-use asana_event_bridge::core::ids::ShardId;
 use asana_event_bridge::sink::nats::{NatsCommitter, NatsSettings, open};
 use asana_event_bridge::sink::{CommitError, Committer as _, Ownership, OwnershipEvent};
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{Batch, StoredCheckpoint};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};

@@ -115,7 +115,7 @@ pub(crate) fn admin_url(log: &Path) -> Option<String> {
     let log = std::fs::read_to_string(log).ok()?;
     // The last line may not be whole.
     let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines.find(|line| line["message"] == "the admin port listens")?;
+    let line = lines.find(|line| line["message"] == "admin server listening")?;
     Some(format!("http://{}", line["address"].as_str().expect("an address")))
 }
 

@@ -4,9 +4,9 @@ const INTERVAL_MS = 5000;
 const SHOWN_STREAMS = 200;
 const SHOWN_GAPS = 8;
 const SHOWN_FAILURES = 8;
-/** A token with less left than this is told of in colour: a quarter of its 24 hours. */
+/** A token with less time left than this is highlighted: a quarter of its 24 hours. */
 const TOKEN_SHORT_SECONDS = 6 * 3600;
-/** A commit that takes longer is told of. */
+/** A commit that takes longer is shown. */
 const LONG_COMMIT_SECONDS = 5;
 
 const part = (id) => document.getElementById(id);
@@ -58,8 +58,8 @@ function tiles(report) {
     tile(span(stalest), "stalest stream"),
     ...(totals.crawls ? [tile(totals.crawls, totals.crawls === 1 ? "crawl" : "crawls")] : []),
     tile(totals.open_gaps, "open source gaps", totals.open_gaps ? "bad" : ""),
-    tile(bytes(pending.bytes), `in ${plural(pending.pages, "page")} for the bus`),
-    ...(pending.commit_age_seconds >= LONG_COMMIT_SECONDS ? [tile(span(pending.commit_age_seconds), "the bus doesn't answer", "bad")] : []),
+    tile(bytes(pending.bytes), `waiting for the bus, in ${plural(pending.pages, "page")}`),
+    ...(pending.commit_age_seconds >= LONG_COMMIT_SECONDS ? [tile(span(pending.commit_age_seconds), "commit without an answer of the bus", "bad")] : []),
   ];
 }
 
@@ -75,10 +75,10 @@ function account(it) {
     element("p", "quiet", `${it.requests_per_minute} requests a minute; ${Math.round(share)} of them here, for ` +
       `${it.owned_streams} of ${plural(it.all_streams, "stream")}`),
     bar,
-    element("p", "quiet", `${it.requests_left} may be sent now, ${it.requests_in_flight} in flight`));
-  if (it.refused_status) made.append(element("p", "", element("span", "state bad", `Asana refuses its credential (${it.refused_status})`)));
-  else if (it.pause_seconds) made.append(element("p", "", element("span", "state bad", `Asana makes it wait for ${span(it.pause_seconds)}`)));
-  if (it.poll_delay_seconds > 5) made.append(element("p", "", element("span", "state warn", `polls are late by ${span(it.poll_delay_seconds)}`)));
+    element("p", "quiet", `${it.requests_left} requests left now, ${it.requests_in_flight} in flight`));
+  if (it.refused_status) made.append(element("p", "", element("span", "state bad", `credential rejected by Asana (${it.refused_status})`)));
+  else if (it.pause_seconds) made.append(element("p", "", element("span", "state bad", `rate limit hit, paused for ${span(it.pause_seconds)}`)));
+  if (it.poll_delay_seconds > 5) made.append(element("p", "", element("span", "state warn", `polls delayed by ${span(it.poll_delay_seconds)}`)));
   return made;
 }
 
@@ -101,7 +101,7 @@ function row(stream) {
   if (gaps) name.push(" ", element("span", "state bad", plural(gaps, "gap")));
   if (stream.crawl) {
     const badge = element("span", "state warn", "crawl");
-    badge.title = `${stream.crawl.reason}, begun ${clock(stream.crawl.begun_at)}, ${plural(stream.crawl.snapshots, "snapshot")}`;
+    badge.title = `${stream.crawl.reason}, started ${clock(stream.crawl.begun_at)}, ${plural(stream.crawl.snapshots, "snapshot")}`;
     name.push(" ", badge);
   }
   return element("tr", "",
@@ -130,12 +130,12 @@ function shards(report) {
   return Array.from({ length: report.shards }, (_, number) => {
     const shard = owned.get(number);
     const made = element("span", shard ? "owned" : "", String(number));
-    made.title = shard ? `epoch ${shard.epoch}, ${plural(shard.streams, "stream")}` : "another replica's, or nobody's";
+    made.title = shard ? `epoch ${shard.epoch}, ${plural(shard.streams, "stream")}` : "owned by another replica or not owned";
     return made;
   });
 }
 
-/** The first of them, and how many there are besides. */
+/** The first of the items, and the number of the others. */
 function list(items, most, of, make) {
   if (!of) return [element("li", "quiet", "none")];
   const shown = items.slice(0, most).map(make);
@@ -148,8 +148,8 @@ function show(report) {
   part("about").textContent = `${report.replica} · ${report.sink} · ${report.version}`;
   part("ready").textContent = report.ready ? "ready" : `not ready: ${report.unready_reason}`;
   part("ready").className = `badge ${report.ready ? "good" : "bad"}`;
-  part("trouble").hidden = report.session_open;
-  part("trouble").textContent = `No session with the bus. Streams are shown as they last were. ${report.last_session_end ?? ""}`;
+  part("problem").hidden = report.session_open;
+  part("problem").textContent = `No session with the bus. The data shown is from the last session. ${report.last_session_end ?? ""}`;
   part("tiles").replaceChildren(...tiles(report));
   part("accounts").replaceChildren(...report.accounts.map(account));
   const cut = report.totals.streams - report.streams.length;
@@ -167,8 +167,8 @@ async function turn() {
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     show(await answer.json());
   } catch (error) {
-    part("trouble").hidden = false;
-    part("trouble").textContent = `The replica doesn't answer: what is shown is old. ${error.message}`;
+    part("problem").hidden = false;
+    part("problem").textContent = `The replica doesn't answer. The data shown is old. ${error.message}`;
   }
   setTimeout(turn, INTERVAL_MS);
 }

@@ -190,7 +190,7 @@ pub(super) fn members(client: &BaseConsumer<Logs>, settings: &KafkaSettings) -> 
             members.map(|member| member.client_id().to_owned()).collect()
         }
         Err(error) => {
-            tracing::warn!(%error, group, "the members of the group aren't known");
+            tracing::warn!(%error, group, "group members unknown");
             BTreeSet::new()
         }
     }

@@ -17,7 +17,7 @@ use super::client::{self, Logs};
 use super::topics::{Role, Topics};
 use super::{KafkaSettings, error};
 use crate::config::KafkaGroupProtocol;
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -47,9 +47,9 @@ pub async fn examine(settings: KafkaSettings, patience: Duration) -> Vec<Finding
             findings.push(found.of(cluster));
             topics
         }
-        Err(wanting) => {
+        Err(failed) => {
             let reason = format!("{cluster} can't be used");
-            findings.push(wanting.of(cluster));
+            findings.push(failed.of(cluster));
             let untried = names.iter().map(|(name, _)| format!("topic {name}"));
             let others = [group(&settings), "transactions".to_owned()];
             findings.extend(untried.chain(others).map(|what| Verdict::not_tried(&reason).of(what)));
@@ -68,7 +68,7 @@ pub async fn examine(settings: KafkaSettings, patience: Duration) -> Vec<Finding
         });
     }
     if names.iter().all(|(_, role)| *role != Role::Output) {
-        let reason = "which topics there will be depends on the records: rights on them have to be by prefix";
+        let reason = "the topics depend on the records: grant the rights on them by prefix";
         findings.push(Verdict::unknown(reason).of(format!("topic {}", settings.config.topic)));
     }
     let name = &settings.config.checkpoint_topic;
@@ -97,7 +97,7 @@ async fn reach(settings: &Arc<KafkaSettings>, patience: Duration) -> Result<(Top
     let property = |name: &str| settings.config.properties.get(name).cloned();
     let protocol = property("security.protocol").unwrap_or_else(|| "plaintext".to_owned()).to_uppercase();
     let user = property("sasl.username").map(|user| format!(" as {user}")).unwrap_or_default();
-    Ok((topics, Verdict::fine(format!("{brokers} broker(s) answer, by {protocol}{user}"))))
+    Ok((topics, Verdict::ok(format!("{brokers} broker(s) answer, by {protocol}{user}"))))
 }
 
 async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
@@ -105,7 +105,7 @@ async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<
 }
 
 fn late(patience: Duration) -> Verdict {
-    Verdict::wanting(format!("no answer in {patience:?}"), "see whether all brokers run, or raise `--timeout`")
+    Verdict::failed(format!("no answer in {patience:?}"), "check that all brokers run, or raise `--timeout`")
 }
 
 /// Makes a client of its own and has it ask, on a thread.
@@ -116,23 +116,23 @@ async fn blocking(
     ask: fn(&KafkaSettings, &str, Duration) -> Result<Verdict, Verdict>,
 ) -> Verdict {
     let (settings, topic) = (Arc::clone(settings), topic.to_owned());
-    let asked = spawn_blocking(move || ask(&settings, &topic, patience).unwrap_or_else(|wanting| wanting));
+    let asked = spawn_blocking(move || ask(&settings, &topic, patience).unwrap_or_else(|failed| failed));
     // A call of librdkafka that keeps no time of its own is left to itself.
     match within(2 * patience, asked).await {
         Ok(Ok(verdict)) => verdict,
-        Ok(Err(error)) => Verdict::wanting(error.to_string(), "report it: this is a fault of the program"),
+        Ok(Err(error)) => Verdict::failed(error.to_string(), "report it: this is a bug of the program"),
         Err(_) => late(patience),
     }
 }
 
 /// What a refusal says: with the code of one that comes after the judgement of rights, all is well.
-fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, fine: &str) -> Verdict {
-    if error.rdkafka_error_code() == Some(expected) { Verdict::fine(fine) } else { error::setup(action, error).into() }
+fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, found: &str) -> Verdict {
+    if error.rdkafka_error_code() == Some(expected) { Verdict::ok(found) } else { error::setup(action, error).into() }
 }
 
 /// A request that was to be refused, and wasn't.
 fn accepted() -> Verdict {
-    Verdict::unknown("this cluster answers otherwise than Apache Kafka does, so that only trying in earnest will tell")
+    Verdict::unknown("this cluster doesn't answer as Apache Kafka does: only `run` can show it")
 }
 
 /// Keeps what becomes of the one message.
@@ -180,7 +180,7 @@ fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resul
         }
     };
     Ok(match answer {
-        Err(error) => judge(&action, error, RDKafkaErrorCode::InvalidRequiredAcks, "there"),
+        Err(error) => judge(&action, error, RDKafkaErrorCode::InvalidRequiredAcks, "granted"),
         Ok(()) => accepted(),
     })
 }
@@ -204,9 +204,9 @@ fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resu
     spawned.map_err(|error| Verdict::unknown(format!("the system has no thread for it: {error}")))?;
     match answer.recv_timeout(patience) {
         Ok(answer) => Ok(answer.map_or_else(refused, |()| accepted())),
-        Err(_late) => Err(Verdict::wanting(
-            format!("its coordinator isn't told in {patience:?}: it may not be asked for, or there is none"),
-            format!("allow Read on the group {}, or see whether all brokers run", settings.config.group_id),
+        Err(_late) => Err(Verdict::failed(
+            format!("no coordinator of it found in {patience:?}: the right is missing, or there is none"),
+            format!("allow Read on the group {}, or check that all brokers run", settings.config.group_id),
         )),
     }
 }
@@ -223,9 +223,9 @@ fn may_transact(settings: &KafkaSettings, _topic: &str, patience: Duration) -> R
     let cause = producer.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
     let answered = |error| {
         let action = "initialising Kafka transactions";
-        judge(action, cause.unwrap_or(error), RDKafkaErrorCode::InvalidTransactionTimeout, "are there, and allowed")
+        judge(action, cause.unwrap_or(error), RDKafkaErrorCode::InvalidTransactionTimeout, "available and allowed")
     };
-    Ok(asked.map_or_else(answered, |()| Verdict::fine("are there, and allowed")))
+    Ok(asked.map_or_else(answered, |()| Verdict::ok("available and allowed")))
 }
 
 fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
@@ -243,11 +243,11 @@ fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> 
         let fatal = member.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
         if let Some(error) = fatal.or_else(|| polled.and_then(Result::err)) {
             return Ok(match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => Verdict::wanting(
-                    format!("the cluster doesn't speak it: {error}"),
+                Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => Verdict::failed(
+                    format!("the cluster doesn't support it: {error}"),
                     "set `sink.kafka.groupProtocol: classic`, or use Kafka 4.0 or newer",
                 ),
-                _ => judge(action, error, RDKafkaErrorCode::UnsupportedAssignor, "spoken by the cluster"),
+                _ => judge(action, error, RDKafkaErrorCode::UnsupportedAssignor, "supported by the cluster"),
             });
         }
         left = left.saturating_sub(POLL);

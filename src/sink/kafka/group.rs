@@ -12,8 +12,8 @@
 use super::client::{self, Logs};
 use super::restore::{self, Restored, Ticket};
 use super::{KafkaSettings, error, producer};
-use crate::core::ids::ShardId;
 use crate::sink::{Ownership, OwnershipEvent, SinkError};
+use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
@@ -157,7 +157,7 @@ impl Group {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the group's thread panicked");
+            tracing::error!("thread of the group member panicked");
         }
     }
 }
@@ -178,7 +178,7 @@ fn run(member: &BaseConsumer<Member>, restored: &std_mpsc::Receiver<Restored>) {
                     context.send(OwnershipEvent::Failed(failure));
                     return;
                 }
-                tracing::warn!(%error, "the group's member met an error");
+                tracing::warn!(%error, "group member reported an error");
             }
         }
         for outcome in restored.try_iter() {
@@ -245,7 +245,7 @@ impl ConsumerContext for Member {
             self.withdrawn(member, partitions)
         };
         if let Err(error) = outcome {
-            tracing::error!(%error, "librdkafka refuses a rebalance");
+            tracing::error!(%error, "rebalance rejected by librdkafka");
         }
     }
 
@@ -265,7 +265,7 @@ impl Member {
 
     fn send(&self, event: OwnershipEvent) {
         if self.events.blocking_send(event).is_err() {
-            tracing::debug!("nobody listens to the ownership any more");
+            tracing::debug!("ownership event dropped, receiver closed");
         }
     }
 
@@ -275,7 +275,9 @@ impl Member {
         if shards.iter().any(|shard| shard.0 >= known) {
             // No stream is there; the next session is refused, with what to do.
             tracing::error!(
-                "the checkpoint topic has got more than {known} partitions: what is beyond them is ignored"
+                shards = known,
+                hint = "the partitions beyond are ignored",
+                "checkpoint topic has more partitions than shards"
             );
             shards.retain(|shard| shard.0 < known);
         }
@@ -286,7 +288,7 @@ impl Member {
             return Ok(());
         }
         member.pause(partitions)?;
-        tracing::info!(shards = shards.len(), "shards are assigned: reading their checkpoints");
+        tracing::info!(shards = shards.len(), "shards assigned, reading their checkpoints");
         let ticket = restore::start(Arc::clone(&self.settings), shards.clone(), &self.restored_to);
         self.state().restoring.extend(shards.into_iter().map(|shard| (shard, ticket.clone())));
         Ok(())
@@ -298,7 +300,7 @@ impl Member {
         if member.assignment_lost() {
             let lost = self.membership.take(&shards);
             if !lost.is_empty() && !self.ends() {
-                tracing::warn!(shards = ?lost, "shards are lost");
+                tracing::warn!(shards = lost.len(), shard_ids = ?lost, "shards lost");
                 self.send(OwnershipEvent::Lost(lost));
             }
         } else {
@@ -313,7 +315,7 @@ impl Member {
     }
 
     fn give_up(&self, shards: Vec<ShardId>) {
-        tracing::info!(?shards, "shards are revoked");
+        tracing::info!(shards = shards.len(), shard_ids = ?shards, "shards revoked");
         let (done, mut answer) = oneshot::channel();
         self.send(OwnershipEvent::Revoked { shards, done });
         let since = now();
@@ -322,7 +324,8 @@ impl Member {
                 return;
             }
             if now().duration_since(since) > REVOKE_PATIENCE {
-                tracing::warn!("the revoked shards weren't given up in {REVOKE_PATIENCE:?}: what is staged is fenced");
+                tracing::warn!(timeout = ?REVOKE_PATIENCE, hint = "what is staged is fenced",
+                    "revoked shards not released in time");
                 self.state().late.push(answer);
                 return;
             }

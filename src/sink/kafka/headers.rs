@@ -1,8 +1,8 @@
 //! Attributes as Kafka headers: `CloudEvents` in binary mode
 //! (its Kafka protocol binding 1.0.2, section 3.2), and Kafka Connect's for dead letters.
 
-use crate::core::batch::{Attributes, Message, Target};
 use crate::sink::cloud_events::source;
+use bridge_core::record::batch::{Attributes, Message, Target};
 use rdkafka::message::{Header, OwnedHeaders};
 
 /// The headers of a message. `output` is the configured output topic, which dead letters name; `schema` says
@@ -43,8 +43,8 @@ fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ids::{Gid, ShardId, StreamId, Topic};
-    use crate::core::trace::Trace;
+    use bridge_core::ids::{Gid, ShardId, StreamId, Topic};
+    use bridge_core::record::trace::Trace;
     use rdkafka::message::Headers as _;
 
     #[test]

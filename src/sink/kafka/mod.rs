@@ -30,8 +30,8 @@ mod topics;
 
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::KafkaConfig;
-use crate::core::batch::{Batch, OutputTopic};
-use crate::core::ids::Topic;
+use bridge_core::ids::Topic;
+use bridge_core::record::batch::{Batch, OutputTopic};
 pub use examine::examine;
 use group::{Group, Membership};
 use producer::Producer;
@@ -196,7 +196,7 @@ impl Committer for KafkaCommitter {
             drop((producer, topics));
         });
         if tokio::time::timeout(CLOSE_PATIENCE, end).await.is_err() {
-            tracing::warn!("the clients of Kafka weren't closed in {CLOSE_PATIENCE:?}");
+            tracing::warn!(timeout = ?CLOSE_PATIENCE, "clients of Kafka not closed in time");
         }
     }
 }

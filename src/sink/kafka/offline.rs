@@ -3,10 +3,10 @@
 use super::client::{self, REQUEST_TIMEOUT};
 use super::restore::apply;
 use super::{KafkaCommitter, KafkaSettings, error, producer};
-use crate::core::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
-use crate::core::ids::{Gid, ShardId, Topic};
-use crate::core::trace::Trace;
 use crate::sink::{CommitError, Committer as _, SinkError};
+use bridge_core::ids::{Gid, ShardId, Topic};
+use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use bridge_core::record::trace::Trace;
 use chrono::{DateTime, Utc};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

@@ -5,9 +5,9 @@ use super::error::{self, Facts, Fate, Step};
 use super::group::{Fence, Grant, Membership};
 use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
-use crate::core::batch::{Batch, CheckpointWrite, Message, Target};
-use crate::core::ids::ShardId;
 use crate::sink::{CommitError, SinkError};
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{Batch, CheckpointWrite, Message, Target};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -108,7 +108,7 @@ impl Producer {
             if sort(&inner, Step::Init, &error) != Fate::Repeat {
                 return Err(error::setup("initialising Kafka transactions", error));
             }
-            tracing::warn!(%error, "Kafka transactions aren't initialised yet: trying on");
+            tracing::warn!(%error, "initialising Kafka transactions not answered, retrying");
         }
         Err(SinkError::unavailable("initialising Kafka transactions", "no answer from the cluster"))
     }
@@ -301,7 +301,7 @@ impl Transaction<'_> {
             if repeats >= REPEATS {
                 return Err(error::unknown(step, error));
             }
-            tracing::warn!(%error, ?step, repeats, "no answer yet from Kafka: asking on for the same transaction");
+            tracing::warn!(%error, ?step, repeats, "transaction step not answered by Kafka, retrying");
         }
     }
 
@@ -326,7 +326,7 @@ impl Transaction<'_> {
         for repeats in 1..=REPEATS {
             let Err(error) = self.producer.abort_transaction(REQUEST_TIMEOUT) else { return Ok(()) };
             match sort(self.producer, Step::Abort, &error) {
-                Fate::Repeat => tracing::warn!(%error, repeats, "no answer yet from Kafka: asking on for the abort"),
+                Fate::Repeat => tracing::warn!(%error, repeats, "transaction abort not answered by Kafka, retrying"),
                 Fate::Fenced => return Err(error::fenced(Step::Abort, error)),
                 Fate::Abort | Fate::AbortRefused | Fate::Fatal => return Err(error::fatal(Step::Abort, error)),
             }

@@ -5,7 +5,7 @@
 
 use super::topics::Role;
 use crate::config::{CheckedSchemaRegistry, RegistryLogin, SecretSource, SubjectNameStrategy};
-use crate::core::finding::Verdict;
+use crate::finding::Verdict;
 use crate::sink::SinkError;
 use reqwest::{StatusCode, Url, redirect};
 use serde_json::{Value, json};
@@ -165,7 +165,7 @@ impl SchemaRegistry {
             Err(error) => return Some(error.into()),
         };
         if answer.status.is_success() {
-            return Some(Verdict::fine(format!("is under the subject {subject} of {}", answer.registry)));
+            return Some(Verdict::ok(format!("is under the subject {subject} of {}", answer.registry)));
         }
         let code = answer.body.get("error_code").and_then(Value::as_u64).unwrap_or_default();
         let is_missing = answer.status == StatusCode::NOT_FOUND && matches!(code, NO_SUBJECT | NO_SCHEMA);
@@ -197,7 +197,7 @@ impl SchemaRegistry {
         let id = answer.body.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
         match id.filter(|_| answer.status.is_success()) {
             Some(id) => {
-                tracing::info!(subject, id, "the schema is in the registry");
+                tracing::info!(subject, id, "schema found in the registry");
                 known().insert(subject.to_owned(), id);
                 Ok(id)
             }

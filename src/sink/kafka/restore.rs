@@ -4,10 +4,10 @@ use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::producer::Producer;
 use super::{KafkaSettings, error, producer, topics};
 use crate::config::KafkaGroupProtocol;
-use crate::core::batch::StoredCheckpoint;
-use crate::core::checkpoint::last_owner;
-use crate::core::ids::ShardId;
 use crate::sink::SinkError;
+use bridge_core::checkpoint::last_owner;
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::StoredCheckpoint;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -113,7 +113,7 @@ impl<'a> Reading<'a> {
             .map(|(shard, checkpoint)| RestoredShard { shard, checkpoint, end: ends.get(&shard).copied().unwrap_or(0) })
             .collect();
         let entries: usize = restored.iter().map(|shard| shard.checkpoint.len()).sum();
-        tracing::info!(shards = restored.len(), entries, "checkpoints are read");
+        tracing::info!(shards = restored.len(), entries, "checkpoints read");
         Ok(Some(restored))
     }
 
@@ -138,7 +138,8 @@ impl<'a> Reading<'a> {
                 return Ok(true);
             }
             if looks % LOOKS_PER_LOG == grace {
-                tracing::info!(shards = ?open, "waiting for a predecessor's open transaction to be decided");
+                tracing::info!(shards = open.len(), shard_ids = ?open,
+                    "waiting for an open transaction of an earlier owner");
                 self.end_transactions_of_the_dead(&open, &mut ended)?;
             }
             looks += 1;
@@ -221,11 +222,11 @@ impl<'a> Reading<'a> {
 fn end_transaction(settings: KafkaSettings) {
     let replica = settings.replica.clone();
     let work = move || match Producer::open(Arc::new(settings), topics::BATCH_BYTES as usize) {
-        Ok(_) => tracing::info!(replica, "aborted what a predecessor left open"),
-        Err(error) => tracing::warn!(replica, %error, "what a predecessor left open is aborted after its time-out"),
+        Ok(_) => tracing::info!(replica, "open transaction of an earlier owner aborted"),
+        Err(error) => tracing::warn!(replica, %error, "open transaction not aborted, waiting for its timeout"),
     };
     if let Err(error) = std::thread::Builder::new().name("kafka-heir".to_owned()).spawn(work) {
-        tracing::warn!(%error, "what a predecessor left open is aborted after its time-out");
+        tracing::warn!(%error, "open transaction not aborted, waiting for its timeout");
     }
 }
 
@@ -269,7 +270,7 @@ fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
     match error::setup(action, error) {
         error @ (SinkError::Refused { .. } | SinkError::Setup { .. }) => Err(error),
         error @ SinkError::Unavailable { .. } => {
-            tracing::warn!(%error, "trying on");
+            tracing::warn!(%error, "reading checkpoints failed, retrying");
             std::thread::park_timeout(PAUSE * 10);
             Ok(())
         }

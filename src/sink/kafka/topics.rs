@@ -3,7 +3,7 @@
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::{KafkaSettings, error};
 use crate::config::KafkaTopicsConfig;
-use crate::core::finding::Verdict;
+use crate::finding::Verdict;
 use crate::sink::SinkError;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -136,7 +136,7 @@ impl Topics {
         match asked {
             Ok(metadata) => Ok(metadata.brokers().len()),
             Err(error) => Err(match self.connection_trouble(&error).await {
-                Some((cause, remedy)) => Verdict::wanting(cause, remedy),
+                Some((cause, remedy)) => Verdict::failed(cause, remedy),
                 None => error.into(),
             }),
         }
@@ -156,8 +156,8 @@ impl Topics {
             return self.must_be_made(name, &Plan::new(&self.settings, role)).into();
         }
         match self.order(name, role, AdminOptions::new().validate_only(true)).await {
-            Ok(plan) => Verdict::fine(format!(
-                "is missing, and the bridge may make it: {} partition(s), {} replica(s)",
+            Ok(plan) => Verdict::ok(format!(
+                "is missing, and the bridge may create it: {} partition(s), {} replica(s)",
                 plan.partitions, plan.replication_factor
             )),
             Err(error) => error.into(),
@@ -175,20 +175,20 @@ impl Topics {
                 Some(config) => check.run(layout, config, &mut differences),
                 None => return Err(untold()),
             };
-            "settings as they must be"
+            "settings as required"
         } else {
-            "settings not looked at, as `sink.kafka.topics.check` is false"
+            "settings not checked, as `sink.kafka.topics.check` is false"
         };
         if !layout.led {
-            return Ok(Verdict::wanting(
+            return Ok(Verdict::failed(
                 format!("{shape}, and not every partition has a leader"),
-                "see which brokers are down",
+                "check which brokers are down",
             ));
         }
         let bootstrap = &self.settings.config.bootstrap_servers;
         Ok(match Difference::all(&differences, bootstrap) {
             Some(error) => error.into(),
-            None => Verdict::fine(format!("{shape}, {settings}")),
+            None => Verdict::ok(format!("{shape}, {settings}")),
         })
     }
 
@@ -197,7 +197,7 @@ impl Topics {
             return Err(self.must_be_made(name, &Plan::new(&self.settings, role)));
         }
         let plan = self.order(name, role, AdminOptions::new()).await?;
-        tracing::info!(topic = name, partitions = plan.partitions, "the topic is made");
+        tracing::info!(topic = name, partitions = plan.partitions, "topic created");
         tokio::time::timeout(LEADERS_PATIENCE, self.leaders(name, plan.partitions)).await.unwrap_or_else(|_| {
             let late = format!("not all partitions have leaders after {LEADERS_PATIENCE:?}");
             Err(SinkError::unavailable(format!("making the topic {name}"), late))
@@ -207,7 +207,7 @@ impl Topics {
     fn must_be_made(&self, name: &str, plan: &Plan) -> SinkError {
         SinkError::Setup {
             problem: format!("the topic {name} is missing, and `sink.kafka.topics.create` is false"),
-            remedy: format!("make it: {}", plan.command(name, &self.settings.config.bootstrap_servers)),
+            remedy: format!("create it: {}", plan.command(name, &self.settings.config.bootstrap_servers)),
         }
     }
 
@@ -268,7 +268,7 @@ impl Topics {
             | RDKafkaErrorCode::PolicyViolation
             | RDKafkaErrorCode::InvalidPartitions => SinkError::Setup {
                 problem: format!("{action}: {code}"),
-                remedy: "correct `sink.kafka.topics`, or make it by hand: ".to_owned()
+                remedy: "correct `sink.kafka.topics`, or create it by hand: ".to_owned()
                     + &plan.command(name, &self.settings.config.bootstrap_servers),
             },
             code => error::setup(&action, KafkaError::AdminOp(code)),

@@ -6,8 +6,8 @@ use super::outgoing::Part;
 use super::patience::Patience;
 use super::publish::{Expect, Publisher, Stored};
 use super::write_ahead::entry_headers;
-use crate::core::ids::ShardId;
 use crate::sink::{CommitError, SinkError};
+use bridge_core::ids::ShardId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 

@@ -95,19 +95,20 @@ fn log(event: &Event) {
     match event {
         // What was published is answered with silence: this is the only word on it.
         Event::ServerError(ServerError::Other(words)) if words.to_lowercase().contains("permissions violation") => {
-            tracing::error!("NATS refuses: {words}: allow it in the user's permissions");
+            tracing::error!(reason = %words, hint = "allow it in the user's permissions", "permission denied by NATS");
         }
         Event::ServerError(ServerError::AuthorizationViolation) => {
             tracing::error!(
-                "NATS refuses the login; it is tried again, and the credentials in sink.nats are read each time"
+                hint = "the credentials in sink.nats are read at each attempt",
+                "login rejected by NATS, retrying"
             );
         }
         Event::Connected => tracing::info!("connected to NATS"),
-        Event::Draining | Event::Closed => tracing::debug!(%event, "the connection to NATS ends"),
+        Event::Draining | Event::Closed => tracing::debug!(%event, "connection to NATS closed"),
         Event::Disconnected
         | Event::LameDuckMode
         | Event::SlowConsumer(_)
         | Event::ServerError(_)
-        | Event::ClientError(_) => tracing::warn!(%event, "the connection to NATS has trouble"),
+        | Event::ClientError(_) => tracing::warn!(%event, "problem with the connection to NATS"),
     }
 }

@@ -5,7 +5,7 @@
 
 use super::rights::Permissions;
 use super::{NatsSettings, bucket, connect, lease, setup, subjects};
-use crate::core::finding::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use async_nats::client::Client;
 use async_nats::jetstream;
 use serde::Deserialize;
@@ -72,7 +72,7 @@ fn refused(verdict: Verdict, server: String, others: [String; 3]) -> Vec<Finding
 }
 
 async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
-    let late = || Verdict::wanting(format!("no answer in {patience:?}"), "see whether the servers run");
+    let late = || Verdict::failed(format!("no answer in {patience:?}"), "check that the servers run");
     tokio::time::timeout(patience, work).await.map_err(|_elapsed| late())
 }
 
@@ -80,18 +80,18 @@ fn version(client: &Client) -> Verdict {
     let info = client.server_info();
     let found = format!("nats-server {} answers", info.version);
     if client.is_server_compatible(2, 12, 0) {
-        return Verdict::fine(format!("{found}, with atomic batches"));
+        return Verdict::ok(format!("{found}, with atomic batches"));
     }
     Verdict::notice(
         format!("{found}, without atomic batches: each page is written ahead of its records"),
-        "use nats-server 2.12 or newer for commits that are all or nothing in the JetStream stream",
+        "use nats-server 2.12 or newer for atomic commits",
     )
 }
 
 async fn user(client: &Client, patience: Duration) -> Result<User, Verdict> {
     let untold = || {
         let reason =
-            format!("the server doesn't tell: it needs to be 2.10 or newer, and to let {USER_INFO} be published");
+            format!("the server doesn't report it: it must be 2.10 or newer, and allow publishing to {USER_INFO}");
         Verdict::unknown(reason)
     };
     let asked = within(patience, client.request(USER_INFO, "".into())).await;
@@ -111,7 +111,7 @@ async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, patie
         Err(late) => return Some(late),
     };
     let remedy = "enable JetStream on the servers (`jetstream {}`) and for the account that the bridge logs in to";
-    Some(Verdict::wanting(format!("there is none for this account: {error}"), remedy))
+    Some(Verdict::failed(format!("there is none for this account: {error}"), remedy))
 }
 
 impl User {
@@ -126,13 +126,13 @@ impl User {
         let deaf = permissions.as_ref().map(|it| it.unsubscribable(&inboxes)).unwrap_or_default();
         let mute = self.lacks(publish);
         if mute.is_empty() && deaf.is_empty() {
-            return Verdict::fine(format!("{who} may do all that is needed"));
+            return Verdict::ok(format!("{who} has all rights that are needed"));
         }
         let list =
             |verb: &str, subjects: &[&str]| (!subjects.is_empty()).then(|| format!("{verb} {}", subjects.join(", ")));
         let lacking = [list("publish to", &mute), list("subscribe to", &deaf)];
         let lacking: Vec<_> = lacking.into_iter().flatten().collect();
-        Verdict::wanting(
+        Verdict::failed(
             format!("{who} may not {}", lacking.join("; nor ")),
             "allow these subjects in the user's permissions",
         )

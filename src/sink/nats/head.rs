@@ -12,9 +12,9 @@
 
 use super::error::{ShardError, Verdict};
 use super::publish::{Expect, Publisher};
-use crate::core::ids::ShardId;
 use crate::sink::SinkError;
 use async_nats::HeaderMap;
+use bridge_core::ids::ShardId;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

@@ -6,7 +6,7 @@
 use super::member::{Answer, RENEWALS};
 use super::view::{Holder, Key};
 use crate::config::NatsConfig;
-use crate::core::finding::Verdict;
+use crate::finding::Verdict;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateKeyValueErrorKind, KeyValueErrorKind};
@@ -72,7 +72,8 @@ impl Leases {
                 bucket,
                 found,
                 wanted = replicas,
-                "the key-value bucket has fewer replicas than sink.nats.replicas: change it with `nats stream edit`"
+                hint = "change it with `nats stream edit`",
+                "key-value bucket has fewer replicas than configured"
             );
         }
         Ok(Self { store, time, me })
@@ -91,7 +92,7 @@ impl Leases {
             Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => self.look(key).await,
             Ok(Err(error)) => {
                 // One of several that fit into the lease time; what is lost in the end is told.
-                tracing::debug!(%key, %error, "a lease wasn't written");
+                tracing::debug!(%key, %error, "lease not written");
                 Answer::Silent
             }
             Err(_late) => Answer::Silent,
@@ -107,7 +108,7 @@ impl Leases {
             Ok(Ok(found)) => Answer::Found(found.sequence, Holder::parse(&found.payload)),
             Ok(Err(error)) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Answer::Found(0, None),
             Ok(Err(error)) => {
-                tracing::debug!(%key, %error, "a lease can't be looked at");
+                tracing::debug!(%key, %error, "lease not read");
                 Answer::Silent
             }
             Err(_late) => Answer::Silent,
@@ -122,8 +123,8 @@ impl Leases {
             let delete = self.store.delete_expect_revision(&text, Some(revision));
             match tokio::time::timeout(self.patience(), delete).await {
                 Ok(Ok(())) => return,
-                Ok(Err(error)) => tracing::debug!(%key, %error, "a lease wasn't given up"),
-                Err(_late) => tracing::debug!(%key, "giving a lease up wasn't answered"),
+                Ok(Err(error)) => tracing::debug!(%key, %error, "lease not released"),
+                Err(_late) => tracing::debug!(%key, "lease release not answered"),
             }
             match self.look(key).await {
                 Answer::Found(found, Some(holder)) if holder == self.me => revision = found,
@@ -142,7 +143,7 @@ impl Leases {
                         let entry = match change {
                             Ok(entry) => entry,
                             Err(error) => {
-                                tracing::debug!(%error, "the watch of the leases broke");
+                                tracing::debug!(%error, "lease watch interrupted");
                                 break;
                             }
                         };
@@ -153,7 +154,8 @@ impl Leases {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the leases can't be watched: this replica takes no shards until they can");
+                    tracing::warn!(%error, hint = "this replica takes no shards until it works",
+                        "lease watch failed, retrying");
                     tokio::time::sleep(self.patience()).await;
                 }
             }
@@ -170,7 +172,7 @@ impl Leases {
 /// How long values live, and how many replicas there are of them.
 async fn life(store: &Store, bucket: &str) -> Result<(Duration, usize), SinkError> {
     let status = store.status().await;
-    let status = status.map_err(|error| SinkError::unavailable(format!("look at bucket {bucket}"), error))?;
+    let status = status.map_err(|error| SinkError::unavailable(format!("read bucket {bucket}"), error))?;
     match status.max_age() {
         Duration::ZERO => Err(bad_bucket(bucket, "its values live for ever, so that a dead replica's lease would")),
         time => Ok((time, status.info.config.num_replicas)),
@@ -182,7 +184,7 @@ pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) 
     let store = match jetstream::new(client.clone()).get_key_value(bucket).await {
         Ok(store) => store,
         Err(error) if error.kind() == KeyValueErrorKind::GetBucket && config.create => {
-            let reason = "can't be seen: the bridge makes it if it is missing, and only then it shows whether it can";
+            let reason = "can't be seen: the bridge creates it if it is missing, and only that shows whether it may";
             return (Verdict::unknown(reason), Some("CREATE"));
         }
         Err(error) if error.kind() == KeyValueErrorKind::GetBucket => {
@@ -193,7 +195,7 @@ pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) 
         }
     };
     let verdict = match life(&store, bucket).await {
-        Ok((time, replicas)) => Verdict::fine(format!("leases hold for {time:?}, {replicas} replica(s)")),
+        Ok((time, replicas)) => Verdict::ok(format!("leases hold for {time:?}, {replicas} replica(s)")),
         Err(error) => error.into(),
     };
     (verdict, None)
@@ -202,13 +204,13 @@ pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) 
 fn no_bucket(bucket: &str, time: Duration) -> SinkError {
     SinkError::Setup {
         problem: format!("the key-value bucket {bucket} is missing or can't be seen, and sink.nats.create is false"),
-        remedy: format!("make it with `nats kv add {bucket} --ttl {time:?}`, or set sink.nats.create: true"),
+        remedy: format!("create it with `nats kv add {bucket} --ttl {time:?}`, or set sink.nats.create: true"),
     }
 }
 
 fn bad_bucket(bucket: &str, why: &str) -> SinkError {
     SinkError::Setup {
         problem: format!("the key-value bucket {bucket} can't hold leases: {why}"),
-        remedy: "delete it, so that the bridge makes it anew, or name another sink.nats.stream".to_owned(),
+        remedy: "delete it, so that the bridge creates it again, or name another sink.nats.stream".to_owned(),
     }
 }

@@ -11,7 +11,7 @@
 //! ```
 
 use super::view::{Holder, Key, View, quotas};
-use crate::core::ids::ShardId;
+use bridge_core::ids::ShardId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -50,8 +50,8 @@ mod write_ahead;
 
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{NatsConfig, NatsLogin};
-use crate::core::batch::{Batch, OutputTopic};
-use crate::core::ids::{ShardId, Topic};
+use bridge_core::ids::{ShardId, Topic};
+use bridge_core::record::batch::{Batch, OutputTopic};
 pub use connect::connect;
 use error::ShardError;
 pub use examine::examine;

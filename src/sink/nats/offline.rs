@@ -3,12 +3,12 @@
 use super::error::{PublishError, Verdict};
 use super::publish::{Abilities, Publisher};
 use super::{NatsCommitter, NatsSettings, atomic, bucket, connect, outgoing, subjects, write_ahead};
-use crate::core::batch::{Batch, CheckpointWrite, StoredCheckpoint};
-use crate::core::ids::ShardId;
 use crate::sink::{CommitError, Committer as _, SinkError};
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{GetStreamErrorKind, KeyValueErrorKind};
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{Batch, CheckpointWrite, StoredCheckpoint};
 use futures_util::TryStreamExt as _;
 use std::collections::BTreeMap;
 

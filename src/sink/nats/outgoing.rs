@@ -1,10 +1,10 @@
 //! Messages in the form in which they go out, and in which a write-ahead intent keeps them.
 
 use super::subject::Subjects;
-use crate::core::batch::{Attributes, Batch, CheckpointWrite, Message, Target};
-use crate::core::ids::ShardId;
 use crate::sink::cloud_events::source;
 use async_nats::HeaderMap;
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, Target};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeMap;
 
@@ -133,8 +133,8 @@ fn header(name: &str, value: &str) -> Header {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ids::{Gid, StreamId, Topic};
-    use crate::core::trace::Trace;
+    use bridge_core::ids::{Gid, StreamId, Topic};
+    use bridge_core::record::trace::Trace;
     use chrono::DateTime;
 
     #[test]

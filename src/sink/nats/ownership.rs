@@ -7,8 +7,8 @@ use super::publish::Publisher;
 use super::restore::{self, Restored};
 use super::tenures::{Foreign, Tenures};
 use super::view::{Holder, Key};
-use crate::core::ids::ShardId;
 use crate::sink::{OwnershipEvent, SinkError};
+use bridge_core::ids::ShardId;
 use futures_util::future::join_all;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -172,14 +172,14 @@ impl Running {
                 Action::Restore(tenures) => self.restore(tenures),
                 Action::Revoke(tenures) => self.revoke(tenures),
                 Action::Lost(shards) => {
-                    tracing::warn!(?shards, "shards are lost");
+                    tracing::warn!(shards = shards.len(), shard_ids = ?shards, "shards lost");
                     self.tenures.lose(&shards);
                     self.outbox.push_back(OwnershipEvent::Lost(shards));
                 }
                 Action::Twin(twin) => tracing::error!(
                     replica = %twin.replica,
-                    "another live replica has the same name: this one owns nothing until that one is gone; \
-                     give each replica its own name"
+                    hint = "give each replica its own name; this one owns nothing until the other one is gone",
+                    "replica name in use by another live replica"
                 ),
             }
         }
@@ -204,12 +204,13 @@ impl Running {
 
     fn revoke(&mut self, tenures: Vec<Tenure>) {
         let shards: Vec<ShardId> = tenures.iter().map(|tenure| tenure.shard).collect();
-        tracing::info!(?shards, "shards are revoked: another replica is to have them");
+        tracing::info!(shards = shards.len(), shard_ids = ?shards, "shards revoked");
         let (done, answer) = oneshot::channel();
         self.outbox.push_back(OwnershipEvent::Revoked { shards, done });
         self.works.spawn(async move {
             if tokio::time::timeout(REVOKE_PATIENCE, answer).await.is_err() {
-                tracing::warn!("the revoked shards weren't given up in {REVOKE_PATIENCE:?}: what is staged is fenced");
+                tracing::warn!(timeout = ?REVOKE_PATIENCE, hint = "what is staged is fenced",
+                    "revoked shards not released in time");
             }
             Done::GaveUp(tenures)
         });
@@ -279,7 +280,7 @@ impl Running {
             join_all(keys.map(async |(key, revision)| leases.release(&key, revision).await)).await
         };
         if tokio::time::timeout(RELEASES, releases).await.is_err() {
-            tracing::warn!("the leases weren't given up in {RELEASES:?}: they run out");
+            tracing::warn!(timeout = ?RELEASES, hint = "they expire", "leases not released in time");
         }
         if let Some(error) = self.failure {
             // Nobody may be there to hear it.

@@ -34,7 +34,7 @@ impl Patience {
     /// Dropped, only the pause is lost.
     pub(super) async fn wait(&mut self, error: SinkError) -> Result<(), SinkError> {
         let Some(pause) = self.pauses.next() else { return Err(error) };
-        tracing::debug!(%error, ?pause, "the server doesn't answer as hoped; trying again");
+        tracing::debug!(%error, retry_in = ?pause, "request to NATS failed, retrying");
         tokio::time::sleep(pause).await;
         Ok(())
     }

@@ -246,7 +246,7 @@ impl Publisher {
                 if reaches(&found) {
                     return Ok(found);
                 }
-                tracing::debug!(until, "the server that was read from is behind; reading again");
+                tracing::debug!(until, "server behind the stream leader, reading again");
                 tokio::time::sleep(BEHIND_PAUSE).await;
             }
         };

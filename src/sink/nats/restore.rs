@@ -5,9 +5,9 @@ use super::head::{Claim, Pending, Replace, Session, Shard, claim};
 use super::patience::Patience;
 use super::publish::Publisher;
 use super::write_ahead;
-use crate::core::batch::StoredCheckpoint;
-use crate::core::ids::ShardId;
 use crate::sink::SinkError;
+use bridge_core::ids::ShardId;
+use bridge_core::record::batch::StoredCheckpoint;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use super::publish::Abilities;
 use super::subject::Subjects;
 use crate::config::NatsConfig;
-use crate::core::finding::Verdict;
+use crate::finding::Verdict;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
@@ -27,8 +27,8 @@ pub(super) async fn prepare(client: &Client, config: &NatsConfig, subjects: &Sub
     };
     fit(name, &found, &wanted)?;
     if found.max_bytes > 0 {
-        tracing::warn!(stream = %name, max_bytes = found.max_bytes,
-            "the JetStream stream has a bound in bytes: when it is full, records wait");
+        tracing::warn!(jetstream = %name, max_bytes = found.max_bytes, hint = "records wait while it is full",
+            "size limit set on the JetStream stream");
     }
     let missing = abilities_missing(&found, &wanted);
     if missing.is_empty() {
@@ -37,7 +37,7 @@ pub(super) async fn prepare(client: &Client, config: &NatsConfig, subjects: &Sub
     if !config.create {
         return Err(lacking(name, &missing));
     }
-    tracing::info!(stream = %name, adding = %missing.join(", "), "changing the JetStream stream");
+    tracing::info!(jetstream = %name, adding = %missing.join(", "), "updating the JetStream stream");
     let changed = Config {
         allow_atomic_publish: found.allow_atomic_publish || wanted.allow_atomic_publish,
         allow_message_ttl: found.allow_message_ttl || wanted.allow_message_ttl,
@@ -60,7 +60,7 @@ pub(super) async fn examine(
     let found = match find(&jetstream::new(client.clone()), name).await {
         Ok(Some(found)) => found,
         Ok(None) if config.create => {
-            let reason = "is missing: the bridge makes it, and only then it shows whether the account has room for it";
+            let reason = "is missing: the bridge creates it, and only that shows whether the account has room for it";
             return (Verdict::unknown(reason), Some("CREATE"));
         }
         Ok(None) => return (missing(name).into(), None),
@@ -71,12 +71,12 @@ pub(super) async fn examine(
     let verdict = match fit(name, &found, &wanted) {
         Err(error) => error.into(),
         Ok(()) if !config.create && !missing.is_empty() => lacking(name, &missing).into(),
-        Ok(()) if !missing.is_empty() => Verdict::fine(format!("fits, and the bridge adds {}", missing.join(", "))),
+        Ok(()) if !missing.is_empty() => Verdict::ok(format!("fits, and the bridge adds {}", missing.join(", "))),
         Ok(()) if found.max_bytes > 0 => Verdict::notice(
-            format!("fits, and has a bound of {} bytes: when it is full, records wait", found.max_bytes),
-            "see that `max_age` makes room in time",
+            format!("fits, and has a size limit of {} bytes: records wait while it is full", found.max_bytes),
+            "check that `max_age` frees space in time",
         ),
-        Ok(()) => Verdict::fine(format!("fits: {} replica(s)", found.num_replicas)),
+        Ok(()) => Verdict::ok(format!("fits: {} replica(s)", found.num_replicas)),
     };
     (verdict, change)
 }
@@ -142,7 +142,7 @@ async fn create(jetstream: &jetstream::Context, wanted: Config) -> Result<Abilit
     let name = wanted.name.clone();
     match jetstream.create_stream(wanted).await {
         Ok(stream) => {
-            tracing::info!(stream = %name, "made the JetStream stream");
+            tracing::info!(jetstream = %name, "created the JetStream stream");
             Ok(abilities(&stream.cached_info().config))
         }
         Err(error) => Err(create_error(&name, &error)),
@@ -183,7 +183,7 @@ fn refused(action: String, answer: &jetstream::Error) -> SinkError {
 fn missing(name: &str) -> SinkError {
     SinkError::Setup {
         problem: format!("JetStream stream {name} doesn't exist, and sink.nats.create is false"),
-        remedy: "make it, or set sink.nats.create: true".to_owned(),
+        remedy: "create it, or set sink.nats.create: true".to_owned(),
     }
 }
 

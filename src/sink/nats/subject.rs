@@ -1,8 +1,8 @@
 //! Names of subjects. The table is in the [module's doc](super).
 
-use crate::core::batch::{Attributes, Message, Target};
-use crate::core::ids::{ShardId, Topic};
-use crate::core::token::token;
+use bridge_contract::token::token;
+use bridge_core::ids::{ShardId, Topic};
+use bridge_core::record::batch::{Attributes, Message, Target};
 
 /// The server looks each filter up for itself: beyond this, all are read and what wasn't asked for is dropped.
 const MOST_FILTERS: usize = 16;
@@ -106,7 +106,7 @@ impl Subjects {
     }
 }
 
-pub(super) use crate::core::token::escape;
+pub(super) use bridge_contract::token::escape;
 
 /// What [`escape`] made a token of.
 pub(super) fn unescape(token: &str) -> Option<String> {
@@ -130,8 +130,8 @@ pub(super) fn unescape(token: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ids::{Gid, StreamId};
-    use crate::core::trace::Trace;
+    use bridge_core::ids::{Gid, StreamId};
+    use bridge_core::record::trace::Trace;
     use chrono::DateTime;
     use proptest::prelude::*;
 

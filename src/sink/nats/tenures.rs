@@ -1,7 +1,7 @@
 //! What the ownership task tells the committer, and the other way round.
 
 use super::head::Shard;
-use crate::core::ids::ShardId;
+use bridge_core::ids::ShardId;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;

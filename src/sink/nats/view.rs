@@ -4,7 +4,7 @@
 //! time. Nothing here is safe to act upon without compare-and-set: it is always a little old.
 
 use super::subject::{escape, unescape};
-use crate::core::ids::ShardId;
+use bridge_core::ids::ShardId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;

@@ -15,9 +15,9 @@ use super::head::{Claim, Intent, Pending, Replace, Session, Shard, claim};
 use super::outgoing::{Entry, MESSAGE_ID, Outgoing, Part, REMOVED};
 use super::patience::Patience;
 use super::publish::{Expect, Publisher};
-use crate::core::ids::ShardId;
 use crate::sink::SinkError;
 use async_nats::HeaderMap;
+use bridge_core::ids::ShardId;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
@@ -49,7 +49,7 @@ pub(super) async fn commit(
             Err(PublishError { verdict: Verdict::Impossible, source }) => return Err(ShardError::Fatal(source)),
             Err(error) => error.source,
         };
-        tracing::debug!(%shard, error = %why, "a commit met with trouble; looking at what became of it");
+        tracing::debug!(shard = shard.0, error = %why, "commit not confirmed, checking its outcome");
         let happened = loop {
             match settle(publisher, session, shard, state, id).await {
                 Err(ShardError::Unknown(error)) => patience.wait(error).await.map_err(ShardError::Unknown)?,
@@ -233,8 +233,8 @@ pub(super) async fn redo(
         there.iter().filter_map(|found| found.headers.get(MESSAGE_ID)).map(async_nats::HeaderValue::as_str).collect();
     let count = part.messages.len();
     part.messages.retain(|message| message.message_id().is_none_or(|id| !there.contains(id)));
-    tracing::info!(%shard, commit = %pending.commit, records = count, missing = part.messages.len(),
-        "finishing a commit that was intended");
+    tracing::info!(shard = shard.0, commit = %pending.commit, records = count, missing = part.messages.len(),
+        "finishing a commit that was begun");
     let entries = part.entries.clone();
     match perform(publisher, session, shard, state, &pending.commit, part).await {
         Ok(()) => Ok(entries),

@@ -1,0 +1,305 @@
+//! Decodes a message's value.
+
+use super::record::Record;
+use crate::detect::sighting::{Sighting, Signal};
+use bridge_contract::pb;
+use bridge_contract::time::date_time;
+use chrono::{DateTime, Utc};
+use pbjson_types::Timestamp;
+use prost::encoding::decode_varint;
+use prost::{DecodeError, Message as _};
+
+/// Decodes a message's value into the contract's own type. The value is plain protobuf, or in the wire format of Confluent's
+/// schema registry.
+///
+/// ```
+/// use asana_event_bridge_consumer::{decode, pb};
+/// use prost::Message as _;
+/// let record = pb::Record { received_at: Some(Default::default()), ..Default::default() };
+/// let plain = record.encode_to_vec();
+/// assert_eq!(decode::wire(&plain)?, record);
+/// // Magic byte, schema id, and the first message of the schema.
+/// assert_eq!(decode::wire(&[&[0, 0, 0, 0, 7, 0], plain.as_slice()].concat())?, record);
+/// # Ok::<(), prost::DecodeError>(())
+/// ```
+///
+/// # Errors
+/// The value has neither format.
+pub fn wire(value: &[u8]) -> Result<pb::Record, DecodeError> {
+    pb::Record::decode(unframed(value)?)
+}
+
+/// Decodes a message's value, of either wire format, into Rust types to match on.
+///
+/// # Errors
+/// The value isn't a record.
+pub fn record(value: &[u8]) -> Result<Record, DecodeError> {
+    wire(value).map(Record::from)
+}
+
+/// Decodes only the part of a message's value, of either wire format, that a [`Detector`](super::Detector) needs. It allocates
+/// nothing, and takes a small part of the time that decoding the whole record takes.
+///
+/// ```
+/// use asana_event_bridge_consumer::{Detector, Start, decode};
+/// use bridge_contract::pb;
+/// use prost::Message as _;
+/// let position = pb::Position { epoch: 1, lane_sequence: 3, ..Default::default() };
+/// let value = pb::Record { position: Some(position), ..Default::default() }.encode_to_vec();
+/// let mut detector = Detector::by_lane(Start::Beginning);
+/// let verdict = detector.observe("asana.events", decode::sighting(&value)?);
+/// assert_eq!(verdict.continuity.label(), "missing");
+/// # Ok::<(), prost::DecodeError>(())
+/// ```
+///
+/// # Errors
+/// The value isn't a record. Errors inside an event aren't found.
+pub fn sighting(value: &[u8]) -> Result<Sighting<'_>, DecodeError> {
+    let mut sighting = Sighting::default();
+    let mut rest = unframed(value)?;
+    while let Some((number, field)) = next(&mut rest)? {
+        match (number, field) {
+            (1, Field::Bytes(position)) => position_of(position, &mut sighting)?,
+            (15, Field::Bytes(gap)) => {
+                let (mut gap_id, mut since) = ("", None);
+                fields(gap, |number, field| match (number, field) {
+                    (1, Field::Bytes(text)) => utf8(text).map(|text| gap_id = text),
+                    (3, Field::Bytes(time)) => timestamp(time).map(|time| since = time),
+                    _ => Ok(()),
+                })?;
+                sighting.signal = Signal::SourceGap { gap_id, since };
+            }
+            (16, Field::Bytes(healed)) => {
+                let mut gap_id = "";
+                fields(healed, |number, field| match (number, field) {
+                    (1, Field::Bytes(text)) => utf8(text).map(|text| gap_id = text),
+                    _ => Ok(()),
+                })?;
+                sighting.signal = Signal::SourceGapHealed { gap_id };
+            }
+            (17, Field::Bytes(start)) => {
+                let [previous_epoch, previous_lane_sequence] = numbers(start)?;
+                sighting.signal = Signal::EpochStart { previous_epoch, previous_lane_sequence };
+            }
+            (18, Field::Bytes(watermark)) => {
+                let (mut complete_up_to, mut shards, mut lanes) = (None, 0, 0);
+                fields(watermark, |number, field| {
+                    match (number, field) {
+                        (1, Field::Bytes(time)) => complete_up_to = timestamp(time)?,
+                        (2, Field::Number(count)) => shards = low(count),
+                        (3, Field::Number(count)) => lanes = low(count),
+                        _ => {}
+                    }
+                    Ok(())
+                })?;
+                sighting.signal = Signal::Watermark { complete_up_to, shards, lanes };
+            }
+            (19, Field::Bytes(changed)) => {
+                let [previous_count, count] = numbers(changed)?.map(low);
+                sighting.signal = Signal::LanesChanged { previous_count, count };
+            }
+            (22, Field::Bytes(_)) => sighting.signal = Signal::StreamEnded,
+            // The last body of several is the one that counts.
+            (10..=14 | 20 | 21, Field::Bytes(_)) => sighting.signal = Signal::None,
+            _ => {}
+        }
+    }
+    Ok(sighting)
+}
+
+fn position_of<'a>(position: &'a [u8], to: &mut Sighting<'a>) -> Result<(), DecodeError> {
+    fields(position, |number, field| {
+        match (number, field) {
+            (1, Field::Number(shard)) => to.shard = low(shard),
+            (2, Field::Number(epoch)) => to.epoch = epoch,
+            (3, Field::Number(lane)) => to.lane = low(lane),
+            (4, Field::Number(sequence)) => to.lane_sequence = sequence,
+            (5, Field::Bytes(stream)) => to.stream = utf8(stream)?,
+            (6, Field::Number(sequence)) => to.stream_sequence = sequence,
+            _ => {}
+        }
+        Ok(())
+    })
+}
+
+/// The value without the prefix of a schema registry.
+fn unframed(value: &[u8]) -> Result<&[u8], DecodeError> {
+    // No protobuf message begins with a zero: there is no field of that number.
+    let Some((0, framed)) = value.split_first() else { return Ok(value) };
+    // Behind the schema's id there is the path to the message within the schema.
+    let mut rest = framed.get(4..).unwrap_or_default();
+    // All of it in zigzag varints. Zero stands for the path [0]. A path has at least a byte for each step.
+    let steps = decode_varint(&mut rest)? / 2;
+    for _ in 0..steps.min(rest.len() as u64 + 1) {
+        decode_varint(&mut rest)?;
+    }
+    Ok(rest)
+}
+
+/// One field of a message, without its number.
+#[derive(Clone, Copy)]
+enum Field<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    /// A field of a fixed width, or a group. The contract has none.
+    Other,
+}
+
+/// Reads the first field of a message, and removes it from the front.
+fn next<'a>(rest: &mut &'a [u8]) -> Result<Option<(u64, Field<'a>)>, DecodeError> {
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let key = varint(rest)?;
+    let field = match key & 7 {
+        0 => Field::Number(varint(rest)?),
+        2 => {
+            let length = usize::try_from(varint(rest)?).unwrap_or(usize::MAX);
+            Field::Bytes(take(rest, length)?)
+        }
+        1 => take(rest, 8).map(|_| Field::Other)?,
+        5 => take(rest, 4).map(|_| Field::Other)?,
+        _ => return Err(no_record()),
+    };
+    if key >> 3 == 0 { Err(no_record()) } else { Ok(Some((key >> 3, field))) }
+}
+
+fn fields<'a>(
+    mut message: &'a [u8],
+    mut each: impl FnMut(u64, Field<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    while let Some((number, field)) = next(&mut message)? {
+        each(number, field)?;
+    }
+    Ok(())
+}
+
+/// The fields 1 and 2.
+fn numbers(message: &[u8]) -> Result<[u64; 2], DecodeError> {
+    let mut found = [0; 2];
+    fields(message, |number, field| {
+        if let (1 | 2, Field::Number(value)) = (number, field) {
+            let [first, second] = &mut found;
+            *(if number == 1 { first } else { second }) = value;
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn timestamp(message: &[u8]) -> Result<Option<DateTime<Utc>>, DecodeError> {
+    let [seconds, nanos] = numbers(message)?;
+    // Negative numbers travel as the unsigned ones of the same bits.
+    Ok(date_time(&Timestamp { seconds: seconds.cast_signed(), nanos: low(nanos).cast_signed() }))
+}
+
+fn varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
+    match rest.split_first() {
+        Some((byte, behind)) if *byte < 0x80 => {
+            *rest = behind;
+            Ok(u64::from(*byte))
+        }
+        _ => decode_varint(rest),
+    }
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], DecodeError> {
+    let (taken, behind) = rest.split_at_checked(length).ok_or_else(no_record)?;
+    *rest = behind;
+    Ok(taken)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|_not_text| no_record())
+}
+
+/// Truncates a number that is too large for its field, as protobuf specifies.
+#[expect(clippy::cast_possible_truncation, reason = "that is the rule")]
+fn low(number: u64) -> u32 {
+    number as u32
+}
+
+/// Only prost can create its errors. This is the error of a field that is cut off.
+fn no_record() -> DecodeError {
+    match decode_varint(&mut [].as_slice()) {
+        Err(error) => error,
+        Ok(_) => DecodeError::new_unexpected_type_url("", ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{sighting, wire};
+    use crate::detect::sighting::Sighting;
+    use bridge_contract::pb::{self, record::Body};
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    #[test]
+    fn a_longer_path_to_the_message_is_skipped() {
+        let record = pb::Record { received_at: Some(pbjson_types::Timestamp::default()), ..pb::Record::default() };
+        let framed = [&[0, 0, 0, 0, 7, 4, 0, 4], record.encode_to_vec().as_slice()].concat();
+        assert_eq!(wire(&framed).expect("decodes"), record);
+        for cut in 1..8 {
+            assert!(wire(&framed[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    fn body() -> impl Strategy<Value = Option<Body>> {
+        let number = || prop_oneof![Just(0), Just(u64::MAX), any::<u64>(), 0..300_u64];
+        let time = || {
+            proptest::option::of((any::<i64>(), any::<i32>()))
+                .prop_map(|it| it.map(|(seconds, nanos)| pbjson_types::Timestamp { seconds: seconds >> 24, nanos }))
+        };
+        prop_oneof![
+            Just(None),
+            Just(Some(Body::Event(pb::Event { action: "added".to_owned(), ..pb::Event::default() }))),
+            (number(), number()).prop_map(|(previous_epoch, previous_lane_sequence)| Some(Body::EpochStart(
+                pb::EpochStart { previous_epoch, previous_lane_sequence }
+            ))),
+            (time(), any::<u32>(), any::<u32>()).prop_map(|(complete_up_to, shards, lanes)| Some(Body::Watermark(
+                pb::Watermark { complete_up_to, shards, lanes }
+            ))),
+            (".{0,3}", time()).prop_map(|(gap_id, last_complete_poll_at)| Some(Body::SourceGap(pb::SourceGap {
+                gap_id,
+                reason: 1,
+                last_complete_poll_at,
+                resumed_at: last_complete_poll_at,
+            }))),
+            ".{0,3}".prop_map(|gap_id| Some(Body::SourceGapHealed(pb::SourceGapHealed {
+                gap_id,
+                crawl_id: "c".to_owned(),
+                restored: 1,
+                ..Default::default()
+            }))),
+            (any::<u32>(), any::<u32>()).prop_map(|(previous_count, count)| Some(Body::LanesChanged(
+                pb::LanesChanged { previous_count, count }
+            ))),
+            Just(Some(Body::StreamEnded(pb::StreamEnded {}))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_sighting_is_that_of_the_whole_record(
+            numbers: (u32, u64, u32, u64, u64), stream in ".{0,9}", body in body(), framed: bool, cut in 0..200_usize,
+        ) {
+            let (shard, epoch, lane, lane_sequence, stream_sequence) = numbers;
+            let position = pb::Position { shard, epoch, lane, lane_sequence, stream, stream_sequence };
+            let record = pb::Record { position: Some(position), received_at: Some(pbjson_types::Timestamp::default()), body };
+            let mut value = if framed { vec![0, 0, 0, 0, 7, 0] } else { Vec::new() };
+            record.encode(&mut value).expect("room");
+            prop_assert_eq!(sighting(&value), Ok(Sighting::from(&record)));
+            value.truncate(cut);
+            // Cut between two fields, both read the half; else neither.
+            let whole = wire(&value);
+            prop_assert_eq!(sighting(&value).ok(), whole.as_ref().ok().map(Sighting::from));
+        }
+
+        #[test]
+        fn no_value_makes_it_panic(value in proptest::collection::vec(any::<u8>(), 0..40), framed in any::<bool>()) {
+            let value = if framed { [&[0], value.as_slice()].concat() } else { value };
+            let _decoded = (wire(&value).is_ok(), sighting(&value).is_ok());
+        }
+    }
+}

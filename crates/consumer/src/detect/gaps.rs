@@ -1,0 +1,74 @@
+//! The source gaps that are open in a lane, or of the streams that are read.
+
+use crate::detect::sighting::{Sighting, Signal};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A source gap.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct GapKey {
+    /// The stream, as `account/gid`.
+    pub stream: String,
+    /// Its id.
+    pub gap_id: String,
+}
+
+/// Healed is final, in whatever order the two records come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gaps {
+    /// With the time that nothing is lost before.
+    pub(super) open: BTreeMap<GapKey, Option<DateTime<Utc>>>,
+    /// Healed while records were missing: their openings may come yet.
+    pub(super) healed_early: BTreeSet<GapKey>,
+    /// Gaps for which there was no room.
+    pub(super) unkept: u64,
+}
+
+impl Gaps {
+    /// Notes what a record says of source gaps. `holes`: records before it may come later.
+    pub(super) fn note(&mut self, record: &Sighting<'_>, holes: bool, limit: usize) {
+        let key = |gap_id: &str| GapKey { stream: record.stream.to_owned(), gap_id: gap_id.to_owned() };
+        match record.signal {
+            Signal::SourceGap { gap_id, since } => {
+                let key = key(gap_id);
+                if self.healed_early.contains(&key) {
+                    return;
+                }
+                if self.open.len() < limit || self.open.contains_key(&key) {
+                    self.open.insert(key, since);
+                } else {
+                    self.unkept += 1;
+                }
+            }
+            Signal::SourceGapHealed { gap_id } => {
+                let key = key(gap_id);
+                self.open.remove(&key);
+                if holes {
+                    self.healed_early.insert(key);
+                    if self.healed_early.len() > limit {
+                        self.healed_early.pop_first();
+                    }
+                }
+            }
+            // Nobody will heal them.
+            Signal::StreamEnded => self.open.retain(|key, _| key.stream != record.stream),
+            Signal::EpochStart { .. } | Signal::Watermark { .. } | Signal::LanesChanged { .. } | Signal::None => {}
+        }
+    }
+
+    /// The reader has dealt with those that are open. What heals them later is told, and changes nothing.
+    pub(super) fn accept(&mut self) {
+        self.open.clear();
+        self.unkept = 0;
+    }
+
+    pub(super) fn open(&self) -> impl Iterator<Item = &GapKey> {
+        self.open.keys()
+    }
+
+    /// No later than the beginning of an open gap; `None` where one's beginning isn't known.
+    pub(super) fn cap(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let begins = self.open.values().copied().min();
+        if self.unkept > 0 { None } else { begins.map_or(Some(time), |since| since.map(|since| since.min(time))) }
+    }
+}

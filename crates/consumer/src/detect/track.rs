@@ -1,0 +1,264 @@
+//! One run of counters that is followed: a shard's records in a lane, or a stream's.
+
+use crate::detect::holes::{Hole, Holes, width};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// So many epochs of a track are remembered: the current one, and those whose late records may still come.
+const EPOCHS: usize = 4;
+
+/// Where a record stands among those seen before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuity {
+    /// Next after the greatest.
+    InOrder,
+    /// So many sequences before it weren't seen. They may come yet, as `Reordered`.
+    Missing(u64),
+    /// Seen before.
+    Duplicate,
+    /// It was missing.
+    Reordered,
+    /// It is from before what the detector remembers: before a reader joined, or of a hole that was given up.
+    /// Whether it was seen can't be said.
+    Older,
+    /// It has no position, or one that the wire contract doesn't allow.
+    Unnumbered,
+    /// A record of the lane itself, which belongs to no stream, and streams are followed.
+    NotFollowed,
+}
+
+impl Continuity {
+    /// A name for scripts.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::InOrder => "in_order",
+            Self::Missing(_) => "missing",
+            Self::Duplicate => "duplicate",
+            Self::Reordered => "reordered",
+            Self::Older => "older",
+            Self::Unnumbered => "unnumbered",
+            Self::NotFollowed => "not_followed",
+        }
+    }
+}
+
+/// Counts over the records of a track, or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// All of them, with the duplicates.
+    pub read: u64,
+    /// Sequences known to exist that weren't seen.
+    pub missing: u64,
+    /// Records that were seen before.
+    pub duplicates: u64,
+    /// Records that came later than a greater sequence.
+    pub reordered: u64,
+    /// Records from before what the detector remembers.
+    pub older: u64,
+}
+
+impl Tally {
+    /// Adds another's counts.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            missing: self.missing.saturating_add(other.missing),
+            duplicates: self.duplicates + other.duplicates,
+            reordered: self.reordered + other.reordered,
+            older: self.older + other.older,
+        }
+    }
+}
+
+/// What the record said that was taken last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) continuity: Continuity,
+    /// Its epoch is the first after this one.
+    pub(super) epoch_after: Option<u64>,
+}
+
+/// Epoch and sequence, which order the records of a track.
+pub(super) type Place = (u64, u64);
+
+/// Before the first record that there ever was.
+pub(super) const BEGINNING: Place = (1, 1);
+
+/// What was seen: all from `floor` on, up to each epoch's end, but for the holes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Track {
+    /// Nothing before it is remembered.
+    pub(super) floor: Place,
+    /// By epoch: the last sequence that is known to exist.
+    pub(super) ends: BTreeMap<u64, u64>,
+    pub(super) holes: Holes,
+    /// `missing` holds what was given up only; [`tally`](Self::tally) adds the holes.
+    pub(super) counted: Tally,
+    /// So many of those given up are known to the reader.
+    pub(super) accepted: u64,
+    /// An epoch's end isn't known: whether its last records are missing can't be said.
+    pub(super) is_cut: bool,
+    /// The latest, whatever is missing before it.
+    pub(super) watermark: Option<Watermark>,
+    /// The time of the latest that nothing was missing before.
+    pub(super) complete_up_to: Option<DateTime<Utc>>,
+    /// When the last record was taken, by the detector's own count.
+    pub(super) seen_at: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watermark {
+    pub(super) at: Place,
+    pub(super) time: DateTime<Utc>,
+}
+
+impl Track {
+    /// Read from `floor` on.
+    pub(super) fn new(floor: Place) -> Self {
+        Self {
+            floor,
+            ends: BTreeMap::new(),
+            holes: Holes::default(),
+            counted: Tally::default(),
+            accepted: 0,
+            is_cut: false,
+            watermark: None,
+            complete_up_to: None,
+            seen_at: 0,
+        }
+    }
+
+    /// Takes the next record.
+    pub(super) fn observe(&mut self, at: Place) -> Seen {
+        let newest = self.ends.last_key_value().map(|(epoch, _)| *epoch);
+        let continuity = self.place(at);
+        self.retire();
+        self.counted.read += 1;
+        match continuity {
+            Continuity::Duplicate => self.counted.duplicates += 1,
+            Continuity::Reordered => self.counted.reordered += 1,
+            Continuity::Older => self.counted.older += 1,
+            Continuity::InOrder | Continuity::Missing(_) | Continuity::Unnumbered | Continuity::NotFollowed => {}
+        }
+        Seen { continuity, epoch_after: newest.filter(|newest| *newest < at.0) }
+    }
+
+    fn place(&mut self, at: Place) -> Continuity {
+        if at < self.floor {
+            return Continuity::Older;
+        }
+        let (epoch, sequence) = at;
+        let end = self.end(epoch);
+        if sequence > *end {
+            let first = *end + 1;
+            *end = sequence;
+            if first == sequence {
+                return Continuity::InOrder;
+            }
+            self.holes.open((epoch, first), sequence - 1);
+            Continuity::Missing(sequence - first)
+        } else if self.holes.fill(at) {
+            Continuity::Reordered
+        } else {
+            Continuity::Duplicate
+        }
+    }
+
+    /// Learns where an epoch ended; how many more are missing than was known.
+    pub(super) fn expect(&mut self, at: Place) -> u64 {
+        let (epoch, last) = at;
+        if at < self.floor || !(1..u64::MAX).contains(&last) {
+            return 0;
+        }
+        let end = self.end(epoch);
+        let (first, missing) = (end.saturating_add(1), last.saturating_sub(*end));
+        if missing > 0 {
+            *end = last;
+            self.holes.open((epoch, first), last);
+        }
+        self.retire();
+        missing
+    }
+
+    /// An epoch begins, and says where the one before it ended: which that was, and how many of it are missing that weren't
+    /// known to be. Where it doesn't know of one that was seen here (its counters were lost), nobody does.
+    pub(super) fn begin(&mut self, epoch: u64, previous: Place) -> (u64, Option<u64>) {
+        if previous.0 == 0
+            && let Some((before, _)) = self.ends.range(..epoch).next_back()
+        {
+            self.is_cut = true;
+            return (*before, None);
+        }
+        (previous.0, Some(self.expect(previous)))
+    }
+
+    /// The last sequence of the epoch that is known to exist. Who has seen an earlier epoch has seen this one begin.
+    fn end(&mut self, epoch: u64) -> &mut u64 {
+        let before = if epoch == self.floor.0 { self.floor.1.saturating_sub(1) } else { 0 };
+        self.ends.entry(epoch).or_insert(before)
+    }
+
+    fn retire(&mut self) {
+        while self.ends.len() > EPOCHS
+            && let Some((epoch, _)) = self.ends.pop_first()
+        {
+            let floor = (epoch.saturating_add(1), 1);
+            while self.holes.lowest().is_some_and(|hole| hole < floor) {
+                self.give_up(1);
+            }
+            self.floor = self.floor.max(floor);
+        }
+    }
+
+    /// Notes a watermark, if there is one; the time if the track is complete up to a later one than before.
+    pub(super) fn advance(&mut self, watermark: Option<Watermark>) -> Option<DateTime<Utc>> {
+        if let Some(watermark) = watermark.filter(|it| self.latest() < Some(it.time)) {
+            self.watermark = Some(watermark);
+        }
+        let Watermark { at, time } = self.watermark?;
+        let lacks = self.is_cut || self.has_given_up() || self.holes.lowest().is_some_and(|hole| hole < at);
+        if lacks || Some(time) <= self.complete_up_to {
+            return None;
+        }
+        self.complete_up_to = Some(time);
+        self.complete_up_to
+    }
+
+    /// The time of the latest watermark.
+    pub(super) fn latest(&self) -> Option<DateTime<Utc>> {
+        self.watermark.map(|watermark| watermark.time)
+    }
+
+    /// Whether anything is missing that the reader hasn't dealt with.
+    pub(super) fn lacks(&self) -> bool {
+        self.is_cut || self.has_given_up() || !self.holes.is_empty()
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.counted.missing > self.accepted
+    }
+
+    /// Gives up the lowest holes, so many of them: what comes late for them will be `Older`.
+    pub(super) fn give_up(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(Hole { epoch, first, last }) = self.holes.pop_lowest() else { break };
+            self.counted.missing = self.counted.missing.saturating_add(width(first, last));
+            self.floor = (epoch, last.saturating_add(1));
+        }
+    }
+
+    /// What is missing now is known to the reader: it no longer holds back watermarks.
+    pub(super) fn accept(&mut self) {
+        self.give_up(usize::MAX);
+        self.accepted = self.counted.missing;
+        self.is_cut = false;
+        self.advance(None);
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        Tally { missing: self.counted.missing.saturating_add(self.holes.missing()), ..self.counted }
+    }
+}

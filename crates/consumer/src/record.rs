@@ -1,0 +1,340 @@
+//! A record as Rust types to match on.
+
+use crate::detect::sighting::{Sighting, Signal};
+use bridge_contract::pb::{self, record};
+use bridge_contract::time::date_time;
+use chrono::{DateTime, Utc};
+use std::fmt;
+
+pub use bridge_contract::pb::{ChangeValue, CrawlReason, Resource, Restored, SnapshotChange, SourceGapReason};
+
+/// One message of the bridge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The place of the record, by two counters.
+    pub position: Position,
+    /// When the bridge received the answer of Asana that the record comes from.
+    pub received_at: Option<DateTime<Utc>>,
+    /// The content of the record.
+    pub body: Body,
+}
+
+/// The place of a record, for the [`Detector`](super::Detector), and the stream that it belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The shard: a part of the bridge's streams that one replica owns.
+    pub shard: u32,
+    /// The epoch: a run of counters without holes.
+    pub epoch: u64,
+    /// The lane: the Kafka partition, or the lane token of the NATS subject.
+    pub lane: u32,
+    /// Contiguous for each topic, shard, epoch and lane.
+    pub lane_sequence: u64,
+    /// `account/gid` of the watched resource; empty in a record of the lane itself.
+    pub stream: String,
+    /// Contiguous for each stream and epoch. 0 in a record of the lane itself.
+    pub stream_sequence: u64,
+}
+
+impl Position {
+    /// The bridge's name of the credential. `None` in a record of the lane itself.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.stream.split_once('/').map(|(account, _)| account)
+    }
+
+    /// The gid of the watched task, project, goal or workspace. `None` in a record of the lane itself.
+    #[must_use]
+    pub fn resource(&self) -> Option<&str> {
+        self.stream.split_once('/').map(|(_, gid)| gid)
+    }
+}
+
+/// The content of a record. Bodies without a type of their own here are the contract's types.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "nearly every record is an event: a box would cost each of them")]
+pub enum Body {
+    /// Something changed in Asana.
+    Event(Event),
+    /// An event or snapshot was too large for the bus. The dead-letter topic has it.
+    StandIn(pb::StandIn),
+    /// The state of one resource, read by a crawl.
+    Snapshot(Snapshot),
+    /// A crawl of the stream's resources begins.
+    SnapshotBegin(pb::SnapshotBegin),
+    /// The crawl is complete, except what `left_out` lists.
+    SnapshotEnd(pb::SnapshotEnd),
+    /// Asana may have lost events of the stream.
+    SourceGap(SourceGap),
+    /// The state that a source gap may have changed is restored.
+    SourceGapHealed(pb::SourceGapHealed),
+    /// A run of counters begins in this lane.
+    EpochStart(pb::EpochStart),
+    /// Everything up to a time is in this lane, before this record.
+    Watermark(Watermark),
+    /// The topic has more lanes.
+    LanesChanged(pb::LanesChanged),
+    /// Asana refuses polls of the stream. The bridge polls it again at long intervals.
+    StreamSuspended(pb::StreamSuspended),
+    /// A suspended stream is polled again.
+    StreamResumed,
+    /// The bridge no longer polls the stream.
+    StreamEnded,
+    /// A body of a newer bridge. Ignore it, but count its position.
+    Unknown,
+}
+
+/// Something changed in Asana.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// What happened to the resource.
+    pub action: Action,
+    /// What changed: often not the watched resource, but something inside it. `None` if the event has an unknown form.
+    pub resource: Option<Resource>,
+    /// The resource that it was added to or removed from.
+    pub parent: Option<Resource>,
+    /// Which field changed. Only with the action `changed`.
+    pub change: Option<Change>,
+    /// When it happened, by Asana's clock. `None` if a `Timestamp` can't hold the time.
+    pub created_at: Option<DateTime<Utc>>,
+    /// The user who did it. `None` if Asana itself did it.
+    pub user: Option<Resource>,
+    /// A hash of the content. The same change has the same fingerprint in two streams.
+    pub fingerprint: Fingerprint,
+    /// The event's JSON text, if the fields above don't contain all of it.
+    pub raw_json: Option<String>,
+}
+
+/// What happened to a resource, or to its field.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The resource is new, or new in a parent.
+    Added,
+    /// One of the resource's fields changed.
+    Changed,
+    /// The resource was moved to Asana's trash.
+    Deleted,
+    /// The resource was taken out of a parent.
+    Removed,
+    /// The resource was restored from Asana's trash.
+    Undeleted,
+    /// A new word of Asana.
+    Other(String),
+}
+
+/// How a field changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The field's name, such as `completed`, `assignee`, `custom_fields`. An open set.
+    pub field: String,
+    /// What happened to the field.
+    pub action: Action,
+    /// The new, added or removed value. Asana sends it only for fields that hold objects, which include custom fields: see
+    /// [`Event::custom_field`].
+    pub value: Option<ChangeValue>,
+}
+
+/// The state of one resource, as a crawl read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The crawl that the snapshot belongs to.
+    pub crawl_id: String,
+    /// The resource.
+    pub resource: Option<Resource>,
+    /// Where the crawl found it: the project or section of a task, the task of a subtask. `None` if this isn't known.
+    pub parent: Option<Resource>,
+    /// Everything that Asana returned of it, as JSON text.
+    pub state_json: String,
+    /// Asana's `modified_at`, if there is one.
+    pub modified_at: Option<DateTime<Utc>>,
+    /// The difference from the state that the bridge published last.
+    pub change: SnapshotChange,
+}
+
+/// Asana may have lost events of the stream between two times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceGap {
+    /// The identity of the gap. `SourceGapHealed` refers to it.
+    pub gap_id: String,
+    /// Why the gap opened.
+    pub reason: SourceGapReason,
+    /// No event that Asana offered before this time is lost.
+    pub last_complete_poll_at: Option<DateTime<Utc>>,
+    /// No event that Asana offers after this time is lost.
+    pub resumed_at: Option<DateTime<Utc>>,
+}
+
+/// Everything that Asana had offered of this shard's streams at a time is in this lane, before this record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// The time, by Asana's clock.
+    pub complete_up_to: Option<DateTime<Utc>>,
+    /// The number of shards.
+    pub shards: u32,
+    /// The number of lanes of the topic.
+    pub lanes: u32,
+}
+
+/// A hash of an event's content, 16 bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 16]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl Action {
+    /// The action in Asana's words.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Deleted => "deleted",
+            Self::Removed => "removed",
+            Self::Undeleted => "undeleted",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl From<String> for Action {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "added" => Self::Added,
+            "changed" => Self::Changed,
+            "deleted" => Self::Deleted,
+            "removed" => Self::Removed,
+            "undeleted" => Self::Undeleted,
+            _ => Self::Other(word),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl<'a> From<&'a Record> for Sighting<'a> {
+    fn from(record: &'a Record) -> Self {
+        let Position { shard, epoch, lane, lane_sequence, stream, stream_sequence } = &record.position;
+        let signal = match &record.body {
+            Body::EpochStart(it) => Signal::EpochStart {
+                previous_epoch: it.previous_epoch,
+                previous_lane_sequence: it.previous_lane_sequence,
+            },
+            Body::Watermark(it) => {
+                Signal::Watermark { complete_up_to: it.complete_up_to, shards: it.shards, lanes: it.lanes }
+            }
+            Body::SourceGap(it) => Signal::SourceGap { gap_id: &it.gap_id, since: it.last_complete_poll_at },
+            Body::SourceGapHealed(it) => Signal::SourceGapHealed { gap_id: &it.gap_id },
+            Body::LanesChanged(it) => Signal::LanesChanged { previous_count: it.previous_count, count: it.count },
+            Body::StreamEnded => Signal::StreamEnded,
+            Body::Event(_)
+            | Body::StandIn(_)
+            | Body::Snapshot(_)
+            | Body::SnapshotBegin(_)
+            | Body::SnapshotEnd(_)
+            | Body::StreamSuspended(_)
+            | Body::StreamResumed
+            | Body::Unknown => Signal::None,
+        };
+        Self {
+            shard: *shard,
+            epoch: *epoch,
+            lane: *lane,
+            lane_sequence: *lane_sequence,
+            stream,
+            stream_sequence: *stream_sequence,
+            signal,
+        }
+    }
+}
+
+impl From<pb::Record> for Record {
+    fn from(record: pb::Record) -> Self {
+        let pb::Position { shard, epoch, lane, lane_sequence, stream, stream_sequence } =
+            record.position.unwrap_or_default();
+        Self {
+            position: Position { shard, epoch, lane, lane_sequence, stream, stream_sequence },
+            received_at: record.received_at.as_ref().and_then(date_time),
+            body: record.body.map_or(Body::Unknown, Body::from),
+        }
+    }
+}
+
+impl From<record::Body> for Body {
+    fn from(body: record::Body) -> Self {
+        match body {
+            record::Body::Event(event) => Self::Event(event.into()),
+            record::Body::StandIn(it) => Self::StandIn(it),
+            record::Body::Snapshot(it) => Self::Snapshot(it.into()),
+            record::Body::SnapshotBegin(it) => Self::SnapshotBegin(it),
+            record::Body::SnapshotEnd(it) => Self::SnapshotEnd(it),
+            record::Body::SourceGap(it) => Self::SourceGap(it.into()),
+            record::Body::SourceGapHealed(it) => Self::SourceGapHealed(it),
+            record::Body::EpochStart(it) => Self::EpochStart(it),
+            record::Body::Watermark(it) => Self::Watermark(Watermark {
+                complete_up_to: it.complete_up_to.as_ref().and_then(date_time),
+                shards: it.shards,
+                lanes: it.lanes,
+            }),
+            record::Body::LanesChanged(it) => Self::LanesChanged(it),
+            record::Body::StreamSuspended(it) => Self::StreamSuspended(it),
+            record::Body::StreamResumed(_) => Self::StreamResumed,
+            record::Body::StreamEnded(_) => Self::StreamEnded,
+        }
+    }
+}
+
+impl From<pb::Event> for Event {
+    fn from(event: pb::Event) -> Self {
+        Self {
+            action: event.action.into(),
+            resource: event.resource,
+            parent: event.parent,
+            change: event.change.map(Change::from),
+            created_at: event.created_at.as_ref().and_then(date_time),
+            user: event.user,
+            fingerprint: Fingerprint(event.fingerprint.as_slice().try_into().unwrap_or_default()),
+            raw_json: Some(event.raw_json).filter(|text| !text.is_empty()),
+        }
+    }
+}
+
+impl From<pb::Change> for Change {
+    fn from(change: pb::Change) -> Self {
+        let value = change.new_value.or(change.added_value).or(change.removed_value);
+        Self { field: change.field, action: change.action.into(), value }
+    }
+}
+
+impl From<pb::Snapshot> for Snapshot {
+    fn from(snapshot: pb::Snapshot) -> Self {
+        let change = snapshot.change();
+        Self {
+            crawl_id: snapshot.crawl_id,
+            resource: snapshot.resource,
+            parent: snapshot.parent,
+            state_json: snapshot.state_json,
+            modified_at: snapshot.modified_at.as_ref().and_then(date_time),
+            change,
+        }
+    }
+}
+
+impl From<pb::SourceGap> for SourceGap {
+    fn from(gap: pb::SourceGap) -> Self {
+        Self {
+            reason: gap.reason(),
+            last_complete_poll_at: gap.last_complete_poll_at.as_ref().and_then(date_time),
+            resumed_at: gap.resumed_at.as_ref().and_then(date_time),
+            gap_id: gap.gap_id,
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! What is kept of a shard's progress, written in the same commit as the records it speaks of.
+//!
+//! Entries are told apart by key: the shard itself, the lane counters of each topic, each stream, and its crawl with a
+//! piece for each page that has something below it. What can't be understood is an error, never a fresh start.
+
+pub(crate) mod crawl;
+pub mod reshard;
+
+use crate::checkpoint::crawl::{
+    Pieces, decode_crawl, decode_left_out, decode_piece, encode_crawl, encode_left_out, encode_piece,
+};
+use crate::crawl::{Crawl, LeftOuts};
+use crate::format as pb;
+use crate::format::checkpoint::Kind;
+use crate::ids::{ShardId, StreamId, SyncToken, Topic};
+use crate::outcome::poll::Denial;
+use crate::record::batch::{CheckpointWrite, StoredCheckpoint};
+use crate::record::sequence::{Counters, LaneCounter, Lanes};
+use crate::stream::live::{Live, Served};
+use crate::stream::{OpenGap, State, Stream};
+use bridge_contract::pb::SourceGapReason;
+use bridge_contract::time::{date_time, timestamp};
+use chrono::{DateTime, Utc};
+use pbjson_types::Timestamp;
+use prost::Message as _;
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// The format that is written, and the newest that is understood.
+const FORMAT: u32 = 1;
+
+const SHARD_KEY: &str = "shard";
+
+/// A checkpoint that this program must not go on from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not the bytes of a checkpoint.
+    #[error("the checkpoint of shard {shard} has an unreadable entry {key:?}: {problem}")]
+    Unreadable {
+        /// The shard.
+        shard: ShardId,
+        /// The entry.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Written by a newer version.
+    #[error("the checkpoint of shard {shard} has format {found}, and this version understands up to {FORMAT}: upgrade")]
+    NewerFormat {
+        /// The shard.
+        shard: ShardId,
+        /// Its format.
+        found: u32,
+    },
+    /// The number of shards was changed: streams would be looked for in the wrong ones.
+    #[error(
+        "the checkpoint was written with {found} shards, and {configured} are configured: set shards: {found}, \
+         and change it with `asana-event-bridge checkpoint migrate`"
+    )]
+    OtherShards {
+        /// When it was written.
+        found: u32,
+        /// Now.
+        configured: u32,
+    },
+    /// Another checkpoint took its place.
+    #[error(
+        "this checkpoint was migrated to another at {at}, and nothing goes on from here: \
+         set shards: {shards} and {successor}"
+    )]
+    Retired {
+        /// The setting that names the other.
+        successor: String,
+        /// The other's number of shards.
+        shards: u32,
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
+
+/// What the checkpoint of a shard holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// The shard itself; nothing before its first batch.
+    pub header: Option<Header>,
+    /// Set where another checkpoint took its place.
+    pub retired: Option<Retired>,
+    /// The lane counters of each topic.
+    pub lanes: BTreeMap<Topic, Lanes>,
+    /// The streams that were ever established.
+    pub streams: BTreeMap<StreamId, Stream>,
+}
+
+/// A shard as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The number of shards when it was written.
+    pub shards: u32,
+    /// The shard's epoch.
+    pub epoch: u64,
+    /// The replica that wrote it.
+    pub replica: String,
+}
+
+/// Where a shard's progress went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// The setting that names the other checkpoint.
+    pub successor: String,
+    /// The other's number of shards.
+    pub shards: u32,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A shard's progress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShardState {
+    /// The lane counters, with the epoch.
+    pub counters: Counters,
+    /// The streams that were ever established.
+    pub streams: BTreeMap<StreamId, Stream>,
+}
+
+/// Reads what a sink found, whether or not it can be gone on from.
+///
+/// # Errors
+/// [`CheckpointError::Unreadable`], [`CheckpointError::NewerFormat`].
+pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, CheckpointError> {
+    let mut contents = Contents::default();
+    let mut crawls = BTreeMap::new();
+    let mut pieces: BTreeMap<StreamId, Pieces> = BTreeMap::new();
+    for (key, value) in stored {
+        let unreadable =
+            |problem: &str| CheckpointError::Unreadable { shard, key: key.clone(), problem: problem.to_owned() };
+        let entry = pb::Checkpoint::decode(value.as_slice()).map_err(|error| unreadable(&error.to_string()))?;
+        if entry.format > FORMAT {
+            return Err(CheckpointError::NewerFormat { shard, found: entry.format });
+        }
+        match entry.kind.ok_or_else(|| unreadable("it is of no known kind"))? {
+            Kind::Shard(entry) => contents.header = Some(entry.into()),
+            Kind::Retired(entry) => {
+                let at = time(entry.retired_at.as_ref());
+                contents.retired = Some(Retired { successor: entry.successor, shards: entry.shards, at });
+                contents.header = entry.before.map(Header::from);
+            }
+            Kind::Lanes(entry) => {
+                let counters = entry.lanes.iter();
+                let counters = counters.map(|it| LaneCounter { epoch: it.epoch, last: it.last_sequence }).collect();
+                contents.lanes.insert(Topic::from(entry.topic), Lanes { count: entry.count, counters });
+            }
+            Kind::Stream(entry) => {
+                let id = key.strip_prefix("stream/").and_then(StreamId::parse);
+                let id = id.ok_or_else(|| unreadable("the key names no stream"))?;
+                contents.streams.insert(id, decode_stream(entry));
+            }
+            Kind::Crawl(entry) => {
+                let id = key.strip_prefix("crawl/").and_then(StreamId::parse);
+                crawls.insert(id.ok_or_else(|| unreadable("the key names no stream"))?, entry);
+            }
+            Kind::Queue(entry) => {
+                let place = key.strip_prefix("crawl/").and_then(|key| key.rsplit_once('/'));
+                let place = place.and_then(|(id, number)| Some((StreamId::parse(id)?, number.parse().ok()?)));
+                let (id, number) = place.ok_or_else(|| unreadable("the key names no place in a stream's crawl"))?;
+                let piece = decode_piece(&entry).ok_or_else(|| unreadable("it has a listing of no known kind"))?;
+                pieces.entry(id).or_default().insert(number, piece);
+            }
+        }
+    }
+    for (id, entry) in crawls {
+        let crawl = decode_crawl(entry, pieces.remove(&id).unwrap_or_default());
+        let crawl = crawl.ok_or_else(|| CheckpointError::Unreadable {
+            shard,
+            key: format!("crawl/{id}"),
+            problem: "it is no crawl of a known kind, or a piece of its queue is missing".to_owned(),
+        })?;
+        contents.streams.entry(id).or_default().crawl = Some(Arc::new(crawl));
+    }
+    Ok(contents)
+}
+
+/// Reads what a sink restored.
+///
+/// A shard without a checkpoint begins an epoch named after the time, which is greater than
+/// any earlier one, should there have been a checkpoint that was lost.
+///
+/// # Errors
+/// See [`CheckpointError`]: stop, and let a person look.
+pub fn restore(
+    shard: ShardId,
+    stored: &StoredCheckpoint,
+    shards: NonZeroU32,
+    now: DateTime<Utc>,
+) -> Result<ShardState, CheckpointError> {
+    let Contents { header, retired, lanes, streams } = read(shard, stored)?;
+    if let Some(Retired { successor, shards, at }) = retired {
+        return Err(CheckpointError::Retired { successor, shards, at });
+    }
+    if let Some(header) = &header
+        && header.shards != shards.get()
+    {
+        return Err(CheckpointError::OtherShards { found: header.shards, configured: shards.get() });
+    }
+    if header.is_none() && !stored.is_empty() {
+        return Err(headless(shard));
+    }
+    let epoch = header.map_or_else(|| fresh_epoch(now), |header| header.epoch);
+    Ok(ShardState { counters: Counters::new(epoch, lanes), streams })
+}
+
+/// The replica that wrote last, by the entry of the shard itself: each owner's first batch renews it.
+#[must_use]
+pub fn last_owner(stored: &StoredCheckpoint) -> Option<String> {
+    let replica = match pb::Checkpoint::decode(stored.get(SHARD_KEY)?.as_slice()).ok()?.kind? {
+        Kind::Shard(entry) => entry.replica,
+        Kind::Retired(entry) => entry.replica,
+        Kind::Lanes(_) | Kind::Stream(_) | Kind::Crawl(_) | Kind::Queue(_) => return None,
+    };
+    Some(replica).filter(|replica| !replica.is_empty())
+}
+
+/// Entries without the one of the shard itself, which a migration writes last.
+pub(crate) fn headless(shard: ShardId) -> CheckpointError {
+    CheckpointError::Unreadable {
+        shard,
+        key: SHARD_KEY.to_owned(),
+        problem: "it is missing while others are there; if a `checkpoint migrate` was interrupted, run it again"
+            .to_owned(),
+    }
+}
+
+/// An epoch named after the time.
+pub(crate) fn fresh_epoch(now: DateTime<Utc>) -> u64 {
+    u64::try_from(now.timestamp_millis()).unwrap_or(1)
+}
+
+/// The entry of the shard itself.
+#[must_use]
+pub fn write_shard(shard: ShardId, shards: NonZeroU32, epoch: u64, replica: &str) -> CheckpointWrite {
+    let entry = pb::ShardCheckpoint { shards: shards.get(), epoch, replica: replica.to_owned() };
+    write(shard, SHARD_KEY.to_owned(), Kind::Shard(entry))
+}
+
+/// The entry that ends a shard: in the place of [`write_shard`]'s.
+pub(crate) fn write_retired(
+    shard: ShardId,
+    retired: &Retired,
+    before: Option<&Header>,
+    replica: &str,
+) -> CheckpointWrite {
+    let entry = pb::RetiredShard {
+        successor: retired.successor.clone(),
+        shards: retired.shards,
+        retired_at: timestamp(retired.at),
+        replica: replica.to_owned(),
+        before: before.map(|it| pb::ShardCheckpoint {
+            shards: it.shards,
+            epoch: it.epoch,
+            replica: it.replica.clone(),
+        }),
+    };
+    write(shard, SHARD_KEY.to_owned(), Kind::Retired(entry))
+}
+
+/// The entry of a topic's lanes.
+pub(crate) fn write_lanes(shard: ShardId, topic: &Topic, lanes: &Lanes) -> CheckpointWrite {
+    let counters = lanes.counters.iter().map(|it| pb::LaneCounter { epoch: it.epoch, last_sequence: it.last });
+    let entry = pb::LanesCheckpoint { topic: topic.to_string(), lanes: counters.collect(), count: lanes.count };
+    write(shard, format!("lanes/{topic}"), Kind::Lanes(entry))
+}
+
+/// The entry of a stream.
+pub(crate) fn write_stream(shard: ShardId, id: &StreamId, stream: &Stream) -> CheckpointWrite {
+    write(shard, format!("stream/{id}"), Kind::Stream(encode_stream(stream)))
+}
+
+/// The entries of a stream's crawl, as far as they differ from what was written before.
+pub(crate) fn write_crawl(
+    shard: ShardId,
+    id: &StreamId,
+    before: Option<&Arc<Crawl>>,
+    after: Option<&Arc<Crawl>>,
+) -> Vec<CheckpointWrite> {
+    let pieces = |crawl: Option<&Arc<Crawl>>| {
+        crawl.map_or(0..0, |crawl| crawl.first_piece..crawl.first_piece + crawl.queue.len() as u64)
+    };
+    if match (before, after) {
+        (Some(before), Some(after)) => Arc::ptr_eq(before, after),
+        (before, after) => before.is_none() && after.is_none(),
+    } {
+        return Vec::new();
+    }
+    // Pieces of two crawls have nothing to do with each other, though their numbers may be the same.
+    let goes_on = matches!((before, after), (Some(before), Some(after)) if before.id == after.id);
+    let (had, has) = (pieces(before), pieces(after));
+    let mut writes = Vec::new();
+    for number in had.clone().filter(|number| !has.contains(number)) {
+        writes.push(CheckpointWrite { shard, key: format!("crawl/{id}/{number}"), value: None });
+    }
+    if let Some(crawl) = after {
+        for (number, piece) in has.zip(&crawl.queue).filter(|(number, _)| !goes_on || !had.contains(number)) {
+            writes.push(write(shard, format!("crawl/{id}/{number}"), Kind::Queue(encode_piece(piece))));
+        }
+        writes.push(write(shard, format!("crawl/{id}"), Kind::Crawl(encode_crawl(crawl))));
+    } else {
+        writes.push(CheckpointWrite { shard, key: format!("crawl/{id}"), value: None });
+    }
+    writes
+}
+
+/// What stands for the sync token of a stream that was reset. Asana answers it as it answers any token that isn't
+/// good, with a fresh one; as the stream had a token, its machine calls that a source gap.
+const RESET_TOKEN: &str = "reset";
+
+/// The entry of a stream that is to get a new token at its next poll, with everything since its last complete poll
+/// announced as lost. `None` for a stream that has no token: it gets one anyhow.
+#[must_use]
+pub fn write_reset(shard: ShardId, id: &StreamId, stream: &Stream) -> Option<CheckpointWrite> {
+    let live = Live { token: RESET_TOKEN.into(), served: Served::default(), ..stream.live()?.clone() };
+    Some(write_stream(shard, id, &Stream { state: State::Live(live), ..stream.clone() }))
+}
+
+/// Whether the stream was reset and not polled since.
+#[must_use]
+pub fn is_reset(stream: &Stream) -> bool {
+    stream.token().is_some_and(|token| token.as_str() == RESET_TOKEN)
+}
+
+fn write(shard: ShardId, key: String, kind: Kind) -> CheckpointWrite {
+    let value = pb::Checkpoint { format: FORMAT, kind: Some(kind) }.encode_to_vec();
+    CheckpointWrite { shard, key, value: Some(value) }
+}
+
+fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
+    let live = stream.live();
+    let served = live.map(|live| live.served).filter(|served| *served != Served::default());
+    pb::StreamCheckpoint {
+        suspended_by: match &stream.state {
+            State::Suspended { denial, .. } => denial.status().into(),
+            State::Establish | State::Live(_) => 0,
+        },
+        ended: stream.ended,
+        last_crawl_at: stream.last_crawl_at.and_then(timestamp),
+        sync_token: live.map(|live| live.token.as_str().to_owned()).unwrap_or_default(),
+        token_received_at: live.and_then(|live| timestamp(live.token_received_at)),
+        last_complete_poll_at: live.and_then(|live| timestamp(live.last_complete_poll_at)),
+        token_given_after: live.and_then(|live| timestamp(live.token_given_after)),
+        served_events: served.map_or(0, |served| served.events),
+        served_hash: served.map(|served| served.hash.to_vec()).unwrap_or_default(),
+        epoch: stream.epoch,
+        last_sequence: stream.last_sequence,
+        open_gaps: stream.open_gaps.iter().map(encode_gap).collect(),
+        partly_healed: stream.partly_healed.iter().map(encode_gap).collect(),
+        left_out: encode_left_out(&stream.left_out),
+        left_out_more: stream.left_out.more,
+    }
+}
+
+fn encode_gap(gap: &OpenGap) -> pb::OpenGap {
+    pb::OpenGap {
+        gap_id: gap.id.clone(),
+        last_complete_poll_at: timestamp(gap.last_complete_poll_at),
+        resumed_at: timestamp(gap.resumed_at),
+        topics: encode_topics(&gap.topics),
+        reason: gap.reason.into(),
+    }
+}
+
+fn decode_gap(gap: pb::OpenGap) -> OpenGap {
+    OpenGap {
+        reason: gap_reason(gap.reason),
+        id: gap.gap_id,
+        last_complete_poll_at: time(gap.last_complete_poll_at.as_ref()),
+        resumed_at: time(gap.resumed_at.as_ref()),
+        topics: decode_topics(gap.topics),
+    }
+}
+
+fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
+    let live = (!entry.sync_token.is_empty()).then(|| Live {
+        token: SyncToken::from(entry.sync_token),
+        token_received_at: time(entry.token_received_at.as_ref()),
+        token_given_after: time(entry.token_given_after.as_ref()),
+        last_complete_poll_at: time(entry.last_complete_poll_at.as_ref()),
+        served: served(entry.served_events, &entry.served_hash),
+        // The owner before may have asked with it.
+        maybe_asked: true,
+    });
+    let state = match (u16::try_from(entry.suspended_by).unwrap_or_default(), live) {
+        (0, None) => State::Establish,
+        (0, Some(live)) => State::Live(live),
+        (status, live) => State::Suspended { denial: Denial::of_status(status), denials: 1, live },
+    };
+    // What it can't read of this a later crawl reads as a whole.
+    let left_out = decode_left_out(&entry.left_out, entry.left_out_more);
+    let unknown = LeftOuts { named: Vec::new(), more: entry.left_out.len() as u64 };
+    Stream {
+        state,
+        epoch: entry.epoch,
+        last_sequence: entry.last_sequence,
+        open_gaps: entry.open_gaps.into_iter().map(decode_gap).collect(),
+        partly_healed: entry.partly_healed.into_iter().map(decode_gap).collect(),
+        left_out: left_out.unwrap_or(unknown),
+        crawl: None,
+        last_crawl_at: entry.last_crawl_at.map(|at| time(Some(&at))),
+        ended: entry.ended,
+    }
+}
+
+fn served(events: u32, hash: &[u8]) -> Served {
+    hash.try_into().map_or_else(|_not_one| Served::default(), |hash| Served { events, hash })
+}
+
+fn gap_reason(number: i32) -> SourceGapReason {
+    match SourceGapReason::try_from(number) {
+        Ok(SourceGapReason::TokenRefused) => SourceGapReason::TokenRefused,
+        Ok(SourceGapReason::TokenExpired | SourceGapReason::Unspecified) | Err(_) => SourceGapReason::TokenExpired,
+    }
+}
+
+pub(super) fn encode_topics(topics: &BTreeMap<Topic, u32>) -> Vec<pb::AnnouncedTopic> {
+    topics.iter().map(|(topic, lanes)| pb::AnnouncedTopic { topic: topic.to_string(), lanes: *lanes }).collect()
+}
+
+pub(super) fn decode_topics(topics: Vec<pb::AnnouncedTopic>) -> BTreeMap<Topic, u32> {
+    topics.into_iter().map(|it| (Topic::from(it.topic), it.lanes)).collect()
+}
+
+impl From<pb::ShardCheckpoint> for Header {
+    fn from(entry: pb::ShardCheckpoint) -> Self {
+        Self { shards: entry.shards, epoch: entry.epoch, replica: entry.replica }
+    }
+}
+
+pub(super) fn time(time: Option<&Timestamp>) -> DateTime<Utc> {
+    time.and_then(date_time).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::poll::{PollForm, PollOutcome, Polled};
+    use crate::outcome::stamp::Stamp;
+    use std::time::Duration;
+
+    const SHARDS: NonZeroU32 = NonZeroU32::new(4).unwrap();
+    const SHARD: ShardId = ShardId(3);
+
+    fn stored(writes: Vec<CheckpointWrite>) -> StoredCheckpoint {
+        writes.into_iter().map(|write| (write.key, write.value.expect("a value"))).collect()
+    }
+
+    fn restored(stored: &StoredCheckpoint) -> Result<ShardState, CheckpointError> {
+        restore(SHARD, stored, SHARDS, DateTime::UNIX_EPOCH)
+    }
+
+    /// As it is restored.
+    fn live(at: DateTime<Utc>) -> Live {
+        Live {
+            token: "t:1".into(),
+            token_received_at: at,
+            token_given_after: at,
+            last_complete_poll_at: at,
+            served: Served::default(),
+            maybe_asked: true,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_restored() {
+        let (id, at) = (StreamId::new("main", "12"), DateTime::from_timestamp_millis(5).expect("a time"));
+        let served = Served { events: 3, hash: [7; 16] };
+        let stream = Stream {
+            state: State::Live(Live { served, ..live(at) }),
+            epoch: 9,
+            last_sequence: 4,
+            open_gaps: vec![OpenGap {
+                id: "g".into(),
+                reason: SourceGapReason::TokenRefused,
+                last_complete_poll_at: at,
+                resumed_at: at,
+                topics: [(Topic::from("t"), 2)].into(),
+            }],
+            last_crawl_at: Some(at),
+            ended: true,
+            ..Stream::new()
+        };
+        let lanes = Lanes { count: 2, counters: vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()] };
+        let topic = Topic::from("t");
+        let stored = stored(vec![
+            write_shard(SHARD, SHARDS, 9, "r"),
+            write_lanes(SHARD, &topic, &lanes),
+            write_stream(SHARD, &id, &stream),
+        ]);
+        assert_eq!(last_owner(&stored).as_deref(), Some("r"));
+        let state = restored(&stored);
+        let expected = ShardState {
+            counters: Counters::new(9, BTreeMap::from([(topic, lanes)])),
+            streams: BTreeMap::from([(id, stream)]),
+        };
+        assert_eq!(state, Ok(expected));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let other = stored(vec![write_shard(SHARD, NonZeroU32::MIN, 9, "r")]);
+        assert_eq!(restored(&other), Err(CheckpointError::OtherShards { found: 1, configured: 4 }));
+        let newer = pb::Checkpoint { format: 2, kind: None }.encode_to_vec();
+        let newer = restored(&BTreeMap::from([("shard".to_owned(), newer)]));
+        assert_eq!(newer, Err(CheckpointError::NewerFormat { shard: SHARD, found: 2 }));
+        for (key, value) in [("shard", vec![0xff]), ("x", vec![]), ("stream/x", vec![0x08, 0x01, 0x22, 0x00])] {
+            let result = restored(&BTreeMap::from([(key.to_owned(), value)]));
+            assert!(matches!(result, Err(CheckpointError::Unreadable { .. })), "{key}: {result:?}");
+        }
+        let headless = stored(vec![write_lanes(SHARD, &Topic::from("t"), &Lanes::default())]);
+        assert_eq!(last_owner(&headless), None);
+        assert!(matches!(restored(&headless), Err(CheckpointError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_retired_shard_is_refused_with_the_way_on() {
+        let retired = Retired { successor: "x: y".to_owned(), shards: 8, at: DateTime::UNIX_EPOCH };
+        let before = Header { shards: 4, epoch: 9, replica: "r".to_owned() };
+        for before in [Some(&before), None] {
+            let stored = stored(vec![write_shard(SHARD, SHARDS, 9, "r"), write_retired(SHARD, &retired, before, "q")]);
+            assert_eq!(last_owner(&stored).as_deref(), Some("q"));
+            let error = restored(&stored).expect_err("retired").to_string();
+            assert!(error.contains("set shards: 8 and x: y"), "{error}");
+            let contents = read(SHARD, &stored).expect("readable");
+            assert_eq!((contents.header.as_ref(), contents.retired.as_ref()), (before, Some(&retired)));
+        }
+    }
+
+    #[test]
+    fn a_reset_is_announced_as_a_gap_since_the_last_complete_poll() {
+        let (id, at) = (StreamId::new("main", "12"), DateTime::from_timestamp_millis(5).expect("a time"));
+        assert_eq!(write_reset(SHARD, &id, &Stream::new()), None);
+        let stream = Stream { state: State::Live(live(at)), epoch: 9, last_sequence: 4, ..Stream::new() };
+        let written = stored(vec![write_reset(SHARD, &id, &stream).expect("it has a token")]);
+        let reset = read(SHARD, &written).expect("readable").streams.remove(&id).expect("the stream");
+        assert!(is_reset(&reset) && !is_reset(&stream));
+        assert_eq!((reset.epoch, reset.last_sequence), (9, 4));
+        let later = DateTime::from_timestamp_millis(9).expect("a time");
+        let polled = Polled {
+            outcome: PollOutcome::TokenReset("u".into()),
+            stamp: Stamp::new(later, Duration::ZERO),
+            received_at: later,
+        };
+        let (_, effects) = reset.step(&id, PollForm::Full, polled, None);
+        let gap = effects.gap.expect("a gap");
+        assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (at, later + Duration::from_secs(1)));
+    }
+}

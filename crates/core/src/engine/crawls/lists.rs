@@ -1,0 +1,202 @@
+//! The lists of a crawl: what their pages show, and what becomes of those that can't be read.
+
+use super::compare::{Hashes, has_event, hashes};
+use super::{CrawlStep, Engine, Found, Step};
+use crate::crawl::known::{self, NOT_VISIBLE};
+use crate::crawl::{Crawl, Fate, Place, below};
+use crate::engine::RETRY;
+use crate::ids::{Gid, StreamId};
+use crate::now::Now;
+use crate::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
+use crate::outcome::poll::Failure;
+use crate::stream::{CrawlNotice, Notice};
+use bridge_contract::pb;
+use bridge_contract::time::timestamp;
+
+impl Engine {
+    pub(super) fn handle_list(
+        &mut self,
+        now: Now,
+        step: &CrawlStep,
+        mut crawl: Crawl,
+        outcome: ListOutcome,
+        known: &[Option<known::Entry>],
+    ) -> Option<Notice> {
+        let id = &step.stream;
+        let Step::List { account: payer, listing, .. } = &step.step else { return None };
+        let is_too_heavy = match &outcome {
+            ListOutcome::Throttled { .. } => true,
+            ListOutcome::Failed(failure) => is_heavy(failure),
+            ListOutcome::Page(_) | ListOutcome::OffsetExpired | ListOutcome::CutOff | ListOutcome::Denied(_) => false,
+        };
+        let crawling = &mut self.streams.get_mut(id)?.crawling;
+        let shrinks = is_too_heavy && !listing.what.is_object() && crawling.limit.shrink();
+        let (fate, reason) = match outcome {
+            ListOutcome::Page(page) => {
+                crawling.limit.succeeded();
+                self.heard(now, id);
+                let found = self.read_page(now, id, &mut crawl, &page, known);
+                self.wait_for_step(now, id, crawl, found);
+                return None;
+            }
+            ListOutcome::Throttled { retry_after } => return self.pause_crawl(now, id, payer, retry_after),
+            ListOutcome::Failed(_) if shrinks => {
+                self.end_step(now, id);
+                return None;
+            }
+            ListOutcome::OffsetExpired => (crawl.restart_list(), "offset_expired"),
+            ListOutcome::CutOff => (crawl.cut_off(), "cut_off"),
+            ListOutcome::Failed(failure) => (self.put_off(now, id, &mut crawl, failure.label()), failure.label()),
+            ListOutcome::Denied(denial) => {
+                // Another account may see less.
+                let fate = if *payer != id.account && crawl.ask_by_own() {
+                    Some(Fate::Retried(listing.clone()))
+                } else if denial.may_concern_account() && !self.doubt(now, payer) {
+                    // Whether that speaks of the credential is asked for.
+                    self.put_off(now, id, &mut crawl, denial.label())
+                } else {
+                    crawl.refused(id, denial)
+                };
+                (fate, denial.label())
+            }
+        };
+        self.wait_for_step(now, id, crawl, Found::at(now.wall));
+        fate.and_then(|fate| notice_of(fate, reason))
+    }
+
+    /// The list is tried again after those that wait, and not before a while.
+    fn put_off(&mut self, now: Now, id: &StreamId, crawl: &mut Crawl, reason: &str) -> Option<Fate> {
+        let counts = self.count_failure(now, id);
+        let due = now.monotonic + RETRY.delay(crawl.tries() + 1, &id.to_string());
+        crawl.failed(reason, counts, due)
+    }
+
+    /// Asana gave what was asked for.
+    pub(super) fn heard(&mut self, now: Now, id: &StreamId) {
+        if let Some(account) = self.accounts.get_mut(&id.account) {
+            account.heard_at = now.monotonic;
+        }
+        if let Some(entry) = self.streams.get_mut(id) {
+            entry.crawling.progressed_at = now.monotonic;
+        }
+    }
+
+    /// The snapshots of a page, and on to the next.
+    fn read_page(
+        &mut self,
+        now: Now,
+        id: &StreamId,
+        crawl: &mut Crawl,
+        page: &ListPage,
+        known: &[Option<known::Entry>],
+    ) -> Found {
+        let mut found = Found { bytes: page.bytes, ..Found::at(page.received_at) };
+        let Place::Reading(reading) = &crawl.place else { return found };
+        let listing = reading.listing.clone();
+        let mut next = Vec::new();
+        for (item, entry) in page.items.iter().zip(known.iter().map(Option::as_ref).chain(std::iter::repeat(None))) {
+            let gid = Gid::from(item.resource.gid.as_str());
+            if listing.what == What::TeamsToSplit {
+                next.extend(below(listing.what, item, self.settings.crawl.depth));
+            } else if self.streams.get(id).is_some_and(|entry| entry.crawling.touched.contains(&gid)) {
+                next.extend(again(&gid, &item.resource.resource_type));
+            } else {
+                next.extend(self.show(now, id, crawl, item, entry, &listing, &mut found));
+            }
+        }
+        if page.unidentified > 0 {
+            found.notice = Some(Notice::Crawl(CrawlNotice::Unidentified { listing, count: page.unidentified }));
+        }
+        crawl.advance(page.next_offset.as_deref(), next);
+        found
+    }
+
+    /// The snapshot of one resource that is where `place` says, if there is something to tell; what is to be read below.
+    #[expect(clippy::too_many_arguments, reason = "what a page has in common, and where its items go")]
+    pub(super) fn show(
+        &mut self,
+        now: Now,
+        id: &StreamId,
+        crawl: &Crawl,
+        item: &Item,
+        entry: Option<&known::Entry>,
+        place: &Listing,
+        found: &mut Found,
+    ) -> Vec<Listing> {
+        let gid = Gid::from(item.resource.gid.as_str());
+        let (number, hashes) = (crawl.number(), hashes(item));
+        // This crawl told of it before, and reads what is below.
+        if entry.is_some_and(|entry| entry.crawl == number && entry.hash == hashes.whole) {
+            return Vec::new();
+        }
+        let change = match entry {
+            _ if !crawl.compared => pb::SnapshotChange::Unspecified,
+            None => pb::SnapshotChange::Created,
+            Some(entry) if entry.hash == hashes.whole => pb::SnapshotChange::Unchanged,
+            Some(_) => pb::SnapshotChange::Updated,
+        };
+        let resource_type = item.resource.resource_type.clone();
+        let is_nested = place.of != id.resource;
+        if has_event(change, is_nested, &resource_type)
+            && self.would_be_told(id, change, item, entry.is_some_and(|entry| is_evidently(entry, hashes)))
+        {
+            self.suspect(now, id, crawl, gid.clone(), entry, item.modified_at);
+        }
+        found.known.push(known::Change::Seen {
+            gid,
+            resource_type,
+            hash: hashes.whole,
+            evident: hashes.evident,
+            crawl: number,
+            place: place.clone(),
+        });
+        if change != pb::SnapshotChange::Unchanged || !crawl.only_differences() {
+            let snapshot = snapshot_of(crawl, item, Crawl::parent(place), change);
+            found.records.push(self.snapshot(id, snapshot, found.received_at));
+        }
+        below(place.what, item, self.settings.crawl.depth)
+    }
+}
+
+/// Whether nothing changed that an event would tell of, or that can't be known.
+fn is_evidently(entry: &known::Entry, hashes: Hashes) -> bool {
+    entry.evident == hashes.evident || entry.evident == 0 || entry.hash == NOT_VISIBLE
+}
+
+/// All that a listing shows of a resource.
+pub(super) fn snapshot_of(
+    crawl: &Crawl,
+    item: &Item,
+    parent: Option<pb::Resource>,
+    change: pb::SnapshotChange,
+) -> pb::Snapshot {
+    pb::Snapshot {
+        crawl_id: crawl.id.clone(),
+        resource: Some(item.resource.clone()),
+        parent,
+        state_json: item.state_json.clone(),
+        modified_at: item.modified_at.and_then(timestamp),
+        change: change.into(),
+    }
+}
+
+/// Asana takes too long for what it is asked for.
+fn is_heavy(failure: &Failure) -> bool {
+    matches!(failure, Failure::TimedOut | Failure::Server { status: 504, .. } | Failure::Gateway { status: 408 | 504 })
+}
+
+/// The request that reads a resource once more, as an event named it meanwhile. Stories, sections and attachments have
+/// none that a list is read for: the list has shown them.
+fn again(gid: &Gid, resource_type: &str) -> Option<Listing> {
+    let what = What::alone(resource_type)?;
+    matches!(what, What::Project | What::Task | What::Goal).then(|| Listing { of: gid.clone(), what })
+}
+
+pub(super) fn notice_of(fate: Fate, reason: &'static str) -> Option<Notice> {
+    match fate {
+        Fate::Retried(listing) => Some(Notice::Crawl(CrawlNotice::Retries { listing, reason })),
+        Fate::Split(listing) => Some(Notice::Crawl(CrawlNotice::Splits(listing))),
+        Fate::LeftOut(left_out) => Some(Notice::Crawl(CrawlNotice::LeftOut(left_out))),
+        Fate::AskedAs(_) | Fate::Gone(_) => None,
+    }
+}

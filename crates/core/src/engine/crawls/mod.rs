@@ -1,0 +1,459 @@
+//! Crawls, step by step, beside the polls.
+//!
+//! A step asks the index whether it can be compared with, reads a page of a list, or finds out what became of what the crawl
+//! didn't see (`absence`). What it finds is committed before the next step.
+
+mod absence;
+mod compare;
+mod lists;
+mod missed;
+
+use super::{Account, Change, Engine, Entry, Next, Pending, RETRY, SUSPENDED};
+use crate::crawl::known::{self, Absent, AbsentFrom, Mark, Shortfall};
+use crate::crawl::{Crawl, PageLimit, Place, Reason};
+use crate::engine::schedule::budget::Share;
+use crate::ids::{AccountName, Gid, StreamId, Topic};
+use crate::now::Now;
+use crate::outcome::list::{ListOutcome, Listing, What};
+use crate::record::Prepared;
+use crate::record::placement::shard_of;
+use crate::stream::{CrawlNotice, Notice, State, Stream};
+use absence::Absences;
+use bridge_contract::pb;
+use chrono::{DateTime, TimeDelta, Utc};
+use missed::Deletions;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// One step of a stream's crawl.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CrawlStep {
+    /// Says which step an answer is to.
+    pub number: u64,
+    /// Whose.
+    pub stream: StreamId,
+    /// What is to be done.
+    pub step: Step,
+}
+
+/// What a step of a crawl does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Asks whether the index knows all that was published of the stream, up to this record.
+    Compare(Mark),
+    /// Reads a page, and looks its items up in the index.
+    List {
+        /// By whose credential.
+        account: AccountName,
+        /// Of what.
+        listing: Listing,
+        /// Where it begins.
+        offset: Option<String>,
+        /// How many items it has at the most.
+        limit: u8,
+    },
+    /// Asks the index for lists that came short.
+    Weigh {
+        /// The crawl, as the index calls it.
+        crawl: u64,
+        /// By more resources than this.
+        least: u32,
+        /// And by more than this, in percent of what was known.
+        percent: u32,
+    },
+    /// Asks the index for what it knows and the crawl didn't see.
+    Sweep {
+        /// What is missing from which crawl.
+        from: AbsentFrom,
+        /// Behind this one, in the index' order.
+        after: Option<Gid>,
+    },
+    /// Reads one object alone, by the stream's own credential, and looks up what it is a part of.
+    Ask(Listing),
+    /// Asks the index for what lies in something that is gone.
+    Below {
+        /// In what.
+        of: Gid,
+        /// By these lists.
+        lists: &'static [What],
+        /// The crawl, as the index calls it.
+        crawl: u64,
+    },
+}
+
+impl Step {
+    /// By whose credential Asana is asked, if it is.
+    fn payer<'a>(&'a self, stream: &'a StreamId) -> Option<&'a AccountName> {
+        match self {
+            Self::List { account, .. } => Some(account),
+            Self::Ask(_) => Some(&stream.account),
+            Self::Compare(_) | Self::Weigh { .. } | Self::Sweep { .. } | Self::Below { .. } => None,
+        }
+    }
+}
+
+/// What a step returned. What the index says is `None` when it has failed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// To [`Step::Compare`].
+    Compare(bool),
+    /// To [`Step::List`], with what the index knows of each item of a page.
+    List(ListOutcome, Option<Vec<Option<known::Entry>>>),
+    /// To [`Step::Weigh`].
+    Weigh(Option<Vec<Shortfall>>),
+    /// To [`Step::Sweep`]; empty where there is no more.
+    Sweep(Option<Vec<Absent>>),
+    /// To [`Step::Ask`], with what the index knows of what the object is a part of.
+    Ask(ListOutcome, Option<known::Entry>),
+    /// To [`Step::Below`]; empty where there is no more.
+    Below(Option<Vec<(Gid, known::Entry)>>),
+}
+
+impl Answer {
+    /// Whether the index was needed and has failed.
+    fn lacks_index(&self) -> bool {
+        match self {
+            Self::List(ListOutcome::Page(_), known) => known.is_none(),
+            Self::Weigh(known) => known.is_none(),
+            Self::Sweep(known) => known.is_none(),
+            Self::Below(known) => known.is_none(),
+            Self::Compare(_) | Self::List(..) | Self::Ask(..) => false,
+        }
+    }
+}
+
+/// What only this owner of a stream knows of its crawl.
+#[derive(Debug, Default)]
+pub(super) struct Crawling {
+    /// The step that is under way, from its request to its commit.
+    step: Option<u64>,
+    /// Requests without a usable answer, in a row, while Asana gave the account nothing else either.
+    failures: u32,
+    failed_at: Duration,
+    retry_at: Duration,
+    /// When the crawl began or came here: older ones go first, so that they come to an end.
+    since: Duration,
+    /// When a page or an object was read last.
+    pub(super) progressed_at: Duration,
+    limit: PageLimit,
+    pub(super) absences: Absences,
+    /// When what was left out is tried again, and how often it was.
+    rest_at: Duration,
+    rest_tries: u32,
+    /// This owner's index has all of the crawl.
+    is_whole: bool,
+    /// No source gap opened since it began.
+    counts: bool,
+    /// Named by events since the step was sent: what it read of these may be older than the events.
+    touched: BTreeSet<Gid>,
+    /// What changed without an event so far, and until when one may come.
+    suspects: BTreeMap<Gid, DateTime<Utc>>,
+    deletions: Deletions,
+}
+
+impl Crawling {
+    /// The stream has just come here.
+    pub(super) fn came(now: Now, id: &StreamId, committed: &Stream) -> Self {
+        let rest_at = now.monotonic + SUSPENDED.delay(1, &id.to_string());
+        let polled_at = committed.live().map(|live| live.last_complete_poll_at);
+        let deletions = Deletions::since(polled_at.unwrap_or_default());
+        Self { since: now.monotonic, progressed_at: now.monotonic, rest_at, deletions, ..Self::default() }
+    }
+}
+
+impl Account {
+    pub(super) fn set_share(&mut self, now: Now, share: Share) {
+        self.budget.set_share(now, share);
+        self.crawl_budget.set_share(now, share);
+    }
+
+    /// When a request of a crawl may be sent.
+    fn crawl_available_at(&self) -> Option<Duration> {
+        Some(self.budget.available_at()?.max(self.crawl_budget.available_at()?))
+    }
+}
+
+impl Engine {
+    /// The next step of a crawl, as long as crawls are due and the budgets and memory allow it. Polls go first.
+    pub fn next_crawl_step(&mut self, now: Now) -> Option<CrawlStep> {
+        if self.is_full() || self.draining {
+            return None;
+        }
+        let is_free = |account: &Account| account.crawl_available_at().is_some_and(|at| at <= now.monotonic);
+        let next = self.accounts.values().find_map(|account| {
+            let id = account.crawls.first_due(now.monotonic)?;
+            let step = self.step_of(id)?;
+            let payer = step.payer(id).and_then(|payer| self.accounts.get(payer));
+            payer.is_none_or(is_free).then(|| (id.clone(), step))
+        });
+        let (id, step) = next?;
+        if let Some(payer) = step.payer(&id).and_then(|payer| self.accounts.get_mut(payer)) {
+            payer.budget.take(now);
+            payer.crawl_budget.take(now);
+        }
+        self.accounts.get_mut(&id.account)?.crawls.remove(&id);
+        // The index doesn't know of these yet, and may be asked before it does.
+        let touched = self.touched_by_waiting(&id);
+        let entry = self.streams.get_mut(&id)?;
+        self.requests += 1;
+        entry.crawling.step = Some(self.requests);
+        entry.crawling.touched = touched;
+        Some(CrawlStep { number: self.requests, stream: id, step })
+    }
+
+    fn step_of(&self, id: &StreamId) -> Option<Step> {
+        let Entry { committed, crawling, .. } = self.streams.get(id)?;
+        let compare = Step::Compare(committed.mark());
+        let Some(crawl) = &committed.crawl else { return Some(compare) };
+        if crawl.compared && !crawling.is_whole {
+            return Some(compare);
+        }
+        Some(match &crawl.place {
+            Place::Reading(reading) => {
+                let account = self.settings.crawl.account.as_ref().filter(|_| !reading.by_own);
+                Step::List {
+                    account: account.filter(|name| self.accounts.contains_key(*name)).unwrap_or(&id.account).clone(),
+                    listing: reading.listing.clone(),
+                    offset: reading.offset.clone(),
+                    limit: crawling.limit.get(),
+                }
+            }
+            Place::Sweeping => {
+                let super::CrawlSettings { short_count: least, short_percent: percent, .. } = self.settings.crawl;
+                crawling.absences.step(crawl, least, percent)
+            }
+        })
+    }
+
+    /// What a step returned. The notice is for the log.
+    pub fn handle_crawl_step(&mut self, now: Now, step: &CrawlStep, answer: Answer) -> Option<Notice> {
+        let now = self.by_asana(now);
+        let id = &step.stream;
+        if let Some(payer) = step.step.payer(id).and_then(|payer| self.accounts.get_mut(payer)) {
+            payer.budget.finish();
+            payer.crawl_budget.finish();
+        }
+        // The shard may have gone since, and even come back.
+        let entry = self.streams.get_mut(id).filter(|entry| entry.crawling.step == Some(step.number))?;
+        let crawl = entry.committed.crawl.as_deref().cloned();
+        if let (Answer::Compare(trusted), crawl) = (&answer, &crawl) {
+            return self.handle_compare(now, id, *trusted, crawl.is_some());
+        }
+        let crawl = crawl?;
+        // Without the index all would seem new: it is asked whether it can be compared with, and another crawl begins.
+        if crawl.compared && answer.lacks_index() {
+            entry.crawling.is_whole = false;
+            self.end_step(now, id);
+            return None;
+        }
+        match answer {
+            Answer::Compare(_) => None,
+            Answer::List(outcome, known) => self.handle_list(now, step, crawl, outcome, &known.unwrap_or_default()),
+            Answer::Weigh(short) => self.handle_shortfalls(now, id, crawl, short.unwrap_or_default()),
+            Answer::Sweep(absent) => self.handle_sweep(now, id, crawl, absent.unwrap_or_default()),
+            Answer::Ask(outcome, known) => self.handle_asked(now, id, crawl, outcome, known.as_ref()),
+            Answer::Below(below) => self.handle_below(now, id, crawl, below.unwrap_or_default()),
+        }
+    }
+
+    fn handle_compare(&mut self, now: Now, id: &StreamId, trusted: bool, is_under_way: bool) -> Option<Notice> {
+        if !trusted || !is_under_way {
+            return self.begin_crawl(now, id, trusted);
+        }
+        let entry = self.streams.get_mut(id)?;
+        (entry.crawling.is_whole, entry.crawling.counts) = (true, entry.committed.open_gaps.is_empty());
+        self.end_step(now, id);
+        None
+    }
+
+    fn begin_crawl(&mut self, now: Now, id: &StreamId, trusted: bool) -> Option<Notice> {
+        let entry = self.streams.get_mut(id)?;
+        let stream = &entry.committed;
+        let is_whole_due = entry.whole_crawl_due(now, id, &self.settings.crawl).is_some_and(|due| due <= now.monotonic);
+        let is_rest = !is_whole_due && !stream.left_out.is_empty();
+        let scope = if is_rest { stream.left_out.scope() } else { BTreeSet::new() };
+        let gaps = stream.open_gaps.iter().chain(&stream.partly_healed);
+        let gap_ids: Vec<_> = gaps.map(|gap| gap.id.clone()).collect();
+        let reason = if gap_ids.is_empty() { stream.wanted_crawl() } else { Reason::SourceGap };
+        // No later than it is, since what happens from now on isn't unseen.
+        let begun_at = self.asana_clock.passed(now.monotonic);
+        let begun_at = begun_at.or_else(|| stream.live().map(|live| live.last_complete_poll_at));
+        let begun_at = begun_at.unwrap_or(now.wall);
+        let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, scope, trusted, begun_at);
+        let (rest_tries, limit) = (entry.crawling.rest_tries + u32::from(is_rest), entry.crawling.limit);
+        let touched = std::mem::take(&mut entry.crawling.touched);
+        entry.crawling = Crawling {
+            step: entry.crawling.step,
+            since: now.monotonic,
+            progressed_at: now.monotonic,
+            rest_tries,
+            limit,
+            is_whole: true,
+            counts: true,
+            touched,
+            suspects: std::mem::take(&mut entry.crawling.suspects),
+            deletions: std::mem::take(&mut entry.crawling.deletions),
+            ..Crawling::default()
+        };
+        let known = if trusted { Vec::new() } else { vec![known::Change::Distrust] };
+        let topics = self.topics_of_stream(id, shard_of(id, self.settings.shards));
+        let notice = Some(Notice::Crawl(CrawlNotice::Begun(reason)));
+        self.wait_for_step(now, id, crawl, Found { topics, known, notice, ..Found::at(now.wall) });
+        None
+    }
+
+    fn snapshot(&self, id: &StreamId, snapshot: pb::Snapshot, received_at: DateTime<Utc>) -> (Topic, Prepared) {
+        let prepared = Prepared::snapshot(snapshot, received_at);
+        (self.settings.topic.topic(id, &prepared.resource_type), prepared)
+    }
+
+    /// Has what a step found committed; the next step comes behind that.
+    fn wait_for_step(&mut self, now: Now, id: &StreamId, mut crawl: Crawl, found: Found) {
+        let Found { topics, records, known, notice, ends_crawl, received_at, bytes } = found;
+        crawl.snapshots += records.len() as u64;
+        let ends_crawl = ends_crawl.map(|end| pb::SnapshotEnd { snapshots: crawl.snapshots, ..end });
+        self.requests += 1;
+        let trace = self.settings.trace(self.requests, now.wall);
+        let shard = shard_of(id, self.settings.shards);
+        let pending = Pending {
+            topics,
+            records,
+            ends_crawl,
+            received_at,
+            notice,
+            next: Next::CrawlStep,
+            known,
+            bytes,
+            ..Pending::new(now, shard, id.clone(), Change::Crawl(crawl), trace)
+        };
+        self.wait(now, pending);
+    }
+
+    /// The account that was asked waits, and the crawl with it.
+    fn pause_crawl(&mut self, now: Now, id: &StreamId, payer: &AccountName, pause: Duration) -> Option<Notice> {
+        let is_news = self.accounts.get_mut(payer)?.budget.pause(now, pause);
+        self.end_step(now, id);
+        let is_own = *payer == id.account;
+        is_news.then_some(if is_own { Notice::Throttled(pause) } else { Notice::Crawl(CrawlNotice::Throttled(pause)) })
+    }
+
+    /// A request got no usable answer. Whether that counts against what was asked for: if Asana has given the account nothing
+    /// else since the last time, it says nothing of this one, and the whole crawl waits.
+    fn count_failure(&mut self, now: Now, id: &StreamId) -> bool {
+        let heard_at = self.accounts.get(&id.account).map_or(Duration::ZERO, |account| account.heard_at);
+        let Some(Entry { crawling, .. }) = self.streams.get_mut(id) else { return false };
+        let was_heard = heard_at >= crawling.failed_at;
+        crawling.failures = if was_heard { 1 } else { crawling.failures + 1 };
+        if !was_heard {
+            crawling.retry_at = now.monotonic + RETRY.delay(crawling.failures - 1, &id.to_string());
+        }
+        crawling.failed_at = now.monotonic;
+        was_heard
+    }
+
+    /// No step of the stream's crawl is under way any more.
+    pub(super) fn end_step(&mut self, now: Now, id: &StreamId) {
+        if let Some(entry) = self.streams.get_mut(id) {
+            entry.crawling.step = None;
+        }
+        self.schedule_crawl(now, id);
+    }
+
+    /// When the stream's crawl goes on, or the next one begins.
+    pub(super) fn schedule_crawl(&mut self, now: Now, id: &StreamId) {
+        let now = self.by_asana(now);
+        let Some(account) = self.accounts.get_mut(&id.account) else { return };
+        let Some(entry) = self.streams.get(id).filter(|entry| entry.crawling.step.is_none()) else { return };
+        match entry.crawl_due(now, id, &self.settings.crawl) {
+            Some(due) => account.crawls.set_earlier(id.clone(), due.max(entry.crawling.retry_at)),
+            None => account.crawls.remove(id),
+        }
+    }
+
+    /// When a step of a crawl may be to do.
+    pub(super) fn next_crawl_deadline(&self) -> Option<Duration> {
+        let due = |account: &Account| {
+            let due = account.crawls.next_due()?;
+            let id = account.crawls.first_due(due)?;
+            let step = self.step_of(id)?;
+            match step.payer(id).and_then(|payer| self.accounts.get(payer)) {
+                Some(payer) => Some(due.max(payer.crawl_available_at()?)),
+                None => Some(due),
+            }
+        };
+        let may_crawl = !self.is_full() && !self.draining;
+        self.accounts.values().filter(|_| may_crawl).filter_map(due).min()
+    }
+
+    /// A crawl's end is on the bus: what it left out is tried again after a while.
+    pub(super) fn crawl_ended(&mut self, now: Now, id: &StreamId) {
+        let Some(Entry { crawling, committed, .. }) = self.streams.get_mut(id) else { return };
+        if committed.left_out.is_empty() {
+            crawling.rest_tries = 0;
+        }
+        crawling.rest_at = now.monotonic + SUSPENDED.delay(crawling.rest_tries + 1, &id.to_string());
+    }
+}
+
+impl Entry {
+    /// When its crawl goes on, or the next one begins; never, while it isn't polled.
+    fn crawl_due(&self, now: Now, id: &StreamId, settings: &super::CrawlSettings) -> Option<Duration> {
+        let State::Live(_) = self.committed.state else { return None };
+        if let Some(crawl) = &self.committed.crawl {
+            let due = match &crawl.place {
+                Place::Reading(reading) => reading.due,
+                Place::Sweeping => self.crawling.absences.due(),
+            };
+            return Some(due.max(self.crawling.since));
+        }
+        let rest = (!self.committed.left_out.is_empty()).then_some(self.crawling.rest_at);
+        self.whole_crawl_due(now, id, settings).into_iter().chain(rest).min()
+    }
+
+    /// When the next crawl of everything begins.
+    fn whole_crawl_due(&self, now: Now, id: &StreamId, settings: &super::CrawlSettings) -> Option<Duration> {
+        let interval = TimeDelta::from_std(settings.reconcile_interval).ok().filter(|it| !it.is_zero());
+        // Where in an interval a stream's turn is, so that not all of them come at once.
+        let phase = interval.map(|it| {
+            let millis = u64::try_from(it.num_milliseconds()).unwrap_or(1).max(1);
+            TimeDelta::milliseconds(i64::try_from(xxh3_64(id.to_string().as_bytes()) % millis).unwrap_or(0))
+        });
+        let wait = match (self.committed.wanted_crawl(), self.committed.last_crawl_at) {
+            (Reason::SourceGap, _) => TimeDelta::zero(),
+            (Reason::Initial, _) | (_, None) if settings.initial => TimeDelta::zero(),
+            (_, Some(last)) => last + interval? + phase? / 10 - now.wall,
+            (_, None) => {
+                let into = now.wall.timestamp_millis().rem_euclid(interval?.num_milliseconds());
+                (phase? - TimeDelta::milliseconds(into) + interval?).max(TimeDelta::zero())
+            }
+        };
+        Some(now.monotonic + wait.to_std().unwrap_or_default())
+    }
+}
+
+/// What a step found.
+struct Found {
+    topics: BTreeSet<Topic>,
+    records: Vec<(Topic, Prepared)>,
+    known: Vec<known::Change>,
+    notice: Option<Notice>,
+    ends_crawl: Option<pb::SnapshotEnd>,
+    received_at: DateTime<Utc>,
+    bytes: usize,
+}
+
+impl Found {
+    /// Nothing.
+    fn at(received_at: DateTime<Utc>) -> Self {
+        Self {
+            topics: BTreeSet::new(),
+            records: Vec::new(),
+            known: Vec::new(),
+            notice: None,
+            ends_crawl: None,
+            received_at,
+            bytes: 0,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Polls: which is sent next, and what follows from its answer.
+
+use super::forms::form;
+use super::{Change, Engine, Entry, Next, Pending, RETRY, SUSPENDED, StreamSpec};
+use crate::ids::{StreamId, SyncToken};
+use crate::now::Now;
+use crate::outcome::poll::{PollForm, PollOutcome, Polled};
+use crate::record::Prepared;
+use crate::record::placement::shard_of;
+use crate::record::trace::Trace;
+use crate::stream::{Effects, Notice, Pace, State};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A request to Asana.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// To be given back with the outcome.
+    pub number: u64,
+    /// The stream.
+    pub stream: StreamSpec,
+    /// The token to send.
+    pub token: Option<SyncToken>,
+    /// How to ask.
+    pub form: PollForm,
+    /// Of what it brings.
+    pub trace: Trace,
+}
+
+impl Engine {
+    /// The next poll to send, as long as streams are due and the budgets and memory allow it.
+    pub fn next_poll(&mut self, now: Now) -> Option<Poll> {
+        if self.is_full() || self.draining {
+            return None;
+        }
+        let window = self.bad_request_window();
+        for account in self.accounts.values_mut() {
+            if account.budget.available_at().is_none_or(|at| at > now.monotonic) {
+                continue;
+            }
+            let Some(id) = account.schedule.pop_due(now.monotonic) else { continue };
+            let form = form(&self.streams, now, &id, window);
+            let Some(entry) = self.streams.get_mut(&id) else { continue };
+            account.budget.take(now);
+            self.requests += 1;
+            entry.sent(now, self.requests);
+            let token = entry.committed.token().filter(|_| form != PollForm::Fresh).cloned();
+            let trace = self.settings.trace(self.requests, now.wall);
+            let stream = StreamSpec { id, kind: entry.kind };
+            return Some(Poll { number: self.requests, stream, token, form, trace });
+        }
+        None
+    }
+
+    /// What a poll returned. The notice is for the log; one of something that has to be durable first comes with
+    /// its commit, since a stale owner sees tokens dead that are alive elsewhere.
+    pub fn handle_outcome(&mut self, now: Now, poll: &Poll, polled: Polled) -> Option<Notice> {
+        let id = &poll.stream.id;
+        self.accounts.get_mut(&id.account)?.budget.finish();
+        // The shard may have gone since, and even come back.
+        let entry = self.streams.get_mut(id).filter(|entry| entry.polling == Some(poll.number))?;
+        entry.polling = None;
+        if let (PollOutcome::Page(_) | PollOutcome::TokenReset(_), Some(account)) =
+            (&polled.outcome, self.accounts.get_mut(&id.account))
+        {
+            account.heard_at = now.monotonic;
+        }
+        let sent_at = entry.sent_at.unwrap_or(now.monotonic);
+        self.note_time(now, sent_at, &id.account, polled.stamp, polled.received_at);
+        let entry = self.streams.get_mut(id)?;
+        if entry.bad_requests.note(now, poll.form, &polled.outcome) {
+            self.reschedule(now, id, Pace::Retry);
+            return None;
+        }
+        let polled = self.hold(now, poll, polled)?;
+        self.settle(now, poll, polled)
+    }
+
+    /// An outcome counts.
+    pub(super) fn settle(&mut self, now: Now, poll: &Poll, polled: Polled) -> Option<Notice> {
+        let id = &poll.stream.id;
+        let account = self.accounts.get_mut(&id.account)?;
+        let entry = self.streams.get_mut(id)?;
+        let (received_at, bytes) = (polled.received_at, polled.outcome.bytes());
+        let is_page = matches!(polled.outcome, PollOutcome::Page(_));
+        let latest = self.asana_clock.ahead(now.monotonic);
+        let (state, mut effects) = entry.committed.step(id, poll.form, polled, latest);
+        let is_told =
+            effects.notice == Some(Notice::TokenRepeated) && std::mem::replace(&mut entry.told_repeated, true);
+        effects.notice = effects.notice.filter(|_| !is_told);
+        if is_page && poll.is_bare() && effects.notice.is_none() && !std::mem::replace(&mut entry.told_bare, true) {
+            effects.notice = Some(Notice::PolledBare);
+        }
+        if let Pace::AccountPause(pause) = effects.pace
+            && !account.budget.pause(now, pause)
+        {
+            effects.notice = None;
+        }
+        if !effects.durable {
+            // That it has ended is taken back by a record, so by what is durable alone.
+            entry.committed.state = state;
+            self.reschedule(now, id, effects.pace);
+            return effects.notice;
+        }
+        self.publish(now, poll, received_at, bytes, state, effects);
+        None
+    }
+
+    /// Has it committed that a stream is in this state, and what comes with it.
+    fn publish(
+        &mut self,
+        now: Now,
+        poll: &Poll,
+        received_at: DateTime<Utc>,
+        bytes: usize,
+        state: State,
+        effects: Effects,
+    ) {
+        let Effects { announcement, gap, events, durable: _, pace, notice } = effects;
+        let id = &poll.stream.id;
+        if gap.is_some() {
+            self.note_gap(id);
+        }
+        // No earlier than it is, since crawls that began before ask whether it is later.
+        let latest = self.asana_clock.ahead(now.monotonic).unwrap_or(received_at);
+        let known = self.note_events(id, &events, latest);
+        let template = &self.settings.topic;
+        let prepare = |event| {
+            let prepared = Prepared::event(event, id, received_at);
+            (template.topic(id, &prepared.resource_type), prepared)
+        };
+        let records: Vec<_> = events.into_iter().map(prepare).collect();
+        let shard = shard_of(id, self.settings.shards);
+        let announces = announcement.is_some() || gap.is_some();
+        let topics = if announces { self.topics_of_stream(id, shard) } else { BTreeSet::new() };
+        let pending = Pending {
+            topics,
+            announcement: announcement.map(|body| Prepared::of_stream(&body, id, received_at)),
+            events: records.len(),
+            records,
+            received_at,
+            notice,
+            next: Next::Poll(pace),
+            known,
+            bytes,
+            ..Pending::new(now, shard, id.clone(), Change::Polled { state, gap }, poll.trace)
+        };
+        self.wait(now, pending);
+    }
+
+    /// When a stream is polled next.
+    pub(super) fn reschedule(&mut self, now: Now, id: &StreamId, pace: Pace) {
+        let window = self.bad_request_window();
+        let Some(entry) = self.streams.get_mut(id) else { return };
+        let (min, max) = (self.settings.min_interval, self.settings.max_interval);
+        entry.note_pace(now, pace);
+        let fresh_wait = entry.bad_requests.wait(now, window);
+        let wait = match pace {
+            Pace::AtOnce | Pace::AccountPause(_) => Duration::ZERO,
+            Pace::Active => {
+                entry.interval = min;
+                min
+            }
+            Pace::Idle => {
+                entry.interval = (entry.interval * 3 / 2).clamp(min, max);
+                entry.interval
+            }
+            Pace::Retry => RETRY.delay(entry.failures, &id.to_string()),
+            Pace::Suspended(denials) => {
+                let wait = SUSPENDED.delay(denials, &id.to_string());
+                fresh_wait.map_or(wait, |fresh| fresh.min(wait))
+            }
+        };
+        let due = if entry.is_rung_for(pace) { entry.rung_at(now) } else { now.monotonic + wait };
+        let Some(account) = self.accounts.get_mut(&id.account) else { return };
+        match pace {
+            Pace::Suspended(_) => account.schedule.set_yielding(id.clone(), due),
+            Pace::AtOnce | Pace::Active | Pace::Idle | Pace::Retry | Pace::AccountPause(_) => {
+                account.schedule.set(id.clone(), due);
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Counts failures in a row. That the account waits neither is one nor ends them.
+    fn note_pace(&mut self, now: Now, pace: Pace) {
+        match pace {
+            Pace::Retry => {
+                self.failures += 1;
+                self.failing_since.get_or_insert(now.monotonic);
+            }
+            Pace::AccountPause(_) => {}
+            Pace::AtOnce | Pace::Active | Pace::Idle | Pace::Suspended(_) => {
+                (self.failures, self.failing_since) = (0, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Gives sequences to what waits, and makes a batch of it.
+
+use super::{Change, Pending, Settings, Shard};
+use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
+use crate::crawl::Crawl;
+use crate::crawl::known::Mark;
+use crate::ids::{Lane, ShardId, StreamId, Topic};
+use crate::record::batch::{Batch, CheckpointWrite, Message, OutputTopic};
+use crate::record::placement::lane_of;
+use crate::record::sequence::Counters;
+use crate::record::trace::Trace;
+use crate::record::{Place, Prepared};
+use crate::stream::{MOST_PARTLY_HEALED, Notice, OpenGap, Stream};
+use bridge_contract::pb::{self, record::Body};
+use bridge_contract::time::timestamp;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The topics that are known.
+pub(crate) type Topics = BTreeMap<Topic, OutputTopic>;
+
+/// What takes the place of the committed progress once the batch is on the bus.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    /// Each with the stream's last record before and behind it.
+    pub(crate) pending: Vec<(Pending, Mark, Mark)>,
+    /// As they will be.
+    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    pub(crate) counters: BTreeMap<ShardId, Counters>,
+    pub(crate) messages: usize,
+    /// What is worth knowing of it once it is on the bus.
+    pub(crate) notices: Vec<(StreamId, Notice)>,
+    /// Of the commit itself.
+    pub(crate) trace: Trace,
+}
+
+/// What is to be said of a shard as a whole: up to when its topics are complete.
+#[derive(Debug)]
+pub(crate) struct ShardWatermark {
+    pub(crate) shard: ShardId,
+    pub(crate) complete_up_to: DateTime<Utc>,
+    pub(crate) topics: Vec<Topic>,
+}
+
+/// Stages what waits, in order, then watermarks.
+///
+/// # Panics
+/// If a shard isn't in `shards` or a topic isn't in `topics`. Nothing is lost then: nothing was committed.
+pub(crate) fn stage<'a>(
+    taken: Vec<Pending>,
+    committed: impl Fn(&Pending) -> Option<&'a Stream>,
+    watermarks: &[ShardWatermark],
+    shards: &BTreeMap<ShardId, Shard>,
+    topics: &Topics,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> (Staged, Batch) {
+    let trace = settings.trace(0, now);
+    let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
+    let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
+    let mut checkpoints = Vec::new();
+    for shard in taken.iter().map(|it| it.shard).chain(watermarks.iter().map(|it| it.shard)) {
+        counters.entry(shard).or_insert_with(|| {
+            let Shard { counters, header_due, .. } = &shards[&shard];
+            if *header_due {
+                checkpoints.push(write_shard(shard, settings.shards, counters.epoch(), &settings.replica));
+            }
+            counters.clone()
+        });
+    }
+    let mut pending = Vec::with_capacity(taken.len());
+    let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
+    for one in taken {
+        let Some(counters) = counters.get_mut(&one.shard) else { continue };
+        let before = streams.get(&one.id).or_else(|| committed(&one)).cloned().unwrap_or_default();
+        let next = staging.pending(&one, before.clone(), counters);
+        checkpoints.extend(write_crawl(one.shard, &one.id, before.crawl.as_ref(), next.crawl.as_ref()));
+        checkpoints.push(write_stream(one.shard, &one.id, &next));
+        streams.insert(one.id.clone(), next.clone());
+        pending.push((one, before.mark(), next.mark()));
+    }
+    for watermark in watermarks {
+        let Some(counters) = counters.get_mut(&watermark.shard) else { continue };
+        staging.watermark(watermark, counters);
+    }
+    for (shard, counters) in &mut counters {
+        let changed = counters.take_changed();
+        checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
+    }
+    let Staging { messages, notices, .. } = staging;
+    let staged = Staged { pending, streams, counters, messages: messages.len(), notices, trace };
+    (staged, Batch { messages, checkpoints: newest(checkpoints) })
+}
+
+/// One write for each key.
+pub(crate) fn newest(writes: impl IntoIterator<Item = CheckpointWrite>) -> Vec<CheckpointWrite> {
+    let mut newest = BTreeMap::new();
+    for write in writes {
+        newest.insert((write.shard, write.key.clone()), write);
+    }
+    newest.into_values().collect()
+}
+
+struct Staging<'a> {
+    topics: &'a Topics,
+    settings: &'a Settings,
+    now: DateTime<Utc>,
+    /// Of what comes from no page.
+    trace: Trace,
+    messages: Vec<Message>,
+    notices: Vec<(StreamId, Notice)>,
+}
+
+impl Staging<'_> {
+    /// What is announced, then the records, each topic's first one behind what the topic has to know of the stream.
+    fn pending(&mut self, pending: &Pending, mut next: Stream, counters: &mut Counters) -> Stream {
+        match pending.change.clone() {
+            Change::Polled { state, gap } => next.enter(state, gap),
+            Change::Crawl(crawl) => {
+                // Its topics are those that it was announced in meanwhile.
+                let topics = next.crawl.filter(|before| before.id == crawl.id).map(|before| before.topics.clone());
+                next.crawl = Some(Arc::new(Crawl { topics: topics.unwrap_or_default(), ..crawl }));
+            }
+            Change::Ended => next.ended = true,
+        }
+        for topic in &pending.topics {
+            self.spread(pending.shard, topic, counters);
+            if let Some(announcement) = &pending.announcement {
+                self.in_each_lane(pending, &mut next, topic, announcement, counters);
+            }
+            self.prepare_topic(pending, &mut next, topic, counters);
+        }
+        for (topic, prepared) in &pending.records {
+            self.prepare_topic(pending, &mut next, topic, counters);
+            let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
+            let lane = Lane { topic: topic.clone(), partition };
+            self.record(pending, &mut next, lane, prepared, counters);
+        }
+        if let Some(end) = &pending.ends_crawl {
+            self.end_crawl(pending, end, &mut next, counters);
+        }
+        next
+    }
+
+    /// Puts what is to be known of the stream into every lane of a topic that doesn't have it: its open gaps, and the
+    /// beginning of its crawl.
+    fn prepare_topic(&mut self, pending: &Pending, next: &mut Stream, topic: &Topic, counters: &mut Counters) {
+        self.spread(pending.shard, topic, counters);
+        let lanes = self.topics[topic].lanes.get();
+        let missing = |topics: &BTreeMap<Topic, u32>| topics.get(topic).is_none_or(|has_it| *has_it < lanes);
+        let mut announced = Vec::new();
+        for gap in next.open_gaps.iter_mut().filter(|gap| missing(&gap.topics)) {
+            let has_it = gap.topics.insert(topic.clone(), lanes).unwrap_or(0);
+            announced.push((Body::SourceGap(gap.record()), has_it));
+        }
+        if let Some(crawl) = next.crawl.as_mut().filter(|crawl| missing(&crawl.topics)) {
+            let has_it = Arc::make_mut(crawl).topics.insert(topic.clone(), lanes).unwrap_or(0);
+            announced.push((Body::SnapshotBegin(crawl.begin_record()), has_it));
+        }
+        for (body, has_it) in announced {
+            let prepared = Prepared::of_stream(&body, &pending.id, pending.received_at);
+            for partition in has_it..lanes {
+                let lane = Lane { topic: topic.clone(), partition };
+                self.record(pending, next, lane, &prepared, counters);
+            }
+        }
+    }
+
+    /// Ends the crawl wherever its beginning is, and then the gaps that it heals wherever they are. What was left out of
+    /// the state holds up no gap: it follows when it could be read.
+    fn end_crawl(&mut self, pending: &Pending, end: &pb::SnapshotEnd, next: &mut Stream, counters: &mut Counters) {
+        let Some(crawl) = next.crawl.take() else { return };
+        self.tell(pending, next, &crawl.topics, &Body::SnapshotEnd(end.clone()), counters);
+        let is_healed = |gap: &OpenGap| crawl.gap_ids.contains(&gap.id);
+        let (healed, open): (Vec<_>, Vec<_>) = std::mem::take(&mut next.open_gaps).into_iter().partition(is_healed);
+        next.open_gaps = open;
+        let is_whole = crawl.left_out.is_empty();
+        let waiting = std::mem::take(&mut next.partly_healed);
+        let restored = if is_whole { pb::Restored::State } else { pb::Restored::PartOfState };
+        for gap in waiting.iter().filter(|_| is_whole).chain(&healed) {
+            let healed = pb::SourceGapHealed {
+                gap_id: gap.id.clone(),
+                crawl_id: crawl.id.clone(),
+                restored: restored.into(),
+                left_out: end.left_out.clone(),
+                left_out_count: end.left_out_count,
+            };
+            self.tell(pending, next, &gap.topics, &Body::SourceGapHealed(healed), counters);
+        }
+        if !is_whole {
+            next.partly_healed = waiting.into_iter().chain(healed).collect();
+            let excess = next.partly_healed.len().saturating_sub(MOST_PARTLY_HEALED);
+            next.partly_healed.drain(..excess);
+        }
+        next.left_out = crawl.left_out.clone();
+        if crawl.scope.is_empty() {
+            next.last_crawl_at = Some(crawl.begun_at);
+        }
+    }
+
+    fn tell(
+        &mut self,
+        pending: &Pending,
+        next: &mut Stream,
+        topics: &BTreeMap<Topic, u32>,
+        body: &Body,
+        counters: &mut Counters,
+    ) {
+        let prepared = Prepared::of_stream(body, &pending.id, pending.received_at);
+        for topic in topics.keys() {
+            self.in_each_lane(pending, next, topic, &prepared, counters);
+        }
+    }
+
+    fn in_each_lane(
+        &mut self,
+        pending: &Pending,
+        next: &mut Stream,
+        topic: &Topic,
+        prepared: &Prepared,
+        counters: &mut Counters,
+    ) {
+        for partition in 0..self.topics[topic].lanes.get() {
+            let lane = Lane { topic: topic.clone(), partition };
+            self.record(pending, next, lane, prepared, counters);
+        }
+    }
+
+    /// Tells every lane of a topic that keys are spread over another number of lanes, if so.
+    fn spread(&mut self, shard: ShardId, topic: &Topic, counters: &mut Counters) {
+        let count = self.topics[topic].lanes.get();
+        if let Some(previous_count) = counters.spread(topic, count) {
+            self.of_each_lane(shard, topic, &Body::LanesChanged(pb::LanesChanged { previous_count, count }), counters);
+        }
+    }
+
+    fn watermark(&mut self, watermark: &ShardWatermark, counters: &mut Counters) {
+        for topic in &watermark.topics {
+            self.spread(watermark.shard, topic, counters);
+            let body = pb::Watermark {
+                complete_up_to: timestamp(watermark.complete_up_to),
+                shards: self.settings.shards.get(),
+                lanes: self.topics[topic].lanes.get(),
+            };
+            self.of_each_lane(watermark.shard, topic, &Body::Watermark(body), counters);
+        }
+    }
+
+    fn of_each_lane(&mut self, shard: ShardId, topic: &Topic, body: &Body, counters: &mut Counters) {
+        let prepared = Prepared::of_lane(body, self.now);
+        for partition in 0..self.topics[topic].lanes.get() {
+            let lane = Lane { topic: topic.clone(), partition };
+            self.begin_lane(shard, &lane, counters);
+            self.of_lane(shard, lane, &prepared, counters);
+        }
+    }
+
+    fn record(
+        &mut self,
+        pending: &Pending,
+        next: &mut Stream,
+        lane: Lane,
+        prepared: &Prepared,
+        counters: &mut Counters,
+    ) {
+        self.begin_lane(pending.shard, &lane, counters);
+        let epoch = counters.epoch();
+        let place = Place {
+            shard: pending.shard,
+            epoch,
+            lane_sequence: counters.next(&lane.topic, lane.partition),
+            lane,
+            stream: Some((pending.id.clone(), next.next_sequence(epoch))),
+            received_at: pending.received_at,
+            trace: pending.trace,
+        };
+        self.push(prepared, &place);
+    }
+
+    /// The first record of an epoch in a lane says what was before it.
+    fn begin_lane(&mut self, shard: ShardId, lane: &Lane, counters: &mut Counters) {
+        let Some(before) = counters.begins(&lane.topic, lane.partition) else { return };
+        let start = pb::EpochStart { previous_epoch: before.epoch, previous_lane_sequence: before.last };
+        self.of_lane(shard, lane.clone(), &Prepared::of_lane(&Body::EpochStart(start), self.now), counters);
+    }
+
+    fn of_lane(&mut self, shard: ShardId, lane: Lane, prepared: &Prepared, counters: &mut Counters) {
+        let place = Place {
+            shard,
+            epoch: counters.epoch(),
+            lane_sequence: counters.next(&lane.topic, lane.partition),
+            lane,
+            stream: None,
+            received_at: self.now,
+            trace: self.trace,
+        };
+        self.push(prepared, &place);
+    }
+
+    fn push(&mut self, prepared: &Prepared, place: &Place) {
+        let message_bytes = self.topics[&place.lane.topic].message_bytes;
+        let refused = prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
+        if let (Some(bytes), Some((stream, _))) = (refused, &place.stream) {
+            let notice = Notice::DeadLetter { gid: prepared.key.clone(), bytes };
+            self.notices.push((stream.clone(), notice));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What the engine holds at a moment, as plain data: for metrics and for people, never for decisions.
+
+use super::{Account, Crawling, Engine, Entry, TOKEN_LIFE};
+use crate::crawl::{Crawl, Place, Reading, Reason};
+use crate::engine::schedule::budget::Allowance;
+use crate::ids::{AccountName, ShardId, StreamId, StreamKind};
+use crate::now::Now;
+use crate::outcome::list::Listing;
+use crate::outcome::poll::Denial;
+use crate::record::placement::shard_of;
+use crate::stream::{OpenGap, State};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// When it was so.
+    pub at: DateTime<Utc>,
+    /// Those that are owned, by number.
+    pub shards: Vec<ShardStatus>,
+    /// By name.
+    pub accounts: Vec<AccountStatus>,
+    /// Those of the owned shards, by name.
+    pub streams: Vec<StreamStatus>,
+    /// Pages that wait for the bus, those of the running commit included.
+    pub pending_pages: usize,
+    /// What they weigh, in bytes.
+    pub pending_bytes: usize,
+    /// Past this nothing is polled.
+    pub max_pending_bytes: usize,
+}
+
+/// An owned shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardStatus {
+    /// Which.
+    pub shard: ShardId,
+    /// Its epoch.
+    pub epoch: u64,
+}
+
+/// This replica's part of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountStatus {
+    /// Which.
+    pub name: AccountName,
+    /// What may be sent.
+    pub allowance: Allowance,
+    /// For how long the stream that is due for longest has been waiting, for the budget or for memory; one that Asana
+    /// refuses goes behind all others, and doesn't count.
+    pub delay: Duration,
+    /// How Asana refuses its credential, if so: nothing of it is polled.
+    pub refused: Option<Denial>,
+    /// The least by which the host's clock is ahead of Asana's, by the latest answer; behind if it is negative, zero if
+    /// they may be the same.
+    pub clock_offset: TimeDelta,
+}
+
+/// A stream of an owned shard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamStatus {
+    /// Which.
+    pub id: StreamId,
+    /// Which request polls it.
+    pub kind: StreamKind,
+    /// Where it is.
+    pub shard: ShardId,
+    /// How it is.
+    pub phase: Phase,
+    /// The last poll that left nothing waiting.
+    pub last_complete_poll_at: Option<DateTime<Utc>>,
+    /// When Asana gave the token.
+    pub token_received_at: Option<DateTime<Utc>>,
+    /// When it is to be polled; nothing while it is being polled, or waits for a commit.
+    pub next_poll_at: Option<DateTime<Utc>>,
+    /// Polls without a usable answer, in a row.
+    pub failures: u32,
+    /// How long ago the first of these was.
+    pub failing_for: Option<Duration>,
+    /// Events that were published since the stream came to this session.
+    pub published: u64,
+    /// Source gaps that aren't healed.
+    pub open_gaps: Vec<OpenGap>,
+    /// The crawl that is under way.
+    pub crawl: Option<CrawlStatus>,
+    /// When the last complete crawl began.
+    pub last_crawl_at: Option<DateTime<Utc>>,
+    /// How many lists and objects the last crawl had to leave out.
+    pub left_out: u64,
+}
+
+/// A crawl under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrawlStatus {
+    /// Why.
+    pub reason: Reason,
+    /// When it began.
+    pub begun_at: DateTime<Utc>,
+    /// How many snapshots it wrote.
+    pub snapshots: u64,
+    /// The list or object that is read now; nothing while what no list showed is asked for.
+    pub reading: Option<Listing>,
+    /// How many pages of it were read.
+    pub pages: u32,
+    /// How often it was begun anew without coming further.
+    pub restarts: u32,
+    /// How many lists wait to be read, as far as they are known.
+    pub waiting: usize,
+    /// How many of these have failed, and are tried again.
+    pub deferred: usize,
+    /// How many lists and objects couldn't be read.
+    pub left_out: u64,
+    /// How many resources that no list showed were asked for alone.
+    pub asked: u64,
+    /// How many of these wait to be asked for, as far as they are known.
+    pub to_ask: usize,
+    /// Since when nothing could be read.
+    pub stands_still: Duration,
+}
+
+/// Where in its life a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It has no sync token yet.
+    Establishing,
+    /// It has one.
+    Live,
+    /// It has one that must be presumed dead.
+    Expired,
+    /// Asana refuses to have it polled.
+    Suspended(Denial),
+}
+
+impl Phase {
+    /// All labels.
+    pub const LABELS: [&str; 4] = ["establishing", "live", "expired", "refused"];
+
+    /// For metrics, logs and scripts.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Establishing => "establishing",
+            Self::Live => "live",
+            Self::Expired => "expired",
+            Self::Suspended(_) => "refused",
+        }
+    }
+}
+
+/// A stream, and where its progress is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamPlace<'a> {
+    /// Which.
+    pub stream: &'a StreamId,
+    /// Where it is.
+    pub shard: ShardId,
+    /// The shard's epoch; nothing where the shard isn't owned any more.
+    pub epoch: Option<u64>,
+}
+
+impl Engine {
+    /// How all is now. Takes a time that grows with the number of streams.
+    #[must_use]
+    pub fn status(&self, now: Now) -> Status {
+        let shards = self.shards.iter();
+        let committing = self.committing.as_ref().map_or(0, |staged| staged.pending.len());
+        Status {
+            at: now.wall,
+            shards: shards.map(|(shard, held)| ShardStatus { shard: *shard, epoch: held.counters.epoch() }).collect(),
+            accounts: self.accounts.iter().map(|(name, account)| account.status(now, name)).collect(),
+            streams: self.streams.iter().map(|(id, entry)| self.stream_status(now, id, entry)).collect(),
+            pending_pages: self.uncommitted().count() + committing,
+            pending_bytes: self.pending_bytes,
+            max_pending_bytes: self.settings.max_pending_bytes,
+        }
+    }
+
+    /// Where a stream's progress is.
+    #[must_use]
+    pub fn place<'a>(&self, stream: &'a StreamId) -> StreamPlace<'a> {
+        let shard = shard_of(stream, self.settings.shards);
+        StreamPlace { stream, shard, epoch: self.epoch(shard) }
+    }
+
+    /// The epoch of a shard that is owned.
+    #[must_use]
+    pub fn epoch(&self, shard: ShardId) -> Option<u64> {
+        self.shards.get(&shard).map(|held| held.counters.epoch())
+    }
+
+    fn stream_status(&self, now: Now, id: &StreamId, entry: &Entry) -> StreamStatus {
+        let live = entry.committed.live();
+        let due = self.accounts.get(&id.account).and_then(|account| account.schedule.due(id));
+        StreamStatus {
+            id: id.clone(),
+            kind: entry.kind,
+            shard: shard_of(id, self.settings.shards),
+            phase: phase(&entry.committed.state, now.wall),
+            last_complete_poll_at: live.map(|live| live.last_complete_poll_at),
+            token_received_at: live.map(|live| live.token_received_at),
+            next_poll_at: due.and_then(|due| wall_at(now, due)),
+            failures: entry.failures,
+            failing_for: entry.failing_since.map(|since| now.monotonic.saturating_sub(since)),
+            published: entry.published,
+            open_gaps: entry.committed.open_gaps.clone(),
+            crawl: entry.committed.crawl.as_ref().map(|crawl| crawl_status(now, crawl, &entry.crawling)),
+            last_crawl_at: entry.committed.last_crawl_at,
+            left_out: entry.committed.left_out.count(),
+        }
+    }
+}
+
+fn crawl_status(now: Now, crawl: &Crawl, crawling: &Crawling) -> CrawlStatus {
+    let reading = match &crawl.place {
+        Place::Reading(reading) => Some(reading),
+        Place::Sweeping => None,
+    };
+    let (pages, restarts) = reading.map(Reading::progress).unwrap_or_default();
+    CrawlStatus {
+        reason: crawl.reason,
+        begun_at: crawl.begun_at,
+        snapshots: crawl.snapshots,
+        reading: reading.map(|reading| reading.listing.clone()),
+        pages,
+        restarts,
+        waiting: crawl.waiting(),
+        deferred: crawl.deferred.len(),
+        left_out: crawl.left_out.count(),
+        asked: crawling.absences.asked,
+        to_ask: crawling.absences.waiting(),
+        stands_still: now.monotonic.saturating_sub(crawling.progressed_at),
+    }
+}
+
+impl Account {
+    fn status(&self, now: Now, name: &AccountName) -> AccountStatus {
+        let due = self.schedule.next_unyielding().unwrap_or(now.monotonic);
+        AccountStatus {
+            name: name.clone(),
+            allowance: self.budget.allowance(now),
+            delay: now.monotonic.saturating_sub(due),
+            refused: self.credential.refused,
+            clock_offset: self.clock_offset,
+        }
+    }
+}
+
+fn phase(state: &State, now: DateTime<Utc>) -> Phase {
+    match state {
+        State::Establish => Phase::Establishing,
+        State::Live(live) if token_left(live.token_received_at, now).is_zero() => Phase::Expired,
+        State::Live(_) => Phase::Live,
+        State::Suspended { denial, .. } => Phase::Suspended(*denial),
+    }
+}
+
+/// How long a token may still be good: zero where it must be presumed dead.
+#[must_use]
+pub fn token_left(received_at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    TOKEN_LIFE.saturating_sub((now - received_at).to_std().unwrap_or_default())
+}
+
+fn wall_at(now: Now, monotonic: Duration) -> Option<DateTime<Utc>> {
+    let of = |time: Duration| TimeDelta::from_std(time).ok();
+    Some(now.wall + (of(monotonic)? - of(now.monotonic)?))
+}

@@ -1,0 +1,5 @@
+//! What Asana answered.
+
+pub mod list;
+pub mod poll;
+pub mod stamp;

@@ -1,0 +1,107 @@
+//! What one atomic commit holds, in a form that every sink understands.
+
+use crate::ids::{Gid, ShardId, StreamId, Topic};
+use crate::record::trace::Trace;
+use chrono::{DateTime, Utc};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// The records and checkpoints of one atomic commit. All of it becomes durable, or none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// In the order in which each lane is to have them.
+    pub messages: Vec<Message>,
+    /// The progress that the messages make, and progress without messages.
+    pub checkpoints: Vec<CheckpointWrite>,
+}
+
+impl Batch {
+    /// The shards that the batch writes: what its owner must own.
+    #[must_use]
+    pub fn shards(&self) -> Vec<ShardId> {
+        let mut shards: Vec<_> = self.checkpoints.iter().map(|write| write.shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+}
+
+/// One message for the bus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Where to.
+    pub target: Target,
+    /// Which shard's counters the message uses.
+    pub shard: ShardId,
+    /// The message key: the gid of the resource that changed; empty for a record of the lane itself.
+    pub key: Gid,
+    /// The encoded value.
+    pub value: Vec<u8>,
+    /// What the headers say.
+    pub attributes: Attributes,
+}
+
+impl Message {
+    /// What it is about: `CloudEvents`' `subject`, which is the key where that is a legal one (`CloudEvents`
+    /// 1.0.2, "Type System": neither control characters nor noncharacters).
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        let is_noncharacter = |c: char| matches!(u32::from(c), 0xFDD0..=0xFDEF) || u32::from(c) & 0xFFFE == 0xFFFE;
+        let key = self.key.as_str();
+        (!key.is_empty() && !key.contains(|c: char| c.is_control() || is_noncharacter(c))).then_some(key)
+    }
+}
+
+/// Where a message goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// To a lane of an output topic.
+    Lane {
+        /// The topic.
+        topic: Topic,
+        /// The partition, from 0.
+        partition: u32,
+    },
+    /// To the dead-letter topic, in any partition.
+    DeadLetter,
+}
+
+/// What a message's headers say, in the terms of `CloudEvents`; each bus has its own names for them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attributes {
+    /// Unique for each record and the same when it is written again: `CloudEvents`' `id`, and `Nats-Msg-Id`.
+    pub id: String,
+    /// The body's type, such as `asana_event_bridge.v1.Event`: `CloudEvents`' `type`.
+    pub kind: &'static str,
+    /// The stream, or nothing for a record of the lane itself: `CloudEvents`' `source`.
+    pub stream: Option<StreamId>,
+    /// The type of the resource that changed, such as `task`, or nothing: a token of the NATS subject.
+    pub resource_type: Arc<str>,
+    /// When it happened: `CloudEvents`' `time`.
+    pub time: DateTime<Utc>,
+    /// What made it: `traceparent`.
+    pub trace: Trace,
+}
+
+/// One entry of a shard's checkpoint: the newest value of a key counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointWrite {
+    /// Whose.
+    pub shard: ShardId,
+    /// The key within the shard.
+    pub key: String,
+    /// The encoded value; `None` removes the key.
+    pub value: Option<Vec<u8>>,
+}
+
+/// The checkpoint of a shard as it was found: the newest value of each key.
+pub type StoredCheckpoint = std::collections::BTreeMap<String, Vec<u8>>;
+
+/// What is to be known of an output topic before records are made for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputTopic {
+    /// Its lanes.
+    pub lanes: NonZeroU32,
+    /// The greatest size of a message's key, value and headers together, in bytes.
+    pub message_bytes: usize,
+}

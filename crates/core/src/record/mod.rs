@@ -1,0 +1,340 @@
+//! From what happened to the bytes on the bus.
+//!
+//! A body doesn't depend on its position, so it is encoded once, when its page arrives;
+//! the position is put before it when a batch is staged, each time anew.
+
+pub mod batch;
+pub mod event;
+mod fingerprint;
+pub mod placement;
+pub mod sequence;
+pub mod topic;
+pub mod trace;
+
+use crate::ids::{Gid, Lane, ShardId, StreamId};
+use crate::record::batch::{Attributes, Message, Target};
+use crate::record::event::Event;
+use crate::record::trace::Trace;
+use bridge_contract::pb::{self, record::Body};
+use bridge_contract::time::{date_time, timestamp};
+use chrono::{DateTime, Utc};
+use prost::Message as _;
+use std::sync::Arc;
+
+/// A body that waits for its position.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Prepared {
+    /// The body as a field of `Record`.
+    body: Vec<u8>,
+    kind: &'static str,
+    fingerprint: Vec<u8>,
+    pub(crate) key: Gid,
+    pub(crate) resource_type: Arc<str>,
+    pub(crate) time: DateTime<Utc>,
+}
+
+/// Where a record goes and stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) shard: ShardId,
+    pub(crate) epoch: u64,
+    pub(crate) lane: Lane,
+    pub(crate) lane_sequence: u64,
+    /// With the stream sequence; `None` for a record of the lane itself.
+    pub(crate) stream: Option<(StreamId, u64)>,
+    pub(crate) received_at: DateTime<Utc>,
+    pub(crate) trace: Trace,
+}
+
+impl Prepared {
+    /// An event. Without a gid of its own it goes where its stream's resource goes.
+    pub(crate) fn event(event: Event, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
+        let key = event.gid().map_or_else(|| stream.resource.clone(), Gid::from);
+        let resource_type = Arc::from(event.resource_type().unwrap_or_default());
+        let time = event.0.created_at.as_ref().and_then(date_time).unwrap_or(received_at);
+        let fingerprint = event.0.fingerprint.clone();
+        Self { fingerprint, key, resource_type, time, ..Self::of_lane(&Body::Event(event.0), time) }
+    }
+
+    /// A snapshot. It goes where the resource's events go.
+    pub(crate) fn snapshot(snapshot: pb::Snapshot, received_at: DateTime<Utc>) -> Self {
+        let resource = snapshot.resource.clone().unwrap_or_default();
+        let time = snapshot.modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
+        Self {
+            key: Gid::from(resource.gid),
+            resource_type: Arc::from(resource.resource_type),
+            ..Self::of_lane(&Body::Snapshot(snapshot), time)
+        }
+    }
+
+    /// A record of the stream as a whole, keyed by the watched resource.
+    pub(crate) fn of_stream(body: &Body, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
+        Self { key: stream.resource.clone(), ..Self::of_lane(body, received_at) }
+    }
+
+    /// A record of the lane itself; it has no key.
+    pub(crate) fn of_lane(body: &Body, time: DateTime<Utc>) -> Self {
+        let mut bytes = Vec::with_capacity(body.encoded_len());
+        body.encode(&mut bytes);
+        Self {
+            body: bytes,
+            kind: kind(body),
+            fingerprint: Vec::new(),
+            key: Gid::from(""),
+            resource_type: Arc::from(""),
+            time,
+        }
+    }
+
+    /// The messages that carry this body at a place: one, unless its size exceeds what the bus takes.
+    /// Then a stand-in keeps the place, and the record goes to the dead-letter topic in parts; its size.
+    pub(crate) fn messages(
+        &self,
+        place: &Place,
+        message_bytes: usize,
+        dead_letter_topic: &str,
+        into: &mut Vec<Message>,
+    ) -> Option<usize> {
+        let message = self.message(place, &self.body, self.kind);
+        let size = message_size(&message);
+        if size <= message_bytes {
+            into.push(message);
+            return None;
+        }
+        let (gid, resource_type) = (self.key.to_string(), self.resource_type.to_string());
+        let stand_in = Body::StandIn(pb::StandIn {
+            reason: format!("the record's {size} bytes exceed the {message_bytes} that the bus takes"),
+            dead_letter_topic: dead_letter_topic.to_owned(),
+            record_bytes: message.value.len() as u64,
+            limit_bytes: message_bytes as u64,
+            fingerprint: self.fingerprint.clone(),
+            resource: Some(pb::Resource { gid, resource_type, ..pb::Resource::default() }),
+        });
+        let mut body = Vec::new();
+        stand_in.encode(&mut body);
+        dead_letters(&message, place, message_bytes, into);
+        into.push(self.message(place, &body, kind(&stand_in)));
+        Some(size)
+    }
+
+    fn message(&self, place: &Place, body: &[u8], kind: &'static str) -> Message {
+        let head =
+            pb::Record { position: Some(position(place)), received_at: timestamp(place.received_at), body: None };
+        let mut value = Vec::with_capacity(head.encoded_len() + body.len());
+        // A vector takes all of it: encoding can't fail.
+        head.encode_raw(&mut value);
+        value.extend_from_slice(body);
+        Message {
+            target: Target::Lane { topic: place.lane.topic.clone(), partition: place.lane.partition },
+            shard: place.shard,
+            key: self.key.clone(),
+            value,
+            attributes: Attributes {
+                id: id(place),
+                kind,
+                stream: place.stream.as_ref().map(|(stream, _)| stream.clone()),
+                resource_type: Arc::clone(&self.resource_type),
+                time: self.time,
+                trace: place.trace,
+            },
+        }
+    }
+}
+
+/// The parts of a record that is too large, each below the limit.
+fn dead_letters(message: &Message, place: &Place, message_bytes: usize, into: &mut Vec<Message>) {
+    // What a part has around its bytes: position, topic, key, headers.
+    const AROUND: usize = 2048;
+    let part_bytes = message_bytes.saturating_sub(AROUND + message.key.as_str().len()).max(1024);
+    let parts = message.value.chunks(part_bytes);
+    let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    for (part_index, part) in (0..).zip(parts) {
+        let letter = pb::DeadLetter {
+            position: Some(position(place)),
+            topic: place.lane.topic.to_string(),
+            part_index,
+            part_count,
+            part: part.to_vec(),
+        };
+        into.push(Message {
+            target: Target::DeadLetter,
+            value: letter.encode_to_vec(),
+            attributes: Attributes {
+                id: format!("{}:dead-letter:{part_index}", message.attributes.id),
+                kind: "asana_event_bridge.v1.DeadLetter",
+                ..message.attributes.clone()
+            },
+            ..message.clone()
+        });
+    }
+}
+
+/// Key, value, and a bound on what the headers need, in bytes.
+fn message_size(message: &Message) -> usize {
+    // Names of headers, fixed values, and the overhead of a record in Kafka's format.
+    const HEADERS: usize = 768;
+    let id = message.attributes.id.len();
+    let stream =
+        message.attributes.stream.as_ref().map_or(0, |it| it.account.as_str().len() + it.resource.as_str().len());
+    // The key is a header or two as well.
+    HEADERS + 3 * message.key.as_str().len() + message.value.len() + 2 * id + stream
+}
+
+fn position(place: &Place) -> pb::Position {
+    pb::Position {
+        shard: place.shard.0,
+        epoch: place.epoch,
+        lane: place.lane.partition,
+        lane_sequence: place.lane_sequence,
+        stream: place.stream.as_ref().map(|(stream, _)| stream.to_string()).unwrap_or_default(),
+        stream_sequence: place.stream.as_ref().map_or(0, |(_, sequence)| *sequence),
+    }
+}
+
+/// The identity of a record: the same when it is written again.
+fn id(place: &Place) -> String {
+    match &place.stream {
+        Some((stream, sequence)) => format!("{stream}:{}:{sequence}", place.epoch),
+        None => format!(
+            "{}/{}:{}:{}:{}",
+            place.lane.topic, place.lane.partition, place.shard, place.epoch, place.lane_sequence
+        ),
+    }
+}
+
+fn kind(body: &Body) -> &'static str {
+    match body {
+        Body::Event(_) => "asana_event_bridge.v1.Event",
+        Body::StandIn(_) => "asana_event_bridge.v1.StandIn",
+        Body::Snapshot(_) => "asana_event_bridge.v1.Snapshot",
+        Body::SnapshotBegin(_) => "asana_event_bridge.v1.SnapshotBegin",
+        Body::SnapshotEnd(_) => "asana_event_bridge.v1.SnapshotEnd",
+        Body::SourceGap(_) => "asana_event_bridge.v1.SourceGap",
+        Body::SourceGapHealed(_) => "asana_event_bridge.v1.SourceGapHealed",
+        Body::EpochStart(_) => "asana_event_bridge.v1.EpochStart",
+        Body::Watermark(_) => "asana_event_bridge.v1.Watermark",
+        Body::LanesChanged(_) => "asana_event_bridge.v1.LanesChanged",
+        Body::StreamSuspended(_) => "asana_event_bridge.v1.StreamSuspended",
+        Body::StreamResumed(_) => "asana_event_bridge.v1.StreamResumed",
+        Body::StreamEnded(_) => "asana_event_bridge.v1.StreamEnded",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn place() -> Place {
+        Place {
+            shard: ShardId(3),
+            epoch: 9,
+            lane: Lane { topic: "t".into(), partition: 2 },
+            lane_sequence: 5,
+            stream: Some((StreamId::new("main", "12"), 4)),
+            received_at: DateTime::from_timestamp_millis(1234).expect("a time"),
+            trace: Trace::new("r1", 1, DateTime::UNIX_EPOCH),
+        }
+    }
+
+    fn event(text: &str) -> Event {
+        let raw: Box<serde_json::value::RawValue> = serde_json::from_str(text).expect("JSON");
+        Event::parse(&raw)
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_record_encoded_at_once() {
+        let event = event(r#"{"action":"added","resource":{"gid":"77","resource_type":"task"}}"#);
+        let prepared = Prepared::event(event.clone(), &StreamId::new("main", "12"), place().received_at);
+        let mut messages = Vec::new();
+        prepared.messages(&place(), 10_000, "dead", &mut messages);
+        let record = pb::Record {
+            position: Some(position(&place())),
+            received_at: timestamp(place().received_at),
+            body: Some(Body::Event(event.0)),
+        };
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].value, record.encode_to_vec());
+        assert_eq!(messages[0].key.as_str(), "77");
+        assert_eq!(messages[0].attributes.id, "main/12:9:4");
+    }
+
+    #[test]
+    fn what_is_too_large_has_a_stand_in_and_can_be_put_together_again() {
+        let event = event(&format!(r#"{{"note":"{}"}}"#, "x".repeat(20_000)));
+        let prepared = Prepared::event(event.clone(), &StreamId::new("main", "12"), place().received_at);
+        let mut messages = Vec::new();
+        prepared.messages(&place(), 8_000, "dead", &mut messages);
+        let (stand_in, letters) = messages.split_last().expect("messages");
+        assert!(messages.iter().all(|message| message_size(message) <= 8_000));
+        let stand_in = pb::Record::decode(stand_in.value.as_slice()).expect("decodes");
+        assert_eq!(stand_in.position, Some(position(&place())));
+        assert!(matches!(stand_in.body, Some(Body::StandIn(_))));
+        assert_eq!(letters.len(), 4);
+        let parts = letters.iter().flat_map(|letter| {
+            assert_eq!(letter.target, Target::DeadLetter);
+            pb::DeadLetter::decode(letter.value.as_slice()).expect("decodes").part
+        });
+        let whole = pb::Record::decode(parts.collect::<Vec<_>>().as_slice()).expect("decodes");
+        assert_eq!(whole.body, Some(Body::Event(event.0)));
+    }
+
+    /// Protobuf's own rule: from year 1 to year 9999, and a second has no more than its nanoseconds.
+    fn is_valid(time: Option<pbjson_types::Timestamp>) -> bool {
+        time.is_none_or(|time| {
+            (-62_135_596_800..=253_402_300_799).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos)
+        })
+    }
+
+    fn any_time() -> impl Strategy<Value = DateTime<Utc>> {
+        let seconds = DateTime::<Utc>::MIN_UTC.timestamp()..=DateTime::<Utc>::MAX_UTC.timestamp();
+        // chrono writes a leap second as one that has more than its nanoseconds.
+        (seconds, 0..2_000_000_000_u32)
+            .prop_filter_map("no time", |(seconds, nanos)| DateTime::from_timestamp(seconds / 60 * 60 + 59, nanos))
+    }
+
+    fn any_time_text() -> impl Strategy<Value = String> {
+        let odd = proptest::sample::select(vec![
+            "2016-12-31T23:59:60.000Z",
+            "2016-12-31T23:59:60.999Z",
+            "0000-01-01T00:00:00.000Z",
+            "0001-01-01T00:00:00.000+00:01",
+            "9999-12-31T23:59:59.999-00:01",
+            "2012-02-22T02:06:58.147Z",
+        ]);
+        prop_oneof![
+            odd.prop_map(str::to_owned),
+            "[0-9]{4}-[01][0-9]-[0-3][0-9]T[012][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{3,9}(Z|[+-][01][0-9]:[0-5][0-9])",
+            any_time().prop_map(|time| time.to_rfc3339()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_of_a_record_is_one_that_protobuf_has(text in any_time_text(), received_at in any_time()) {
+            let (stream, text) = (StreamId::new("main", "12"), json!(text));
+            let event = event(&json!({
+                "action": "added", "resource": {"gid": "7", "resource_type": "task"}, "parent": null,
+                "created_at": text, "user": null,
+            }).to_string());
+            prop_assert!(event.0.created_at.is_some() || !event.0.raw_json.is_empty());
+            let modified_at = bridge_contract::time::parse(text.as_str().expect("text")).and_then(timestamp);
+            let snapshot = pb::Snapshot { modified_at, ..pb::Snapshot::default() };
+            let prepared = [
+                Prepared::event(event, &stream, received_at),
+                Prepared::snapshot(snapshot, received_at),
+            ];
+            for prepared in prepared {
+                let mut messages = Vec::new();
+                prepared.messages(&Place { received_at, ..place() }, 10_000, "dead", &mut messages);
+                let record = pb::Record::decode(messages[0].value.as_slice()).expect("decodes");
+                prop_assert!(is_valid(record.received_at), "{:?}", record.received_at);
+                let body = record.body.expect("a body");
+                let created_at = if let Body::Event(event) = &body { event.created_at } else { None };
+                let modified_at = if let Body::Snapshot(snapshot) = &body { snapshot.modified_at } else { None };
+                prop_assert!(is_valid(created_at) && is_valid(modified_at), "{body:?}");
+            }
+        }
+    }
+}

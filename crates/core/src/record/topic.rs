@@ -1,0 +1,194 @@
+//! Which output topic an event goes to.
+
+use crate::ids::{StreamId, Topic};
+
+/// A topic name with places to fill: `{resource_type}`, `{workspace}`, `{stream}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicTemplate {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(Topic),
+    ResourceType,
+    /// The gid of the workspace; configuration allows it for workspace streams alone.
+    Workspace,
+    /// The gid of the watched resource.
+    Stream,
+}
+
+/// Why a text is no topic name, or no template of one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// A place that nothing fills.
+    #[error("knows no other variable than `{{resource_type}}`, `{{workspace}}` and `{{stream}}`")]
+    UnknownVariable,
+    /// A `{` without its `}`.
+    #[error("has a `{{` without its `}}`")]
+    Unclosed,
+    /// A letter that no topic name has.
+    #[error("may only have the letters a-z, A-Z, 0-9, `.`, `_` and `-`")]
+    IllegalLetter,
+    /// Nothing.
+    #[error("is empty")]
+    Empty,
+    /// One of the two names that Kafka keeps for itself.
+    #[error("can't be the name of a topic")]
+    Reserved,
+    /// Longer than a topic name may be.
+    #[error("may become {0} bytes long, and the name of a Kafka topic has {LONGEST_TOPIC} at most")]
+    TooLong(usize),
+}
+
+/// A Kafka topic name has at most this many bytes (`Topic.MAX_NAME_LENGTH` of Kafka).
+const LONGEST_TOPIC: usize = 249;
+/// Asana's longest resource type today has 22 letters, and the set is open.
+const LONGEST_RESOURCE_TYPE: usize = 64;
+
+/// What stands for resource types that make no legal part of a topic name.
+const OTHER: &str = "other";
+
+/// Checks the name of a topic.
+///
+/// # Errors
+/// [`TopicError`], in the words of a sentence that begins with the key.
+pub fn check_name(name: &str) -> Result<(), TopicError> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    match name {
+        "" => Err(TopicError::Empty),
+        "." | ".." => Err(TopicError::Reserved),
+        _ if !name.bytes().all(legal) => Err(TopicError::IllegalLetter),
+        _ if name.len() > LONGEST_TOPIC => Err(TopicError::TooLong(name.len())),
+        _ => Ok(()),
+    }
+}
+
+impl TopicTemplate {
+    /// Reads a template whose topics are legal for streams with a gid of up to `longest_gid` bytes.
+    ///
+    /// # Errors
+    /// [`TopicError`], in the words of a sentence that begins with the key.
+    pub fn parse(text: &str, longest_gid: usize) -> Result<Self, TopicError> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (variable, after) = after.split_once('}').ok_or(TopicError::Unclosed)?;
+            parts.push(Part::Text(before.into()));
+            parts.push(match variable {
+                "resource_type" => Part::ResourceType,
+                "workspace" => Part::Workspace,
+                "stream" => Part::Stream,
+                _ => return Err(TopicError::UnknownVariable),
+            });
+            rest = after;
+        }
+        parts.push(Part::Text(rest.into()));
+        parts.retain(|part| *part != Part::Text("".into()));
+        let longest = |part: &Part| match part {
+            Part::Text(text) => text.to_string(),
+            Part::ResourceType => "x".repeat(LONGEST_RESOURCE_TYPE),
+            Part::Workspace | Part::Stream => "x".repeat(longest_gid),
+        };
+        check_name(&parts.iter().map(longest).collect::<String>())?;
+        Ok(Self { parts })
+    }
+
+    /// The same topic for everything.
+    #[must_use]
+    pub fn fixed(topic: &str) -> Self {
+        Self { parts: vec![Part::Text(topic.into())] }
+    }
+
+    /// The topic, if it is the same for everything.
+    #[must_use]
+    pub fn only_topic(&self) -> Option<&Topic> {
+        match self.parts.as_slice() {
+            [Part::Text(topic)] => Some(topic),
+            _ => None,
+        }
+    }
+
+    /// Whether the topic depends on the workspace, which is known of workspace streams alone.
+    #[must_use]
+    pub fn uses_workspace(&self) -> bool {
+        self.parts.contains(&Part::Workspace)
+    }
+
+    /// The topic for events on resources of a type, seen by a stream.
+    #[must_use]
+    pub fn topic(&self, stream: &StreamId, resource_type: &str) -> Topic {
+        if let Some(topic) = self.only_topic() {
+            return topic.clone();
+        }
+        let place = |part: &Part| match part {
+            Part::Text(text) => text.to_string(),
+            Part::ResourceType => topic_part(resource_type).to_owned(),
+            Part::Workspace | Part::Stream => stream.resource.as_str().to_owned(),
+        };
+        self.parts.iter().map(place).collect::<String>().into()
+    }
+
+    /// Whether [`topic`](Self::topic) can give this topic for the stream, with some type of resource.
+    #[must_use]
+    pub fn may_give(&self, stream: &StreamId, topic: &Topic) -> bool {
+        fn matches(parts: &[Part], stream: &StreamId, text: &str) -> bool {
+            let Some((first, others)) = parts.split_first() else { return text.is_empty() };
+            let literal = |literal: &str| text.strip_prefix(literal).is_some_and(|rest| matches(others, stream, rest));
+            match first {
+                Part::Text(part) => literal(part.as_str()),
+                Part::Workspace | Part::Stream => literal(stream.resource.as_str()),
+                Part::ResourceType => (1..=text.len()).any(|end| {
+                    text.split_at_checked(end)
+                        .is_some_and(|(part, rest)| topic_part(part) == part && matches(others, stream, rest))
+                }),
+            }
+        }
+        matches(&self.parts, stream, topic.as_str())
+    }
+}
+
+/// The set of resource types is Asana's, and open; the set of topic names is not to grow with nonsense.
+fn topic_part(resource_type: &str) -> &str {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if !resource_type.is_empty() && resource_type.len() <= LONGEST_RESOURCE_TYPE && resource_type.bytes().all(legal) {
+        resource_type
+    } else {
+        OTHER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_filled_and_recognised() {
+        let stream = StreamId::new("main", "12");
+        let template = TopicTemplate::parse("asana.{stream}.{resource_type}", 16).expect("a template");
+        let topic = template.topic(&stream, "task");
+        assert_eq!(topic.as_str(), "asana.12.task");
+        assert_eq!(template.topic(&stream, "No Type").as_str(), "asana.12.other");
+        assert!(template.may_give(&stream, &topic));
+        assert!(!template.may_give(&StreamId::new("main", "1"), &topic));
+        assert!(!template.may_give(&stream, &"asana.12.".into()));
+    }
+
+    #[test]
+    fn what_may_become_illegal_is_refused() {
+        let long = "x".repeat(250);
+        for (text, error) in [
+            ("", TopicError::Empty),
+            ("..", TopicError::Reserved),
+            ("a b", TopicError::IllegalLetter),
+            ("a{b}", TopicError::UnknownVariable),
+            ("a{stream", TopicError::Unclosed),
+            (long.as_str(), TopicError::TooLong(250)),
+        ] {
+            assert_eq!(TopicTemplate::parse(text, 16), Err(error), "{text:?}");
+        }
+        let longest = format!("{}{{resource_type}}", "x".repeat(185));
+        assert!(TopicTemplate::parse(&longest, 16).is_ok());
+        assert_eq!(TopicTemplate::parse(&format!("x{longest}"), 16), Err(TopicError::TooLong(250)));
+    }
+}
