@@ -204,7 +204,8 @@ fn findings(text: &str, forbidden: &[Forbidden]) -> Vec<(usize, String)> {
 
 #[test]
 fn texts_for_users_use_the_words_of_the_glossary() {
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let read =
+        |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let forbidden = forbidden(&read(&root().join("docs/words.md")));
     let mut wrong = Vec::new();
     for (path, part) in texts() {

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The maximum length. A longer token is replaced by its hash, because the server's default limit for a whole protocol line is 4,096 bytes.
+/// The maximum length. A longer token is replaced by its hash, because the server's default limit for a whole protocol line
+/// is 4,096 bytes.
 const LONGEST_TOKEN: usize = 128;
 
 /// A token of bounded length. A longer one becomes `=h` and a hash.
