@@ -370,13 +370,13 @@ async fn an_open_that_was_cut_off_while_the_consumer_was_made_anew_loses_nothing
     drop(first);
     // What was to be read from is kept, the old consumer is gone, and the new one isn't there.
     let context = async_nats::jetstream::new(client.clone());
-    context.get_key_value(BUCKET).await.unwrap().put("anew.reader.anew", "5".into()).await.unwrap();
+    context.get_key_value(BUCKET).await.unwrap().put("anew.reader.recreate", "5".into()).await.unwrap();
     context.get_stream("anew").await.unwrap().delete_consumer("reader").await.unwrap();
     let mut second = NatsDurable::open(client.clone(), &options).await.unwrap();
     let sequences = [second.next().await.unwrap().sequence, second.next().await.unwrap().sequence];
     assert_eq!(sequences, [5, 6]);
     second.commit().await.unwrap();
-    assert_eq!(context.get_key_value(BUCKET).await.unwrap().get("anew.reader.anew").await.unwrap(), None);
+    assert_eq!(context.get_key_value(BUCKET).await.unwrap().get("anew.reader.recreate").await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! The command line: what can be said, not what is done.
+//! The command line: its commands, options and help texts.
 
 use super::checkpoint::CheckpointArgs;
 use super::demo::DemoArgs;
@@ -15,15 +15,22 @@ use tracing_subscriber::EnvFilter;
 const EXIT_CODES: &str = "\
 Exit codes:
   0   ok
-  1   checked and failed
-  64  bad usage or configuration; every problem is listed with its place
-  69  a needed service can't be reached
+  1   checks failed
+  64  wrong usage or configuration; every problem is listed with its place
+  69  a required service can't be reached
   70  internal error
 
-Results go to standard output, logs to standard error.";
+Results go to standard output, logs to standard error.
 
-/// Asana's event streams on your own bus: exactly once into Kafka or NATS JetStream,
-/// every loss announced.
+First steps:
+  asana-event-bridge demo                          See it work, without Asana and without a bus
+  asana-event-bridge run --resource GID            Poll one project with the token in ASANA_TOKEN
+  asana-event-bridge check-config bridge.yaml      Check a configuration
+  asana-event-bridge doctor --config bridge.yaml   Check Asana, the bus and all rights
+  asana-event-bridge run --config bridge.yaml      Run the bridge";
+
+/// Polls Asana's event streams and publishes each event exactly once to Kafka or NATS JetStream.
+/// Losses at the source are announced and healed.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, arg_required_else_help = true, propagate_version = true)]
 pub(super) struct Cli {
@@ -33,42 +40,42 @@ pub(super) struct Cli {
     pub(super) log: LogArgs,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Run the bridge
+    /// Run the bridge: poll Asana and publish to the configured sink
     Run(RunArgs),
-    /// Simulator, bridge, bus and consumer in one process, checked at the end
+    /// Run a simulated Asana, the bridge, a bus and a consumer in one process, and check the result
     Demo(DemoArgs),
-    /// An Asana to try things on, with faults on demand and a ledger of all it offered
+    /// Run a simulated Asana, with faults on demand and a ledger of all events
     Simulate(SimulateArgs),
-    /// Print records as they come, decoded, with gaps marked
+    /// Print records from the bus as they come, decoded, with gaps marked
     Tail(TailArgs),
-    /// Read all lanes from the start and say whether anything is missing
+    /// Read all lanes from the start and report missing, duplicate or reordered records
     Verify(VerifyArgs),
-    /// How the streams of a running replica are, the stalest first
+    /// Print the status of a running replica's streams, the stalest first
     Streams(StreamsArgs),
-    /// Look at stored progress and mend it
+    /// Show and change the stored progress: list, show, reset, migrate
     Checkpoint(CheckpointArgs),
-    /// Try everything that `run` will need, and say what to do
+    /// Check everything that `run` needs (Asana, the bus, rights, this machine), and print what to fix
     Doctor(DoctorArgs),
-    /// Check a configuration without connecting to anything
+    /// Check a configuration file without connecting to anything
     CheckConfig(CheckConfigArgs),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "\
 Example:
   asana-event-bridge config-schema > config.schema.json
 
-An editor with a YAML language server then completes and checks a file that begins with
+An editor with a YAML language server then completes and checks a file whose first line is
   # yaml-language-server: $schema=config.schema.json")]
     ConfigSchema,
 }
 
 impl Command {
-    /// Whose logs are left out where nobody asks for them by name, as `log_level` would have it.
+    /// Directives that silence the logs of some parts, unless `--log-level` names these parts.
     fn silences(&self) -> &'static str {
         match self {
-            // What it is refused on purpose, and what failed, its lines say.
+            // The doctor provokes refusals on purpose, and its own lines report the results.
             Self::Doctor(_) => "librdkafka=off,rdkafka=off,async_nats=off,",
             Self::Run(_)
             | Self::Demo(_)
@@ -83,15 +90,15 @@ impl Command {
     }
 }
 
-/// What is logged, and how.
+/// Options of logging.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging")]
 pub(super) struct LogArgs {
-    /// How log lines look: for people, or one JSON object a line
+    /// Format of log lines: text for people, or one JSON object per line
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
-    /// What is logged: a level (error, warn, info, debug, trace), or a level for each
-    /// part, such as `info,asana_event_bridge::asana=debug`
+    /// Minimum level of log lines (error, warn, info, debug, trace), also per part of the
+    /// program, such as `info,asana_event_bridge::asana=debug`
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "LEVEL", value_parser = log_level)]
     log_level: String,
 }
@@ -102,7 +109,7 @@ enum LogFormat {
     Json,
 }
 
-/// Refuses what would be logged as nothing at all.
+/// Rejects a text that isn't a valid level, which would silence all logs.
 fn log_level(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -120,7 +127,7 @@ impl LogArgs {
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let started = match self.log_format {
             LogFormat::Text => logs.try_init(),
-            // What a line says is beside its time and level, so that `stream` is `stream` in any log store.
+            // All fields are on the top level of the object, so that `stream` is `stream` in any log store.
             LogFormat::Json => logs.json().flatten_event(true).try_init(),
         };
         started.map_err(|error| std::io::Error::other(format!("can't start logging: {error}")))
@@ -134,10 +141,10 @@ Examples:
   asana-event-bridge check-config bridge.yaml
   ASANA_EVENT_BRIDGE__SINK__KAFKA__TOPIC=test asana-event-bridge check-config bridge.yaml
 
-Variables ${NAME} in the file are filled in, keys are overridden from the environment, and
-secrets are read, exactly as `run` does it. Exits with 64 after listing every problem.")]
+Works exactly like the start of `run`: fills in variables ${NAME}, overrides keys from the environment,
+and reads secrets. Lists every problem with its place, and exits with 64 if there is one.")]
 pub(super) struct CheckConfigArgs {
-    /// The configuration, as YAML
+    /// The configuration file (YAML)
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
 }
@@ -146,33 +153,34 @@ pub(super) struct CheckConfigArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  Try it with nothing but a token; events are printed as JSON lines:
+  Try it with only a token; records are printed as JSON lines:
     ASANA_TOKEN=… asana-event-bridge run --resource 1204619611402340
 
-  The same against `asana-event-bridge simulate`:
+  The same with `asana-event-bridge simulate` instead of Asana:
     ASANA_TOKEN=simulator ASANA_BASE_URL=http://127.0.0.1:8080/api/1.0 \\
       asana-event-bridge run --resource 1204619611402340
 
-  The real thing:
+  Run it in production, with a configuration file:
     asana-event-bridge run --config bridge.yaml
 
-Without --config the checkpoint is `asana-event-bridge.checkpoint` in the working directory:
-started again, the bridge goes on where it was.")]
+Stop it with SIGTERM or Ctrl-C: it commits what it has polled and releases its shards. Without
+--config the checkpoint is `asana-event-bridge.checkpoint` in the working directory, and the
+next start continues from it.")]
 pub(super) struct RunArgs {
-    /// The configuration, as YAML. Without it: the token in `ASANA_TOKEN`, Asana at
-    /// `ASANA_BASE_URL`, the console as sink
+    /// The configuration file (YAML). Without it, the bridge uses the token in `ASANA_TOKEN`, Asana
+    /// at `ASANA_BASE_URL` (if set), and the console as sink
     #[arg(long, value_name = "FILE", required_unless_present_any = ["resource", "workspace"])]
     config: Option<PathBuf>,
-    /// A local sink, instead of the configuration's: `console` prints records as JSON
+    /// Write to a local sink instead of the configured one: `console` prints records as JSON
     /// lines, `file` appends them to `asana-events.jsonl`
     #[arg(long, value_enum, value_name = "SINK")]
     sink: Option<LocalSinkArg>,
-    /// The gid of a task, project or goal to poll, instead of the configuration's streams;
-    /// may be given several times
+    /// Poll this task, project or goal instead of the configured streams; repeat it for more.
+    /// The gid is the long number in the address of the page in Asana
     #[arg(long, value_name = "GID")]
     resource: Vec<String>,
-    /// The gid of a workspace to poll as a whole (service accounts only), instead of the
-    /// configuration's streams; may be given several times
+    /// Poll this whole workspace (service accounts only) instead of the configured streams;
+    /// repeat it for more
     #[arg(long, value_name = "GID")]
     workspace: Vec<String>,
 }

@@ -1,17 +1,17 @@
-//! What a crawl couldn't read, for people.
+//! Formats what a crawl couldn't read, for people.
 
 use bridge_contract::pb::LeftOut;
 use std::fmt;
 
-/// How many are named.
+/// The maximum number of names in the line.
 const NAMED: usize = 3;
 
-/// One line, whatever the texts hold: `stories of 1201 (server), tasks of 7 (forbidden) and 12 more`.
+/// One line, whatever the texts contain: `stories of 1201 (server), tasks of 7 (forbidden) and 12 more`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeftOutLine<'a> {
-    /// Those that are named in the record.
+    /// The names in the record.
     pub(crate) named: &'a [LeftOut],
-    /// How many there are.
+    /// The number of all that were left out.
     pub(crate) count: u64,
 }
 

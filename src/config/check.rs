@@ -1,4 +1,4 @@
-//! From the file's shape to types that can't be wrong. Every problem is collected.
+//! Turns the file's shape into types that can't be wrong, and collects every problem.
 
 use super::checked::{
     Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedOauth, CheckedSink, Credential,
@@ -20,12 +20,12 @@ use url::Url;
 /// A sync token dies after 24 hours (Asana's documentation of events); half of it is left
 /// for outages.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(12 * 3600);
-/// What crawls may have of a budget: polls need the rest.
+/// The maximum share of a budget for crawls. Polls need the rest.
 const MOST_CRAWL_PERCENT: u32 = 90;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const SHORTEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a check looks at and adds to.
+/// The state of a check: what it reads and what it has found.
 pub(super) struct Check<'a> {
     pub(super) environment: &'a Environment,
     pub(super) problems: Problems,
@@ -38,7 +38,7 @@ impl Check<'_> {
     }
 }
 
-/// Checks all that the schema can't say. Nothing is connected to.
+/// Checks everything that the schema can't express. Connects to nothing.
 pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checked>, Problems) {
     let mut check = Check { environment, problems: Problems::default(), warnings: Vec::new() };
     let root = Place::default();
@@ -138,7 +138,7 @@ impl Check<'_> {
         })
     }
 
-    /// The secret's source, tried once: what can't be read now would fail later.
+    /// The secret's source. It is read once as a test: a secret that can't be read now would fail later.
     pub(super) fn secret(&mut self, secret: &SecretConfig, place: &Place) -> Option<SecretSource> {
         // What stands in for the file's or variable's name isn't quoted: it may be the secret itself.
         let (source, place) = match (&secret.file, &secret.env) {
@@ -301,7 +301,7 @@ impl Check<'_> {
         }
     }
 
-    /// Whether each account's budget can hold what its streams need while they are quiet.
+    /// Checks that each account's budget suffices for its streams while they are quiet.
     fn budgets(&mut self, config: &Config, streams: &[StreamSpec], discovery: &CheckedDiscovery) {
         for (name, account) in &config.accounts {
             let of_account = streams.iter().filter(|stream| stream.id.account.as_str() == name).count() as u64;
@@ -398,7 +398,7 @@ impl Check<'_> {
         None
     }
 
-    /// At most one of these keys is there.
+    /// Checks that at most one of these keys is set.
     pub(super) fn at_most_one(&mut self, place: &Place, keys: &[(&str, bool)]) {
         let there: BTreeSet<&str> = keys.iter().filter(|(_, there)| *there).map(|(key, _)| *key).collect();
         if there.len() > 1 {
@@ -408,7 +408,7 @@ impl Check<'_> {
     }
 }
 
-/// Asana's gids are digits; what stands in for one in a test isn't always.
+/// Asana's gids are digits. Gids in tests aren't always.
 pub(super) fn is_gid(text: &str) -> bool {
     !text.is_empty() && !text.contains(|letter: char| letter == '/' || letter.is_whitespace())
 }

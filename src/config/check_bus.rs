@@ -1,4 +1,4 @@
-//! What Kafka and NATS ask of their part of the configuration.
+//! Checks of the configuration of Kafka and NATS.
 
 use super::check::Check;
 use super::checked::{CheckedKafka, CheckedNats, CheckedSchemaRegistry, NatsLogin, RegistryLogin};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use url::Url;
 
-/// Checkpoints live among the records, and must outlive every sync token (24 hours) with a day to spare.
+/// Checkpoints are in the same stream as records. They must outlive every sync token (24 hours), with a margin of a day.
 const SHORTEST_MAX_AGE: Duration = Duration::from_secs(48 * 3600);
 
 const FENCING: &str = "replicas are told apart and fenced by it; the bridge sets it";
@@ -43,14 +43,14 @@ const RESERVED: [(&str, &str); 20] = [
     ("msg_order_cmp", ORDER),
 ];
 
-/// Properties that KIP-848 moved to the brokers: librdkafka refuses them with it.
+/// Properties that KIP-848 moved to the brokers. With KIP-848 librdkafka rejects them.
 const CLASSIC: [&str; 3] = ["session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"];
 
-/// librdkafka allows an idempotent producer no more.
+/// The maximum that librdkafka allows an idempotent producer.
 const MOST_IN_FLIGHT: u32 = 5;
 const IN_FLIGHT: [&str; 2] = ["max.in.flight.requests.per.connection", "max.in.flight"];
 
-/// Properties whose values are secrets, and don't belong in the open.
+/// Properties whose values are secrets, and must not be in plain text.
 const SECRET: [&str; 6] = [
     "sasl.password",
     "sasl.oauthbearer.client.secret",
@@ -64,7 +64,7 @@ const SECRET: [&str; 6] = [
 const LONGEST_GID: usize = 20;
 
 impl Check<'_> {
-    /// `discovers`: further streams of resources will be found.
+    /// `discovers`: whether rules will find more streams of resources.
     pub(super) fn kafka(
         &mut self,
         config: KafkaConfig,
@@ -281,7 +281,7 @@ fn is_host_and_port(server: &str) -> bool {
         && !bare.contains(char::is_whitespace)
 }
 
-/// Whether a checkpoint on NATS may have the name: it is part of a subject and of the name of a bucket.
+/// Whether a checkpoint on NATS may have this name, which becomes part of a subject and of the name of a bucket.
 #[must_use]
 pub fn is_checkpoint_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -1,4 +1,4 @@
-//! Rules of discovery: what the schema can't say of them.
+//! Checks of the rules of discovery that the schema can't express.
 
 use super::check::{Check, is_gid};
 use super::checked::{CheckedDiscovery, CheckedRule, NamePattern};
@@ -10,7 +10,7 @@ use regex::Regex;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// More often would be polling by lists.
+/// A shorter interval would be polling by lists.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Check<'_> {

@@ -1,4 +1,4 @@
-//! The configuration as types that can't be wrong: what the rest of the program consumes.
+//! The configuration as types that can't be wrong. The rest of the program uses these types.
 
 use super::secret::SecretSource;
 use super::webhooks::CheckedWebhooks;
@@ -20,58 +20,58 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// A configuration without problems. Secrets were readable when it was checked.
+/// A configuration without problems. All secrets were readable when it was checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
-    /// At least one, by name, each used by a stream or not.
+    /// The accounts, sorted by name. There is at least one. An account may be without streams.
     pub accounts: Vec<CheckedAccount>,
-    /// Without duplicates, and at least one where there are no rules; each one's account is among `accounts`.
+    /// The streams, without duplicates. There is at least one if there are no rules. Each stream's account is among `accounts`.
     pub streams: Vec<StreamSpec>,
-    /// How further streams are found.
+    /// The rules that find more streams.
     pub discovery: CheckedDiscovery,
-    /// Where records go.
+    /// The sink that records are written to.
     pub sink: CheckedSink,
-    /// The pace; the shortest interval is not above the longest.
+    /// The polling intervals. The shortest interval is not above the longest.
     pub polling: PollingConfig,
-    /// When and how resources are read anew; the part of the budget is between 1 and 90 percent.
+    /// When and how resources are re-crawled. The share of the budget is between 1 and 90 percent.
     pub crawl: CrawlConfig,
-    /// How records are gathered.
+    /// How records are batched into commits.
     pub commit: CommitConfig,
-    /// Where the index is; its path isn't empty.
+    /// The place of the index. Its path isn't empty.
     pub index: IndexConfig,
-    /// What is shown over HTTP, if anything.
+    /// The admin port, if there is one.
     pub admin: Option<CheckedAdmin>,
-    /// The bell, if there is one.
+    /// Webhooks, if they are configured.
     pub webhooks: Option<CheckedWebhooks>,
     /// The number of shards.
     pub shards: NonZeroU32,
     /// This replica's name: letters, digits, `.`, `_`, `-`.
     pub replica: String,
-    /// Which traces are reported, to where OpenTelemetry's variables say.
+    /// Which traces are sent. OpenTelemetry's variables name the collector.
     pub sampling: Sampling,
-    /// What can be done but is hardly meant, for a person.
+    /// Warnings for people: settings that are allowed, but probably not intended.
     pub warnings: Vec<String>,
 }
 
-/// Rules, each with an account that is there.
+/// Rules of discovery. The account of each rule exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedDiscovery {
-    /// From the end of one look to the beginning of the next; a second at least.
+    /// The time from the end of one round to the start of the next. At least 1 second.
     pub interval: Duration,
-    /// Without duplicates; there may be none.
+    /// The rules, without duplicates. There may be none.
     pub rules: Vec<CheckedRule>,
 }
 
-/// Which streams are to be found.
+/// One rule: which streams to find.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedRule {
-    /// Whose credential looks, and polls.
+    /// The account whose credential reads the list, and polls the streams.
     pub account: AccountName,
     /// The list to read: projects or goals of something.
     pub listing: Listing,
-    /// What is found in the name.
+    /// A pattern that the name must contain.
     pub name: Option<NamePattern>,
-    /// What becomes of archived projects.
+    /// Whether archived projects are found.
     pub archived: ArchivedConfig,
 }
 
@@ -86,7 +86,7 @@ impl PartialEq for NamePattern {
 }
 
 impl Checked {
-    /// What is left of an account's budget for polls and crawls, in requests a minute.
+    /// The part of an account's budget that is left for polls and crawls, in requests a minute.
     #[must_use]
     pub fn left_for_polls(&self, account: &AccountName, of: NonZeroU32) -> NonZeroU32 {
         left_for_polls(&self.discovery, self.webhooks.is_some(), account, of)
@@ -105,8 +105,8 @@ pub(super) fn left_for_polls(
 }
 
 impl CheckedDiscovery {
-    /// What discovery may take of an account's budget, in requests a minute; nothing where no rule asks. A twentieth,
-    /// but 6 at least, so that 100 pages take no hours, and never more than half.
+    /// The share of an account's budget for discovery, in requests a minute. Nothing if the account has no rule. Otherwise a
+    /// twentieth, at least 6 (so that 100 pages don't take hours), and never more than half.
     #[must_use]
     pub fn requests_per_minute(&self, account: &AccountName, of: NonZeroU32) -> Option<NonZeroU32> {
         const LEAST: u32 = 6;
@@ -116,42 +116,42 @@ impl CheckedDiscovery {
     }
 }
 
-/// An admin port.
+/// Checked settings of the admin port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckedAdmin {
-    /// Where it is.
+    /// The address and port to listen on.
     pub listen: SocketAddr,
-    /// Whether there is a status page.
+    /// Whether to serve the status page.
     pub status_page: bool,
-    /// Up to so many streams each have metrics.
+    /// The number of streams up to which each stream has its own metrics.
     pub stream_metrics: usize,
 }
 
 /// An account with exactly one credential.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedAccount {
-    /// Its name in the configuration.
+    /// The account's name in the configuration.
     pub name: AccountName,
-    /// What it polls with.
+    /// The credential.
     pub credential: Credential,
-    /// Asana's API, `http` or `https`, without a slash at the end of its path.
+    /// The address of Asana's API, `http` or `https`, without a slash at the end of its path.
     pub base_url: Url,
-    /// The budget over all replicas.
+    /// The maximum number of requests a minute, over all replicas.
     pub requests_per_minute: NonZeroU32,
-    /// Requests in flight at once.
+    /// The maximum number of requests in flight at the same time.
     pub max_in_flight: NonZeroU16,
-    /// How long one request may take; a second at least.
+    /// The timeout of one request. At least 1 second.
     pub request_timeout: Duration,
-    /// What each request has besides the bridge's own headers; all names begin with `asana-`.
+    /// Additional headers of each request. All names begin with `asana-`.
     pub headers: HeaderMap,
 }
 
-/// How an account shows who it is.
+/// How an account authenticates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Credential {
-    /// A bearer token as it is.
+    /// A bearer token.
     Token(SecretSource),
-    /// Access tokens, got with a refresh token.
+    /// Access tokens, obtained with a refresh token.
     Oauth(CheckedOauth),
 }
 
@@ -162,17 +162,17 @@ pub struct CheckedOauth {
     pub client_id: String,
     /// The application's client secret.
     pub client_secret: SecretSource,
-    /// The refresh token that the user's consent gave. Asana promises one only in exchange
-    /// for the consent's code; should a refresh bring another, that one is used from then on,
+    /// The refresh token that the application got when the user gave consent. Asana promises one only in exchange
+    /// for the consent's code. If a refresh returns another refresh token, the bridge uses that one from then on,
     /// in memory, until the source itself changes.
     pub refresh_token: SecretSource,
-    /// The application's redirect URI, as registered.
+    /// The application's redirect URI, as registered with Asana.
     pub redirect_uri: String,
-    /// Where access tokens are given.
+    /// The address that issues access tokens.
     pub token_url: Url,
 }
 
-/// The one sink.
+/// The sink.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CheckedSink {
     /// Apache Kafka.
@@ -186,7 +186,7 @@ pub enum CheckedSink {
 }
 
 impl CheckedSink {
-    /// Its key in the configuration.
+    /// The sink's key in the configuration.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -201,7 +201,7 @@ impl CheckedSink {
 /// Kafka without a property that would break exactly-once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedKafka {
-    /// As it stands in the file.
+    /// The part of the configuration, unchanged.
     pub config: KafkaConfig,
     /// `config.topic`, parsed.
     pub topic: TopicTemplate,
@@ -211,25 +211,25 @@ pub struct CheckedKafka {
     pub schema_registry: Option<CheckedSchemaRegistry>,
 }
 
-/// A schema registry with one way to log in.
+/// A schema registry with at most one login.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedSchemaRegistry {
-    /// Where it is, `http` or `https`; one at least.
+    /// The addresses, `http` or `https`. There is at least one.
     pub urls: Vec<Url>,
     /// How the bridge logs in.
     pub login: RegistryLogin,
-    /// The authorities that may sign its certificate, as PEM.
+    /// A PEM file with the certificate authorities that may sign the registry's certificate.
     pub ca_file: Option<PathBuf>,
-    /// Whether a missing schema is registered.
+    /// Whether the bridge registers a missing schema.
     pub register: bool,
-    /// What subjects are called.
+    /// How subjects are named.
     pub subject_name_strategy: SubjectNameStrategy,
 }
 
-/// How the bridge shows a schema registry who it is.
+/// How the bridge authenticates with a schema registry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RegistryLogin {
-    /// Not at all.
+    /// No login.
     Nobody,
     /// HTTP's basic authentication.
     User {
@@ -242,19 +242,19 @@ pub enum RegistryLogin {
     Token(SecretSource),
 }
 
-/// NATS with legal names and one way to log in.
+/// NATS with legal names and at most one login.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedNats {
-    /// As it stands in the file.
+    /// The part of the configuration, unchanged.
     pub config: NatsConfig,
     /// How the bridge logs in.
     pub login: NatsLogin,
 }
 
-/// How the bridge shows a NATS server who it is.
+/// How the bridge authenticates with a NATS server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NatsLogin {
-    /// Not at all.
+    /// No login.
     Nobody,
     /// A credentials file (JWT and seed).
     CredentialsFile(PathBuf),
@@ -276,6 +276,6 @@ pub enum NatsLogin {
 pub struct CheckedFile {
     /// The file that records are appended to.
     pub path: PathBuf,
-    /// Where the checkpoint is kept.
+    /// The path of the checkpoint file.
     pub checkpoint: PathBuf,
 }

@@ -1,34 +1,35 @@
-//! When and how resources are read anew.
+//! When and how resources are re-crawled.
 
 use super::HumanDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// When and how a stream's resources are read anew: to heal a source gap, when the stream is new, and to
-/// find what Asana's event stream missed. Their state is published as snapshots.
+/// When and how a stream's resources are re-crawled: to heal a source gap, when the stream is new, and at intervals to
+/// find changes that Asana's event stream missed. The bridge publishes their state as snapshots.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct CrawlConfig {
-    /// Whether the resources of a new stream are read at once, so that consumers have their state.
+    /// Whether to crawl the resources of a new stream at once, so that consumers have their state. Set `false` if consumers need
+    /// only events.
     pub initial: bool,
-    /// How deep.
+    /// The depth of a crawl. More depth costs more requests.
     pub depth: CrawlDepth,
-    /// Crawls may use so much of an account's rate, in percent, as far as polls leave it.
+    /// The maximum share of an account's rate that crawls may use, in percent, from 1 to 90. Polls come first.
     pub budget_percent: u32,
-    /// The account that reads the lists of crawls, by its name in `accounts`: Asana's limits are per token, so what crawls
-    /// cost then holds up no poll. If no stream is polled by it, crawls have all of its rate. It may see less than the
-    /// stream's own account: what its lists don't show is asked for by the stream's own. Default: the stream's own account.
+    /// The name of the account that reads the lists of crawls. Asana's limits are per token, so with another account crawls don't
+    /// slow down polls. If no stream is polled by it, crawls have all of its rate. It may see less than the
+    /// stream's own account: the stream's own account requests what its lists don't show. Default: the stream's own account.
     pub account: Option<String>,
-    /// A list that shows so much less than was known to be in it, in percent, and `shortListCount` less, is read again
-    /// before what is missing is asked for one by one.
+    /// The share of known resources, in percent, that may be missing from a list. If more are missing, and also more than
+    /// `shortListCount`, the list is read again before each missing resource is requested alone.
     pub short_list_percent: u32,
-    /// See `shortListPercent`.
+    /// The number of known resources that may be missing from a list. It works together with `shortListPercent`.
     pub short_list_count: u32,
-    /// How often a stream's resources are compared with what was published, since Asana doesn't promise every event.
-    /// `0s`: never; then it isn't kept in mind either what was published, and no snapshot says what changed.
+    /// The interval at which a stream's resources are compared with what was published, because Asana doesn't promise every event.
+    /// `0s` turns it off. Then the bridge doesn't remember what was published, and no snapshot reports what changed.
     pub reconcile_interval: HumanDuration,
-    /// An event that comes so late after its change isn't counted as missed. Asana delivers most within 10 minutes.
+    /// The delay after its change within which an event isn't counted as missed. Asana delivers most events within 10 minutes.
     pub late_events: HumanDuration,
 }
 
@@ -47,17 +48,17 @@ impl Default for CrawlConfig {
     }
 }
 
-/// How deep a crawl goes; each level includes those before it.
+/// The depth of a crawl. Each level includes the levels before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CrawlDepth {
-    /// Projects, their sections, and their tasks: a request for each hundred.
+    /// Projects, their sections, and their tasks. Costs one request for each hundred.
     Tasks,
-    /// Subtasks, too: a request for each task that has some.
+    /// Also subtasks. Costs one request for each task that has subtasks.
     #[default]
     Subtasks,
-    /// Stories (comments among them), too: a request for each task.
+    /// Also stories, which include comments. Costs one request for each task.
     Stories,
-    /// Attachments, too: another request for each task.
+    /// Also attachments. Costs another request for each task.
     Attachments,
 }

@@ -1,4 +1,4 @@
-//! From YAML text to the shape of the file, with every problem that the schema can see.
+//! Turns YAML text into the shape of the file, and collects every problem that the schema can find.
 
 use super::Config;
 use super::environment::Environment;
@@ -10,7 +10,7 @@ use jsonschema::paths::LocationSegment;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
-/// Parses the text of a file, nothing more.
+/// Parses the text of a file.
 pub(super) fn parse(yaml: &str) -> Result<Value, Problems> {
     // A snippet would show lines of the file, and there may be a secret in one.
     let options = serde_saphyr::options! { with_snippet: false };
@@ -21,9 +21,9 @@ pub(super) fn parse(yaml: &str) -> Result<Value, Problems> {
     })
 }
 
-/// The configuration that the document describes, and all that is wrong so far. What is
-/// wrong and may be left out is left out, so that the rest can be checked too: a
-/// configuration comes out even with problems, if at all possible.
+/// The configuration that the document describes, and all problems so far. Optional keys with
+/// problems are left out, so that the rest can be checked too. So the result is a
+/// configuration even with problems, if possible.
 pub(super) fn read(mut document: Value, environment: &Environment) -> (Option<Config>, Problems) {
     let mut problems = Problems::default();
     expand(&mut document, &Place::default(), environment, &mut problems);
@@ -61,7 +61,7 @@ fn validator() -> Result<Validator, ValidationError<'static>> {
         .build(schema::schema())
 }
 
-/// Says what is wrong in words of the file, without quoting values.
+/// Describes the error with the keys of the file, without quoting values.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library's own message, values masked, does for rare keywords")]
 fn describe(error: &ValidationError<'_>, root: Part, report: &mut impl FnMut(Place, String)) {
     let place = error.instance_path().iter().fold(Place::default(), |place, segment| match segment {
@@ -131,7 +131,7 @@ fn wrong_format(format: &str) -> String {
     }
 }
 
-/// Takes away what is at `place`, if it is a key that its object can be without.
+/// Removes the key at `place`, if it is optional.
 fn leave_out(document: &mut Value, root: Part, place: &Place) {
     let Some((Step::Key(key), parents)) = place.steps().split_last() else { return };
     let parent = parents.iter().fold(Place::default(), |parent, step| parent.step(step.clone()));

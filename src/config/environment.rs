@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What the configuration may read of the process's surroundings.
+/// The environment variables and host name that the configuration may read.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
@@ -11,7 +11,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The real one. Variables that are not UTF-8 are left out.
+    /// The environment of this process. Variables that are not UTF-8 are left out.
     #[must_use]
     pub fn of_process() -> Self {
         let variables = std::env::vars_os()
@@ -21,13 +21,13 @@ impl Environment {
         Self { variables, host }
     }
 
-    /// One with these variables.
+    /// An environment with these variables.
     pub fn of<K: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (K, V)>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         Self { variables, host: None }
     }
 
-    /// The same on a host of this name.
+    /// The same environment on a host of this name.
     #[must_use]
     pub fn on_host(self, host: impl Into<String>) -> Self {
         Self { host: Some(host.into()), ..self }
@@ -43,13 +43,13 @@ impl Environment {
         self.host.as_deref()
     }
 
-    /// Variables whose names begin with `prefix`, by the rest of their names.
+    /// Variables whose names begin with `prefix`, with the rest of their names.
     pub(super) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.variables.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
     }
 }
 
-/// Names only: values may be secrets.
+/// Shows names only, because values may be secrets.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()

@@ -1,11 +1,11 @@
-//! `${NAME}` in the file's texts, and the variables that stand in for its keys.
+//! Expands `${NAME}` in the file's texts, and applies the variables that override keys.
 
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
 use super::schema::Part;
 use serde_json::{Map, Value};
 
-/// Variables that override keys begin so: `ASANA_EVENT_BRIDGE__SINK__KAFKA__TOPIC`.
+/// The prefix of variables that override keys, as in `ASANA_EVENT_BRIDGE__SINK__KAFKA__TOPIC`.
 pub const OVERRIDE_PREFIX: &str = "ASANA_EVENT_BRIDGE__";
 const LEVEL: &str = "__";
 

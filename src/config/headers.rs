@@ -1,15 +1,15 @@
-//! The headers that an account adds to its requests.
+//! Checks of the headers that an account adds to its requests.
 
 use super::check::Check;
 use super::problem::Place;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 
-/// What the names of Asana's own headers begin with: every other header is the bridge's to set.
+/// The prefix of Asana's own headers. The bridge sets all other headers itself.
 const PREFIX: &str = "asana-";
 
 impl Check<'_> {
-    /// Those that are fine; of each other one, why it isn't.
+    /// The valid headers. Reports a problem for each other header.
     pub(super) fn headers(&mut self, headers: &BTreeMap<String, String>, place: &Place) -> HeaderMap {
         let mut checked = HeaderMap::new();
         for (name, value) in headers {

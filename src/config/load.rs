@@ -1,4 +1,4 @@
-//! The way from what the operator gave to [`Checked`].
+//! Loads a file or flags into [`Checked`].
 
 use super::environment::Environment;
 use super::problem::{Place, Problems};
@@ -9,17 +9,17 @@ use std::path::PathBuf;
 /// Where the configuration comes from: a file, flags, or flags over a file.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    /// The file. Without one: the account `main` with the token in `ASANA_TOKEN`, at
-    /// `ASANA_BASE_URL` where that is set, and the console as sink.
+    /// The file. Without a file: the account `main` with the token in `ASANA_TOKEN`, Asana at
+    /// `ASANA_BASE_URL` if that is set, and the console as sink.
     pub file: Option<PathBuf>,
     /// A document, instead of a file.
     pub document: Option<Value>,
-    /// A local sink, instead of the file's.
+    /// A local sink, instead of the sink in the file.
     pub sink: Option<LocalSink>,
-    /// Gids of tasks, projects or goals. Any of these, or of `workspaces`, is polled
-    /// instead of the file's streams.
+    /// Gids of tasks, projects or goals. If there are any, or any `workspaces`, they replace
+    /// the streams of the file.
     pub resources: Vec<String>,
-    /// Gids of workspaces.
+    /// Gids of workspaces, to poll them as a whole.
     pub workspaces: Vec<String>,
 }
 
@@ -33,16 +33,16 @@ pub enum LocalSink {
 }
 
 impl Source {
-    /// A file and nothing else.
+    /// A file without flags.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { file: Some(path.into()), ..Self::default() }
     }
 }
 
-/// Reads and checks all of it. Reads secrets' files; connects to nothing.
+/// Reads and checks the whole configuration. Reads the files of secrets, and connects to nothing.
 ///
 /// # Errors
-/// Every problem there is, each with its place.
+/// All problems, each with its place.
 pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Problems> {
     let mut document = match (&source.document, &source.file) {
         (Some(document), _) => document.clone(),

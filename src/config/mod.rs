@@ -1,8 +1,8 @@
 //! The configuration file: its shape, with every default stated once.
 //!
-//! What is here is only shape. [`load`] turns a file of that shape into [`Checked`], whose
-//! types can't be wrong: YAML, then `${NAME}` in texts, then override variables, then the
-//! JSON Schema of the types, then what a schema can't say. Problems are collected, not thrown.
+//! This module has only the shape. [`load`] turns a file of that shape into [`Checked`], whose
+//! types can't be wrong. It reads YAML, expands `${NAME}` in texts, applies override variables, validates against the
+//! JSON Schema of the types, and then checks what a schema can't express. It reports all problems at once.
 
 mod check;
 mod check_bus;
@@ -48,41 +48,41 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Config {
-    /// The credentials that poll, by a name of your choice. The name is part of every
-    /// stream's identity: renaming an account makes its streams new ones.
+    /// The accounts whose credentials poll Asana, by a name of your choice. The name is part of every
+    /// stream's identity: if you rename an account, its streams start from scratch.
     pub accounts: BTreeMap<String, AccountConfig>,
-    /// What is polled. May be left out where `discovery` has rules.
+    /// The streams to poll. May be left out if `discovery` has rules.
     #[serde(default)]
     pub streams: Vec<StreamConfig>,
-    /// Rules by which further streams are found, again and again.
+    /// Rules that find more streams. The bridge evaluates them at intervals.
     #[serde(default)]
     pub discovery: DiscoveryConfig,
-    /// Where records go.
+    /// The sink: the bus, or the local output, that records are written to.
     pub sink: SinkConfig,
-    /// How often streams are polled.
+    /// The intervals at which streams are polled.
     #[serde(default)]
     pub polling: PollingConfig,
-    /// When and how resources are read anew.
+    /// When and how resources are re-crawled.
     #[serde(default)]
     pub crawl: CrawlConfig,
-    /// How records are gathered into commits.
+    /// How records are batched into commits, and how often watermarks are written.
     #[serde(default)]
     pub commit: CommitConfig,
-    /// What the bridge remembers of each resource.
+    /// The index of the resources that the bridge has published.
     #[serde(default)]
     pub index: IndexConfig,
-    /// What the bridge shows of itself over HTTP.
+    /// The admin port: probes, metrics and the status page, over HTTP.
     #[serde(default)]
     pub admin: AdminConfig,
-    /// A bell that Asana rings when something happened.
+    /// Webhooks, by which Asana notifies the bridge of changes, so that it polls at once.
     #[serde(default)]
     pub webhooks: WebhooksConfig,
-    /// The number of shards: the most replicas that can share the work. Part of the
-    /// checkpoint's identity: it can't be changed later without a migration.
+    /// The number of shards, which is the maximum number of replicas that can share the work. It is part of the
+    /// checkpoint's identity: to change it later, you need `checkpoint migrate`.
     #[serde(default = "default_shards")]
     pub shards: NonZeroU32,
-    /// This replica's name, stable over its restarts and different from every other
-    /// replica's. Default: the environment's `POD_NAME`, else the host's name.
+    /// This replica's name. It must stay the same over restarts, and must be different for each
+    /// replica. Default: the environment variable `POD_NAME`, or else the host's name.
     #[serde(default)]
     pub replica: Option<String>,
 }
@@ -91,31 +91,32 @@ fn default_shards() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(31)
 }
 
-/// A credential and its rate budget.
+/// One credential for Asana, and its rate budget.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AccountConfig {
-    /// A personal access token, or a service account's token.
+    /// A personal access token, or a service account's token. Set either this or `oauth`.
     #[serde(default)]
     pub token: Option<SecretConfig>,
-    /// An OAuth refresh token, instead of `token`.
+    /// Access by an OAuth application, instead of `token`.
     #[serde(default)]
     pub oauth: Option<OauthConfig>,
-    /// Where Asana's API is. Change it to try the bridge against `simulate`.
+    /// The address of Asana's API. Change it to run the bridge against `simulate`.
     #[serde(default = "default_base_url")]
     pub base_url: String,
-    /// Requests a minute that the bridge may use, over all replicas. Asana allows 150
-    /// in free domains and 1,500 in paid ones, for each token; leave room for whoever else uses it.
+    /// The maximum number of requests a minute, over all replicas. Asana allows 150
+    /// in free domains and 1,500 in paid ones, for each token. Raise it in a paid domain; leave room for other users of the token.
     #[serde(default = "default_requests_per_minute")]
     pub requests_per_minute: NonZeroU32,
-    /// Requests in flight at once. Asana allows 50 reads for each token.
+    /// The maximum number of requests in flight at the same time. Asana allows 50 reads for each token. Lower it if other
+    /// programs use the token, too.
     #[serde(default = "default_max_in_flight")]
     pub max_in_flight: NonZeroU16,
-    /// How long one request may take.
+    /// The timeout of one request. At least 1 second. Raise it if Asana needs longer for large pages.
     #[serde(default = "default_request_timeout")]
     pub request_timeout: HumanDuration,
-    /// Headers that each request to Asana's API has besides the bridge's own: `Asana-Enable` and `Asana-Disable`, by which
-    /// Asana lets choose between old and new behaviour while it changes its API. Only names that begin with `Asana-`.
+    /// Additional headers of each request to Asana's API: `Asana-Enable` and `Asana-Disable`. With them you choose between
+    /// old and new behaviour while Asana changes its API. Only names that begin with `Asana-` are allowed.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
 }
@@ -133,19 +134,19 @@ fn default_request_timeout() -> HumanDuration {
     HumanDuration(Duration::from_secs(30))
 }
 
-/// A secret: from a file (read again when it changes) or from the environment.
+/// A secret, from a file (the bridge reads it again when it changes) or from the environment. Set exactly one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SecretConfig {
-    /// The file that holds it, and nothing else but white space around it.
+    /// The path of a file that contains the secret and nothing else. White space around the secret is ignored.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// The environment variable that holds it.
+    /// The name of the environment variable that contains the secret.
     #[serde(default)]
     pub env: Option<String>,
 }
 
-/// An OAuth application's access, kept alive by its refresh token.
+/// Access by an OAuth application. The bridge renews access tokens with the refresh token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct OauthConfig {
@@ -153,12 +154,12 @@ pub struct OauthConfig {
     pub client_id: String,
     /// The application's client secret.
     pub client_secret: SecretConfig,
-    /// The refresh token that the user's consent gave.
+    /// The refresh token that the application got when the user gave consent.
     pub refresh_token: SecretConfig,
-    /// The application's redirect URI, as registered.
+    /// The application's redirect URI, as registered with Asana.
     #[serde(default = "default_redirect_uri")]
     pub redirect_uri: String,
-    /// Where access tokens are given.
+    /// The address that issues access tokens. Change it to run the bridge against `simulate`.
     #[serde(default = "default_token_url")]
     pub token_url: String,
 }
@@ -174,25 +175,26 @@ fn default_token_url() -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct StreamConfig {
-    /// The gid of a task, project or goal.
+    /// The gid of a task, project or goal. Set either this or `workspace`.
     #[serde(default)]
     pub resource: Option<String>,
-    /// The gid of a workspace, instead of `resource`; for service accounts.
+    /// The gid of a workspace, to poll all of it. Needs a service account.
     #[serde(default)]
     pub workspace: Option<String>,
-    /// Whose credential polls it. May be left out where there is one account.
+    /// The name of the account whose credential polls it. May be left out if there is only one account.
     #[serde(default)]
     pub account: Option<String>,
 }
 
-/// Streams by rules: what they name is polled, and is looked for again and again. Asking takes up to a twentieth of
-/// the account's `requestsPerMinute`, but 6 a minute at least, for each replica.
+/// Streams by rules. The bridge reads the lists that the rules name at intervals, and polls what it finds. Reading the lists
+/// takes up to a twentieth of the account's `requestsPerMinute`, but at least 6 requests a minute, for each replica.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct DiscoveryConfig {
-    /// How long after one look the next one begins.
+    /// The time between the end of one round through the lists and the start of the next. At least 1 second. Lower it to find
+    /// new projects sooner, at the cost of requests.
     pub interval: HumanDuration,
-    /// What is looked for. A stream that several rules name is there once.
+    /// The rules. If several rules find the same stream, it is polled once.
     pub rules: Vec<RuleConfig>,
 }
 
@@ -202,54 +204,57 @@ impl Default for DiscoveryConfig {
     }
 }
 
-/// Projects or goals: exactly one of `workspace`, `team`, `portfolio` and `goals`.
+/// A rule that finds projects or goals. Set exactly one of `workspace`, `team`, `portfolio` and `goals`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct RuleConfig {
-    /// The gid of a workspace: all its projects.
+    /// The gid of a workspace. The rule finds all its projects.
     #[serde(default)]
     pub workspace: Option<String>,
-    /// The gid of a team: all its projects.
+    /// The gid of a team. The rule finds all its projects.
     #[serde(default)]
     pub team: Option<String>,
-    /// The gid of a portfolio: all its projects, and those of the portfolios in it.
+    /// The gid of a portfolio. The rule finds all its projects, and the projects of the portfolios in it.
     #[serde(default)]
     pub portfolio: Option<String>,
-    /// The gid of a workspace: all its goals.
+    /// The gid of a workspace. The rule finds all its goals.
     #[serde(default)]
     pub goals: Option<String>,
-    /// A regular expression that is found in the name, such as `^Team `, in the syntax of the Rust crate `regex`.
+    /// A regular expression, such as `^Team `, in the syntax of the Rust crate `regex`. The rule finds only resources whose name
+    /// contains a match. Default: all names.
     #[serde(default)]
     pub name: Option<String>,
-    /// What becomes of archived projects.
+    /// Whether the rule finds archived projects.
     #[serde(default)]
     pub archived: ArchivedConfig,
-    /// Whose credential looks, and polls. May be left out where there is one account.
+    /// The name of the account whose credential reads the list, and polls the streams. May be left out if there is only one account.
     #[serde(default)]
     pub account: Option<String>,
 }
 
-/// What becomes of archived projects.
+/// Whether a rule finds archived projects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ArchivedConfig {
-    /// They are left out.
+    /// Archived projects are left out.
     #[default]
     Exclude,
-    /// They are there like all others.
+    /// Archived projects are found like all others.
     Include,
-    /// Only they are there.
+    /// Only archived projects are found.
     Only,
 }
 
-/// How often streams are polled. Each stream has its own pace between the two
-/// intervals: it goes to the shortest when events come, and slows down while none do.
+/// The intervals at which streams are polled. Each stream has its own interval between the two settings: the shortest when
+/// events come, and gradually longer while no events come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct PollingConfig {
-    /// The pace of a stream on which events come.
+    /// The interval between two polls of a stream while events come. At least 100 ms. Lower it to get changes sooner, at the
+    /// cost of requests.
     pub min_interval: HumanDuration,
-    /// The pace of a quiet stream. Far below 24 hours, after which a sync token is dead.
+    /// The interval between two polls of a quiet stream. At most 12 hours, because a sync token dies after 24 hours. Raise it
+    /// if `requestsPerMinute` doesn't suffice for all streams.
     pub max_interval: HumanDuration,
 }
 
@@ -262,18 +267,20 @@ impl Default for PollingConfig {
     }
 }
 
-/// How records are gathered into commits.
+/// How records are batched into commits, and how often watermarks are written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct CommitConfig {
-    /// How long the first page of a batch waits for others.
+    /// The time that the first page of a batch waits for more pages. Raise it for fewer and larger commits; lower it
+    /// for less latency.
     pub linger: HumanDuration,
-    /// A batch of this many records is committed at once.
+    /// The number of records at which a batch is committed without further waiting.
     pub max_records: NonZeroU32,
-    /// Pages that wait for the sink may weigh this much; past it, polling pauses.
+    /// The maximum size of all pages that wait for the sink. Beyond it, polling pauses (backpressure). Lower it if
+    /// the replica has little memory.
     pub max_pending: ByteSize,
-    /// How often each lane of an output topic is told, for each shard, up to when it is complete, so that
-    /// consumers also notice that the last records of a lane are missing. `0s`: never. On Kafka and NATS.
+    /// The interval at which each shard writes a watermark into each lane of its output topics, on Kafka and NATS. With
+    /// watermarks, consumers also notice if the last records of a lane are missing. `0s` turns them off.
     pub watermark_interval: HumanDuration,
 }
 
@@ -288,26 +295,27 @@ impl Default for CommitConfig {
     }
 }
 
-/// What the bridge remembers of each resource, so that it can say what a crawl found changed.
+/// The index of the resources that the bridge has published. With it a crawl can report which resources changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct IndexConfig {
-    /// The folder that holds it, of this replica alone, on a local disk; about 50 MB for a million resources. It may be
-    /// lost: then it is made again by full crawls. Default: a temporary file, which is lost at each restart.
+    /// The folder of the index. It must be on a local disk, and only this replica may use it. It needs about 50 MB for a million
+    /// resources. If the folder is lost, full crawls rebuild the index. Default: a temporary file, which is lost at each restart.
     pub path: Option<PathBuf>,
 }
 
-/// What the bridge shows of itself over HTTP: `/livez`, `/readyz`, `/metrics`, `/api/streams` and a status page at `/`.
-/// All of it can only be read, and holds no secrets; it does name accounts and gids, and asks nobody who they are.
+/// The admin port. Over HTTP it serves `/livez`, `/readyz`, `/metrics`, `/api/streams` and a status page at `/`. All of it is
+/// read-only and contains no secrets. It contains names of accounts and gids, and it has no authentication.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct AdminConfig {
-    /// The address and port to listen on, such as `0.0.0.0:8080`, or `[::]:8080` for IPv6 too. Default: none, and nothing
-    /// is shown.
+    /// The address and port to listen on, such as `0.0.0.0:8080`, or `[::]:8080` for IPv6 too. Default: none, and there
+    /// is no admin port.
     pub listen: Option<String>,
-    /// Whether there is a status page at `/`, and the JSON that it shows at `/api/streams`.
+    /// Whether to serve the status page at `/`, and its data as JSON at `/api/streams`. Set `false` to serve only probes and metrics.
     pub status_page: bool,
-    /// A replica that has more streams than this has no metrics of single streams: only sums and the worst of them.
+    /// The number of streams up to which a replica has metrics for each single stream. A replica with more streams
+    /// has only sums and the worst values. Lower it if your Prometheus should store fewer series.
     pub stream_metrics: u32,
 }
 
@@ -317,93 +325,96 @@ impl Default for AdminConfig {
     }
 }
 
-/// Where records go: exactly one of these.
+/// The sink that records are written to. Set exactly one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct SinkConfig {
-    /// Apache Kafka.
+    /// An Apache Kafka cluster.
     pub kafka: Option<KafkaConfig>,
-    /// NATS JetStream.
+    /// A NATS server or cluster with JetStream.
     pub nats: Option<NatsConfig>,
-    /// JSON lines on standard output.
+    /// JSON lines on standard output, to try the bridge.
     pub console: Option<ConsoleConfig>,
-    /// JSON lines in a file.
+    /// JSON lines in a file, without a bus.
     pub file: Option<FileConfig>,
 }
 
-/// Apache Kafka, or what speaks its protocol with transactions.
+/// Apache Kafka, or a system that has its protocol with transactions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KafkaConfig {
-    /// `host:port`, separated by commas.
+    /// The brokers to connect to first, each `host:port`, separated by commas.
     pub bootstrap_servers: String,
-    /// The output topic. May use `{resource_type}`, `{workspace}` and `{stream}`.
+    /// The output topic. The name may contain `{resource_type}`, `{workspace}` and `{stream}`; then there are several topics.
     #[serde(default = "default_topic")]
     pub topic: String,
-    /// The compacted topic that holds the checkpoints, one partition for each shard.
+    /// The compacted topic for checkpoints, with one partition for each shard. Once the bridge has run, change it only with
+    /// `checkpoint migrate`.
     #[serde(default = "default_checkpoint_topic")]
     pub checkpoint_topic: String,
-    /// Where records go that the bus refuses for their size.
+    /// The topic for records that are too large for the output topic.
     #[serde(default = "default_dead_letter_topic")]
     pub dead_letter_topic: String,
-    /// The consumer group by which replicas share the shards; also the prefix of transactional ids.
+    /// The consumer group with which replicas share the shards. It is also the prefix of transactional ids. Use another name
+    /// for each bridge on the same cluster.
     #[serde(default = "default_group_id")]
     pub group_id: String,
-    /// Whether the group knows this replica by its name (`group.instance.id`). Set true where a replica
-    /// comes back under the same name, as in a `StatefulSet` or on one machine: it then has its shards
-    /// again at once, also after a crash. Nobody else gets them before the session time-out, though.
+    /// Whether the replica is a static member of the group (`group.instance.id` is the replica's name). Set `true` if a replica
+    /// comes back under the same name, as in a `StatefulSet` or on one machine. Then it gets its shards
+    /// back at once, also after a crash. But no other replica gets them before the session timeout.
     #[serde(default)]
     pub static_membership: bool,
-    /// How the group agrees on who owns what: `classic`, or `consumer` for KIP-848, which needs Kafka 4.0. With
-    /// the latter shards move more smoothly, but the brokers set the session time-out, to 45 s by default
-    /// (`group.consumer.session.timeout.ms`): so long a crashed replica's shards wait. All replicas need the same.
+    /// The group protocol: `classic`, or `consumer` for KIP-848, which needs Kafka 4.0. With `consumer`, rebalances are smoother,
+    /// but the brokers set the session timeout, by default to 45 s (`group.consumer.session.timeout.ms`). A
+    /// crashed replica's shards wait for this time. All replicas need the same value.
     #[serde(default)]
     pub group_protocol: KafkaGroupProtocol,
-    /// How topics are made and checked.
+    /// How topics are created and checked.
     #[serde(default)]
     pub topics: KafkaTopicsConfig,
-    /// Any property of librdkafka, such as `security.protocol`. Those that exactly-once
+    /// Properties of librdkafka, such as `security.protocol`. Properties that exactly-once
     /// depends on can't be set.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
-    /// Properties whose values are secrets, such as `sasl.password`.
+    /// Properties of librdkafka whose values are secrets, such as `sasl.password`.
     #[serde(default)]
     pub secret_properties: BTreeMap<String, SecretConfig>,
-    /// With it, values are in the wire format of Confluent's schema registry; without, plain protobuf.
+    /// The schema registry. If set, values are in the wire format of Confluent's schema registry. Default: none, and values are
+    /// plain protobuf.
     #[serde(default)]
     pub schema_registry: Option<SchemaRegistryConfig>,
 }
 
-/// A schema registry: Confluent's, or one with its interface. It has to be there when the bridge starts.
+/// A schema registry: Confluent's, or one with the same interface. It must be available when the bridge starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SchemaRegistryConfig {
-    /// Where it is, such as `https://registry.example.com`; for Apicurio with `/apis/ccompat/v7` behind it. Of
-    /// several, the first that answers is asked.
+    /// The addresses of the registry, such as `https://registry.example.com`. For Apicurio, append `/apis/ccompat/v7`. If there are
+    /// several, the bridge uses the first that answers.
     pub urls: Vec<String>,
-    /// A user; goes with `password`.
+    /// The user to log in as. Set it together with `password`.
     #[serde(default)]
     pub user: Option<String>,
-    /// The user's password.
+    /// The user's password. Set it together with `user`.
     #[serde(default)]
     pub password: Option<SecretConfig>,
-    /// A bearer token, instead of `user`.
+    /// A bearer token, instead of `user` and `password`.
     #[serde(default)]
     pub token: Option<SecretConfig>,
-    /// The authorities that may sign the registry's certificate, as PEM. Default: the system's.
+    /// A PEM file with the certificate authorities that may sign the registry's certificate. Default: the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Whether a missing schema is registered. Set false where somebody else does that: the bridge then refuses
+    /// Whether the bridge registers a missing schema. Set `false` if another tool registers schemas. Then the bridge refuses
     /// to start until the schema is there.
     #[serde(default = "yes")]
     pub register: bool,
-    /// Under which subjects the schema is: `TOPIC-value`, `RECORD` or `TOPIC-RECORD`, where `RECORD` is
+    /// The subject of a topic's schema: `TOPIC-value`, `RECORD` or `TOPIC-RECORD`. `RECORD` is
     /// `asana_event_bridge.v1.Record`, or `asana_event_bridge.v1.DeadLetter` for the dead-letter topic.
     #[serde(default)]
     pub subject_name_strategy: SubjectNameStrategy,
 }
 
-/// What a subject of the schema registry is called.
+/// How subjects of the schema registry are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SubjectNameStrategy {
@@ -416,14 +427,14 @@ pub enum SubjectNameStrategy {
     TopicRecordName,
 }
 
-/// How a consumer group agrees on who owns what.
+/// The protocol by which a consumer group assigns shards to replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum KafkaGroupProtocol {
-    /// A member decides for all; the session time-out is the client's.
+    /// One member assigns for all. The client sets the session timeout.
     #[default]
     Classic,
-    /// The coordinator decides (KIP-848); the session time-out is the broker's.
+    /// The coordinator assigns (KIP-848). The broker sets the session timeout.
     Consumer,
 }
 
@@ -440,22 +451,22 @@ fn default_group_id() -> String {
     "asana-event-bridge".to_owned()
 }
 
-/// How topics are made where they are missing, and what is asked of those that are there.
+/// How missing topics are created, and whether existing topics are checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct KafkaTopicsConfig {
-    /// Whether missing topics are made.
+    /// Whether the bridge creates missing topics. Set `false` if you create topics yourself.
     pub create: bool,
-    /// Whether the settings of topics that are there are checked. Set false where the bridge
-    /// has no right to read them; then it relies on you.
+    /// Whether the bridge checks the settings of existing topics. Set `false` if the bridge
+    /// has no right to read them. Then you must make sure that they are correct.
     pub check: bool,
-    /// Partitions of an output topic that is made.
+    /// The number of partitions of a new output topic.
     pub partitions: NonZeroU32,
-    /// Replicas of each partition. Set 1 for a cluster of one broker.
+    /// The number of replicas of each partition of a new topic. Set 1 for a cluster of one broker.
     pub replication_factor: NonZeroU16,
-    /// `min.insync.replicas`. Set 1 for a cluster of one broker.
+    /// `min.insync.replicas` of a new topic. Set 1 for a cluster of one broker.
     pub min_insync_replicas: NonZeroU16,
-    /// Further settings of output topics that are made, such as `retention.ms`.
+    /// More settings of new output topics, such as `retention.ms`.
     pub config: BTreeMap<String, String>,
 }
 
@@ -476,49 +487,49 @@ impl Default for KafkaTopicsConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NatsConfig {
-    /// Such as `nats://host:4222`.
+    /// The addresses of the servers, such as `nats://host:4222`.
     pub servers: Vec<String>,
-    /// The JetStream stream, which holds records and checkpoints.
+    /// The name of the JetStream stream for records and checkpoints. Use another name for each bridge on the same servers.
     #[serde(default = "default_jetstream")]
     pub stream: String,
-    /// The first tokens of every subject.
+    /// The first tokens of every subject. Change it together with `stream`.
     #[serde(default = "default_subject_prefix")]
     pub subject_prefix: String,
-    /// The name of the checkpoint, of letters, digits, `-` and `_`. It has none until the number
-    /// of shards is changed: `checkpoint migrate` says which one it has then.
+    /// The name of the checkpoint: letters, digits, `-` and `_`. Set it only after `checkpoint migrate`, to the name that the
+    /// command prints. Default: none, and the checkpoint has no name.
     #[serde(default)]
     pub checkpoint: Option<String>,
-    /// Lanes: how many ways the records can be shared among consumers.
+    /// The number of lanes: the maximum number of consumers that can share the records.
     #[serde(default = "default_lanes")]
     pub lanes: NonZeroU32,
-    /// Whether a missing JetStream stream is made.
+    /// Whether the bridge creates a missing JetStream stream. Set `false` if you create it yourself.
     #[serde(default = "yes")]
     pub create: bool,
-    /// Replicas of the JetStream stream.
+    /// The number of replicas of the JetStream stream. At most 5. Set 3 for a cluster of three nodes.
     #[serde(default = "default_replicas")]
     pub replicas: NonZeroU16,
-    /// How long records are kept. Far above 24 hours: checkpoints live in the same JetStream stream.
+    /// The time for which records are kept. At least 2 days, because checkpoints are in the same JetStream stream.
     #[serde(default = "default_max_age")]
     pub max_age: HumanDuration,
-    /// How long the server remembers `Nats-Msg-Id`s.
+    /// The time for which the server remembers each `Nats-Msg-Id`, to reject duplicates. At most `maxAge`.
     #[serde(default = "default_duplicate_window")]
     pub duplicate_window: HumanDuration,
-    /// A credentials file (JWT and seed).
+    /// A file with credentials (JWT and seed). Set at most one of `credentialsFile`, `nkeySeed`, `token` and `user`.
     #[serde(default)]
     pub credentials_file: Option<PathBuf>,
-    /// An nkey seed.
+    /// An nkey seed to log in with.
     #[serde(default)]
     pub nkey_seed: Option<SecretConfig>,
-    /// A token.
+    /// A token to log in with.
     #[serde(default)]
     pub token: Option<SecretConfig>,
-    /// A user; goes with `password`.
+    /// The user to log in as. Set it together with `password`.
     #[serde(default)]
     pub user: Option<String>,
-    /// The user's password.
+    /// The user's password. Set it together with `user`.
     #[serde(default)]
     pub password: Option<SecretConfig>,
-    /// TLS.
+    /// Certificates for TLS. Default: the system's certificate authorities, and no client certificate.
     #[serde(default)]
     pub tls: Option<NatsTlsConfig>,
 }
@@ -545,23 +556,23 @@ fn default_duplicate_window() -> HumanDuration {
     HumanDuration(Duration::from_secs(120))
 }
 
-/// TLS of a NATS connection.
+/// Certificates for TLS connections to NATS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct NatsTlsConfig {
-    /// The authorities that may sign the server's certificate, as PEM. Default: the system's.
+    /// A PEM file with the certificate authorities that may sign the server's certificate. Default: the system's.
     pub ca_file: Option<PathBuf>,
-    /// The client's certificate, as PEM; goes with `keyFile`.
+    /// A PEM file with the client's certificate. Set it together with `keyFile`.
     pub cert_file: Option<PathBuf>,
-    /// The client's key, as PEM.
+    /// A PEM file with the client's private key. Set it together with `certFile`.
     pub key_file: Option<PathBuf>,
 }
 
-/// JSON lines on standard output.
+/// JSON lines on standard output, to try the bridge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct ConsoleConfig {
-    /// Where the checkpoint is kept.
+    /// The path of the checkpoint file.
     pub checkpoint: PathBuf,
 }
 
@@ -571,13 +582,13 @@ impl Default for ConsoleConfig {
     }
 }
 
-/// JSON lines in a file, exactly once: what a crash left unfinished is cut off.
+/// JSON lines in a file, each record exactly once. After a crash the bridge cuts off unfinished lines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct FileConfig {
-    /// The file that records are appended to.
+    /// The path of the file that records are appended to.
     pub path: PathBuf,
-    /// Where the checkpoint is kept. Default: `path` with `.checkpoint` behind it.
+    /// The path of the checkpoint file. Default: `path` with `.checkpoint` appended.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: every problem at once, each with its place.
+//! Problems of a configuration: all at once, each with its place.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ impl Place {
         &self.0
     }
 
-    /// Whether the two are the same, or one lies within the other.
+    /// Whether the two places are the same, or one is within the other.
     fn touches(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).all(|(ours, theirs)| ours == theirs)
     }
@@ -62,12 +62,12 @@ fn is_plain(key: &str) -> bool {
     !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
 }
 
-/// One thing that is wrong. Its message names keys and variables, never a value
-/// of the file: that might be a secret in the wrong place.
+/// One problem. Its message contains keys and variables, never a value
+/// of the file, because a value might be a secret in the wrong place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     place: Place,
-    /// An environment variable that is to blame, instead of a place in the file.
+    /// The environment variable with the problem, instead of a place in the file.
     variable: Option<String>,
     message: String,
 }
@@ -81,7 +81,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, sorted by place, environment variables last. As an error it is never empty.
+/// All problems, sorted by place, environment variables last. As an error it is never empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -106,8 +106,8 @@ impl Problems {
         self.0.push(Problem { place: Place::default(), variable: Some(variable.to_owned()), message: message.into() });
     }
 
-    /// Adds what a later stage found, but for what may only be an echo of a problem that
-    /// is known already: one at the same place, within it or around it.
+    /// Adds the problems of a later stage, except those that may only be a consequence of a known
+    /// problem: a problem at the same place, within it or around it.
     pub(super) fn add_unless_known(&mut self, later: Self) {
         let known = self.0.len();
         for problem in later.0 {
@@ -118,7 +118,7 @@ impl Problems {
         }
     }
 
-    /// The problems in their stable order, or `value` where there are none.
+    /// The problems in their stable order, or `value` if there are none.
     pub(super) fn or<T>(mut self, value: Option<T>) -> Result<T, Self> {
         if let (true, Some(value)) = (self.0.is_empty(), value) {
             return Ok(value);
@@ -144,7 +144,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The one of `known` that a person most likely meant by `word`, if any is near.
+/// The word of `known` that a person most likely meant by `word`, if any is similar.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // 0.8 takes one wrong or swapped letter in five; below it suggestions become guesses.
     const LIKELY: f64 = 0.8;

@@ -1,4 +1,4 @@
-//! The reference of all keys, written from the schema: `docs/configuration.md` holds it.
+//! Generates the reference of all keys in `docs/configuration.md` from the schema.
 
 use super::schema::{Part, schema};
 use serde_json::Value;
@@ -52,7 +52,7 @@ fn object(text: &mut String, part: Part, path: &str) -> fmt::Result {
     Ok(())
 }
 
-/// The type in words, and the object within it with what is behind its key in a path.
+/// The type in words, and the object within it with the suffix of its key in a path.
 fn kind_of(value: Part) -> (String, Option<(&'static str, Part)>) {
     if is_secret(value) {
         return ("[secret](#secret)".to_owned(), Some(("", value)));

@@ -1,4 +1,4 @@
-//! The JSON Schema of the configuration, made from the types, and walks over it.
+//! The JSON Schema of the configuration, generated from the types, and functions to read it.
 
 use super::Config;
 use super::problem::{Place, Step};
@@ -25,8 +25,8 @@ pub fn schema() -> &'static Value {
     &SCHEMA
 }
 
-/// An optional key is left out, not null: so that an empty `console:` is told what to
-/// write. And 32-bit numbers end where they end.
+/// An optional key is left out, not null. So the message for an empty `console:` contains what to
+/// write. And 32-bit numbers get their maximum.
 fn state_what_the_types_accept(schema: &mut Map<String, Value>) {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|name| name != "null");
@@ -55,7 +55,7 @@ fn state_what_the_types_accept(schema: &mut Map<String, Value>) {
 pub(super) struct Part(&'static Map<String, Value>);
 
 impl Part {
-    /// The whole.
+    /// The whole schema.
     pub(super) fn root() -> Option<Self> {
         SCHEMA.as_object().map(Self)
     }
@@ -68,28 +68,28 @@ impl Part {
         }
     }
 
-    /// The named keys of this object, in their order, with what the schema says at the key itself.
+    /// The named keys of this object, in their order, each with the schema at the key itself.
     pub(super) fn keys(self) -> impl Iterator<Item = (&'static str, &'static Value)> {
         let keys = self.0.get("properties").and_then(Value::as_object);
         keys.into_iter().flatten().map(|(key, node)| (key.as_str(), node))
     }
 
-    /// What is at a named key.
+    /// The schema of a named key.
     pub(super) fn key(self, key: &str) -> Option<Self> {
         Self::of(self.0.get("properties")?.get(key)?)
     }
 
-    /// What is at any key, where keys are the operator's choice.
+    /// The schema of any key, if the operator chooses the keys.
     pub(super) fn any_key(self) -> Option<Self> {
         Self::of(self.0.get("additionalProperties")?)
     }
 
-    /// What the items of this list are.
+    /// The schema of this list's items.
     pub(super) fn items(self) -> Option<Self> {
         Self::of(self.0.get("items")?)
     }
 
-    /// The texts to choose from.
+    /// The allowed texts.
     pub(super) fn choices(self) -> Option<Vec<&'static str>> {
         let choices = self.0.get("oneOf")?.as_array()?;
         choices.iter().map(|choice| choice.get("const")?.as_str()).collect()
@@ -99,12 +99,12 @@ impl Part {
         self.0.get("type").is_some_and(|name| name == "string")
     }
 
-    /// Whether this object can't be without `key`.
+    /// Whether this object requires `key`.
     pub(super) fn requires(self, key: &str) -> bool {
         self.0.get("required").and_then(Value::as_array).is_some_and(|keys| keys.iter().any(|name| name == key))
     }
 
-    /// What the schema says of `place`.
+    /// The schema at `place`.
     pub(super) fn at(self, place: &Place) -> Option<Self> {
         place.steps().iter().try_fold(self, |part, step| match step {
             Step::Item(_) => part.items(),

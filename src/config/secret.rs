@@ -1,4 +1,4 @@
-//! Secrets: never printed, read again when they may have changed.
+//! Secrets. They are never printed, and read again when they may have changed.
 
 use std::fmt;
 use std::io;
@@ -9,12 +9,12 @@ use std::path::PathBuf;
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text into custody.
+    /// Wraps the text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the one who has to send it.
+    /// The text itself, for the code that has to send it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -39,21 +39,21 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Where a secret comes from.
+/// The source of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
-    /// A file that holds nothing else. It may change while the bridge runs, as mounted
-    /// Kubernetes secrets do.
+    /// A file that contains nothing else. It may change while the bridge runs, like mounted
+    /// Kubernetes secrets.
     File(PathBuf),
-    /// Known already, from the environment, which can't change.
+    /// A known text, from the environment, which can't change.
     Text(Secret),
 }
 
 impl SecretSource {
-    /// The secret as it is now, without white space around it.
+    /// The current secret, without white space around it.
     ///
     /// # Errors
-    /// The file's own, or [`io::ErrorKind::InvalidData`] where it is empty or no UTF-8.
+    /// The error of reading the file, or [`io::ErrorKind::InvalidData`] if the file is empty or isn't UTF-8.
     pub fn read(&self) -> io::Result<Secret> {
         let text = match self {
             Self::File(path) => std::fs::read_to_string(path)?,

@@ -1,17 +1,17 @@
-//! Where traces go, by the variables that OpenTelemetry's specification names: what a platform sets for all of its
-//! programs holds for this one, too.
+//! The settings of traces, from the variables of OpenTelemetry's specification. So the variables that a platform sets for
+//! all of its programs work for this program, too.
 
 use super::environment::Environment;
 use bridge_core::record::trace::Sampling;
 
-/// In the specification's order: the one for traces counts before the one for all signals.
+/// In the order of the specification: the variable for traces overrides the variable for all signals.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-/// The only one that the bridge speaks.
+/// The only protocol that the bridge supports.
 const PROTOCOL: &str = "http/protobuf";
 
-/// Which traces are reported, and why none are where somebody may expect some. Off, where no endpoint is named: the
-/// specification's default, a collector on this host, would be missed by most.
+/// Which traces are sent, and a warning if none are sent although variables ask for some. Traces are off if no endpoint is set:
+/// the specification's default, a collector on this host, doesn't exist in most places.
 pub(super) fn sampling(environment: &Environment) -> (Sampling, Option<String>) {
     let set = |name: &str| environment.get(name).map(str::trim).filter(|value| !value.is_empty());
     let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, set(name)?)));

@@ -1,4 +1,4 @@
-//! Values that carry their unit: `"30s"`, `"64MiB"`.
+//! Values with a unit: `"30s"`, `"64MiB"`.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,4 +1,4 @@
-//! The bell: Asana's webhooks have streams polled at once.
+//! Webhooks: a delivery from Asana requests a poll of its stream.
 
 use super::check::Check;
 use super::problem::Place;
@@ -10,25 +10,25 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 use url::Url;
 
-/// Webhooks as a bell: Asana says when something happened on a task, project or goal, and its stream is polled at once
-/// instead of when it would be due. Nothing is published because a webhook says so, and a lost one delays only. Each replica
-/// makes and watches webhooks for the streams that it owns, and replaces those that others left. That takes up to a
-/// twentieth of each account's `requestsPerMinute`, but 6 a minute at least. Workspace streams have no bell.
+/// Webhooks. Asana notifies the bridge when something happened on a task, project or goal, and the bridge polls its stream at
+/// once. All events still come from polls, so a lost delivery costs only a delay. Each replica creates and maintains the webhooks
+/// of the streams that it owns, and replaces webhooks of earlier owners. This takes up to a twentieth of each account's
+/// `requestsPerMinute`, but at least 6 requests a minute. Workspace streams have no webhooks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct WebhooksConfig {
     /// The address and port to listen on for Asana, such as `0.0.0.0:8081`. Default: none, and there are no webhooks.
     pub listen: Option<String>,
-    /// Where Asana reaches this, such as `https://bell.example.com/asana`: what stands before it must end TLS, and lead each
-    /// request below this address to any replica.
+    /// The public address at which Asana reaches the bridge, such as `https://webhooks.example.com/asana`. Your ingress or proxy must
+    /// terminate TLS, and route each request below this address to any replica. Required with `listen`.
     pub public_url: Option<String>,
-    /// The key by which the bridge knows its webhooks' addresses, the same for all replicas: at least 32 characters that
-    /// nobody can guess. With another key there are other webhooks; Asana deletes the old ones after 24 hours.
+    /// The key that makes the webhooks' addresses unguessable: at least 32 random characters, the same for all replicas. If you
+    /// change it, the bridge creates new webhooks, and Asana deletes the old ones after 24 hours. Required with `listen`.
     pub key: Option<SecretConfig>,
-    /// Where the replicas listen for each other, as `host:port`; a host may stand for several. A replica that gets what is
-    /// for another passes it on there. Needed where there are several replicas.
+    /// The addresses of the other replicas, as `host:port`. A host name may resolve to several replicas. A replica forwards
+    /// deliveries for other owners to these addresses. Required if there are several replicas.
     pub peers: Vec<String>,
-    /// How often it is looked whether all webhooks are there.
+    /// The interval between two checks that all webhooks exist. At least 1 second.
     pub interval: HumanDuration,
 }
 
@@ -44,24 +44,24 @@ impl Default for WebhooksConfig {
     }
 }
 
-/// A bell that can be rung.
+/// Checked settings of webhooks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedWebhooks {
-    /// Where to listen.
+    /// The address and port to listen on.
     pub listen: SocketAddr,
-    /// Where Asana reaches it, without a slash at the end of its path.
+    /// The public address, without a slash at the end of its path.
     pub public_url: Url,
-    /// What makes its addresses unguessable.
+    /// The key that makes the addresses unguessable.
     pub key: SecretSource,
-    /// Where the replicas are found, each `host:port`.
+    /// The addresses of the replicas, each `host:port`.
     pub peers: Vec<String>,
-    /// Between looks; a second at least.
+    /// The interval between two checks. At least 1 second.
     pub interval: Duration,
 }
 
 impl CheckedWebhooks {
-    /// What webhooks may take of an account's budget, in requests a minute: a twentieth, but 6 at least, so that 100
-    /// streams take no hours, and never more than a quarter.
+    /// The share of an account's budget for webhooks, in requests a minute: a twentieth, at least 6 (so that 100
+    /// streams don't take hours), and never more than a quarter.
     #[must_use]
     pub fn requests_per_minute(of: NonZeroU32) -> NonZeroU32 {
         NonZeroU32::new((of.get() / 20).max(6).min(of.get() / 4)).unwrap_or(NonZeroU32::MIN)

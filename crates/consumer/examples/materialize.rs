@@ -1,9 +1,9 @@
 //! The smallest useful consumer: Asana's resources as a table in `SQLite`, exactly once, and honest about losses.
 //!
-//! `cargo run --example materialize -- records.jsonl resources.db` reads what the file sink wrote (`run --sink file`); called again, it
-//! goes on where it was. Ops, the reader's place and the detector's state are in one transaction, so that a
-//! crash at any moment leaves all of a batch or none of it. Where the bridge crashed, it may have cut off lines that were read already:
-//! that is told, and the table has to be made anew, since it has what the bridge never committed.
+//! `cargo run -p asana-event-bridge-consumer --features file --example materialize -- records.jsonl resources.db` reads what the file sink wrote (`run --sink file`); the next
+//! call continues where it was. Ops, the reader's place and the detector's state are in one transaction, so that a
+//! crash at any moment leaves all of a batch or none of it. If the bridge crashed, it may have cut off lines that were already read.
+//! Then this program reports it, and the table has to be recreated, because it has records that the bridge never committed.
 #![allow(clippy::print_stdout, reason = "a program for the command line")]
 
 use asana_event_bridge_consumer::file::{FilePlace, FileReader};

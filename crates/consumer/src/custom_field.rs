@@ -1,25 +1,25 @@
-//! What a custom field was set to, out of an event.
+//! Reads the new value of a custom field from an event.
 
 use super::record::Event;
 use bridge_contract::pb::ChangeValue;
 use serde::Serialize;
 use serde_json::Value;
 
-/// A custom field that was changed, as far as Asana told of it. Streams of whole workspaces tell little: Asana lets
-/// nobody ask there for more (`opt_fields`).
+/// A custom field that was changed, as far as Asana sent it. Streams of whole workspaces contain little, because Asana doesn't
+/// support `opt_fields` there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CustomField {
-    /// The field itself.
+    /// The field's gid.
     pub gid: String,
-    /// Its name, where Asana told it.
+    /// The field's name, if Asana sent it.
     pub name: Option<String>,
-    /// Asana's word for its type, such as `enum`, where Asana told it. An open set.
+    /// Asana's word for the field's type, such as `enum`, if Asana sent it. An open set.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// What it was set to.
+    /// The new value.
     #[serde(flatten)]
     pub value: FieldValue,
-    /// The same as a person reads it, for any type. `None` for an empty field, too.
+    /// The value as a text for people, for any type. Also `None` for an empty field.
     pub display_value: Option<String>,
 }
 
@@ -28,32 +28,32 @@ pub struct CustomField {
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FieldValue {
-    /// The option that was chosen.
+    /// The selected option.
     Enum(Named),
-    /// The options that are chosen.
+    /// The selected options.
     MultiEnum(Vec<Named>),
-    /// A number, also that of a formula.
+    /// A number, also the result of a formula.
     Number(f64),
     /// A text.
     Text(String),
-    /// A day, and the time where one was set.
+    /// A day, and a time if one was set.
     Date(FieldDate),
     /// Users.
     People(Vec<Named>),
     /// Tasks, projects, portfolios or goals.
     Reference(Vec<Named>),
-    /// It was emptied.
+    /// The field was emptied.
     Empty,
-    /// Asana didn't say, or in a way that isn't known here.
+    /// Asana didn't send the value, or sent it in an unknown form.
     Unknown,
 }
 
 /// An option, a user, or another object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Named {
-    /// Its gid.
+    /// The object's gid.
     pub gid: String,
-    /// Its name, where Asana told it.
+    /// The object's name, if Asana sent it.
     pub name: Option<String>,
 }
 
@@ -62,15 +62,15 @@ pub struct Named {
 pub struct FieldDate {
     /// `YYYY-MM-DD`.
     pub date: Option<String>,
-    /// RFC 3339, where a time was set.
+    /// RFC 3339, if a time was set.
     pub date_time: Option<String>,
 }
 
 impl Event {
-    /// The custom field that was changed, if it was one.
+    /// The custom field that was changed. `None` if something else changed.
     ///
     /// ```
-    /// use asana_event_asana_event_bridge_consumer::{CustomField, FieldValue, record::ChangeValue};
+    /// use asana_event_bridge_consumer::{CustomField, FieldValue, record::ChangeValue};
     /// use bridge_contract::pb::Resource;
     /// let field = Resource { gid: "7".into(), resource_type: "custom_field".into(), ..Resource::default() };
     /// let json = r#"{"gid":"7","resource_type":"custom_field","number_value":5.2,"display_value":"5.2"}"#;
@@ -84,7 +84,7 @@ impl Event {
 }
 
 impl CustomField {
-    /// The custom field that a changed value is, if it is one.
+    /// Reads a changed value as a custom field. `None` if the value isn't one.
     #[must_use]
     pub fn of(value: &ChangeValue) -> Option<Self> {
         let field = value.resource.as_ref().filter(|it| it.resource_type == "custom_field")?;
@@ -99,10 +99,10 @@ impl CustomField {
     }
 }
 
-/// How a value is read that is neither null nor an empty list.
+/// A function that reads a value that is neither null nor an empty list.
 type Reading = fn(&Value) -> Option<FieldValue>;
 
-/// Where Asana puts the value of a field, by its type.
+/// The key of a field's value, for each type, and how to read it.
 const VALUES: [(&str, Reading); 7] = [
     ("enum_value", |value| named(value).map(FieldValue::Enum)),
     ("multi_enum_values", |value| all_named(value).map(FieldValue::MultiEnum)),

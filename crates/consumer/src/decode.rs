@@ -1,4 +1,4 @@
-//! From a message's value to its record.
+//! Decodes a message's value.
 
 use super::record::Record;
 use crate::detect::sighting::{Sighting, Signal};
@@ -9,11 +9,11 @@ use pbjson_types::Timestamp;
 use prost::encoding::decode_varint;
 use prost::{DecodeError, Message as _};
 
-/// Reads a message's value as the contract's own type: plain protobuf, or in the wire format of Confluent's schema
-/// registry.
+/// Decodes a message's value into the contract's own type. The value is plain protobuf, or in the wire format of Confluent's
+/// schema registry.
 ///
 /// ```
-/// use asana_event_asana_event_bridge_consumer::{decode, pb};
+/// use asana_event_bridge_consumer::{decode, pb};
 /// use prost::Message as _;
 /// let record = pb::Record { received_at: Some(Default::default()), ..Default::default() };
 /// let plain = record.encode_to_vec();
@@ -24,24 +24,24 @@ use prost::{DecodeError, Message as _};
 /// ```
 ///
 /// # Errors
-/// The value is neither.
+/// The value has neither format.
 pub fn wire(value: &[u8]) -> Result<pb::Record, DecodeError> {
     pb::Record::decode(unframed(value)?)
 }
 
-/// Reads a message's value, of either wire format, as types to match on.
+/// Decodes a message's value, of either wire format, into Rust types to match on.
 ///
 /// # Errors
-/// The value is no record.
+/// The value isn't a record.
 pub fn record(value: &[u8]) -> Result<Record, DecodeError> {
     wire(value).map(Record::from)
 }
 
-/// Reads of a message's value, of either wire format, only what a [`Detector`](super::Detector) looks at. It allocates
-/// nothing, and takes a small part of the time that the whole record takes.
+/// Decodes only the part of a message's value, of either wire format, that a [`Detector`](super::Detector) needs. It allocates
+/// nothing, and takes a small part of the time that decoding the whole record takes.
 ///
 /// ```
-/// use asana_event_asana_event_bridge_consumer::{Detector, Start, decode};
+/// use asana_event_bridge_consumer::{Detector, Start, decode};
 /// use bridge_contract::pb;
 /// use prost::Message as _;
 /// let position = pb::Position { epoch: 1, lane_sequence: 3, ..Default::default() };
@@ -53,7 +53,7 @@ pub fn record(value: &[u8]) -> Result<Record, DecodeError> {
 /// ```
 ///
 /// # Errors
-/// The value is no record. What is wrong within an event isn't seen.
+/// The value isn't a record. Errors inside an event aren't found.
 pub fn sighting(value: &[u8]) -> Result<Sighting<'_>, DecodeError> {
     let mut sighting = Sighting::default();
     let mut rest = unframed(value)?;
@@ -122,7 +122,7 @@ fn position_of<'a>(position: &'a [u8], to: &mut Sighting<'a>) -> Result<(), Deco
     })
 }
 
-/// Without what a schema registry puts before a message.
+/// The value without the prefix of a schema registry.
 fn unframed(value: &[u8]) -> Result<&[u8], DecodeError> {
     // No protobuf message begins with a zero: there is no field of that number.
     let Some((0, framed)) = value.split_first() else { return Ok(value) };
@@ -141,11 +141,11 @@ fn unframed(value: &[u8]) -> Result<&[u8], DecodeError> {
 enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
-    /// Of a fixed width, or a group: the contract has none.
+    /// A field of a fixed width, or a group. The contract has none.
     Other,
 }
 
-/// Takes a field off the front of a message.
+/// Reads the first field of a message, and removes it from the front.
 fn next<'a>(rest: &mut &'a [u8]) -> Result<Option<(u64, Field<'a>)>, DecodeError> {
     if rest.is_empty() {
         return Ok(None);
@@ -213,13 +213,13 @@ fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(bytes).map_err(|_not_text| no_record())
 }
 
-/// Protobuf's own rule for a number that is too large for its field.
+/// Truncates a number that is too large for its field, as protobuf specifies.
 #[expect(clippy::cast_possible_truncation, reason = "that is the rule")]
 fn low(number: u64) -> u32 {
     number as u32
 }
 
-/// prost makes its errors itself: this is the one of a field that is cut off.
+/// Only prost can create its errors. This is the error of a field that is cut off.
 fn no_record() -> DecodeError {
     match decode_varint(&mut [].as_slice()) {
         Err(error) => error,

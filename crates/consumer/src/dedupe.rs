@@ -1,19 +1,19 @@
-//! The same change through two streams, recognised by its fingerprint.
+//! Recognises the same change in two streams by its fingerprint.
 
 use super::record::Fingerprint;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Says whether a change was seen before through another stream, within a window.
+/// Checks whether a change was seen before in another stream, within a window.
 ///
 /// A task in two watched projects gives each of its events twice: once in each stream, with the same fingerprint. Two
-/// equal fingerprints of *one* stream are two changes (Asana gives events to the millisecond), so that each stream counts
-/// its own: the n-th time that a stream brings a fingerprint is the n-th change of that content.
+/// equal fingerprints in *one* stream are two changes (Asana's times have milliseconds). So each stream counts separately:
+/// the n-th time that a stream has a fingerprint is the n-th change with that content.
 ///
-/// Its memory is `changes` times some 150 bytes.
+/// It needs about 150 bytes of memory for each of `changes`.
 ///
 /// ```
-/// use asana_event_asana_event_bridge_consumer::{Dedupe, record::Fingerprint};
+/// use asana_event_bridge_consumer::{Dedupe, record::Fingerprint};
 /// use chrono::{DateTime, TimeDelta};
 /// let mut dedupe = Dedupe::new(100_000, TimeDelta::hours(24));
 /// let (print, now) = (Fingerprint([7; 16]), DateTime::UNIX_EPOCH);
@@ -40,14 +40,15 @@ struct Seen {
 }
 
 impl Dedupe {
-    /// Remembers so many changes, each for the time of the window. 24 hours are as long as Asana's sync tokens live.
+    /// Remembers at most `changes` changes, each for the time of `window`. A good window is 24 hours, the life of Asana's sync
+    /// tokens.
     #[must_use]
     pub fn new(changes: usize, window: TimeDelta) -> Self {
         Self { changes, window, seen: BTreeMap::new(), order: VecDeque::new() }
     }
 
-    /// Whether the change is seen for the first time. `now` is the reader's clock, or `received_at`: it should not go back.
-    /// For records that the [`Detector`](super::Detector) calls duplicates, don't ask.
+    /// Whether the change is seen for the first time. `now` is the reader's clock, or `received_at`. It should not go back.
+    /// Don't call it for records that are duplicates for the [`Detector`](super::Detector).
     pub fn is_first(&mut self, stream: &str, fingerprint: Fingerprint, now: DateTime<Utc>) -> bool {
         self.forget(now);
         let seen = self.seen.entry(fingerprint).or_default();
@@ -82,13 +83,13 @@ impl Dedupe {
         }
     }
 
-    /// How many changes are remembered.
+    /// The number of remembered changes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Whether none is.
+    /// Whether no change is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()

@@ -1,4 +1,4 @@
-//! Records from a file of JSON lines, as the file and console sinks write them.
+//! Reads records from a file of JSON lines, as the file and console sinks write them.
 
 use super::{ReadError, Received};
 use bridge_contract::line::Line;
@@ -7,27 +7,27 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Reads lines. At the end of the file it gives `None`, and goes on when the file has grown.
+/// Reads lines. At the end of the file it returns `None`, and continues when the file has grown.
 ///
-/// A line counts once its end is there. A bridge that starts again after a crash cuts off lines that
-/// it hadn't committed and writes others: a reader that had them already is told, and must begin anew.
+/// A line counts when its end is there. After a crash, a bridge cuts off lines that
+/// it hadn't committed, and writes others. A reader that has read such lines gets an error, and must start from scratch.
 #[derive(Debug)]
 pub struct FileReader {
     path: PathBuf,
     lines: BufReader<File>,
-    /// The same file, to look at lines that were read.
+    /// The same file, to check lines that were read.
     again: File,
     place: FilePlace,
 }
 
-/// Behind a line, for a reader that goes on there: see [`FileReader::open_at`]. The default is the file's beginning.
+/// The place after a line, where another reader can continue: see [`FileReader::open_at`]. The default is the file's beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FilePlace {
-    /// How many lines are before it.
+    /// The number of lines before the place.
     pub lines: u64,
-    /// How many bytes are before it.
+    /// The number of bytes before the place.
     pub bytes: u64,
-    /// How many of them are the last line's.
+    /// The number of these bytes that belong to the last line.
     pub last_bytes: u64,
     /// The last line's hash (XXH3).
     pub last_hash: u64,
@@ -37,15 +37,15 @@ impl FileReader {
     /// Begins at the first line.
     ///
     /// # Errors
-    /// `Unavailable` where the file can't be opened.
+    /// `Unavailable` if the file can't be opened.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         Self::open_at(path, FilePlace::default())
     }
 
-    /// Goes on where another reader was.
+    /// Continues at the place of another reader.
     ///
     /// # Errors
-    /// `Unavailable` where the file can't be opened, or the line before the place is another one now.
+    /// `Unavailable` if the file can't be opened, or if the line before the place has changed.
     pub fn open_at(path: &Path, place: FilePlace) -> Result<Self, ReadError> {
         let open = || File::open(path).map_err(|error| failed("open", path, error));
         let mut reader = Self { path: path.to_owned(), lines: BufReader::new(open()?), again: open()?, place };
@@ -53,17 +53,17 @@ impl FileReader {
         Ok(reader)
     }
 
-    /// Behind the last line that was read.
+    /// The place after the last line that was read.
     #[must_use]
     pub fn place(&self) -> FilePlace {
         self.place
     }
 
-    /// The next record, or `None` where there is no further whole line now.
+    /// The next record, or `None` if there is no complete line now.
     ///
     /// # Errors
-    /// `Unavailable` where the file can't be read, or the last line that was read is another one now: the bridge hadn't committed
-    /// it. `NoRecord` for a line that isn't one.
+    /// `Unavailable` if the file can't be read, or if the last line that was read has changed, because the bridge hadn't committed
+    /// it. `NoRecord` for a line that isn't a record.
     pub fn read(&mut self) -> Result<Option<Received>, ReadError> {
         let from_file = !self.lines.buffer().contains(&b'\n');
         let mut line = Vec::new();
@@ -92,7 +92,8 @@ impl FileReader {
         self.lines.seek(to).map(|_| ()).map_err(|error| failed("read", &self.path, error))
     }
 
-    /// The line before the place is still the one that was read. Looked at after what comes behind it: so that is of the same file.
+    /// Whether the line before the place is still the line that was read. Checked after the next line was read, so that line is of the
+    /// same file.
     fn check(&mut self) -> Result<(), ReadError> {
         let FilePlace { lines, bytes, last_bytes, last_hash } = self.place;
         if bytes == 0 {
@@ -107,9 +108,9 @@ impl FileReader {
         }
         let path = self.path.display();
         Err(ReadError::Unavailable {
-            action: format!("could not go on in {path}"),
+            action: format!("could not continue in {path}"),
             source: format!(
-                "line {lines}, which was read, is no longer there: the bridge hadn't committed it. Begin anew"
+                "line {lines} was read, but has changed since, because the bridge hadn't committed it; start from scratch"
             )
             .into(),
         })

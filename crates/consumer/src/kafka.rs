@@ -1,4 +1,4 @@
-//! Whole lanes from Kafka: committed records only, no consumer group.
+//! Reads whole lanes from Kafka: committed records only, without a consumer group.
 
 use super::{From, ReadError, Received, Until, decode};
 use rdkafka::client::ClientContext;
@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior};
 
-/// How long the broker may take to answer what is asked at the start.
+/// The timeout of the broker's answers at the start.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// How often a reader that reads for ever looks for topics and partitions that are new.
+/// The interval at which a reader without end checks for new topics and partitions.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// librdkafka's complaints come back from `recv` too, where they are handled; the end of a partition is none.
+/// librdkafka's errors also come from `recv`, where they are handled. The end of a partition isn't an error.
 struct Quiet;
 
 impl ClientContext for Quiet {
@@ -28,8 +28,8 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
-/// Reads every partition of its topics: to the end as it was when it began, or for ever, with the topics and
-/// partitions that come later from their start.
+/// Reads every partition of its topics: to the end at the time when it began, or without end. Without end, it also reads new topics
+/// and partitions, from their start.
 pub struct KafkaReader {
     consumer: Arc<StreamConsumer<Quiet>>,
     reading: Reading,
@@ -38,24 +38,24 @@ pub struct KafkaReader {
 }
 
 enum Reading {
-    /// All topics at once.
+    /// Reads all topics at the same time.
     ForEver(Lookout),
-    /// Topic after topic, since librdkafka's word for the end of a partition names no topic.
+    /// Reads topic after topic, because librdkafka's message about the end of a partition names no topic.
     ToEnd {
-        /// Where each partition of the topic that is being read ends, if it isn't read to there yet.
+        /// The end of each partition of the current topic that isn't read to its end yet.
         ends: BTreeMap<i32, i64>,
         later: Vec<TopicPart>,
     },
 }
 
-/// Finds topics and partitions that are new.
+/// Finds new topics and partitions.
 struct Lookout {
     wanted: Box<dyn Fn(&str) -> bool + Send>,
     known: BTreeSet<(String, i32)>,
     next: Interval,
 }
 
-/// The partitions of a topic, and where each ends.
+/// The partitions of a topic, and the end of each.
 #[derive(Debug)]
 struct TopicPart {
     assignment: TopicPartitionList,
@@ -69,14 +69,14 @@ impl fmt::Debug for KafkaReader {
 }
 
 impl KafkaReader {
-    /// Begins to read the topics whose name is `wanted`. The `properties` are librdkafka's, `bootstrap.servers`
-    /// among them. Blocks while it asks the broker: call it on a thread that may.
+    /// Begins to read the topics whose name is `wanted`. The `properties` are librdkafka's, including `bootstrap.servers`.
+    /// It blocks while it waits for the broker: call it on a thread that may block.
     ///
     /// # Errors
-    /// `Unavailable` where the broker doesn't answer, or where there is no topic to read to the end.
+    /// `Unavailable` if the broker doesn't answer, or if there is no topic to read to the end.
     ///
     /// # Panics
-    /// Outside of a tokio runtime, where it is to read for ever.
+    /// Outside of a tokio runtime, if it reads without end.
     pub fn open(
         properties: &BTreeMap<String, String>,
         wanted: impl Fn(&str) -> bool + Send + 'static,
@@ -151,19 +151,19 @@ impl KafkaReader {
         self.trimmed
     }
 
-    /// How many records there are to the end, at the most, if it has one: transaction markers are among them.
+    /// The maximum number of records up to the end, if there is an end. Transaction markers count, too.
     #[must_use]
     pub fn expected(&self) -> Option<u64> {
         self.expected
     }
 
-    /// The next record of any lane; `None` once all are read to their end.
+    /// The next record of any lane. `None` when all lanes are read to their end.
     ///
     /// # Errors
     /// See [`ReadError`].
     ///
     /// # Cancel safety
-    /// Dropped before it returns, it has taken no record.
+    /// If it is dropped before it returns, it has taken no record.
     pub async fn next(&mut self) -> Result<Option<Received>, ReadError> {
         while self.go_on()? {
             let received_or_none = match &mut self.reading {
@@ -195,7 +195,7 @@ impl KafkaReader {
         Ok(None)
     }
 
-    /// Reads what is new since it was looked last, from its start. A broker that doesn't answer is asked again later.
+    /// Begins to read what is new since the last check, from its start. If the broker doesn't answer, it retries later.
     async fn look(&mut self) -> Result<(), ReadError> {
         let Reading::ForEver(lookout) = &mut self.reading else { return Ok(()) };
         let consumer = Arc::clone(&self.consumer);
@@ -225,7 +225,7 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Turns to the next topic where one is read to its end; `false` where all are.
+    /// Goes to the next topic if one is read to its end. `false` if all are.
     fn go_on(&mut self) -> Result<bool, ReadError> {
         let Reading::ToEnd { ends, later } = &mut self.reading else { return Ok(true) };
         while ends.is_empty() {
@@ -240,7 +240,7 @@ impl KafkaReader {
 }
 
 impl Reading {
-    /// Whether a record is before the end; notes where it is the last one.
+    /// Whether a record is before the end. Notes whether it is the last one.
     fn wants(&mut self, partition: i32, offset: i64) -> bool {
         let Self::ToEnd { ends, .. } = self else { return true };
         let end = ends.get(&partition).copied().unwrap_or(0);
@@ -252,7 +252,7 @@ impl Reading {
     }
 }
 
-/// Where the reading of a partition begins.
+/// The offset at which reading a partition begins.
 fn begin(assignment: &TopicPartitionList, id: i32) -> i64 {
     let element = assignment.elements().into_iter().find(|element| element.partition() == id);
     element.and_then(|element| element.offset().to_raw()).unwrap_or_default()

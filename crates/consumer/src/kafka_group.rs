@@ -1,21 +1,22 @@
-//! A member of a Kafka consumer group that knows whether it has seen everything, whoever read a partition before.
+//! A member of a Kafka consumer group that knows whether it has seen everything, also after a rebalance.
 //!
-//! [`KafkaGroup::commit`] writes the offset of each partition together with what the detector knows of it, in the offset's metadata: one
-//! atomic write, which whoever gets the partition next reads. So a restart or a rebalance blinds nobody, and the state is never
-//! ahead of the offset or behind it.
+//! [`KafkaGroup::commit`] writes the offset of each partition together with the detector's state of it, in the offset's metadata. This is
+//! one atomic write, and the next owner of the partition reads it. So the state survives a restart or a rebalance, and it always
+//! belongs exactly to the offset.
 //!
-//! # Room
-//! Kafka takes 4,096 bytes of metadata by default (`offset.metadata.max.bytes`), of which 3,067 hold state. A lane takes some 45 for
-//! each shard that writes to it, 13 more for each epoch before the latest (four at the most are known), and 2 to 4 for each hole: there
-//! is room for 64 shards that weren't migrated lately. Where there is too little, the
-//! saved state gives up the lowest holes (they stay counted as missing, and hold back completeness), then the names of open source
-//! gaps. If that isn't enough, the offset is committed alone, and [`Committed::without_state`] names the partition: raise
-//! the broker's limit and [`metadata_room`](KafkaGroup::metadata_room), or keep [`Detector::save_lane`] beside offsets of your own.
-//! Whoever begins behind such a commit is told so: [`Delivered::blinded`].
+//! # Room for state
+//! Kafka accepts 4,096 bytes of metadata by default (`offset.metadata.max.bytes`), of which 3,067 hold state. A lane needs about 45 bytes
+//! for each shard that writes to it, 13 more for each epoch before the latest (at most four are known), and 2 to 4 for each hole. This is
+//! enough for 64 shards that weren't migrated recently.
+//!
+//! If there is too little room, the saved state first drops the lowest holes (they stay counted as missing, and hold back completeness),
+//! then the names of open source gaps. If that isn't enough, the offset is committed alone, and [`Committed::without_state`] names the
+//! partition. Then raise the broker's limit and [`metadata_room`](KafkaGroup::metadata_room), or keep [`Detector::save_lane`] beside
+//! your own offsets. A reader that begins after such a commit gets [`Delivered::blinded`].
 //!
 //! # Completeness
-//! A member knows of its own partitions only: [`complete_up_to`](KafkaGroup::complete_up_to) is theirs. The topic is complete up to
-//! the least over all members.
+//! A member knows only its own partitions, and [`complete_up_to`](KafkaGroup::complete_up_to) is about these. The topic is complete up to
+//! the minimum over all members.
 
 use super::record::Record;
 use super::{Blinded, ReadError, decode};
@@ -36,46 +37,46 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long the broker may take to answer.
+/// The timeout of the broker's answers.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Before the state, so that nobody else's metadata is taken for it.
+/// The prefix of the state, so that other metadata isn't mistaken for it.
 const MARK: &str = "aeb1:";
 /// The default of Kafka's `offset.metadata.max.bytes` (`OffsetConfig.DefaultMaxMetadataSize`).
 const METADATA_ROOM: usize = 4096;
 
-/// A topic's partition.
+/// A partition of a topic.
 type Place = (Topic, i32);
 
-/// A record, what the detector says of it, and where it was.
+/// A record, the detector's verdict about it, and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivered {
     /// The topic.
     pub topic: Topic,
     /// The partition.
     pub partition: i32,
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
     /// The gid of the resource that changed; empty in a record of the lane itself.
     pub key: String,
     /// The record.
     pub record: Record,
-    /// By lane.
+    /// The detector's verdict, by lane.
     pub verdict: Verdict,
-    /// Of a partition's first record: why the detector knows nothing of those that were committed before it.
+    /// Only for a partition's first record: why the detector has no state for the records that were committed before it.
     pub blinded: Option<Blinded>,
 }
 
 /// What a commit wrote.
-#[must_use = "where the state didn't fit, whoever reads the partition next is blind for what is missing"]
+#[must_use = "if the state of a partition didn't fit, its next owner can't report missing records"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// How many partitions.
+    /// The number of partitions.
     pub partitions: usize,
-    /// Those whose state didn't fit beside the offset.
+    /// The partitions whose state didn't fit into the offset's metadata.
     pub without_state: Vec<Place>,
 }
 
-/// Reads the partitions that the group gives it, committed records only.
+/// Reads the partitions that the group assigns to it, committed records only.
 pub struct KafkaGroup {
     consumer: Arc<StreamConsumer<Member>>,
     state: Mutex<State>,
@@ -86,15 +87,15 @@ pub struct KafkaGroup {
 
 struct State {
     detector: Detector,
-    /// Partitions whose state was looked for.
+    /// Partitions whose state was requested.
     known: BTreeSet<Place>,
-    /// What was delivered since the last commit: the offset after it.
+    /// For each partition with deliveries since the last commit: the offset after the last delivery.
     delivered: BTreeMap<Place, i64>,
-    /// Not told yet.
+    /// Reasons that weren't delivered yet.
     blinded: BTreeMap<Place, Blinded>,
 }
 
-/// Notes which partitions go, for the reader to forget.
+/// Notes revoked partitions, so that the reader forgets them.
 #[derive(Default)]
 struct Member {
     gone: Mutex<Vec<Place>>,
@@ -121,14 +122,14 @@ impl fmt::Debug for KafkaGroup {
 }
 
 impl KafkaGroup {
-    /// Joins the group. The `properties` are librdkafka's: `bootstrap.servers`, `group.id`, and what else is wanted; topics that begin
-    /// with `^` are patterns. Whole lanes are followed: [`Detector::by_lane`].
+    /// Joins the group. The `properties` are librdkafka's: `bootstrap.servers`, `group.id`, and others if you need them. A topic that begins
+    /// with `^` is a pattern. The detector follows whole lanes: [`Detector::by_lane`].
     ///
-    /// Set here, whatever is given: `enable.auto.commit` is false, `isolation.level` is `read_committed`. Without
+    /// This function always sets `enable.auto.commit` to false and `isolation.level` to `read_committed`. Without
     /// `auto.offset.reset`, a group without offsets begins at the earliest record.
     ///
     /// # Errors
-    /// `Unavailable` where librdkafka refuses the properties or the topics.
+    /// `Unavailable` if librdkafka rejects the properties or the topics.
     pub fn join(properties: &BTreeMap<String, String>, topics: &[&str]) -> Result<Self, ReadError> {
         let reset = properties.get("auto.offset.reset").map_or("earliest", String::as_str);
         let mut config: ClientConfig = properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -154,20 +155,20 @@ impl KafkaGroup {
         })
     }
 
-    /// For brokers whose `offset.metadata.max.bytes` isn't the default.
+    /// Sets the room for metadata, in bytes. Use it if the brokers' `offset.metadata.max.bytes` isn't the default of 4,096.
     #[must_use]
     pub fn metadata_room(self, bytes: usize) -> Self {
         Self { metadata_room: bytes, ..self }
     }
 
-    /// The next record of any partition. One caller at a time; with several, records of a lane may change places between them.
+    /// The next record of any partition. Call it from one task only: with several callers, records of a lane may be reordered.
     ///
     /// # Errors
-    /// `NoRecord` for a message that is none: the next call goes on behind it. `Unavailable` for the rest: librdkafka mends its
-    /// connections itself, so that the next call may succeed.
+    /// `NoRecord` for a message that isn't a record: the next call continues after it. `Unavailable` for other errors: librdkafka
+    /// restores its connections itself, so the next call may succeed.
     ///
     /// # Cancel safety
-    /// Dropped before it returns, it has taken no record.
+    /// If it is dropped before it returns, it has taken no record.
     pub async fn next(&self) -> Result<Delivered, ReadError> {
         let message =
             self.consumer.recv().await.map_err(|error| ReadError::unavailable("could not read from Kafka", error))?;
@@ -185,17 +186,17 @@ impl KafkaGroup {
         lock(&self.state).deliver(&place, &message)
     }
 
-    /// The same as a stream without end.
+    /// The records as a stream without end.
     pub fn stream(&self) -> impl Stream<Item = Result<Delivered, ReadError>> + '_ {
         stream::unfold(self, |group| async move { Some((group.next().await, group)) })
     }
 
-    /// Commits the offset and the detector's state of each partition, behind all that was delivered: call it once that is
-    /// processed. What was delivered and not committed is delivered again after a restart or a rebalance, and the verdicts
-    /// are the same again.
+    /// Commits the offset and the detector's state of each partition, after the last delivered record. Call it when all delivered
+    /// records are processed. Records that were delivered and not committed are delivered again after a restart or a rebalance, with
+    /// the same verdicts.
     ///
     /// # Errors
-    /// `Unavailable` where the broker refuses, as it does for a member that has lost a partition: nothing is lost, its
+    /// `Unavailable` if the broker refuses, for example because the member has lost a partition. Nothing is lost: the partition's
     /// next owner begins at the last commit.
     ///
     /// # Cancel safety
@@ -222,26 +223,26 @@ impl KafkaGroup {
         }
         let consumer = Arc::clone(&self.consumer);
         blocking(move || consumer.commit(&partitions, CommitMode::Sync)).await?.map_err(failed)?;
-        // What was delivered meanwhile waits for the next commit.
+        // Records that were delivered during the commit wait for the next one.
         lock(&self.state).delivered.retain(|place, offset| offsets.get(place) != Some(offset));
         Ok(committed)
     }
 
-    /// The time up to which everything is here, in those partitions of the topic that this member has; `None` where it isn't known
-    /// of one of them, or there is none. What other members have, they know: the topic's is the least of all.
+    /// The time up to which everything is here, in the partitions of the topic that this member has. `None` if it isn't known
+    /// for one of them, or if the member has none. For the whole topic, take the minimum over all members.
     ///
     /// # Errors
-    /// `Unavailable` where librdkafka doesn't tell the partitions.
+    /// `Unavailable` if librdkafka doesn't return the partitions.
     pub fn complete_up_to(&self, topic: &str) -> Result<Option<DateTime<Utc>>, ReadError> {
         let (state, own) = (lock(&self.state), self.own()?);
         let lanes = own.iter().filter(|(of, _)| of == topic);
         Ok(lanes.map(|(_, lane)| state.detector.lane_complete_up_to(topic, *lane)).min().flatten())
     }
 
-    /// Where the tail of a lane may be missing, of the partitions that this member has: [`Detector::behind`].
+    /// The lanes whose last records may be missing, among the partitions that this member has: [`Detector::behind`].
     ///
     /// # Errors
-    /// `Unavailable` where librdkafka doesn't tell the partitions.
+    /// `Unavailable` if librdkafka doesn't return the partitions.
     pub fn behind(&self) -> Result<Vec<Behind>, ReadError> {
         let (mut behind, own) = (lock(&self.state).detector.behind(), self.own()?);
         behind.retain(|it| own.contains(&(it.key.topic.clone(), it.key.lane)));
@@ -255,17 +256,18 @@ impl KafkaGroup {
         Ok(assigned.elements().into_iter().map(|it| (it.topic().to_owned(), lane(it.partition()))).collect())
     }
 
-    /// Looks at the detector: counts, open source gaps. Of completeness it would say nothing while other members have lanes of the topic.
+    /// Reads the detector: counts and open source gaps. Don't ask it for completeness while other members have lanes of the topic: it
+    /// would return nothing.
     pub fn detector<T>(&self, look: impl FnOnce(&Detector) -> T) -> T {
         look(&lock(&self.state).detector)
     }
 
-    /// What is missing now is known to the reader, and has been dealt with: [`Detector::accept_losses`].
+    /// Accepts the current losses: you know what is missing, and have handled it. See [`Detector::accept_losses`].
     pub fn accept_losses(&self) {
         lock(&self.state).detector.accept_losses();
     }
 
-    /// What the last owner of a partition left.
+    /// The state that the last owner of a partition saved.
     async fn restore(&self, place: &Place) -> Result<Found, ReadError> {
         let (consumer, from_earliest) = (Arc::clone(&self.consumer), self.from_earliest);
         let (topic, partition) = place.clone();
@@ -295,7 +297,7 @@ enum Found {
         offset: i64,
         metadata: String,
     },
-    /// The group never was here.
+    /// The group has no offset for this partition.
     Nothing(Start),
 }
 
@@ -327,7 +329,7 @@ impl State {
         self.detector.begin_lane(topic, lane, start);
     }
 
-    /// Takes what the last owner kept beside the offset.
+    /// Restores the state that the last owner saved in the offset's metadata.
     fn restore(&mut self, metadata: &str) -> Result<(), Blinded> {
         let saved = metadata.strip_prefix(MARK).ok_or(Blinded::NotKept)?;
         let saved = BASE64_STANDARD_NO_PAD.decode(saved).map_err(|_other_letters| Blinded::NotKept)?;
@@ -356,7 +358,7 @@ impl State {
     }
 }
 
-/// Sends the consumer back to a message that was taken and not delivered.
+/// Seeks back to a message that was taken and not delivered.
 struct Undo<'a> {
     consumer: &'a StreamConsumer<Member>,
     message: &'a BorrowedMessage<'a>,

@@ -1,13 +1,13 @@
-//! For who reads the records: decode them, and know whether any is missing.
+//! For consumers of the records: decode them, and know whether any record is missing.
 //!
-//! [`decode::record`] makes a [`Record`] of a message's value, and [`Detector::observe`] says of it whether anything before
-//! it is missing. Both work with any client of any bus, in any runtime:
+//! [`decode::record`] decodes a message's value into a [`Record`]. [`Detector::observe`] returns a verdict about it: whether it
+//! is in order, a duplicate, or whether records before it are missing. Both work with any client of any bus, in any runtime:
 //!
 //! ```
-//! use asana_event_asana_event_bridge_consumer::{Body, Continuity, Detector, Start, decode};
+//! use asana_event_bridge_consumer::{Body, Continuity, Detector, Start, decode};
 //!
 //! # fn message() -> Vec<u8> {
-//! #     use asana_event_asana_event_bridge_consumer::pb;
+//! #     use asana_event_bridge_consumer::pb;
 //! #     let position = pb::Position { epoch: 1, lane_sequence: 1, ..Default::default() };
 //! #     prost::Message::encode_to_vec(&pb::Record { position: Some(position), ..Default::default() })
 //! # }
@@ -26,9 +26,10 @@
 //! # Ok::<(), prost::DecodeError>(())
 //! ```
 //!
-//! [`Event::custom_field`] says what a custom field was set to. [`Dedupe`] recognises a change that comes through two
-//! streams, [`Materializer`] keeps the resources that there are. The
-//! features `kafka` and `nats` add a client: see their modules.
+//! - [`Event::custom_field`] reads the new value of a custom field.
+//! - [`Dedupe`] recognises a change that comes through two streams.
+//! - [`Materializer`] keeps a table of all resources.
+//! - The features `kafka` and `nats` add a client of the bus: see their modules.
 
 pub mod custom_field;
 pub mod decode;
@@ -55,16 +56,16 @@ pub use record::{Action, Body, Event, Position, Record, Resource};
 
 pub use bridge_contract::{Topic, pb};
 
-/// A record, and where it was found.
+/// A record, with its place on the bus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received {
     /// The topic, or the subject prefix.
     pub topic: Topic,
-    /// The lane it was found in.
+    /// The lane of the message: the Kafka partition, or the lane token of the NATS subject.
     pub lane: u32,
     /// The message key.
     pub key: String,
-    /// The bus's own number for it: Kafka's offset, the JetStream sequence, the line.
+    /// The bus's own number of the message: Kafka's offset, the JetStream sequence, or the line number.
     pub offset: u64,
     /// The record.
     pub record: pb::Record,
@@ -73,54 +74,54 @@ pub struct Received {
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// With the oldest record that there is.
+    /// With the oldest record on the bus.
     Start,
     /// With the next record that is written.
     Now,
 }
 
-/// How far a reader goes.
+/// Where a reader ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// To the end as it was when the reader began.
+    /// At the end of the bus at the time when the reader began.
     End,
-    /// For ever.
+    /// Never: the reader waits for new records.
     Stopped,
 }
 
-/// Why a reader gives no record.
+/// Why a reader returns no record.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The bus can't be read: begin anew.
+    /// The bus can't be read. Open a new reader.
     #[error("{action}: {source}")]
     Unavailable {
-        /// What was tried.
+        /// What the reader tried.
         action: String,
-        /// The client's own words.
+        /// The error of the bus's client.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// One message is no record; the reader goes on behind it.
-    #[error("{place} is no record: {reason}")]
+    /// One message isn't a record. The next call continues after it.
+    #[error("{place} is not a record: {reason}")]
     NoRecord {
-        /// Topic, lane and offset.
+        /// Topic, lane and offset of the message.
         place: String,
-        /// Why.
+        /// Why the message can't be decoded.
         reason: String,
     },
 }
 
-/// Why a reader that goes on behind what was committed knows nothing of that: what is missing before its first record, or
-/// comes again, it can't say. Completeness is known again from the next watermarks on.
+/// Why a reader has no state of the detector for the committed records. It can't report whether records are missing before its
+/// first record, or whether records come again. Completeness is known again from the next watermarks on.
 #[cfg(any(feature = "kafka", feature = "nats"))]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Blinded {
-    /// The commit before had no room for it, or was somebody else's.
-    #[error("no detector's state was kept with what was committed")]
+    /// The last commit had no room for the state, or another program made it.
+    #[error("the last commit has no state of the detector")]
     NotKept,
-    /// The reader was sent back to before the commit, as by a reset of offsets.
-    #[error("the detector's state is of a later place than the one that is read from")]
+    /// The reader starts before the last commit, for example after a reset of offsets.
+    #[error("the reader starts before the place that the detector's state belongs to")]
     SentBack,
-    /// It can't be read.
+    /// The state can't be decoded.
     #[error(transparent)]
     Unusable(#[from] StateError),
 }

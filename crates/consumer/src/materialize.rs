@@ -1,22 +1,22 @@
-//! The resources that there are, as a fold over records.
+//! Keeps a table of all resources, by folding records.
 //!
-//! [`Op::of`] is the fold's step, without state: what a record means for a table with the primary key (stream, gid). A
-//! store that applies it in one transaction with the reader's offsets is exactly once; applied twice, an op changes
-//! nothing. [`Materializer`] is that table in memory; `examples/materialize.rs` keeps it in `SQLite`.
+//! [`Op::of`] is one step of the fold, without state: the operation that a record means for a table with the primary key
+//! (stream, gid). Operations are idempotent. If a store applies them in one transaction with the reader's offsets, the table is
+//! exactly-once. [`Materializer`] is this table in memory. `examples/materialize.rs` keeps it in `SQLite`.
 //!
-//! What is gone, or has left the stream, has a record of its own that says so. That a crawl didn't name a resource says
-//! nothing of it: Asana's lists may come short. Who would rather drop too much than too little can do so at the end of a
-//! crawl: [`Materializer::trusting_complete_types`]. Then a table is of one topic: a crawl ends in each lane on its own, and
-//! lanes are the topic's.
+//! A resource that is gone, or has left the stream, has a record of its own. If a crawl didn't name a resource, that means
+//! nothing, because Asana's lists may be incomplete. If you prefer to drop too much rather than too little, use
+//! [`Materializer::trusting_complete_types`], which drops unnamed resources at the end of a crawl. Then a table must be for one topic,
+//! because a crawl ends in each lane separately, and each topic has its own lanes.
 //!
-//! Ask the [`Detector`](super::Detector) first, and leave out what it calls a duplicate or older.
+//! Pass each record to the [`Detector`](super::Detector) first, and leave out duplicates and older records.
 
 use super::record::{Action, Body, Event, Position, Record};
 use bridge_contract::pb::SnapshotChange;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
-/// Where in its stream a record stands: epoch, then stream sequence. Ordered as the stream is.
+/// The place of a record in its stream: epoch, then stream sequence. Marks have the order of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// The epoch.
@@ -25,22 +25,22 @@ pub struct Mark {
     pub sequence: u64,
 }
 
-/// A resource of a stream, as far as records told of it.
+/// A resource of a stream, as far as it is known from records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The stream that brought it.
+    /// The stream that the resource belongs to.
     pub stream: String,
-    /// Its gid.
+    /// The resource's gid.
     pub gid: String,
-    /// Such as `task`.
+    /// The resource's type, such as `task`.
     pub resource_type: String,
-    /// Its name, where a record had it: keep the one before otherwise.
+    /// The name, if the record has it. Otherwise keep the previous name.
     pub name: Option<String>,
-    /// The gid of where it is, where a record had it: keep the one before otherwise.
+    /// The gid of the parent, if the record has it. Otherwise keep the previous parent.
     pub parent: Option<String>,
-    /// All that Asana returned of it, from a snapshot: keep the one before otherwise. Events since then aren't in it.
+    /// Everything that Asana returned of it, if the record is a snapshot. Otherwise keep the previous state. It doesn't include later events.
     pub state_json: Option<String>,
-    /// When the change was made that the record is about.
+    /// The time of the change that the record is about.
     pub changed_at: Option<DateTime<Utc>>,
     /// The lane of the latest record.
     pub lane: u32,
@@ -48,23 +48,23 @@ pub struct Row {
     pub mark: Mark,
 }
 
-/// What a record means for the table.
+/// The operation that a record means for the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Insert, or update unless the row has this mark or a later one.
+    /// Insert the row. If it exists, update it unless it has this mark or a later one.
     Put(Row),
-    /// Delete, unless the row has a later mark.
+    /// Delete the row, unless it has a later mark.
     Remove {
         /// The row.
         stream: String,
         /// The row.
         gid: String,
-        /// What the record says of the resource itself.
+        /// Why the row is deleted.
         removal: Removal,
         /// The record.
         mark: Mark,
     },
-    /// Remember the mark for the crawl's end in this lane.
+    /// Remember the mark until the end of the crawl in this lane.
     BeginCrawl {
         /// The stream.
         stream: String,
@@ -75,9 +75,9 @@ pub enum Op {
         /// The record.
         mark: Mark,
     },
-    /// Nothing, unless [`complete_types`](bridge_contract::pb::SnapshotEnd::complete_types) are trusted. Then: delete the rows of the
-    /// stream and lane that are of these types and have a mark before that of the crawl's beginning: the crawl didn't find
-    /// them, and no event told of them since. Nothing, where the beginning wasn't seen.
+    /// Do nothing, unless you trust [`complete_types`](bridge_contract::pb::SnapshotEnd::complete_types). If you do: delete the rows of the
+    /// stream and lane that are of these types and have a mark before the crawl's beginning. The crawl didn't find
+    /// them, and no event named them since. Do nothing if the beginning wasn't seen.
     EndCrawl {
         /// The stream.
         stream: String,
@@ -85,22 +85,22 @@ pub enum Op {
         lane: u32,
         /// The crawl.
         crawl_id: String,
-        /// The types of resource.
+        /// The resource types.
         types: Vec<String>,
     },
 }
 
-/// Why a row goes.
+/// Why a row is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// The resource is gone: it is in Asana's bin, or Asana knows it no more.
+    /// The resource is gone: it is in Asana's trash, or Asana doesn't know it any more.
     Deleted,
-    /// It lives, elsewhere: this stream doesn't tell of it any more.
+    /// The resource exists, but not in this stream any more.
     Left,
 }
 
 impl Op {
-    /// What a record means; `None` where it changes nothing, such as a snapshot that says `NOT_VISIBLE`.
+    /// The operation of a record. `None` if it changes nothing, such as a snapshot with `NOT_VISIBLE`.
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
         let Position { epoch, lane, stream, stream_sequence, .. } = &record.position;
@@ -197,21 +197,21 @@ impl Op {
 #[derive(Clone, Debug, Default)]
 pub struct Materializer {
     rows: BTreeMap<(String, String), Row>,
-    /// By stream and lane: the crawl under way, and its beginning. Empty where none is trusted.
+    /// The current crawl and its beginning, by stream and lane. Empty if complete types aren't trusted.
     crawls: BTreeMap<(String, u32), (String, Mark)>,
     trusts_complete_types: bool,
 }
 
 impl Materializer {
-    /// A table that also drops, at the end of each crawl, what is of one of its complete types and wasn't named since it
-    /// began. That heals a table that has too much, such as one whose bridge had lost its memory (`compared` of the
-    /// `SnapshotEnd` is false), and it drops what lives where a list of Asana's came short.
+    /// A table that also drops resources at the end of each crawl: those that are of one of the crawl's complete types and that no
+    /// record named since the crawl began. This corrects a table that has too much, for example because the bridge had lost its index
+    /// (`compared` of the `SnapshotEnd` is false). But it also drops living resources if one of Asana's lists was incomplete.
     #[must_use]
     pub fn trusting_complete_types() -> Self {
         Self { trusts_complete_types: true, ..Self::default() }
     }
 
-    /// Applies what the record means; gives it back for who keeps a table elsewhere, too.
+    /// Applies the operation of the record, and returns it, so that you can apply it to another table too.
     pub fn apply(&mut self, record: &Record) -> Option<Op> {
         let op = Op::of(record)?;
         match op.clone() {
@@ -260,13 +260,13 @@ impl Materializer {
         self.rows.range(first..).take_while(move |((of, _), _)| of == stream).map(|(_, row)| row)
     }
 
-    /// How many resources there are, of all streams.
+    /// The number of resources, over all streams.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no resource.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

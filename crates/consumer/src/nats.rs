@@ -1,4 +1,4 @@
-//! Whole lanes from a JetStream stream.
+//! Reads whole lanes from a JetStream stream.
 
 use super::{From, ReadError, Received, Until, decode};
 use crate::detect::sighting::Signal;
@@ -9,11 +9,11 @@ use async_nats::jetstream::{self, Message};
 use futures_util::{Stream, StreamExt as _};
 use std::fmt;
 
-/// Reads the records of a JetStream stream in its order. It leaves nothing behind on the server.
+/// Reads the records of a JetStream stream in its order. It leaves nothing on the server.
 pub struct NatsReader {
     messages: pull::Ordered,
     prefix: String,
-    /// The last sequence that is wanted; `None` reads for ever.
+    /// The last sequence to read. With `None` it reads without end.
     end: Option<u64>,
     trimmed: bool,
     expected: Option<u64>,
@@ -29,10 +29,10 @@ impl NatsReader {
     /// Begins to read the records, which have the subjects `PREFIX.lane.LANE.…`, of a JetStream stream.
     ///
     /// # Errors
-    /// `Unavailable` where the server doesn't answer or has no such JetStream stream.
+    /// `Unavailable` if the server doesn't answer, or has no such JetStream stream.
     ///
     /// # Cancel safety
-    /// May be called again after it was dropped.
+    /// It may be called again after it was dropped.
     pub async fn open(
         client: async_nats::Client,
         stream: &str,
@@ -73,25 +73,25 @@ impl NatsReader {
         })
     }
 
-    /// Whether the server has deleted the oldest records, by the first one that is there.
+    /// Whether the server has deleted the oldest records, judged by the first existing record.
     #[must_use]
     pub fn trimmed(&self) -> bool {
         self.trimmed
     }
 
-    /// How many records there are to the end, if it has one.
+    /// The number of records up to the end, if there is an end.
     #[must_use]
     pub fn expected(&self) -> Option<u64> {
         self.expected
     }
 
-    /// The next record of any lane; `None` once all are read to their end.
+    /// The next record of any lane. `None` when all lanes are read to their end.
     ///
     /// # Errors
     /// See [`ReadError`].
     ///
     /// # Cancel safety
-    /// Dropped before it returns, it has taken no record.
+    /// If it is dropped before it returns, it has taken no record.
     pub async fn next(&mut self) -> Result<Option<Received>, ReadError> {
         if self.end == Some(0) {
             return Ok(None);
@@ -127,8 +127,8 @@ impl NatsReader {
     }
 }
 
-/// Whether the oldest records are gone: the first one that is there isn't the first of its lane. The JetStream stream's own first
-/// sequence says nothing: what a checkpoint's message stood for is deleted by the next one.
+/// Whether the oldest records are gone: the first existing record isn't the first of its lane. The JetStream stream's own first
+/// sequence doesn't show this, because each message of a checkpoint replaces the message before it.
 pub(super) async fn is_trimmed(stream: &JetStream, prefix: &str) -> Result<bool, ReadError> {
     match stream.get_first_raw_message_by_subject(format!("{prefix}.lane.>"), 1).await {
         Ok(first) => {
@@ -143,7 +143,7 @@ pub(super) async fn is_trimmed(stream: &JetStream, prefix: &str) -> Result<bool,
     }
 }
 
-/// The next message, of any kind of consumer.
+/// The next message of any kind of consumer.
 pub(super) async fn next_message<E: std::error::Error + Send + Sync + 'static>(
     messages: &mut (impl Stream<Item = Result<Message, E>> + Unpin),
 ) -> Result<Message, ReadError> {
@@ -154,7 +154,7 @@ pub(super) async fn next_message<E: std::error::Error + Send + Sync + 'static>(
     }
 }
 
-/// Where a message stands.
+/// The place of a message.
 pub(super) fn info(message: &Message) -> Result<Info<'_>, ReadError> {
     message.info().map_err(|error| ReadError::unavailable("could not read a message's sequence", error))
 }

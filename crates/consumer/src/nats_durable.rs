@@ -1,12 +1,12 @@
 //! A durable JetStream consumer that knows whether it has seen everything, also after a restart.
 //!
-//! JetStream keeps a durable consumer's position, and a key-value bucket beside it what the detector knows.
-//! [`NatsDurable::commit`] writes the state first and then acknowledges: after a crash between the two, what is delivered again is known as
-//! duplicate, and what wasn't processed never is.
+//! JetStream keeps a durable consumer's position. A key-value bucket keeps the detector's state.
+//! [`NatsDurable::commit`] first writes the state and then acknowledges. After a crash between the two, redelivered records are
+//! recognised as duplicates, and a record that wasn't processed never is.
 //!
-//! One instance reads as one durable consumer: to acknowledge a record is to acknowledge all before it, whoever has them. What the
-//! instance before had and didn't commit, [`NatsDurable::open`] has delivered again at once, before anything else. A delivery that
-//! was lost on its way, or went to somebody else, ends the reader: open it anew.
+//! Only one instance may read as one durable consumer, because acknowledging a record acknowledges all records before it, in all
+//! instances. [`NatsDurable::open`] requests redelivery of all records that the previous instance got and didn't commit, before
+//! anything else. If a delivery was lost, or went to another instance, the reader ends with an error: open it again.
 
 use super::nats::{info, is_trimmed, next_message};
 use super::record::Record;
@@ -24,30 +24,30 @@ use std::time::Duration;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The bucket with the detectors' states, a key for each durable consumer: `STREAM.DURABLE`, the former as a token of subjects.
+/// The bucket with the detectors' states. Each durable consumer has a key `STREAM.DURABLE`, where STREAM is escaped as a token of subjects.
 pub const BUCKET: &str = "asana-event-bridge-consumers";
 
-/// What is read, and as whom.
+/// What to read, and the name of the durable consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DurableOptions {
-    /// The JetStream stream.
+    /// The name of the JetStream stream.
     pub stream: String,
     /// The first tokens of every subject, such as `asana`.
     pub prefix: String,
     /// The durable consumer's name: letters, digits, `-` and `_`.
     pub durable: String,
-    /// Single streams, as `account/gid`; none for whole lanes. The server needs version 2.10 for several.
+    /// Single streams to read, as `account/gid`. Empty means whole lanes. Several streams need server version 2.10.
     pub streams: Vec<String>,
-    /// Where a new consumer begins.
+    /// Where a new durable consumer begins.
     pub from: super::From,
-    /// How long what was delivered may take until it is committed; then it is delivered again. Default: 5 minutes.
+    /// The time within which a delivered record must be committed. After it, the server delivers the record again. Default: 5 minutes.
     pub ack_wait: Duration,
-    /// How many records may be delivered and not committed. Default: 10,000.
+    /// The maximum number of records that are delivered and not committed. Default: 10,000.
     pub max_uncommitted: i64,
 }
 
 impl DurableOptions {
-    /// Whole lanes, from the start, with the defaults.
+    /// Reads whole lanes, from the start, with the defaults.
     #[must_use]
     pub fn new(stream: &str, prefix: &str, durable: &str) -> Self {
         Self {
@@ -61,12 +61,12 @@ impl DurableOptions {
         }
     }
 
-    /// Of the state: a durable consumer's name is one of its JetStream stream only.
+    /// The key of the state. It includes the JetStream stream, because a durable consumer's name is unique only within its stream.
     fn key(&self) -> String {
         format!("{}.{}", token(&self.stream), self.durable)
     }
 
-    /// What the consumer filters by.
+    /// The subjects that the consumer filters by.
     fn subjects(&self) -> Vec<String> {
         let prefix = &self.prefix;
         let of = |stream: &String| {
@@ -77,20 +77,20 @@ impl DurableOptions {
     }
 }
 
-/// A record, what the detector says of it, and where it was.
+/// A record, the detector's verdict about it, and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivered {
-    /// Its subject.
+    /// The record's subject.
     pub subject: String,
-    /// The JetStream stream's own number for it.
+    /// The record's sequence in the JetStream stream.
     pub sequence: u64,
-    /// How often it was delivered: greater than 1 for what wasn't committed before.
+    /// The number of deliveries of the record. It is greater than 1 if the record wasn't committed after an earlier delivery.
     pub deliveries: i64,
     /// The record.
     pub record: Record,
-    /// By lane; by stream, where single streams are read.
+    /// The detector's verdict: by lane, or by stream if single streams are read.
     pub verdict: Verdict,
-    /// Of the first record: why the detector knows nothing of those that were committed before it.
+    /// Only for the first record: why the detector has no state for the records that were committed before it.
     pub blinded: Option<Blinded>,
 }
 
@@ -102,11 +102,11 @@ pub struct NatsDurable {
     key: String,
     topic: Topic,
     detector: Detector,
-    /// The last message: to acknowledge it is to acknowledge all before it.
+    /// The last message. Acknowledging it acknowledges all messages before it.
     last: Option<Message>,
-    /// How many deliveries there were, by the consumer's own count.
+    /// The number of deliveries, as the consumer counts them.
     deliveries: u64,
-    /// Not told yet.
+    /// A reason that wasn't delivered yet.
     blinded: Option<Blinded>,
 }
 
@@ -120,16 +120,16 @@ impl fmt::Debug for NatsDurable {
 }
 
 impl NatsDurable {
-    /// Makes the durable consumer if it isn't there, and restores its detector. Where records were delivered and not
-    /// acknowledged, the consumer is made anew behind those that were: otherwise they would come behind newer ones, after
-    /// `ack_wait`, and the first commit would acknowledge them unread. Nobody else may read as this consumer.
+    /// Creates the durable consumer if it doesn't exist, and restores its detector. If records were delivered and not
+    /// acknowledged, the consumer is recreated after the last acknowledged record. Otherwise these records would come after newer ones,
+    /// when `ack_wait` is over, and the first commit would acknowledge them unread. No other instance may read as this consumer.
     ///
     /// # Errors
-    /// `Unavailable` where the server doesn't answer, has no such JetStream stream, or has a consumer of this name that
+    /// `Unavailable` if the server doesn't answer, has no such JetStream stream, or has a consumer of this name that
     /// reads something else.
     ///
     /// # Cancel safety
-    /// May be called again after it was dropped.
+    /// It may be called again after it was dropped.
     pub async fn open(client: async_nats::Client, options: &DurableOptions) -> Result<Self, ReadError> {
         let context = jetstream::new(client);
         let view = if options.streams.is_empty() { View::ByLane } else { View::ByStream };
@@ -139,7 +139,7 @@ impl NatsDurable {
             Err(_not_there) => context
                 .create_key_value(bucket)
                 .await
-                .map_err(|error| ReadError::unavailable(format!("could not make the bucket {BUCKET}"), error))?,
+                .map_err(|error| ReadError::unavailable(format!("could not create the bucket {BUCKET}"), error))?,
         };
         let stream = context.get_stream(&options.stream).await.map_err(|error| {
             ReadError::unavailable(format!("could not find the JetStream stream {}", options.stream), error)
@@ -174,18 +174,18 @@ impl NatsDurable {
     /// The next record.
     ///
     /// # Errors
-    /// `NoRecord` for a message that is none: the next call goes on behind it. `Unavailable` for the rest, and where a delivery was
-    /// lost: open anew.
+    /// `NoRecord` for a message that isn't a record: the next call continues after it. `Unavailable` for other errors, also if a delivery
+    /// was lost: open the reader again.
     ///
     /// # Cancel safety
-    /// Dropped before it returns, it has taken no record.
+    /// If it is dropped before it returns, it has taken no record.
     pub async fn next(&mut self) -> Result<Delivered, ReadError> {
         let message = next_message(&mut self.messages).await?;
         let info = info(&message)?;
         if info.consumer_sequence != self.deliveries + 1 {
             // To go on and acknowledge this one would be to acknowledge what was lost.
             let (found, wanted) = (info.consumer_sequence, self.deliveries + 1);
-            let why = format!("this is delivery {found}, and {wanted} wasn't seen: open anew");
+            let why = format!("this is delivery {found}, and {wanted} wasn't seen: open the reader again");
             return Err(ReadError::unavailable("could not read all from JetStream", why));
         }
         self.deliveries += 1;
@@ -200,7 +200,7 @@ impl NatsDurable {
         Ok(Delivered { subject, sequence, deliveries, record, verdict, blinded: self.blinded.take() })
     }
 
-    /// The same as a stream without end. To commit in between, call [`next`](Self::next) instead.
+    /// The records as a stream without end. To commit in between, call [`next`](Self::next) instead.
     pub fn stream(&mut self) -> impl futures_util::Stream<Item = Result<Delivered, ReadError>> + '_ {
         stream::unfold(self, |reader| async move {
             let next = reader.next().await;
@@ -208,13 +208,13 @@ impl NatsDurable {
         })
     }
 
-    /// Keeps the detector's state, and acknowledges all that was delivered: call it once that is processed.
+    /// Saves the detector's state, and acknowledges all delivered records. Call it when all delivered records are processed.
     ///
     /// # Errors
-    /// `Unavailable` where the server doesn't confirm both: what was delivered may come again.
+    /// `Unavailable` if the server doesn't confirm both. Then delivered records may come again.
     ///
     /// # Cancel safety
-    /// A dropped call may have committed or not; the next one does.
+    /// A dropped call may have committed or not. The next call commits.
     pub async fn commit(&mut self) -> Result<(), ReadError> {
         let Some(last) = &self.last else { return Ok(()) };
         self.states
@@ -226,49 +226,49 @@ impl NatsDurable {
         Ok(())
     }
 
-    /// What is known: counts, completeness, open source gaps.
+    /// Reads the detector: counts, completeness, open source gaps.
     #[must_use]
     pub fn detector(&self) -> &Detector {
         &self.detector
     }
 
-    /// What is missing now is known to the reader, and has been dealt with: [`Detector::accept_losses`].
+    /// Accepts the current losses: you know what is missing, and have handled it. See [`Detector::accept_losses`].
     pub fn accept_losses(&mut self) {
         self.detector.accept_losses();
     }
 }
 
-/// The durable consumer, with nothing delivered that isn't acknowledged; and whether anything was ever acknowledged.
+/// The durable consumer, without unacknowledged deliveries, and whether anything was ever acknowledged.
 async fn consumer(
     stream: &Stream,
     states: &Store,
     options: &DurableOptions,
 ) -> Result<(PullConsumer, bool), ReadError> {
     let durable = options.durable.as_str();
-    let failed = |error| ReadError::unavailable(format!("could not make the consumer {durable}"), error);
-    // Where the consumer is to begin that is made anew, until it is there: else a crash would begin from the start, or from now.
-    let key = format!("{}.anew", options.key());
+    let failed = |error| ReadError::unavailable(format!("could not create the consumer {durable}"), error);
+    // The start of the recreated consumer is stored until it exists. Otherwise a crash would make it begin from the start, or from now.
+    let key = format!("{}.recreate", options.key());
     let not_kept = |error: BoxError| ReadError::unavailable("could not keep the consumer's place", error);
-    let anew = states.get(key.as_str()).await.map_err(|error| not_kept(error.into()))?;
-    let mut anew: Option<u64> = anew.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
-    let mut consumer = stream.get_or_create_consumer(durable, config(options, anew)).await.map_err(failed)?;
+    let stored = states.get(key.as_str()).await.map_err(|error| not_kept(error.into()))?;
+    let mut first: Option<u64> = stored.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+    let mut consumer = stream.get_or_create_consumer(durable, config(options, first)).await.map_err(failed)?;
     let info = consumer.cached_info();
     let was_committed = info.ack_floor.consumer_sequence > 0;
     if info.num_ack_pending > 0 {
-        let first = info.ack_floor.stream_sequence.saturating_add(1);
-        states.put(key.as_str(), first.to_string().into()).await.map_err(|error| not_kept(error.into()))?;
+        let unread = info.ack_floor.stream_sequence.saturating_add(1);
+        states.put(key.as_str(), unread.to_string().into()).await.map_err(|error| not_kept(error.into()))?;
         stream.delete_consumer(durable).await.map_err(failed)?;
-        anew = Some(first);
-        consumer = stream.create_consumer(config(options, anew)).await.map_err(failed)?;
+        first = Some(unread);
+        consumer = stream.create_consumer(config(options, first)).await.map_err(failed)?;
     }
-    if anew.is_some() {
+    if first.is_some() {
         states.delete(key.as_str()).await.map_err(|error| not_kept(error.into()))?;
     }
     Ok((consumer, was_committed))
 }
 
-/// `anew`: the sequence to begin with, whatever the options say.
-fn config(options: &DurableOptions, anew: Option<u64>) -> pull::Config {
+/// The consumer's configuration. `first` is the sequence to begin with; it overrides the options.
+fn config(options: &DurableOptions, first: Option<u64>) -> pull::Config {
     let subjects = options.subjects();
     let (filter_subject, filter_subjects) = match <[String; 1]>::try_from(subjects) {
         Ok([one]) => (one, Vec::new()),
@@ -276,7 +276,7 @@ fn config(options: &DurableOptions, anew: Option<u64>) -> pull::Config {
     };
     pull::Config {
         durable_name: Some(options.durable.clone()),
-        deliver_policy: match (anew, options.from) {
+        deliver_policy: match (first, options.from) {
             (Some(start_sequence), _) => DeliverPolicy::ByStartSequence { start_sequence },
             (None, super::From::Start) => DeliverPolicy::All,
             (None, super::From::Now) => DeliverPolicy::New,

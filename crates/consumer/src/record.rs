@@ -1,4 +1,4 @@
-//! A record as types to match on.
+//! A record as Rust types to match on.
 
 use crate::detect::sighting::{Sighting, Signal};
 use bridge_contract::pb::{self, record};
@@ -11,77 +11,77 @@ pub use bridge_contract::pb::{ChangeValue, CrawlReason, Resource, Restored, Snap
 /// One message of the bridge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// Where it stands.
+    /// The place of the record, by two counters.
     pub position: Position,
-    /// When the bridge received the answer of Asana that it comes from.
+    /// When the bridge received the answer of Asana that the record comes from.
     pub received_at: Option<DateTime<Utc>>,
-    /// What it says.
+    /// The content of the record.
     pub body: Body,
 }
 
-/// Where a record stands, for the [`Detector`](super::Detector), and of which stream it is.
+/// The place of a record, for the [`Detector`](super::Detector), and the stream that it belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// The unit of ownership in the bridge.
+    /// The shard: a part of the bridge's streams that one replica owns.
     pub shard: u32,
-    /// A run of counters.
+    /// The epoch: a run of counters without holes.
     pub epoch: u64,
-    /// The partition, or the lane token of the subject.
+    /// The lane: the Kafka partition, or the lane token of the NATS subject.
     pub lane: u32,
-    /// By lane.
+    /// Contiguous for each topic, shard, epoch and lane.
     pub lane_sequence: u64,
     /// `account/gid` of the watched resource; empty in a record of the lane itself.
     pub stream: String,
-    /// By stream.
+    /// Contiguous for each stream and epoch. 0 in a record of the lane itself.
     pub stream_sequence: u64,
 }
 
 impl Position {
-    /// The bridge's name of the credential, where there is a stream.
+    /// The bridge's name of the credential. `None` in a record of the lane itself.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.stream.split_once('/').map(|(account, _)| account)
     }
 
-    /// The gid of the watched task, project, goal or workspace, where there is a stream.
+    /// The gid of the watched task, project, goal or workspace. `None` in a record of the lane itself.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {
         self.stream.split_once('/').map(|(_, gid)| gid)
     }
 }
 
-/// What a record says. The bodies without a type of their own are those of the contract.
+/// The content of a record. Bodies without a type of their own here are the contract's types.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "nearly every record is an event: a box would cost each of them")]
 pub enum Body {
     /// Something changed in Asana.
     Event(Event),
-    /// An event or snapshot was too large for the bus: it is in the dead-letter topic.
+    /// An event or snapshot was too large for the bus. The dead-letter topic has it.
     StandIn(pb::StandIn),
-    /// The state of one resource, read anew.
+    /// The state of one resource, read by a crawl.
     Snapshot(Snapshot),
-    /// Snapshots of the stream begin.
+    /// A crawl of the stream's resources begins.
     SnapshotBegin(pb::SnapshotBegin),
-    /// They are complete, but for what it says was left out.
+    /// The crawl is complete, except what `left_out` lists.
     SnapshotEnd(pb::SnapshotEnd),
     /// Asana may have lost events of the stream.
     SourceGap(SourceGap),
-    /// What a source gap lost is restored.
+    /// The state that a source gap may have changed is restored.
     SourceGapHealed(pb::SourceGapHealed),
     /// A run of counters begins in this lane.
     EpochStart(pb::EpochStart),
-    /// Everything up to a time is in this lane before it.
+    /// Everything up to a time is in this lane, before this record.
     Watermark(Watermark),
     /// The topic has more lanes.
     LanesChanged(pb::LanesChanged),
-    /// Asana refuses to have the stream polled; it is asked again, slowly.
+    /// Asana refuses polls of the stream. The bridge polls it again at long intervals.
     StreamSuspended(pb::StreamSuspended),
     /// A suspended stream is polled again.
     StreamResumed,
-    /// The stream is polled no more.
+    /// The bridge no longer polls the stream.
     StreamEnded,
-    /// A newer bridge wrote it: nothing to do, but its position counts.
+    /// A body of a newer bridge. Ignore it, but count its position.
     Unknown,
 }
 
@@ -90,93 +90,93 @@ pub enum Body {
 pub struct Event {
     /// What happened to the resource.
     pub action: Action,
-    /// What changed: often not the watched resource, but something within it. `None` in an event of no ordinary form.
+    /// What changed: often not the watched resource, but something inside it. `None` if the event has an unknown form.
     pub resource: Option<Resource>,
-    /// What it was added to or removed from.
+    /// The resource that it was added to or removed from.
     pub parent: Option<Resource>,
-    /// Which field changed.
+    /// Which field changed. Only with the action `changed`.
     pub change: Option<Change>,
-    /// When, by Asana's clock.
+    /// When it happened, by Asana's clock. `None` if a `Timestamp` can't hold the time.
     pub created_at: Option<DateTime<Utc>>,
-    /// Who did it; `None` for Asana itself.
+    /// The user who did it. `None` if Asana itself did it.
     pub user: Option<Resource>,
-    /// The same for the same change seen through another stream.
+    /// A hash of the content. The same change has the same fingerprint in two streams.
     pub fingerprint: Fingerprint,
-    /// The event's text, where the fields above don't say all of it.
+    /// The event's JSON text, if the fields above don't contain all of it.
     pub raw_json: Option<String>,
 }
 
 /// What happened to a resource, or to its field.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// It is new, or new in a parent.
+    /// The resource is new, or new in a parent.
     Added,
-    /// One of its fields changed.
+    /// One of the resource's fields changed.
     Changed,
-    /// It is in the bin.
+    /// The resource was moved to Asana's trash.
     Deleted,
-    /// It was taken out of a parent.
+    /// The resource was taken out of a parent.
     Removed,
-    /// It is back from the bin.
+    /// The resource was restored from Asana's trash.
     Undeleted,
-    /// Asana's word for something new.
+    /// A new word of Asana.
     Other(String),
 }
 
 /// How a field changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// Such as `completed`, `assignee`, `custom_fields`.
+    /// The field's name, such as `completed`, `assignee`, `custom_fields`. An open set.
     pub field: String,
-    /// What happened to it.
+    /// What happened to the field.
     pub action: Action,
-    /// The new, added or removed value. Asana sends it for fields that hold objects only, custom fields among them: see
+    /// The new, added or removed value. Asana sends it only for fields that hold objects, which include custom fields: see
     /// [`Event::custom_field`].
     pub value: Option<ChangeValue>,
 }
 
-/// The state of one resource, as a re-crawl read it.
+/// The state of one resource, as a crawl read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// The re-crawl.
+    /// The crawl that the snapshot belongs to.
     pub crawl_id: String,
-    /// Which.
+    /// The resource.
     pub resource: Option<Resource>,
-    /// Where it was found.
+    /// Where the crawl found it: the project or section of a task, the task of a subtask. `None` if this isn't known.
     pub parent: Option<Resource>,
-    /// All that Asana returned of it, as JSON text.
+    /// Everything that Asana returned of it, as JSON text.
     pub state_json: String,
-    /// By Asana's clock.
+    /// Asana's `modified_at`, if there is one.
     pub modified_at: Option<DateTime<Utc>>,
-    /// Against what the bridge knew.
+    /// The difference from the state that the bridge published last.
     pub change: SnapshotChange,
 }
 
 /// Asana may have lost events of the stream between two times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceGap {
-    /// The healing names it.
+    /// The identity of the gap. `SourceGapHealed` refers to it.
     pub gap_id: String,
-    /// Why.
+    /// Why the gap opened.
     pub reason: SourceGapReason,
-    /// Nothing before it is lost.
+    /// No event that Asana offered before this time is lost.
     pub last_complete_poll_at: Option<DateTime<Utc>>,
-    /// Nothing after it is lost.
+    /// No event that Asana offers after this time is lost.
     pub resumed_at: Option<DateTime<Utc>>,
 }
 
-/// Whatever Asana had to tell of this shard's streams at a time is in this lane, before this record.
+/// Everything that Asana had offered of this shard's streams at a time is in this lane, before this record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermark {
-    /// The time.
+    /// The time, by Asana's clock.
     pub complete_up_to: Option<DateTime<Utc>>,
-    /// How many shards there are.
+    /// The number of shards.
     pub shards: u32,
-    /// How many lanes the topic has.
+    /// The number of lanes of the topic.
     pub lanes: u32,
 }
 
-/// What happened, as 16 bytes.
+/// A hash of an event's content, 16 bytes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 16]);
 
@@ -187,7 +187,7 @@ impl fmt::Debug for Fingerprint {
 }
 
 impl Action {
-    /// Asana's word.
+    /// The action in Asana's words.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {

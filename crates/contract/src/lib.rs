@@ -1,10 +1,10 @@
-//! What the bridge writes and consumers read, in Rust.
+//! The contract between the bridge and its consumers, in Rust.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! | --- | --- |
 //! | [`pb`] | the records, generated from `record.proto`, whose comments are the reference |
-//! | [`Topic`], [`token`] | names of topics and subjects, written the same way by the bridge and by filters |
-//! | [`time`] | protobuf's times, and chrono's |
+//! | [`Topic`], [`token`] | names of topics and subjects, the same for the bridge and for filters |
+//! | [`time`] | conversions between protobuf's times and chrono's |
 //! | `line` | a record as a line of JSON (feature `json`) |
 
 #[cfg(feature = "json")]

@@ -1,10 +1,10 @@
-//! A record as one line of JSON: what the local sinks write.
+//! A record as one line of JSON, as the local sinks write it.
 
 use crate::{Topic, pb};
 use prost::Message as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// One line: where the record would be on a bus, and the record in the JSON form of protobuf
+/// One line: the place that the record would have on a bus, and the record in the JSON form of protobuf
 /// (`record` by the field names in lower camel case, 64-bit numbers as text).
 ///
 /// ```
@@ -50,7 +50,7 @@ pub enum LineError {
     /// The value isn't an encoded record.
     #[error("the value is no record: {0}")]
     Decode(#[from] prost::DecodeError),
-    /// The record has no JSON form, such as a time that no calendar has.
+    /// The record has no JSON form, for example because of an invalid time.
     #[error("the record has no JSON form: {0}")]
     Json(#[from] serde_json::Error),
 }

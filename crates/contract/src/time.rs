@@ -1,4 +1,4 @@
-//! Times as the wire contract has them: the one place where a protobuf Timestamp is made or read.
+//! Times of the wire contract. Only this module creates and reads protobuf Timestamps.
 //!
 //! Protobuf has no second 60, no year 0 and none beyond 9999 (the comments of its `timestamp.proto`); chrono has all
 //! of these. A Timestamp that breaks the rule can be encoded, and readers of other languages fail at it.
@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 const SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 const NANOS_OF_A_SECOND: u32 = 1_000_000_000;
 
-/// The time as protobuf has it; `None` where it has no such time.
+/// The time as a protobuf Timestamp. `None` if protobuf has no such time.
 #[must_use]
 pub fn timestamp(time: DateTime<Utc>) -> Option<Timestamp> {
     let (seconds, nanos) = (time.timestamp(), time.timestamp_subsec_nanos());
@@ -19,14 +19,14 @@ pub fn timestamp(time: DateTime<Utc>) -> Option<Timestamp> {
     is_valid.then_some(Timestamp { seconds, nanos: nanos.cast_signed() })
 }
 
-/// A time that was read from protobuf; `None` where it breaks protobuf's own rules.
+/// The time of a protobuf Timestamp. `None` if it breaks protobuf's own rules.
 #[must_use]
 pub fn date_time(timestamp: &Timestamp) -> Option<DateTime<Utc>> {
     let nanos = u32::try_from(timestamp.nanos).ok().filter(|nanos| *nanos < NANOS_OF_A_SECOND)?;
     SECONDS.contains(&timestamp.seconds).then(|| DateTime::from_timestamp(timestamp.seconds, nanos))?
 }
 
-/// Reads RFC 3339, of any offset; `None` for anything else, and for a time that protobuf doesn't have.
+/// Reads RFC 3339, with any offset. `None` for anything else, and for a time that protobuf doesn't have.
 #[must_use]
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();

@@ -1,12 +1,13 @@
-//! Tokens of NATS subjects: what names may not have in them is escaped, the same way for who writes and who filters.
+//! Tokens of NATS subjects. Illegal characters are escaped, in the same way for the bridge and for filters.
 
 use std::fmt::Write as _;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// A longer token is replaced by its hash: the server's default bound for a whole protocol line is 4,096 bytes.
+/// The maximum length. A longer token is replaced by its hash, because the server's default limit for a whole protocol line
+/// is 4,096 bytes.
 const LONGEST_TOKEN: usize = 128;
 
-/// A token of bounded length: what is too long becomes `=h` and a hash.
+/// A token of bounded length. A longer one becomes `=h` and a hash.
 #[must_use]
 pub fn token(text: &str) -> String {
     let escaped = escape(text);

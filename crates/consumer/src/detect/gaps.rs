@@ -20,12 +20,12 @@ pub(super) struct Gaps {
     pub(super) open: BTreeMap<GapKey, Option<DateTime<Utc>>>,
     /// Healed while records were missing: their openings may come yet.
     pub(super) healed_early: BTreeSet<GapKey>,
-    /// Gaps for which there was no room.
+    /// The number of gaps for which there was no room.
     pub(super) unkept: u64,
 }
 
 impl Gaps {
-    /// Notes what a record says of source gaps. `holes`: records before it may come later.
+    /// Applies a record's opening or healing of a source gap. `holes`: records before it may come later.
     pub(super) fn note(&mut self, record: &Sighting<'_>, holes: bool, limit: usize) {
         let key = |gap_id: &str| GapKey { stream: record.stream.to_owned(), gap_id: gap_id.to_owned() };
         match record.signal {
@@ -56,7 +56,7 @@ impl Gaps {
         }
     }
 
-    /// The reader has dealt with those that are open. What heals them later is told, and changes nothing.
+    /// Accepts the open gaps. A later healing of them is reported, and changes nothing.
     pub(super) fn accept(&mut self) {
         self.open.clear();
         self.unkept = 0;
@@ -66,7 +66,7 @@ impl Gaps {
         self.open.keys()
     }
 
-    /// No later than the beginning of an open gap; `None` where one's beginning isn't known.
+    /// Caps the time at the beginning of each open gap. `None` if the beginning of one isn't known.
     pub(super) fn cap(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let begins = self.open.values().copied().min();
         if self.unkept > 0 { None } else { begins.map_or(Some(time), |since| since.map(|since| since.min(time))) }

@@ -1,4 +1,4 @@
-//! Sequences that are known to exist and weren't seen, as ranges: they weigh what the holes weigh.
+//! Sequences that are known to exist and weren't seen, as ranges. Memory depends on the number of ranges only.
 
 use std::collections::BTreeMap;
 
@@ -31,13 +31,13 @@ pub struct Hole {
 }
 
 impl Holes {
-    /// Adds a hole where none is: from an epoch and sequence up to `last`.
+    /// Adds a hole, from an epoch and sequence up to `last`. There must be no hole yet.
     pub fn open(&mut self, from: (u64, u64), last: u64) {
         self.missing = self.missing.saturating_add(width(from.1, last));
         self.ranges.insert(from, last);
     }
 
-    /// Takes a sequence of an epoch out; `false` where it was in no hole.
+    /// Removes a sequence of an epoch from its hole. `false` if it was in no hole.
     pub fn fill(&mut self, at: (u64, u64)) -> bool {
         let (epoch, sequence) = at;
         let below = self.ranges.range(..=at).next_back().map(|(from, last)| (*from, *last));
@@ -68,13 +68,13 @@ impl Holes {
         self.ranges.keys().next().copied()
     }
 
-    /// How many sequences are missing.
+    /// The number of missing sequences.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// How many holes there are.
+    /// The number of holes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ranges.len()

@@ -1,24 +1,27 @@
-//! What a consumer knows from the records alone: missing, duplicate, reordered; source
-//! gaps open and healed; complete up to a time.
+//! The detector. From the records alone it finds missing, duplicate and reordered records, open and healed source
+//! gaps, and the time up to which everything is complete.
 //!
-//! A detector follows one of two counters. *Lane sequences* are for who reads whole lanes: there a
-//! record is in order, or something is wrong, and watermarks say up to when a lane is complete.
-//! *Stream sequences* are for who reads single streams out of a filtered subject; watermarks
-//! are no part of a stream, so that the loss of its last records shows with its next record only.
+//! A detector follows one of two counters. *Lane sequences* are for consumers of whole lanes: there a
+//! record is in order, or something is wrong, and watermarks show up to which time a lane is complete.
+//! *Stream sequences* are for consumers of single streams in a filtered subject. Watermarks
+//! don't belong to a stream, so the loss of its last records is noticed only with its next record.
 //!
 //! # How it works
 //! A *track* is a shard in a lane of a topic, or a stream. It keeps the last sequence known of each of its epochs, and the
 //! holes before those. A sequence beyond the last one opens a hole (missing), one in a hole
 //! fills it (reordered), any other one was seen (duplicate). An `EpochStart` opens a hole at the end of the epoch
-//! that it names; where it names none and one was seen, that one's end isn't known. A watermark holds once nothing before it is missing.
+//! that it names. If it names no epoch although one was seen, the end of that one isn't known. A watermark counts when nothing before it is missing.
 //!
-//! # What bounds its memory
-//! [`Limits`]. Past `holes`, the track with the most gives up the lower half of its own: they stay
-//! counted as missing, and a late record of them is `Older`. Past `tracks`, the sixteenth that was quiet the longest is
-//! forgotten and counted in [`Detector::forgotten`]; what they counted stays in [`Detector::total`]. From then on any track that
-//! isn't known is taken as by a reader that joins, since it may be one of them.
-//! Past `gaps` in a lane, further source gaps are told and not kept.
-//! A track remembers four epochs.
+//! # Memory
+//! [`Limits`] bounds it.
+//!
+//! - Beyond `holes`, the track with the most holes forgets the lower half of them. They stay
+//!   counted as missing, and a late record of them is `Older`.
+//! - Beyond `tracks`, a sixteenth of the tracks, those that were quiet the longest, is forgotten and counted in
+//!   [`Detector::forgotten`]. Their counts stay in [`Detector::total`]. From then on an unknown track is treated like one that the
+//!   reader joins in the middle, because it may be a forgotten one.
+//! - Beyond `gaps` in a lane, more source gaps are reported and not kept.
+//! - A track remembers four epochs.
 
 mod gaps;
 pub mod holes;
@@ -42,25 +45,25 @@ pub use crate::detect::track::{Continuity, Tally};
 #[derive(Clone, Debug)]
 pub struct Detector {
     view: View,
-    /// Of lanes and streams that nothing else is said of.
+    /// The default start of lanes and streams.
     start: Start,
     limits: Limits,
     topics: HashMap<String, TopicTracks>,
     streams: HashMap<String, Track>,
-    /// By stream; those of lanes are with the lane.
+    /// Open source gaps by stream. Those by lane are kept with the lane.
     gaps: Gaps,
-    /// Records taken: the detector's clock.
+    /// The number of records observed: the detector's clock.
     clock: u64,
-    /// Of all tracks.
+    /// The number of holes of all tracks.
     holes: usize,
     tracks: usize,
     forgotten: u64,
-    /// What the forgotten ones had counted, also those that the reader has accepted.
+    /// The counts of forgotten tracks, also of those whose losses were accepted.
     gone: Tally,
     unnumbered: u64,
 }
 
-/// Which counter is followed.
+/// Which counter a detector follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum View {
@@ -74,20 +77,20 @@ pub enum View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
-    /// With the first record that there ever was: the first sequence is 1.
+    /// At the first record that ever existed: the first sequence is 1.
     Beginning,
-    /// Somewhere: nothing is missing before the first record that it sees.
+    /// Anywhere: nothing counts as missing before the first record that the reader sees.
     Middle,
 }
 
-/// What a detector may keep.
+/// The maximum numbers of things that a detector keeps in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Holes of all tracks together, some 30 bytes each. Default: 1,048,576.
+    /// Holes, over all tracks, about 30 bytes each. Default: 1,048,576.
     pub holes: usize,
-    /// Shards in lanes of topics, or streams, some 300 bytes each. Default: 65,536.
+    /// Tracks (shards in lanes of topics, or streams), about 300 bytes each. Default: 65,536.
     pub tracks: usize,
-    /// Open source gaps in a lane (by stream: in all), some 100 bytes each. Default: 4,096.
+    /// Open source gaps in a lane (by stream: over all streams), about 100 bytes each. Default: 4,096.
     pub gaps: usize,
 }
 
@@ -97,34 +100,34 @@ impl Default for Limits {
     }
 }
 
-/// What one record says.
+/// The detector's verdict about one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Of those before it.
+    /// The continuity with the records before it.
     pub continuity: Continuity,
-    /// Beside that; of a duplicate or older record: nothing.
+    /// News of the record. A duplicate or older record has no news.
     pub news: Option<News>,
 }
 
-/// What a record tells beside its own place.
+/// News that a record contains, beside its own place.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum News {
-    /// The counters begin anew.
+    /// A new epoch: the counters start at 1 again.
     EpochChanged {
-        /// The epoch before; 0 where there was none.
+        /// The epoch before. 0 if there was none.
         previous_epoch: u64,
-        /// How many records at that epoch's end were not seen, and not known to be missing till now. `None` where that can't
-        /// be known: by stream, where the `EpochStart` is missing (it may come late), and where the bridge lost its
-        /// checkpoint. That last holds back completeness until the reader accepts it: [`Detector::unknown_ends`].
+        /// The number of records at that epoch's end that were not seen, and not yet known to be missing. `None` if this can't
+        /// be known: by stream, if the `EpochStart` is missing (it may come late), and if the bridge lost its
+        /// checkpoint. The last case holds back completeness until you accept it: [`Detector::unknown_ends`].
         #[serde(skip_serializing_if = "Option::is_none")]
         missing: Option<u64>,
     },
-    /// The shard writes to more lanes of the topic from now on.
+    /// From now on the shard writes to more lanes of the topic.
     LanesChanged {
-        /// How many it wrote to.
+        /// The number of lanes before.
         previous_count: u32,
-        /// How many it writes to.
+        /// The number of lanes now.
         count: u32,
     },
     /// Asana may have lost events of the stream.
@@ -132,12 +135,12 @@ pub enum News {
         /// Its id.
         gap_id: String,
     },
-    /// What a source gap lost is restored, as far as it can be.
+    /// A source gap is healed, as far as possible.
     SourceGapHealed {
         /// Its id.
         gap_id: String,
     },
-    /// Whatever Asana returned of this shard's streams up to a time was seen in this lane.
+    /// Everything that Asana returned of this shard's streams up to a time was seen in this lane.
     CompleteUpTo {
         /// The time.
         #[serde(serialize_with = "text")]
@@ -156,16 +159,16 @@ pub struct LaneKey {
     pub shard: u32,
 }
 
-/// A shard in a lane lacks watermarks that the shard's other lanes have: either the
-/// lane isn't read as far as they are, or its last records are lost.
+/// A lane that lacks watermarks of a shard that the shard's other lanes have. Either the
+/// lane isn't read as far as the others, or its last records are lost.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Behind {
-    /// Which.
+    /// The shard and the lane.
     pub key: LaneKey,
     /// The time of its latest watermark, if there is one.
     #[serde(serialize_with = "text_or_null")]
     pub watermark: Option<DateTime<Utc>>,
-    /// That of the lane that is ahead of all others.
+    /// The time of the shard's latest watermark in any lane.
     #[serde(serialize_with = "text")]
     pub others: DateTime<Utc>,
 }
@@ -180,7 +183,7 @@ struct TopicTracks {
     spread: BTreeMap<u32, Spread>,
 }
 
-/// To how many lanes a shard writes. Each shard learns by itself that there are more.
+/// The number of lanes that a shard writes to. Each shard notices added lanes by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Spread {
     /// The lanes from this one on began while the reader was there; 0 where it didn't see lanes begin.
@@ -197,7 +200,7 @@ struct LaneTracks {
 }
 
 impl Detector {
-    /// Follows lanes or streams, which are read from `start`.
+    /// A detector that follows lanes or streams, which are read from `start`.
     #[must_use]
     pub fn new(view: View, start: Start, limits: Limits) -> Self {
         Self {
@@ -216,19 +219,19 @@ impl Detector {
         }
     }
 
-    /// Follows whole lanes.
+    /// A detector for consumers of whole lanes.
     #[must_use]
     pub fn by_lane(start: Start) -> Self {
         Self::new(View::ByLane, start, Limits::default())
     }
 
-    /// Follows single streams.
+    /// A detector for consumers of single streams.
     #[must_use]
     pub fn by_stream(start: Start) -> Self {
         Self::new(View::ByStream, start, Limits::default())
     }
 
-    /// Takes the next record of a lane of the topic. Allocates for new tracks, holes and source gaps only.
+    /// Observes the next record of a lane of the topic, and returns the verdict. It allocates only for new tracks, holes and source gaps.
     pub fn observe<'a>(&mut self, topic: &str, record: impl Into<Sighting<'a>>) -> Verdict {
         let record = record.into();
         let by_lane = self.view == View::ByLane;
@@ -302,13 +305,13 @@ impl Detector {
         Verdict { continuity: seen.continuity, news }
     }
 
-    /// Says where one lane is read from, if not from where the detector's others are. For a lane that nothing was
-    /// seen of yet.
+    /// Sets where one lane is read from, if it differs from the detector's other lanes. Only for a lane without records
+    /// so far.
     pub fn begin_lane(&mut self, topic: &str, lane: u32, start: Start) {
         self.topics.entry_ref(topic).or_default().lanes.entry(lane).or_default().start = Some(start);
     }
 
-    /// Forgets a lane that is read no longer, or by somebody else.
+    /// Forgets a lane that is no longer read, or that another reader reads.
     pub fn forget_lane(&mut self, topic: &str, lane: u32) {
         if let Some(gone) = self.topics.get_mut(topic).and_then(|topic| topic.lanes.remove(&lane)) {
             self.tracks -= gone.shards.len();
@@ -316,9 +319,9 @@ impl Detector {
         }
     }
 
-    /// The reader knows what is missing, and has dealt with it: it no longer holds back completeness, and stays counted. So it is
-    /// with the ends of epochs that aren't known, and with source gaps, which are no longer open in the lanes that
-    /// have told of them: for those that nobody heals, as of a stream that the bridge no longer knows.
+    /// Accepts the current losses. Call it when you know what is missing, and have handled it. The losses stay counted, and no longer hold
+    /// back completeness. It also accepts unknown ends of epochs, and closes the source gaps that are open now. Some gaps
+    /// would never heal, such as those of a stream that the bridge no longer knows.
     pub fn accept_losses(&mut self) {
         for track in self.tracks_mut() {
             track.accept();
@@ -350,7 +353,7 @@ impl Detector {
         }
     }
 
-    /// Forgets those that were quiet the longest.
+    /// Forgets the tracks that were quiet the longest.
     fn forget_quiet(&mut self) {
         let mut times: Vec<_> = self.tracks_mut().map(|track| track.seen_at).collect();
         let count = (self.limits.tracks / 16).max(self.tracks - self.limits.tracks);
@@ -372,9 +375,9 @@ impl Detector {
     }
 }
 
-/// What is known of completeness, losses and source gaps.
+/// Completeness, losses and source gaps, as far as they are known.
 impl Detector {
-    /// Which counter is followed.
+    /// Which counter this detector follows.
     #[must_use]
     pub fn view(&self) -> View {
         self.view
@@ -404,48 +407,48 @@ impl Detector {
         lanes.chain(self.streams.values()).map(Track::tally).fold(self.gone, Tally::plus)
     }
 
-    /// The shards in lanes of which an epoch's end isn't known, because the bridge lost its counters: whether its last
-    /// records are missing can't be said. In order; empty once the reader has accepted its losses.
+    /// The shards in lanes with an epoch whose end isn't known, because the bridge lost its counters. Nobody can tell whether the last
+    /// records of this epoch are missing. Sorted. Empty after [`Detector::accept_losses`].
     #[must_use]
     pub fn unknown_ends(&self) -> BTreeSet<LaneKey> {
         let tracks = self.topics.iter().flat_map(|(topic, tracks)| tracks.keyed(topic));
         tracks.filter(|(_, track)| track.is_cut).map(|(key, _)| key).collect()
     }
 
-    /// Whether there may be tracks that aren't known any more.
+    /// Whether the detector may have forgotten tracks.
     fn has_forgotten(&self) -> bool {
         self.gone.read > 0
     }
 
-    /// The source gaps that are open in any lane, in order, each once.
+    /// The source gaps that are open in any lane, sorted, each once.
     #[must_use]
     pub fn open_gaps(&self) -> BTreeSet<&GapKey> {
         let lanes = self.topics.values().flat_map(|topic| topic.lanes.values());
         lanes.flat_map(|lane| lane.gaps.open()).chain(self.gaps.open()).collect()
     }
 
-    /// How many records had no position that could be followed.
+    /// The number of records without a usable position.
     #[must_use]
     pub fn unnumbered(&self) -> u64 {
         self.unnumbered
     }
 
-    /// How many tracks were forgotten for [`Limits::tracks`] since the reader accepted its losses last. While it isn't 0,
+    /// The number of tracks that were forgotten because of [`Limits::tracks`], since losses were last accepted. While it isn't 0,
     /// nothing is complete.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
-    /// The time up to which everything is here that Asana had to tell, in all lanes of the topic: the least over all
-    /// shards and lanes that there are, and no later than the beginning of an open source gap. `None` where that isn't
-    /// known of any time: a shard has no watermark in one of its lanes, or something is missing before the first one.
+    /// The time up to which everything that Asana returned is here, in all lanes of the topic. It is the minimum over all
+    /// shards and lanes, and at most the beginning of an open source gap. `None` if no such time is
+    /// known: a shard has no watermark in one of its lanes, or something is missing before the first watermark.
     #[must_use]
     pub fn complete_up_to(&self, topic: &str) -> Option<DateTime<Utc>> {
         self.least_complete(topic, |_| true)
     }
 
-    /// The same of one lane: for who reads some lanes of a topic, and takes the least of them.
+    /// The same for one lane. For consumers of some lanes of a topic, which take the minimum of their lanes.
     #[must_use]
     pub fn lane_complete_up_to(&self, topic: &str, lane: u32) -> Option<DateTime<Utc>> {
         self.least_complete(topic, |it| it == lane)
@@ -472,9 +475,9 @@ impl Detector {
         least
     }
 
-    /// Where the tail of a lane may be missing: see [`Behind`]. Each of a shard's watermarks is in all lanes, committed at once; so
-    /// whoever has read all lanes up to the same time and finds one here for longer than a few rounds (of a minute, unless
-    /// the bridge is configured otherwise) has lost the lane's last records.
+    /// The lanes whose last records may be missing: see [`Behind`]. Each watermark of a shard is in all lanes, in one commit. So if
+    /// you have read all lanes up to the same time, and a lane stays here for longer than a few rounds of watermarks (one minute each,
+    /// unless the bridge is configured differently), the lane's last records are lost.
     #[must_use]
     pub fn behind(&self) -> Vec<Behind> {
         let mut found = Vec::new();
@@ -525,7 +528,7 @@ impl TopicTracks {
 }
 
 impl Serialize for Verdict {
-    /// `{"continuity":"missing","missing":2,"news":{"kind":"complete_up_to","time":"…"}}`, the last two where there are any.
+    /// `{"continuity":"missing","missing":2,"news":{"kind":"complete_up_to","time":"…"}}`, the last two only if they exist.
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("continuity", self.continuity.label())?;
@@ -539,7 +542,7 @@ impl Serialize for Verdict {
     }
 }
 
-/// Whether the record was never seen before, so that what it says is news.
+/// Whether the record is seen for the first time, so that it may contain news.
 fn is_new(seen: Seen) -> bool {
     match seen.continuity {
         Continuity::InOrder | Continuity::Missing(_) | Continuity::Reordered => true,

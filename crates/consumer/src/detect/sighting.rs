@@ -1,4 +1,4 @@
-//! What the detector looks at in a record, borrowed: no form of a record has to be copied for it.
+//! The part of a record that the detector needs, borrowed, so that no record has to be copied.
 
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::date_time;
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 /// A record's position, and what its body means for the detector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sighting<'a> {
-    /// As in the position. 0 in all fields where the record has none.
+    /// As in the position. If the record has no position, all fields are 0.
     pub shard: u32,
     /// As in the position.
     pub epoch: u64,
@@ -19,11 +19,11 @@ pub struct Sighting<'a> {
     pub stream: &'a str,
     /// As in the position.
     pub stream_sequence: u64,
-    /// What the body says.
+    /// The meaning of the body for the detector.
     pub signal: Signal<'a>,
 }
 
-/// The bodies that tell of other records.
+/// The bodies that contain something about other records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signal<'a> {
     /// Any other body.
@@ -31,40 +31,40 @@ pub enum Signal<'a> {
     None,
     /// A run of counters begins.
     EpochStart {
-        /// 0 where there was none, or it isn't known.
+        /// The epoch before. 0 if there was none, or if it isn't known.
         previous_epoch: u64,
-        /// 0 where it isn't known.
+        /// The last lane sequence of that epoch. 0 if it isn't known.
         previous_lane_sequence: u64,
     },
     /// Everything up to a time is in this lane, before this record.
     Watermark {
         /// The time.
         complete_up_to: Option<DateTime<Utc>>,
-        /// How many shards there are.
+        /// The number of shards.
         shards: u32,
-        /// How many lanes the topic has.
+        /// The number of lanes of the topic.
         lanes: u32,
     },
     /// Asana may have lost events.
     SourceGap {
         /// Its id.
         gap_id: &'a str,
-        /// Nothing before it is lost.
+        /// No event that Asana offered before this time is lost.
         since: Option<DateTime<Utc>>,
     },
-    /// What a source gap lost is restored.
+    /// A source gap is healed.
     SourceGapHealed {
         /// Its id.
         gap_id: &'a str,
     },
     /// The shard writes to more lanes of the topic from now on.
     LanesChanged {
-        /// How many it wrote to.
+        /// The number of lanes before.
         previous_count: u32,
-        /// How many it writes to.
+        /// The number of lanes now.
         count: u32,
     },
-    /// The stream is polled no more.
+    /// The bridge no longer polls the stream.
     StreamEnded,
 }
 

@@ -1,4 +1,4 @@
-//! A detector's memory as bytes, to be kept beside the reader's own offsets.
+//! A detector's state as bytes, to be stored beside the reader's own offsets.
 
 use crate::detect::gaps::{GapKey, Gaps};
 use crate::detect::holes::{Hole, Holes};
@@ -9,32 +9,32 @@ use chrono::{DateTime, Utc};
 use pbjson_types::Timestamp;
 use prost::Message;
 
-/// Raised when older readers would misunderstand what is written.
+/// The format's version. Raised when older readers would misunderstand the bytes.
 const VERSION: u32 = 3;
-/// The oldest that means the same here.
+/// The oldest format that this version reads.
 const OLDEST: u32 = 2;
 
-/// Why saved bytes are of no use.
+/// Why saved bytes can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// They are something else, or damaged.
+    /// The bytes are something else, or damaged.
     #[error("this is no saved detector: {0}")]
     Damaged(#[from] prost::DecodeError),
-    /// A later version of this library wrote them.
+    /// A later version of this library wrote the bytes.
     #[error("the detector was saved in format {found}, and this version knows {VERSION}")]
     Version {
-        /// Its format.
+        /// The format of the bytes.
         found: u32,
     },
-    /// They follow the other counter.
+    /// The bytes are of a detector that follows the other counter.
     #[error("the detector was saved by another view")]
     View,
-    /// There are too many shards and source gaps for the room that there is.
+    /// The state of all shards and source gaps doesn't fit into the room.
     #[error("the lane's state takes {bytes} bytes, and there is room for {room}")]
     TooLarge {
-        /// What it takes with all holes given up.
+        /// The size without any holes, in bytes.
         bytes: usize,
-        /// What there is.
+        /// The room, in bytes.
         room: usize,
     },
 }
@@ -168,17 +168,17 @@ struct SavedGap {
 }
 
 impl Detector {
-    /// All that it knows.
+    /// Saves the whole state of the detector.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         self.saved().encode_to_vec()
     }
 
-    /// What it knows of one lane, in no more than `room` bytes: for who hands lanes to other readers. Where there is too
-    /// little room, the saved state has given up as many of the lowest holes as it must, and then the source gaps' names.
+    /// Saves the state of one lane, in at most `room` bytes, for readers that pass lanes to other readers. If there is too
+    /// little room, the saved state drops as many of the lowest holes as necessary, and then the source gaps' names.
     ///
     /// # Errors
-    /// `TooLarge` where even that isn't enough.
+    /// `TooLarge` if even that isn't enough.
     pub fn save_lane(&self, topic: &str, lane: u32, room: usize) -> Result<Vec<u8>, StateError> {
         let mut part = Self::new(self.view, self.start, self.limits);
         if let Some(tracks) = self.topics.get(topic) {
@@ -208,7 +208,7 @@ impl Detector {
         }
     }
 
-    /// Open source gaps become a number. Whether there were any.
+    /// Replaces open source gaps by their number. Returns whether there were any.
     fn forget_gaps(&mut self) -> bool {
         let mut any = false;
         for gaps in self.topics.values_mut().flat_map(|topic| topic.lanes.values_mut()).map(|lane| &mut lane.gaps) {
@@ -218,7 +218,7 @@ impl Detector {
         any
     }
 
-    /// A detector as it was saved.
+    /// Restores a detector from saved bytes.
     ///
     /// # Errors
     /// The bytes aren't a saved detector that this version knows.
@@ -233,10 +233,10 @@ impl Detector {
         Ok(detector)
     }
 
-    /// Takes over what was saved of a lane, in place of what is known of it here.
+    /// Restores the state of one lane, and replaces the current state of it.
     ///
     /// # Errors
-    /// As [`restore`](Self::restore); `View` where the bytes are of the other view.
+    /// As [`restore`](Self::restore), and `View` if the bytes are of a detector that follows the other counter.
     pub fn restore_lane(&mut self, saved: &[u8]) -> Result<(), StateError> {
         let saved = decode(saved)?;
         if saved.by_stream != (self.view == View::ByStream) {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// So many epochs of a track are remembered: the current one, and those whose late records may still come.
+/// The number of epochs that a track remembers: the current one, and those whose late records may still come.
 const EPOCHS: usize = 4;
 
 /// Where a record stands among those seen before it.
