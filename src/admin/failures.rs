@@ -1,6 +1,6 @@
 //! Recent failures, as the status page shows them.
 
-use crate::bridge::SessionEnd;
+use crate::observe::SessionEnd;
 use crate::sink::CommitError;
 use bridge_core::crawl::LeftOut;
 use bridge_core::engine::{AccountNotice, StreamPlace};

@@ -19,9 +19,9 @@ pub use report::{
     AccountReport, CrawlReport, FailureReport, GapReport, PendingReport, Report, ShardReport, StreamReport, Totals,
 };
 
-use crate::bridge::Observer;
 use crate::clock::Clock;
 use crate::config::{Checked, CheckedAdmin};
+use crate::observe::Observer;
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -3,7 +3,7 @@
 use super::metrics::Counted;
 use super::registry;
 use super::watcher::{Facts, Watcher};
-use crate::bridge::{Observer as _, SessionEnd};
+use crate::observe::{BridgeEvent, Observer as _, SessionEnd};
 use bridge_core::crawl::Reason;
 use bridge_core::engine::schedule::budget::{Allowance, Limit, Share};
 use bridge_core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamPlace, StreamStatus};
@@ -91,24 +91,29 @@ fn sample() -> Arc<Watcher> {
     };
     let watcher = Arc::new(Watcher::new(facts, Counted::new()));
     let (id, shard) = (StreamId::new("main", "1"), ShardId(0));
-    watcher.ended(&SessionEnd::Stopped);
-    watcher.opened();
-    watcher.assigned(shard, None);
-    watcher.owns(&[shard], 1);
-    watcher.answered(&id.account, "page", Duration::ZERO);
-    watcher.affected(&id.account, "a_change");
-    watcher.webhook_delivered("poll_requested");
-    watcher.webhooks(&id.account, 1, 1);
     let listing = Listing { of: id.resource.clone(), what: What::Tasks };
-    for notice in [
+    let place = StreamPlace { stream: &id, shard, epoch: None };
+    let notices = [
         CrawlNotice::Ended { reason: Reason::Initial, snapshots: 0, healed: 0, left_out: 0 },
         CrawlNotice::CameShort { lists: 1, unseen: 1 },
         CrawlNotice::Unidentified { listing, count: 1 },
-    ] {
-        watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &Notice::Crawl(notice));
-    }
-    watcher.committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH));
-    watcher.committed(&CommitSummary::default());
+    ];
+    let notices = notices.map(Notice::Crawl);
+    let account = &id.account;
+    let events = [
+        BridgeEvent::SessionEnded(&SessionEnd::Stopped),
+        BridgeEvent::SessionOpened,
+        BridgeEvent::ShardAssigned(shard, None),
+        BridgeEvent::OwnershipChanged { shards: &[shard], streams: 1 },
+        BridgeEvent::Answered { account, outcome: "page", took: Duration::ZERO },
+        BridgeEvent::ApiChange { account, change: "a_change" },
+        BridgeEvent::WebhookDelivered("poll_requested"),
+        BridgeEvent::Webhooks { account, registered: 1, wanted: 1 },
+        BridgeEvent::Committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH)),
+        BridgeEvent::Committed(&CommitSummary::default()),
+    ];
+    events.iter().for_each(|event| watcher.notify(event));
+    notices.iter().for_each(|notice| watcher.notify(&BridgeEvent::Stream(&place, notice)));
     watcher.tell(Status {
         at: DateTime::UNIX_EPOCH,
         shards: vec![ShardStatus { shard, epoch: 1 }],

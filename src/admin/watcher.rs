@@ -3,15 +3,11 @@
 use super::failures::Failures;
 use super::health::Health;
 use super::metrics::Counted;
-use crate::bridge::{Observer, SessionEnd};
 use crate::clock::Clock;
-use crate::sink::CommitError;
-use bridge_core::engine::{AccountNotice, CommitSummary, Engine, Status, StreamPlace, StreamStatus};
-use bridge_core::ids::{AccountName, ShardId};
+use crate::observe::{BridgeEvent, Observer, SessionEnd};
+use bridge_core::engine::{Engine, Status, StreamStatus};
+use bridge_core::ids::ShardId;
 use bridge_core::now::Now;
-use bridge_core::record::batch::Batch;
-use bridge_core::record::trace::Trace;
-use bridge_core::stream::Notice;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -142,28 +138,11 @@ impl Watcher {
         self.seen().status = Some(Arc::new(status));
     }
 
-    fn commit_ended(&self, outcome: &str) {
-        let now = self.clock.now().monotonic;
-        let took = self.seen().health.commit_ended(now);
-        self.counted.commit_ended(outcome, took.unwrap_or_default());
-    }
-
-    /// A task that panicked while it held the lock left nothing half done.
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Observer for Watcher {
-    fn configured(&self, refused: Option<&str>) {
-        self.counted.configured(refused.is_some());
-        if let Some(problems) = refused {
+    fn configured(&self, rejected: Option<&str>) {
+        self.counted.configured(rejected.is_some());
+        if let Some(problems) = rejected {
             self.seen().failures.configuration_rejected(self.clock.now().wall, problems);
         }
-    }
-
-    fn rule_shrank(&self, account: &AccountName) {
-        self.counted.rule_shrank(account);
     }
 
     fn opened(&self) {
@@ -197,28 +176,7 @@ impl Observer for Watcher {
         }
     }
 
-    fn answered(&self, account: &AccountName, outcome: &'static str, took: Duration) {
-        self.counted.answered(account, outcome, took);
-    }
-
-    fn affected(&self, account: &AccountName, change: &str) {
-        self.counted.affected(account, change);
-    }
-
-    fn webhook_delivered(&self, outcome: &'static str) {
-        self.counted.webhook_delivered(outcome);
-    }
-
-    fn webhooks(&self, account: &AccountName, registered: usize, wanted: usize) {
-        self.counted.webhooks(account, registered, wanted);
-    }
-
-    fn committing(&self, batch: &Batch, _trace: Trace) {
-        self.counted.committing(batch);
-        self.seen().health.commit_began(self.clock.now().monotonic);
-    }
-
-    fn assigned(&self, shard: ShardId, _epoch: Option<u64>) {
+    fn assigned(&self, shard: ShardId) {
         let now = self.clock.now();
         let mut seen = self.seen();
         seen.restored_at.insert(shard, now.wall);
@@ -226,31 +184,63 @@ impl Observer for Watcher {
         seen.restore_took.get_or_insert_with(|| now.monotonic.saturating_sub(opened_at));
     }
 
-    fn committed(&self, summary: &CommitSummary) {
-        self.commit_ended("committed");
-        self.counted.committed(summary, self.clock.now().wall);
-    }
-
-    fn commit_failed(&self, error: &CommitError) {
-        self.commit_ended(error.label());
-        self.seen().failures.commit_failed(self.clock.now().wall, error);
-    }
-
-    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
-        self.counted.noticed(&place.stream.account, notice);
-        self.seen().failures.noticed(self.clock.now().wall, place, notice);
-    }
-
-    fn account_noticed(&self, account: &AccountName, notice: AccountNotice) {
-        self.seen().failures.account_noticed(self.clock.now().wall, account, notice);
-    }
-
-    fn owns(&self, shards: &[ShardId], _streams: usize) {
+    fn owns(&self, shards: &[ShardId]) {
         let now = self.clock.now().monotonic;
         let mut seen = self.seen();
         seen.owned = shards.to_vec();
         seen.health.settled(now);
         // What is told of streams is to be of these shards.
         seen.status_due = Duration::ZERO;
+    }
+
+    fn commit_ended(&self, outcome: &str) {
+        let now = self.clock.now().monotonic;
+        let took = self.seen().health.commit_ended(now);
+        self.counted.commit_ended(outcome, took.unwrap_or_default());
+    }
+
+    /// A task that panicked while it held the lock left nothing half done.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Watcher {
+    fn notify(&self, event: &BridgeEvent<'_>) {
+        match event {
+            BridgeEvent::Configured { rejected } => self.configured(*rejected),
+            BridgeEvent::RuleShrank(account) => self.counted.rule_shrank(account),
+            BridgeEvent::SessionOpened => self.opened(),
+            BridgeEvent::SessionEnded(end) => self.ended(end),
+            BridgeEvent::Turned(engine, now) => self.turned(engine, *now),
+            BridgeEvent::Answered { account, outcome, took } => self.counted.answered(account, outcome, *took),
+            BridgeEvent::ApiChange { account, change } => self.counted.affected(account, change),
+            BridgeEvent::WebhookDelivered(outcome) => self.counted.webhook_delivered(outcome),
+            BridgeEvent::Webhooks { account, registered, wanted } => {
+                self.counted.webhooks(account, *registered, *wanted);
+            }
+            BridgeEvent::ShardAssigned(shard, _) => self.assigned(*shard),
+            BridgeEvent::OwnershipChanged { shards, .. } => self.owns(shards),
+            BridgeEvent::Committing(batch, _) => {
+                self.counted.committing(batch);
+                self.seen().health.commit_began(self.clock.now().monotonic);
+            }
+            BridgeEvent::Committed(summary) => {
+                self.commit_ended("committed");
+                self.counted.committed(summary, self.clock.now().wall);
+            }
+            BridgeEvent::CommitFailed(error) => {
+                self.commit_ended(error.label());
+                self.seen().failures.commit_failed(self.clock.now().wall, error);
+            }
+            BridgeEvent::Stream(place, notice) => {
+                self.counted.noticed(&place.stream.account, notice);
+                self.seen().failures.noticed(self.clock.now().wall, place, notice);
+            }
+            BridgeEvent::Account(account, notice) => {
+                self.seen().failures.account_noticed(self.clock.now().wall, account, *notice);
+            }
+            BridgeEvent::Polled { .. } => {}
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! One account's requests: which, with what credential, retried when.
 
 use super::changes::{Changes, Listener};
-use super::credential::{CredentialError, Tokens};
+use super::credential::CredentialError;
 use super::http::{Answer, exchange};
 use super::look::{self, Look, Seen};
 use super::oauth::Oauth;
+use super::tokens::Tokens;
 use super::wire::Refusal;
 use super::{items, requests, wire};
 use crate::config::{CheckedAccount, Credential};

@@ -3,7 +3,6 @@
 //! A token's file is opened by its path for every poll: it is small, and so a rotated
 //! secret is used at once, also where Kubernetes swaps a symbolic link under it.
 
-use super::oauth::Oauth;
 use crate::config::{Secret, SecretSource};
 use reqwest::header::HeaderValue;
 use std::fmt;
@@ -65,7 +64,7 @@ pub(super) async fn read(source: &SecretSource) -> Result<Secret, CredentialErro
 }
 
 impl Origin {
-    fn of(source: &SecretSource) -> Self {
+    pub(super) fn of(source: &SecretSource) -> Self {
         match source {
             SecretSource::File(path) => Self::File(path.clone()),
             SecretSource::Text(_) => Self::Text,
@@ -96,30 +95,5 @@ pub(super) fn bearer(token: &Secret, origin: Origin) -> Result<HeaderValue, Cred
             Ok(value)
         }
         Ok(_) | Err(_) => Err(CredentialError::NotAToken(origin)),
-    }
-}
-
-/// What gives an account's bearer tokens.
-pub(super) enum Tokens {
-    Fixed(SecretSource),
-    Oauth(Box<Oauth>),
-}
-
-impl Tokens {
-    /// The `Authorization` header of the next request.
-    pub(super) async fn bearer(&self) -> Result<HeaderValue, CredentialError> {
-        match self {
-            Self::Fixed(source) => bearer(&read(source).await?, Origin::of(source)),
-            Self::Oauth(oauth) => oauth.bearer().await,
-        }
-    }
-
-    /// The header to try instead of one that Asana answered with 401; none where there is no other.
-    pub(super) async fn instead_of(&self, rejected: &HeaderValue) -> Result<Option<HeaderValue>, CredentialError> {
-        let other = match self {
-            Self::Fixed(_) => self.bearer().await?,
-            Self::Oauth(oauth) => oauth.instead_of(rejected).await?,
-        };
-        Ok((other != rejected).then_some(other))
     }
 }

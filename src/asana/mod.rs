@@ -9,6 +9,7 @@
 //! | `items` | body of an object or a list → its items; no IO |
 //! | `look` | whose a credential is, and single objects, for people; no IO |
 //! | `credential` | tokens from files and text, read anew when they change |
+//! | `tokens` | bearer tokens, whatever the credential |
 //! | `oauth` | access tokens, kept alive by a refresh token |
 //! | `http` | one request and its whole answer, bounded in time and size |
 //! | `changes` | `Asana-Change` headers, each logged once, and told |
@@ -22,6 +23,7 @@ mod items;
 mod look;
 mod oauth;
 mod requests;
+mod tokens;
 mod webhooks;
 mod wire;
 

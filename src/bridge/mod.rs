@@ -9,12 +9,10 @@
 //! [`Engine::committed`]: bridge_core::engine::Engine::committed
 
 mod committer;
-mod observer;
 mod session;
 
 use crate::clock::Clock;
-pub use observer::{LogObserver, Observer, Observers};
-pub use session::SessionEnd;
+use crate::observe::{BridgeEvent, Observer, SessionEnd};
 
 use crate::asana::Source;
 use crate::index::service::IndexHandle;
@@ -98,7 +96,7 @@ where
             Err(error) => SessionEnd::Sink(error),
             Ok((committer, ownership)) => {
                 has_run = true;
-                observer.opened();
+                observer.notify(&BridgeEvent::SessionOpened);
                 let until = stop.child_token();
                 let session = Session::new(
                     &mut plans,
@@ -114,7 +112,7 @@ where
                 }
             }
         };
-        observer.ended(&end);
+        observer.notify(&BridgeEvent::SessionEnded(&end));
         match end {
             SessionEnd::Stopped if stop.is_cancelled() => break,
             SessionEnd::Stopped => tracing::info!("session ended, reopening with changed credentials"),
@@ -161,6 +159,7 @@ mod tests {
     use crate::asana::Accounts;
     use crate::config::CheckedFile;
     use crate::index::Index;
+    use crate::observe::LogObserver;
     use crate::sink::file;
     use bridge_core::engine::{CrawlSettings, Settings};
     use bridge_core::record::topic::TopicTemplate;

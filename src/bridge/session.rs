@@ -6,12 +6,12 @@
 
 use super::Plan;
 use super::committer::{self, Request, serve};
-use super::observer::Observer;
 use crate::asana::Source;
 use crate::clock::Clock;
 use crate::index::service::IndexHandle;
+use crate::observe::{BridgeEvent, Observer, SessionEnd};
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
-use bridge_core::checkpoint::{self, CheckpointError};
+use bridge_core::checkpoint::{self};
 use bridge_core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Probe, Step};
 use bridge_core::ids::{Gid, StreamId, Topic};
 use bridge_core::outcome::list::{ListOutcome, MOST_ON_A_PAGE};
@@ -48,36 +48,6 @@ const BELOW: usize = 500;
 
 /// How often progress is said.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Why a session ended.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionEnd {
-    /// In order: all that was polled is on the bus.
-    #[error("stopped")]
-    Stopped,
-    /// Start over: what is on the bus counts.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// Start over, or give up, by kind.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// A person has to look.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-}
-
-impl SessionEnd {
-    /// For metrics and logs.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Stopped => "stopped",
-            Self::Commit(error) => error.label(),
-            Self::Sink(_) => "sink",
-            Self::Checkpoint(_) => "checkpoint",
-        }
-    }
-}
 
 /// The moving parts of a session.
 pub(super) struct Session<'a, S> {
@@ -182,7 +152,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 self.engine.pause_polls(now, STALL_PAUSE);
             }
             turned = now.monotonic;
-            self.observer.turned(&self.engine, now);
+            self.observer.notify(&BridgeEvent::Turned(&self.engine, now));
             self.send_probes();
             self.send_polls();
             self.send_crawl_steps();
@@ -272,7 +242,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             None => match self.engine.take_batch(self.clock.now()) {
                 Some(batch) => {
                     if let Some(trace) = self.engine.commit_trace() {
-                        self.observer.committing(&batch, trace);
+                        self.observer.notify(&BridgeEvent::Committing(&batch, trace));
                     }
                     Request::Commit(batch)
                 }
@@ -285,16 +255,18 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn handle_probe(&mut self, probed: Result<(Probe, Probed, Duration), JoinError>) {
         let Some((probe, probed, took)) = finished(probed) else { return };
-        self.observer.answered(&probe.account, probed.verdict.label(), took);
+        let (account, outcome) = (&probe.account, probed.verdict.label());
+        self.observer.notify(&BridgeEvent::Answered { account, outcome, took });
         self.engine.handle_probe(self.clock.now(), &probe, probed);
     }
 
     fn handle_poll(&mut self, polled: Result<(Poll, Polled, Duration), JoinError>) {
         let Some((poll, polled, took)) = finished(polled) else { return };
-        self.observer.answered(&poll.stream.id.account, polled.outcome.label(), took);
-        self.observer.polled(&poll, &polled.outcome, took);
+        let (account, outcome) = (&poll.stream.id.account, polled.outcome.label());
+        self.observer.notify(&BridgeEvent::Answered { account, outcome, took });
+        self.observer.notify(&BridgeEvent::Polled { poll: &poll, outcome: &polled.outcome, took });
         if let Some(notice) = self.engine.handle_outcome(self.clock.now(), &poll, polled) {
-            self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);
+            self.notify_stream(&poll.stream.id, &notice);
         }
     }
 
@@ -309,27 +281,32 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, Answer, Duration), JoinError>) {
         let Some((step, answer, took)) = finished(answered) else { return };
-        match (&step.step, &answer) {
-            (Step::List { account, .. }, Answer::List(outcome, _)) => {
-                self.observer.answered(account, outcome.label(), took);
-            }
-            (_, Answer::Ask(outcome, _)) => self.observer.answered(&step.stream.account, outcome.label(), took),
-            _ => {}
+        let answered = match (&step.step, &answer) {
+            (Step::List { account, .. }, Answer::List(outcome, _)) => Some((account, outcome)),
+            (_, Answer::Ask(outcome, _)) => Some((&step.stream.account, outcome)),
+            _ => None,
+        };
+        if let Some((account, outcome)) = answered {
+            self.observer.notify(&BridgeEvent::Answered { account, outcome: outcome.label(), took });
         }
         if let Some(notice) = self.engine.handle_crawl_step(self.clock.now(), &step, answer) {
-            self.observer.noticed(&self.engine.place(&step.stream), &notice);
+            self.notify_stream(&step.stream, &notice);
         }
+    }
+
+    fn notify_stream(&self, stream: &StreamId, notice: &Notice) {
+        self.observer.notify(&BridgeEvent::Stream(&self.engine.place(stream), notice));
     }
 
     fn tell_accounts(&mut self) {
         for (account, notice) in self.engine.take_account_notices() {
-            self.observer.account_noticed(&account, notice);
+            self.observer.notify(&BridgeEvent::Account(&account, notice));
         }
     }
 
     fn tell_missed(&mut self) {
         for (stream, gids) in self.engine.take_missed() {
-            self.observer.noticed(&self.engine.place(&stream), &Notice::Missed(gids));
+            self.notify_stream(&stream, &Notice::Missed(gids));
         }
     }
 
@@ -342,13 +319,13 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 // Before any step is sent that asks the index: it has to know of this commit then.
                 self.index.apply(std::mem::take(&mut summary.updates)).await;
                 self.say_progress(&summary);
-                self.observer.committed(&summary);
+                self.observer.notify(&BridgeEvent::Committed(&summary));
                 for (stream, notice) in &summary.notices {
-                    self.observer.noticed(&self.engine.place(stream), notice);
+                    self.notify_stream(stream, notice);
                 }
             }
             committer::Answer::Commit(Err(error)) => {
-                self.observer.commit_failed(&error);
+                self.observer.notify(&BridgeEvent::CommitFailed(&error));
                 match error {
                     CommitError::Aborted(_) => self.engine.aborted(self.clock.now()),
                     CommitError::Unknown(_) | CommitError::Fenced(_) | CommitError::Fatal(_) => {
@@ -409,7 +386,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn tell_owned(&self) {
         let (shards, streams) = self.engine.owned();
-        self.observer.owns(&shards, streams);
+        self.observer.notify(&BridgeEvent::OwnershipChanged { shards: &shards, streams });
     }
 
     fn handle_ownership(&mut self, event: Option<OwnershipEvent>) -> Result<(), SessionEnd> {
@@ -420,7 +397,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 for (shard, stored) in shards {
                     let state = checkpoint::restore(shard, &stored, self.plan.settings.shards, now.wall)?;
                     self.engine.assign(now, shard, state);
-                    self.observer.assigned(shard, self.engine.epoch(shard));
+                    self.observer.notify(&BridgeEvent::ShardAssigned(shard, self.engine.epoch(shard)));
                 }
             }
             OwnershipEvent::Revoked { shards, done } => {

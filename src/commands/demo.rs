@@ -2,17 +2,15 @@
 
 use super::process::{runtime, stop_on_signal};
 use super::{Exit, Failure, Output};
-use crate::bridge::{LogObserver, Observer};
 use crate::commands::ledger::{Ledger, StreamLedger};
 use crate::commands::run::{self, RunError};
 use crate::commands::tail;
 use crate::commands::verify::{Report, Verification};
 use crate::config::{self, Checked, Environment, Problems, Source};
-use crate::sink::CommitError;
+use crate::observe::{BridgeEvent, LogObserver, Observer};
 use crate::sink::reader::Reader;
 use asana_simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
 use bridge_consumer::{From, ReadError, Until};
-use bridge_core::engine::{CommitSummary, StreamPlace};
 use bridge_core::stream::Notice;
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
@@ -383,19 +381,16 @@ impl Counts {
 }
 
 impl Observer for Counts {
-    fn committed(&self, summary: &CommitSummary) {
-        self.events.fetch_add(summary.events as u64, Ordering::Relaxed);
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.latencies);
-    }
-
-    fn commit_failed(&self, error: &CommitError) {
-        LogObserver.commit_failed(error);
-    }
-
-    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
-        if *notice != Notice::Established {
-            LogObserver.noticed(place, notice);
+    fn notify(&self, event: &BridgeEvent<'_>) {
+        match event {
+            BridgeEvent::Committed(summary) => {
+                self.events.fetch_add(summary.events as u64, Ordering::Relaxed);
+                self.commits.fetch_add(1, Ordering::Relaxed);
+                self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.latencies);
+            }
+            BridgeEvent::Stream(_, Notice::Established) => {}
+            BridgeEvent::CommitFailed(_) | BridgeEvent::Stream(..) => LogObserver.notify(event),
+            _ => {}
         }
     }
 }

@@ -1,7 +1,5 @@
 //! How a run ends: a number that scripts depend on, and who decides it.
 
-use super::ledger::LedgerError;
-use super::run::RunError;
 use crate::admin::AdminError;
 use crate::config::Problems;
 use crate::sink::SinkError;
@@ -78,24 +76,12 @@ impl Failure for ReadError {
     }
 }
 
-impl Failure for LedgerError {
-    fn exit(&self) -> Exit {
-        Exit::Unavailable
-    }
-}
-
 impl Failure for SinkError {
     fn exit(&self) -> Exit {
         match self {
             Self::Refused { .. } | Self::Setup { .. } => Exit::Usage,
             Self::Unavailable { .. } => Exit::Unavailable,
         }
-    }
-}
-
-impl Failure for RunError {
-    fn exit(&self) -> Exit {
-        if self.is_setup() { Exit::Usage } else { Exit::Unavailable }
     }
 }
 

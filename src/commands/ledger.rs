@@ -1,5 +1,6 @@
 //! A simulator's ledger: what was offered on each stream.
 
+use super::exit::{Exit, Failure};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -38,6 +39,12 @@ impl StreamLedger {
 pub struct LedgerError {
     url: String,
     source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Failure for LedgerError {
+    fn exit(&self) -> Exit {
+        Exit::Unavailable
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,6 @@
 //! The configuration as types that can't be wrong. The rest of the program uses these types.
 
 use super::secret::SecretSource;
-use super::webhooks::CheckedWebhooks;
 use super::{
     ArchivedConfig, CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig, PollingConfig,
     SubjectNameStrategy,
@@ -113,6 +112,30 @@ impl CheckedDiscovery {
         let asked = self.rules.iter().any(|rule| rule.account == *account);
         let part = (of.get() / 20).max(LEAST).min(of.get() / 2);
         asked.then(|| NonZeroU32::new(part).unwrap_or(NonZeroU32::MIN))
+    }
+}
+
+/// Checked settings of webhooks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedWebhooks {
+    /// The address and port to listen on.
+    pub listen: SocketAddr,
+    /// The public address, without a slash at the end of its path.
+    pub public_url: Url,
+    /// The key that makes the addresses unguessable.
+    pub key: SecretSource,
+    /// The addresses of the replicas, each `host:port`.
+    pub peers: Vec<String>,
+    /// The interval between two checks. At least 1 second.
+    pub interval: Duration,
+}
+
+impl CheckedWebhooks {
+    /// The share of an account's budget for webhooks, in requests a minute: a twentieth, at least 6 (so that 100
+    /// streams don't take hours), and never more than a quarter.
+    #[must_use]
+    pub fn requests_per_minute(of: NonZeroU32) -> NonZeroU32 {
+        NonZeroU32::new((of.get() / 20).max(6).min(of.get() / 4)).unwrap_or(NonZeroU32::MIN)
     }
 }
 

@@ -10,10 +10,9 @@
 mod export;
 mod span;
 
-use crate::bridge::{Observer, SessionEnd};
 use crate::clock::Clock;
 use crate::config::{Checked, Environment};
-use crate::sink::CommitError;
+use crate::observe::{BridgeEvent, Observer};
 use bridge_core::engine::{CommitSummary, Poll};
 use bridge_core::outcome::poll::PollOutcome;
 use bridge_core::record::batch::Batch;
@@ -113,11 +112,7 @@ impl Otlp {
     }
 }
 
-impl Observer for Otlp {
-    fn ended(&self, end: &SessionEnd) {
-        self.end_commit(Status::error(end.label()));
-    }
-
+impl Otlp {
     fn polled(&self, poll: &Poll, outcome: &PollOutcome, took: Duration) {
         if !poll.trace.is_sampled() {
             return;
@@ -184,9 +179,18 @@ impl Observer for Otlp {
         }
         self.end_commit(Status::Unset);
     }
+}
 
-    fn commit_failed(&self, error: &CommitError) {
-        self.end_commit(Status::error(error.label()));
+impl Observer for Otlp {
+    fn notify(&self, event: &BridgeEvent<'_>) {
+        match event {
+            BridgeEvent::SessionEnded(end) => self.end_commit(Status::error(end.label())),
+            BridgeEvent::Polled { poll, outcome, took } => self.polled(poll, outcome, *took),
+            BridgeEvent::Committing(batch, trace) => self.committing(batch, *trace),
+            BridgeEvent::Committed(summary) => self.committed(summary),
+            BridgeEvent::CommitFailed(error) => self.end_commit(Status::error(error.label())),
+            _ => {}
+        }
     }
 }
 

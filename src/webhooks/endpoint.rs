@@ -3,7 +3,7 @@
 use super::hooks::Hooks;
 use super::peers::{FORWARDED, Peers};
 use super::target::Targets;
-use crate::bridge::Observer;
+use crate::observe::{BridgeEvent, Observer};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -90,7 +90,7 @@ async fn handle(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Resp
         return handshake;
     }
     let outcome = endpoint.answer(request).await;
-    endpoint.observer.webhook_delivered(outcome.label());
+    endpoint.observer.notify(&BridgeEvent::WebhookDelivered(outcome.label()));
     outcome.status().into_response()
 }
 
@@ -110,7 +110,7 @@ impl Endpoint {
     fn handshake(&self, request: &Request) -> Option<Response> {
         let secret = request.headers().get(SECRET)?.clone();
         self.targets.stream_of_path(request.uri().path()).filter(|_| request.method() == Method::POST)?;
-        self.observer.webhook_delivered("handshake");
+        self.observer.notify(&BridgeEvent::WebhookDelivered("handshake"));
         Some((StatusCode::OK, [(SECRET, secret)]).into_response())
     }
 

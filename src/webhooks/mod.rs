@@ -27,8 +27,9 @@ mod round;
 mod target;
 
 use crate::asana::Accounts;
-use crate::bridge::{Observer, Plan};
+use crate::bridge::Plan;
 use crate::config::CheckedWebhooks;
+use crate::observe::{BridgeEvent, Observer};
 use bridge_core::ids::{ShardId, StreamId};
 use endpoint::Endpoint;
 use hooks::Hooks;
@@ -94,12 +95,12 @@ impl std::fmt::Debug for WebhookServer {
 struct Owns(watch::Sender<Vec<ShardId>>);
 
 impl Observer for Owns {
-    fn ended(&self, _: &crate::bridge::SessionEnd) {
-        self.0.send_replace(Vec::new());
-    }
-
-    fn owns(&self, shards: &[ShardId], _: usize) {
-        self.0.send_replace(shards.to_vec());
+    fn notify(&self, event: &BridgeEvent<'_>) {
+        match event {
+            BridgeEvent::SessionEnded(_) => drop(self.0.send_replace(Vec::new())),
+            BridgeEvent::OwnershipChanged { shards, .. } => drop(self.0.send_replace(shards.to_vec())),
+            _ => {}
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use super::hooks::Hooks;
 use super::round::{Mine, Task, judge};
 use super::target::Targets;
 use crate::asana::{Accounts, Part, Refusal, Webhook};
-use crate::bridge::{Observer, Plan};
+use crate::bridge::Plan;
 use crate::clock::Clock;
 use crate::config::CheckedWebhooks;
+use crate::observe::{BridgeEvent, Observer};
 use bridge_core::engine::schedule::backoff::Backoff;
 use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
 use bridge_core::ids::{AccountName, Gid, ShardId, StreamKind};
@@ -156,7 +157,8 @@ impl Registrar {
         let now = self.clock.now();
         account.budget.finish();
         let outcome = answer.as_ref().map_or_else(Refusal::label, |_| task.label());
-        self.observer.answered(name, outcome, now.monotonic.saturating_sub(began));
+        let took = now.monotonic.saturating_sub(began);
+        self.observer.notify(&BridgeEvent::Answered { account: name, outcome, took });
         match answer {
             Ok(answer) => account.take(task, answer, &self.targets, &self.hooks),
             Err(refusal) => account.refused(now, name, task, &refusal),
@@ -171,7 +173,8 @@ impl Registrar {
         let hooks = self.hooks.streams();
         for (name, account) in &self.accounts {
             let registered = hooks.iter().filter(|id| id.account == *name).count();
-            self.observer.webhooks(name, registered, account.mine.streams.len());
+            let wanted = account.mine.streams.len();
+            self.observer.notify(&BridgeEvent::Webhooks { account: name, registered, wanted });
         }
     }
 }

@@ -10,9 +10,10 @@ use rand::RngExt;
 use super::{
     arena::Id,
     event::{Action, Change, Compact, Event, Gid},
+    model::{Project, Task, Team, User},
     time::Timestamp,
     words,
-    world::{Project, Task, Team, User, World},
+    world::World,
 };
 
 /// An event and the streams that it bubbles up to.

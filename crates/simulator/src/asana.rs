@@ -19,6 +19,7 @@ use super::{
     faults::{Fault, FaultKind, Faults, GarbageBody, Harm, Refused, Subject},
     fields,
     http::{Answer, ApiError, Request, TOKEN_RESET, message_of, throttled},
+    model::{Ref, Workspace},
     offsets::Offsets,
     pages::{Answered, Call},
     polls::Polls,
@@ -27,7 +28,7 @@ use super::{
     time::{Clock, Timestamp},
     webhooks::Webhooks,
     words,
-    world::{Ref, Workspace, World},
+    world::World,
 };
 
 const API: &str = "/api/1.0/";

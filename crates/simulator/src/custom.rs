@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 use super::{
     arena::Id,
     event::{Compact, Gid},
+    model::{Priority, Task},
     time::Timestamp,
     words,
-    world::{Task, User, World},
+    world::World,
 };
 
 /// The custom fields that every task has.
@@ -54,45 +55,6 @@ impl Field {
             Self::Reviewers => "7",
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Priority {
-    Low,
-    Medium,
-    High,
-}
-
-impl Priority {
-    const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Low => "Low",
-            Self::Medium => "Medium",
-            Self::High => "High",
-        }
-    }
-
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Low => "1",
-            Self::Medium => "2",
-            Self::High => "3",
-        }
-    }
-}
-
-/// A task's values.
-#[derive(Debug, Default)]
-pub(crate) struct Values {
-    priority: Option<Priority>,
-    /// In quarters of an hour.
-    estimate: Option<u32>,
-    customer: Option<String>,
-    /// A day.
-    launch: Option<String>,
-    reviewers: Vec<Id<User>>,
 }
 
 impl World {

@@ -7,8 +7,9 @@ use super::{
     arena::Id,
     custom::Field,
     event::{Change, Compact},
+    model::{Project, Story, Task, Workspace},
     words,
-    world::{Project, Story, Task, Workspace, World},
+    world::World,
 };
 
 impl World {

@@ -1,10 +1,6 @@
 //! The thin edge: sockets, the true clock, and what goes wrong on the wire.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -26,9 +22,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    asana::Asana,
     http::{Answer, ApiError, Request},
     post::{self, Post},
+    shared::Shared,
     time::Timestamp,
 };
 
@@ -37,29 +33,6 @@ const MOST_BYTES: usize = 1 << 30;
 
 /// How often live events are made when nobody asks.
 const TICK: Duration = Duration::from_millis(50);
-
-/// The simulated Asana, shared between connections, and the true time.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    asana: Mutex<Asana>,
-    started: Instant,
-}
-
-impl Shared {
-    #[expect(clippy::disallowed_methods, reason = "an edge: the simulated clock starts here")]
-    pub(crate) fn new(asana: Asana) -> Self {
-        Self { asana: Mutex::new(asana), started: Instant::now() }
-    }
-
-    /// A panic of another caller leaves a world that may be odd, but is usable.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Asana> {
-        self.asana.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
-}
 
 /// Serves until `stop`.
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use super::webhooks::Delivery;
+use super::delivery::Delivery;
 
 /// Asana's own words for a first poll and a dead token alike.
 pub(crate) const TOKEN_RESET: &str = "Sync token invalid or too old. If you are attempting to keep resources in sync, you must fetch the full dataset for this query now and use the new sync token for the next sync.";

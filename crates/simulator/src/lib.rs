@@ -18,12 +18,14 @@ mod asana;
 mod control;
 mod custom;
 mod deeds;
+mod delivery;
 mod edge;
 mod event;
 mod faults;
 mod fields;
 mod http;
 mod lists;
+mod model;
 mod objects;
 mod offsets;
 mod orders;
@@ -32,6 +34,7 @@ mod places;
 mod polls;
 mod post;
 mod scenario;
+mod shared;
 mod sight;
 mod stream;
 mod time;
@@ -52,7 +55,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::{asana::Asana, edge::Shared, time::Timestamp};
+use self::{asana::Asana, shared::Shared, time::Timestamp};
 pub use self::{
     faults::{Endpoint, Fault, FaultKind, GarbageBody, Part},
     scenario::{

@@ -6,10 +6,11 @@ use super::{
     arena::Id,
     asana::Asana,
     http::{Answer, ApiError},
+    model::{Project, Ref, Section, Story, Task, Workspace},
     pages::{Answered, Call, limit, one, paged, selection, write_all},
     places::Border,
     time::Timestamp,
-    world::{Project, Ref, Section, Story, Task, Workspace, World},
+    world::World,
 };
 
 /// Shown of an object in a list when no fields are asked for.

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::{
     arena::Id,
     event::{Compact, Gid},
+    model::{Attachment, Goal, Portfolio, Project, Section, Story, Tag, Task, Team, User, Workspace},
     time::Timestamp,
-    world::{Attachment, Goal, Portfolio, Project, Section, Story, Tag, Task, Team, User, Workspace, World},
+    world::World,
 };
 
 fn reference(gid: &Gid, resource_type: &str, name: &str) -> Value {

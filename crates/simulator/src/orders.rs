@@ -12,9 +12,10 @@ use super::{
     control::{Controlled, posted},
     event::{Change, Gid},
     http::{Answer, ApiError, Request},
+    model::{Project, Ref, Task},
     places::End,
     time::Timestamp,
-    world::{Project, Ref, Task, World},
+    world::World,
 };
 
 #[derive(Deserialize)]

@@ -6,21 +6,13 @@ use serde::Deserialize;
 use super::{
     actions::{Act, What},
     arena::Id,
+    model::{Membership, Project, Section, Task},
     time::Timestamp,
-    world::{Project, Section, Task, World},
+    world::World,
 };
 
 /// Room for others between two ranks.
 const GAP: i64 = 1 << 32;
-
-/// A task's place in one project.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Membership {
-    pub(crate) project: Id<Project>,
-    pub(crate) section: Id<Section>,
-    /// The lower, the nearer to the top of the section.
-    pub(crate) rank: i64,
-}
 
 /// Of a section.
 #[derive(Debug, Clone, Copy, Deserialize)]

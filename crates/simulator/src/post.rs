@@ -7,8 +7,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use tokio::task::JoinSet;
 
 use super::{
-    edge::Shared,
-    webhooks::{Delivery, Header, Told},
+    delivery::{Delivery, Header, Told},
+    shared::Shared,
 };
 
 /// So long a target may take (Asana's guide "Webhooks").

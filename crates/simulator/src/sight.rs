@@ -4,8 +4,9 @@ use super::{
     arena::Id,
     asana::Asana,
     http::ApiError,
+    model::{Attachment, Goal, Portfolio, Project, Ref, Section, Story, Task, Team, User, Workspace},
     pages::Call,
-    world::{Attachment, Goal, Portfolio, Project, Ref, Section, Story, Task, Team, User, Workspace, World},
+    world::World,
 };
 
 macro_rules! reference {

@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::{
     asana::Asana,
+    delivery::Told,
     event::Gid,
     http::{Answer, ApiError, Request},
     pages::{Answered, Call, one, paged},
     places::Border,
-    webhooks::{NewFilters, Told, Wanted, Webhook},
+    webhooks::{NewFilters, Wanted, Webhook},
 };
 
 const COMPACT_WEBHOOK: [&str; 5] = ["gid", "resource_type", "active", "resource", "target"];

@@ -18,11 +18,13 @@ use url::Url;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::{
+    delivery::{Delivery, Header, Told},
     event::Gid,
     fields::Selection,
     http::ApiError,
+    model::Ref,
     time::Timestamp,
-    world::{Ref, World},
+    world::World,
 };
 
 /// Between heartbeats.
@@ -106,26 +108,6 @@ pub(crate) struct Webhook {
     /// Events that were told.
     delivered: usize,
 }
-
-/// A request to a target.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) gid: Gid,
-    pub(crate) target: Url,
-    pub(crate) header: Header,
-    pub(crate) body: String,
-    events: usize,
-}
-
-/// What it says of itself.
-#[derive(Debug)]
-pub(crate) enum Header {
-    Secret(String),
-    Signature(String),
-}
-
-/// What a target answered: a status, and the secret that it sent back; or why there is no answer.
-pub(crate) type Told = Result<(u16, Option<String>), String>;
 
 #[derive(Debug)]
 pub(crate) struct Webhooks {

@@ -15,11 +15,12 @@ use super::exit::{Exit, Failure};
 use super::process::{runtime, stop_on_signal};
 use crate::admin::Admin;
 use crate::asana::{Accounts, ClientError, Listener};
-use crate::bridge::{self, BridgeError, LogObserver, Observer, Observers};
+use crate::bridge::{self, BridgeError};
 use crate::config::{self, Checked, Environment, Source};
 use crate::discovery::Discovery;
 use crate::index::service::IndexHandle;
 use crate::index::{Index, IndexError};
+use crate::observe::{BridgeEvent, LogObserver, Observer, Observers};
 use crate::sink::SinkError;
 use crate::sink::any::{Naming, Sink};
 use crate::sink::reader::Where;
@@ -67,6 +68,12 @@ impl RunError {
                 matches!(error, SinkError::Refused { .. } | SinkError::Setup { .. })
             }
         }
+    }
+}
+
+impl Failure for RunError {
+    fn exit(&self) -> Exit {
+        if self.is_setup() { Exit::Usage } else { Exit::Unavailable }
     }
 }
 
@@ -141,7 +148,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let affected = Arc::clone(&observer);
-    let listener = Listener(Arc::new(move |account, change| affected.affected(account, change)));
+    let listener =
+        Listener(Arc::new(move |account, change| affected.notify(&BridgeEvent::ApiChange { account, change })));
     let accounts = Arc::new(accounts(&Accounts::telling(listener), &checked)?);
     let discovery = Discovery::new(&checked, Arc::clone(&accounts));
     let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, &discovery, accounts)));

@@ -2,9 +2,10 @@
 
 use super::RunError;
 use crate::asana::Accounts;
-use crate::bridge::{Observer, Plan};
+use crate::bridge::Plan;
 use crate::config::{Checked, CheckedAccount, CrawlDepth};
 use crate::discovery::Discovery;
+use crate::observe::{BridgeEvent, Observer};
 use crate::sink::any::{Naming, Sink};
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
@@ -31,11 +32,11 @@ pub(super) async fn replan(
                 let accounts = match acceptable(&checked, &next, &before.source) {
                     Ok(accounts) => accounts,
                     Err(why) => {
-                        observer.configured(Some(&why));
+                        observer.notify(&BridgeEvent::Configured { rejected: Some(&why) });
                         continue;
                     }
                 };
-                observer.configured(None);
+                observer.notify(&BridgeEvent::Configured { rejected: None });
                 checked = next;
                 discovery.follow(&checked, Arc::clone(&accounts));
                 let plan = plan(&checked, &discovery, accounts);
@@ -43,7 +44,8 @@ pub(super) async fn replan(
                 plans.send_replace(Arc::new(plan));
             }
             () = discovery.changed() => {
-                discovery.take_shrunk().iter().for_each(|account| observer.rule_shrank(account));
+                let shrunk = discovery.take_shrunk();
+                shrunk.iter().for_each(|account| observer.notify(&BridgeEvent::RuleShrank(account)));
                 let source = Arc::clone(&plans.borrow().source);
                 plans.send_replace(Arc::new(plan(&checked, &discovery, source)));
             }

@@ -1,7 +1,7 @@
 //! Notices that the configuration was changed, or a file of credentials.
 
-use crate::bridge::Observer;
 use crate::config::{self, Checked, Environment, Source};
+use crate::observe::{BridgeEvent, Observer};
 use futures_util::future::join_all;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ pub async fn watch(
             Err(problems) => {
                 let problems = Some(problems.to_string());
                 if is_told || problems != refused {
-                    observer.configured(problems.as_deref());
+                    observer.notify(&BridgeEvent::Configured { rejected: problems.as_deref() });
                 }
                 refused = problems;
             }

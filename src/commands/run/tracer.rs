@@ -1,7 +1,7 @@
 //! Traces to an OpenTelemetry collector, or none where the program was built without.
 
-use crate::bridge::Observer;
 use crate::config::{Checked, Environment};
+use crate::observe::Observer;
 use std::sync::Arc;
 
 /// Traces to a collector, where the program was built with them.

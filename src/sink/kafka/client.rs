@@ -3,6 +3,7 @@
 use super::KafkaSettings;
 use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;
+use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -14,6 +15,14 @@ use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// How much librdkafka puts into one request for a partition: its own default for `batch.size`.
+pub(super) const BATCH_BYTES: u32 = 1_000_000;
+
+/// A shard's partition of the checkpoint topic.
+pub(super) fn partition_of(shard: ShardId) -> i32 {
+    i32::try_from(shard.0).unwrap_or(i32::MAX)
+}
 
 /// Past this, librdkafka's own wait for an answer ends and ours begins again.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -139,7 +148,7 @@ pub(super) fn producer(settings: &KafkaSettings, message_bytes: usize) -> Client
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.max.bytes", message_bytes.to_string())
-        .set("batch.size", super::topics::BATCH_BYTES.to_string());
+        .set("batch.size", BATCH_BYTES.to_string());
     config
 }
 

@@ -10,8 +10,9 @@
 //! ```
 
 use super::client::{self, Logs};
+use super::membership::{Generation, Membership, Tenure};
 use super::restore::{self, Restored, Ticket};
-use super::{KafkaSettings, error, producer};
+use super::{KafkaSettings, error};
 use crate::sink::{Ownership, OwnershipEvent, SinkError};
 use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;
@@ -40,73 +41,12 @@ const TICK: Duration = Duration::from_millis(20);
 /// `max.poll.interval.ms` the group does without this replica.
 const EVENTS: usize = 64;
 
-/// What may be written now, shared between the group's thread and the producer.
-#[derive(Default)]
-pub(super) struct Membership {
-    granted: Mutex<BTreeMap<ShardId, Tenure>>,
-    member: Mutex<Weak<BaseConsumer<Member>>>,
-}
-
-/// One time of owning a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tenure {
-    /// Differs each time.
-    number: u64,
-    /// What is committed for the shard's partition: any offset will do, the fence is in its being there.
-    offset: i64,
-}
-
-/// The tenures that a transaction began under.
-#[derive(Debug)]
-pub(super) struct Grant(BTreeMap<ShardId, Tenure>);
-
-/// What ties a transaction to the group's generation.
-pub(super) struct Fence {
-    pub(super) offsets: TopicPartitionList,
-    pub(super) member: ConsumerGroupMetadata,
-}
-
-impl Membership {
-    /// The tenures of these shards, or which of them aren't ours.
-    pub(super) fn grant(&self, shards: &[ShardId]) -> Result<Grant, String> {
-        let granted = self.granted();
-        let tenure = |shard: &ShardId| granted.get(shard).map(|tenure| (*shard, *tenure)).ok_or(*shard);
-        let grant = shards.iter().map(tenure).collect::<Result<_, _>>();
-        grant.map(Grant).map_err(|shard| format!("{shard:?} isn't this replica's"))
-    }
-
-    /// The fence of a transaction; none if any of its shards was given up meanwhile, even if
-    /// it was given back. Holding the lock keeps a revocation, and so a new generation in
-    /// which the shards are somebody else's, from coming between look and metadata.
-    pub(super) fn fence(&self, grant: &Grant) -> Option<Fence> {
-        let granted = self.granted();
-        let member = self.member.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
-        let topic = &member.context().settings.config.checkpoint_topic;
-        let mut offsets = TopicPartitionList::new();
-        for (shard, tenure) in &grant.0 {
-            if granted.get(shard) != Some(tenure) {
-                return None;
-            }
-            offsets.add_partition_offset(topic, producer::partition_of(*shard), Offset::Offset(tenure.offset)).ok()?;
-        }
-        let metadata = member.group_metadata()?;
+impl Generation for BaseConsumer<Member> {
+    fn current(&self) -> Option<ConsumerGroupMetadata> {
+        let metadata = self.group_metadata()?;
         // A member that left the group has metadata that fence nothing. librdkafka marks the
         // loss at the same time as it takes the metadata back, so this order sees either.
-        (!member.assignment_lost()).then_some(Fence { offsets, member: metadata })
-    }
-
-    fn granted(&self) -> MutexGuard<'_, BTreeMap<ShardId, Tenure>> {
-        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self, shards: &[ShardId]) -> Vec<ShardId> {
-        let mut granted = self.granted();
-        shards.iter().copied().filter(|shard| granted.remove(shard).is_some()).collect()
-    }
-
-    fn has(&self, shards: &[ShardId]) -> Vec<ShardId> {
-        let granted = self.granted();
-        shards.iter().copied().filter(|shard| granted.contains_key(shard)).collect()
+        (!self.assignment_lost()).then_some(metadata)
     }
 }
 
@@ -138,7 +78,8 @@ impl Group {
         let topic = &settings.config.checkpoint_topic;
         member.subscribe(&[topic]).map_err(|error| error::setup("joining the group", error))?;
         let member = Arc::new(member);
-        *membership.member.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&member);
+        let generation: Weak<dyn Generation> = Arc::<BaseConsumer<Member>>::downgrade(&member);
+        membership.joined(generation);
         let thread = std::thread::Builder::new()
             .name("kafka-group".to_owned())
             .spawn(move || {

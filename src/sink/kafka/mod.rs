@@ -5,6 +5,7 @@
 //! | `client` | sets librdkafka's clients up |
 //! | `topics` | makes and checks topics |
 //! | `group` | knows which shards are ours: a member of the group, on its own thread |
+//! | `membership` | knows what may be written, and fences it |
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
 //! | `headers` | names attributes as Kafka's consumers expect |
@@ -22,6 +23,7 @@ mod error;
 mod examine;
 mod group;
 mod headers;
+mod membership;
 pub mod offline;
 mod producer;
 mod registry;
@@ -34,7 +36,8 @@ use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, OutputTopic};
 pub use examine::examine;
-use group::{Group, Membership};
+use group::Group;
+use membership::Membership;
 use producer::Producer;
 use registry::Frames;
 pub use registry::SchemaRegistry;
@@ -163,7 +166,7 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
         .map(|((name, _), facts)| (Topic::from(name), facts))
         .collect();
 
-    let membership = Arc::new(Membership::default());
+    let membership = Arc::new(Membership::new(settings.config.checkpoint_topic.clone()));
     let begin = {
         let (settings, membership) = (Arc::clone(&settings), Arc::clone(&membership));
         move || {

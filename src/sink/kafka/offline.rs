@@ -2,7 +2,7 @@
 
 use super::client::{self, REQUEST_TIMEOUT};
 use super::restore::apply;
-use super::{KafkaCommitter, KafkaSettings, error, producer};
+use super::{KafkaCommitter, KafkaSettings, error};
 use crate::sink::{CommitError, Committer as _, SinkError};
 use bridge_core::ids::{Gid, ShardId, Topic};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
@@ -97,7 +97,7 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
     let shards = partitions(&reader, topic)?;
     let mut assignment = TopicPartitionList::new();
     for shard in 0..shards {
-        let partition = producer::partition_of(ShardId(shard));
+        let partition = client::partition_of(ShardId(shard));
         let added = assignment.add_partition_offset(topic, partition, Offset::Beginning);
         added.map_err(|error| error::setup(action, error))?;
     }
@@ -117,7 +117,7 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
                 continue;
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                unfinished.retain(|shard| producer::partition_of(ShardId(*shard)) != partition);
+                unfinished.retain(|shard| client::partition_of(ShardId(*shard)) != partition);
                 idle = 0;
                 continue;
             }

@@ -2,11 +2,10 @@
 
 use super::client::{self, REQUEST_TIMEOUT};
 use super::error::{self, Facts, Fate, Step};
-use super::group::{Fence, Grant, Membership};
+use super::membership::{Fence, Grant, Membership};
 use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
 use crate::sink::{CommitError, SinkError};
-use bridge_core::ids::ShardId;
 use bridge_core::record::batch::{Batch, CheckpointWrite, Message, Target};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -195,7 +194,7 @@ impl Producer {
 
     async fn send_checkpoint(&self, write: &CheckpointWrite, flight: &Arc<Flight>) -> KafkaResult<()> {
         let mut record = BaseRecord::with_opaque_to(&self.settings.config.checkpoint_topic, Arc::clone(flight))
-            .partition(partition_of(write.shard))
+            .partition(client::partition_of(write.shard))
             .key(write.key.as_str());
         record.payload = write.value.as_deref();
         self.send(record, flight).await
@@ -224,11 +223,6 @@ impl Producer {
 
 /// About a minute for a cluster to answer a new session.
 const OPEN_REPEATS: u32 = 6;
-
-/// A shard's partition of the checkpoint topic.
-pub(super) fn partition_of(shard: ShardId) -> i32 {
-    i32::try_from(shard.0).unwrap_or(i32::MAX)
-}
 
 /// What is to be done; a client at its end answers all calls alike, and keeps the cause apart.
 fn sort(producer: &Inner, step: Step, error: &KafkaError) -> Fate {

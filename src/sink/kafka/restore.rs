@@ -2,7 +2,7 @@
 
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::producer::Producer;
-use super::{KafkaSettings, error, producer, topics};
+use super::{KafkaSettings, error};
 use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;
 use bridge_core::checkpoint::last_owner;
@@ -211,7 +211,7 @@ impl<'a> Reading<'a> {
         let mut partitions = TopicPartitionList::with_capacity(shards.len());
         for shard in shards {
             partitions
-                .add_partition_offset(&self.settings.config.checkpoint_topic, producer::partition_of(*shard), offset)
+                .add_partition_offset(&self.settings.config.checkpoint_topic, client::partition_of(*shard), offset)
                 .map_err(|error| error::setup("naming partitions", error))?;
         }
         Ok(partitions)
@@ -221,7 +221,7 @@ impl<'a> Reading<'a> {
 /// On a thread of its own: the coordinator aborts at once, but takes its time to answer.
 fn end_transaction(settings: KafkaSettings) {
     let replica = settings.replica.clone();
-    let work = move || match Producer::open(Arc::new(settings), topics::BATCH_BYTES as usize) {
+    let work = move || match Producer::open(Arc::new(settings), client::BATCH_BYTES as usize) {
         Ok(_) => tracing::info!(replica, "open transaction of an earlier owner aborted"),
         Err(error) => tracing::warn!(replica, %error, "open transaction not aborted, waiting for its timeout"),
     };

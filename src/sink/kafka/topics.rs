@@ -12,9 +12,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How much librdkafka puts into one request for a partition: its own default for `batch.size`.
-pub(super) const BATCH_BYTES: u32 = 1_000_000;
-
 /// What every topic must take, so that a batch of [`BATCH_BYTES`] always fits. Kafka's
 /// default for `max.message.bytes` is 12 bytes more.
 const LEAST_MESSAGE_BYTES: u64 = 1_048_576;
