@@ -112,8 +112,10 @@ fn sample() -> Arc<Watcher> {
         BridgeEvent::Committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH)),
         BridgeEvent::Committed(&CommitSummary::default()),
     ];
-    events.iter().for_each(|event| watcher.notify(event));
-    notices.iter().for_each(|notice| watcher.notify(&BridgeEvent::Stream(&place, notice)));
+    let of_stream = notices.iter().map(|notice| BridgeEvent::Stream(&place, notice));
+    for event in events.into_iter().chain(of_stream) {
+        watcher.notify(&event);
+    }
     watcher.tell(Status {
         at: DateTime::UNIX_EPOCH,
         shards: vec![ShardStatus { shard, epoch: 1 }],

@@ -381,6 +381,7 @@ impl Counts {
 }
 
 impl Observer for Counts {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "it follows a few events only")]
     fn notify(&self, event: &BridgeEvent<'_>) {
         match event {
             BridgeEvent::Committed(summary) => {

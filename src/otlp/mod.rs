@@ -182,6 +182,7 @@ impl Otlp {
 }
 
 impl Observer for Otlp {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "it follows a few events only")]
     fn notify(&self, event: &BridgeEvent<'_>) {
         match event {
             BridgeEvent::SessionEnded(end) => self.end_commit(Status::error(end.label())),

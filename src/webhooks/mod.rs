@@ -95,6 +95,7 @@ impl std::fmt::Debug for WebhookServer {
 struct Owns(watch::Sender<Vec<ShardId>>);
 
 impl Observer for Owns {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "it follows a few events only")]
     fn notify(&self, event: &BridgeEvent<'_>) {
         match event {
             BridgeEvent::SessionEnded(_) => drop(self.0.send_replace(Vec::new())),

@@ -83,7 +83,7 @@ impl FileReader {
             place: format!("{}, line {}", self.path.display(), self.place.lines),
             reason: error.to_string(),
         })?;
-        Ok(Some(Received { topic, lane, key: key.to_string(), offset: self.place.lines, record }))
+        Ok(Some(Received { topic, lane, key, offset: self.place.lines, record }))
     }
 
     fn rewind(&mut self) -> Result<(), ReadError> {

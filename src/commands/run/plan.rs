@@ -44,8 +44,9 @@ pub(super) async fn replan(
                 plans.send_replace(Arc::new(plan));
             }
             () = discovery.changed() => {
-                let shrunk = discovery.take_shrunk();
-                shrunk.iter().for_each(|account| observer.notify(&BridgeEvent::RuleShrank(account)));
+                for account in discovery.take_shrunk() {
+                    observer.notify(&BridgeEvent::RuleShrank(&account));
+                }
                 let source = Arc::clone(&plans.borrow().source);
                 plans.send_replace(Arc::new(plan(&checked, &discovery, source)));
             }
