@@ -165,7 +165,7 @@ fn by_two_has(two: &KafkaGroup) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_state_of_64_shards_fits_beside_the_offset() {
     make_topic("fits", 1).await;
-    let complete_up_to = Some(pbjson_types::Timestamp { seconds: 1_767_000_000, nanos: 123_000_000 });
+    let complete_up_to = Some(bridge_contract::Timestamp { seconds: 1_767_000_000, nanos: 123_000_000 });
     let watermark = pb::Watermark { complete_up_to, shards: 64, lanes: 12 };
     let of_shard = |shard| {
         let sequences = (1..200).filter(|number| number % 40 != 0);
@@ -211,7 +211,7 @@ async fn the_state_of_64_shards_fits_beside_the_offset() {
 async fn a_member_knows_up_to_when_its_own_partitions_are_complete() {
     make_topic("own", 2).await;
     let watermark = |lane, sequence, seconds| {
-        let complete_up_to = Some(pbjson_types::Timestamp { seconds, nanos: 0 });
+        let complete_up_to = Some(bridge_contract::Timestamp { seconds, nanos: 0 });
         record(lane, 0, sequence, pb::record::Body::Watermark(pb::Watermark { complete_up_to, shards: 1, lanes: 2 }))
     };
     produce("own", 0, [watermark(0, 1, 50), watermark(0, 2, 60)]);

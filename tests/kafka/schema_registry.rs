@@ -83,7 +83,7 @@ fn record(sequence: u64) -> pb::Record {
     };
     pb::Record {
         position: Some(position),
-        received_at: Some(pbjson_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+        received_at: Some(bridge_contract::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
         body: Some(pb::record::Body::Event(event)),
     }
 }

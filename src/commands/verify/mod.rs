@@ -570,7 +570,7 @@ mod tests {
     #[test]
     fn a_tail_is_cut_off_when_it_is_two_rounds_of_watermarks_behind() {
         let watermark = |lane: u32, sequence: u64, minutes: i64| {
-            let complete_up_to = Some(pbjson_types::Timestamp { seconds: minutes * 60, nanos: 0 });
+            let complete_up_to = Some(bridge_contract::Timestamp { seconds: minutes * 60, nanos: 0 });
             let mut record = received(sequence, Body::Watermark(pb::Watermark { complete_up_to, shards: 2, lanes: 2 }));
             let position = record.record.position.as_mut().expect("a position");
             (position.lane, position.stream, position.stream_sequence) = (lane, String::new(), 0);

@@ -25,12 +25,19 @@ fn the_rust_code_of_the_wire_contract_is_up_to_date() {
     use prost::Message as _;
     let descriptors = protox::compile(PROTOS, [root().join("proto")]).expect("the protos compile");
     let out = tempfile::tempdir().expect("a temporary folder");
-    prost_build::Config::new()
-        .out_dir(out.path())
-        .compile_well_known_types()
-        .extern_path(".google.protobuf", "::pbjson_types")
-        .compile_fds(descriptors.clone())
-        .expect("generate messages");
+    // Each package in a crate of its own, which has its own way to the one time type.
+    for (package, time) in [("v1", "crate::Timestamp"), ("checkpoint.v1", "::bridge_contract::Timestamp")] {
+        let of_package = |file: &&prost_types::FileDescriptorProto| {
+            file.package() == format!("asana_event_bridge.{package}") || file.package().starts_with("google.")
+        };
+        let file = descriptors.file.iter().filter(of_package).cloned().collect();
+        prost_build::Config::new()
+            .out_dir(out.path())
+            .compile_well_known_types()
+            .extern_path(".google.protobuf.Timestamp", time)
+            .compile_fds(prost_types::FileDescriptorSet { file })
+            .expect("generate messages");
+    }
     pbjson_build::Builder::new()
         .out_dir(out.path())
         .register_descriptors(&descriptors.encode_to_vec())

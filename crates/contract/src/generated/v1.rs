@@ -12,7 +12,7 @@ pub struct Record {
     /// When the bridge received the answer of Asana that the record comes from,
     /// or, for a record that comes from no answer, when it was made.
     #[prost(message, optional, tag = "2")]
-    pub received_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub received_at: ::core::option::Option<crate::Timestamp>,
     /// What the record says. Numbers 10 to 29 are for bodies.
     #[prost(
         oneof = "record::Body",
@@ -121,7 +121,7 @@ pub struct Event {
     /// When it happened, by Asana's clock. Not set where it is no time that a Timestamp can hold, such as a leap second:
     /// see `raw_json`.
     #[prost(message, optional, tag = "5")]
-    pub created_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub created_at: ::core::option::Option<crate::Timestamp>,
     /// Who did it; not set for events made by Asana itself.
     #[prost(message, optional, tag = "6")]
     pub user: ::core::option::Option<Resource>,
@@ -247,7 +247,7 @@ pub struct Snapshot {
     pub state_json: ::prost::alloc::string::String,
     /// Asana's modified_at, where there is one.
     #[prost(message, optional, tag = "5")]
-    pub modified_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub modified_at: ::core::option::Option<crate::Timestamp>,
     /// Against what the bridge last published of it.
     #[prost(enumeration = "SnapshotChange", tag = "6")]
     pub change: i32,
@@ -316,10 +316,10 @@ pub struct SourceGap {
     pub reason: i32,
     /// By Asana's clock: nothing that Asana told of before this time is lost. From the last poll that is known to be complete.
     #[prost(message, optional, tag = "3")]
-    pub last_complete_poll_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub last_complete_poll_at: ::core::option::Option<crate::Timestamp>,
     /// By Asana's clock: the new sync token was given at this time or before, and nothing that Asana told of later is lost.
     #[prost(message, optional, tag = "4")]
-    pub resumed_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub resumed_at: ::core::option::Option<crate::Timestamp>,
 }
 /// A source gap is healed. In every lane that has its SourceGap. Where only a part of the state could be restored, what was
 /// left out is tried again later, and another SourceGapHealed of the same gap says RESTORED_STATE once it could be read.
@@ -375,7 +375,7 @@ pub struct Watermark {
     /// may take some minutes until it tells of a change. A suspended stream
     /// may bring older events when it is resumed. Of a shard that has no such stream, a time that has passed at Asana.
     #[prost(message, optional, tag = "1")]
-    pub complete_up_to: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub complete_up_to: ::core::option::Option<crate::Timestamp>,
     /// The number of shards: a topic is complete up to the least of all shards and lanes.
     #[prost(uint32, tag = "2")]
     pub shards: u32,
