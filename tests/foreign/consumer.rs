@@ -8,7 +8,7 @@ use bridge_consumer::kafka::KafkaReader;
 use bridge_consumer::kafka_group::{Delivered, KafkaGroup};
 use bridge_consumer::nats::NatsReader;
 use bridge_consumer::nats_durable::{BUCKET, DurableOptions, NatsDurable};
-use bridge_consumer::{Blinded, Body, Continuity, From, Limits, Tally, Until};
+use bridge_consumer::{Blinded, Body, Continuity, Limits, ReadFrom, Tally, Until};
 use bridge_contract::pb;
 use prost::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -242,7 +242,7 @@ async fn a_member_knows_up_to_when_its_own_partitions_are_complete() {
 async fn topics_and_partitions_that_come_later_are_read_from_their_start() {
     let properties = BTreeMap::from([("bootstrap.servers".to_owned(), kafka().to_owned())]);
     let wanted = |name: &str| name.starts_with("later.");
-    let mut reader = KafkaReader::open(&properties, wanted, From::Now, Until::Stopped).unwrap();
+    let mut reader = KafkaReader::open(&properties, wanted, ReadFrom::Now, Until::Stopped).unwrap();
     let mut read = async || {
         let received = tokio::time::timeout(PATIENCE, reader.next()).await.expect("in time").unwrap().unwrap();
         (received.topic.to_string(), received.lane, received.record.position.unwrap().lane_sequence)
@@ -350,7 +350,7 @@ async fn an_open_that_was_cut_off_while_the_consumer_was_made_anew_loses_nothing
     let client = nats().await;
     make_stream(&client, "anew").await;
     publish(&client, "anew", "9", 0, events(0, 1..=4)).await;
-    let options = DurableOptions { from: From::Now, ..DurableOptions::new("anew", "anew", "reader") };
+    let options = DurableOptions { from: ReadFrom::Now, ..DurableOptions::new("anew", "anew", "reader") };
     let mut first = NatsDurable::open(client.clone(), &options).await.unwrap();
     publish(&client, "anew", "9", 0, events(0, [5, 6])).await;
     read(&mut first, 1).await;
@@ -401,7 +401,7 @@ async fn only_records_that_are_gone_make_a_lane_begin_later() {
     let stream = context.get_stream("trimmed").await.unwrap();
     stream.purge().filter("trimmed._checkpoint.0.head").await.unwrap();
     let trimmed = async || {
-        let reader = NatsReader::open(client.clone(), "trimmed", "trimmed", From::Start, Until::End).await;
+        let reader = NatsReader::open(client.clone(), "trimmed", "trimmed", ReadFrom::Start, Until::End).await;
         reader.unwrap().trimmed()
     };
     assert!(!trimmed().await);

@@ -10,7 +10,7 @@ use asana_event_bridge::sink::kafka::offline::hand_over;
 use asana_event_bridge::sink::kafka::{KafkaSettings, SchemaRegistry, open};
 use asana_event_bridge::sink::{Committer as _, SinkError};
 use bridge_consumer::kafka::KafkaReader;
-use bridge_consumer::{From as ReadFrom, Until};
+use bridge_consumer::{ReadFrom, Until};
 use bridge_contract::pb;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, Message, Target};

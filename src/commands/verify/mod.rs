@@ -9,7 +9,7 @@ use crate::commands::ledger::Ledger;
 use crate::config::{self, Environment, Source};
 use crate::sink::reader::Reader;
 use bridge_consumer::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
-use bridge_consumer::{Detector, From, ReadError, Received, Until};
+use bridge_consumer::{Detector, ReadError, ReadFrom, Received, Until};
 use bridge_contract::pb::{self, Restored, record::Body};
 use bridge_core::ids::Topic;
 use bridge_core::record::event;
@@ -59,7 +59,7 @@ pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, Box<dyn Failure>> {
             Some(url) => Some(Ledger::fetch(url).await?),
             None => None,
         };
-        let mut reader = Reader::open(run::place(&checked).await?, From::Start, Until::End).await?;
+        let mut reader = Reader::open(run::place(&checked).await?, ReadFrom::Start, Until::End).await?;
         let report = read(&mut reader, ledger.as_ref(), checked.commit.watermark_interval.0).await?;
         args.output.show(&report)?;
         Ok(Exit::of(report.is_ok()))
