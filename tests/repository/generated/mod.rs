@@ -65,28 +65,6 @@ fn the_schema_of_the_configuration_is_up_to_date() {
     check(&root().join("docs/config.schema.json"), &format!("{schema}\n"));
 }
 
-/// The same for what stands between two marks of a document.
-fn check_part(document: &str, fresh: &str) {
-    const BEGIN: &str = "make generate -->\n";
-    const END: &str = "<!-- End of what is generated -->";
-    let path = root().join(document);
-    let committed = std::fs::read_to_string(&path).expect("the document is there");
-    let (before, rest) = committed.split_once(BEGIN).expect("the mark before it");
-    let (_, after) = rest.split_once(END).expect("the mark behind it");
-    check(&path, &format!("{before}{BEGIN}\n{fresh}{END}{after}"));
-}
-
-#[test]
-fn the_reference_of_the_configuration_is_up_to_date() {
-    check_part("docs/configuration.md", &asana_event_bridge::config::reference::markdown());
-}
-
-#[test]
-fn the_reference_of_the_metrics_is_up_to_date() {
-    let metrics = asana_event_bridge::admin::reference::markdown();
-    check_part("docs/metrics.md", &format!("{metrics}\n"));
-}
-
 #[test]
 fn the_reference_of_the_wire_contract_is_up_to_date() {
     let descriptors = protox::compile([PROTOS[0]], [root().join("proto")]).expect("the protos compile");
