@@ -10,13 +10,13 @@ pub struct Finding {
     pub what: String,
     /// How it was found.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: CheckResult,
 }
 
 /// How something was found. Texts are one line each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum Verdict {
+pub enum CheckResult {
     /// As the bridge needs it.
     Ok {
         /// What was found.
@@ -48,7 +48,7 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
+impl CheckResult {
     /// As a line of a report begins, for people.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -102,10 +102,10 @@ impl fmt::Display for Finding {
     /// One line, whatever the texts hold.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (said, more) = match &self.verdict {
-            Verdict::Ok { found } => (found, None),
-            Verdict::Notice { found, advice } => (found, Some(advice)),
-            Verdict::Failed { problem, remedy } => (problem, Some(remedy)),
-            Verdict::Unknown { reason } | Verdict::NotTried { reason } => (reason, None),
+            CheckResult::Ok { found } => (found, None),
+            CheckResult::Notice { found, advice } => (found, Some(advice)),
+            CheckResult::Failed { problem, remedy } => (problem, Some(remedy)),
+            CheckResult::Unknown { reason } | CheckResult::NotTried { reason } => (reason, None),
         };
         let more = more.map(|more| format!("; {more}")).unwrap_or_default();
         let line = format!("{:<9} {}: {said}{more}", self.verdict.label(), self.what);
@@ -119,14 +119,14 @@ mod tests {
 
     #[test]
     fn a_finding_is_one_line() {
-        let finding = Verdict::failed("the cluster says\nno", "ask").of("topic a");
+        let finding = CheckResult::failed("the cluster says\nno", "ask").of("topic a");
         assert_eq!(finding.to_string(), "FAILED    topic a: the cluster says no; ask");
-        assert_eq!(Verdict::not_tried("no b").of("c").to_string(), "not tried c: no b");
+        assert_eq!(CheckResult::not_tried("no b").of("c").to_string(), "not tried c: no b");
     }
 
     #[test]
     fn a_script_sees_what_a_person_sees() {
-        let json = serde_json::to_value(Verdict::failed("bad", "fix it").of("x")).unwrap();
+        let json = serde_json::to_value(CheckResult::failed("bad", "fix it").of("x")).unwrap();
         let expected = serde_json::json!({"what": "x", "verdict": "failed", "problem": "bad", "remedy": "fix it"});
         assert_eq!(json, expected);
     }

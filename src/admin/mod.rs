@@ -10,7 +10,8 @@
 mod failures;
 mod health;
 mod metrics;
-pub mod reference;
+#[cfg(test)]
+mod reference;
 pub(crate) mod report;
 mod sampled;
 mod watcher;

@@ -3,6 +3,7 @@
 use super::metrics::Counted;
 use super::registry;
 use super::watcher::{Facts, Watcher};
+use crate::config::reference::check_part;
 use crate::observe::{BridgeEvent, Observer as _, SessionEnd};
 use bridge_core::crawl::Reason;
 use bridge_core::engine::schedule::budget::{Allowance, Limit, Share};
@@ -29,9 +30,13 @@ struct Entry {
     labels: BTreeSet<String>,
 }
 
+#[test]
+fn the_reference_of_the_metrics_is_up_to_date() {
+    check_part("docs/metrics.md", &format!("{}\n", markdown()));
+}
+
 /// A Markdown table of all metrics: name, type, labels, meaning.
-#[must_use]
-pub fn markdown() -> String {
+fn markdown() -> String {
     let mut exposition = String::new();
     // Writing to a `String` can't fail.
     text::encode(&mut exposition, &registry(&sample())).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::changes::{Changes, Listener};
 use super::credential::CredentialError;
-use super::http::{Answer, exchange};
+use super::http::{HttpAnswer, exchange};
 use super::look::{self, Look, Seen};
 use super::oauth::Oauth;
 use super::tokens::Tokens;
@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// Asks once; a second time only after a 401 and with another credential.
-    pub(super) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Refusal> {
+    pub(super) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<HttpAnswer, Refusal> {
         self.ask_with(&self.0.headers, method, url, body).await
     }
 
@@ -149,7 +149,7 @@ impl Client {
         method: Method,
         url: Url,
         body: Option<String>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<HttpAnswer, Refusal> {
         let inner = &self.0;
         let bearer = inner.tokens.bearer().await?;
         let mut answer = inner.send(headers, method.clone(), url.clone(), body.clone(), bearer.clone()).await?;
@@ -183,7 +183,7 @@ impl Inner {
         url: Url,
         body: Option<String>,
         bearer: HeaderValue,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<HttpAnswer, Refusal> {
         let mut request = Request::new(method, url);
         request.headers_mut().clone_from(headers);
         if let Some(body) = body {

@@ -15,7 +15,7 @@ const MAX_PAGE: usize = 64 << 20;
 const MAX_OTHER: usize = 1 << 20;
 
 /// What came back.
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     /// Apart from the status: a 429 says all it has to say before its body is cut.
@@ -35,7 +35,7 @@ pub(super) async fn exchange(
     client: &reqwest::Client,
     mut request: Request,
     timeout: Duration,
-) -> Result<Answer, Failure> {
+) -> Result<HttpAnswer, Failure> {
     *request.timeout_mut() = Some(timeout);
     let began = Instant::now();
     let response = client.execute(request).await.map_err(failure)?;
@@ -43,7 +43,7 @@ pub(super) async fn exchange(
     let headers = response.headers().clone();
     let limit = if status == StatusCode::OK { MAX_PAGE } else { MAX_OTHER };
     let body = read(response, limit).await;
-    Ok(Answer { status, headers, body, took: began.elapsed(), received_at: SystemTime::now().into() })
+    Ok(HttpAnswer { status, headers, body, took: began.elapsed(), received_at: SystemTime::now().into() })
 }
 
 async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {

@@ -3,7 +3,7 @@
 //! Nothing is dropped for its shape: what can't be read of an item is left out of its typed fields, and its text travels all
 //! the same. An item without a gid can't be told of: it is counted.
 
-use super::http::Answer;
+use super::http::HttpAnswer;
 use super::wire::{list_page, message, object, refusal};
 use bridge_contract::pb;
 use bridge_contract::time as core_time;
@@ -76,7 +76,7 @@ struct Membership<'a> {
 }
 
 /// What `answer` says to a listing of `what` that began at `offset`.
-pub(super) fn outcome(what: What, offset: Option<&str>, answer: Answer, received_at: DateTime<Utc>) -> ListOutcome {
+pub(super) fn outcome(what: What, offset: Option<&str>, answer: HttpAnswer, received_at: DateTime<Utc>) -> ListOutcome {
     match answer.status {
         StatusCode::OK => answer
             .body
@@ -89,7 +89,7 @@ pub(super) fn outcome(what: What, offset: Option<&str>, answer: Answer, received
 
 /// Asana has two kinds of 400 to an offset, told apart by their message alone: "offset: Your pagination token has
 /// expired." (or "is invalid."), and one at the end of a list of tens of thousands (its guide "Errors").
-fn bad_offset(answer: Answer, received_at: DateTime<Utc>) -> ListOutcome {
+fn bad_offset(answer: HttpAnswer, received_at: DateTime<Utc>) -> ListOutcome {
     match answer.body.as_deref().ok().and_then(message) {
         Some(text) if text.contains("offset") || text.contains("pagination token") => ListOutcome::OffsetExpired,
         Some(_) => ListOutcome::CutOff,

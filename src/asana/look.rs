@@ -1,6 +1,6 @@
 //! Who a credential belongs to, and what it says of a workspace: asked by people, not by the bridge.
 
-use super::http::Answer;
+use super::http::HttpAnswer;
 use super::wire::{Refusal, object, refusal, sent_at};
 use bridge_core::ids::Gid;
 use chrono::{DateTime, Utc};
@@ -52,7 +52,7 @@ struct Named {
 }
 
 /// What `answer` says to a look.
-pub(super) fn read(answer: Answer) -> Result<Seen, Refusal> {
+pub(super) fn read(answer: HttpAnswer) -> Result<Seen, Refusal> {
     let received_at = answer.received_at;
     if answer.status != StatusCode::OK {
         return Err(refusal(answer, received_at));

@@ -1,7 +1,7 @@
 //! Access tokens, kept alive by a refresh token.
 
 use super::credential::{CredentialError, Origin, bearer, read};
-use super::http::{Answer, exchange};
+use super::http::{HttpAnswer, exchange};
 use crate::config::{CheckedOauth, Secret};
 use bridge_core::outcome::poll::Failure;
 use reqwest::header::HeaderValue;
@@ -129,7 +129,7 @@ impl Oauth {
     }
 }
 
-fn tokens(answer: Answer) -> Result<TokenBody, CredentialError> {
+fn tokens(answer: HttpAnswer) -> Result<TokenBody, CredentialError> {
     match answer.status {
         StatusCode::OK => {
             let body = answer.body.map_err(|failure| refresh_error(&failure))?;

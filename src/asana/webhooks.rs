@@ -1,7 +1,7 @@
 //! An account's webhooks: which there are, one made, one deleted.
 
 use super::Client;
-use super::http::Answer;
+use super::http::HttpAnswer;
 use super::requests;
 use super::wire::{Refusal, list_page, object, refusal};
 use crate::config::Secret;
@@ -102,12 +102,12 @@ impl Client {
     }
 }
 
-fn refused(answer: Answer) -> Refusal {
+fn refused(answer: HttpAnswer) -> Refusal {
     let received_at = answer.received_at;
     refusal(answer, received_at)
 }
 
-fn part<B, T>(answer: Answer, offset: Option<&str>, read: impl Fn(B) -> T) -> Result<Part<T>, Refusal>
+fn part<B, T>(answer: HttpAnswer, offset: Option<&str>, read: impl Fn(B) -> T) -> Result<Part<T>, Refusal>
 where
     B: for<'a> Deserialize<'a>,
 {

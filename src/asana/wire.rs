@@ -3,7 +3,7 @@
 //! Nothing is dropped for its shape: a body that can't be read whole passes no page,
 //! and the same token is asked again.
 
-use super::http::Answer;
+use super::http::HttpAnswer;
 use bridge_core::ids::SyncToken;
 use bridge_core::outcome::list::ListOutcome;
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollOutcome, Polled, Probed, Verdict};
@@ -122,7 +122,7 @@ impl From<Refusal> for ListOutcome {
 
 /// What `answer` says to a poll. Parsing is done in place: a page has at most 1,000 events of a
 /// few microseconds each, too short a time to be worth a thread of its own.
-pub(super) fn polled(answer: Answer) -> Polled {
+pub(super) fn polled(answer: HttpAnswer) -> Polled {
     let (stamp, received_at) = (stamp(&answer), answer.received_at);
     let read = match answer.status {
         StatusCode::OK => answer.body.and_then(|body| page(&body, received_at)).map(PollOutcome::Page),
@@ -134,7 +134,7 @@ pub(super) fn polled(answer: Answer) -> Polled {
 }
 
 /// What `answer` says of the credential that it was asked for with.
-pub(super) fn probed(answer: Answer) -> Probed {
+pub(super) fn probed(answer: HttpAnswer) -> Probed {
     let (stamp, received_at) = (stamp(&answer), answer.received_at);
     let verdict = match answer.status {
         StatusCode::OK => {
@@ -161,14 +161,14 @@ pub(super) fn verdict(refusal: &Refusal) -> Verdict {
 }
 
 /// When the answer was given, by the clock of who gave it.
-fn stamp(answer: &Answer) -> Option<Stamp> {
+fn stamp(answer: &HttpAnswer) -> Option<Stamp> {
     Stamp::new(sent_at(&answer.headers)?, answer.took)
 }
 
 /// What an `answer` says whose status promises nothing to read. Only Asana's own words are a refusal: what stands
 /// between may refuse with any status, and means this request alone.
-pub(super) fn refusal(answer: Answer, received_at: DateTime<Utc>) -> Refusal {
-    let Answer { status, headers, body, .. } = answer;
+pub(super) fn refusal(answer: HttpAnswer, received_at: DateTime<Utc>) -> Refusal {
+    let HttpAnswer { status, headers, body, .. } = answer;
     let throttled = || Refusal::Throttled { retry_after: retry_after(&headers, received_at) };
     let status_number = status.as_u16();
     if status == StatusCode::TOO_MANY_REQUESTS {

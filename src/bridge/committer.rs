@@ -18,7 +18,7 @@ pub(super) enum Request {
 
 /// The answer.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum CommitterReply {
     OutputTopic(Topic, Result<OutputTopic, SinkError>),
     Commit(Result<(), CommitError>),
 }
@@ -27,15 +27,15 @@ pub(super) enum Answer {
 pub(super) async fn serve<C: Committer>(
     mut committer: C,
     mut requests: mpsc::Receiver<Request>,
-    answers: mpsc::Sender<Answer>,
+    answers: mpsc::Sender<CommitterReply>,
 ) {
     while let Some(request) = requests.recv().await {
         let answer = match request {
             Request::OutputTopic(topic) => {
                 let known = committer.output_topic(&topic).await;
-                Answer::OutputTopic(topic, known)
+                CommitterReply::OutputTopic(topic, known)
             }
-            Request::Commit(batch) => Answer::Commit(committer.commit(&batch).await),
+            Request::Commit(batch) => CommitterReply::Commit(committer.commit(&batch).await),
         };
         if answers.send(answer).await.is_err() {
             break;

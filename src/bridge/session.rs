@@ -138,7 +138,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     async fn steps(
         &mut self,
         requests: &mpsc::Sender<Request>,
-        mut answers: mpsc::Receiver<committer::Answer>,
+        mut answers: mpsc::Receiver<committer::CommitterReply>,
         mut ownership: Ownership,
         stop: CancellationToken,
     ) -> Result<(), SessionEnd> {
@@ -310,11 +310,11 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    async fn handle_answer(&mut self, answer: Option<committer::Answer>) -> Result<(), SessionEnd> {
+    async fn handle_answer(&mut self, answer: Option<committer::CommitterReply>) -> Result<(), SessionEnd> {
         self.busy = false;
         match answer.ok_or_else(committer_ended)? {
-            committer::Answer::OutputTopic(topic, known) => self.handle_topic(&topic, known)?,
-            committer::Answer::Commit(Ok(())) => {
+            committer::CommitterReply::OutputTopic(topic, known) => self.handle_topic(&topic, known)?,
+            committer::CommitterReply::Commit(Ok(())) => {
                 let mut summary = self.engine.committed(self.clock.now());
                 // Before any step is sent that asks the index: it has to know of this commit then.
                 self.index.apply(std::mem::take(&mut summary.updates)).await;
@@ -324,7 +324,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                     self.notify_stream(stream, notice);
                 }
             }
-            committer::Answer::Commit(Err(error)) => {
+            committer::CommitterReply::Commit(Err(error)) => {
                 self.observer.notify(&BridgeEvent::CommitFailed(&error));
                 match error {
                     CommitError::Aborted(_) => self.engine.aborted(self.clock.now()),

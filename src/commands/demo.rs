@@ -10,7 +10,7 @@ use crate::config::{self, Checked, Environment, Problems, Source};
 use crate::observe::{BridgeEvent, LogObserver, Observer};
 use crate::sink::reader::Reader;
 use asana_simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
-use bridge_consumer::{From, ReadError, Until};
+use bridge_consumer::{ReadError, ReadFrom, Until};
 use bridge_core::stream::Notice;
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
@@ -344,7 +344,7 @@ async fn open_reader(checked: &Checked) -> Result<Reader, DemoError> {
     let mut waited = Duration::ZERO;
     loop {
         let place = run::place(checked).await.map_err(RunError::from)?;
-        match Reader::open(place, From::Start, Until::Stopped).await {
+        match Reader::open(place, ReadFrom::Start, Until::Stopped).await {
             Err(ReadError::Unavailable { .. }) if waited < PATIENCE => {}
             opened => return Ok(opened?),
         }

@@ -15,7 +15,8 @@ mod expand;
 mod headers;
 mod load;
 mod problem;
-pub mod reference;
+#[cfg(test)]
+pub(crate) mod reference;
 mod schema;
 mod secret;
 mod tracing;

@@ -118,7 +118,7 @@ impl Sink {
         match &self.of {
             CheckedSink::Kafka(sink) => match KafkaSettings::new(sink, self.shards, &self.replica) {
                 Ok(settings) => kafka::examine(settings, timeout).await,
-                Err(error) => vec![crate::finding::Verdict::from(error).of("sink")],
+                Err(error) => vec![crate::finding::CheckResult::from(error).of("sink")],
             },
             CheckedSink::Nats(sink) => {
                 nats::examine(NatsSettings::new(sink, self.shards, &self.replica), timeout).await

@@ -10,7 +10,7 @@ use super::journal::{self, Journal};
 use super::local::{self, Output, Session};
 use super::{CommitError, Committer, Ownership, SinkError, offline};
 use crate::config::CheckedFile;
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, CheckpointWrite, OutputTopic};
 use std::fs::{File, OpenOptions};
@@ -51,15 +51,15 @@ pub(super) async fn examine(sink: &CheckedFile) -> Vec<Finding> {
         _ => PathBuf::from("."),
     };
     let file = |path: &Path, key: &str| match writable(&parent(path)) {
-        Ok(()) => Verdict::ok("its folder can be written"),
-        Err((place, error)) => Verdict::failed(
+        Ok(()) => CheckResult::ok("its folder can be written"),
+        Err((place, error)) => CheckResult::failed(
             format!("{} can't be written: {error}", place.display()),
             format!("give the bridge's user write access, or set another `sink.file.{key}`"),
         ),
     };
     let records = file(&sink.path, "path").of(format!("file {}", sink.path.display()));
     let checkpoint = match offline::is_held(&sink.checkpoint).await {
-        Ok(true) => Verdict::notice("a process uses it", "expected if the bridge runs here"),
+        Ok(true) => CheckResult::notice("a process uses it", "expected if the bridge runs here"),
         Ok(false) => file(&sink.checkpoint, "checkpoint"),
         Err(error) => error.into(),
     };

@@ -16,7 +16,7 @@ pub mod nats;
 pub mod offline;
 pub mod reader;
 
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, OutputTopic, StoredCheckpoint};
 use tokio::sync::{mpsc, oneshot};
@@ -151,7 +151,7 @@ impl SinkError {
     }
 }
 
-impl From<SinkError> for Verdict {
+impl From<SinkError> for CheckResult {
     fn from(error: SinkError) -> Self {
         match error {
             SinkError::Unavailable { action, source, remedy } => Self::failed(

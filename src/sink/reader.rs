@@ -3,7 +3,7 @@
 use bridge_consumer::file::FileReader;
 use bridge_consumer::kafka::KafkaReader;
 use bridge_consumer::nats::NatsReader;
-use bridge_consumer::{From, ReadError, Received, Until};
+use bridge_consumer::{ReadError, ReadFrom, Received, Until};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ impl Reader {
     ///
     /// # Cancel safety
     /// A dropped call goes on asking Kafka's broker in the background until it answers, and is forgotten then.
-    pub async fn open(place: Where, from: From, until: Until) -> Result<Self, ReadError> {
+    pub async fn open(place: Where, from: ReadFrom, until: Until) -> Result<Self, ReadError> {
         match place {
             Where::Kafka { properties, wanted } => {
                 let opened =
@@ -80,7 +80,8 @@ impl Reader {
             }
             Where::File(path) => {
                 let mut reader = FileReader::open(&path)?;
-                while from == From::Now && !matches!(reader.read(), Ok(None) | Err(ReadError::Unavailable { .. })) {}
+                while from == ReadFrom::Now && !matches!(reader.read(), Ok(None) | Err(ReadError::Unavailable { .. })) {
+                }
                 Ok(Self::File(reader, until))
             }
         }

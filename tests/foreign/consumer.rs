@@ -8,7 +8,7 @@ use bridge_consumer::kafka::KafkaReader;
 use bridge_consumer::kafka_group::{Delivered, KafkaGroup};
 use bridge_consumer::nats::NatsReader;
 use bridge_consumer::nats_durable::{BUCKET, DurableOptions, NatsDurable};
-use bridge_consumer::{Blinded, Body, Continuity, From, Limits, Tally, Until};
+use bridge_consumer::{Blinded, Body, Continuity, Limits, ReadFrom, Tally, Until};
 use bridge_contract::pb;
 use prost::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -165,7 +165,7 @@ fn by_two_has(two: &KafkaGroup) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_state_of_64_shards_fits_beside_the_offset() {
     make_topic("fits", 1).await;
-    let complete_up_to = Some(pbjson_types::Timestamp { seconds: 1_767_000_000, nanos: 123_000_000 });
+    let complete_up_to = Some(bridge_contract::Timestamp { seconds: 1_767_000_000, nanos: 123_000_000 });
     let watermark = pb::Watermark { complete_up_to, shards: 64, lanes: 12 };
     let of_shard = |shard| {
         let sequences = (1..200).filter(|number| number % 40 != 0);
@@ -211,7 +211,7 @@ async fn the_state_of_64_shards_fits_beside_the_offset() {
 async fn a_member_knows_up_to_when_its_own_partitions_are_complete() {
     make_topic("own", 2).await;
     let watermark = |lane, sequence, seconds| {
-        let complete_up_to = Some(pbjson_types::Timestamp { seconds, nanos: 0 });
+        let complete_up_to = Some(bridge_contract::Timestamp { seconds, nanos: 0 });
         record(lane, 0, sequence, pb::record::Body::Watermark(pb::Watermark { complete_up_to, shards: 1, lanes: 2 }))
     };
     produce("own", 0, [watermark(0, 1, 50), watermark(0, 2, 60)]);
@@ -242,7 +242,7 @@ async fn a_member_knows_up_to_when_its_own_partitions_are_complete() {
 async fn topics_and_partitions_that_come_later_are_read_from_their_start() {
     let properties = BTreeMap::from([("bootstrap.servers".to_owned(), kafka().to_owned())]);
     let wanted = |name: &str| name.starts_with("later.");
-    let mut reader = KafkaReader::open(&properties, wanted, From::Now, Until::Stopped).unwrap();
+    let mut reader = KafkaReader::open(&properties, wanted, ReadFrom::Now, Until::Stopped).unwrap();
     let mut read = async || {
         let received = tokio::time::timeout(PATIENCE, reader.next()).await.expect("in time").unwrap().unwrap();
         (received.topic.to_string(), received.lane, received.record.position.unwrap().lane_sequence)
@@ -350,7 +350,7 @@ async fn an_open_that_was_cut_off_while_the_consumer_was_made_anew_loses_nothing
     let client = nats().await;
     make_stream(&client, "anew").await;
     publish(&client, "anew", "9", 0, events(0, 1..=4)).await;
-    let options = DurableOptions { from: From::Now, ..DurableOptions::new("anew", "anew", "reader") };
+    let options = DurableOptions { from: ReadFrom::Now, ..DurableOptions::new("anew", "anew", "reader") };
     let mut first = NatsDurable::open(client.clone(), &options).await.unwrap();
     publish(&client, "anew", "9", 0, events(0, [5, 6])).await;
     read(&mut first, 1).await;
@@ -401,7 +401,7 @@ async fn only_records_that_are_gone_make_a_lane_begin_later() {
     let stream = context.get_stream("trimmed").await.unwrap();
     stream.purge().filter("trimmed._checkpoint.0.head").await.unwrap();
     let trimmed = async || {
-        let reader = NatsReader::open(client.clone(), "trimmed", "trimmed", From::Start, Until::End).await;
+        let reader = NatsReader::open(client.clone(), "trimmed", "trimmed", ReadFrom::Start, Until::End).await;
         reader.unwrap().trimmed()
     };
     assert!(!trimmed().await);

@@ -10,7 +10,7 @@ use asana_event_bridge::sink::kafka::offline::hand_over;
 use asana_event_bridge::sink::kafka::{KafkaSettings, SchemaRegistry, open};
 use asana_event_bridge::sink::{Committer as _, SinkError};
 use bridge_consumer::kafka::KafkaReader;
-use bridge_consumer::{From as ReadFrom, Until};
+use bridge_consumer::{ReadFrom, Until};
 use bridge_contract::pb;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, Message, Target};
@@ -83,7 +83,7 @@ fn record(sequence: u64) -> pb::Record {
     };
     pb::Record {
         position: Some(position),
-        received_at: Some(pbjson_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+        received_at: Some(bridge_contract::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
         body: Some(pb::record::Body::Event(event)),
     }
 }

@@ -1,6 +1,6 @@
 //! Reads whole lanes from Kafka: committed records only, without a consumer group.
 
-use super::{From, ReadError, Received, Until, decode};
+use super::{ReadError, ReadFrom, Received, Until, decode};
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
@@ -80,7 +80,7 @@ impl KafkaReader {
     pub fn open(
         properties: &BTreeMap<String, String>,
         wanted: impl Fn(&str) -> bool + Send + 'static,
-        from: From,
+        from: ReadFrom,
         until: Until,
     ) -> Result<Self, ReadError> {
         let mut config: ClientConfig = properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -108,8 +108,8 @@ impl KafkaReader {
                 })?;
                 trimmed |= low > 0;
                 let begin = match from {
-                    From::Start => low,
-                    From::Now => high,
+                    ReadFrom::Start => low,
+                    ReadFrom::Now => high,
                 };
                 if begin < high {
                     part.ends.insert(id, high);

@@ -73,7 +73,7 @@ pub struct Received {
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum ReadFrom {
     /// With the oldest record on the bus.
     Start,
     /// With the next record that is written.

@@ -1,6 +1,6 @@
 //! Reads whole lanes from a JetStream stream.
 
-use super::{From, ReadError, Received, Until, decode};
+use super::{ReadError, ReadFrom, Received, Until, decode};
 use crate::detect::sighting::Signal;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::message::Info;
@@ -37,7 +37,7 @@ impl NatsReader {
         client: async_nats::Client,
         stream: &str,
         prefix: &str,
-        from: From,
+        from: ReadFrom,
         until: Until,
     ) -> Result<Self, ReadError> {
         let stream = jetstream::new(client)
@@ -51,8 +51,8 @@ impl NatsReader {
             .create_consumer(pull::OrderedConfig {
                 filter_subject: format!("{prefix}.lane.>"),
                 deliver_policy: match from {
-                    From::Start => DeliverPolicy::All,
-                    From::Now => DeliverPolicy::New,
+                    ReadFrom::Start => DeliverPolicy::All,
+                    ReadFrom::Now => DeliverPolicy::New,
                 },
                 ..pull::OrderedConfig::default()
             })

@@ -39,7 +39,7 @@ pub struct DurableOptions {
     /// Single streams to read, as `account/gid`. Empty means whole lanes. Several streams need server version 2.10.
     pub streams: Vec<String>,
     /// Where a new durable consumer begins.
-    pub from: super::From,
+    pub from: super::ReadFrom,
     /// The time within which a delivered record must be committed. After it, the server delivers the record again. Default: 5 minutes.
     pub ack_wait: Duration,
     /// The maximum number of records that are delivered and not committed. Default: 10,000.
@@ -55,7 +55,7 @@ impl DurableOptions {
             prefix: prefix.to_owned(),
             durable: durable.to_owned(),
             streams: Vec::new(),
-            from: super::From::Start,
+            from: super::ReadFrom::Start,
             ack_wait: Duration::from_secs(300),
             max_uncommitted: 10_000,
         }
@@ -157,7 +157,7 @@ impl NatsDurable {
             Some(Err(error)) => (fresh(Start::Middle), Some(error.into())),
             None if was_committed => (fresh(Start::Middle), Some(Blinded::NotKept)),
             // Nothing was ever committed, and nothing is gone: the lanes begin here.
-            None if options.from == super::From::Start && !is_trimmed(&stream, &options.prefix).await? => {
+            None if options.from == super::ReadFrom::Start && !is_trimmed(&stream, &options.prefix).await? => {
                 (fresh(Start::Beginning), None)
             }
             None => (fresh(Start::Middle), None),
@@ -278,8 +278,8 @@ fn config(options: &DurableOptions, first: Option<u64>) -> pull::Config {
         durable_name: Some(options.durable.clone()),
         deliver_policy: match (first, options.from) {
             (Some(start_sequence), _) => DeliverPolicy::ByStartSequence { start_sequence },
-            (None, super::From::Start) => DeliverPolicy::All,
-            (None, super::From::Now) => DeliverPolicy::New,
+            (None, super::ReadFrom::Start) => DeliverPolicy::All,
+            (None, super::ReadFrom::Now) => DeliverPolicy::New,
         },
         ack_policy: AckPolicy::All,
         ack_wait: options.ack_wait,

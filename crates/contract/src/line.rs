@@ -74,7 +74,7 @@ mod tests {
         let raw_json = r#"{"x":[1e400,"\n"]}"#.to_owned();
         let record = pb::Record {
             position: Some(position),
-            received_at: Some(pbjson_types::Timestamp { seconds: 1, nanos: 5_000_000 }),
+            received_at: Some(crate::Timestamp { seconds: 1, nanos: 5_000_000 }),
             body: Some(Body::Event(pb::Event { action: "changed".to_owned(), raw_json, ..pb::Event::default() })),
         };
         let mut line = Vec::new();

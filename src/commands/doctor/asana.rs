@@ -8,7 +8,7 @@ use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
 use crate::clock::Clock;
 use crate::config::{Checked, CheckedAccount, CheckedRule};
 use crate::discovery;
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use bridge_core::engine::StreamSpec;
 use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
 use bridge_core::ids::StreamKind;
@@ -106,9 +106,9 @@ impl<'a> Asker<'a> {
         let budget = if rules.is_empty() {
             self.budget(count, false)
         } else {
-            Verdict::not_tried("the number of streams of the rules isn't known")
+            CheckResult::not_tried("the number of streams of the rules isn't known")
         };
-        let untried = rules.into_iter().chain(streams).map(|what| Verdict::not_tried(&reason).of(what));
+        let untried = rules.into_iter().chain(streams).map(|what| CheckResult::not_tried(&reason).of(what));
         untried.chain([budget.of(format!("budget of account {name}"))]).collect()
     }
 
@@ -122,7 +122,7 @@ impl<'a> Asker<'a> {
         self.checked.discovery.rules.iter().filter(move |rule| rule.account == *name)
     }
 
-    fn budget(&self, streams: usize, at_least: bool) -> Verdict {
+    fn budget(&self, streams: usize, at_least: bool) -> CheckResult {
         let CheckedAccount { name, requests_per_minute, .. } = self.account;
         let budget = judge::Budget {
             streams: streams as u64,
@@ -160,15 +160,15 @@ impl<'a> Asker<'a> {
         if count > LINES {
             let found = format!("{} of {count} can be read", count - bad);
             let verdict = if bad == 0 {
-                Verdict::ok(found)
+                CheckResult::ok(found)
             } else {
-                Verdict::failed(found, format!("see the lines of those that failed, {LINES} at most"))
+                CheckResult::failed(found, format!("see the lines of those that failed, {LINES} at most"))
             };
             send(to, [verdict.of(format!("streams of account {name}"))]).await;
         }
         if all.len() > count {
             let what = format!("{} other stream(s) of account {name}", all.len() - count);
-            send(to, [Verdict::not_tried("only a sample is read, see `--sample`").of(what)]).await;
+            send(to, [CheckResult::not_tried("only a sample is read, see `--sample`").of(what)]).await;
         }
     }
 
@@ -180,10 +180,10 @@ impl<'a> Asker<'a> {
         verdict.of(format!("stream {}", stream.id))
     }
 
-    async fn workspace(&self, stream: &StreamSpec, whose: &str) -> Verdict {
+    async fn workspace(&self, stream: &StreamSpec, whose: &str) -> CheckResult {
         let remedy = "correct or remove its entry in `streams`";
         match self.look(&Look::Workspace(stream.id.resource.clone())).await {
-            Ok(seen) => Verdict::notice(
+            Ok(seen) => CheckResult::notice(
                 format!("workspace {:?} can be read", seen.name),
                 "its events are for service accounts in Enterprise+ domains only: the first poll shows it",
             ),
@@ -192,7 +192,7 @@ impl<'a> Asker<'a> {
     }
 
     /// Of which kind a gid is, only asking shows.
-    async fn resource(&self, stream: &StreamSpec, whose: &str) -> Verdict {
+    async fn resource(&self, stream: &StreamSpec, whose: &str) -> CheckResult {
         let first = self.likeliest.load(Ordering::Relaxed);
         let mut refused = None;
         for (place, what) in (0..).zip(KINDS).cycle().skip(first).take(KINDS.len()) {
@@ -203,7 +203,7 @@ impl<'a> Asker<'a> {
                     let resource = page.items.first().map(|item| &item.resource);
                     let kind = resource.map_or("resource", |resource| &resource.resource_type);
                     let name = resource.and_then(|resource| resource.name.as_deref()).unwrap_or_default();
-                    return Verdict::ok(format!("{kind} {name:?} can be read"));
+                    return CheckResult::ok(format!("{kind} {name:?} can be read"));
                 }
                 // Somebody else's; if it is another kind's gid, the other says so.
                 ListOutcome::Denied(Denial::Forbidden) => refused = Some(outcome),
@@ -221,8 +221,10 @@ impl<'a> Asker<'a> {
             }
         }
         let remedy = "correct or remove its entry in `streams`";
-        refused
-            .map_or_else(|| Verdict::unknown("nothing was requested"), |outcome| judge::unread(&outcome, whose, remedy))
+        refused.map_or_else(
+            || CheckResult::unknown("nothing was requested"),
+            |outcome| judge::unread(&outcome, whose, remedy),
+        )
     }
 
     async fn look(&self, look: &Look) -> Result<Seen, Refusal> {

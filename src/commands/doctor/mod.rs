@@ -20,7 +20,7 @@ use super::process::runtime;
 use super::{Exit, Failure, Output};
 use crate::asana::Accounts;
 use crate::config::{self, Checked, Environment, Source};
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use crate::sink::any::Sink;
 use asana::Asker;
 use futures_util::future::join_all;
@@ -122,7 +122,7 @@ pub(super) fn execute(args: &DoctorArgs) -> Result<Exit, Box<dyn Failure>> {
 pub async fn run(checked: &Checked, args: &DoctorArgs, mut tell: impl FnMut(&Finding)) -> Report {
     let (to, mut findings) = mpsc::channel(WAITING);
     let trying = async {
-        let warnings = checked.warnings.iter().map(|warning| Verdict::notice(warning, "see `check-config`"));
+        let warnings = checked.warnings.iter().map(|warning| CheckResult::notice(warning, "see `check-config`"));
         send(&to, warnings.map(|verdict| verdict.of("configuration"))).await;
         send(&to, local::examine(checked)).await;
         tokio::join!(accounts(checked, args, &to), bus(checked, args, &to));
@@ -151,7 +151,7 @@ async fn accounts(checked: &Checked, args: &DoctorArgs, to: &Findings) {
         Ok(accounts) => accounts,
         Err((name, error)) => {
             let remedy = "correct the account in the configuration";
-            let finding = Verdict::failed(error.to_string(), remedy).of(format!("account {name}"));
+            let finding = CheckResult::failed(error.to_string(), remedy).of(format!("account {name}"));
             return send(to, [finding]).await;
         }
     };

@@ -1,6 +1,6 @@
 //! All that was found, for a person and for a script.
 
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use serde::Serialize;
 use std::fmt;
 
@@ -33,7 +33,7 @@ impl Report {
         serde_json::to_string(&Told { is_ok: self.is_ok(), findings: &self.findings })
     }
 
-    fn count(&self, is_one: fn(&Verdict) -> bool) -> usize {
+    fn count(&self, is_one: fn(&CheckResult) -> bool) -> usize {
         self.findings.iter().filter(|finding| is_one(&finding.verdict)).count()
     }
 }
@@ -42,11 +42,11 @@ impl fmt::Display for Report {
     /// The sums; the findings themselves are told as they come.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
-            ("ok", self.count(|verdict| matches!(verdict, Verdict::Ok { .. }))),
-            ("notice", self.count(|verdict| matches!(verdict, Verdict::Notice { .. }))),
-            ("failed", self.count(Verdict::is_failed)),
-            ("unknown", self.count(|verdict| matches!(verdict, Verdict::Unknown { .. }))),
-            ("not tried", self.count(|verdict| matches!(verdict, Verdict::NotTried { .. }))),
+            ("ok", self.count(|verdict| matches!(verdict, CheckResult::Ok { .. }))),
+            ("notice", self.count(|verdict| matches!(verdict, CheckResult::Notice { .. }))),
+            ("failed", self.count(CheckResult::is_failed)),
+            ("unknown", self.count(|verdict| matches!(verdict, CheckResult::Unknown { .. }))),
+            ("not tried", self.count(|verdict| matches!(verdict, CheckResult::NotTried { .. }))),
         ];
         let counts = counts.into_iter().filter(|(name, count)| *count > 0 || matches!(*name, "ok" | "failed"));
         f.write_str(&counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "))
@@ -59,9 +59,9 @@ mod tests {
 
     #[test]
     fn only_a_failure_spoils_a_report() {
-        let mut report = Report { findings: vec![Verdict::ok("a").of("x"), Verdict::not_tried("b").of("y")] };
+        let mut report = Report { findings: vec![CheckResult::ok("a").of("x"), CheckResult::not_tried("b").of("y")] };
         assert_eq!((report.is_ok(), report.to_string()), (true, "1 ok, 0 failed, 1 not tried".to_owned()));
-        report.findings.push(Verdict::failed("c", "d").of("z"));
+        report.findings.push(CheckResult::failed("c", "d").of("z"));
         assert_eq!((report.is_ok(), report.to_string()), (false, "1 ok, 1 failed, 1 not tried".to_owned()));
         assert!(report.to_json().unwrap().starts_with(r#"{"is_ok":false,"findings":[{"what":"x","#));
     }

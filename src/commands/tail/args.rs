@@ -96,7 +96,7 @@ impl FromStr for Form {
     }
 }
 
-impl From<Begin> for bridge_consumer::From {
+impl From<Begin> for bridge_consumer::ReadFrom {
     fn from(begin: Begin) -> Self {
         match begin {
             Begin::Now => Self::Now,

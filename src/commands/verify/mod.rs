@@ -9,7 +9,7 @@ use crate::commands::ledger::Ledger;
 use crate::config::{self, Environment, Source};
 use crate::sink::reader::Reader;
 use bridge_consumer::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
-use bridge_consumer::{Detector, From, ReadError, Received, Until};
+use bridge_consumer::{Detector, ReadError, ReadFrom, Received, Until};
 use bridge_contract::pb::{self, Restored, record::Body};
 use bridge_core::ids::Topic;
 use bridge_core::record::event;
@@ -59,7 +59,7 @@ pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, Box<dyn Failure>> {
             Some(url) => Some(Ledger::fetch(url).await?),
             None => None,
         };
-        let mut reader = Reader::open(run::place(&checked).await?, From::Start, Until::End).await?;
+        let mut reader = Reader::open(run::place(&checked).await?, ReadFrom::Start, Until::End).await?;
         let report = read(&mut reader, ledger.as_ref(), checked.commit.watermark_interval.0).await?;
         args.output.show(&report)?;
         Ok(Exit::of(report.is_ok()))
@@ -570,7 +570,7 @@ mod tests {
     #[test]
     fn a_tail_is_cut_off_when_it_is_two_rounds_of_watermarks_behind() {
         let watermark = |lane: u32, sequence: u64, minutes: i64| {
-            let complete_up_to = Some(pbjson_types::Timestamp { seconds: minutes * 60, nanos: 0 });
+            let complete_up_to = Some(bridge_contract::Timestamp { seconds: minutes * 60, nanos: 0 });
             let mut record = received(sequence, Body::Watermark(pb::Watermark { complete_up_to, shards: 2, lanes: 2 }));
             let position = record.record.position.as_mut().expect("a position");
             (position.lane, position.stream, position.stream_sequence) = (lane, String::new(), 0);

@@ -17,7 +17,7 @@ use super::client::{self, Logs};
 use super::topics::{Role, Topics};
 use super::{KafkaSettings, error};
 use crate::config::KafkaGroupProtocol;
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -52,7 +52,7 @@ pub async fn examine(settings: KafkaSettings, patience: Duration) -> Vec<Finding
             findings.push(failed.of(cluster));
             let untried = names.iter().map(|(name, _)| format!("topic {name}"));
             let others = [group(&settings), "transactions".to_owned()];
-            findings.extend(untried.chain(others).map(|what| Verdict::not_tried(&reason).of(what)));
+            findings.extend(untried.chain(others).map(|what| CheckResult::not_tried(&reason).of(what)));
             return findings;
         }
     };
@@ -64,12 +64,12 @@ pub async fn examine(settings: KafkaSettings, patience: Duration) -> Vec<Finding
         findings.push(if is_there {
             blocking(patience, &settings, name, may_write).await.of(right)
         } else {
-            Verdict::not_tried("the topic isn't there").of(right)
+            CheckResult::not_tried("the topic isn't there").of(right)
         });
     }
     if names.iter().all(|(_, role)| *role != Role::Output) {
         let reason = "the topics depend on the records: grant the rights on them by prefix";
-        findings.push(Verdict::unknown(reason).of(format!("topic {}", settings.config.topic)));
+        findings.push(CheckResult::unknown(reason).of(format!("topic {}", settings.config.topic)));
     }
     let name = &settings.config.checkpoint_topic;
     findings.push(blocking(patience, &settings, name, may_commit).await.of(group(&settings)));
@@ -91,21 +91,21 @@ fn group(settings: &KafkaSettings) -> String {
     format!("group {}", settings.config.group_id)
 }
 
-async fn reach(settings: &Arc<KafkaSettings>, patience: Duration) -> Result<(Topics, Verdict), Verdict> {
+async fn reach(settings: &Arc<KafkaSettings>, patience: Duration) -> Result<(Topics, CheckResult), CheckResult> {
     let topics = Topics::new(Arc::clone(settings))?;
     let brokers = topics.brokers(patience).await?;
     let property = |name: &str| settings.config.properties.get(name).cloned();
     let protocol = property("security.protocol").unwrap_or_else(|| "plaintext".to_owned()).to_uppercase();
     let user = property("sasl.username").map(|user| format!(" as {user}")).unwrap_or_default();
-    Ok((topics, Verdict::ok(format!("{brokers} broker(s) answer, by {protocol}{user}"))))
+    Ok((topics, CheckResult::ok(format!("{brokers} broker(s) answer, by {protocol}{user}"))))
 }
 
-async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, CheckResult> {
     tokio::time::timeout(patience, work).await.map_err(|_elapsed| late(patience))
 }
 
-fn late(patience: Duration) -> Verdict {
-    Verdict::failed(format!("no answer in {patience:?}"), "check that all brokers run, or raise `--timeout`")
+fn late(patience: Duration) -> CheckResult {
+    CheckResult::failed(format!("no answer in {patience:?}"), "check that all brokers run, or raise `--timeout`")
 }
 
 /// Makes a client of its own and has it ask, on a thread.
@@ -113,26 +113,30 @@ async fn blocking(
     patience: Duration,
     settings: &Arc<KafkaSettings>,
     topic: &str,
-    ask: fn(&KafkaSettings, &str, Duration) -> Result<Verdict, Verdict>,
-) -> Verdict {
+    ask: fn(&KafkaSettings, &str, Duration) -> Result<CheckResult, CheckResult>,
+) -> CheckResult {
     let (settings, topic) = (Arc::clone(settings), topic.to_owned());
     let asked = spawn_blocking(move || ask(&settings, &topic, patience).unwrap_or_else(|failed| failed));
     // A call of librdkafka that keeps no time of its own is left to itself.
     match within(2 * patience, asked).await {
         Ok(Ok(verdict)) => verdict,
-        Ok(Err(error)) => Verdict::failed(error.to_string(), "report it: this is a bug of the program"),
+        Ok(Err(error)) => CheckResult::failed(error.to_string(), "report it: this is a bug of the program"),
         Err(_) => late(patience),
     }
 }
 
 /// What a refusal says: with the code of one that comes after the judgement of rights, all is well.
-fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, found: &str) -> Verdict {
-    if error.rdkafka_error_code() == Some(expected) { Verdict::ok(found) } else { error::setup(action, error).into() }
+fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, found: &str) -> CheckResult {
+    if error.rdkafka_error_code() == Some(expected) {
+        CheckResult::ok(found)
+    } else {
+        error::setup(action, error).into()
+    }
 }
 
 /// A request that was to be refused, and wasn't.
-fn accepted() -> Verdict {
-    Verdict::unknown("this cluster doesn't answer as Apache Kafka does: only `run` can show it")
+fn accepted() -> CheckResult {
+    CheckResult::unknown("this cluster doesn't answer as Apache Kafka does: only `run` can show it")
 }
 
 /// Keeps what becomes of the one message.
@@ -158,7 +162,7 @@ impl ProducerContext for Delivery {
     }
 }
 
-fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<CheckResult, CheckResult> {
     let action = format!("writing to the topic {topic}");
     let mut config = client::admin(settings);
     // Kafka knows none, one, and all; and an idempotent producer would have to ask for all.
@@ -166,7 +170,7 @@ fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resul
     config.set("message.timeout.ms", patience.as_millis().to_string()).set("linger.ms", "0");
     let producer: BaseProducer<Delivery> = client::create(settings, &config, Delivery::default())?;
     let record = BaseRecord::<str, str>::to(topic).partition(0).key("doctor").payload("");
-    producer.send(record).map_err(|(error, _)| Verdict::from(error::setup(&action, error)))?;
+    producer.send(record).map_err(|(error, _)| CheckResult::from(error::setup(&action, error)))?;
     let told = || producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
     let mut left = patience + Duration::from_secs(1);
     let answer = loop {
@@ -188,7 +192,7 @@ fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resul
 /// How long a client is waited for at a time.
 const POLL: Duration = Duration::from_millis(50);
 
-fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<CheckResult, CheckResult> {
     let reader = client::committed_reader(settings)?;
     let mut offsets = TopicPartitionList::new();
     let action = format!("fencing by the group {} with offsets of the topic {topic}", settings.config.group_id);
@@ -201,10 +205,10 @@ fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resu
         answer_to.send(reader.commit(&offsets, CommitMode::Sync)).ok();
     };
     let spawned = std::thread::Builder::new().name("kafka-doctor".to_owned()).spawn(commit);
-    spawned.map_err(|error| Verdict::unknown(format!("the system has no thread for it: {error}")))?;
+    spawned.map_err(|error| CheckResult::unknown(format!("the system has no thread for it: {error}")))?;
     match answer.recv_timeout(patience) {
         Ok(answer) => Ok(answer.map_or_else(refused, |()| accepted())),
-        Err(_late) => Err(Verdict::failed(
+        Err(_late) => Err(CheckResult::failed(
             format!("no coordinator of it found in {patience:?}: the right is missing, or there is none"),
             format!("allow Read on the group {}, or check that all brokers run", settings.config.group_id),
         )),
@@ -213,7 +217,7 @@ fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resu
 
 const FENCE: &str = "may be joined, and may fence by the checkpoint topic";
 
-fn may_transact(settings: &KafkaSettings, _topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+fn may_transact(settings: &KafkaSettings, _topic: &str, patience: Duration) -> Result<CheckResult, CheckResult> {
     let mut config = client::producer(settings, 1_000_000);
     // Under the bridge's own id, a cluster that allows any time-out would fence it.
     let id = format!("{}-{}-doctor", settings.config.group_id, settings.replica);
@@ -225,10 +229,10 @@ fn may_transact(settings: &KafkaSettings, _topic: &str, patience: Duration) -> R
         let action = "initialising Kafka transactions";
         judge(action, cause.unwrap_or(error), RDKafkaErrorCode::InvalidTransactionTimeout, "available and allowed")
     };
-    Ok(asked.map_or_else(answered, |()| Verdict::ok("available and allowed")))
+    Ok(asked.map_or_else(answered, |()| CheckResult::ok("available and allowed")))
 }
 
-fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<CheckResult, CheckResult> {
     let mut settings = settings.clone();
     // A name that the group knows would be somebody's place.
     settings.config.static_membership = false;
@@ -236,17 +240,19 @@ fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> 
     config.set("group.remote.assignor", "none-of-this-name");
     let member: BaseConsumer<Logs> = client::create(&settings, &config, Logs)?;
     let action = "joining the group by KIP-848";
-    member.subscribe(&[topic]).map_err(|error| Verdict::from(error::setup(action, error)))?;
+    member.subscribe(&[topic]).map_err(|error| CheckResult::from(error::setup(action, error)))?;
     let mut left = patience;
     while !left.is_zero() {
         let polled = member.poll(POLL);
         let fatal = member.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
         if let Some(error) = fatal.or_else(|| polled.and_then(Result::err)) {
             return Ok(match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => Verdict::failed(
-                    format!("the cluster doesn't support it: {error}"),
-                    "set `sink.kafka.groupProtocol: classic`, or use Kafka 4.0 or newer",
-                ),
+                Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => {
+                    CheckResult::failed(
+                        format!("the cluster doesn't support it: {error}"),
+                        "set `sink.kafka.groupProtocol: classic`, or use Kafka 4.0 or newer",
+                    )
+                }
                 _ => judge(action, error, RDKafkaErrorCode::UnsupportedAssignor, "supported by the cluster"),
             });
         }

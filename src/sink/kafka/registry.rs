@@ -5,7 +5,7 @@
 
 use super::topics::Role;
 use crate::config::{CheckedSchemaRegistry, RegistryLogin, SecretSource, SubjectNameStrategy};
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use crate::sink::SinkError;
 use reqwest::{StatusCode, Url, redirect};
 use serde_json::{Value, json};
@@ -158,20 +158,20 @@ impl SchemaRegistry {
     }
 
     /// Whether the schema of a topic's values is there. Registers nothing. None for checkpoints, which have none.
-    pub(super) async fn examine(&self, topic: &str, role: Role) -> Option<Verdict> {
+    pub(super) async fn examine(&self, topic: &str, role: Role) -> Option<CheckResult> {
         let subject = MessageType::of(role)?.subject(topic, self.config.subject_name_strategy);
         let answer = match self.ask(&["subjects", &subject]).await {
             Ok(answer) => answer,
             Err(error) => return Some(error.into()),
         };
         if answer.status.is_success() {
-            return Some(Verdict::ok(format!("is under the subject {subject} of {}", answer.registry)));
+            return Some(CheckResult::ok(format!("is under the subject {subject} of {}", answer.registry)));
         }
         let code = answer.body.get("error_code").and_then(Value::as_u64).unwrap_or_default();
         let is_missing = answer.status == StatusCode::NOT_FOUND && matches!(code, NO_SUBJECT | NO_SCHEMA);
         if is_missing && self.config.register && !(code == NO_SCHEMA && self.is_incompatible(&subject).await) {
             let reason = "isn't there yet: the bridge registers it, and only that shows whether it may";
-            return Some(Verdict::unknown(reason));
+            return Some(CheckResult::unknown(reason));
         }
         Some(self.refused(&subject, &answer).await.into())
     }

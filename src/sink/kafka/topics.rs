@@ -3,7 +3,7 @@
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::{KafkaSettings, error};
 use crate::config::KafkaTopicsConfig;
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use crate::sink::SinkError;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -127,33 +127,33 @@ impl Topics {
     }
 
     /// How many brokers there are, if the cluster answers.
-    pub(super) async fn brokers(&self, patience: Duration) -> Result<usize, Verdict> {
+    pub(super) async fn brokers(&self, patience: Duration) -> Result<usize, CheckResult> {
         let (admin, topic) = (Arc::clone(&self.admin), self.settings.config.checkpoint_topic.clone());
         let asked = metadata(&topic, move |name| admin.inner().fetch_metadata(Some(name), patience)).await;
         match asked {
             Ok(metadata) => Ok(metadata.brokers().len()),
             Err(error) => Err(match self.connection_trouble(&error).await {
-                Some((cause, remedy)) => Verdict::failed(cause, remedy),
+                Some((cause, remedy)) => CheckResult::failed(cause, remedy),
                 None => error.into(),
             }),
         }
     }
 
     /// Looks at a topic, and changes nothing: a missing one is only asked to be made. Whether it is there.
-    pub(super) async fn examine(&self, name: &str, role: Role) -> (Verdict, bool) {
+    pub(super) async fn examine(&self, name: &str, role: Role) -> (CheckResult, bool) {
         match self.layout(name).await {
             Err(error) => (error.into(), false),
             Ok(None) => (self.could_be_made(name, role).await, false),
-            Ok(Some(layout)) => (self.judge(name, role, &layout).await.unwrap_or_else(Verdict::from), true),
+            Ok(Some(layout)) => (self.judge(name, role, &layout).await.unwrap_or_else(CheckResult::from), true),
         }
     }
 
-    async fn could_be_made(&self, name: &str, role: Role) -> Verdict {
+    async fn could_be_made(&self, name: &str, role: Role) -> CheckResult {
         if !self.settings.config.topics.create {
             return self.must_be_made(name, &Plan::new(&self.settings, role)).into();
         }
         match self.order(name, role, AdminOptions::new().validate_only(true)).await {
-            Ok(plan) => Verdict::ok(format!(
+            Ok(plan) => CheckResult::ok(format!(
                 "is missing, and the bridge may create it: {} partition(s), {} replica(s)",
                 plan.partitions, plan.replication_factor
             )),
@@ -161,7 +161,7 @@ impl Topics {
         }
     }
 
-    async fn judge(&self, name: &str, role: Role, layout: &Layout) -> Result<Verdict, SinkError> {
+    async fn judge(&self, name: &str, role: Role, layout: &Layout) -> Result<CheckResult, SinkError> {
         let check = Check { settings: &self.settings, name, role };
         let mut differences = Vec::new();
         check.shards(layout, &mut differences);
@@ -177,7 +177,7 @@ impl Topics {
             "settings not checked, as `sink.kafka.topics.check` is false"
         };
         if !layout.led {
-            return Ok(Verdict::failed(
+            return Ok(CheckResult::failed(
                 format!("{shape}, and not every partition has a leader"),
                 "check which brokers are down",
             ));
@@ -185,7 +185,7 @@ impl Topics {
         let bootstrap = &self.settings.config.bootstrap_servers;
         Ok(match Difference::all(&differences, bootstrap) {
             Some(error) => error.into(),
-            None => Verdict::ok(format!("{shape}, {settings}")),
+            None => CheckResult::ok(format!("{shape}, {settings}")),
         })
     }
 

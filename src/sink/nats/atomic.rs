@@ -1,6 +1,6 @@
 //! One commit as one atomic batch: all of it or nothing, by the server.
 
-use super::error::{PublishError, ShardError, Verdict};
+use super::error::{PublishError, Reaction, ShardError};
 use super::head::{Claim, Replace, Session, Shard, claim};
 use super::outgoing::Part;
 use super::patience::Patience;
@@ -38,12 +38,12 @@ pub(super) async fn commit(
             layout.committed(owned, last, id);
             Ok(())
         }
-        Err(PublishError { verdict: Verdict::Impossible, source }) => Err(CommitError::Fatal(source)),
-        Err(PublishError { verdict: Verdict::Refused, source }) => Err(CommitError::Aborted(source)),
-        Err(PublishError { verdict: Verdict::Stale | Verdict::Silent, source }) => {
+        Err(PublishError { verdict: Reaction::Impossible, source }) => Err(CommitError::Fatal(source)),
+        Err(PublishError { verdict: Reaction::Refused, source }) => Err(CommitError::Aborted(source)),
+        Err(PublishError { verdict: Reaction::Stale | Reaction::Silent, source }) => {
             settle(publisher, session, owned, id, &layout, source, foreign).await
         }
-        Err(PublishError { verdict: Verdict::Duplicate, source }) => {
+        Err(PublishError { verdict: Reaction::Duplicate, source }) => {
             match settle(publisher, session, owned, id, &layout, source, foreign).await {
                 // Not this commit's: writing again meets the same refusal. Unless an heir's: then we lost the shard.
                 Err(CommitError::Aborted(source)) if foreign.is_empty() => Err(CommitError::Fatal(SinkError::Setup {

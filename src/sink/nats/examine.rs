@@ -5,7 +5,7 @@
 
 use super::rights::Permissions;
 use super::{NatsSettings, bucket, connect, lease, setup, subjects};
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use async_nats::client::Client;
 use async_nats::jetstream;
 use serde::Deserialize;
@@ -48,7 +48,7 @@ pub async fn examine(settings: NatsSettings, patience: Duration) -> Vec<Finding>
     let user = user(&client, patience).await;
     let jetstream = jetstream::new(client.clone());
     if let Some(verdict) = no_jetstream(&jetstream, user.as_ref().ok(), patience).await {
-        let others = [stream, leases, rights].map(|what| Verdict::not_tried("JetStream can't be used").of(what));
+        let others = [stream, leases, rights].map(|what| CheckResult::not_tried("JetStream can't be used").of(what));
         findings.push(verdict.of("JetStream"));
         findings.extend(others);
         return findings;
@@ -65,34 +65,34 @@ pub async fn examine(settings: NatsSettings, patience: Duration) -> Vec<Finding>
     findings
 }
 
-fn refused(verdict: Verdict, server: String, others: [String; 3]) -> Vec<Finding> {
+fn refused(verdict: CheckResult, server: String, others: [String; 3]) -> Vec<Finding> {
     let reason = format!("{server} can't be used");
-    let others = others.map(|what| Verdict::not_tried(&reason).of(what));
+    let others = others.map(|what| CheckResult::not_tried(&reason).of(what));
     std::iter::once(verdict.of(server)).chain(others).collect()
 }
 
-async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
-    let late = || Verdict::failed(format!("no answer in {patience:?}"), "check that the servers run");
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, CheckResult> {
+    let late = || CheckResult::failed(format!("no answer in {patience:?}"), "check that the servers run");
     tokio::time::timeout(patience, work).await.map_err(|_elapsed| late())
 }
 
-fn version(client: &Client) -> Verdict {
+fn version(client: &Client) -> CheckResult {
     let info = client.server_info();
     let found = format!("nats-server {} answers", info.version);
     if client.is_server_compatible(2, 12, 0) {
-        return Verdict::ok(format!("{found}, with atomic batches"));
+        return CheckResult::ok(format!("{found}, with atomic batches"));
     }
-    Verdict::notice(
+    CheckResult::notice(
         format!("{found}, without atomic batches: each page is written ahead of its records"),
         "use nats-server 2.12 or newer for atomic commits",
     )
 }
 
-async fn user(client: &Client, patience: Duration) -> Result<User, Verdict> {
+async fn user(client: &Client, patience: Duration) -> Result<User, CheckResult> {
     let untold = || {
         let reason =
             format!("the server doesn't report it: it must be 2.10 or newer, and allow publishing to {USER_INFO}");
-        Verdict::unknown(reason)
+        CheckResult::unknown(reason)
     };
     let asked = within(patience, client.request(USER_INFO, "".into())).await;
     let answer = asked.map_err(|_late| untold())?.map_err(|_unanswered| untold())?;
@@ -100,7 +100,7 @@ async fn user(client: &Client, patience: Duration) -> Result<User, Verdict> {
 }
 
 /// Why JetStream can't be used, if so. A user that may not ask about its account may still use it.
-async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, patience: Duration) -> Option<Verdict> {
+async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, patience: Duration) -> Option<CheckResult> {
     let may_ask = user.is_none_or(|user| user.lacks(&["$JS.API.INFO".to_owned()]).is_empty());
     if !may_ask {
         return None;
@@ -111,7 +111,7 @@ async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, patie
         Err(late) => return Some(late),
     };
     let remedy = "enable JetStream on the servers (`jetstream {}`) and for the account that the bridge logs in to";
-    Some(Verdict::failed(format!("there is none for this account: {error}"), remedy))
+    Some(CheckResult::failed(format!("there is none for this account: {error}"), remedy))
 }
 
 impl User {
@@ -119,20 +119,20 @@ impl User {
         self.permissions.as_ref().map(|permissions| permissions.unpublishable(publish)).unwrap_or_default()
     }
 
-    fn judge(&self, publish: &[String]) -> Verdict {
+    fn judge(&self, publish: &[String]) -> CheckResult {
         let Self { name, account, permissions } = self;
         let who = format!("user {name} of account {account}");
         let inboxes = ["_INBOX.>".to_owned()];
         let deaf = permissions.as_ref().map(|it| it.unsubscribable(&inboxes)).unwrap_or_default();
         let mute = self.lacks(publish);
         if mute.is_empty() && deaf.is_empty() {
-            return Verdict::ok(format!("{who} has all rights that are needed"));
+            return CheckResult::ok(format!("{who} has all rights that are needed"));
         }
         let list =
             |verb: &str, subjects: &[&str]| (!subjects.is_empty()).then(|| format!("{verb} {}", subjects.join(", ")));
         let lacking = [list("publish to", &mute), list("subscribe to", &deaf)];
         let lacking: Vec<_> = lacking.into_iter().flatten().collect();
-        Verdict::failed(
+        CheckResult::failed(
             format!("{who} may not {}", lacking.join("; nor ")),
             "allow these subjects in the user's permissions",
         )

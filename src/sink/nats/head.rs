@@ -10,7 +10,7 @@
 //!                      intended ──────┘
 //! ```
 
-use super::error::{ShardError, Verdict};
+use super::error::{Reaction, ShardError};
 use super::publish::{Expect, Publisher};
 use crate::sink::SinkError;
 use async_nats::HeaderMap;
@@ -181,8 +181,8 @@ pub(super) async fn claim(
         match publisher.checkpoint(&subject, headers, Bytes::new(), expect).await {
             Ok(head) => return Ok(Claim { replaced, head, completed, pending }),
             // Something came in between: look again. A leader that is one no more would show the same for ever.
-            Err(error) if error.verdict == Verdict::Stale && refusals < MOST_REFUSALS => refusals += 1,
-            Err(error) if error.verdict == Verdict::Impossible => return Err(ShardError::Fatal(error.source)),
+            Err(error) if error.verdict == Reaction::Stale && refusals < MOST_REFUSALS => refusals += 1,
+            Err(error) if error.verdict == Reaction::Impossible => return Err(ShardError::Fatal(error.source)),
             Err(error) => return Err(ShardError::Unknown(error.source)),
         }
     }

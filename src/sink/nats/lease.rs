@@ -6,7 +6,7 @@
 use super::member::{Answer, RENEWALS};
 use super::view::{Holder, Key};
 use crate::config::NatsConfig;
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateKeyValueErrorKind, KeyValueErrorKind};
@@ -180,12 +180,12 @@ async fn life(store: &Store, bucket: &str) -> Result<(Duration, usize), SinkErro
 }
 
 /// How the bucket is, with nothing made. With it what the bridge would do to it, in the words of JetStream's API.
-pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) -> (Verdict, Option<&'static str>) {
+pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) -> (CheckResult, Option<&'static str>) {
     let store = match jetstream::new(client.clone()).get_key_value(bucket).await {
         Ok(store) => store,
         Err(error) if error.kind() == KeyValueErrorKind::GetBucket && config.create => {
             let reason = "can't be seen: the bridge creates it if it is missing, and only that shows whether it may";
-            return (Verdict::unknown(reason), Some("CREATE"));
+            return (CheckResult::unknown(reason), Some("CREATE"));
         }
         Err(error) if error.kind() == KeyValueErrorKind::GetBucket => {
             return (no_bucket(bucket, super::LEASE_TIME).into(), None);
@@ -195,7 +195,7 @@ pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) 
         }
     };
     let verdict = match life(&store, bucket).await {
-        Ok((time, replicas)) => Verdict::ok(format!("leases hold for {time:?}, {replicas} replica(s)")),
+        Ok((time, replicas)) => CheckResult::ok(format!("leases hold for {time:?}, {replicas} replica(s)")),
         Err(error) => error.into(),
     };
     (verdict, None)

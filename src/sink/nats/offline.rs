@@ -1,6 +1,6 @@
 //! What `checkpoint` does beside the ordinary session: looks without owning, and hands a checkpoint over.
 
-use super::error::{PublishError, Verdict};
+use super::error::{PublishError, Reaction};
 use super::publish::{Abilities, Publisher};
 use super::{NatsCommitter, NatsSettings, atomic, bucket, connect, outgoing, subjects, write_ahead};
 use crate::sink::{CommitError, Committer as _, SinkError};
@@ -138,10 +138,10 @@ async fn together(
     match old.publisher.atomic(&id, messages).await {
         Ok(_) => Ok(()),
         Err(PublishError { verdict, source }) => Err(match verdict {
-            Verdict::Stale => CommitError::Fenced(source),
-            Verdict::Refused => CommitError::Aborted(source),
-            Verdict::Impossible => CommitError::Fatal(source),
-            Verdict::Duplicate | Verdict::Silent => CommitError::Unknown(source),
+            Reaction::Stale => CommitError::Fenced(source),
+            Reaction::Refused => CommitError::Aborted(source),
+            Reaction::Impossible => CommitError::Fatal(source),
+            Reaction::Duplicate | Reaction::Silent => CommitError::Unknown(source),
         }),
     }
 }

@@ -3,7 +3,7 @@
 use super::publish::Abilities;
 use super::subject::Subjects;
 use crate::config::NatsConfig;
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
@@ -55,13 +55,13 @@ pub(super) async fn examine(
     client: &Client,
     config: &NatsConfig,
     subjects: &Subjects,
-) -> (Verdict, Option<&'static str>) {
+) -> (CheckResult, Option<&'static str>) {
     let (name, wanted) = (&config.stream, wanted(client, config, subjects));
     let found = match find(&jetstream::new(client.clone()), name).await {
         Ok(Some(found)) => found,
         Ok(None) if config.create => {
             let reason = "is missing: the bridge creates it, and only that shows whether the account has room for it";
-            return (Verdict::unknown(reason), Some("CREATE"));
+            return (CheckResult::unknown(reason), Some("CREATE"));
         }
         Ok(None) => return (missing(name).into(), None),
         Err(error) => return (error.into(), None),
@@ -71,12 +71,12 @@ pub(super) async fn examine(
     let verdict = match fit(name, &found, &wanted) {
         Err(error) => error.into(),
         Ok(()) if !config.create && !missing.is_empty() => lacking(name, &missing).into(),
-        Ok(()) if !missing.is_empty() => Verdict::ok(format!("fits, and the bridge adds {}", missing.join(", "))),
-        Ok(()) if found.max_bytes > 0 => Verdict::notice(
+        Ok(()) if !missing.is_empty() => CheckResult::ok(format!("fits, and the bridge adds {}", missing.join(", "))),
+        Ok(()) if found.max_bytes > 0 => CheckResult::notice(
             format!("fits, and has a size limit of {} bytes: records wait while it is full", found.max_bytes),
             "check that `max_age` frees space in time",
         ),
-        Ok(()) => Verdict::ok(format!("fits: {} replica(s)", found.num_replicas)),
+        Ok(()) => CheckResult::ok(format!("fits: {} replica(s)", found.num_replicas)),
     };
     (verdict, change)
 }

@@ -10,7 +10,7 @@
 //! when the server has long forgotten their ids. What is still on its way at that moment is younger
 //! than the duplicate window and is caught by it.
 
-use super::error::{PublishError, ShardError, Verdict};
+use super::error::{PublishError, Reaction, ShardError};
 use super::head::{Claim, Intent, Pending, Replace, Session, Shard, claim};
 use super::outgoing::{Entry, MESSAGE_ID, Outgoing, Part, REMOVED};
 use super::patience::Patience;
@@ -46,7 +46,7 @@ pub(super) async fn commit(
     loop {
         let why = match attempt(publisher, session, shard, state, id, &part).await {
             Ok(()) => return Ok(()),
-            Err(PublishError { verdict: Verdict::Impossible, source }) => return Err(ShardError::Fatal(source)),
+            Err(PublishError { verdict: Reaction::Impossible, source }) => return Err(ShardError::Fatal(source)),
             Err(error) => error.source,
         };
         tracing::debug!(shard = shard.0, error = %why, "commit not confirmed, checking its outcome");
@@ -77,8 +77,8 @@ async fn attempt(
     intend(publisher, session, shard, state, id, part).await?;
     match perform(publisher, session, shard, state, id, part.clone()).await {
         // The intent has happened: whatever is impossible now is found out by the redo.
-        Err(PublishError { verdict: Verdict::Impossible, source }) => {
-            Err(PublishError { verdict: Verdict::Silent, source })
+        Err(PublishError { verdict: Reaction::Impossible, source }) => {
+            Err(PublishError { verdict: Reaction::Silent, source })
         }
         outcome => outcome,
     }
@@ -185,7 +185,7 @@ async fn write_entry(publisher: &Publisher, shard: ShardId, entry: &Entry, last:
     let payload = entry.value.clone().unwrap_or_default();
     let write = |last| publisher.checkpoint(&subject, entry_headers(entry), payload.clone(), Expect::Replace(last));
     let stale = match write(last).await {
-        Err(error) if error.verdict == Verdict::Stale => error,
+        Err(error) if error.verdict == Reaction::Stale => error,
         outcome => return outcome,
     };
     match publisher.last(&subject).await {
@@ -196,7 +196,7 @@ async fn write_entry(publisher: &Publisher, shard: ShardId, entry: &Entry, last:
         // It was so old that `max_age` took it.
         Ok(None) => write(0).await,
         Ok(Some(_)) => Err(stale),
-        Err(source) => Err(PublishError { verdict: Verdict::Silent, source }),
+        Err(source) => Err(PublishError { verdict: Reaction::Silent, source }),
     }
 }
 
@@ -238,7 +238,7 @@ pub(super) async fn redo(
     let entries = part.entries.clone();
     match perform(publisher, session, shard, state, &pending.commit, part).await {
         Ok(()) => Ok(entries),
-        Err(PublishError { verdict: Verdict::Impossible, source }) => Err(ShardError::Fatal(source)),
+        Err(PublishError { verdict: Reaction::Impossible, source }) => Err(ShardError::Fatal(source)),
         Err(error) => Err(ShardError::Unknown(error.source)),
     }
 }

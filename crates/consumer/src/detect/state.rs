@@ -4,9 +4,9 @@ use crate::detect::gaps::{GapKey, Gaps};
 use crate::detect::holes::{Hole, Holes};
 use crate::detect::track::{BEGINNING, Tally, Track, Watermark};
 use crate::detect::{Detector, LaneTracks, Limits, Spread, Start, View};
+use bridge_contract::Timestamp;
 use bridge_contract::time::{date_time, timestamp};
 use chrono::{DateTime, Utc};
-use pbjson_types::Timestamp;
 use prost::Message;
 
 /// The format's version. Raised when older readers would misunderstand the bytes.

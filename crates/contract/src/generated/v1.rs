@@ -12,7 +12,7 @@ pub struct Record {
     /// When the bridge received the answer of Asana that the record comes from.
     /// If the record comes from no answer: when the bridge created it.
     #[prost(message, optional, tag = "2")]
-    pub received_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub received_at: ::core::option::Option<crate::Timestamp>,
     /// The content of the record. Numbers 10 to 29 are for bodies.
     #[prost(
         oneof = "record::Body",
@@ -121,7 +121,7 @@ pub struct Event {
     /// When it happened, by Asana's clock. Not set if a Timestamp can't hold the time, such as a leap second:
     /// see `raw_json`.
     #[prost(message, optional, tag = "5")]
-    pub created_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub created_at: ::core::option::Option<crate::Timestamp>,
     /// The user who did it. Not set for events made by Asana itself.
     #[prost(message, optional, tag = "6")]
     pub user: ::core::option::Option<Resource>,
@@ -247,7 +247,7 @@ pub struct Snapshot {
     pub state_json: ::prost::alloc::string::String,
     /// Asana's modified_at, if there is one.
     #[prost(message, optional, tag = "5")]
-    pub modified_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub modified_at: ::core::option::Option<crate::Timestamp>,
     /// The difference from the state that the bridge published last.
     #[prost(enumeration = "SnapshotChange", tag = "6")]
     pub change: i32,
@@ -321,10 +321,10 @@ pub struct SourceGap {
     pub reason: i32,
     /// By Asana's clock: no event that Asana offered before this time is lost. From the last poll that is known to be complete.
     #[prost(message, optional, tag = "3")]
-    pub last_complete_poll_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub last_complete_poll_at: ::core::option::Option<crate::Timestamp>,
     /// By Asana's clock: Asana gave the new sync token at this time or before. No event that Asana offers after it is lost.
     #[prost(message, optional, tag = "4")]
-    pub resumed_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub resumed_at: ::core::option::Option<crate::Timestamp>,
 }
 /// A source gap is healed. In every lane that has its SourceGap. If only a part of the state could be restored, the bridge
 /// retries later what was left out. Once it could be read, another SourceGapHealed of the same gap has RESTORED_STATE.
@@ -383,7 +383,7 @@ pub struct Watermark {
     /// may need some minutes until it offers a change. A suspended stream
     /// may bring older events when it is resumed. If the shard has no such stream: a time that has passed at Asana.
     #[prost(message, optional, tag = "1")]
-    pub complete_up_to: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub complete_up_to: ::core::option::Option<crate::Timestamp>,
     /// The number of shards. A topic is complete up to the minimum over all shards and lanes.
     #[prost(uint32, tag = "2")]
     pub shards: u32,

@@ -281,7 +281,7 @@ mod tests {
     }
 
     /// Protobuf's own rule: from year 1 to year 9999, and a second has no more than its nanoseconds.
-    fn is_valid(time: Option<pbjson_types::Timestamp>) -> bool {
+    fn is_valid(time: Option<bridge_contract::Timestamp>) -> bool {
         time.is_none_or(|time| {
             (-62_135_596_800..=253_402_300_799).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos)
         })
