@@ -8,16 +8,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Asana's time has no more digits than whole seconds, and an answer is some time on its way.
+/// The maximum offset that counts as none: Asana's time has no more digits than whole seconds, and an answer takes
+/// time.
 const NO_SKEW: TimeDelta = TimeDelta::seconds(5);
 
-/// Watermarks say a minute ahead or behind of what is true, and consumers compare them with their own clocks.
+/// The offset above which watermarks are wrong by a minute. Consumers compare them with their own clocks.
 const MUCH_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// What is left for crawls, and for streams on which events come, when quiet streams take more than this.
+/// If quiet streams need more than this, too little of the budget is left for crawls and for busy streams.
 const MOST_OF_BUDGET_PERCENT: u64 = 75;
 
-/// Whose a credential is.
+/// Which user a credential belongs to.
 pub(super) fn credential(outcome: &Result<Seen, Refusal>) -> Verdict {
     let remedy = "set a valid token: a personal access token (Asana's developer console), a service account's, \
                   or an OAuth refresh token of an application that the workspace allows";
@@ -32,7 +33,7 @@ pub(super) fn credential(outcome: &Result<Seen, Refusal>) -> Verdict {
     }
 }
 
-/// How far our clock is from Asana's; `None` where an answer doesn't say its time.
+/// The offset of our clock from Asana's. Unknown if an answer contains no time.
 pub(super) fn clock(sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> Verdict {
     let Some(sent_at) = sent_at else { return Verdict::unknown("Asana's answer doesn't say when it was sent") };
     let skew = received_at - sent_at;
@@ -45,16 +46,16 @@ pub(super) fn clock(sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) 
     if skew.abs() < MUCH_SKEW { Verdict::notice(found, remedy) } else { Verdict::failed(found, remedy) }
 }
 
-/// Whether the streams of an account can be as fresh as they are to be.
+/// Whether the account's budget is enough to poll its streams as often as configured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    /// Of the configuration and of its rules.
+    /// The number of streams, from the configuration and its rules.
     pub(super) streams: u64,
-    /// There may be more.
+    /// Whether there may be more.
     pub(super) at_least: bool,
-    /// What polls may have.
+    /// The number of requests a minute that polls may use.
     pub(super) requests_per_minute: NonZeroU32,
-    /// The pace of a quiet stream.
+    /// The interval between two polls of a quiet stream.
     pub(super) max_interval: Duration,
 }
 
@@ -104,7 +105,7 @@ pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> Verdict {
     }
 }
 
-/// What it means that something can't be read.
+/// What it means that something couldn't be read.
 pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> Verdict {
     match outcome {
         ListOutcome::Page(_) => Verdict::ok("can be read"),
@@ -115,7 +116,7 @@ pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> Verdic
     }
 }
 
-/// A refusal. `remedy` is for what may be wrong in the configuration.
+/// A refusal. `remedy` says what to fix in the configuration.
 fn denied(whose: &str, denial: Denial, remedy: &str) -> Verdict {
     let status = denial.status();
     match denial {
@@ -149,7 +150,7 @@ fn throttled(retry_after: Duration) -> Verdict {
     )
 }
 
-/// No answer that could be used.
+/// A request without a usable answer.
 fn failed(failure: &Failure) -> Verdict {
     let network = "check that Asana can be reached from here: DNS, proxies, network policies, and `baseUrl`";
     match failure {
