@@ -24,7 +24,7 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// tokens come near their end of 24 hours.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The maximum length of Asana's error phrase that is kept, in bytes. Real ones have five words.
+/// The maximum length of Asana's error phrase that is kept, in characters. Real ones have five words.
 const MAX_PHRASE: usize = 120;
 
 #[derive(Deserialize)]

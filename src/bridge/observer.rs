@@ -1,4 +1,4 @@
-//! What the bridge tells about itself while it runs.
+//! Notifications about what the bridge does while it runs.
 
 use super::session::SessionEnd;
 use crate::sink::CommitError;
@@ -13,49 +13,50 @@ use bridge_core::stream::{CrawlNotice, Notice};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So many resources are named in a line of the log.
+/// The maximum number of resources that a log line names.
 const MOST_NAMED: usize = 20;
 
-/// Is told what happens. Called from the bridge's own task: it must not block.
+/// Is notified of what happens. Called from the bridge's own task: it must not block.
 pub trait Observer: Send + Sync {
-    /// A changed configuration is in force, or is refused: why, each problem with its path.
+    /// A changed configuration is in use, or it was rejected: the problems, each with its path.
     fn configured(&self, _refused: Option<&str>) {}
-    /// The lists of one of the account's rules of discovery gave less than half of its streams.
+    /// The lists of one of the account's discovery rules returned less than half of the rule's streams.
     fn rule_shrank(&self, _account: &AccountName) {}
-    /// The sink is open: a session begins.
+    /// The sink is open, and a session begins.
     fn opened(&self) {}
     /// The session ended, or the sink couldn't be opened.
     fn ended(&self, _end: &SessionEnd) {}
-    /// The session's loop turns: often, and once a second at the least.
+    /// The session's loop ran once. It does so often, at least once a second.
     fn turned(&self, _engine: &Engine, _now: Now) {}
-    /// A request to Asana was answered, or failed: how, as its outcome's label says, and how long it took.
+    /// A request to Asana was answered, or failed: the label of its outcome, and its duration.
     fn answered(&self, _account: &AccountName, _outcome: &'static str, _took: Duration) {}
-    /// Asana changes its API, and says that this account's requests are affected. Once for each change. Called from
-    /// whichever task asked Asana.
+    /// Asana changes its API, and this account's requests are affected. Called once for each change, from any task that
+    /// sends requests to Asana.
     fn affected(&self, _account: &AccountName, _change: &str) {}
-    /// A poll was answered, or failed: with what, and how long it took.
+    /// A poll was answered, or failed: its outcome, and its duration.
     fn polled(&self, _poll: &Poll, _outcome: &PollOutcome, _took: Duration) {}
-    /// A batch is on its way to the bus, and this is its commit's trace. What becomes of it is told next.
+    /// A batch is being committed, with this trace. [`committed`](Self::committed) or
+    /// [`commit_failed`](Self::commit_failed) follows.
     fn committing(&self, _batch: &Batch, _trace: Trace) {}
-    /// A request arrived at the webhook endpoint: its outcome.
+    /// A request arrived at the webhook endpoint, with this outcome.
     fn webhook_delivered(&self, _outcome: &'static str) {}
     /// The number of the account's webhooks that this replica has registered, and of its streams that need one.
     fn webhooks(&self, _account: &AccountName, _registered: usize, _wanted: usize) {}
-    /// A shard is this replica's, and its progress is restored.
+    /// This replica became the owner of a shard, and the shard's progress is restored.
     fn assigned(&self, _shard: ShardId, _epoch: Option<u64>) {}
-    /// A batch is on the bus.
+    /// A batch was committed to the bus.
     fn committed(&self, _summary: &CommitSummary) {}
-    /// A commit didn't succeed; the bridge goes on by itself.
+    /// A commit failed. The bridge continues on its own.
     fn commit_failed(&self, _error: &CommitError) {}
-    /// Something worth knowing happened to a stream.
+    /// A notable event of a stream.
     fn noticed(&self, _place: &StreamPlace<'_>, _notice: &Notice) {}
-    /// Something worth knowing happened to an account.
+    /// A notable event of an account.
     fn account_noticed(&self, _account: &AccountName, _notice: AccountNotice) {}
-    /// The shards that are owned now, and how many streams they hold.
+    /// The shards that this replica owns now, and the number of streams in them.
     fn owns(&self, _shards: &[ShardId], _streams: usize) {}
 }
 
-/// Tells each of them, in order.
+/// Notifies all of its observers, in order.
 #[derive(Clone)]
 pub struct Observers(pub Vec<Arc<dyn Observer>>);
 
@@ -135,7 +136,7 @@ impl Observer for Observers {
     }
 }
 
-/// What is said of a crawl, which is read beside the polls: in words of its own.
+/// Logs a notice of a crawl. Crawls run beside the polls, and have messages of their own.
 fn crawl_noticed(stream: &StreamId, notice: &CrawlNotice) {
     match notice {
         CrawlNotice::Begun(reason) => {
@@ -171,7 +172,7 @@ fn crawl_noticed(stream: &StreamId, notice: &CrawlNotice) {
     }
 }
 
-/// Writes what happens to the log.
+/// Writes all notifications to the log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogObserver;
 
