@@ -55,7 +55,7 @@ fn state_what_the_types_accept(schema: &mut Map<String, Value>) {
 pub(super) struct Part(&'static Map<String, Value>);
 
 impl Part {
-    /// The whole schema.
+    /// The schema of the whole configuration.
     pub(super) fn root() -> Option<Self> {
         SCHEMA.as_object().map(Self)
     }
@@ -89,7 +89,7 @@ impl Part {
         Self::of(self.0.get("items")?)
     }
 
-    /// The allowed texts.
+    /// The texts that are allowed here, if only some are.
     pub(super) fn choices(self) -> Option<Vec<&'static str>> {
         let choices = self.0.get("oneOf")?.as_array()?;
         choices.iter().map(|choice| choice.get("const")?.as_str()).collect()
