@@ -31,9 +31,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// A URL of the configuration can't be used.
-    #[error(
-        "{role} is no http or https URL that requests can be made of: it needs a host, and no user, query or fragment"
-    )]
+    #[error("{role} is no usable http or https URL: it needs a host, and no user, query or fragment")]
     Url {
         /// Which URL it is. The URL itself isn't shown, because it may contain a password.
         role: &'static str,

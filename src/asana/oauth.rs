@@ -110,7 +110,7 @@ impl Oauth {
         ];
         let request =
             self.http.post(self.source.token_url.clone()).form(&form).build().map_err(|error| {
-                CredentialError::Refresh(format!("no request can be made: {}", error.without_url()))
+                CredentialError::Refresh(format!("the request is invalid: {}", error.without_url()))
             })?;
         // The life counts from before the request, so that it can't be over-estimated.
         let sent = now();

@@ -107,7 +107,7 @@ const TOPIC: &str = "asana.events";
 /// The number of lanes and of shards: few, so that a short run starts quickly.
 const LANES: i32 = 6;
 /// The maximum time that a step may make no progress.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(200);
 
 impl Failure for DemoError {
@@ -274,7 +274,7 @@ impl Stage<'_> {
         self.simulator.set_rate(0.0);
         // Offered events that aren't read yet may take any time, as long as there is progress.
         let mut idle = Duration::ZERO;
-        while watch.read < self.offered() && idle < PATIENCE {
+        while watch.read < self.offered() && idle < STEP_TIMEOUT {
             let before = watch.read;
             self.watch(&mut reader, &mut watch, show).await?;
             idle = if watch.read > before { Duration::ZERO } else { idle + TICK };
@@ -347,7 +347,7 @@ async fn open_reader(checked: &Checked) -> Result<Reader, DemoError> {
     loop {
         let place = run::place(checked).await.map_err(RunError::from)?;
         match Reader::open(place, From::Start, Until::Stopped).await {
-            Err(ReadError::Unavailable { .. }) if waited < PATIENCE => {}
+            Err(ReadError::Unavailable { .. }) if waited < STEP_TIMEOUT => {}
             opened => return Ok(opened?),
         }
         tokio::time::sleep(TICK).await;
@@ -361,7 +361,7 @@ async fn wait(what: &'static str, mut until: impl FnMut() -> bool) -> Result<(),
             tokio::time::sleep(TICK / 4).await;
         }
     };
-    tokio::time::timeout(PATIENCE, until).await.map_err(|_elapsed| DemoError::Stuck(what))
+    tokio::time::timeout(STEP_TIMEOUT, until).await.map_err(|_elapsed| DemoError::Stuck(what))
 }
 
 /// Counts of the bridge's work, for the live view.

@@ -62,8 +62,8 @@ impl<W: Write + Send + 'static> Output for Lines<W> {
         self.to.write_all(lines).and_then(|()| self.to.flush()).map_err(|error| {
             CommitError::Fatal(if error.kind() == ErrorKind::BrokenPipe {
                 SinkError::Setup {
-                    problem: "who read standard output has gone".to_owned(),
-                    remedy: "start the bridge again with a reader: it goes on from the last checkpoint".to_owned(),
+                    problem: "the reader of standard output has closed it".to_owned(),
+                    remedy: "start the bridge again with a reader: it continues from the last checkpoint".to_owned(),
                 }
             } else {
                 SinkError::unavailable("could not write to standard output", error)

@@ -73,7 +73,7 @@ pub(crate) fn writable(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
 
 impl DataFile {
     fn open(CheckedFile { path, checkpoint }: &CheckedFile) -> Result<Self, SinkError> {
-        let existed = checkpoint.try_exists().map_err(|error| journal::failed("look for", checkpoint, error))?;
+        let existed = checkpoint.try_exists().map_err(|error| journal::failed("check for", checkpoint, error))?;
         let data = OpenOptions::new().append(true).create(true).open(path);
         let data = data.map_err(|error| journal::failed("open", path, error))?;
         journal::lock_file(&data, path)?;
@@ -127,13 +127,14 @@ impl Output for DataFile {
 }
 
 fn length(data: &File, path: &Path) -> Result<u64, SinkError> {
-    data.metadata().map(|it| it.len()).map_err(|error| journal::failed("look at", path, error))
+    data.metadata().map(|it| it.len()).map_err(|error| journal::failed("read the size of", path, error))
 }
 
 fn mismatch(path: &Path, problem: &str) -> SinkError {
     SinkError::Setup {
         problem: format!("{} {problem}", path.display()),
-        remedy: "put file and checkpoint back as they were together, or move both away to begin anew".to_owned(),
+        remedy: "restore the file and the checkpoint of the same time, or move both away to start from scratch"
+            .to_owned(),
     }
 }
 

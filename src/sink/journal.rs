@@ -319,8 +319,8 @@ pub(super) fn failed(action: &str, path: &Path, error: io::Error) -> SinkError {
 fn damaged(path: &Path, problem: &str) -> SinkError {
     SinkError::Setup {
         problem: format!("the checkpoint {} can't be read: {problem}", path.display()),
-        remedy: "put a copy back, or, to begin anew at the price of what changed since, \
-                 move it and the output away"
+        remedy: "restore a copy; or move the checkpoint and the output away, to start from scratch \
+                 and lose what changed since"
             .to_owned(),
     }
 }

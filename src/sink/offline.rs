@@ -37,5 +37,5 @@ async fn on_thread<T: Send + 'static>(
 ) -> Result<T, SinkError> {
     let path: PathBuf = path.to_owned();
     let looked = spawn_blocking(move || look(&path)).await;
-    looked.unwrap_or_else(|error| Err(SinkError::unavailable("look at the checkpoint", error)))
+    looked.unwrap_or_else(|error| Err(SinkError::unavailable("read the checkpoint", error)))
 }

@@ -93,7 +93,7 @@ impl KafkaReader {
             .set("enable.partition.eof", "true");
         let consumer: StreamConsumer<Quiet> = config
             .create_with_context(Quiet)
-            .map_err(|error| ReadError::unavailable("could not make a Kafka client", error))?;
+            .map_err(|error| ReadError::unavailable("could not create a Kafka client", error))?;
         let metadata = consumer
             .fetch_metadata(None, ANSWER)
             .map_err(|error| ReadError::unavailable("could not list the topics", error))?;

@@ -139,7 +139,7 @@ impl KafkaGroup {
             .set("auto.offset.reset", reset);
         let consumer: StreamConsumer<Member> = config
             .create_with_context(Member::default())
-            .map_err(|error| ReadError::unavailable("could not make a Kafka client", error))?;
+            .map_err(|error| ReadError::unavailable("could not create a Kafka client", error))?;
         consumer.subscribe(topics).map_err(|error| ReadError::unavailable("could not subscribe", error))?;
         let detector = Detector::by_lane(Start::Middle);
         Ok(Self {
@@ -252,7 +252,7 @@ impl KafkaGroup {
     /// The lanes of the topics that this member has.
     fn own(&self) -> Result<BTreeSet<(String, u32)>, ReadError> {
         let assigned = self.consumer.assignment();
-        let assigned = assigned.map_err(|error| ReadError::unavailable("could not tell the partitions", error))?;
+        let assigned = assigned.map_err(|error| ReadError::unavailable("could not list the partitions", error))?;
         Ok(assigned.elements().into_iter().map(|it| (it.topic().to_owned(), lane(it.partition()))).collect())
     }
 

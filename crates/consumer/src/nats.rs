@@ -57,7 +57,7 @@ impl NatsReader {
                 ..pull::OrderedConfig::default()
             })
             .await
-            .map_err(|error| ReadError::unavailable("could not make an ordered consumer", error))?;
+            .map_err(|error| ReadError::unavailable("could not create an ordered consumer", error))?;
         let pending = consumer.cached_info().num_pending;
         let messages = consumer
             .messages()

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 /// The timeout for the first shards: longer than Kafka's transaction timeout (60 s) and its sweep (10 s), because a
 /// bridge that was killed may have left a transaction open.
-const FIRST_PATIENCE: Duration = Duration::from_secs(90);
+const FIRST_TIMEOUT: Duration = Duration::from_secs(90);
 /// The timeout for the other shards after that: longer than the session timeout of a bridge that was killed (10 s).
-const REST_PATIENCE: Duration = Duration::from_secs(20);
+const REST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The maximum number of tries of a commit that is aborted.
 const ATTEMPTS: u32 = 5;
 /// The pause between the tries.
@@ -47,8 +47,8 @@ impl Owned {
     async fn gain(&mut self, shards: NonZeroU32) -> Result<(), CheckpointsError> {
         let busy = || CheckpointsError::Busy { who: "another replica, which has some of the shards".to_owned() };
         while self.stored.len() < shards.get() as usize {
-            let patience = if self.stored.is_empty() { FIRST_PATIENCE } else { REST_PATIENCE };
-            let event = tokio::time::timeout(patience, self.ownership.recv()).await;
+            let timeout = if self.stored.is_empty() { FIRST_TIMEOUT } else { REST_TIMEOUT };
+            let event = tokio::time::timeout(timeout, self.ownership.recv()).await;
             match event.map_err(|_late| busy())? {
                 Some(OwnershipEvent::Assigned(assigned)) => self.stored.extend(assigned),
                 Some(OwnershipEvent::Revoked { .. } | OwnershipEvent::Lost(_)) => return Err(busy()),

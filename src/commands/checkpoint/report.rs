@@ -399,7 +399,7 @@ impl fmt::Display for Detail {
 impl fmt::Display for RetiredReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { successor, shards, at } = self;
-        write!(f, "migrated at {at}, and gone on from no more: set shards: {shards} and {successor}")
+        write!(f, "migrated at {at}, and can't be continued: set shards: {shards} and {successor}")
     }
 }
 

@@ -62,7 +62,7 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "N|all", default_value = "20")]
     pub sample: Sample,
     /// The timeout of each check of the bus
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = patience)]
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = timeout)]
     pub timeout: Duration,
     /// The format of the output: text, or one JSON object on the last line
     #[arg(long, value_enum, default_value_t)]
@@ -89,7 +89,7 @@ impl FromStr for Sample {
     }
 }
 
-fn patience(text: &str) -> Result<Duration, String> {
+fn timeout(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if time < Duration::from_secs(1) { Err("must be 1s at least".to_owned()) } else { Ok(time) }
 }

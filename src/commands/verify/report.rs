@@ -152,7 +152,10 @@ impl fmt::Display for Report {
             )?;
         }
         for LaneKey { topic, lane, shard } in &self.unknown_ends {
-            writeln!(f, "{topic}[{lane}]: shard {shard} began to count anew; what is missing before that isn't known")?;
+            writeln!(
+                f,
+                "{topic}[{lane}]: shard {shard} started an epoch without the end of the one before; what is missing there isn't known"
+            )?;
         }
         for PartlyHealed { stream, gap_id, left_out } in &self.healed_in_part {
             writeln!(f, "{stream}: source gap {gap_id} is healed in part; left out: {left_out}")?;

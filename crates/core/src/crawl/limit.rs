@@ -6,21 +6,21 @@ use crate::outcome::list::MOST_ON_A_PAGE;
 /// limits", "Cost limits"), and doesn't say what a page costs.
 const SIZES: [u8; 5] = [MOST_ON_A_PAGE, 50, 25, 10, 1];
 /// After so many pages in a row a larger one is tried; after twice as many each time that this was too much.
-const PATIENCE: u32 = 20;
+const PAGES_TO_GROW: u32 = 20;
 /// And after so many at the most.
-const MOST_PATIENCE: u32 = 40 * PATIENCE;
+const MOST_PAGES_TO_GROW: u32 = 40 * PAGES_TO_GROW;
 
 /// It shrinks when Asana finds a page too heavy, and grows again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimit {
     size: usize,
     good: u32,
-    patience: u32,
+    pages_to_grow: u32,
 }
 
 impl Default for PageLimit {
     fn default() -> Self {
-        Self { size: 0, good: 0, patience: PATIENCE }
+        Self { size: 0, good: 0, pages_to_grow: PAGES_TO_GROW }
     }
 }
 
@@ -34,7 +34,7 @@ impl PageLimit {
     /// A page came.
     pub fn succeeded(&mut self) {
         self.good += 1;
-        if self.good >= self.patience && self.size > 0 {
+        if self.good >= self.pages_to_grow && self.size > 0 {
             (self.size, self.good) = (self.size - 1, 0);
         }
     }
@@ -45,7 +45,7 @@ impl PageLimit {
         if !is_least {
             // It had grown just before.
             if self.good == 0 && self.size > 0 {
-                self.patience = (2 * self.patience).min(MOST_PATIENCE);
+                self.pages_to_grow = (2 * self.pages_to_grow).min(MOST_PAGES_TO_GROW);
             }
             self.size += 1;
         }
