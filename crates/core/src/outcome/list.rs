@@ -120,7 +120,8 @@ impl What {
         }
     }
 
-    /// The number in the checkpoint and in the index; 0 for those of discovery.
+    /// The number in the checkpoint and in the index. `PortfolioItems` and `WorkspaceGoals`, which are never stored,
+    /// have 0.
     #[must_use]
     pub fn number(self) -> i32 {
         match self {

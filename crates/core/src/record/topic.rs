@@ -36,7 +36,7 @@ pub enum TopicError {
     /// One of the two names that Kafka reserves: `.` and `..`.
     #[error("can't be the name of a topic")]
     Reserved,
-    /// The name is longer than Kafka allows. The number is the maximum length, in bytes.
+    /// The name is, or may become, longer than Kafka allows. The number is its length in bytes.
     #[error("may become {0} bytes long, and the name of a Kafka topic has {LONGEST_TOPIC} at most")]
     TooLong(usize),
 }
