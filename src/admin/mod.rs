@@ -84,7 +84,7 @@ impl Admin {
     /// Starts to listen. No request is answered before [`serve`](Self::serve).
     ///
     /// # Errors
-    /// [`AdminError::Listen`].
+    /// [`AdminError::Listen`] if listening on the address fails.
     ///
     /// # Cancel safety
     /// Nothing is left behind.
@@ -113,7 +113,7 @@ impl Admin {
     /// Serves until dropped. After `stop` is cancelled, `/readyz` reports not ready.
     ///
     /// # Errors
-    /// [`AdminError::Serve`].
+    /// [`AdminError::Serve`] if the listener fails.
     ///
     /// # Cancel safety
     /// Dropping the future closes the listener.

@@ -55,7 +55,7 @@ pub trait Source: Send + Sync {
 
     /// Checks once whether Asana accepts the account's credential, with `/users/me`.
     ///
-    /// Total, as [`poll`](Self::poll).
+    /// Total, as [`poll`](Self::poll): every failure is an outcome.
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     fn probe(&self, account: &AccountName) -> impl Future<Output = Probed> + Send;
@@ -63,7 +63,7 @@ pub trait Source: Send + Sync {
     /// Requests one object, or the page of a list that begins at `offset` (without an offset, the first page). A page
     /// has at most `limit` items, from 1 to [`MOST_ON_A_PAGE`](bridge_core::outcome::list::MOST_ON_A_PAGE).
     ///
-    /// Total, as [`poll`](Self::poll).
+    /// Total, as [`poll`](Self::poll): every failure is an outcome.
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     fn list(

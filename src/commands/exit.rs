@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything succeeded.
+    /// The command succeeded, and checks found no fault.
     Ok = 0,
     /// Something was checked, and failed.
     Failed = 1,

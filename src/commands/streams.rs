@@ -66,7 +66,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests the report of a replica.
 ///
 /// # Errors
-/// [`StreamsError`].
+/// [`StreamsError`] if the replica doesn't answer as a bridge does.
 ///
 /// # Cancel safety
 /// Nothing is left behind.

@@ -47,7 +47,7 @@ impl Sink {
         Self { of: checked.sink.clone(), shards: checked.shards, replica: checked.replica.clone() }
     }
 
-    /// Opens a session.
+    /// Opens a session: connects, and prepares topics or files.
     ///
     /// # Errors
     /// [`SinkError`] says what to do. Secrets are read now. If one can't be read, the error is [`SinkError::Refused`].
@@ -114,7 +114,7 @@ impl Sink {
     /// Checks what a session needs, and changes nothing. Waits for the bus up to `timeout`.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn examine(&self, timeout: Duration) -> Vec<Finding> {
         match &self.of {
             CheckedSink::Kafka(sink) => match KafkaSettings::new(sink, self.shards, &self.replica) {
@@ -135,7 +135,7 @@ impl Sink {
     /// [`SinkError`]: the sink can't be used. It is `Setup` for the console, which keeps nothing.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn place(&self, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Result<Where, SinkError> {
         match &self.of {
             CheckedSink::Kafka(sink) => {
@@ -242,7 +242,7 @@ impl Sink {
     /// [`SinkError`]: the checkpoint can't be read.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn stored(&self) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
         match &self.of {
             CheckedSink::Kafka(sink) => {
@@ -262,7 +262,7 @@ impl Sink {
     /// [`SinkError`]: the sink can't be reached.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn users(&self) -> Result<Vec<String>, SinkError> {
         match &self.of {
             CheckedSink::Kafka(sink) => {

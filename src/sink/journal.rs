@@ -345,7 +345,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("checkpoint");
         let mut journal = Journal::open(&path).expect("a journal");
-        // After so many bytes, this is the state.
+        // The state after each number of bytes.
         let mut states = vec![(journal.size, state(&journal))];
         for number in 0..6_u8 {
             let gone = (number == 4).then(|| write(1, "stream/a/1", None));

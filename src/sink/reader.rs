@@ -23,7 +23,7 @@ pub enum Where {
     },
     /// A JetStream stream.
     Nats {
-        /// A connected client.
+        /// A client that is connected to the servers.
         client: async_nats::Client,
         /// The name of the JetStream stream.
         stream: String,
@@ -57,7 +57,7 @@ pub enum Reader {
 }
 
 impl Reader {
-    /// Begins to read.
+    /// Opens the reader at the given place.
     ///
     /// # Errors
     /// [`ReadError`]: the records can't be read.

@@ -108,7 +108,7 @@ impl WebhookServer {
     /// `poll_requests`, outcomes to `observer`.
     ///
     /// # Errors
-    /// [`WebhookError::Listen`], [`WebhookError::Key`].
+    /// [`WebhookError::Listen`] if listening on the address fails, [`WebhookError::Key`] if the key can't be read.
     ///
     /// # Cancel safety
     /// Cancel safe: dropping the future closes the listener.
@@ -141,7 +141,7 @@ impl WebhookServer {
     /// Serves, and maintains webhooks for the owned streams of the newest plan, until an error.
     ///
     /// # Errors
-    /// [`WebhookError::Serve`].
+    /// [`WebhookError::Serve`] if the listener fails.
     ///
     /// # Cancel safety
     /// Dropping the future closes the listener. Webhooks stay at Asana: the next owner of their streams replaces them.

@@ -44,7 +44,7 @@ pub struct Row {
     pub changed_at: Option<DateTime<Utc>>,
     /// The lane of the latest record.
     pub lane: u32,
-    /// The latest record.
+    /// The place of the resource's latest record.
     pub mark: Mark,
 }
 

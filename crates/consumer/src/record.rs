@@ -140,7 +140,7 @@ pub struct Change {
 pub struct Snapshot {
     /// The crawl that the snapshot belongs to.
     pub crawl_id: String,
-    /// The resource.
+    /// The resource whose state this is.
     pub resource: Option<Resource>,
     /// Where the crawl found it: the project or section of a task, the task of a subtask. `None` if this isn't known.
     pub parent: Option<Resource>,

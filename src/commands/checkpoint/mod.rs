@@ -39,7 +39,7 @@ The checkpoint holds, for each stream, its sync token and its counters, written 
 `list` and `show` may be used at any time. `reset` and `migrate` need all bridges on the checkpoint to be stopped
 (`kubectl scale --replicas=0 deployment/…`), wait a moment for the last one to be gone, and refuse otherwise.")]
 pub struct CheckpointArgs {
-    /// The action
+    /// The action on the checkpoint
     #[command(subcommand)]
     pub command: CheckpointCommand,
 }

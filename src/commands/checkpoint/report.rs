@@ -257,7 +257,7 @@ impl ShardReport {
 
 impl StreamReport {
     fn new(id: &StreamId, shard: ShardId, stream: &Stream, configured: Configured, now: DateTime<Utc>) -> Self {
-        // The time of a token that was given up says nothing.
+        // The time of a token that is no longer used means nothing.
         let live = stream.live();
         let token = live.filter(|_| !is_reset(stream));
         let age = token.map(|live| (now - live.token_received_at).to_std().unwrap_or_default());

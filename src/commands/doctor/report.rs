@@ -28,7 +28,7 @@ impl Report {
     /// The report as one JSON object.
     ///
     /// # Errors
-    /// None known.
+    /// None that is known.
     pub fn to_json(&self) -> serde_json::Result<String> {
         serde_json::to_string(&Told { is_ok: self.is_ok(), findings: &self.findings })
     }

@@ -34,7 +34,7 @@ pub struct TailArgs {
     /// End after this number of records
     #[arg(long, value_name = "COUNT")]
     pub limit: Option<u64>,
-    /// The filter.
+    /// The filter of the records that are printed.
     #[command(flatten)]
     pub filter: Filter,
 }

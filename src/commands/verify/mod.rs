@@ -83,7 +83,7 @@ pub fn check(records: impl IntoIterator<Item = Received>, ledger: Option<&Ledger
 /// `Unavailable` if the bus can't be read to the end.
 ///
 /// # Cancel safety
-/// Cancel safe.
+/// Cancel safe: dropping the future has no effect.
 pub async fn read(reader: &mut Reader, ledger: Option<&Ledger>, watermarks: Duration) -> Result<Report, ReadError> {
     let mut verification = Verification::new(reader.trimmed()).watermarks_every(watermarks);
     verification.keeps_events = ledger.is_some();

@@ -207,7 +207,7 @@ pub(super) fn client_id(replica: &str) -> String {
     format!("asana-event-bridge-{replica}")
 }
 
-/// Creates a client.
+/// Creates a client of librdkafka.
 pub(super) fn create<X, C>(settings: &KafkaSettings, config: &ClientConfig, context: X) -> Result<C, SinkError>
 where
     C: rdkafka::config::FromClientConfigAndContext<X>,

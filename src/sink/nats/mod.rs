@@ -87,7 +87,7 @@ const WRITE_AHEAD_MESSAGES: usize = 10_000;
 /// The settings of the sink.
 #[derive(Clone)]
 pub struct NatsSettings {
-    /// The configuration, unchanged.
+    /// The part `sink.nats` of the configuration, unchanged.
     pub config: NatsConfig,
     /// The login. Secrets are read at each login.
     pub login: NatsLogin,

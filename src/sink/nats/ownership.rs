@@ -55,7 +55,7 @@ enum Done {
     Watched,
 }
 
-/// The running task.
+/// The state of the running task.
 struct Running {
     publisher: Arc<Publisher>,
     session: Session,

@@ -105,7 +105,7 @@ struct SavedTrack {
     floor_sequence: u64,
     #[prost(message, repeated, tag = "9")]
     epochs: Vec<SavedEpoch>,
-    /// The counts: read, given up, duplicates, reordered, older, accepted. Zeros at the end are left out.
+    /// The counts: read, forgotten, duplicates, reordered, older, accepted. Zeros at the end are left out.
     #[prost(uint64, repeated, tag = "5")]
     counted: Vec<u64>,
     /// Used if the time has no whole milliseconds.

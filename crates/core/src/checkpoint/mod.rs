@@ -97,7 +97,7 @@ pub struct Contents {
 pub struct Header {
     /// The number of shards when the header was written.
     pub shards: u32,
-    /// The shard's epoch.
+    /// The shard's current epoch.
     pub epoch: u64,
     /// The replica that wrote the header.
     pub replica: String,

@@ -95,7 +95,7 @@ pub struct Crawl {
     pub snapshots: u64,
     /// The resource types of which not everything could be read.
     pub incomplete_types: BTreeSet<String>,
-    /// The current step.
+    /// The current step: a list, or the sweep at the end.
     pub place: Place,
     /// The listings that are to be read later. Empty pieces are removed.
     pub queue: VecDeque<Arc<[Listing]>>,
