@@ -154,7 +154,8 @@ impl fmt::Display for Report {
         for LaneKey { topic, lane, shard } in &self.unknown_ends {
             writeln!(
                 f,
-                "{topic}[{lane}]: shard {shard} started an epoch without the end of the one before; what is missing there isn't known"
+                "{topic}[{lane}]: shard {shard} started an epoch, and the end of the one before isn't known: \
+                 records may be missing there"
             )?;
         }
         for PartlyHealed { stream, gap_id, left_out } in &self.healed_in_part {
