@@ -1,4 +1,4 @@
-//! Sees what the bridge does, and remembers what somebody may ask for.
+//! Observes the bridge, and keeps what the admin port reports.
 
 use super::failures::Failures;
 use super::health::Health;
@@ -14,9 +14,10 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often the engine's status is taken at the most.
+/// The minimum interval between two statuses of the engine.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
-/// A status that takes long is taken less often: the bridge's loop gives a hundredth of its time to it at the most.
+/// The interval is also at least this multiple of the time that a status took, so that it costs at most 1 % of the
+/// bridge's time.
 const STATUS_COST: u32 = 100;
 
 /// What doesn't change while the process runs.
@@ -25,12 +26,12 @@ pub(super) struct Facts {
     pub(super) replica: String,
     pub(super) sink: &'static str,
     pub(super) shards: NonZeroU32,
-    /// Up to so many streams each have metrics.
+    /// The maximum number of streams that have metrics of their own.
     pub(super) stream_metrics: usize,
     pub(super) started_at: DateTime<Utc>,
 }
 
-/// See the [module](self).
+/// Observes the bridge. See the [module](self).
 #[derive(Debug)]
 pub(super) struct Watcher {
     facts: Facts,
@@ -44,30 +45,30 @@ struct Seen {
     health: Health,
     opened_at: Duration,
     restore_took: Option<Duration>,
-    /// The shards that this session was given, with when.
+    /// The time at which each shard of this session was assigned.
     restored_at: BTreeMap<ShardId, DateTime<Utc>>,
     owned: Vec<ShardId>,
     status: Option<Arc<Status>>,
-    /// When the next one is due.
+    /// The time when the next status is due.
     status_due: Duration,
     failures: Failures,
 }
 
-/// All that was seen, at a moment.
+/// Everything that was observed, at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     pub(super) facts: Facts,
     pub(super) at: DateTime<Utc>,
     pub(super) ready: Result<(), String>,
     pub(super) session_open: bool,
-    /// Why the last session ended, or couldn't be opened.
+    /// The reason why the last session ended or couldn't be opened.
     pub(super) last_end: Option<String>,
     pub(super) restore_took: Option<Duration>,
     pub(super) restored_at: BTreeMap<ShardId, DateTime<Utc>>,
     pub(super) owned: Vec<ShardId>,
-    /// How long the commit that is under way has been so.
+    /// The age of the commit in flight.
     pub(super) commit_age: Option<Duration>,
-    /// The latest; while there is no session, that of the last one.
+    /// The latest status of the engine. Without a session, it is the last one of the previous session.
     pub(super) status: Option<Arc<Status>>,
     pub(super) failures: Failures,
 }
@@ -114,23 +115,23 @@ impl Watcher {
     }
 
     /// # Errors
-    /// Why only a restart helps.
+    /// The reason why only a restart helps.
     pub(super) fn live(&self) -> Result<(), String> {
         self.seen().health.live(self.clock.now().monotonic)
     }
 
     /// # Errors
-    /// Why the replica is of no use now.
+    /// The reason why the replica isn't ready.
     pub(super) fn ready(&self) -> Result<(), String> {
         self.seen().health.ready(self.clock.now().monotonic)
     }
 
-    /// The process was told to stop.
+    /// Notes that the process was told to stop.
     pub(super) fn stopping(&self) {
         self.seen().health.stopping();
     }
 
-    /// How everything is now.
+    /// Stores the newest status of the engine.
     pub(super) fn tell(&self, status: Status) {
         for account in &status.accounts {
             self.counted.account(&account.name);
@@ -189,7 +190,7 @@ impl Watcher {
         let mut seen = self.seen();
         seen.owned = shards.to_vec();
         seen.health.settled(now);
-        // What is told of streams is to be of these shards.
+        // The next status has to be of these shards.
         seen.status_due = Duration::ZERO;
     }
 

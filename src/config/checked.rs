@@ -68,7 +68,7 @@ pub struct CheckedRule {
     pub account: AccountName,
     /// The list to read: projects or goals of something.
     pub listing: Listing,
-    /// A pattern that the name must contain.
+    /// A pattern that the resource's name must match somewhere. Without one, all names match.
     pub name: Option<NamePattern>,
     /// Whether archived projects are found.
     pub archived: ArchivedConfig,
@@ -155,7 +155,7 @@ pub struct CheckedAdmin {
 pub struct CheckedAccount {
     /// The account's name in the configuration.
     pub name: AccountName,
-    /// The credential.
+    /// The credential that all requests of the account use.
     pub credential: Credential,
     /// The address of Asana's API, `http` or `https`, without a slash at the end of its path.
     pub base_url: Url,
@@ -172,7 +172,7 @@ pub struct CheckedAccount {
 /// How an account authenticates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Credential {
-    /// A bearer token.
+    /// A personal access token or a service account's token, sent as it is.
     Token(SecretSource),
     /// Access tokens, obtained with a refresh token.
     Oauth(CheckedOauth),
@@ -195,16 +195,16 @@ pub struct CheckedOauth {
     pub token_url: Url,
 }
 
-/// The sink.
+/// The sink that records are written to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CheckedSink {
-    /// Apache Kafka.
+    /// Kafka topics, with exactly-once commits.
     Kafka(Box<CheckedKafka>),
-    /// NATS JetStream.
+    /// A JetStream stream, with exactly-once commits.
     Nats(Box<CheckedNats>),
-    /// Standard output.
+    /// JSON lines on standard output, at least once.
     Console(ConsoleConfig),
-    /// A file.
+    /// JSON lines in a file, exactly once.
     File(CheckedFile),
 }
 
@@ -226,11 +226,11 @@ impl CheckedSink {
 pub struct CheckedKafka {
     /// The part of the configuration, unchanged.
     pub config: KafkaConfig,
-    /// `config.topic`, parsed.
+    /// The topic of `config.topic`, parsed.
     pub topic: TopicTemplate,
-    /// `config.secret_properties`, resolved.
+    /// The sources of `config.secret_properties`, by property.
     pub secret_properties: BTreeMap<String, SecretSource>,
-    /// `config.schema_registry`, checked.
+    /// The checked `config.schema_registry`. Without one, values have no schema.
     pub schema_registry: Option<CheckedSchemaRegistry>,
 }
 
@@ -252,16 +252,16 @@ pub struct CheckedSchemaRegistry {
 /// How the bridge authenticates with a schema registry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RegistryLogin {
-    /// No login.
+    /// The registry accepts requests without a login.
     Nobody,
-    /// HTTP's basic authentication.
+    /// HTTP's basic authentication, sent with each request.
     User {
-        /// The user.
+        /// The name of the user.
         user: String,
-        /// The password.
+        /// The source of the password.
         password: SecretSource,
     },
-    /// A bearer token.
+    /// A bearer token, sent with each request.
     Token(SecretSource),
 }
 
@@ -277,19 +277,19 @@ pub struct CheckedNats {
 /// How the bridge authenticates with a NATS server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NatsLogin {
-    /// No login.
+    /// The server accepts connections without a login.
     Nobody,
     /// A credentials file (JWT and seed).
     CredentialsFile(PathBuf),
-    /// An nkey seed.
+    /// The seed of an nkey.
     NkeySeed(SecretSource),
-    /// A token.
+    /// A token of the server's configuration.
     Token(SecretSource),
     /// A user and password.
     User {
-        /// The user.
+        /// The name of the user.
         user: String,
-        /// The password.
+        /// The source of the password.
         password: SecretSource,
     },
 }

@@ -1,4 +1,5 @@
-//! The HTTP endpoint for what Asana sends: handshakes of new webhooks, deliveries and heartbeats. All else is refused.
+//! The HTTP endpoint for Asana's requests: handshakes of new webhooks, deliveries and heartbeats. All others are
+//! refused.
 
 use super::hooks::Hooks;
 use super::peers::{FORWARDED, Peers};
@@ -41,7 +42,7 @@ pub(super) struct Endpoint {
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
-    /// A poll of the stream is requested.
+    /// A poll of the stream was requested.
     PollRequested,
     /// The signature is valid, and the delivery has no events.
     Heartbeat,

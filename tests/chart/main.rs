@@ -409,7 +409,7 @@ fn only_what_needs_a_restart_rolls_the_pods() {
         assert_ne!(template(&[set]), before, "{set}");
     }
     // The program's own list.
-    let source = read("src/run.rs");
+    let source = read("src/commands/run/plan.rs");
     let differ = source.split_once("let differ = [").unwrap().1.split_once("];").unwrap().0;
     let keys: BTreeSet<_> =
         differ.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();

@@ -241,7 +241,7 @@ fn kafka_is_refused_what_exactly_once_depends_on() {
             r#"sink.kafka.properties["isolation.level"]: can't be set: checkpoints of aborted transactions must not be seen; the bridge sets it"#,
             r#"sink.kafka.properties["max.in.flight"]: must be at most 5: order and idempotence depend on it"#,
             r#"sink.kafka.properties["sasl.password"]: is a secret: give it under `secretProperties`, from a file or a variable"#,
-            r#"sink.kafka.secretProperties["transactional.id"]: can't be set: replicas are told apart and fenced by it; the bridge sets it"#,
+            r#"sink.kafka.secretProperties["transactional.id"]: can't be set: it identifies and fences replicas; the bridge sets it"#,
         ],
     );
 }

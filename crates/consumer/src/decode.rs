@@ -174,7 +174,7 @@ fn fields<'a>(
     Ok(())
 }
 
-/// The fields 1 and 2.
+/// The numbers in the fields 1 and 2 of a message.
 fn numbers(message: &[u8]) -> Result<[u64; 2], DecodeError> {
     let mut found = [0; 2];
     fields(message, |number, field| {

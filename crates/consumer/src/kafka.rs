@@ -85,7 +85,7 @@ impl KafkaReader {
     ) -> Result<Self, ReadError> {
         let mut config: ClientConfig = properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         config
-            // Never joined: partitions are assigned by hand. librdkafka wants a name all the same.
+            // No group is joined: partitions are assigned by hand. librdkafka requires a name in any case.
             .set("group.id", "asana-event-bridge-reader")
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
@@ -93,7 +93,7 @@ impl KafkaReader {
             .set("enable.partition.eof", "true");
         let consumer: StreamConsumer<Quiet> = config
             .create_with_context(Quiet)
-            .map_err(|error| ReadError::unavailable("could not make a Kafka client", error))?;
+            .map_err(|error| ReadError::unavailable("could not create a Kafka client", error))?;
         let metadata = consumer
             .fetch_metadata(None, ANSWER)
             .map_err(|error| ReadError::unavailable("could not list the topics", error))?;
@@ -160,7 +160,7 @@ impl KafkaReader {
     /// The next record of any lane. `None` when all lanes are read to their end.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// [`ReadError`]: `Unavailable` or `NoRecord`.
     ///
     /// # Cancel safety
     /// If it is dropped before it returns, it has taken no record.

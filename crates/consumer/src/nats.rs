@@ -57,7 +57,7 @@ impl NatsReader {
                 ..pull::OrderedConfig::default()
             })
             .await
-            .map_err(|error| ReadError::unavailable("could not make an ordered consumer", error))?;
+            .map_err(|error| ReadError::unavailable("could not create an ordered consumer", error))?;
         let pending = consumer.cached_info().num_pending;
         let messages = consumer
             .messages()
@@ -88,7 +88,7 @@ impl NatsReader {
     /// The next record of any lane. `None` when all lanes are read to their end.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// [`ReadError`]: `Unavailable` or `NoRecord`.
     ///
     /// # Cancel safety
     /// If it is dropped before it returns, it has taken no record.
@@ -154,7 +154,7 @@ pub(super) async fn next_message<E: std::error::Error + Send + Sync + 'static>(
     }
 }
 
-/// The place of a message.
+/// The metadata of a message, such as its sequence.
 pub(super) fn info(message: &Message) -> Result<Info<'_>, ReadError> {
     message.info().map_err(|error| ReadError::unavailable("could not read a message's sequence", error))
 }

@@ -86,7 +86,7 @@ pub struct Delivered {
     pub sequence: u64,
     /// The number of deliveries of the record. It is greater than 1 if the record wasn't committed after an earlier delivery.
     pub deliveries: i64,
-    /// The record.
+    /// The decoded record.
     pub record: Record,
     /// The detector's verdict: by lane, or by stream if single streams are read.
     pub verdict: Verdict,
@@ -171,7 +171,7 @@ impl NatsDurable {
         Ok(Self { messages, states, durable, key, topic, detector, last: None, deliveries, blinded })
     }
 
-    /// The next record.
+    /// The next record of the JetStream stream.
     ///
     /// # Errors
     /// `NoRecord` for a message that isn't a record: the next call continues after it. `Unavailable` for other errors, also if a delivery
@@ -183,7 +183,7 @@ impl NatsDurable {
         let message = next_message(&mut self.messages).await?;
         let info = info(&message)?;
         if info.consumer_sequence != self.deliveries + 1 {
-            // To go on and acknowledge this one would be to acknowledge what was lost.
+            // Acknowledging this message would acknowledge the lost one, too.
             let (found, wanted) = (info.consumer_sequence, self.deliveries + 1);
             let why = format!("this is delivery {found}, and {wanted} wasn't seen: open the reader again");
             return Err(ReadError::unavailable("could not read all from JetStream", why));

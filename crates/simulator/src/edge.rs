@@ -1,4 +1,4 @@
-//! The thin edge: sockets, the true clock, and what goes wrong on the wire.
+//! The thin layer of IO: sockets, the real clock, and faults of the connection.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -28,10 +28,10 @@ use super::{
     time::Timestamp,
 };
 
-/// Largest body of a request; injected events come in bulk.
+/// The maximum size of a request's body, in bytes: many events may be injected at once.
 const MOST_BYTES: usize = 1 << 30;
 
-/// How often live events are made when nobody asks.
+/// The interval at which live events are made without requests.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Serves until `stop`.
@@ -45,7 +45,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: Canc
     }
 }
 
-/// Takes connections until `stop`, then waits for those that are left.
+/// Accepts connections until `stop`, then waits for those that are left.
 ///
 /// *Cancel safety*: dropping the future closes the listener and all connections.
 async fn accept(listener: TcpListener, app: Router, stop: &CancellationToken) {
@@ -58,7 +58,7 @@ async fn accept(listener: TcpListener, app: Router, stop: &CancellationToken) {
                 Ok((stream, _)) => {
                     connections.spawn(converse(stream, app.clone(), stop.clone()));
                 }
-                // Out of file descriptors, or a client that is gone already.
+                // There are no file descriptors left, or the client is gone already.
                 Err(_) => tokio::time::sleep(TICK).await,
             },
         }
@@ -67,14 +67,14 @@ async fn accept(listener: TcpListener, app: Router, stop: &CancellationToken) {
     while connections.join_next().await.is_some() {}
 }
 
-/// One connection, whose answers have the `Date` that we give them and no other.
+/// One connection. Its answers have only the `Date` that we give them.
 async fn converse(stream: TcpStream, app: Router, stop: CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().auto_date_header(false);
     builder.http2().auto_date_header(false);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     tokio::pin!(connection);
-    // How a connection ends is its client's affair.
+    // An error of the connection concerns only its client.
     tokio::select! {
         _ended = connection.as_mut() => {}
         () = stop.cancelled() => {
@@ -84,8 +84,8 @@ async fn converse(stream: TcpStream, app: Router, stop: CancellationToken) {
     }
 }
 
-/// Keeps the world going while nobody asks, and webhooks told; ends a moment after `stop`, so that
-/// slow answers don't hold up the shutdown.
+/// Keeps the world and the webhooks going without requests. Ends a moment after `stop`, so that slow answers don't
+/// delay the shutdown.
 async fn live(shared: &Arc<Shared>, stop: &CancellationToken) {
     let mut post = Post::new();
     let mut ticks = tokio::time::interval(TICK);
@@ -97,7 +97,7 @@ async fn live(shared: &Arc<Shared>, stop: &CancellationToken) {
     tokio::time::sleep(4 * TICK).await;
 }
 
-/// Gives an account its place back, also when the client has hung up.
+/// Ends an account's request in flight, also when the client has disconnected.
 struct InFlight {
     shared: Arc<Shared>,
     account: Option<String>,
@@ -111,7 +111,7 @@ impl Drop for InFlight {
     }
 }
 
-/// What the simulated clock showed when an answer was made, for its `Date`.
+/// The simulated time when an answer was made, for its `Date`.
 struct Stamp {
     date: Option<Timestamp>,
     elapsed: Duration,
@@ -134,7 +134,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: HttpRequest<Body>) -
         tokio::time::sleep(answer.delay).await;
     }
     drop(in_flight);
-    // The true time since then: what users do meanwhile isn't in the answer, however fast the simulated clock is.
+    // The real time since then: later actions of users aren't in the answer, however fast the simulated clock is.
     let date = stamp.date.map(|date| date.plus(shared.elapsed().saturating_sub(stamp.elapsed)));
     respond(answer, date)
 }
@@ -159,7 +159,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The scheme is told apart without regard to case, as HTTP wants it.
+/// The token. HTTP's scheme `Bearer` is matched in any case.
 fn bearer(headers: &HeaderMap) -> Option<String> {
     let (scheme, token) = text(headers, header::AUTHORIZATION.as_str())?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())

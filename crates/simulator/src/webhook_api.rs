@@ -59,7 +59,7 @@ impl Asana {
         }
     }
 
-    /// The answer to who wanted a webhook whose target has answered the handshake.
+    /// The answer to the creation of a webhook, after its target has answered the handshake.
     pub(crate) fn shaken(&mut self, gid: &str, told: Told, elapsed: Duration) -> Answer {
         let now = self.advance(elapsed);
         let made = self.webhooks.shake(gid, told, now).map(|secret| {

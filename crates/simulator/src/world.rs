@@ -1,4 +1,4 @@
-//! The objects of the simulated domain and how they hang together.
+//! The objects of the simulated world and their relations.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,13 +32,13 @@ pub(crate) struct World {
     pub(crate) portfolios: Arena<Portfolio>,
     pub(crate) goals: Arena<Goal>,
     pub(crate) tags: Arena<Tag>,
-    /// Projects in which users act; those made for injected events are quiet.
+    /// The projects in which users act. Those that were created for injected events have no actions.
     pub(crate) lively: Vec<Id<Project>>,
-    /// Tasks in no project that aren't subtasks.
+    /// The tasks that are in no project and that aren't subtasks.
     pub(crate) loose: Vec<Id<Task>>,
     pub(crate) dice: ChaCha8Rng,
     pub(crate) twin: TypeField,
-    /// Gid of the first custom field; those of the others begin with it.
+    /// The gid of the first custom field. The gids of the others begin with it.
     pub(crate) custom_fields: Gid,
     pub(crate) by_gid: BTreeMap<Gid, Ref>,
     last_gid: u64,
@@ -117,7 +117,7 @@ impl World {
         Arc::from(self.last_gid.to_string())
     }
 
-    /// A random one of many; `None` of none.
+    /// A random item; `None` if there are none.
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
         let index = self.dice.random_range(0..of.len().max(1));
         of.get(index).copied()
@@ -188,7 +188,7 @@ impl World {
         id
     }
 
-    /// A project without tasks, made so that injected events have a stream.
+    /// Adds a project without tasks, so that injected events have a stream.
     pub(crate) fn add_quiet_project(&mut self, gid: &str, now: Timestamp) {
         if let Some(workspace) = self.workspaces.nth(0) {
             let name = format!("Project {gid}");
@@ -204,7 +204,7 @@ impl World {
         id
     }
 
-    /// A task in a user's *My tasks*, and in no project.
+    /// Adds a task to a user's *My tasks*, and to no project.
     pub(crate) fn add_loose_task(&mut self, user: Id<User>, workspace: Id<Workspace>, now: Timestamp) -> Id<Task> {
         let task = self.add_task(workspace, None, now);
         self.tasks[task].assignee = Some(user);
@@ -212,7 +212,7 @@ impl World {
         task
     }
 
-    /// A task in the first section of a project.
+    /// Adds a task to the first section of a project.
     pub(crate) fn add_task_in(&mut self, project: Id<Project>, now: Timestamp) -> Id<Task> {
         let workspace = self.projects[project].workspace;
         let task = self.add_task(workspace, None, now);
@@ -258,7 +258,7 @@ impl World {
         id
     }
 
-    /// A story on a task moves the task's `modified_at`.
+    /// Adds a story to a task, which changes the task's `modified_at`.
     pub(crate) fn add_story(
         &mut self,
         task: Id<Task>,
@@ -324,7 +324,7 @@ impl World {
         self.by_gid.get(gid).copied()
     }
 
-    /// The task or one above it is trashed: it isn't found, nor are its stories and attachments.
+    /// Whether the task or one above it is trashed: then it isn't found, nor are its stories and attachments.
     pub(crate) fn gone(&self, task: Id<Task>) -> bool {
         self.line_of(task).any(|id| self.tasks[id].trashed)
     }
@@ -334,8 +334,8 @@ impl World {
         std::iter::successors(Some(task), |id| self.tasks[*id].parent)
     }
 
-    /// Streams that see an event on the task: itself, its parents, the
-    /// projects of all of these, and the workspace. Each once.
+    /// The streams that see an event on the task: its own, those of its parents, of the projects of all of these, and
+    /// of the workspace. Each once.
     pub(crate) fn streams_of(&self, task: Id<Task>) -> Vec<Gid> {
         let mut streams: Vec<Gid> = Vec::new();
         for id in self.line_of(task) {
@@ -352,14 +352,14 @@ impl World {
         streams
     }
 
-    /// Streams that see an event on the project itself.
+    /// The streams that see an event on the project itself.
     pub(crate) fn streams_of_project(&self, project: Id<Project>) -> Vec<Gid> {
         let project = &self.projects[project];
         let workspace = &self.workspaces[project.workspace];
         vec![Arc::clone(&project.gid), Arc::clone(&workspace.gid)]
     }
 
-    /// Counts, for people.
+    /// The numbers of objects, for people.
     pub(crate) fn summary(&self) -> Value {
         let gids = |all: Vec<&Gid>| all.into_iter().map(|gid| json!(**gid)).collect::<Value>();
         json!({

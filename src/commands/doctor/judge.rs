@@ -8,13 +8,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Asana's time has no more digits than whole seconds, and an answer is some time on its way.
+/// The maximum offset that counts as none: Asana's time has no more digits than whole seconds, and an answer takes
+/// time.
 const NO_SKEW: TimeDelta = TimeDelta::seconds(5);
 
-/// Watermarks say a minute ahead or behind of what is true, and consumers compare them with their own clocks.
+/// The offset above which watermarks are wrong by a minute. Consumers compare them with their own clocks.
 const MUCH_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// What is left for crawls, and for streams on which events come, when quiet streams take more than this.
+/// If quiet streams need more than this, too little of the budget is left for crawls and for busy streams.
 const MOST_OF_BUDGET_PERCENT: u64 = 75;
 
 /// Whose a credential is.
@@ -45,16 +46,16 @@ pub(super) fn clock(sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) 
     if skew.abs() < MUCH_SKEW { CheckResult::notice(found, remedy) } else { CheckResult::failed(found, remedy) }
 }
 
-/// Whether the streams of an account can be as fresh as they are to be.
+/// Whether the account's budget is enough to poll its streams as often as configured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    /// Of the configuration and of its rules.
+    /// The number of streams, from the configuration and its rules.
     pub(super) streams: u64,
-    /// There may be more.
+    /// Whether there may be more.
     pub(super) at_least: bool,
-    /// What polls may have.
+    /// The number of requests a minute that polls may use.
     pub(super) requests_per_minute: NonZeroU32,
-    /// The pace of a quiet stream.
+    /// The interval between two polls of a quiet stream.
     pub(super) max_interval: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What the bridge needs of its own machine.
+//! What the bridge needs on its own machine.
 
 use crate::config::{Checked, CheckedAdmin};
 use crate::finding::{CheckResult, Finding};
@@ -7,7 +7,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
-/// The index and the admin port.
+/// Checks the index and the admin port.
 pub(super) fn examine(checked: &Checked) -> Vec<Finding> {
     let index = checked.index.path.as_deref().map(|folder| index(folder).of(format!("index {}", folder.display())));
     let admin = checked.admin.map(|CheckedAdmin { listen, .. }| {

@@ -1,17 +1,17 @@
-//! All that was found, for a person and for a script.
+//! All findings, for people and for scripts.
 
 use crate::finding::{CheckResult, Finding};
 use serde::Serialize;
 use std::fmt;
 
-/// What was found, in the order in which it was known.
+/// All findings, in the order in which the checks ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Each thing that was looked at.
+    /// The findings, one for each check.
     pub findings: Vec<Finding>,
 }
 
-/// A report with what follows from it.
+/// A report with its summary.
 #[derive(Serialize)]
 struct Told<'a> {
     is_ok: bool,
@@ -25,7 +25,7 @@ impl Report {
         !self.findings.iter().any(|finding| finding.verdict.is_failed())
     }
 
-    /// As one JSON object.
+    /// The report as one JSON object.
     ///
     /// # Errors
     /// None that is known.
@@ -39,7 +39,7 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// The sums; the findings themselves are told as they come.
+    /// The summary only. The findings themselves are printed as they come.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
             ("ok", self.count(|verdict| matches!(verdict, CheckResult::Ok { .. }))),

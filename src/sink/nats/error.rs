@@ -1,36 +1,36 @@
-//! What the server's and the client's errors mean for a commit.
+//! The meaning of the server's and the client's errors for a commit.
 
 use crate::sink::SinkError;
 use async_nats::client::RequestErrorKind;
 
-/// What is known after a publish that didn't succeed: one variant for each thing to do next.
+/// What is known after a failed publish. Each variant requires another action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
     /// Somebody wrote the subject since: look who.
     Stale,
-    /// The server has a message of this id: look whether it is this commit's.
+    /// The server has a message with this id: find out whether it is this commit's.
     Duplicate,
-    /// Surely not stored; may work later.
+    /// Certainly not stored. A retry may succeed.
     Refused,
-    /// Surely not stored, and never will be until somebody acts.
+    /// Certainly not stored. A retry fails until the operator acts.
     Impossible,
-    /// No answer: may or may not be stored, now or later.
+    /// No answer: it may be stored or not, now or later.
     Silent,
 }
 
-/// How a publish failed.
+/// The failure of a publish.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Failure {
-    /// The server's answer had this error code.
+    /// The server answered with this error code.
     Answer(u64),
-    /// The client gave up.
+    /// The client reported this error.
     Client(RequestErrorKind),
     /// The answer can't be read.
     Garbled,
 }
 
 impl Failure {
-    /// The codes are those of nats-server's `errors.json`.
+    /// What the failure means. The codes are those of nats-server's `errors.json`.
     #[expect(clippy::match_same_arms, reason = "each arm has its own reason, said beside it")]
     pub(super) fn verdict(self) -> Reaction {
         match self {
@@ -58,7 +58,7 @@ impl Failure {
     }
 }
 
-/// A publish that didn't succeed.
+/// The error of a failed publish.
 #[derive(Debug)]
 pub(super) struct PublishError {
     pub(super) verdict: Reaction,
@@ -75,7 +75,7 @@ impl PublishError {
         let source = match verdict {
             Reaction::Impossible => SinkError::Setup {
                 problem: format!("the server never takes a message for {subject}: {}", words.into()),
-                remedy: "make the JetStream stream and the server's limits fit, see `doctor`".to_owned(),
+                remedy: "change the JetStream stream or the server's limits, see `doctor`".to_owned(),
             },
             Reaction::Stale | Reaction::Duplicate | Reaction::Refused | Reaction::Silent => {
                 SinkError::unavailable(format!("publish to {subject}"), words)
@@ -85,16 +85,16 @@ impl PublishError {
     }
 }
 
-/// Why a claim, or one shard's part of a commit, didn't succeed: one variant for each thing to do next.
+/// Why a claim, or one shard's part of a commit, failed. Each variant requires another action.
 #[derive(Debug)]
 pub(super) enum ShardError {
-    /// Somebody else has claimed the shard: it is lost.
+    /// Another session has claimed the shard: it is lost.
     Foreign(SinkError),
-    /// It surely hasn't happened, and won't.
+    /// It certainly wasn't done, and won't be.
     Aborted(SinkError),
-    /// It may have happened, or may happen: claim again.
+    /// The outcome is unknown: claim again.
     Unknown(SinkError),
-    /// It never will until somebody acts.
+    /// It can't be done until the operator acts.
     Fatal(SinkError),
 }
 

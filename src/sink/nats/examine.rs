@@ -1,7 +1,7 @@
-//! What `doctor` asks of NATS: every right and setting that a session needs, by requests that change nothing.
+//! What `doctor` checks of NATS: every right and setting that a session needs, by requests that change nothing.
 //!
-//! The server tells a user its permissions (`$SYS.REQ.USER.INFO`, nats-server 2.10), so that nothing has to be
-//! published to know whether it may be.
+//! The server reports a user's permissions (`$SYS.REQ.USER.INFO`, nats-server 2.10), so nothing has to be published to
+//! check them.
 
 use super::rights::Permissions;
 use super::{NatsSettings, bucket, connect, lease, setup, subjects};
@@ -11,7 +11,7 @@ use async_nats::jetstream;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Where a user is told about itself.
+/// The subject of requests for a user's own permissions.
 const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 
 #[derive(Deserialize)]
@@ -28,36 +28,36 @@ struct User {
     permissions: Option<Permissions>,
 }
 
-/// Tries all that a session will need, each within `patience`.
+/// Checks everything that a session will need, each check within `timeout`.
 ///
 /// # Cancel safety
-/// May be dropped.
-pub async fn examine(settings: NatsSettings, patience: Duration) -> Vec<Finding> {
+/// Cancel safe: it changes nothing.
+pub async fn examine(settings: NatsSettings, timeout: Duration) -> Vec<Finding> {
     let config = &settings.config;
     let server = format!("NATS at {}", config.servers.join(", "));
     let stream = format!("JetStream stream {}", config.stream);
     let leases = format!("key-value bucket {}", bucket(config));
     let rights = "rights on NATS".to_owned();
     let mut findings = Vec::new();
-    let client = match within(patience, connect(&settings)).await {
+    let client = match within(timeout, connect(&settings)).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return refused(error.into(), server, [stream, leases, rights]),
         Err(late) => return refused(late, server, [stream, leases, rights]),
     };
     findings.push(version(&client).of(server));
-    let user = user(&client, patience).await;
+    let user = user(&client, timeout).await;
     let jetstream = jetstream::new(client.clone());
-    if let Some(verdict) = no_jetstream(&jetstream, user.as_ref().ok(), patience).await {
+    if let Some(verdict) = no_jetstream(&jetstream, user.as_ref().ok(), timeout).await {
         let others = [stream, leases, rights].map(|what| CheckResult::not_tried("JetStream can't be used").of(what));
         findings.push(verdict.of("JetStream"));
         findings.extend(others);
         return findings;
     }
     let names = subjects(config);
-    let looked = within(patience, setup::examine(&client, config, &names)).await;
+    let looked = within(timeout, setup::examine(&client, config, &names)).await;
     let (verdict, of_stream) = looked.unwrap_or_else(|late| (late, None));
     findings.push(verdict.of(&stream));
-    let looked = within(patience, lease::examine(&client, &bucket(config), config)).await;
+    let looked = within(timeout, lease::examine(&client, &bucket(config), config)).await;
     let (verdict, of_bucket) = looked.unwrap_or_else(|late| (late, None));
     findings.push(verdict.of(&leases));
     let publish = published(&settings, of_stream, of_bucket);
@@ -71,9 +71,9 @@ fn refused(verdict: CheckResult, server: String, others: [String; 3]) -> Vec<Fin
     std::iter::once(verdict.of(server)).chain(others).collect()
 }
 
-async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, CheckResult> {
-    let late = || CheckResult::failed(format!("no answer in {patience:?}"), "check that the servers run");
-    tokio::time::timeout(patience, work).await.map_err(|_elapsed| late())
+async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, CheckResult> {
+    let late = || CheckResult::failed(format!("no answer in {timeout:?}"), "check that the servers run");
+    tokio::time::timeout(timeout, work).await.map_err(|_elapsed| late())
 }
 
 fn version(client: &Client) -> CheckResult {
@@ -88,24 +88,24 @@ fn version(client: &Client) -> CheckResult {
     )
 }
 
-async fn user(client: &Client, patience: Duration) -> Result<User, CheckResult> {
+async fn user(client: &Client, timeout: Duration) -> Result<User, CheckResult> {
     let untold = || {
         let reason =
             format!("the server doesn't report it: it must be 2.10 or newer, and allow publishing to {USER_INFO}");
         CheckResult::unknown(reason)
     };
-    let asked = within(patience, client.request(USER_INFO, "".into())).await;
+    let asked = within(timeout, client.request(USER_INFO, "".into())).await;
     let answer = asked.map_err(|_late| untold())?.map_err(|_unanswered| untold())?;
     serde_json::from_slice(&answer.payload).map(|UserInfo { data }| data).map_err(|_unreadable| untold())
 }
 
 /// Why JetStream can't be used, if so. A user that may not ask about its account may still use it.
-async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, patience: Duration) -> Option<CheckResult> {
+async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, timeout: Duration) -> Option<CheckResult> {
     let may_ask = user.is_none_or(|user| user.lacks(&["$JS.API.INFO".to_owned()]).is_empty());
     if !may_ask {
         return None;
     }
-    let error = match within(patience, jetstream.query_account()).await {
+    let error = match within(timeout, jetstream.query_account()).await {
         Ok(Ok(_)) => return None,
         Ok(Err(error)) => error.to_string(),
         Err(late) => return Some(late),
@@ -139,7 +139,8 @@ impl User {
     }
 }
 
-/// The subjects that a session publishes to, as few as it can do with; with what it does to the JetStream streams before, if anything.
+/// The subjects that a session publishes to, as few as possible. With the requests that first create or change the
+/// JetStream streams, if any.
 fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option<&str>) -> Vec<String> {
     let config = &settings.config;
     let (prefix, stream, bucket) = (&config.subject_prefix, &config.stream, bucket(config));
@@ -155,7 +156,7 @@ fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option
         format!("CONSUMER.CREATE.KV_{bucket}"),
     ];
     api.extend(of_stream.map(|verb| format!("STREAM.{verb}.{stream}")));
-    // The client asks what the account has before it makes a bucket.
+    // The client queries the account before it creates a bucket.
     api.extend(of_bucket.into_iter().flat_map(|verb| ["INFO".to_owned(), format!("STREAM.{verb}.KV_{bucket}")]));
     let subjects = [format!("{prefix}.lane.>"), format!("{prefix}.dead-letter.>"), checkpoint];
     let leases = [format!("$KV.{bucket}.>"), format!("$JS.FC.KV_{bucket}.>")];

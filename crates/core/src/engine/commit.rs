@@ -309,7 +309,7 @@ mod tests {
         bench.wait(10 * MINUTE);
         let passed = bench.now.wall - TimeDelta::seconds(1);
         bench.now.wall += TimeDelta::days(1);
-        let watermark = pb::Watermark { complete_up_to: Some(passed.into()), shards: 1, lanes: 1 };
+        let watermark = pb::Watermark { complete_up_to: timestamp(passed), shards: 1, lanes: 1 };
         assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
     }
 

@@ -3,8 +3,8 @@
 use crate::sink::SinkError;
 use std::time::Duration;
 
-/// The pauses add up to half a minute; with the time-outs of the requests themselves
-/// it is a few minutes at the most. After that the session ends, and the next one begins by reading.
+/// The pauses add up to half a minute. With the timeouts of the requests themselves, that is a few minutes at most.
+/// After that the session ends, and the next one begins by reading.
 const PAUSES: [Duration; 9] = [
     Duration::from_millis(50),
     Duration::from_millis(100),
@@ -17,21 +17,21 @@ const PAUSES: [Duration; 9] = [
     Duration::from_secs(10),
 ];
 
-/// What is left of the pauses.
+/// The pauses that are left.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct Retries {
     pauses: std::array::IntoIter<Duration, { PAUSES.len() }>,
 }
 
-impl Patience {
+impl Retries {
     pub(super) fn new() -> Self {
         Self { pauses: PAUSES.into_iter() }
     }
 
-    /// Waits before the next attempt, or gives the error back when it has been enough.
+    /// Waits before the next attempt. Returns the error if no pause is left.
     ///
     /// # Cancel safety
-    /// Dropped, only the pause is lost.
+    /// Cancel safe: only the pause is lost.
     pub(super) async fn wait(&mut self, error: SinkError) -> Result<(), SinkError> {
         let Some(pause) = self.pauses.next() else { return Err(error) };
         tracing::debug!(%error, retry_in = ?pause, "request to NATS failed, retrying");
