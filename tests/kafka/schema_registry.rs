@@ -193,13 +193,13 @@ async fn an_incompatible_schema_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_schema_is_refused_where_the_bridge_may_not_register_it() {
     let config = CheckedSchemaRegistry { register: false, ..at(&[registry()]) };
-    let said = refused(&with("missing", config.clone())).await;
-    assert!(said.contains("isn't under the subject missing.dead-letters-value"), "{said}");
+    let said = refused(&with("schemaless", config.clone())).await;
+    assert!(said.contains("isn't under the subject schemaless.dead-letters-value"), "{said}");
     assert!(said.contains("set `sink.kafka.schemaRegistry.register: true`"), "{said}");
-    assert!(!subjects().await.iter().any(|subject| subject.starts_with("missing")), "nothing was registered");
+    assert!(!subjects().await.iter().any(|subject| subject.starts_with("schemaless")), "nothing was registered");
     // With the schema there, it begins.
-    Session::open(&with("missing", at(&[registry()])), 1).await.close().await;
-    Session::open(&with("missing", config), 1).await.close().await;
+    Session::open(&with("schemaless", at(&[registry()])), 1).await.close().await;
+    Session::open(&with("schemaless", config), 1).await.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
