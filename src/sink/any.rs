@@ -204,6 +204,12 @@ impl Sink {
         Ok(to)
     }
 
+    /// The same checkpoint, opened with this number of shards.
+    #[must_use]
+    pub fn with_shards(&self, shards: NonZeroU32) -> Self {
+        Self { shards, ..self.clone() }
+    }
+
     /// The number of shards.
     #[must_use]
     pub fn shards(&self) -> NonZeroU32 {

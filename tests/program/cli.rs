@@ -29,7 +29,7 @@ fn bad_usage_exits_with_64_and_help_with_0() {
         assert!(stdout.is_empty() && stderr.contains("error: "), "{stderr}");
     }
     let (stdout, _) = run(&mut bridge(&["--help"]), 0);
-    assert!(stdout.contains("check-config") && stdout.contains("64  bad usage"), "{stdout}");
+    assert!(stdout.contains("check-config") && stdout.contains("64  wrong usage"), "{stdout}");
     let (stdout, _) = run(&mut bridge(&["--version"]), 0);
     assert_eq!(stdout, format!("asana-event-bridge {}\n", env!("CARGO_PKG_VERSION")));
     let (stdout, _) = run(&mut bridge(&["check-config", "--help"]), 0);

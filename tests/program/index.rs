@@ -304,7 +304,7 @@ fn killed_in_the_middle_mark_and_entries_are_of_the_same_commit() {
     let mut before = 0;
     for round in 0..20_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_applies_until_it_is_killed", "--ignored", "--nocapture"])
+            .args(["--exact", "index::child_applies_until_it_is_killed", "--ignored", "--nocapture"])
             .env("INDEX_FOLDER", folder.path())
             .stdout(Stdio::piped())
             .spawn()

@@ -41,7 +41,7 @@ pub(super) async fn rewrite(
     shards: NonZeroU32,
     make: impl FnOnce(&Stored) -> Result<Batch, CheckpointsError>,
 ) -> Result<(), CheckpointsError> {
-    let owned = Owned::take(sink.open().await?, shards).await?;
+    let owned = Owned::take(sink.with_shards(shards).open().await?, shards).await?;
     match make(&owned.stored) {
         Ok(batch) => owned.commit(&batch).await,
         Err(error) => {

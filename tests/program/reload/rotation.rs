@@ -175,7 +175,7 @@ fn credentials_of_kafka_that_change_begin_a_new_session() {
     bench.arrived(read);
 
     // At the brokers first: connections that are up stay up.
-    let renewed = "the next one uses what was renewed";
+    let renewed = "session ended, reopening with changed credentials";
     allow("hush-second");
     bench.offer();
     bench.arrived(read);
