@@ -228,7 +228,7 @@ impl Bench {
 
     fn commit(&mut self) {
         loop {
-            while let Some(topic) = self.engine.topic_to_look_at(self.now) {
+            while let Some(topic) = self.engine.next_topic_refresh(self.now) {
                 self.engine.set_topic(self.now, topic, OutputTopic { lanes: NonZeroU32::MIN, message_bytes: 100_000 });
             }
             let Some(batch) = self.engine.take_batch(self.now) else { return };

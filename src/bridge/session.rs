@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use bridge_core::checkpoint::{self, CheckpointError};
-use bridge_core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Probe, Step};
+use bridge_core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Probe, Step, TopicFailure, TopicVerdict};
 use bridge_core::ids::{Gid, StreamId, Topic};
 use bridge_core::outcome::list::{ListOutcome, MOST_ON_A_PAGE};
 use bridge_core::outcome::poll::{Polled, Probed};
@@ -267,7 +267,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         if self.busy {
             return Ok(());
         }
-        let request = match self.engine.topic_to_look_at(self.clock.now()) {
+        let request = match self.engine.next_topic_refresh(self.clock.now()) {
             Some(topic) => Request::OutputTopic(topic),
             None => match self.engine.take_batch(self.clock.now()) {
                 Some(batch) => {
@@ -385,16 +385,19 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 Ok(())
             }
             Err(error) => {
-                let is_known = self.engine.topic_failed(now, topic);
-                let is_one_of_several = self.plan.settings.topic.only_topic().is_none();
-                let passes = matches!(error, SinkError::Unavailable { .. });
-                // Other streams write to others.
-                let concerns_some = !is_known && is_one_of_several;
-                if concerns_some {
-                    tracing::error!(%topic, %error, hint = "the topic is checked again",
-                        "topic unusable, its streams are blocked");
+                let failure = match error {
+                    SinkError::Unavailable { .. } => TopicFailure::Unavailable,
+                    SinkError::Refused { .. } | SinkError::Setup { .. } => TopicFailure::Unusable,
+                };
+                match self.engine.topic_failed(now, topic, failure) {
+                    TopicVerdict::Continue => Ok(()),
+                    TopicVerdict::HoldStreams => {
+                        tracing::error!(%topic, %error, hint = "the topic is checked again",
+                            "topic unusable, its streams are blocked");
+                        Ok(())
+                    }
+                    TopicVerdict::EndSession => Err(error),
                 }
-                if concerns_some || is_known && passes { Ok(()) } else { Err(error) }
             }
         }
     }

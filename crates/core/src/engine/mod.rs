@@ -8,7 +8,7 @@
 //!    [`handle_probe`](Engine::handle_probe); then [`next_poll`](Engine::next_poll) and
 //!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by [`next_crawl_step`](Engine::next_crawl_step)
 //!    and [`handle_crawl_step`](Engine::handle_crawl_step);
-//! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) and, if there is none,
+//! 3. when no commit runs: [`next_topic_refresh`](Engine::next_topic_refresh) and, if there is none,
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
 //! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens; and
@@ -23,22 +23,23 @@ mod bench;
 mod commit;
 mod crawls;
 mod forms;
+mod pending;
 mod polls;
 mod probes;
+mod queue;
 mod requests;
 pub mod schedule;
 mod staging;
 mod status;
-mod waiting;
+mod topics;
 
 use crate::checkpoint::ShardState;
 use crate::crawl::known::{self, Update};
-use crate::crawl::{Crawl, Depth};
+use crate::crawl::Depth;
 use crate::engine::schedule::backoff::Backoff;
 use crate::engine::schedule::budget::{Budget, Limit, Share};
 use crate::engine::schedule::queue::Schedule;
-use crate::engine::staging::{Staged, Topics};
-use crate::ids::{AccountName, ShardId, StreamId, StreamKind, Topic};
+use crate::ids::{AccountName, ShardId, StreamId, StreamKind};
 use crate::now::Now;
 use crate::outcome::stamp::AsanaClock;
 use crate::record::Prepared;
@@ -46,19 +47,23 @@ use crate::record::placement::shard_of;
 use crate::record::sequence::Counters;
 use crate::record::topic::TopicTemplate;
 use crate::record::trace::{Sampling, Trace};
-use crate::stream::{Notice, OpenGap, Pace, State, Stream};
+use crate::stream::{Notice, State, Stream};
 use bridge_contract::pb::{self, record::Body};
 use chrono::{DateTime, TimeDelta, Utc};
 use crawls::Crawling;
 pub use crawls::{Answer, CrawlStep, Step};
 use forms::BadRequests;
+use pending::{Change, Pending};
 pub use polls::Poll;
 use probes::Credential;
 pub use probes::{AccountNotice, Probe};
+use queue::Queue;
 pub use status::{AccountStatus, CrawlStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
+use topics::OutputTopics;
+pub use topics::{TopicFailure, TopicVerdict};
 
 /// What the operator decided.
 #[derive(Clone, Debug)]
@@ -201,14 +206,6 @@ pub struct CommittedPage {
 const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 /// A refused stream is asked again after these, each far below the life of its token (24 hours).
 const SUSPENDED: Backoff = Backoff { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
-/// An aborted commit is tried again after these.
-const ABORTED: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(10) };
-
-/// How often it is looked whether an output topic still is as it was: partitions may be added.
-const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(30);
-/// How soon a topic is looked at again that couldn't be looked at.
-const TOPIC_RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
-
 /// How often all of a shard's checkpoint is written, whether it changed or not: a JetStream stream with a `max_age` forgets
 /// what is older (before nats-server 2.11 the checkpoint, too), and the least that is allowed is 2 days.
 const REFRESH: Backoff = Backoff { first: Duration::from_secs(6 * 3600), longest: Duration::from_secs(6 * 3600) };
@@ -223,26 +220,14 @@ const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 pub struct Engine {
     settings: Settings,
     batch_messages: usize,
-    topics: Topics,
-    /// When each topic is to be looked at.
-    looks: BTreeMap<Topic, Look>,
-    /// One is being looked at.
-    is_looking: bool,
-    /// One was looked at since the last batch.
-    has_looked: bool,
+    topics: OutputTopics,
+    queue: Queue,
+    /// A configuration that came while a commit was under way. It counts from the commit's end.
+    next_configuration: Option<Configuration>,
     accounts: BTreeMap<AccountName, Account>,
     specs: BTreeMap<ShardId, Vec<StreamSpec>>,
     shards: BTreeMap<ShardId, Shard>,
     streams: BTreeMap<StreamId, Entry>,
-    /// Their topics are known.
-    waiting: VecDeque<Pending>,
-    waiting_records: usize,
-    /// Some of their topics aren't known yet.
-    held: BTreeMap<StreamId, VecDeque<Pending>>,
-    pending_bytes: usize,
-    committing: Option<Staged>,
-    aborts: u32,
-    not_before: Duration,
     asana_clock: AsanaClock,
     /// Asana isn't asked for its time before.
     clock_probe_at: Duration,
@@ -251,13 +236,12 @@ pub struct Engine {
     draining: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    due: Duration,
-    /// If the topic is known, it is to be known anew before anything is committed.
-    required: bool,
-    /// In a row.
-    failures: u32,
+/// All that [`Engine::reconfigure`] changes.
+#[derive(Debug)]
+struct Configuration {
+    settings: Settings,
+    accounts: Vec<AccountSpec>,
+    streams: Vec<StreamSpec>,
 }
 
 #[derive(Debug)]
@@ -314,50 +298,6 @@ struct Entry {
     crawling: Crawling,
 }
 
-/// What becomes of a stream, and what has to be on the bus before it counts.
-#[derive(Clone, Debug)]
-pub(crate) struct Pending {
-    pub(crate) shard: ShardId,
-    pub(crate) id: StreamId,
-    pub(crate) change: Change,
-    /// The topics that are to know of it, events or not.
-    pub(crate) topics: BTreeSet<Topic>,
-    /// For each lane of these.
-    pub(crate) announcement: Option<Prepared>,
-    /// Each with its topic.
-    pub(crate) records: Vec<(Topic, Prepared)>,
-    /// The stream's crawl is complete with these records, and its last one says this.
-    pub(crate) ends_crawl: Option<pb::SnapshotEnd>,
-    pub(crate) received_at: DateTime<Utc>,
-    pub(crate) trace: Trace,
-    notice: Option<Notice>,
-    next: Next,
-    /// What it does to what the index knows.
-    known: Vec<known::Change>,
-    events: usize,
-    bytes: usize,
-    arrived: Duration,
-}
-
-/// What becomes of a stream.
-#[derive(Clone, Debug)]
-pub(crate) enum Change {
-    /// By a poll.
-    Polled { state: State, gap: Option<OpenGap> },
-    /// By a step of its crawl.
-    Crawl(Crawl),
-    /// It isn't among those that are polled any more.
-    Ended,
-}
-
-/// What comes next in a stream, once this is committed.
-#[derive(Clone, Copy, Debug)]
-enum Next {
-    Poll(Pace),
-    CrawlStep,
-    Nothing,
-}
-
 impl Engine {
     /// An engine that owns nothing yet.
     #[must_use]
@@ -367,19 +307,11 @@ impl Engine {
             specs: by_shard(streams, settings.shards),
             settings,
             batch_messages,
-            topics: Topics::new(),
-            looks: BTreeMap::new(),
-            is_looking: false,
-            has_looked: false,
+            topics: OutputTopics::default(),
+            queue: Queue::default(),
+            next_configuration: None,
             shards: BTreeMap::new(),
             streams: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            waiting_records: 0,
-            held: BTreeMap::new(),
-            pending_bytes: 0,
-            committing: None,
-            aborts: 0,
-            not_before: Duration::ZERO,
             asana_clock: AsanaClock::default(),
             clock_probe_at: Duration::ZERO,
             account_notices: Vec::new(),
@@ -394,11 +326,9 @@ impl Engine {
     pub fn assign(&mut self, now: Now, shard: ShardId, state: ShardState) {
         self.revoke(now, &[shard]);
         let ShardState { counters, mut streams } = state;
-        // The owner before may have known of lanes that were added since this replica looked.
+        // The owner before may have known of lanes that were added since this replica checked.
         for topic in counters.topics() {
-            if let Some(look) = self.looks.get_mut(topic) {
-                *look = Look { due: now.monotonic, required: true, failures: 0 };
-            }
+            self.topics.require(now, topic);
         }
         for spec in self.specs.get(&shard).cloned().unwrap_or_default() {
             let committed = streams.remove(&spec.id).unwrap_or_default();
@@ -410,11 +340,11 @@ impl Engine {
         self.end_parked(now, shard);
     }
 
-    /// Shards are somebody else's: what waits for a commit is dropped, and will be polled again there.
-    /// Not while a commit runs: wait for its result first.
+    /// Shards have another owner: what waits for a commit is dropped, and the new owner polls it again. If a commit is under
+    /// way, its result doesn't count for these shards.
     pub fn revoke(&mut self, now: Now, shards: &[ShardId]) {
-        debug_assert!(self.committing.is_none(), "a commit runs");
         for shard in shards {
+            self.queue.forget_staged(*shard);
             if self.shards.remove(shard).is_some() {
                 for spec in self.specs.get(shard).cloned().unwrap_or_default() {
                     self.remove_stream(now, &spec.id);
@@ -424,12 +354,21 @@ impl Engine {
         self.drop_orphans();
     }
 
-    /// The configuration is this from now on. The number of shards, the topic and the replica's name must be as
-    /// they were. Not while a commit runs: wait for its result first.
+    /// The configuration is this from now on; while a commit is under way, from its end on. The number of shards, the topic and
+    /// the replica's name must be as they were.
     pub fn reconfigure(&mut self, now: Now, settings: Settings, accounts: &[AccountSpec], streams: &[StreamSpec]) {
-        debug_assert!(self.committing.is_none(), "a commit runs");
+        let configuration = Configuration { settings, accounts: accounts.to_vec(), streams: streams.to_vec() };
+        if self.queue.is_idle() {
+            self.configure(now, configuration);
+        } else {
+            self.next_configuration = Some(configuration);
+        }
+    }
+
+    fn configure(&mut self, now: Now, configuration: Configuration) {
+        let Configuration { settings, accounts, streams } = &configuration;
         let before = std::mem::replace(&mut self.specs, by_shard(streams, settings.shards));
-        self.settings = settings;
+        self.settings = settings.clone();
         let stays: BTreeSet<_> = streams.iter().map(|spec| &spec.id).collect();
         let owned: Vec<_> = self.shards.keys().copied().collect();
         for shard in &owned {
@@ -462,7 +401,7 @@ impl Engine {
         let parked = self.shards.get(&shard).filter(|_| self.settings.all_known).map(|shard| &shard.parked);
         let mut ended: Vec<_> =
             parked.into_iter().flatten().filter(|(_, it)| !it.ended).map(|(id, _)| id.clone()).collect();
-        ended.retain(|id| !self.uncommitted().any(|pending| pending.id == *id));
+        ended.retain(|id| !self.queue.all().any(|pending| pending.id == *id));
         for id in ended {
             self.requests += 1;
             let trace = self.settings.trace(self.requests, now.wall);
@@ -576,6 +515,15 @@ impl Engine {
         Some(entry.committed)
     }
 
+    /// Drops what waits of streams that this replica doesn't have any more.
+    fn drop_orphans(&mut self) {
+        let Self { streams, shards, queue, .. } = self;
+        queue.retain(|pending| match pending.change {
+            Change::Ended => shards.contains_key(&pending.shard) && !streams.contains_key(&pending.id),
+            Change::Polled { .. } | Change::Crawl(_) => streams.contains_key(&pending.id),
+        });
+    }
+
     /// Nothing is polled for a while, and what the budgets saved up is gone.
     pub fn pause_polls(&mut self, now: Now, pause: Duration) {
         for account in self.accounts.values_mut() {
@@ -595,7 +543,7 @@ impl Engine {
     }
 
     fn is_full(&self) -> bool {
-        self.pending_bytes >= self.settings.max_pending_bytes
+        self.queue.bytes() >= self.settings.max_pending_bytes
     }
 
     /// When something may be to do without anything happening before.
@@ -604,11 +552,11 @@ impl Engine {
         let poll = |account: &Account| Some(account.schedule.next_due()?.max(account.budget.available_at()?));
         let may_poll = !self.is_full() && !self.draining;
         let poll = self.accounts.values().filter(|_| may_poll).filter_map(poll).min();
-        let is_free = self.committing.is_none() && !self.is_looking;
+        let is_free = self.queue.is_idle() && !self.topics.is_refreshing();
         let batch = if is_free && self.may_commit() { self.batch_due() } else { None };
-        let look = self.looks.values().map(|look| look.due).min().filter(|_| is_free);
+        let refresh = self.topics.next_due().filter(|_| is_free);
         let probe = self.next_probe_deadline();
-        poll.into_iter().chain(probe).chain(self.next_crawl_deadline()).chain(batch).chain(look).min()
+        poll.into_iter().chain(probe).chain(self.next_crawl_deadline()).chain(batch).chain(refresh).min()
     }
 }
 

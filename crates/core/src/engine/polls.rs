@@ -1,7 +1,8 @@
 //! Polls: which is sent next, and what follows from its answer.
 
 use super::forms::form;
-use super::{Change, Engine, Entry, Next, Pending, RETRY, SUSPENDED, StreamSpec};
+use super::pending::{Change, Next, Pending};
+use super::{Engine, Entry, RETRY, SUSPENDED, StreamSpec};
 use crate::ids::{StreamId, SyncToken};
 use crate::now::Now;
 use crate::outcome::poll::{PollForm, PollOutcome, Polled};

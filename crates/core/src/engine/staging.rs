@@ -1,6 +1,7 @@
 //! Gives sequences to what waits, and makes a batch of it.
 
-use super::{Change, Pending, Settings, Shard};
+use super::pending::{Change, Pending};
+use super::{Settings, Shard};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::Crawl;
 use crate::crawl::known::Mark;
@@ -33,6 +34,21 @@ pub(crate) struct Staged {
     pub(crate) notices: Vec<(StreamId, Notice)>,
     /// Of the commit itself.
     pub(crate) trace: Trace,
+}
+
+impl Staged {
+    /// Size of its pages, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.pending.iter().map(|(pending, ..)| pending.bytes).sum()
+    }
+
+    /// Drops all of a shard, which has another owner: what the commit makes of it doesn't count here.
+    pub(super) fn forget(&mut self, shard: ShardId) {
+        self.counters.remove(&shard);
+        for (pending, ..) in self.pending.extract_if(.., |(pending, ..)| pending.shard == shard) {
+            self.streams.remove(&pending.id);
+        }
+    }
 }
 
 /// What is to be said of a shard as a whole: up to when its topics are complete.

@@ -164,14 +164,13 @@ impl Engine {
     #[must_use]
     pub fn status(&self, now: Now) -> Status {
         let shards = self.shards.iter();
-        let committing = self.committing.as_ref().map_or(0, |staged| staged.pending.len());
         Status {
             at: now.wall,
             shards: shards.map(|(shard, held)| ShardStatus { shard: *shard, epoch: held.counters.epoch() }).collect(),
             accounts: self.accounts.iter().map(|(name, account)| account.status(now, name)).collect(),
             streams: self.streams.iter().map(|(id, entry)| self.stream_status(now, id, entry)).collect(),
-            pending_pages: self.uncommitted().count() + committing,
-            pending_bytes: self.pending_bytes,
+            pending_pages: self.queue.all().count(),
+            pending_bytes: self.queue.bytes(),
             max_pending_bytes: self.settings.max_pending_bytes,
         }
     }

@@ -1,8 +1,9 @@
 //! What changed and no event told of.
 
-use super::{Change, Crawling, Engine};
+use super::{Crawling, Engine};
 use crate::crawl::known;
 use crate::crawl::{Crawl, listed_types};
+use crate::engine::pending::{Change, Pending};
 use crate::ids::{Gid, StreamId};
 use crate::now::Now;
 use crate::outcome::list::{Item, What};
@@ -91,9 +92,7 @@ impl Engine {
 
     /// What events name whose commit isn't done.
     pub(super) fn touched_by_waiting(&self, id: &StreamId) -> BTreeSet<Gid> {
-        let committing = self.committing.iter().flat_map(|staged| &staged.pending).map(|(pending, ..)| pending);
-        let waiting = self.uncommitted().chain(committing);
-        let polled = waiting.filter(|it| it.id == *id && matches!(it.change, Change::Polled { .. }));
+        let polled = self.queue.all().filter(|it| it.id == *id && matches!(it.change, Change::Polled { .. }));
         polled.flat_map(|pending| &pending.known).filter_map(known::Change::told).cloned().collect()
     }
 
@@ -131,11 +130,8 @@ impl Engine {
         known: Option<&known::Entry>,
         modified_at: Option<DateTime<Utc>>,
     ) {
-        let waits = |pending: &crate::engine::Pending| {
-            pending.id == *id && pending.known.iter().any(|change| change.names(&gid))
-        };
-        let is_told = self.uncommitted().any(waits)
-            || self.committing.iter().flat_map(|staged| &staged.pending).any(|(pending, ..)| waits(pending));
+        let waits = |pending: &Pending| pending.id == *id && pending.known.iter().any(|change| change.names(&gid));
+        let is_told = self.queue.all().any(waits);
         // Until when an event may come can't be said as long as it isn't known how late it is at Asana.
         let Some(latest) = self.asana_clock.ahead(now.monotonic) else { return };
         let Some(entry) = self.streams.get_mut(id) else { return };

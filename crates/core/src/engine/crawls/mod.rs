@@ -8,7 +8,8 @@ mod compare;
 mod lists;
 mod missed;
 
-use super::{Account, Change, Engine, Entry, Next, Pending, RETRY, SUSPENDED};
+use super::pending::{Change, Next, Pending};
+use super::{Account, Engine, Entry, RETRY, SUSPENDED};
 use crate::crawl::known::{self, Absent, AbsentFrom, Mark, Shortfall};
 use crate::crawl::{Crawl, PageLimit, Place, Reason};
 use crate::engine::schedule::budget::Share;

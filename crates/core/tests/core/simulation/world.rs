@@ -7,7 +7,9 @@ use super::judge::{Verdict, judge};
 use bridge_core::checkpoint;
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
-use bridge_core::engine::{AccountSpec, Answer, CrawlSettings, CrawlStep, Engine, Poll, Settings, Step, StreamSpec};
+use bridge_core::engine::{
+    AccountSpec, Answer, CrawlSettings, CrawlStep, Engine, Poll, Settings, Step, StreamSpec, TopicFailure,
+};
 use bridge_core::ids::{Gid, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::list::ListOutcome;
@@ -356,9 +358,9 @@ impl World {
     fn take(&mut self, which: usize, faults: bool) {
         let now = self.now(which);
         let session = &mut self.sessions[which];
-        while let Some(topic) = session.engine.topic_to_look_at(now) {
+        while let Some(topic) = session.engine.next_topic_refresh(now) {
             if faults && self.rng.random_bool(0.1) {
-                session.engine.topic_failed(now, &topic);
+                session.engine.topic_failed(now, &topic, TopicFailure::Unavailable);
                 continue;
             }
             let known = OutputTopic { lanes: self.bus.lane_count, message_bytes: MESSAGE_BYTES };
