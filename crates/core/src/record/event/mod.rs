@@ -194,9 +194,11 @@ mod tests {
         #[test]
         fn the_json_of_any_event_can_be_got_back(value in any_json()) {
             use prost::Message as _;
-            let event = parse(&value.to_string());
-            let decoded = pb::Event::decode(event.encode_to_vec().as_slice()).expect("decodes");
-            prop_assert_eq!(serde_json::from_str::<Value>(&to_json(&decoded)).expect("JSON"), value);
+            // As it is read: the last digit of a number may be read as another one.
+            let text = value.to_string();
+            let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+            let decoded = pb::Event::decode(parse(&text).encode_to_vec().as_slice()).expect("decodes");
+            prop_assert_eq!(read(&to_json(&decoded)), read(&text));
         }
     }
 }
