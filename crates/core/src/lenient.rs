@@ -29,11 +29,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// What the text of a JSON object holds; `None` where it is none, or isn't of this type.
+#[must_use]
 pub fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     serde_json::from_str::<Object<T>>(text).ok().map(|object| object.0)
 }
 
 /// What a field holds; `None` where it isn't there, or isn't of this type.
+#[must_use]
 pub fn typed<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
     serde_json::from_str(raw?.get()).ok()
 }
