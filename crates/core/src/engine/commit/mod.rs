@@ -1,9 +1,11 @@
 //! From what waits to a batch, and from its commit to the committed state.
 
+pub(super) mod summary;
+
 use super::pending::{Change, Next, Pending};
 use super::queue::Taken;
 use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
-use super::{Account, CommitSummary, CommittedPage, Engine, Entry, REFRESH, Settings, Shard, StreamSpec};
+use super::{Engine, Entry, REFRESH, Settings, Shard, StreamSpec};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::known::Update;
 use crate::engine::staging::{ShardWatermark, newest, stage};
@@ -16,6 +18,7 @@ use crate::stream::{State, Stream};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use summary::{CommitSummary, CommittedPage};
 
 /// When a watermark is tried again whose topics weren't known.
 const WATERMARK_RETRY: Duration = Duration::from_secs(1);
@@ -148,7 +151,7 @@ impl Engine {
             }
             let complete_up_to = self.complete_up_to(now, shard);
             if complete_up_to.is_none() {
-                self.want_time(now);
+                self.accounts.want_time(now);
             }
             let wait = if complete_up_to.is_some() { self.settings.watermark_interval } else { WATERMARK_RETRY };
             if let Some(shard) = self.shards.get_mut(&shard) {
@@ -179,15 +182,16 @@ impl Engine {
     fn complete_up_to(&self, now: Now, shard: ShardId) -> Option<DateTime<Utc>> {
         let specs = self.specs.get(&shard).into_iter().flatten();
         let specs = specs.filter_map(|spec| Some((spec, self.streams.get(&spec.id)?)));
-        let begins =
-            |(spec, entry): (&StreamSpec, &Entry)| entry.committed.live().is_none() && !self.is_scheduled(&spec.id);
+        let begins = |(spec, entry): (&StreamSpec, &Entry)| {
+            entry.committed.live().is_none() && !self.accounts.is_waiting(&spec.id)
+        };
         if specs.clone().any(begins) {
             return None;
         }
         let polled = specs.filter_map(|(spec, entry)| match &entry.committed.state {
             State::Live(live) => Some(live.last_complete_poll_at),
             // It is asked again just now, or its answer waits for a commit: it may have had events since.
-            State::Suspended { live: Some(live), .. } if !self.is_scheduled(&spec.id) => {
+            State::Suspended { live: Some(live), .. } if !self.accounts.is_waiting(&spec.id) => {
                 Some(live.last_complete_poll_at)
             }
             State::Establish | State::Suspended { .. } => None,
@@ -196,13 +200,7 @@ impl Engine {
         let parked = self.shards.get(&shard).map(|shard| &shard.parked);
         let parked = parked.into_iter().flat_map(BTreeMap::values).filter(|stream| !stream.ended);
         let parked = parked.filter_map(|stream| Some(stream.live()?.last_complete_poll_at));
-        polled.chain(parked).min().or_else(|| self.asana_clock.passed(now.monotonic))
-    }
-
-    /// Not while it is polled, or what that brought waits for a commit.
-    fn is_scheduled(&self, id: &StreamId) -> bool {
-        let is_waiting = |account: &Account| account.schedule.due(id).is_some() || account.credential.is_held(id);
-        self.accounts.get(&id.account).is_some_and(is_waiting)
+        polled.chain(parked).min().or_else(|| self.accounts.passed_at_asana(now))
     }
 
     /// When the next batch is to be taken, if there is something for it.
@@ -285,7 +283,7 @@ impl Engine {
     /// No commit is under way any more: the configuration that came meanwhile counts.
     fn apply_next_configuration(&mut self, now: Now) {
         if let Some(configuration) = self.next_configuration.take() {
-            self.configure(now, configuration);
+            self.configure(now, &configuration);
         }
     }
 }

@@ -19,7 +19,7 @@ use super::lists::{notice_of, snapshot_of};
 use super::{Engine, Found, Step};
 use crate::crawl::known::{self, Absent, NOT_VISIBLE, Shortfall};
 use crate::crawl::{Crawl, Fate, LeftOut, MOST_TRIES, below, place_of};
-use crate::engine::RETRY;
+use crate::engine::schedule::pace::RETRY;
 use crate::ids::{Gid, StreamId};
 use crate::now::Now;
 use crate::outcome::list::{Item, ListOutcome, Listing, What};
@@ -237,7 +237,7 @@ impl Engine {
         match outcome {
             ListOutcome::Page(page) => {
                 crawling.absences.asked += 1;
-                self.heard(now, id);
+                self.answered(now, id);
                 let is_it = |item: &Item| item.resource.gid == question.ask.of.as_str();
                 match page.items.into_iter().next().filter(is_it) {
                     Some(item) => self.handle_alive(now, id, crawl, question, item, part_of),
@@ -246,7 +246,7 @@ impl Engine {
             }
             ListOutcome::Denied(Denial::NotFound) if question.item.is_none() => {
                 crawling.absences.asked += 1;
-                self.heard(now, id);
+                self.answered(now, id);
                 let of = question.ask.of.clone();
                 let (lists, itself) = (lists_of(question.ask.what), !question.is_of_container());
                 self.fall(
@@ -257,7 +257,7 @@ impl Engine {
             }
             ListOutcome::Denied(Denial::Forbidden) if question.item.is_none() => {
                 crawling.absences.asked += 1;
-                self.heard(now, id);
+                self.answered(now, id);
                 self.handle_hidden(now, id, crawl, question)
             }
             ListOutcome::Throttled { retry_after } => {
@@ -265,7 +265,9 @@ impl Engine {
                 let payer = id.account.clone();
                 self.pause_crawl(now, id, &payer, retry_after)
             }
-            ListOutcome::Denied(denial) if denial.may_concern_account() && !self.doubt(now, &id.account) => {
+            ListOutcome::Denied(denial)
+                if denial.may_concern_account() && !self.accounts.is_accepted(now, &id.account) =>
+            {
                 self.ask_later(now, id, crawl, question, denial.label())
             }
             ListOutcome::Failed(failure) => self.ask_later(now, id, crawl, question, failure.label()),

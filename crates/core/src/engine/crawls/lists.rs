@@ -4,7 +4,7 @@ use super::compare::{Hashes, has_event, hashes};
 use super::{CrawlStep, Engine, Found, Step};
 use crate::crawl::known::{self, NOT_VISIBLE};
 use crate::crawl::{Crawl, Fate, Place, below};
-use crate::engine::RETRY;
+use crate::engine::schedule::pace::RETRY;
 use crate::ids::{Gid, StreamId};
 use crate::now::Now;
 use crate::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
@@ -34,7 +34,7 @@ impl Engine {
         let (fate, reason) = match outcome {
             ListOutcome::Page(page) => {
                 crawling.limit.succeeded();
-                self.heard(now, id);
+                self.answered(now, id);
                 let found = self.read_page(now, id, &mut crawl, &page, known);
                 self.wait_for_step(now, id, crawl, found);
                 return None;
@@ -51,7 +51,7 @@ impl Engine {
                 // Another account may see less.
                 let fate = if *payer != id.account && crawl.ask_by_own() {
                     Some(Fate::Retried(listing.clone()))
-                } else if denial.may_concern_account() && !self.doubt(now, payer) {
+                } else if denial.may_concern_account() && !self.accounts.is_accepted(now, payer) {
                     // Whether that speaks of the credential is asked for.
                     self.put_off(now, id, &mut crawl, denial.label())
                 } else {
@@ -72,9 +72,9 @@ impl Engine {
     }
 
     /// Asana gave what was asked for.
-    pub(super) fn heard(&mut self, now: Now, id: &StreamId) {
+    pub(super) fn answered(&mut self, now: Now, id: &StreamId) {
         if let Some(account) = self.accounts.get_mut(&id.account) {
-            account.heard_at = now.monotonic;
+            account.answered(now);
         }
         if let Some(entry) = self.streams.get_mut(id) {
             entry.crawling.progressed_at = now.monotonic;

@@ -133,7 +133,7 @@ impl Engine {
         let waits = |pending: &Pending| pending.id == *id && pending.known.iter().any(|change| change.names(&gid));
         let is_told = self.queue.all().any(waits);
         // Until when an event may come can't be said as long as it isn't known how late it is at Asana.
-        let Some(latest) = self.asana_clock.ahead(now.monotonic) else { return };
+        let Some(latest) = self.accounts.ahead_of_asana(now) else { return };
         let Some(entry) = self.streams.get_mut(id) else { return };
         let last_crawl = entry.committed.last_crawl_at.map_or(0, |at| at.timestamp_millis());
         let is_explained = is_told

@@ -8,11 +8,13 @@ mod compare;
 mod lists;
 mod missed;
 
+use super::accounts::Account;
 use super::pending::{Change, Next, Pending};
-use super::{Account, Engine, Entry, RETRY, SUSPENDED};
+use super::schedule::pace::{RETRY, SUSPENDED};
+use super::settings::CrawlSettings;
+use super::{Engine, Entry};
 use crate::crawl::known::{self, Absent, AbsentFrom, Mark, Shortfall};
 use crate::crawl::{Crawl, PageLimit, Place, Reason};
-use crate::engine::schedule::budget::Share;
 use crate::ids::{AccountName, Gid, StreamId, Topic};
 use crate::now::Now;
 use crate::outcome::list::{ListOutcome, Listing, What};
@@ -163,18 +165,6 @@ impl Crawling {
     }
 }
 
-impl Account {
-    pub(super) fn set_share(&mut self, now: Now, share: Share) {
-        self.budget.set_share(now, share);
-        self.crawl_budget.set_share(now, share);
-    }
-
-    /// When a request of a crawl may be sent.
-    fn crawl_available_at(&self) -> Option<Duration> {
-        Some(self.budget.available_at()?.max(self.crawl_budget.available_at()?))
-    }
-}
-
 impl Engine {
     /// The next step of a crawl, as long as crawls are due and the budgets and memory allow it. Polls go first.
     pub fn next_crawl_step(&mut self, now: Now) -> Option<CrawlStep> {
@@ -182,18 +172,17 @@ impl Engine {
             return None;
         }
         let is_free = |account: &Account| account.crawl_available_at().is_some_and(|at| at <= now.monotonic);
-        let next = self.accounts.values().find_map(|account| {
-            let id = account.crawls.first_due(now.monotonic)?;
+        let next = self.accounts.iter().find_map(|(_, account)| {
+            let id = account.due_crawl(now)?;
             let step = self.step_of(id)?;
             let payer = step.payer(id).and_then(|payer| self.accounts.get(payer));
             payer.is_none_or(is_free).then(|| (id.clone(), step))
         });
         let (id, step) = next?;
         if let Some(payer) = step.payer(&id).and_then(|payer| self.accounts.get_mut(payer)) {
-            payer.budget.take(now);
-            payer.crawl_budget.take(now);
+            payer.take_crawl_request(now);
         }
-        self.accounts.get_mut(&id.account)?.crawls.remove(&id);
+        self.accounts.get_mut(&id.account)?.crawl_step_taken(&id);
         // The index doesn't know of these yet, and may be asked before it does.
         let touched = self.touched_by_waiting(&id);
         let entry = self.streams.get_mut(&id)?;
@@ -214,14 +203,14 @@ impl Engine {
             Place::Reading(reading) => {
                 let account = self.settings.crawl.account.as_ref().filter(|_| !reading.by_own);
                 Step::List {
-                    account: account.filter(|name| self.accounts.contains_key(*name)).unwrap_or(&id.account).clone(),
+                    account: account.filter(|name| self.accounts.contains(name)).unwrap_or(&id.account).clone(),
                     listing: reading.listing.clone(),
                     offset: reading.offset.clone(),
                     limit: crawling.limit.get(),
                 }
             }
             Place::Sweeping => {
-                let super::CrawlSettings { short_count: least, short_percent: percent, .. } = self.settings.crawl;
+                let CrawlSettings { short_count: least, short_percent: percent, .. } = self.settings.crawl;
                 crawling.absences.step(crawl, least, percent)
             }
         })
@@ -229,11 +218,10 @@ impl Engine {
 
     /// What a step returned. The notice is for the log.
     pub fn handle_crawl_step(&mut self, now: Now, step: &CrawlStep, answer: Answer) -> Option<Notice> {
-        let now = self.by_asana(now);
+        let now = self.accounts.by_asana(now);
         let id = &step.stream;
         if let Some(payer) = step.step.payer(id).and_then(|payer| self.accounts.get_mut(payer)) {
-            payer.budget.finish();
-            payer.crawl_budget.finish();
+            payer.crawl_request_finished();
         }
         // The shard may have gone since, and even come back.
         let entry = self.streams.get_mut(id).filter(|entry| entry.crawling.step == Some(step.number))?;
@@ -278,7 +266,7 @@ impl Engine {
         let gap_ids: Vec<_> = gaps.map(|gap| gap.id.clone()).collect();
         let reason = if gap_ids.is_empty() { stream.wanted_crawl() } else { Reason::SourceGap };
         // No later than it is, since what happens from now on isn't unseen.
-        let begun_at = self.asana_clock.passed(now.monotonic);
+        let begun_at = self.accounts.passed_at_asana(now);
         let begun_at = begun_at.or_else(|| stream.live().map(|live| live.last_complete_poll_at));
         let begun_at = begun_at.unwrap_or(now.wall);
         let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, scope, trusted, begun_at);
@@ -333,7 +321,7 @@ impl Engine {
 
     /// The account that was asked waits, and the crawl with it.
     fn pause_crawl(&mut self, now: Now, id: &StreamId, payer: &AccountName, pause: Duration) -> Option<Notice> {
-        let is_news = self.accounts.get_mut(payer)?.budget.pause(now, pause);
+        let is_news = self.accounts.get_mut(payer)?.pause(now, pause);
         self.end_step(now, id);
         let is_own = *payer == id.account;
         is_news.then_some(if is_own { Notice::Throttled(pause) } else { Notice::Crawl(CrawlNotice::Throttled(pause)) })
@@ -342,15 +330,15 @@ impl Engine {
     /// A request got no usable answer. Whether that counts against what was asked for: if Asana has given the account nothing
     /// else since the last time, it says nothing of this one, and the whole crawl waits.
     fn count_failure(&mut self, now: Now, id: &StreamId) -> bool {
-        let heard_at = self.accounts.get(&id.account).map_or(Duration::ZERO, |account| account.heard_at);
+        let answered_at = self.accounts.get(&id.account).map_or(Duration::ZERO, Account::answered_at);
         let Some(Entry { crawling, .. }) = self.streams.get_mut(id) else { return false };
-        let was_heard = heard_at >= crawling.failed_at;
-        crawling.failures = if was_heard { 1 } else { crawling.failures + 1 };
-        if !was_heard {
+        let was_answered = answered_at >= crawling.failed_at;
+        crawling.failures = if was_answered { 1 } else { crawling.failures + 1 };
+        if !was_answered {
             crawling.retry_at = now.monotonic + RETRY.delay(crawling.failures - 1, &id.to_string());
         }
         crawling.failed_at = now.monotonic;
-        was_heard
+        was_answered
     }
 
     /// No step of the stream's crawl is under way any more.
@@ -363,20 +351,17 @@ impl Engine {
 
     /// When the stream's crawl goes on, or the next one begins.
     pub(super) fn schedule_crawl(&mut self, now: Now, id: &StreamId) {
-        let now = self.by_asana(now);
+        let now = self.accounts.by_asana(now);
         let Some(account) = self.accounts.get_mut(&id.account) else { return };
         let Some(entry) = self.streams.get(id).filter(|entry| entry.crawling.step.is_none()) else { return };
-        match entry.crawl_due(now, id, &self.settings.crawl) {
-            Some(due) => account.crawls.set_earlier(id.clone(), due.max(entry.crawling.retry_at)),
-            None => account.crawls.remove(id),
-        }
+        let due = entry.crawl_due(now, id, &self.settings.crawl);
+        account.schedule_crawl(id, due.map(|due| due.max(entry.crawling.retry_at)));
     }
 
     /// When a step of a crawl may be to do.
     pub(super) fn next_crawl_deadline(&self) -> Option<Duration> {
         let due = |account: &Account| {
-            let due = account.crawls.next_due()?;
-            let id = account.crawls.first_due(due)?;
+            let (id, due) = account.next_crawl()?;
             let step = self.step_of(id)?;
             match step.payer(id).and_then(|payer| self.accounts.get(payer)) {
                 Some(payer) => Some(due.max(payer.crawl_available_at()?)),
@@ -384,7 +369,7 @@ impl Engine {
             }
         };
         let may_crawl = !self.is_full() && !self.draining;
-        self.accounts.values().filter(|_| may_crawl).filter_map(due).min()
+        self.accounts.iter().filter(|_| may_crawl).filter_map(|(_, account)| due(account)).min()
     }
 
     /// A crawl's end is on the bus: what it left out is tried again after a while.
@@ -399,7 +384,7 @@ impl Engine {
 
 impl Entry {
     /// When its crawl goes on, or the next one begins; never, while it isn't polled.
-    fn crawl_due(&self, now: Now, id: &StreamId, settings: &super::CrawlSettings) -> Option<Duration> {
+    fn crawl_due(&self, now: Now, id: &StreamId, settings: &CrawlSettings) -> Option<Duration> {
         let State::Live(_) = self.committed.state else { return None };
         if let Some(crawl) = &self.committed.crawl {
             let due = match &crawl.place {
@@ -413,7 +398,7 @@ impl Entry {
     }
 
     /// When the next crawl of everything begins.
-    fn whole_crawl_due(&self, now: Now, id: &StreamId, settings: &super::CrawlSettings) -> Option<Duration> {
+    fn whole_crawl_due(&self, now: Now, id: &StreamId, settings: &CrawlSettings) -> Option<Duration> {
         let interval = TimeDelta::from_std(settings.reconcile_interval).ok().filter(|it| !it.is_zero());
         // Where in an interval a stream's turn is, so that not all of them come at once.
         let phase = interval.map(|it| {
