@@ -23,6 +23,7 @@ pub use reading::{Fate, LeftOut, MOST_TRIES, Reading};
 use crate::crawl::known::AbsentFrom;
 use crate::ids::{Gid, StreamId, StreamKind, Topic};
 use crate::outcome::list::{Item, Listing, What};
+use crate::stream::OpenGap;
 use bridge_contract::pb;
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -231,6 +232,12 @@ impl Crawl {
             left_out_count: self.left_out.count(),
             compared: self.compared,
         }
+    }
+
+    /// Whether its end heals the gap: it was open when the crawl began.
+    #[must_use]
+    pub fn heals(&self, gap: &OpenGap) -> bool {
+        self.gap_ids.contains(&gap.id)
     }
 
     /// Whether what is as it was isn't published.

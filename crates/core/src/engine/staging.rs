@@ -11,7 +11,7 @@ use crate::record::placement::lane_of;
 use crate::record::sequence::Counters;
 use crate::record::trace::Trace;
 use crate::record::{Place, Prepared};
-use crate::stream::{MOST_PARTLY_HEALED, Notice, OpenGap, Stream};
+use crate::stream::{MOST_PARTLY_HEALED, Notice, Stream};
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::timestamp;
 use chrono::{DateTime, Utc};
@@ -188,8 +188,8 @@ impl Staging<'_> {
     fn end_crawl(&mut self, pending: &Pending, end: &pb::SnapshotEnd, next: &mut Stream, counters: &mut Counters) {
         let Some(crawl) = next.crawl.take() else { return };
         self.tell(pending, next, &crawl.topics, &Body::SnapshotEnd(end.clone()), counters);
-        let is_healed = |gap: &OpenGap| crawl.gap_ids.contains(&gap.id);
-        let (healed, open): (Vec<_>, Vec<_>) = std::mem::take(&mut next.open_gaps).into_iter().partition(is_healed);
+        let gaps = std::mem::take(&mut next.open_gaps).into_iter();
+        let (healed, open): (Vec<_>, Vec<_>) = gaps.partition(|gap| crawl.heals(gap));
         next.open_gaps = open;
         let is_whole = crawl.left_out.is_empty();
         let waiting = std::mem::take(&mut next.partly_healed);

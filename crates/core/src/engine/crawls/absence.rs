@@ -197,7 +197,7 @@ impl Engine {
     fn end_crawl(&mut self, now: Now, id: &StreamId, crawl: Crawl) -> Option<Notice> {
         let entry = self.streams.get(id)?;
         let stream = &entry.committed;
-        let gaps = stream.open_gaps.iter().filter(|gap| crawl.gap_ids.contains(&gap.id)).chain(&stream.partly_healed);
+        let gaps = stream.open_gaps.iter().filter(|gap| crawl.heals(gap)).chain(&stream.partly_healed);
         let gap_topics = gaps.clone().flat_map(|gap| gap.topics.keys());
         let found = Found {
             topics: crawl.topics.keys().chain(gap_topics).cloned().collect(),

@@ -7,7 +7,7 @@ use crate::engine::pending::{Change, Pending};
 use crate::ids::{Gid, StreamId};
 use crate::now::Now;
 use crate::outcome::list::{Item, What};
-use crate::record::event::Event;
+use crate::record::event::{Action, Event};
 use crate::stream::State;
 use bridge_contract::pb;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,7 +59,9 @@ impl Engine {
         let Some(entry) = self.streams.get_mut(id) else { return Vec::new() };
         let listed = listed_types(self.settings.crawl.depth);
         let mut changes = Vec::new();
-        for Event(event) in events {
+        for event in events {
+            let action = event.action();
+            let Event(event) = event;
             let parent = event.parent.as_ref().map(|parent| Gid::from(parent.gid.as_str()));
             if let Some(parent) = parent.clone() {
                 // That something comes into a section changes nothing of the section, and its list shows it all the same.
@@ -72,8 +74,8 @@ impl Engine {
             let Some(resource) = event.resource.as_ref().filter(|resource| !resource.gid.is_empty()) else { continue };
             let gid = Gid::from(resource.gid.as_str());
             entry.crawling.touch(gid.clone());
-            let is_out = event.action == "removed" && parent.as_ref() == Some(&id.resource);
-            if event.action == "deleted" || is_out {
+            let is_out = action == Action::Removed && parent.as_ref() == Some(&id.resource);
+            if action == Action::Deleted || is_out {
                 if parent.is_none() {
                     let created_at = event
                         .created_at
