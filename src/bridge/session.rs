@@ -12,7 +12,9 @@ use crate::clock::Clock;
 use crate::index::service::IndexHandle;
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use bridge_core::checkpoint::{self, CheckpointError};
-use bridge_core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Probe, Step, TopicFailure, TopicVerdict};
+use bridge_core::engine::{
+    CommitSummary, CrawlAnswer, CrawlStep, Engine, Poll, Probe, Step, TopicFailure, TopicVerdict,
+};
 use bridge_core::ids::{Gid, StreamId, Topic};
 use bridge_core::outcome::list::{ListOutcome, MOST_ON_A_PAGE};
 use bridge_core::outcome::poll::{Polled, Probed};
@@ -93,7 +95,7 @@ pub(super) struct Session<'a, S> {
     polls: JoinSet<(Poll, Polled, Duration)>,
     /// What is known of the streams' resources.
     index: IndexHandle,
-    crawl_steps: JoinSet<(CrawlStep, Answer, Duration)>,
+    crawl_steps: JoinSet<(CrawlStep, CrawlAnswer, Duration)>,
     /// The committer has a request that it hasn't answered.
     busy: bool,
     progress: Progress,
@@ -307,13 +309,13 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, Answer, Duration), JoinError>) {
+    fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, CrawlAnswer, Duration), JoinError>) {
         let Some((step, answer, took)) = finished(answered) else { return };
         match (&step.step, &answer) {
-            (Step::List { account, .. }, Answer::List(outcome, _)) => {
+            (Step::List { account, .. }, CrawlAnswer::List(outcome, _)) => {
                 self.observer.answered(account, outcome.label(), took);
             }
-            (_, Answer::Ask(outcome, _)) => self.observer.answered(&step.stream.account, outcome.label(), took),
+            (_, CrawlAnswer::Ask(outcome, _)) => self.observer.answered(&step.stream.account, outcome.label(), took),
             _ => {}
         }
         if let Some(notice) = self.engine.handle_crawl_step(self.clock.now(), &step, answer) {
@@ -440,32 +442,32 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 }
 
 /// Takes a step of a crawl.
-async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) -> Answer {
+async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) -> CrawlAnswer {
     let stream = step.stream.clone();
     match &step.step {
-        Step::Compare(mark) => Answer::Compare(index.is_trusted(stream, *mark).await),
+        Step::Compare(mark) => CrawlAnswer::Compare(index.is_trusted(stream, *mark).await),
         Step::List { account, listing, offset, limit } => {
             let outcome = source.list(account, listing, offset.as_deref(), *limit).await;
-            let ListOutcome::Page(page) = &outcome else { return Answer::List(outcome, None) };
+            let ListOutcome::Page(page) = &outcome else { return CrawlAnswer::without_page(outcome) };
             let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
-            let known = index.look_up(stream, gids.collect()).await.ok();
-            Answer::List(outcome, known)
+            let known = index.look_up(stream, gids.collect()).await;
+            CrawlAnswer::List(outcome, known.into())
         }
         Step::Ask(listing) => {
             let outcome = source.list(&stream.account, listing, None, MOST_ON_A_PAGE).await;
-            let ListOutcome::Page(page) = &outcome else { return Answer::Ask(outcome, None) };
+            let ListOutcome::Page(page) = &outcome else { return CrawlAnswer::Ask(outcome, None) };
             let part_of = page.items.iter().filter_map(|item| Some(item.part_of.as_ref()?.of.clone()));
             let known = index.look_up(stream, part_of.collect()).await.unwrap_or_default();
-            Answer::Ask(outcome, known.into_iter().next().flatten())
+            CrawlAnswer::Ask(outcome, known.into_iter().next().flatten())
         }
         Step::Weigh { crawl, least, percent } => {
-            Answer::Weigh(index.shortfalls(stream, *crawl, *least, *percent).await.ok())
+            CrawlAnswer::Weigh(index.shortfalls(stream, *crawl, *least, *percent).await.into())
         }
         Step::Sweep { from, after } => {
-            Answer::Sweep(index.absent(stream, from.clone(), after.clone(), SWEEP).await.ok())
+            CrawlAnswer::Sweep(index.absent(stream, from.clone(), after.clone(), SWEEP).await.into())
         }
         Step::Below { of, lists, crawl } => {
-            Answer::Below(index.below(stream, of.clone(), lists, *crawl, BELOW).await.ok())
+            CrawlAnswer::Below(index.below(stream, of.clone(), lists, *crawl, BELOW).await.into())
         }
     }
 }

@@ -112,6 +112,27 @@ pub struct Crawl {
     pub scope: BTreeSet<Listing>,
 }
 
+/// What a crawl is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Purpose {
+    /// Why it begins.
+    pub reason: Reason,
+    /// The source gaps that it heals.
+    pub gap_ids: Vec<String>,
+    /// The lists and objects that it reads; all, if it is empty.
+    pub scope: BTreeSet<Listing>,
+    /// The index knows everything that was published, so that resources are compared with it.
+    pub compared: bool,
+}
+
+impl Purpose {
+    /// A crawl of everything that heals no gap, without comparison.
+    #[must_use]
+    pub fn of(reason: Reason) -> Self {
+        Self { reason, gap_ids: Vec::new(), scope: BTreeSet::new(), compared: false }
+    }
+}
+
 /// What couldn't be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOuts {
@@ -179,15 +200,8 @@ pub enum Place {
 impl Crawl {
     /// A crawl that has read nothing yet: of everything, or of what an earlier one had to leave out.
     #[must_use]
-    pub fn begin(
-        id: &StreamId,
-        kind: StreamKind,
-        reason: Reason,
-        gap_ids: Vec<String>,
-        scope: BTreeSet<Listing>,
-        compared: bool,
-        now: DateTime<Utc>,
-    ) -> Self {
+    pub fn begin(id: &StreamId, kind: StreamKind, purpose: Purpose, now: DateTime<Utc>) -> Self {
+        let Purpose { reason, gap_ids, scope, compared } = purpose;
         let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut crawl = Self {
             id: format!("{id}@{time}/{}", reason.label()),
@@ -421,7 +435,7 @@ mod tests {
 
     fn crawl(kind: StreamKind) -> Crawl {
         let id = StreamId::new("main", "9");
-        Crawl::begin(&id, kind, Reason::Initial, Vec::new(), BTreeSet::new(), false, DateTime::UNIX_EPOCH)
+        Crawl::begin(&id, kind, Purpose::of(Reason::Initial), DateTime::UNIX_EPOCH)
     }
 
     fn reads(crawl: &Crawl) -> Option<(&str, What, Option<&str>)> {

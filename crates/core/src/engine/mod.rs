@@ -48,7 +48,7 @@ pub use accounts::{AccountNotice, Probe};
 use bridge_contract::pb::{self, record::Body};
 use chrono::DateTime;
 pub use commit::summary::{CommitSummary, CommittedPage};
-pub use crawls::{Answer, CrawlStep, Step};
+pub use crawls::{CrawlAnswer, CrawlStep, Lookup, Step};
 use owned::{Entry, Shard};
 use pending::{Change, Pending};
 pub use polls::Poll;

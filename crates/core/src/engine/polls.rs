@@ -28,6 +28,13 @@ pub struct Poll {
     pub trace: Trace,
 }
 
+/// When an answer arrived by the host's clock, and its size in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    received_at: DateTime<Utc>,
+    bytes: usize,
+}
+
 impl Engine {
     /// The next poll to send, as long as streams are due and the budgets and memory allow it.
     pub fn next_poll(&mut self, now: Now) -> Option<Poll> {
@@ -74,7 +81,7 @@ impl Engine {
     pub(super) fn settle(&mut self, now: Now, poll: &Poll, polled: Polled) -> Option<Notice> {
         let id = &poll.stream.id;
         let entry = self.streams.get_mut(id)?;
-        let (received_at, bytes) = (polled.received_at, polled.outcome.bytes());
+        let arrival = Arrival { received_at: polled.received_at, bytes: polled.outcome.bytes() };
         let is_page = matches!(polled.outcome, PollOutcome::Page(_));
         let latest = self.accounts.ahead_of_asana(now);
         let (state, mut effects) = entry.committed.step(id, poll.form, polled, latest);
@@ -95,20 +102,13 @@ impl Engine {
             self.reschedule(now, id, effects.pace);
             return effects.notice;
         }
-        self.publish(now, poll, received_at, bytes, state, effects);
+        self.publish(now, poll, arrival, state, effects);
         None
     }
 
-    /// Has it committed that a stream is in this state, and what comes with it.
-    fn publish(
-        &mut self,
-        now: Now,
-        poll: &Poll,
-        received_at: DateTime<Utc>,
-        bytes: usize,
-        state: State,
-        effects: Effects,
-    ) {
+    /// Commits that a stream is in this state, and what comes with it.
+    fn publish(&mut self, now: Now, poll: &Poll, arrival: Arrival, state: State, effects: Effects) {
+        let Arrival { received_at, bytes } = arrival;
         let Effects { announcement, gap, events, durable: _, pace, notice } = effects;
         let id = &poll.stream.id;
         if gap.is_some() {

@@ -8,7 +8,7 @@ use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
 use super::{Engine, Entry, REFRESH, Settings, Shard, StreamSpec};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::known::Update;
-use crate::engine::staging::{ShardWatermark, newest, stage};
+use crate::engine::staging::{Owner, ShardWatermark, newest, stage};
 use crate::ids::{ShardId, StreamId, Topic};
 use crate::now::Now;
 use crate::record::batch::{Batch, CheckpointWrite, OutputTopic};
@@ -94,8 +94,8 @@ impl Engine {
             Some(entry) => Some(&entry.committed),
             None => self.shards.get(&pending.shard)?.parked.get(&pending.id),
         };
-        let (staged, mut batch) =
-            stage(taken, committed, &watermarks, &self.shards, self.topics.known(), &self.settings, now.wall);
+        let owner = Owner { shards: &self.shards, topics: self.topics.known(), settings: &self.settings };
+        let (staged, mut batch) = stage(owner, taken, committed, &watermarks, now.wall);
         if !refreshed.is_empty() {
             batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
         }

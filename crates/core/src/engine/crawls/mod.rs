@@ -14,7 +14,7 @@ use super::schedule::pace::{RETRY, SUSPENDED};
 use super::settings::CrawlSettings;
 use super::{Engine, Entry};
 use crate::crawl::known::{self, Absent, AbsentFrom, Mark, Shortfall};
-use crate::crawl::{Crawl, PageLimit, Place, Reason};
+use crate::crawl::{Crawl, PageLimit, Place, Purpose, Reason};
 use crate::ids::{AccountName, Gid, StreamId, Topic};
 use crate::now::Now;
 use crate::outcome::list::{ListOutcome, Listing, What};
@@ -96,32 +96,63 @@ impl Step {
     }
 }
 
-/// What a step returned. What the index says is `None` when it has failed.
+/// What the index returned.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum Lookup<T> {
+    /// The index has failed: nothing is known.
+    Failed,
+    /// What it found.
+    Found(T),
+}
+
+impl<T: Default> Lookup<T> {
+    /// What it found; nothing if it has failed.
+    fn found(self) -> T {
+        match self {
+            Self::Failed => T::default(),
+            Self::Found(found) => found,
+        }
+    }
+}
+
+impl<T, E> From<Result<T, E>> for Lookup<T> {
+    fn from(result: Result<T, E>) -> Self {
+        result.map_or(Self::Failed, Self::Found)
+    }
+}
+
+/// What a step returned.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CrawlAnswer {
     /// To [`Step::Compare`].
     Compare(bool),
-    /// To [`Step::List`], with what the index knows of each item of a page.
-    List(ListOutcome, Option<Vec<Option<known::Entry>>>),
+    /// To [`Step::List`], with what the index knows of each item of a page. It isn't asked if there is no page.
+    List(ListOutcome, Lookup<Vec<Option<known::Entry>>>),
     /// To [`Step::Weigh`].
-    Weigh(Option<Vec<Shortfall>>),
+    Weigh(Lookup<Vec<Shortfall>>),
     /// To [`Step::Sweep`]; empty where there is no more.
-    Sweep(Option<Vec<Absent>>),
+    Sweep(Lookup<Vec<Absent>>),
     /// To [`Step::Ask`], with what the index knows of what the object is a part of.
     Ask(ListOutcome, Option<known::Entry>),
     /// To [`Step::Below`]; empty where there is no more.
-    Below(Option<Vec<(Gid, known::Entry)>>),
+    Below(Lookup<Vec<(Gid, known::Entry)>>),
 }
 
-impl Answer {
+impl CrawlAnswer {
+    /// A list that gave no page, so that there is nothing to look up.
+    #[must_use]
+    pub fn without_page(outcome: ListOutcome) -> Self {
+        Self::List(outcome, Lookup::Found(Vec::new()))
+    }
+
     /// Whether the index was needed and has failed.
     fn lacks_index(&self) -> bool {
         match self {
-            Self::List(ListOutcome::Page(_), known) => known.is_none(),
-            Self::Weigh(known) => known.is_none(),
-            Self::Sweep(known) => known.is_none(),
-            Self::Below(known) => known.is_none(),
-            Self::Compare(_) | Self::List(..) | Self::Ask(..) => false,
+            Self::List(outcome, known) => matches!((outcome, known), (ListOutcome::Page(_), Lookup::Failed)),
+            Self::Weigh(known) => *known == Lookup::Failed,
+            Self::Sweep(known) => *known == Lookup::Failed,
+            Self::Below(known) => *known == Lookup::Failed,
+            Self::Compare(_) | Self::Ask(..) => false,
         }
     }
 }
@@ -217,7 +248,7 @@ impl Engine {
     }
 
     /// What a step returned. The notice is for the log.
-    pub fn handle_crawl_step(&mut self, now: Now, step: &CrawlStep, answer: Answer) -> Option<Notice> {
+    pub fn handle_crawl_step(&mut self, now: Now, step: &CrawlStep, answer: CrawlAnswer) -> Option<Notice> {
         let now = self.accounts.by_asana(now);
         let id = &step.stream;
         if let Some(payer) = step.step.payer(id).and_then(|payer| self.accounts.get_mut(payer)) {
@@ -226,7 +257,7 @@ impl Engine {
         // The shard may have gone since, and even come back.
         let entry = self.streams.get_mut(id).filter(|entry| entry.crawling.step == Some(step.number))?;
         let crawl = entry.committed.crawl.as_deref().cloned();
-        if let (Answer::Compare(trusted), crawl) = (&answer, &crawl) {
+        if let (CrawlAnswer::Compare(trusted), crawl) = (&answer, &crawl) {
             return self.handle_compare(now, id, *trusted, crawl.is_some());
         }
         let crawl = crawl?;
@@ -236,13 +267,14 @@ impl Engine {
             self.end_step(now, id);
             return None;
         }
+        let turn = CrawlTurn { now, id, crawl };
         match answer {
-            Answer::Compare(_) => None,
-            Answer::List(outcome, known) => self.handle_list(now, step, crawl, outcome, &known.unwrap_or_default()),
-            Answer::Weigh(short) => self.handle_shortfalls(now, id, crawl, short.unwrap_or_default()),
-            Answer::Sweep(absent) => self.handle_sweep(now, id, crawl, absent.unwrap_or_default()),
-            Answer::Ask(outcome, known) => self.handle_asked(now, id, crawl, outcome, known.as_ref()),
-            Answer::Below(below) => self.handle_below(now, id, crawl, below.unwrap_or_default()),
+            CrawlAnswer::Compare(_) => None,
+            CrawlAnswer::List(outcome, known) => self.handle_list(turn, step, outcome, &known.found()),
+            CrawlAnswer::Weigh(short) => self.handle_shortfalls(turn, short.found()),
+            CrawlAnswer::Sweep(absent) => self.handle_sweep(turn, absent.found()),
+            CrawlAnswer::Ask(outcome, known) => self.handle_asked(turn, outcome, known.as_ref()),
+            CrawlAnswer::Below(below) => self.handle_below(turn, below.found()),
         }
     }
 
@@ -269,7 +301,7 @@ impl Engine {
         let begun_at = self.accounts.passed_at_asana(now);
         let begun_at = begun_at.or_else(|| stream.live().map(|live| live.last_complete_poll_at));
         let begun_at = begun_at.unwrap_or(now.wall);
-        let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, scope, trusted, begun_at);
+        let crawl = Crawl::begin(id, entry.kind, Purpose { reason, gap_ids, scope, compared: trusted }, begun_at);
         let (rest_tries, limit) = (entry.crawling.rest_tries + u32::from(is_rest), entry.crawling.limit);
         let touched = std::mem::take(&mut entry.crawling.touched);
         entry.crawling = Crawling {
@@ -288,7 +320,7 @@ impl Engine {
         let known = if trusted { Vec::new() } else { vec![known::Change::Distrust] };
         let topics = self.topics_of_stream(id, shard_of(id, self.settings.shards));
         let notice = Some(Notice::Crawl(CrawlNotice::Begun(reason)));
-        self.wait_for_step(now, id, crawl, Found { topics, known, notice, ..Found::at(now.wall) });
+        self.wait_for_step(CrawlTurn { now, id, crawl }, Found { topics, known, notice, ..Found::at(now.wall) });
         None
     }
 
@@ -298,7 +330,8 @@ impl Engine {
     }
 
     /// Has what a step found committed; the next step comes behind that.
-    fn wait_for_step(&mut self, now: Now, id: &StreamId, mut crawl: Crawl, found: Found) {
+    fn wait_for_step(&mut self, turn: CrawlTurn<'_>, found: Found) {
+        let CrawlTurn { now, id, mut crawl } = turn;
         let Found { topics, records, known, notice, ends_crawl, received_at, bytes } = found;
         crawl.snapshots += records.len() as u64;
         let ends_crawl = ends_crawl.map(|end| pb::SnapshotEnd { snapshots: crawl.snapshots, ..end });
@@ -416,6 +449,15 @@ impl Entry {
         };
         Some(now.monotonic + wait.to_std().unwrap_or_default())
     }
+}
+
+/// The answer to a step while it is handled: of which stream, when, and the crawl as it goes on.
+#[derive(Debug)]
+struct CrawlTurn<'a> {
+    /// Its wall time no later than Asana's.
+    now: Now,
+    id: &'a StreamId,
+    crawl: Crawl,
 }
 
 /// What a step found.

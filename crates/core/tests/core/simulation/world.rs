@@ -8,7 +8,7 @@ use bridge_core::checkpoint;
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{
-    AccountSpec, Answer, CrawlSettings, CrawlStep, Engine, Poll, Settings, Step, StreamSpec, TopicFailure,
+    AccountSpec, CrawlAnswer, CrawlSettings, CrawlStep, Engine, Poll, Settings, Step, StreamSpec, TopicFailure,
 };
 use bridge_core::ids::{Gid, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
@@ -42,7 +42,7 @@ struct Session {
     /// An answer had a date.
     is_dated: bool,
     /// Steps of crawls, in the same way.
-    steps: Vec<(CrawlStep, Answer)>,
+    steps: Vec<(CrawlStep, CrawlAnswer)>,
     index: Index,
 }
 
@@ -333,8 +333,8 @@ impl World {
                 self.asana.list(&step.stream, listing, offset, short, self.now.wall)
             };
             match &step.step {
-                Step::Ask(_) => Answer::Ask(outcome, None),
-                _ => Answer::List(outcome, None),
+                Step::Ask(_) => CrawlAnswer::Ask(outcome, None),
+                _ => CrawlAnswer::without_page(outcome),
             }
         });
         session.steps.push((step, answer));
@@ -346,7 +346,7 @@ impl World {
         if !session.steps.is_empty() {
             let at = self.rng.random_range(0..session.steps.len());
             let (step, mut answer) = session.steps.remove(at);
-            if let Answer::List(ListOutcome::Page(page), known) = &mut answer {
+            if let CrawlAnswer::List(ListOutcome::Page(page), known) = &mut answer {
                 let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
                 *known = session.index.look_up(&step.stream, gids);
             }
