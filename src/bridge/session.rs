@@ -10,8 +10,10 @@ use crate::clock::Clock;
 use crate::index::service::IndexHandle;
 use crate::observe::{BridgeEvent, Observer, SessionEnd};
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
-use bridge_core::checkpoint::{self};
-use bridge_core::engine::{Answer, CommitSummary, CrawlStep, Engine, Poll, Probe, Step};
+use bridge_core::checkpoint;
+use bridge_core::engine::{
+    CommitSummary, CrawlAnswer, CrawlStep, Engine, Poll, Probe, Step, TopicFailure, TopicVerdict,
+};
 use bridge_core::ids::{Gid, StreamId, Topic};
 use bridge_core::outcome::list::{ListOutcome, MOST_ON_A_PAGE};
 use bridge_core::outcome::poll::{Polled, Probed};
@@ -62,7 +64,7 @@ pub(super) struct Session<'a, S> {
     polls: JoinSet<(Poll, Polled, Duration)>,
     /// The index of the streams' published resources.
     index: IndexHandle,
-    crawl_steps: JoinSet<(CrawlStep, Answer, Duration)>,
+    crawl_steps: JoinSet<(CrawlStep, CrawlAnswer, Duration)>,
     /// Whether the committer has a request that it hasn't answered.
     busy: bool,
     progress: Progress,
@@ -237,7 +239,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         if self.busy {
             return Ok(());
         }
-        let request = match self.engine.topic_to_look_at(self.clock.now()) {
+        let request = match self.engine.next_topic_refresh(self.clock.now()) {
             Some(topic) => Request::OutputTopic(topic),
             None => match self.engine.take_batch(self.clock.now()) {
                 Some(batch) => {
@@ -279,11 +281,11 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, Answer, Duration), JoinError>) {
+    fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, CrawlAnswer, Duration), JoinError>) {
         let Some((step, answer, took)) = finished(answered) else { return };
         let answered = match (&step.step, &answer) {
-            (Step::List { account, .. }, Answer::List(outcome, _)) => Some((account, outcome)),
-            (_, Answer::Ask(outcome, _)) => Some((&step.stream.account, outcome)),
+            (Step::List { account, .. }, CrawlAnswer::List(outcome, _)) => Some((account, outcome)),
+            (_, CrawlAnswer::Ask(outcome, _)) => Some((&step.stream.account, outcome)),
             _ => None,
         };
         if let Some((account, outcome)) = answered {
@@ -362,16 +364,19 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 Ok(())
             }
             Err(error) => {
-                let is_known = self.engine.topic_failed(now, topic);
-                let is_one_of_several = self.plan.settings.topic.only_topic().is_none();
-                let passes = matches!(error, SinkError::Unavailable { .. });
-                // The other streams write to other topics.
-                let concerns_some = !is_known && is_one_of_several;
-                if concerns_some {
-                    tracing::error!(%topic, %error, hint = "the topic is checked again",
-                        "topic unusable, its streams are blocked");
+                let failure = match error {
+                    SinkError::Unavailable { .. } => TopicFailure::Unavailable,
+                    SinkError::Refused { .. } | SinkError::Setup { .. } => TopicFailure::Unusable,
+                };
+                match self.engine.topic_failed(now, topic, failure) {
+                    TopicVerdict::Continue => Ok(()),
+                    TopicVerdict::HoldStreams => {
+                        tracing::error!(%topic, %error, hint = "the topic is checked again",
+                            "topic unusable, its streams are blocked");
+                        Ok(())
+                    }
+                    TopicVerdict::EndSession => Err(error),
                 }
-                if concerns_some || is_known && passes { Ok(()) } else { Err(error) }
             }
         }
     }
@@ -413,33 +418,33 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     }
 }
 
-/// Runs a step of a crawl.
-async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) -> Answer {
+/// Takes a step of a crawl.
+async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) -> CrawlAnswer {
     let stream = step.stream.clone();
     match &step.step {
-        Step::Compare(mark) => Answer::Compare(index.is_trusted(stream, *mark).await),
+        Step::Compare(mark) => CrawlAnswer::Compare(index.is_trusted(stream, *mark).await),
         Step::List { account, listing, offset, limit } => {
             let outcome = source.list(account, listing, offset.as_deref(), *limit).await;
-            let ListOutcome::Page(page) = &outcome else { return Answer::List(outcome, None) };
+            let ListOutcome::Page(page) = &outcome else { return CrawlAnswer::without_page(outcome) };
             let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
-            let known = index.look_up(stream, gids.collect()).await.ok();
-            Answer::List(outcome, known)
+            let known = index.look_up(stream, gids.collect()).await;
+            CrawlAnswer::List(outcome, known.into())
         }
         Step::Ask(listing) => {
             let outcome = source.list(&stream.account, listing, None, MOST_ON_A_PAGE).await;
-            let ListOutcome::Page(page) = &outcome else { return Answer::Ask(outcome, None) };
+            let ListOutcome::Page(page) = &outcome else { return CrawlAnswer::Ask(outcome, None) };
             let part_of = page.items.iter().filter_map(|item| Some(item.part_of.as_ref()?.of.clone()));
             let known = index.look_up(stream, part_of.collect()).await.unwrap_or_default();
-            Answer::Ask(outcome, known.into_iter().next().flatten())
+            CrawlAnswer::Ask(outcome, known.into_iter().next().flatten())
         }
         Step::Weigh { crawl, least, percent } => {
-            Answer::Weigh(index.shortfalls(stream, *crawl, *least, *percent).await.ok())
+            CrawlAnswer::Weigh(index.shortfalls(stream, *crawl, *least, *percent).await.into())
         }
         Step::Sweep { from, after } => {
-            Answer::Sweep(index.absent(stream, from.clone(), after.clone(), SWEEP).await.ok())
+            CrawlAnswer::Sweep(index.absent(stream, from.clone(), after.clone(), SWEEP).await.into())
         }
         Step::Below { of, lists, crawl } => {
-            Answer::Below(index.below(stream, of.clone(), lists, *crawl, BELOW).await.ok())
+            CrawlAnswer::Below(index.below(stream, of.clone(), lists, *crawl, BELOW).await.into())
         }
     }
 }

@@ -4,7 +4,7 @@ use bridge_contract::pb::{self, Restored, SnapshotChange, record::Body};
 use bridge_core::checkpoint;
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
-use bridge_core::engine::{AccountSpec, Answer, CrawlSettings, Engine, Settings, Step, StreamSpec};
+use bridge_core::engine::{AccountSpec, CrawlAnswer, CrawlSettings, Engine, Lookup, Settings, Step, StreamSpec};
 use bridge_core::ids::{Gid, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
@@ -182,20 +182,20 @@ impl Bench {
         }
     }
 
-    fn answer(&mut self, step: &Step) -> Answer {
+    fn answer(&mut self, step: &Step) -> CrawlAnswer {
         let (index, id) = (&self.index, &self.id);
         match step {
-            Step::Compare(mark) => Answer::Compare(index.is_trusted(id, *mark).unwrap()),
+            Step::Compare(mark) => CrawlAnswer::Compare(index.is_trusted(id, *mark).unwrap()),
             Step::List { listing, account, .. } => {
                 self.asana.lists_asked.push((account.to_string(), listing.what));
                 if account.as_str() == "crawler" && self.asana.hidden_from_crawler.contains(&listing.what) {
-                    return Answer::List(ListOutcome::Denied(Denial::Forbidden), None);
+                    return CrawlAnswer::without_page(ListOutcome::Denied(Denial::Forbidden));
                 }
                 let outcome = self.asana.answer(listing, false);
-                let ListOutcome::Page(page) = &outcome else { return Answer::List(outcome, None) };
+                let ListOutcome::Page(page) = &outcome else { return CrawlAnswer::without_page(outcome) };
                 let gids: Vec<_> = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str())).collect();
                 let known = index.look_up(id, &gids).unwrap();
-                Answer::List(outcome, Some(known))
+                CrawlAnswer::List(outcome, Lookup::Found(known))
             }
             Step::Ask(listing) => {
                 let outcome = self.asana.answer(listing, true);
@@ -204,19 +204,23 @@ impl Bench {
                     _ => None,
                 };
                 let known = part_of.and_then(|it| index.look_up(id, &[it.of]).unwrap().remove(0));
-                Answer::Ask(outcome, known)
+                CrawlAnswer::Ask(outcome, known)
             }
             Step::Weigh { crawl, least, percent } => {
-                Answer::Weigh(Some(index.shortfalls(id, *crawl, *least, *percent).unwrap()))
+                CrawlAnswer::Weigh(Lookup::Found(index.shortfalls(id, *crawl, *least, *percent).unwrap()))
             }
-            Step::Sweep { from, after } => Answer::Sweep(Some(index.absent(id, from, after.as_ref(), 2).unwrap())),
-            Step::Below { of, lists, crawl } => Answer::Below(Some(index.below(id, of, lists, *crawl, 2).unwrap())),
+            Step::Sweep { from, after } => {
+                CrawlAnswer::Sweep(Lookup::Found(index.absent(id, from, after.as_ref(), 2).unwrap()))
+            }
+            Step::Below { of, lists, crawl } => {
+                CrawlAnswer::Below(Lookup::Found(index.below(id, of, lists, *crawl, 2).unwrap()))
+            }
         }
     }
 
     fn commit(&mut self) {
         loop {
-            while let Some(topic) = self.engine.topic_to_look_at(self.now) {
+            while let Some(topic) = self.engine.next_topic_refresh(self.now) {
                 self.engine.set_topic(self.now, topic, OutputTopic { lanes: NonZeroU32::MIN, message_bytes: 100_000 });
             }
             let Some(batch) = self.engine.take_batch(self.now) else { return };

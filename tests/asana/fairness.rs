@@ -76,7 +76,7 @@ fn polls(requests_per_minute: u32, fault: Option<&PollOutcome>) -> BTreeMap<Stre
                 Polled { outcome, stamp: Stamp::new(now.wall, ANSWER), received_at: now.wall },
             );
         }
-        while let Some(topic) = engine.topic_to_look_at(now) {
+        while let Some(topic) = engine.next_topic_refresh(now) {
             engine.set_topic(now, topic, OutputTopic { lanes: NonZeroU32::MIN, message_bytes: usize::MAX });
         }
         if engine.take_batch(now).is_some() {

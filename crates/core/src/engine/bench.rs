@@ -58,6 +58,14 @@ impl Bench {
         self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
     }
 
+    /// The shard goes, and comes back as it is on the bus.
+    pub(super) fn reassign(&mut self) {
+        let counters = self.engine.shards[&ShardId(0)].counters.clone();
+        let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
+        self.engine.revoke(self.now, &[ShardId(0)]);
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
+    }
+
     /// The configuration is this now, with the stream or without.
     pub(super) fn reconfigure(&mut self, settings: Settings, has_stream: bool) {
         let spec = StreamSpec { id: self.id.clone(), kind: StreamKind::Resource };
@@ -88,7 +96,7 @@ impl Bench {
 
     /// Makes topics known, and commits what waits.
     pub(super) fn commit(&mut self) -> Option<Batch> {
-        while let Some(topic) = self.engine.topic_to_look_at(self.now) {
+        while let Some(topic) = self.engine.next_topic_refresh(self.now) {
             let known = OutputTopic { lanes: NonZeroU32::MIN, message_bytes: 1000 };
             self.engine.set_topic(self.now, topic, known);
         }

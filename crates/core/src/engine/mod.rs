@@ -8,7 +8,7 @@
 //!    [`handle_probe`](Engine::handle_probe); then [`next_poll`](Engine::next_poll) and
 //!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by [`next_crawl_step`](Engine::next_crawl_step)
 //!    and [`handle_crawl_step`](Engine::handle_crawl_step);
-//! 3. when no commit runs: [`topic_to_look_at`](Engine::topic_to_look_at) and, if there is none,
+//! 3. when no commit runs: [`next_topic_refresh`](Engine::next_topic_refresh) and, if there is none,
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
 //! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens; and
@@ -18,196 +18,50 @@
 //! only when what came with it is on the bus, since Asana may refuse to go back. Beside it the stream's crawl has one step
 //! under way at the most.
 
+mod accounts;
 #[cfg(test)]
 mod bench;
 mod commit;
 mod crawls;
 mod forms;
+mod owned;
+mod pending;
 mod polls;
 mod probes;
+mod queue;
 mod requests;
 pub mod schedule;
+mod settings;
 mod staging;
 mod status;
-mod waiting;
+mod topics;
 
 use crate::checkpoint::ShardState;
-use crate::crawl::known::{self, Update};
-use crate::crawl::{Crawl, Depth};
-use crate::engine::schedule::backoff::Backoff;
-use crate::engine::schedule::budget::{Budget, Limit, Share};
-use crate::engine::schedule::queue::Schedule;
-use crate::engine::staging::{Staged, Topics};
-use crate::ids::{AccountName, ShardId, StreamId, StreamKind, Topic};
+use crate::crawl::known;
+use crate::ids::{AccountName, ShardId, StreamId};
 use crate::now::Now;
-use crate::outcome::stamp::AsanaClock;
 use crate::record::Prepared;
 use crate::record::placement::shard_of;
-use crate::record::sequence::Counters;
-use crate::record::topic::TopicTemplate;
-use crate::record::trace::{Sampling, Trace};
-use crate::stream::{Notice, OpenGap, Pace, State, Stream};
+use crate::stream::{Notice, State, Stream};
+use accounts::Accounts;
+pub use accounts::{AccountNotice, Probe};
 use bridge_contract::pb::{self, record::Body};
-use chrono::{DateTime, TimeDelta, Utc};
-use crawls::Crawling;
-pub use crawls::{Answer, CrawlStep, Step};
-use forms::BadRequests;
+use chrono::DateTime;
+pub use commit::summary::{CommitSummary, CommittedPage};
+pub use crawls::{CrawlAnswer, CrawlStep, Lookup, Step};
+use owned::{Entry, Shard};
+use pending::{Change, Pending};
 pub use polls::Poll;
-use probes::Credential;
-pub use probes::{AccountNotice, Probe};
+use queue::Queue;
+use schedule::backoff::Backoff;
+use schedule::budget::Share;
+pub use settings::{AccountSpec, CrawlSettings, Settings, StreamSpec};
 pub use status::{AccountStatus, CrawlStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
-
-/// What the operator decided.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The number of shards.
-    pub shards: NonZeroU32,
-    /// Where events go.
-    pub topic: TopicTemplate,
-    /// The pace of a stream on which events come.
-    pub min_interval: Duration,
-    /// The pace of a quiet stream.
-    pub max_interval: Duration,
-    /// How long the first page of a batch waits for others.
-    pub linger: Duration,
-    /// A batch of this many records is taken at once.
-    pub max_records: usize,
-    /// Pages that wait may weigh this much, in bytes; past it nothing is polled.
-    pub max_pending_bytes: usize,
-    /// How often each lane is told up to when it is complete; never if it is zero.
-    pub watermark_interval: Duration,
-    /// This replica's name, for the checkpoint.
-    pub replica: String,
-    /// Where stand-ins say that the whole record is.
-    pub dead_letter_topic: String,
-    /// When and how resources are read anew.
-    pub crawl: CrawlSettings,
-    /// All streams that there are to be are known: one that isn't among them has ended.
-    pub all_known: bool,
-    /// Which traces are reported.
-    pub sampling: Sampling,
-}
-
-impl Settings {
-    /// A trace; `poll` as in [`Trace::new`].
-    pub(crate) fn trace(&self, poll: u64, at: DateTime<Utc>) -> Trace {
-        Trace::new(&self.replica, poll, at).sampled(self.sampling)
-    }
-}
-
-/// When and how resources are read anew.
-#[derive(Clone, Debug)]
-pub struct CrawlSettings {
-    /// Also when a stream is new.
-    pub initial: bool,
-    /// How deep.
-    pub depth: Depth,
-    /// Crawls get so much of an account's rate, in percent.
-    pub budget_percent: u32,
-    /// The account that reads their lists; that of the stream, if there is none.
-    pub account: Option<AccountName>,
-    /// A list that comes short by more than this, in percent of what was known of it, and by more than
-    /// [`short_count`](Self::short_count) is read again before its missing resources are asked for one by one.
-    pub short_percent: u32,
-    /// See [`short_percent`](Self::short_percent).
-    pub short_count: u32,
-    /// How often what the event stream missed is looked for; never if it is zero.
-    pub reconcile_interval: Duration,
-    /// An event that comes so late after a change isn't missed.
-    pub late_events: Duration,
-}
-
-impl Default for CrawlSettings {
-    /// Source gaps are healed, and nothing else is read.
-    fn default() -> Self {
-        Self {
-            initial: false,
-            depth: Depth::Subtasks,
-            budget_percent: 25,
-            account: None,
-            short_percent: 5,
-            short_count: 20,
-            reconcile_interval: Duration::ZERO,
-            late_events: Duration::from_secs(15 * 60),
-        }
-    }
-}
-
-impl CrawlSettings {
-    /// Whether it is kept in mind what was published of each resource.
-    fn compares(&self) -> bool {
-        !self.reconcile_interval.is_zero()
-    }
-}
-
-/// A credential's rate.
-#[derive(Clone, Debug)]
-pub struct AccountSpec {
-    /// Its name.
-    pub name: AccountName,
-    /// Over all replicas.
-    pub limit: Limit,
-}
-
-/// A stream to poll.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StreamSpec {
-    /// Its identity.
-    pub id: StreamId,
-    /// Which request polls it.
-    pub kind: StreamKind,
-}
-
-/// What a commit made durable, for metrics and the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CommitSummary {
-    /// Messages of all kinds.
-    pub messages: usize,
-    /// Events.
-    pub events: usize,
-    /// How long each page took from its arrival to here.
-    pub latencies: Vec<Duration>,
-    /// When each event happened.
-    pub happened_at: Vec<DateTime<Utc>>,
-    /// What is true of streams from now on.
-    pub notices: Vec<(StreamId, Notice)>,
-    /// What the index is to know.
-    pub updates: Vec<(StreamId, Update)>,
-    /// The pages that had records and whose traces are reported.
-    pub pages: Vec<CommittedPage>,
-}
-
-/// A page that is on the bus.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommittedPage {
-    /// Its own.
-    pub trace: Trace,
-    /// Whose.
-    pub stream: StreamId,
-    /// Where the stream is.
-    pub shard: ShardId,
-    /// A poll brought it; else a crawl found it, or the stream ended.
-    pub is_polled: bool,
-    /// How many records were made for it alone.
-    pub records: usize,
-    /// How long it took from its arrival to here.
-    pub took: Duration,
-}
-
-/// A stream that gives no usable answer is asked again after these delays.
-const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
-/// A refused stream is asked again after these, each far below the life of its token (24 hours).
-const SUSPENDED: Backoff = Backoff { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
-/// An aborted commit is tried again after these.
-const ABORTED: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(10) };
-
-/// How often it is looked whether an output topic still is as it was: partitions may be added.
-const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(30);
-/// How soon a topic is looked at again that couldn't be looked at.
-const TOPIC_RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+use topics::OutputTopics;
+pub use topics::{TopicFailure, TopicVerdict};
 
 /// How often all of a shard's checkpoint is written, whether it changed or not: a JetStream stream with a `max_age` forgets
 /// what is older (before nats-server 2.11 the checkpoint, too), and the least that is allowed is 2 days.
@@ -223,139 +77,25 @@ const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 pub struct Engine {
     settings: Settings,
     batch_messages: usize,
-    topics: Topics,
-    /// When each topic is to be looked at.
-    looks: BTreeMap<Topic, Look>,
-    /// One is being looked at.
-    is_looking: bool,
-    /// One was looked at since the last batch.
-    has_looked: bool,
-    accounts: BTreeMap<AccountName, Account>,
+    topics: OutputTopics,
+    queue: Queue,
+    /// A configuration that came while a commit was under way. It counts from the commit's end.
+    next_configuration: Option<Configuration>,
+    accounts: Accounts,
     specs: BTreeMap<ShardId, Vec<StreamSpec>>,
     shards: BTreeMap<ShardId, Shard>,
     streams: BTreeMap<StreamId, Entry>,
-    /// Their topics are known.
-    waiting: VecDeque<Pending>,
-    waiting_records: usize,
-    /// Some of their topics aren't known yet.
-    held: BTreeMap<StreamId, VecDeque<Pending>>,
-    pending_bytes: usize,
-    committing: Option<Staged>,
-    aborts: u32,
-    not_before: Duration,
-    asana_clock: AsanaClock,
-    /// Asana isn't asked for its time before.
-    clock_probe_at: Duration,
-    account_notices: Vec<(AccountName, AccountNotice)>,
+    /// Number of requests and pages so far: each has its own.
     requests: u64,
     draining: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    due: Duration,
-    /// If the topic is known, it is to be known anew before anything is committed.
-    required: bool,
-    /// In a row.
-    failures: u32,
-}
-
+/// All that [`Engine::reconfigure`] changes.
 #[derive(Debug)]
-struct Account {
-    budget: Budget,
-    schedule: Schedule,
-    credential: Credential,
-    /// The least by which the host's clock differs from Asana's.
-    clock_offset: TimeDelta,
-    /// The part of the budget that crawls may use.
-    crawl_budget: Budget,
-    /// When each stream's crawl goes on, or the next one begins.
-    crawls: Schedule,
-    /// When Asana last gave what was asked for.
-    heard_at: Duration,
-}
-
-/// The committed progress of an owned shard.
-#[derive(Clone, Debug)]
-pub(crate) struct Shard {
-    pub(crate) counters: Counters,
-    /// The next batch is the first of this replica for the shard, and says whose it is.
-    pub(crate) header_due: bool,
-    /// When its whole checkpoint is to be written again.
-    refresh_at: Duration,
-    /// Streams with a checkpoint that aren't configured. They go on from it if they come back.
-    parked: BTreeMap<StreamId, Stream>,
-    watermark_at: Duration,
-}
-
-/// A stream of an owned shard.
-#[derive(Debug)]
-struct Entry {
-    kind: StreamKind,
-    /// As it is on the bus.
-    committed: Stream,
-    /// The number of the poll under way.
-    polling: Option<u64>,
-    /// When the last one was sent.
-    sent_at: Option<Duration>,
-    /// A webhook has requested a poll since.
-    poll_requested: bool,
-    interval: Duration,
-    failures: u32,
-    /// The first of these failures.
-    failing_since: Option<Duration>,
-    bad_requests: BadRequests,
-    /// It was said that tokens are given back.
-    told_repeated: bool,
-    /// It was said that it is asked with nothing but the token.
-    told_bare: bool,
-    /// Events, for its status.
-    published: u64,
-    crawling: Crawling,
-}
-
-/// What becomes of a stream, and what has to be on the bus before it counts.
-#[derive(Clone, Debug)]
-pub(crate) struct Pending {
-    pub(crate) shard: ShardId,
-    pub(crate) id: StreamId,
-    pub(crate) change: Change,
-    /// The topics that are to know of it, events or not.
-    pub(crate) topics: BTreeSet<Topic>,
-    /// For each lane of these.
-    pub(crate) announcement: Option<Prepared>,
-    /// Each with its topic.
-    pub(crate) records: Vec<(Topic, Prepared)>,
-    /// The stream's crawl is complete with these records, and its last one says this.
-    pub(crate) ends_crawl: Option<pb::SnapshotEnd>,
-    pub(crate) received_at: DateTime<Utc>,
-    pub(crate) trace: Trace,
-    notice: Option<Notice>,
-    next: Next,
-    /// What it does to what the index knows.
-    known: Vec<known::Change>,
-    events: usize,
-    bytes: usize,
-    arrived: Duration,
-}
-
-/// What becomes of a stream.
-#[derive(Clone, Debug)]
-pub(crate) enum Change {
-    /// By a poll.
-    Polled { state: State, gap: Option<OpenGap> },
-    /// By a step of its crawl.
-    Crawl(Crawl),
-    /// It isn't among those that are polled any more.
-    Ended,
-}
-
-/// What comes next in a stream, once this is committed.
-#[derive(Clone, Copy, Debug)]
-enum Next {
-    Poll(Pace),
-    CrawlStep,
-    Nothing,
+struct Configuration {
+    settings: Settings,
+    accounts: Vec<AccountSpec>,
+    streams: Vec<StreamSpec>,
 }
 
 impl Engine {
@@ -363,26 +103,15 @@ impl Engine {
     #[must_use]
     pub fn new(settings: Settings, batch_messages: usize, accounts: &[AccountSpec], streams: &[StreamSpec]) -> Self {
         let mut engine = Self {
-            accounts: BTreeMap::new(),
+            accounts: Accounts::default(),
             specs: by_shard(streams, settings.shards),
             settings,
             batch_messages,
-            topics: Topics::new(),
-            looks: BTreeMap::new(),
-            is_looking: false,
-            has_looked: false,
+            topics: OutputTopics::default(),
+            queue: Queue::default(),
+            next_configuration: None,
             shards: BTreeMap::new(),
             streams: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            waiting_records: 0,
-            held: BTreeMap::new(),
-            pending_bytes: 0,
-            committing: None,
-            aborts: 0,
-            not_before: Duration::ZERO,
-            asana_clock: AsanaClock::default(),
-            clock_probe_at: Duration::ZERO,
-            account_notices: Vec::new(),
             requests: 0,
             draining: false,
         };
@@ -394,11 +123,9 @@ impl Engine {
     pub fn assign(&mut self, now: Now, shard: ShardId, state: ShardState) {
         self.revoke(now, &[shard]);
         let ShardState { counters, mut streams } = state;
-        // The owner before may have known of lanes that were added since this replica looked.
+        // The owner before may have known of lanes that were added since this replica checked.
         for topic in counters.topics() {
-            if let Some(look) = self.looks.get_mut(topic) {
-                *look = Look { due: now.monotonic, required: true, failures: 0 };
-            }
+            self.topics.require(now, topic);
         }
         for spec in self.specs.get(&shard).cloned().unwrap_or_default() {
             let committed = streams.remove(&spec.id).unwrap_or_default();
@@ -410,11 +137,11 @@ impl Engine {
         self.end_parked(now, shard);
     }
 
-    /// Shards are somebody else's: what waits for a commit is dropped, and will be polled again there.
-    /// Not while a commit runs: wait for its result first.
+    /// Shards have another owner: what waits for a commit is dropped, and the new owner polls it again. If a commit is under
+    /// way, its result doesn't count for these shards.
     pub fn revoke(&mut self, now: Now, shards: &[ShardId]) {
-        debug_assert!(self.committing.is_none(), "a commit runs");
         for shard in shards {
+            self.queue.forget_staged(*shard);
             if self.shards.remove(shard).is_some() {
                 for spec in self.specs.get(shard).cloned().unwrap_or_default() {
                     self.remove_stream(now, &spec.id);
@@ -424,12 +151,21 @@ impl Engine {
         self.drop_orphans();
     }
 
-    /// The configuration is this from now on. The number of shards, the topic and the replica's name must be as
-    /// they were. Not while a commit runs: wait for its result first.
+    /// The configuration is this from now on; while a commit is under way, from its end on. The number of shards, the topic and
+    /// the replica's name must be as they were.
     pub fn reconfigure(&mut self, now: Now, settings: Settings, accounts: &[AccountSpec], streams: &[StreamSpec]) {
-        debug_assert!(self.committing.is_none(), "a commit runs");
+        let configuration = Configuration { settings, accounts: accounts.to_vec(), streams: streams.to_vec() };
+        if self.queue.is_idle() {
+            self.configure(now, &configuration);
+        } else {
+            self.next_configuration = Some(configuration);
+        }
+    }
+
+    fn configure(&mut self, now: Now, configuration: &Configuration) {
+        let Configuration { settings, accounts, streams } = configuration;
         let before = std::mem::replace(&mut self.specs, by_shard(streams, settings.shards));
-        self.settings = settings;
+        self.settings = settings.clone();
         let stays: BTreeSet<_> = streams.iter().map(|spec| &spec.id).collect();
         let owned: Vec<_> = self.shards.keys().copied().collect();
         for shard in &owned {
@@ -462,7 +198,7 @@ impl Engine {
         let parked = self.shards.get(&shard).filter(|_| self.settings.all_known).map(|shard| &shard.parked);
         let mut ended: Vec<_> =
             parked.into_iter().flatten().filter(|(_, it)| !it.ended).map(|(id, _)| id.clone()).collect();
-        ended.retain(|id| !self.uncommitted().any(|pending| pending.id == *id));
+        ended.retain(|id| !self.queue.all().any(|pending| pending.id == *id));
         for id in ended {
             self.requests += 1;
             let trace = self.settings.trace(self.requests, now.wall);
@@ -496,33 +232,19 @@ impl Engine {
         let all = count(&mut self.specs.values().flatten().map(|spec| &spec.id));
         let owned = count(&mut self.streams.keys());
         let polled: BTreeSet<_> = self.specs.values().flatten().map(|spec| spec.id.account.clone()).collect();
-        self.accounts.retain(|name, _| accounts.iter().any(|spec| spec.name == *name));
-        for AccountSpec { name, limit } in accounts {
+        let percent = self.settings.crawl.budget_percent;
+        self.accounts.set(now, accounts, |AccountSpec { name, limit }| {
             let of = |counts: &BTreeMap<AccountName, usize>| counts.get(name).copied().unwrap_or_default();
-            let share = Share { owned: of(&owned), all: of(&all) };
-            // An account that nothing is polled by is for crawls alone.
-            let percent = if polled.contains(name) { self.settings.crawl.budget_percent } else { 100 };
-            let account = self.accounts.entry(name.clone()).or_insert_with(|| Account {
-                budget: Budget::new(*limit),
-                schedule: Schedule::default(),
-                credential: Credential::default(),
-                clock_offset: TimeDelta::zero(),
-                crawl_budget: Budget::new(*limit),
-                crawls: Schedule::default(),
-                heard_at: Duration::ZERO,
-            });
-            account.budget.set(now, *limit, share);
-            account.crawl_budget.set(now, limit.part(percent), share);
-        }
+            // An account that polls nothing is for crawls alone.
+            let percent = if polled.contains(name) { percent } else { 100 };
+            (limit.part(percent), Share { owned: of(&owned), all: of(&all) })
+        });
     }
 
     fn change_share(&mut self, now: Now, id: &StreamId, change: impl Fn(usize) -> usize) {
         let payers: Vec<_> = self.payers(id).cloned().collect();
         for payer in payers {
-            if let Some(account) = self.accounts.get_mut(&payer) {
-                let Share { owned, all } = account.budget.share();
-                account.set_share(now, Share { owned: change(owned), all });
-            }
+            self.accounts.change_owned(now, &payer, &change);
         }
     }
 
@@ -540,27 +262,11 @@ impl Engine {
             let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
             let due = now.monotonic + turn;
             match committed.state {
-                State::Suspended { .. } => account.schedule.set_yielding(spec.id.clone(), due),
-                State::Establish | State::Live(_) => account.schedule.set(spec.id.clone(), due),
+                State::Suspended { .. } => account.schedule_yielding_poll(spec.id.clone(), due),
+                State::Establish | State::Live(_) => account.schedule_poll(spec.id.clone(), due),
             }
         }
-        let interval = self.settings.min_interval;
-        let crawling = Crawling::came(now, &spec.id, &committed);
-        let entry = Entry {
-            kind: spec.kind,
-            committed,
-            polling: None,
-            sent_at: None,
-            poll_requested: false,
-            interval,
-            failures: 0,
-            failing_since: None,
-            bad_requests: BadRequests::default(),
-            told_repeated: false,
-            told_bare: false,
-            published: 0,
-            crawling,
-        };
+        let entry = Entry::new(now, spec, committed, self.settings.intervals());
         self.streams.insert(spec.id.clone(), entry);
         self.schedule_crawl(now, &spec.id);
     }
@@ -568,19 +274,22 @@ impl Engine {
     fn remove_stream(&mut self, now: Now, id: &StreamId) -> Option<Stream> {
         let entry = self.streams.remove(id)?;
         self.change_share(now, id, |owned| owned.saturating_sub(1));
-        if let Some(account) = self.accounts.get_mut(&id.account) {
-            account.schedule.remove(id);
-            account.credential.forget(id);
-            account.crawls.remove(id);
-        }
+        self.accounts.forget(id);
         Some(entry.committed)
+    }
+
+    /// Drops what waits of streams that this replica doesn't have any more.
+    fn drop_orphans(&mut self) {
+        let Self { streams, shards, queue, .. } = self;
+        queue.retain(|pending| match pending.change {
+            Change::Ended => shards.contains_key(&pending.shard) && !streams.contains_key(&pending.id),
+            Change::Polled { .. } | Change::Crawl(_) => streams.contains_key(&pending.id),
+        });
     }
 
     /// Nothing is polled for a while, and what the budgets saved up is gone.
     pub fn pause_polls(&mut self, now: Now, pause: Duration) {
-        for account in self.accounts.values_mut() {
-            account.budget.pause(now, pause);
-        }
+        self.accounts.pause_all(now, pause);
     }
 
     /// Nothing more is polled, and what waits is committed without lingering.
@@ -595,20 +304,18 @@ impl Engine {
     }
 
     fn is_full(&self) -> bool {
-        self.pending_bytes >= self.settings.max_pending_bytes
+        self.queue.bytes() >= self.settings.max_pending_bytes
     }
 
     /// When something may be to do without anything happening before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let poll = |account: &Account| Some(account.schedule.next_due()?.max(account.budget.available_at()?));
-        let may_poll = !self.is_full() && !self.draining;
-        let poll = self.accounts.values().filter(|_| may_poll).filter_map(poll).min();
-        let is_free = self.committing.is_none() && !self.is_looking;
+        let poll = self.accounts.next_poll_at().filter(|_| !self.is_full() && !self.draining);
+        let is_free = self.queue.is_idle() && !self.topics.is_refreshing();
         let batch = if is_free && self.may_commit() { self.batch_due() } else { None };
-        let look = self.looks.values().map(|look| look.due).min().filter(|_| is_free);
-        let probe = self.next_probe_deadline();
-        poll.into_iter().chain(probe).chain(self.next_crawl_deadline()).chain(batch).chain(look).min()
+        let refresh = self.topics.next_due().filter(|_| is_free);
+        let probe = self.accounts.next_probe_at().filter(|_| !self.draining);
+        poll.into_iter().chain(probe).chain(self.next_crawl_deadline()).chain(batch).chain(refresh).min()
     }
 }
 

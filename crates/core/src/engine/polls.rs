@@ -1,7 +1,8 @@
 //! Polls: which is sent next, and what follows from its answer.
 
 use super::forms::form;
-use super::{Change, Engine, Entry, Next, Pending, RETRY, SUSPENDED, StreamSpec};
+use super::pending::{Change, Next, Pending};
+use super::{Engine, StreamSpec};
 use crate::ids::{StreamId, SyncToken};
 use crate::now::Now;
 use crate::outcome::poll::{PollForm, PollOutcome, Polled};
@@ -11,7 +12,6 @@ use crate::record::trace::Trace;
 use crate::stream::{Effects, Notice, Pace, State};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// A request to Asana.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,13 @@ pub struct Poll {
     pub trace: Trace,
 }
 
+/// When an answer arrived by the host's clock, and its size in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    received_at: DateTime<Utc>,
+    bytes: usize,
+}
+
 impl Engine {
     /// The next poll to send, as long as streams are due and the budgets and memory allow it.
     pub fn next_poll(&mut self, now: Now) -> Option<Poll> {
@@ -35,39 +42,32 @@ impl Engine {
             return None;
         }
         let window = self.bad_request_window();
-        for account in self.accounts.values_mut() {
-            if account.budget.available_at().is_none_or(|at| at > now.monotonic) {
-                continue;
-            }
-            let Some(id) = account.schedule.pop_due(now.monotonic) else { continue };
-            let form = form(&self.streams, now, &id, window);
-            let Some(entry) = self.streams.get_mut(&id) else { continue };
-            account.budget.take(now);
-            self.requests += 1;
-            entry.sent(now, self.requests);
-            let token = entry.committed.token().filter(|_| form != PollForm::Fresh).cloned();
-            let trace = self.settings.trace(self.requests, now.wall);
-            let stream = StreamSpec { id, kind: entry.kind };
-            return Some(Poll { number: self.requests, stream, token, form, trace });
-        }
-        None
+        let id = self.accounts.take_poll(now)?;
+        let form = form(&self.streams, now, &id, window);
+        let entry = self.streams.get_mut(&id)?;
+        self.requests += 1;
+        entry.sent(now, self.requests);
+        let token = entry.committed.token().filter(|_| form != PollForm::Fresh).cloned();
+        let trace = self.settings.trace(self.requests, now.wall);
+        let stream = StreamSpec { id, kind: entry.kind };
+        Some(Poll { number: self.requests, stream, token, form, trace })
     }
 
     /// What a poll returned. The notice is for the log; one of something that has to be durable first comes with
     /// its commit, since a stale owner sees tokens dead that are alive elsewhere.
     pub fn handle_outcome(&mut self, now: Now, poll: &Poll, polled: Polled) -> Option<Notice> {
         let id = &poll.stream.id;
-        self.accounts.get_mut(&id.account)?.budget.finish();
+        self.accounts.get_mut(&id.account)?.request_finished();
         // The shard may have gone since, and even come back.
         let entry = self.streams.get_mut(id).filter(|entry| entry.polling == Some(poll.number))?;
         entry.polling = None;
         if let (PollOutcome::Page(_) | PollOutcome::TokenReset(_), Some(account)) =
             (&polled.outcome, self.accounts.get_mut(&id.account))
         {
-            account.heard_at = now.monotonic;
+            account.answered(now);
         }
         let sent_at = entry.sent_at.unwrap_or(now.monotonic);
-        self.note_time(now, sent_at, &id.account, polled.stamp, polled.received_at);
+        self.accounts.note_time(now, sent_at, &id.account, (polled.stamp, polled.received_at));
         let entry = self.streams.get_mut(id)?;
         if entry.bad_requests.note(now, poll.form, &polled.outcome) {
             self.reschedule(now, id, Pace::Retry);
@@ -80,20 +80,19 @@ impl Engine {
     /// An outcome counts.
     pub(super) fn settle(&mut self, now: Now, poll: &Poll, polled: Polled) -> Option<Notice> {
         let id = &poll.stream.id;
-        let account = self.accounts.get_mut(&id.account)?;
         let entry = self.streams.get_mut(id)?;
-        let (received_at, bytes) = (polled.received_at, polled.outcome.bytes());
+        let arrival = Arrival { received_at: polled.received_at, bytes: polled.outcome.bytes() };
         let is_page = matches!(polled.outcome, PollOutcome::Page(_));
-        let latest = self.asana_clock.ahead(now.monotonic);
+        let latest = self.accounts.ahead_of_asana(now);
         let (state, mut effects) = entry.committed.step(id, poll.form, polled, latest);
         let is_told =
-            effects.notice == Some(Notice::TokenRepeated) && std::mem::replace(&mut entry.told_repeated, true);
+            effects.notice == Some(Notice::TokenRepeated) && std::mem::replace(&mut entry.reported_repeated, true);
         effects.notice = effects.notice.filter(|_| !is_told);
-        if is_page && poll.is_bare() && effects.notice.is_none() && !std::mem::replace(&mut entry.told_bare, true) {
+        if is_page && poll.is_bare() && effects.notice.is_none() && !std::mem::replace(&mut entry.reported_bare, true) {
             effects.notice = Some(Notice::PolledBare);
         }
         if let Pace::AccountPause(pause) = effects.pace
-            && !account.budget.pause(now, pause)
+            && !self.accounts.get_mut(&id.account)?.pause(now, pause)
         {
             effects.notice = None;
         }
@@ -103,27 +102,20 @@ impl Engine {
             self.reschedule(now, id, effects.pace);
             return effects.notice;
         }
-        self.publish(now, poll, received_at, bytes, state, effects);
+        self.publish(now, poll, arrival, state, effects);
         None
     }
 
-    /// Has it committed that a stream is in this state, and what comes with it.
-    fn publish(
-        &mut self,
-        now: Now,
-        poll: &Poll,
-        received_at: DateTime<Utc>,
-        bytes: usize,
-        state: State,
-        effects: Effects,
-    ) {
+    /// Commits that a stream is in this state, and what comes with it.
+    fn publish(&mut self, now: Now, poll: &Poll, arrival: Arrival, state: State, effects: Effects) {
+        let Arrival { received_at, bytes } = arrival;
         let Effects { announcement, gap, events, durable: _, pace, notice } = effects;
         let id = &poll.stream.id;
         if gap.is_some() {
             self.note_gap(id);
         }
         // No earlier than it is, since crawls that began before ask whether it is later.
-        let latest = self.asana_clock.ahead(now.monotonic).unwrap_or(received_at);
+        let latest = self.accounts.ahead_of_asana(now).unwrap_or(received_at);
         let known = self.note_events(id, &events, latest);
         let template = &self.settings.topic;
         let prepare = |event| {
@@ -153,47 +145,19 @@ impl Engine {
     pub(super) fn reschedule(&mut self, now: Now, id: &StreamId, pace: Pace) {
         let window = self.bad_request_window();
         let Some(entry) = self.streams.get_mut(id) else { return };
-        let (min, max) = (self.settings.min_interval, self.settings.max_interval);
-        entry.note_pace(now, pace);
+        let wait = entry.pacing.next(now.monotonic, pace, self.settings.intervals(), &id.to_string());
         let fresh_wait = entry.bad_requests.wait(now, window);
-        let wait = match pace {
-            Pace::AtOnce | Pace::AccountPause(_) => Duration::ZERO,
-            Pace::Active => {
-                entry.interval = min;
-                min
-            }
-            Pace::Idle => {
-                entry.interval = (entry.interval * 3 / 2).clamp(min, max);
-                entry.interval
-            }
-            Pace::Retry => RETRY.delay(entry.failures, &id.to_string()),
-            Pace::Suspended(denials) => {
-                let wait = SUSPENDED.delay(denials, &id.to_string());
-                fresh_wait.map_or(wait, |fresh| fresh.min(wait))
-            }
+        let wait = match (pace, fresh_wait) {
+            // It is polled earlier, without its token.
+            (Pace::Suspended(_), Some(fresh)) => fresh.min(wait),
+            _ => wait,
         };
         let due = if entry.is_requested_for(pace) { entry.requested_at(now) } else { now.monotonic + wait };
         let Some(account) = self.accounts.get_mut(&id.account) else { return };
         match pace {
-            Pace::Suspended(_) => account.schedule.set_yielding(id.clone(), due),
+            Pace::Suspended(_) => account.schedule_yielding_poll(id.clone(), due),
             Pace::AtOnce | Pace::Active | Pace::Idle | Pace::Retry | Pace::AccountPause(_) => {
-                account.schedule.set(id.clone(), due);
-            }
-        }
-    }
-}
-
-impl Entry {
-    /// Counts failures in a row. That the account waits neither is one nor ends them.
-    fn note_pace(&mut self, now: Now, pace: Pace) {
-        match pace {
-            Pace::Retry => {
-                self.failures += 1;
-                self.failing_since.get_or_insert(now.monotonic);
-            }
-            Pace::AccountPause(_) => {}
-            Pace::AtOnce | Pace::Active | Pace::Idle | Pace::Suspended(_) => {
-                (self.failures, self.failing_since) = (0, None);
+                account.schedule_poll(id.clone(), due);
             }
         }
     }

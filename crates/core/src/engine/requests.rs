@@ -17,11 +17,10 @@ impl Engine {
         let Some(entry) = self.streams.get_mut(id) else { return false };
         entry.poll_requested = true;
         // A change that isn't in Asana's stream yet when the webhook arrives will be there soon.
-        entry.interval = self.settings.min_interval;
-        let is_well = entry.failures == 0 && matches!(entry.committed.state, State::Live(_));
-        if let Some(account) = self.accounts.get_mut(&id.account).filter(|it| is_well && it.schedule.due(id).is_some())
-        {
-            account.schedule.set_earlier(id.clone(), entry.requested_at(now));
+        entry.pacing.hasten(self.settings.intervals());
+        let is_well = entry.pacing.failures() == 0 && matches!(entry.committed.state, State::Live(_));
+        if let Some(account) = self.accounts.get_mut(&id.account).filter(|_| is_well) {
+            account.hasten_poll(id, entry.requested_at(now));
         }
         true
     }

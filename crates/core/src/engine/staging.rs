@@ -1,6 +1,7 @@
 //! Gives sequences to what waits, and makes a batch of it.
 
-use super::{Change, Pending, Settings, Shard};
+use super::pending::{Change, Pending};
+use super::{Settings, Shard};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::Crawl;
 use crate::crawl::known::Mark;
@@ -10,7 +11,7 @@ use crate::record::placement::lane_of;
 use crate::record::sequence::Counters;
 use crate::record::trace::Trace;
 use crate::record::{Place, Prepared};
-use crate::stream::{MOST_PARTLY_HEALED, Notice, OpenGap, Stream};
+use crate::stream::{MOST_PARTLY_HEALED, Notice, Stream};
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::timestamp;
 use chrono::{DateTime, Utc};
@@ -35,6 +36,21 @@ pub(crate) struct Staged {
     pub(crate) trace: Trace,
 }
 
+impl Staged {
+    /// Size of its pages, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.pending.iter().map(|(pending, ..)| pending.bytes).sum()
+    }
+
+    /// Drops all of a shard, which has another owner: what the commit makes of it doesn't count here.
+    pub(super) fn forget(&mut self, shard: ShardId) {
+        self.counters.remove(&shard);
+        for (pending, ..) in self.pending.extract_if(.., |(pending, ..)| pending.shard == shard) {
+            self.streams.remove(&pending.id);
+        }
+    }
+}
+
 /// What is to be said of a shard as a whole: up to when its topics are complete.
 #[derive(Debug)]
 pub(crate) struct ShardWatermark {
@@ -43,19 +59,26 @@ pub(crate) struct ShardWatermark {
     pub(crate) topics: Vec<Topic>,
 }
 
-/// Stages what waits, in order, then watermarks.
+/// What a batch is made for: the owned shards, the topics that are known, and the settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner<'a> {
+    pub(crate) shards: &'a BTreeMap<ShardId, Shard>,
+    pub(crate) topics: &'a Topics,
+    pub(crate) settings: &'a Settings,
+}
+
+/// Stages what waits, in order, then watermarks. `committed`: a page's stream as it is on the bus.
 ///
 /// # Panics
 /// If a shard isn't in `shards` or a topic isn't in `topics`. Nothing is lost then: nothing was committed.
 pub(crate) fn stage<'a>(
+    owner: Owner<'_>,
     taken: Vec<Pending>,
     committed: impl Fn(&Pending) -> Option<&'a Stream>,
     watermarks: &[ShardWatermark],
-    shards: &BTreeMap<ShardId, Shard>,
-    topics: &Topics,
-    settings: &Settings,
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
+    let Owner { shards, topics, settings } = owner;
     let trace = settings.trace(0, now);
     let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
@@ -112,8 +135,16 @@ struct Staging<'a> {
     notices: Vec<(StreamId, Notice)>,
 }
 
+/// A stream while one of its pages is staged.
+struct StreamStaging<'a> {
+    pending: &'a Pending,
+    /// As it will be.
+    next: Stream,
+    counters: &'a mut Counters,
+}
+
 impl Staging<'_> {
-    /// What is announced, then the records, each topic's first one behind what the topic has to know of the stream.
+    /// What is announced, then the records. Each topic's first record follows what the topic has to know of the stream.
     fn pending(&mut self, pending: &Pending, mut next: Stream, counters: &mut Counters) -> Stream {
         match pending.change.clone() {
             Change::Polled { state, gap } => next.enter(state, gap),
@@ -124,59 +155,58 @@ impl Staging<'_> {
             }
             Change::Ended => next.ended = true,
         }
+        let mut stream = StreamStaging { pending, next, counters };
         for topic in &pending.topics {
-            self.spread(pending.shard, topic, counters);
+            self.spread(pending.shard, topic, stream.counters);
             if let Some(announcement) = &pending.announcement {
-                self.in_each_lane(pending, &mut next, topic, announcement, counters);
+                self.in_each_lane(&mut stream, topic, announcement);
             }
-            self.prepare_topic(pending, &mut next, topic, counters);
+            self.prepare_topic(&mut stream, topic);
         }
         for (topic, prepared) in &pending.records {
-            self.prepare_topic(pending, &mut next, topic, counters);
+            self.prepare_topic(&mut stream, topic);
             let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
-            let lane = Lane { topic: topic.clone(), partition };
-            self.record(pending, &mut next, lane, prepared, counters);
+            self.record(&mut stream, Lane { topic: topic.clone(), partition }, prepared);
         }
         if let Some(end) = &pending.ends_crawl {
-            self.end_crawl(pending, end, &mut next, counters);
+            self.end_crawl(&mut stream, end);
         }
-        next
+        stream.next
     }
 
     /// Puts what is to be known of the stream into every lane of a topic that doesn't have it: its open gaps, and the
     /// beginning of its crawl.
-    fn prepare_topic(&mut self, pending: &Pending, next: &mut Stream, topic: &Topic, counters: &mut Counters) {
-        self.spread(pending.shard, topic, counters);
+    fn prepare_topic(&mut self, stream: &mut StreamStaging<'_>, topic: &Topic) {
+        self.spread(stream.pending.shard, topic, stream.counters);
         let lanes = self.topics[topic].lanes.get();
         let missing = |topics: &BTreeMap<Topic, u32>| topics.get(topic).is_none_or(|has_it| *has_it < lanes);
         let mut announced = Vec::new();
-        for gap in next.open_gaps.iter_mut().filter(|gap| missing(&gap.topics)) {
+        for gap in stream.next.open_gaps.iter_mut().filter(|gap| missing(&gap.topics)) {
             let has_it = gap.topics.insert(topic.clone(), lanes).unwrap_or(0);
             announced.push((Body::SourceGap(gap.record()), has_it));
         }
-        if let Some(crawl) = next.crawl.as_mut().filter(|crawl| missing(&crawl.topics)) {
+        if let Some(crawl) = stream.next.crawl.as_mut().filter(|crawl| missing(&crawl.topics)) {
             let has_it = Arc::make_mut(crawl).topics.insert(topic.clone(), lanes).unwrap_or(0);
             announced.push((Body::SnapshotBegin(crawl.begin_record()), has_it));
         }
         for (body, has_it) in announced {
-            let prepared = Prepared::of_stream(&body, &pending.id, pending.received_at);
+            let prepared = stream.prepare(&body);
             for partition in has_it..lanes {
-                let lane = Lane { topic: topic.clone(), partition };
-                self.record(pending, next, lane, &prepared, counters);
+                self.record(stream, Lane { topic: topic.clone(), partition }, &prepared);
             }
         }
     }
 
     /// Ends the crawl wherever its beginning is, and then the gaps that it heals wherever they are. What was left out of
     /// the state holds up no gap: it follows when it could be read.
-    fn end_crawl(&mut self, pending: &Pending, end: &pb::SnapshotEnd, next: &mut Stream, counters: &mut Counters) {
-        let Some(crawl) = next.crawl.take() else { return };
-        self.tell(pending, next, &crawl.topics, &Body::SnapshotEnd(end.clone()), counters);
-        let is_healed = |gap: &OpenGap| crawl.gap_ids.contains(&gap.id);
-        let (healed, open): (Vec<_>, Vec<_>) = std::mem::take(&mut next.open_gaps).into_iter().partition(is_healed);
-        next.open_gaps = open;
+    fn end_crawl(&mut self, stream: &mut StreamStaging<'_>, end: &pb::SnapshotEnd) {
+        let Some(crawl) = stream.next.crawl.take() else { return };
+        self.announce(stream, &crawl.topics, &Body::SnapshotEnd(end.clone()));
+        let gaps = std::mem::take(&mut stream.next.open_gaps).into_iter();
+        let (healed, open): (Vec<_>, Vec<_>) = gaps.partition(|gap| crawl.heals(&gap.id));
+        stream.next.open_gaps = open;
         let is_whole = crawl.left_out.is_empty();
-        let waiting = std::mem::take(&mut next.partly_healed);
+        let waiting = std::mem::take(&mut stream.next.partly_healed);
         let restored = if is_whole { pb::Restored::State } else { pb::Restored::PartOfState };
         for gap in waiting.iter().filter(|_| is_whole).chain(&healed) {
             let healed = pb::SourceGapHealed {
@@ -186,8 +216,9 @@ impl Staging<'_> {
                 left_out: end.left_out.clone(),
                 left_out_count: end.left_out_count,
             };
-            self.tell(pending, next, &gap.topics, &Body::SourceGapHealed(healed), counters);
+            self.announce(stream, &gap.topics, &Body::SourceGapHealed(healed));
         }
+        let next = &mut stream.next;
         if !is_whole {
             next.partly_healed = waiting.into_iter().chain(healed).collect();
             let excess = next.partly_healed.len().saturating_sub(MOST_PARTLY_HEALED);
@@ -199,35 +230,21 @@ impl Staging<'_> {
         }
     }
 
-    fn tell(
-        &mut self,
-        pending: &Pending,
-        next: &mut Stream,
-        topics: &BTreeMap<Topic, u32>,
-        body: &Body,
-        counters: &mut Counters,
-    ) {
-        let prepared = Prepared::of_stream(body, &pending.id, pending.received_at);
+    /// Puts a record of the stream into every lane of these topics.
+    fn announce(&mut self, stream: &mut StreamStaging<'_>, topics: &BTreeMap<Topic, u32>, body: &Body) {
+        let prepared = stream.prepare(body);
         for topic in topics.keys() {
-            self.in_each_lane(pending, next, topic, &prepared, counters);
+            self.in_each_lane(stream, topic, &prepared);
         }
     }
 
-    fn in_each_lane(
-        &mut self,
-        pending: &Pending,
-        next: &mut Stream,
-        topic: &Topic,
-        prepared: &Prepared,
-        counters: &mut Counters,
-    ) {
+    fn in_each_lane(&mut self, stream: &mut StreamStaging<'_>, topic: &Topic, prepared: &Prepared) {
         for partition in 0..self.topics[topic].lanes.get() {
-            let lane = Lane { topic: topic.clone(), partition };
-            self.record(pending, next, lane, prepared, counters);
+            self.record(stream, Lane { topic: topic.clone(), partition }, prepared);
         }
     }
 
-    /// Tells every lane of a topic that keys are spread over another number of lanes, if so.
+    /// Announces in every lane of a topic that it has another number of lanes, if so.
     fn spread(&mut self, shard: ShardId, topic: &Topic, counters: &mut Counters) {
         let count = self.topics[topic].lanes.get();
         if let Some(previous_count) = counters.spread(topic, count) {
@@ -256,14 +273,9 @@ impl Staging<'_> {
         }
     }
 
-    fn record(
-        &mut self,
-        pending: &Pending,
-        next: &mut Stream,
-        lane: Lane,
-        prepared: &Prepared,
-        counters: &mut Counters,
-    ) {
+    /// Gives a record of the stream its place.
+    fn record(&mut self, stream: &mut StreamStaging<'_>, lane: Lane, prepared: &Prepared) {
+        let StreamStaging { pending, next, counters } = stream;
         self.begin_lane(pending.shard, &lane, counters);
         let epoch = counters.epoch();
         let place = Place {
@@ -278,7 +290,7 @@ impl Staging<'_> {
         self.push(prepared, &place);
     }
 
-    /// The first record of an epoch in a lane says what was before it.
+    /// The first record of an epoch in a lane contains the last one before it.
     fn begin_lane(&mut self, shard: ShardId, lane: &Lane, counters: &mut Counters) {
         let Some(before) = counters.begins(&lane.topic, lane.partition) else { return };
         let start = pb::EpochStart { previous_epoch: before.epoch, previous_lane_sequence: before.last };
@@ -305,5 +317,11 @@ impl Staging<'_> {
             let notice = Notice::DeadLetter { gid: prepared.key.clone(), bytes };
             self.notices.push((stream.clone(), notice));
         }
+    }
+}
+
+impl StreamStaging<'_> {
+    fn prepare(&self, body: &Body) -> Prepared {
+        Prepared::of_stream(body, &self.pending.id, self.pending.received_at)
     }
 }

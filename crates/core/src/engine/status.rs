@@ -1,6 +1,7 @@
 //! What the engine holds at a moment, as plain data: for metrics and for people, never for decisions.
 
-use super::{Account, Crawling, Engine, Entry, TOKEN_LIFE};
+use super::crawls::Crawling;
+use super::{Engine, Entry, TOKEN_LIFE};
 use crate::crawl::{Crawl, Place, Reading, Reason};
 use crate::engine::schedule::budget::Allowance;
 use crate::ids::{AccountName, ShardId, StreamId, StreamKind};
@@ -164,14 +165,13 @@ impl Engine {
     #[must_use]
     pub fn status(&self, now: Now) -> Status {
         let shards = self.shards.iter();
-        let committing = self.committing.as_ref().map_or(0, |staged| staged.pending.len());
         Status {
             at: now.wall,
             shards: shards.map(|(shard, held)| ShardStatus { shard: *shard, epoch: held.counters.epoch() }).collect(),
             accounts: self.accounts.iter().map(|(name, account)| account.status(now, name)).collect(),
             streams: self.streams.iter().map(|(id, entry)| self.stream_status(now, id, entry)).collect(),
-            pending_pages: self.uncommitted().count() + committing,
-            pending_bytes: self.pending_bytes,
+            pending_pages: self.queue.all().count(),
+            pending_bytes: self.queue.bytes(),
             max_pending_bytes: self.settings.max_pending_bytes,
         }
     }
@@ -191,7 +191,7 @@ impl Engine {
 
     fn stream_status(&self, now: Now, id: &StreamId, entry: &Entry) -> StreamStatus {
         let live = entry.committed.live();
-        let due = self.accounts.get(&id.account).and_then(|account| account.schedule.due(id));
+        let due = self.accounts.get(&id.account).and_then(|account| account.poll_due(id));
         StreamStatus {
             id: id.clone(),
             kind: entry.kind,
@@ -200,8 +200,8 @@ impl Engine {
             last_complete_poll_at: live.map(|live| live.last_complete_poll_at),
             token_received_at: live.map(|live| live.token_received_at),
             next_poll_at: due.and_then(|due| wall_at(now, due)),
-            failures: entry.failures,
-            failing_for: entry.failing_since.map(|since| now.monotonic.saturating_sub(since)),
+            failures: entry.pacing.failures(),
+            failing_for: entry.pacing.failing_since().map(|since| now.monotonic.saturating_sub(since)),
             published: entry.published,
             open_gaps: entry.committed.open_gaps.clone(),
             crawl: entry.committed.crawl.as_ref().map(|crawl| crawl_status(now, crawl, &entry.crawling)),
@@ -230,19 +230,6 @@ fn crawl_status(now: Now, crawl: &Crawl, crawling: &Crawling) -> CrawlStatus {
         asked: crawling.absences.asked,
         to_ask: crawling.absences.waiting(),
         stalled: now.monotonic.saturating_sub(crawling.progressed_at),
-    }
-}
-
-impl Account {
-    fn status(&self, now: Now, name: &AccountName) -> AccountStatus {
-        let due = self.schedule.next_unyielding().unwrap_or(now.monotonic);
-        AccountStatus {
-            name: name.clone(),
-            allowance: self.budget.allowance(now),
-            delay: now.monotonic.saturating_sub(due),
-            refused: self.credential.refused,
-            clock_offset: self.clock_offset,
-        }
     }
 }
 

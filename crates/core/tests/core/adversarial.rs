@@ -65,7 +65,7 @@ fn run(mut rng: ChaCha8Rng, events: u64) -> u64 {
         };
         let outcome = if poll.token.is_some() { PollOutcome::Page(page) } else { PollOutcome::TokenReset("0".into()) };
         engine.handle_outcome(now, &poll, Polled { outcome, stamp: None, received_at: now.wall });
-        while let Some(topic) = engine.topic_to_look_at(now) {
+        while let Some(topic) = engine.next_topic_refresh(now) {
             engine.set_topic(now, topic, OutputTopic { lanes: NonZeroU32::new(6).unwrap(), message_bytes: usize::MAX });
         }
         now = now.after(Duration::from_millis(10));

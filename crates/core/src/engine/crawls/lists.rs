@@ -1,10 +1,10 @@
 //! The lists of a crawl: what their pages show, and what becomes of those that can't be read.
 
 use super::compare::{Hashes, has_event, hashes};
-use super::{CrawlStep, Engine, Found, Step};
+use super::{CrawlStep, CrawlTurn, Engine, Found, Step};
 use crate::crawl::known::{self, NOT_VISIBLE};
 use crate::crawl::{Crawl, Fate, Place, below};
-use crate::engine::RETRY;
+use crate::engine::schedule::pace::RETRY;
 use crate::ids::{Gid, StreamId};
 use crate::now::Now;
 use crate::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
@@ -16,13 +16,12 @@ use bridge_contract::time::timestamp;
 impl Engine {
     pub(super) fn handle_list(
         &mut self,
-        now: Now,
+        mut turn: CrawlTurn<'_>,
         step: &CrawlStep,
-        mut crawl: Crawl,
         outcome: ListOutcome,
         known: &[Option<known::Entry>],
     ) -> Option<Notice> {
-        let id = &step.stream;
+        let (now, id) = (turn.now, turn.id);
         let Step::List { account: payer, listing, .. } = &step.step else { return None };
         let is_too_heavy = match &outcome {
             ListOutcome::Throttled { .. } => true,
@@ -34,9 +33,9 @@ impl Engine {
         let (fate, reason) = match outcome {
             ListOutcome::Page(page) => {
                 crawling.limit.succeeded();
-                self.heard(now, id);
-                let found = self.read_page(now, id, &mut crawl, &page, known);
-                self.wait_for_step(now, id, crawl, found);
+                self.answered(now, id);
+                let found = self.read_page(&mut turn, &page, known);
+                self.wait_for_step(turn, found);
                 return None;
             }
             ListOutcome::Throttled { retry_after } => return self.pause_crawl(now, id, payer, retry_after),
@@ -44,37 +43,37 @@ impl Engine {
                 self.end_step(now, id);
                 return None;
             }
-            ListOutcome::OffsetExpired => (crawl.restart_list(), "offset_expired"),
-            ListOutcome::CutOff => (crawl.cut_off(), "cut_off"),
-            ListOutcome::Failed(failure) => (self.put_off(now, id, &mut crawl, failure.label()), failure.label()),
+            ListOutcome::OffsetExpired => (turn.crawl.restart_list(), "offset_expired"),
+            ListOutcome::CutOff => (turn.crawl.cut_off(), "cut_off"),
+            ListOutcome::Failed(failure) => (self.put_off(&mut turn, failure.label()), failure.label()),
             ListOutcome::Denied(denial) => {
                 // Another account may see less.
-                let fate = if *payer != id.account && crawl.ask_by_own() {
+                let fate = if *payer != id.account && turn.crawl.ask_by_own() {
                     Some(Fate::Retried(listing.clone()))
-                } else if denial.may_concern_account() && !self.doubt(now, payer) {
+                } else if denial.may_concern_account() && !self.accounts.is_accepted(now, payer) {
                     // Whether that speaks of the credential is asked for.
-                    self.put_off(now, id, &mut crawl, denial.label())
+                    self.put_off(&mut turn, denial.label())
                 } else {
-                    crawl.refused(id, denial)
+                    turn.crawl.refused(id, denial)
                 };
                 (fate, denial.label())
             }
         };
-        self.wait_for_step(now, id, crawl, Found::at(now.wall));
+        self.wait_for_step(turn, Found::at(now.wall));
         fate.and_then(|fate| notice_of(fate, reason))
     }
 
     /// The list is tried again after those that wait, and not before a while.
-    fn put_off(&mut self, now: Now, id: &StreamId, crawl: &mut Crawl, reason: &str) -> Option<Fate> {
-        let counts = self.count_failure(now, id);
-        let due = now.monotonic + RETRY.delay(crawl.tries() + 1, &id.to_string());
-        crawl.failed(reason, counts, due)
+    fn put_off(&mut self, turn: &mut CrawlTurn<'_>, reason: &str) -> Option<Fate> {
+        let counts = self.count_failure(turn.now, turn.id);
+        let due = turn.now.monotonic + RETRY.delay(turn.crawl.tries() + 1, &turn.id.to_string());
+        turn.crawl.failed(reason, counts, due)
     }
 
     /// Asana gave what was asked for.
-    pub(super) fn heard(&mut self, now: Now, id: &StreamId) {
+    pub(super) fn answered(&mut self, now: Now, id: &StreamId) {
         if let Some(account) = self.accounts.get_mut(&id.account) {
-            account.heard_at = now.monotonic;
+            account.answered(now);
         }
         if let Some(entry) = self.streams.get_mut(id) {
             entry.crawling.progressed_at = now.monotonic;
@@ -82,17 +81,10 @@ impl Engine {
     }
 
     /// The snapshots of a page, and on to the next.
-    fn read_page(
-        &mut self,
-        now: Now,
-        id: &StreamId,
-        crawl: &mut Crawl,
-        page: &ListPage,
-        known: &[Option<known::Entry>],
-    ) -> Found {
+    fn read_page(&mut self, turn: &mut CrawlTurn<'_>, page: &ListPage, known: &[Option<known::Entry>]) -> Found {
         let mut found = Found { bytes: page.bytes, ..Found::at(page.received_at) };
-        let Place::Reading(reading) = &crawl.place else { return found };
-        let listing = reading.listing.clone();
+        let Place::Reading(reading) = &turn.crawl.place else { return found };
+        let (id, listing) = (turn.id, reading.listing.clone());
         let mut next = Vec::new();
         for (item, entry) in page.items.iter().zip(known.iter().map(Option::as_ref).chain(std::iter::repeat(None))) {
             let gid = Gid::from(item.resource.gid.as_str());
@@ -101,28 +93,26 @@ impl Engine {
             } else if self.streams.get(id).is_some_and(|entry| entry.crawling.touched.contains(&gid)) {
                 next.extend(again(&gid, &item.resource.resource_type));
             } else {
-                next.extend(self.show(now, id, crawl, item, entry, &listing, &mut found));
+                next.extend(self.show(turn, item, entry, &listing, &mut found));
             }
         }
         if page.unidentified > 0 {
             found.notice = Some(Notice::Crawl(CrawlNotice::Unidentified { listing, count: page.unidentified }));
         }
-        crawl.advance(page.next_offset.as_deref(), next);
+        turn.crawl.advance(page.next_offset.as_deref(), next);
         found
     }
 
     /// The snapshot of one resource that is where `place` says, if there is something to tell; what is to be read below.
-    #[expect(clippy::too_many_arguments, reason = "what a page has in common, and where its items go")]
     pub(super) fn show(
         &mut self,
-        now: Now,
-        id: &StreamId,
-        crawl: &Crawl,
+        turn: &CrawlTurn<'_>,
         item: &Item,
         entry: Option<&known::Entry>,
         place: &Listing,
         found: &mut Found,
     ) -> Vec<Listing> {
+        let CrawlTurn { id, crawl, .. } = turn;
         let gid = Gid::from(item.resource.gid.as_str());
         let (number, hashes) = (crawl.number(), hashes(item));
         // This crawl told of it before, and reads what is below.
@@ -140,7 +130,7 @@ impl Engine {
         if has_event(change, is_nested, &resource_type)
             && self.would_be_told(id, change, item, entry.is_some_and(|entry| is_evidently(entry, hashes)))
         {
-            self.suspect(now, id, crawl, gid.clone(), entry, item.modified_at);
+            self.suspect(turn, gid.clone(), entry, item.modified_at);
         }
         found.known.push(known::Change::Seen {
             gid,

@@ -1,12 +1,12 @@
 //! What changed and no event told of.
 
-use super::{Change, Crawling, Engine};
+use super::{CrawlTurn, Crawling, Engine};
 use crate::crawl::known;
-use crate::crawl::{Crawl, listed_types};
+use crate::crawl::listed_types;
+use crate::engine::pending::{Change, Pending};
 use crate::ids::{Gid, StreamId};
-use crate::now::Now;
 use crate::outcome::list::{Item, What};
-use crate::record::event::Event;
+use crate::record::event::{Action, Event};
 use crate::stream::State;
 use bridge_contract::pb;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -58,7 +58,9 @@ impl Engine {
         let Some(entry) = self.streams.get_mut(id) else { return Vec::new() };
         let listed = listed_types(self.settings.crawl.depth);
         let mut changes = Vec::new();
-        for Event(event) in events {
+        for event in events {
+            let action = event.action();
+            let Event(event) = event;
             let parent = event.parent.as_ref().map(|parent| Gid::from(parent.gid.as_str()));
             if let Some(parent) = parent.clone() {
                 // That something comes into a section changes nothing of the section, and its list shows it all the same.
@@ -71,8 +73,8 @@ impl Engine {
             let Some(resource) = event.resource.as_ref().filter(|resource| !resource.gid.is_empty()) else { continue };
             let gid = Gid::from(resource.gid.as_str());
             entry.crawling.touch(gid.clone());
-            let is_out = event.action == "removed" && parent.as_ref() == Some(&id.resource);
-            if event.action == "deleted" || is_out {
+            let is_out = action == Action::Removed && parent.as_ref() == Some(&id.resource);
+            if action == Action::Deleted || is_out {
                 if parent.is_none() {
                     let created_at = event
                         .created_at
@@ -91,9 +93,7 @@ impl Engine {
 
     /// What events name whose commit isn't done.
     pub(super) fn touched_by_waiting(&self, id: &StreamId) -> BTreeSet<Gid> {
-        let committing = self.committing.iter().flat_map(|staged| &staged.pending).map(|(pending, ..)| pending);
-        let waiting = self.uncommitted().chain(committing);
-        let polled = waiting.filter(|it| it.id == *id && matches!(it.change, Change::Polled { .. }));
+        let polled = self.queue.all().filter(|it| it.id == *id && matches!(it.change, Change::Polled { .. }));
         polled.flat_map(|pending| &pending.known).filter_map(known::Change::told).cloned().collect()
     }
 
@@ -124,20 +124,16 @@ impl Engine {
     /// Remembers what changed though no event told of it, if that is so: one may still come.
     pub(super) fn suspect(
         &mut self,
-        now: Now,
-        id: &StreamId,
-        crawl: &Crawl,
+        turn: &CrawlTurn<'_>,
         gid: Gid,
         known: Option<&known::Entry>,
         modified_at: Option<DateTime<Utc>>,
     ) {
-        let waits = |pending: &crate::engine::Pending| {
-            pending.id == *id && pending.known.iter().any(|change| change.names(&gid))
-        };
-        let is_told = self.uncommitted().any(waits)
-            || self.committing.iter().flat_map(|staged| &staged.pending).any(|(pending, ..)| waits(pending));
+        let CrawlTurn { now, id, crawl } = turn;
+        let waits = |pending: &Pending| pending.id == **id && pending.known.iter().any(|change| change.names(&gid));
+        let is_told = self.queue.all().any(waits);
         // Until when an event may come can't be said as long as it isn't known how late it is at Asana.
-        let Some(latest) = self.asana_clock.ahead(now.monotonic) else { return };
+        let Some(latest) = self.accounts.ahead_of_asana(*now) else { return };
         let Some(entry) = self.streams.get_mut(id) else { return };
         let last_crawl = entry.committed.last_crawl_at.map_or(0, |at| at.timestamp_millis());
         let is_explained = is_told
@@ -176,7 +172,7 @@ impl Crawling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crawl::Reason;
+    use crate::crawl::{Crawl, Purpose, Reason};
     use crate::engine::bench::{Bench, MINUTE};
     use crate::ids::StreamKind;
     use crate::stream::OpenGap;
@@ -210,8 +206,8 @@ mod tests {
         let stream = &mut bench.engine.streams.get_mut(&id).unwrap().committed;
         let polled_at = stream.live().unwrap().last_complete_poll_at;
         let begun_at = bench.now.wall;
-        let reason = Reason::Reconciliation;
-        let crawl = Crawl::begin(&id, StreamKind::Resource, reason, Vec::new(), BTreeSet::new(), true, begun_at);
+        let purpose = Purpose { compared: true, ..Purpose::of(Reason::Reconciliation) };
+        let crawl = Crawl::begin(&id, StreamKind::Resource, purpose, begun_at);
         stream.crawl = Some(crawl.clone().into());
         prepare(&mut bench);
         bench.restart(Duration::ZERO);
@@ -220,7 +216,8 @@ mod tests {
         bench.answer(&poll, bench.page());
         bench.engine.handle_compare(bench.now, &id, true, true);
         let gid = Gid::from("5");
-        bench.engine.suspect(bench.now, &id, &crawl, gid.clone(), None, Some(polled_at + later));
+        let turn = CrawlTurn { now: bench.now, id: &id, crawl };
+        bench.engine.suspect(&turn, gid.clone(), None, Some(polled_at + later));
         assert_eq!(bench.engine.take_missed(), [], "its event may be late");
         bench.wait(Duration::from_secs(3600));
         let poll = bench.poll().unwrap();

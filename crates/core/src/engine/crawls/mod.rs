@@ -7,14 +7,19 @@ mod absence;
 mod compare;
 mod lists;
 mod missed;
+mod step;
 
-use super::{Account, Change, Engine, Entry, Next, Pending, RETRY, SUSPENDED};
-use crate::crawl::known::{self, Absent, AbsentFrom, Mark, Shortfall};
-use crate::crawl::{Crawl, PageLimit, Place, Reason};
-use crate::engine::schedule::budget::Share;
+pub use step::{CrawlAnswer, CrawlStep, Lookup, Step};
+
+use super::accounts::Account;
+use super::pending::{Change, Next, Pending};
+use super::schedule::pace::{RETRY, SUSPENDED};
+use super::settings::CrawlSettings;
+use super::{Engine, Entry};
+use crate::crawl::known;
+use crate::crawl::{Crawl, PageLimit, Place, Purpose, Reason};
 use crate::ids::{AccountName, Gid, StreamId, Topic};
 use crate::now::Now;
-use crate::outcome::list::{ListOutcome, Listing, What};
 use crate::record::Prepared;
 use crate::record::placement::shard_of;
 use crate::stream::{CrawlNotice, Notice, State, Stream};
@@ -25,103 +30,6 @@ use missed::Deletions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
-
-/// One step of a stream's crawl.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CrawlStep {
-    /// Says which step an answer is to.
-    pub number: u64,
-    /// Whose.
-    pub stream: StreamId,
-    /// What is to be done.
-    pub step: Step,
-}
-
-/// What a step of a crawl does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Asks whether the index knows all that was published of the stream, up to this record.
-    Compare(Mark),
-    /// Reads a page, and looks its items up in the index.
-    List {
-        /// By whose credential.
-        account: AccountName,
-        /// Of what.
-        listing: Listing,
-        /// Where it begins.
-        offset: Option<String>,
-        /// How many items it has at the most.
-        limit: u8,
-    },
-    /// Asks the index for lists that came short.
-    Weigh {
-        /// The crawl, as the index calls it.
-        crawl: u64,
-        /// By more resources than this.
-        least: u32,
-        /// And by more than this, in percent of what was known.
-        percent: u32,
-    },
-    /// Asks the index for what it knows and the crawl didn't see.
-    Sweep {
-        /// What is missing from which crawl.
-        from: AbsentFrom,
-        /// Behind this one, in the index' order.
-        after: Option<Gid>,
-    },
-    /// Reads one object alone, by the stream's own credential, and looks up what it is a part of.
-    Ask(Listing),
-    /// Asks the index for what lies in something that is gone.
-    Below {
-        /// In what.
-        of: Gid,
-        /// By these lists.
-        lists: &'static [What],
-        /// The crawl, as the index calls it.
-        crawl: u64,
-    },
-}
-
-impl Step {
-    /// By whose credential Asana is asked, if it is.
-    fn payer<'a>(&'a self, stream: &'a StreamId) -> Option<&'a AccountName> {
-        match self {
-            Self::List { account, .. } => Some(account),
-            Self::Ask(_) => Some(&stream.account),
-            Self::Compare(_) | Self::Weigh { .. } | Self::Sweep { .. } | Self::Below { .. } => None,
-        }
-    }
-}
-
-/// What a step returned. What the index says is `None` when it has failed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// To [`Step::Compare`].
-    Compare(bool),
-    /// To [`Step::List`], with what the index knows of each item of a page.
-    List(ListOutcome, Option<Vec<Option<known::Entry>>>),
-    /// To [`Step::Weigh`].
-    Weigh(Option<Vec<Shortfall>>),
-    /// To [`Step::Sweep`]; empty where there is no more.
-    Sweep(Option<Vec<Absent>>),
-    /// To [`Step::Ask`], with what the index knows of what the object is a part of.
-    Ask(ListOutcome, Option<known::Entry>),
-    /// To [`Step::Below`]; empty where there is no more.
-    Below(Option<Vec<(Gid, known::Entry)>>),
-}
-
-impl Answer {
-    /// Whether the index was needed and has failed.
-    fn lacks_index(&self) -> bool {
-        match self {
-            Self::List(ListOutcome::Page(_), known) => known.is_none(),
-            Self::Weigh(known) => known.is_none(),
-            Self::Sweep(known) => known.is_none(),
-            Self::Below(known) => known.is_none(),
-            Self::Compare(_) | Self::List(..) | Self::Ask(..) => false,
-        }
-    }
-}
 
 /// What only this owner of a stream knows of its crawl.
 #[derive(Debug, Default)]
@@ -162,18 +70,6 @@ impl Crawling {
     }
 }
 
-impl Account {
-    pub(super) fn set_share(&mut self, now: Now, share: Share) {
-        self.budget.set_share(now, share);
-        self.crawl_budget.set_share(now, share);
-    }
-
-    /// When a request of a crawl may be sent.
-    fn crawl_available_at(&self) -> Option<Duration> {
-        Some(self.budget.available_at()?.max(self.crawl_budget.available_at()?))
-    }
-}
-
 impl Engine {
     /// The next step of a crawl, as long as crawls are due and the budgets and memory allow it. Polls go first.
     pub fn next_crawl_step(&mut self, now: Now) -> Option<CrawlStep> {
@@ -181,18 +77,17 @@ impl Engine {
             return None;
         }
         let is_free = |account: &Account| account.crawl_available_at().is_some_and(|at| at <= now.monotonic);
-        let next = self.accounts.values().find_map(|account| {
-            let id = account.crawls.first_due(now.monotonic)?;
+        let next = self.accounts.iter().find_map(|(_, account)| {
+            let id = account.due_crawl(now)?;
             let step = self.step_of(id)?;
             let payer = step.payer(id).and_then(|payer| self.accounts.get(payer));
             payer.is_none_or(is_free).then(|| (id.clone(), step))
         });
         let (id, step) = next?;
         if let Some(payer) = step.payer(&id).and_then(|payer| self.accounts.get_mut(payer)) {
-            payer.budget.take(now);
-            payer.crawl_budget.take(now);
+            payer.take_crawl_request(now);
         }
-        self.accounts.get_mut(&id.account)?.crawls.remove(&id);
+        self.accounts.get_mut(&id.account)?.crawl_step_taken(&id);
         // The index doesn't know of these yet, and may be asked before it does.
         let touched = self.touched_by_waiting(&id);
         let entry = self.streams.get_mut(&id)?;
@@ -213,31 +108,30 @@ impl Engine {
             Place::Reading(reading) => {
                 let account = self.settings.crawl.account.as_ref().filter(|_| !reading.by_own);
                 Step::List {
-                    account: account.filter(|name| self.accounts.contains_key(*name)).unwrap_or(&id.account).clone(),
+                    account: account.filter(|name| self.accounts.contains(name)).unwrap_or(&id.account).clone(),
                     listing: reading.listing.clone(),
                     offset: reading.offset.clone(),
                     limit: crawling.limit.get(),
                 }
             }
             Place::Sweeping => {
-                let super::CrawlSettings { short_count: least, short_percent: percent, .. } = self.settings.crawl;
+                let CrawlSettings { short_count: least, short_percent: percent, .. } = self.settings.crawl;
                 crawling.absences.step(crawl, least, percent)
             }
         })
     }
 
     /// What a step returned. The notice is for the log.
-    pub fn handle_crawl_step(&mut self, now: Now, step: &CrawlStep, answer: Answer) -> Option<Notice> {
-        let now = self.by_asana(now);
+    pub fn handle_crawl_step(&mut self, now: Now, step: &CrawlStep, answer: CrawlAnswer) -> Option<Notice> {
+        let now = self.accounts.by_asana(now);
         let id = &step.stream;
         if let Some(payer) = step.step.payer(id).and_then(|payer| self.accounts.get_mut(payer)) {
-            payer.budget.finish();
-            payer.crawl_budget.finish();
+            payer.crawl_request_finished();
         }
         // The shard may have gone since, and even come back.
         let entry = self.streams.get_mut(id).filter(|entry| entry.crawling.step == Some(step.number))?;
         let crawl = entry.committed.crawl.as_deref().cloned();
-        if let (Answer::Compare(trusted), crawl) = (&answer, &crawl) {
+        if let (CrawlAnswer::Compare(trusted), crawl) = (&answer, &crawl) {
             return self.handle_compare(now, id, *trusted, crawl.is_some());
         }
         let crawl = crawl?;
@@ -247,13 +141,14 @@ impl Engine {
             self.end_step(now, id);
             return None;
         }
+        let turn = CrawlTurn { now, id, crawl };
         match answer {
-            Answer::Compare(_) => None,
-            Answer::List(outcome, known) => self.handle_list(now, step, crawl, outcome, &known.unwrap_or_default()),
-            Answer::Weigh(short) => self.handle_shortfalls(now, id, crawl, short.unwrap_or_default()),
-            Answer::Sweep(absent) => self.handle_sweep(now, id, crawl, absent.unwrap_or_default()),
-            Answer::Ask(outcome, known) => self.handle_asked(now, id, crawl, outcome, known.as_ref()),
-            Answer::Below(below) => self.handle_below(now, id, crawl, below.unwrap_or_default()),
+            CrawlAnswer::Compare(_) => None,
+            CrawlAnswer::List(outcome, known) => self.handle_list(turn, step, outcome, &known.found()),
+            CrawlAnswer::Weigh(short) => self.handle_shortfalls(turn, short.found()),
+            CrawlAnswer::Sweep(absent) => self.handle_sweep(turn, absent.found()),
+            CrawlAnswer::Ask(outcome, known) => self.handle_asked(turn, outcome, known.as_ref()),
+            CrawlAnswer::Below(below) => self.handle_below(turn, below.found()),
         }
     }
 
@@ -277,10 +172,10 @@ impl Engine {
         let gap_ids: Vec<_> = gaps.map(|gap| gap.id.clone()).collect();
         let reason = if gap_ids.is_empty() { stream.wanted_crawl() } else { Reason::SourceGap };
         // No later than it is, since what happens from now on isn't unseen.
-        let begun_at = self.asana_clock.passed(now.monotonic);
+        let begun_at = self.accounts.passed_at_asana(now);
         let begun_at = begun_at.or_else(|| stream.live().map(|live| live.last_complete_poll_at));
         let begun_at = begun_at.unwrap_or(now.wall);
-        let crawl = Crawl::begin(id, entry.kind, reason, gap_ids, scope, trusted, begun_at);
+        let crawl = Crawl::begin(id, entry.kind, Purpose { reason, gap_ids, scope, compared: trusted }, begun_at);
         let (rest_tries, limit) = (entry.crawling.rest_tries + u32::from(is_rest), entry.crawling.limit);
         let touched = std::mem::take(&mut entry.crawling.touched);
         entry.crawling = Crawling {
@@ -299,7 +194,7 @@ impl Engine {
         let known = if trusted { Vec::new() } else { vec![known::Change::Distrust] };
         let topics = self.topics_of_stream(id, shard_of(id, self.settings.shards));
         let notice = Some(Notice::Crawl(CrawlNotice::Begun(reason)));
-        self.wait_for_step(now, id, crawl, Found { topics, known, notice, ..Found::at(now.wall) });
+        self.wait_for_step(CrawlTurn { now, id, crawl }, Found { topics, known, notice, ..Found::at(now.wall) });
         None
     }
 
@@ -309,7 +204,8 @@ impl Engine {
     }
 
     /// Has what a step found committed; the next step comes behind that.
-    fn wait_for_step(&mut self, now: Now, id: &StreamId, mut crawl: Crawl, found: Found) {
+    fn wait_for_step(&mut self, turn: CrawlTurn<'_>, found: Found) {
+        let CrawlTurn { now, id, mut crawl } = turn;
         let Found { topics, records, known, notice, ends_crawl, received_at, bytes } = found;
         crawl.snapshots += records.len() as u64;
         let ends_crawl = ends_crawl.map(|end| pb::SnapshotEnd { snapshots: crawl.snapshots, ..end });
@@ -332,7 +228,7 @@ impl Engine {
 
     /// The account that was asked waits, and the crawl with it.
     fn pause_crawl(&mut self, now: Now, id: &StreamId, payer: &AccountName, pause: Duration) -> Option<Notice> {
-        let is_news = self.accounts.get_mut(payer)?.budget.pause(now, pause);
+        let is_news = self.accounts.get_mut(payer)?.pause(now, pause);
         self.end_step(now, id);
         let is_own = *payer == id.account;
         is_news.then_some(if is_own { Notice::Throttled(pause) } else { Notice::Crawl(CrawlNotice::Throttled(pause)) })
@@ -341,15 +237,15 @@ impl Engine {
     /// A request got no usable answer. Whether that counts against what was asked for: if Asana has given the account nothing
     /// else since the last time, it says nothing of this one, and the whole crawl waits.
     fn count_failure(&mut self, now: Now, id: &StreamId) -> bool {
-        let heard_at = self.accounts.get(&id.account).map_or(Duration::ZERO, |account| account.heard_at);
+        let answered_at = self.accounts.get(&id.account).map_or(Duration::ZERO, Account::answered_at);
         let Some(Entry { crawling, .. }) = self.streams.get_mut(id) else { return false };
-        let was_heard = heard_at >= crawling.failed_at;
-        crawling.failures = if was_heard { 1 } else { crawling.failures + 1 };
-        if !was_heard {
+        let was_answered = answered_at >= crawling.failed_at;
+        crawling.failures = if was_answered { 1 } else { crawling.failures + 1 };
+        if !was_answered {
             crawling.retry_at = now.monotonic + RETRY.delay(crawling.failures - 1, &id.to_string());
         }
         crawling.failed_at = now.monotonic;
-        was_heard
+        was_answered
     }
 
     /// No step of the stream's crawl is under way any more.
@@ -362,20 +258,17 @@ impl Engine {
 
     /// When the stream's crawl goes on, or the next one begins.
     pub(super) fn schedule_crawl(&mut self, now: Now, id: &StreamId) {
-        let now = self.by_asana(now);
+        let now = self.accounts.by_asana(now);
         let Some(account) = self.accounts.get_mut(&id.account) else { return };
         let Some(entry) = self.streams.get(id).filter(|entry| entry.crawling.step.is_none()) else { return };
-        match entry.crawl_due(now, id, &self.settings.crawl) {
-            Some(due) => account.crawls.set_earlier(id.clone(), due.max(entry.crawling.retry_at)),
-            None => account.crawls.remove(id),
-        }
+        let due = entry.crawl_due(now, id, &self.settings.crawl);
+        account.schedule_crawl(id, due.map(|due| due.max(entry.crawling.retry_at)));
     }
 
     /// When a step of a crawl may be to do.
     pub(super) fn next_crawl_deadline(&self) -> Option<Duration> {
         let due = |account: &Account| {
-            let due = account.crawls.next_due()?;
-            let id = account.crawls.first_due(due)?;
+            let (id, due) = account.next_crawl()?;
             let step = self.step_of(id)?;
             match step.payer(id).and_then(|payer| self.accounts.get(payer)) {
                 Some(payer) => Some(due.max(payer.crawl_available_at()?)),
@@ -383,7 +276,7 @@ impl Engine {
             }
         };
         let may_crawl = !self.is_full() && !self.draining;
-        self.accounts.values().filter(|_| may_crawl).filter_map(due).min()
+        self.accounts.iter().filter(|_| may_crawl).filter_map(|(_, account)| due(account)).min()
     }
 
     /// A crawl's end is on the bus: what it left out is tried again after a while.
@@ -398,7 +291,7 @@ impl Engine {
 
 impl Entry {
     /// When its crawl goes on, or the next one begins; never, while it isn't polled.
-    fn crawl_due(&self, now: Now, id: &StreamId, settings: &super::CrawlSettings) -> Option<Duration> {
+    fn crawl_due(&self, now: Now, id: &StreamId, settings: &CrawlSettings) -> Option<Duration> {
         let State::Live(_) = self.committed.state else { return None };
         if let Some(crawl) = &self.committed.crawl {
             let due = match &crawl.place {
@@ -412,7 +305,7 @@ impl Entry {
     }
 
     /// When the next crawl of everything begins.
-    fn whole_crawl_due(&self, now: Now, id: &StreamId, settings: &super::CrawlSettings) -> Option<Duration> {
+    fn whole_crawl_due(&self, now: Now, id: &StreamId, settings: &CrawlSettings) -> Option<Duration> {
         let interval = TimeDelta::from_std(settings.reconcile_interval).ok().filter(|it| !it.is_zero());
         // Where in an interval a stream's turn is, so that not all of them come at once.
         let phase = interval.map(|it| {
@@ -430,6 +323,15 @@ impl Entry {
         };
         Some(now.monotonic + wait.to_std().unwrap_or_default())
     }
+}
+
+/// The answer to a step while it is handled: of which stream, when, and the crawl as it goes on.
+#[derive(Debug)]
+struct CrawlTurn<'a> {
+    /// Its wall time no later than Asana's.
+    now: Now,
+    id: &'a StreamId,
+    crawl: Crawl,
 }
 
 /// What a step found.

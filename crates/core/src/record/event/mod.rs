@@ -31,7 +31,13 @@ impl Event {
         Self(event)
     }
 
-    /// The gid of the resource that changed, if the event has one.
+    /// What happened to the resource.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        Action::parse(&self.0.action)
+    }
+
+    /// The gid of the resource that changed, where the event has one.
     #[must_use]
     pub fn gid(&self) -> Option<&str> {
         self.0.resource.as_ref().map(|resource| resource.gid.as_str()).filter(|gid| !gid.is_empty())
@@ -41,6 +47,38 @@ impl Event {
     #[must_use]
     pub fn resource_type(&self) -> Option<&str> {
         self.0.resource.as_ref().map(|it| it.resource_type.as_str()).filter(|it| !it.is_empty())
+    }
+}
+
+/// What an event says happened to its resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It was created, or came into its parent.
+    Added,
+    /// One of its fields has another value.
+    Changed,
+    /// It was deleted.
+    Deleted,
+    /// It left its parent, and still exists.
+    Removed,
+    /// It was deleted before, and exists again.
+    Undeleted,
+    /// Asana may add actions.
+    Other,
+}
+
+impl Action {
+    /// Reads Asana's word for it.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "added" => Self::Added,
+            "changed" => Self::Changed,
+            "deleted" => Self::Deleted,
+            "removed" => Self::Removed,
+            "undeleted" => Self::Undeleted,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -65,6 +103,14 @@ mod tests {
             "type": "task",
             "user": {"gid": "3", "resource_type": "user", "name": "Greg"},
         })
+    }
+
+    #[test]
+    fn an_action_that_isnt_known_is_another_one() {
+        let action = |text: &str| Event(parse(text)).action();
+        assert_eq!(action(r#"{"action":"removed"}"#), Action::Removed);
+        assert_eq!(action(r#"{"action":"Removed"}"#), Action::Other);
+        assert_eq!(action("{}"), Action::Other);
     }
 
     #[test]
@@ -194,9 +240,11 @@ mod tests {
         #[test]
         fn the_json_of_any_event_can_be_got_back(value in any_json()) {
             use prost::Message as _;
-            let event = parse(&value.to_string());
-            let decoded = pb::Event::decode(event.encode_to_vec().as_slice()).expect("decodes");
-            prop_assert_eq!(serde_json::from_str::<Value>(&to_json(&decoded)).expect("JSON"), value);
+            // As it is read: the last digit of a number may be read as another one.
+            let text = value.to_string();
+            let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+            let decoded = pb::Event::decode(parse(&text).encode_to_vec().as_slice()).expect("decodes");
+            prop_assert_eq!(read(&to_json(&decoded)), read(&text));
         }
     }
 }

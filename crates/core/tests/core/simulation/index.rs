@@ -1,7 +1,7 @@
 //! The index of one session, in memory.
 
 use bridge_core::crawl::known::{Absent, AbsentFrom, Change, Entry, Mark, NOT_VISIBLE, Shortfall, Update};
-use bridge_core::engine::{Answer, Step};
+use bridge_core::engine::{CrawlAnswer, Lookup, Step};
 use bridge_core::ids::{Gid, StreamId};
 use bridge_core::outcome::list::{Listing, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,30 +39,34 @@ impl Index {
         *self = Self { failed: true, ..Self::default() };
     }
 
-    pub(crate) fn look_up(&self, stream: &StreamId, gids: impl Iterator<Item = Gid>) -> Option<Vec<Option<Entry>>> {
-        (!self.failed).then(|| gids.map(|gid| self.streams.get(stream)?.entries.get(&gid).cloned()).collect())
+    pub(crate) fn look_up(&self, stream: &StreamId, gids: impl Iterator<Item = Gid>) -> Lookup<Vec<Option<Entry>>> {
+        self.lookup(gids.map(|gid| self.streams.get(stream)?.entries.get(&gid).cloned()).collect())
+    }
+
+    fn lookup<T>(&self, found: T) -> Lookup<T> {
+        if self.failed { Lookup::Failed } else { Lookup::Found(found) }
     }
 
     /// The answer to a step that only asks the index.
-    pub(crate) fn answer(&self, stream: &StreamId, step: &Step) -> Option<Answer> {
+    pub(crate) fn answer(&self, stream: &StreamId, step: &Step) -> Option<CrawlAnswer> {
         let known = self.streams.get(stream);
         match step {
             Step::Compare(mark) => {
-                Some(Answer::Compare(known.is_some_and(|known| known.complete && known.mark == Some(*mark))))
+                Some(CrawlAnswer::Compare(known.is_some_and(|known| known.complete && known.mark == Some(*mark))))
             }
             Step::Sweep { from, after } => {
                 let mut absent = known.map(|known| known.absent(from)).unwrap_or_default();
                 absent.retain(|absent| after.as_ref().is_none_or(|after| *after < absent.gid));
                 absent.truncate(2);
-                Some(Answer::Sweep((!self.failed).then_some(absent)))
+                Some(CrawlAnswer::Sweep(self.lookup(absent)))
             }
             Step::Weigh { crawl, least, percent } => {
                 let short = known.map(|known| known.shortfalls(&stream.resource, *crawl, *least, *percent));
-                Some(Answer::Weigh((!self.failed).then_some(short.unwrap_or_default())))
+                Some(CrawlAnswer::Weigh(self.lookup(short.unwrap_or_default())))
             }
             Step::Below { of, lists, crawl } => {
                 let below = known.map(|known| known.below(of, lists, *crawl)).unwrap_or_default();
-                Some(Answer::Below((!self.failed).then_some(below)))
+                Some(CrawlAnswer::Below(self.lookup(below)))
             }
             Step::List { .. } | Step::Ask(_) => None,
         }

@@ -1,6 +1,6 @@
 //! Reads the log as a consumer would, and holds it against what Asana had.
 
-use super::asana::{Asana, task};
+use super::asana::{Asana, Log, task};
 use super::bus::Bus;
 use super::world::{LANES, MOST_LANES, SHARDS};
 use bridge_consumer::Materializer;
@@ -50,9 +50,38 @@ impl Verdict {
     }
 }
 
+/// The records of a stream, by stream sequence, each with its lane.
+type Records = BTreeMap<u64, (Lane, pb::Record)>;
+/// The lanes that have the record of a gap, or of its healing.
+type GapLanes = BTreeMap<String, BTreeSet<Lane>>;
+
 pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize) -> Verdict {
     let mut verdict = Verdict { missed, ..Verdict::default() };
-    let mut by_stream: BTreeMap<StreamId, BTreeMap<u64, (Lane, pb::Record)>> = BTreeMap::new();
+    let mut by_stream = read_lanes(bus, &mut verdict);
+    for (stream, log) in &asana.streams {
+        let records = by_stream.remove(stream).unwrap_or_default();
+        let sequences: Vec<_> = records.keys().copied().collect();
+        assert_eq!(sequences, (1..=records.len() as u64).collect::<Vec<_>>(), "stream {stream}");
+        let read = read_stream(stream, log, &records, bus, &mut verdict);
+        assert!(read.place.is_none_or(|place| place == log.events.len()), "stream {stream} ends at {:?}", read.place);
+        assert!(read.gaps.len() <= log.kills as usize, "more gaps than dead tokens");
+        read.gaps.values().for_each(check_lanes);
+        assert_eq!(read.healed, read.gaps, "stream {stream}: each gap is healed wherever it is");
+        verdict.gaps += read.gaps.len();
+    }
+    compare_state(asana, bus);
+    verdict.deleted = judge_deletions(asana, bus);
+    let timed = judge_times(asana, bus);
+    (verdict.lost, verdict.bounded) = (timed.lost, timed.bounded);
+    let lost: usize = asana.streams.values().map(|log| log.lost).sum();
+    assert!(missed <= lost, "{missed} changes were missed, and only {lost} were lost");
+    assert!(by_stream.is_empty(), "streams that are not Asana's: {by_stream:?}");
+    verdict
+}
+
+/// Reads all lanes: their sequences are contiguous.
+fn read_lanes(bus: &Bus, verdict: &mut Verdict) -> BTreeMap<StreamId, Records> {
+    let mut by_stream: BTreeMap<StreamId, Records> = BTreeMap::new();
     for (lane, messages) in &bus.lanes {
         let mut last: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
         let mut of_shard: BTreeMap<u32, LaneOfShard> = BTreeMap::new();
@@ -67,7 +96,7 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize) -> Verdict {
             }
             assert_eq!((*epoch, *sequence + 1), (position.epoch, position.lane_sequence), "lane {lane:?}");
             *sequence = position.lane_sequence;
-            of_shard.entry(position.shard).or_default().read(lane, message, &record, &mut verdict);
+            of_shard.entry(position.shard).or_default().read(lane, message, &record, verdict);
             if let Some(stream) = StreamId::parse(&position.stream) {
                 let before =
                     by_stream.entry(stream).or_default().insert(position.stream_sequence, (lane.clone(), record));
@@ -75,76 +104,71 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize) -> Verdict {
             }
         }
     }
-    for (stream, log) in &asana.streams {
-        let records = by_stream.remove(stream).unwrap_or_default();
-        let sequences: Vec<_> = records.keys().copied().collect();
-        assert_eq!(sequences, (1..=records.len() as u64).collect::<Vec<_>>(), "stream {stream}");
-        // Where in Asana's log the stream is; unknown before its first event, and after a gap.
-        let mut place = None;
-        let mut gaps: BTreeMap<String, BTreeSet<Lane>> = BTreeMap::new();
-        let mut healed: BTreeMap<String, BTreeSet<Lane>> = BTreeMap::new();
-        let mut crawl = Crawl::default();
-        for (lane, record) in records.values() {
-            let event = match record.body.as_ref().expect("a body") {
-                Body::Event(event) => event.clone(),
-                Body::StandIn(stand_in) => {
-                    verdict.stand_ins += 1;
-                    let event = dead_letter(bus, record);
-                    assert_eq!(event.fingerprint, stand_in.fingerprint);
-                    event
-                }
-                Body::SourceGap(gap) => {
-                    assert!(gaps.entry(gap.gap_id.clone()).or_default().insert(lane.clone()), "a gap twice in a lane");
-                    place = None;
-                    continue;
-                }
-                Body::SourceGapHealed(gap) => {
-                    assert!(
-                        healed.entry(gap.gap_id.clone()).or_default().insert(lane.clone()),
-                        "healed twice in a lane"
-                    );
-                    continue;
-                }
-                Body::Snapshot(_) | Body::SnapshotBegin(_) | Body::SnapshotEnd(_) => {
-                    verdict.crawls += usize::from(crawl.read(lane, record.body.as_ref().unwrap()));
-                    continue;
-                }
-                Body::StreamSuspended(_) | Body::StreamResumed(_) | Body::StreamEnded(_) => continue,
-                other => panic!("no such record is written of a stream: {other:?}"),
-            };
-            verdict.events += 1;
-            let at = number(&event);
-            assert!(place.is_none_or(|place| place == at), "stream {stream}: event {at} after {place:?}");
-            assert_eq!(Event(event), log.events[at]);
-            place = Some(at + 1);
-            for (gap, lanes) in &gaps {
-                let is_healed = healed.get(gap) == Some(lanes);
-                assert!(is_healed || lanes.contains(lane), "a lane has a later event and not the gap");
+    by_stream
+}
+
+/// What was read of one stream.
+#[derive(Default)]
+struct StreamRead {
+    /// Where in Asana's log the stream is; unknown before its first event, and after a gap.
+    place: Option<usize>,
+    gaps: GapLanes,
+    healed: GapLanes,
+}
+
+/// Reads a stream in order: its events are Asana's, without a hole that no gap announces.
+fn read_stream(stream: &StreamId, log: &Log, records: &Records, bus: &Bus, verdict: &mut Verdict) -> StreamRead {
+    let mut read = StreamRead::default();
+    let mut crawl = Crawl::default();
+    for (lane, record) in records.values() {
+        let event = match record.body.as_ref().expect("a body") {
+            Body::Event(event) => event.clone(),
+            Body::StandIn(stand_in) => {
+                verdict.stand_ins += 1;
+                let event = dead_letter(bus, record);
+                assert_eq!(event.fingerprint, stand_in.fingerprint);
+                event
             }
+            Body::SourceGap(gap) => {
+                let is_new = read.gaps.entry(gap.gap_id.clone()).or_default().insert(lane.clone());
+                assert!(is_new, "a gap twice in a lane");
+                read.place = None;
+                continue;
+            }
+            Body::SourceGapHealed(gap) => {
+                let is_new = read.healed.entry(gap.gap_id.clone()).or_default().insert(lane.clone());
+                assert!(is_new, "healed twice in a lane");
+                continue;
+            }
+            Body::Snapshot(_) | Body::SnapshotBegin(_) | Body::SnapshotEnd(_) => {
+                verdict.crawls += usize::from(crawl.read(lane, record.body.as_ref().unwrap()));
+                continue;
+            }
+            Body::StreamSuspended(_) | Body::StreamResumed(_) | Body::StreamEnded(_) => continue,
+            other => panic!("no such record is written of a stream: {other:?}"),
+        };
+        verdict.events += 1;
+        let at = number(&event);
+        assert!(read.place.is_none_or(|place| place == at), "stream {stream}: event {at} after {:?}", read.place);
+        assert_eq!(Event(event), log.events[at]);
+        read.place = Some(at + 1);
+        for (gap, lanes) in &read.gaps {
+            let is_healed = read.healed.get(gap) == Some(lanes);
+            assert!(is_healed || lanes.contains(lane), "a lane has a later event and not the gap");
         }
-        assert!(place.is_none_or(|place| place == log.events.len()), "stream {stream} ends at {place:?}");
-        assert!(gaps.len() <= log.kills as usize, "more gaps than dead tokens");
-        for lanes in gaps.values() {
-            let mut topics: BTreeMap<_, Vec<u32>> = BTreeMap::new();
-            for lane in lanes {
-                topics.entry(&lane.topic).or_default().push(lane.partition);
-            }
-            for lanes in topics.into_values() {
-                // Those that were added later have it if the stream came to them.
-                assert!(lanes.len() >= LANES.get() as usize && lanes.iter().copied().eq(0..lanes.len() as u32));
-            }
-        }
-        assert_eq!(healed, gaps, "stream {stream}: each gap is healed wherever it is");
-        verdict.gaps += gaps.len();
     }
-    compare_state(asana, bus);
-    verdict.deleted = judge_deletions(asana, bus);
-    let timed = judge_times(asana, bus);
-    (verdict.lost, verdict.bounded) = (timed.lost, timed.bounded);
-    let lost: usize = asana.streams.values().map(|log| log.lost).sum();
-    assert!(missed <= lost, "{missed} changes were missed, and only {lost} were lost");
-    assert!(by_stream.is_empty(), "streams that are not Asana's: {by_stream:?}");
-    verdict
+    read
+}
+
+/// A gap is in all lanes of a topic. Lanes that were added later have it if the stream came to them.
+fn check_lanes(lanes: &BTreeSet<Lane>) {
+    let mut topics: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+    for lane in lanes {
+        topics.entry(&lane.topic).or_default().push(lane.partition);
+    }
+    for lanes in topics.into_values() {
+        assert!(lanes.len() >= LANES.get() as usize && lanes.iter().copied().eq(0..lanes.len() as u32));
+    }
 }
 
 /// What a consumer that applies everything has in the end is what Asana has.

@@ -7,7 +7,9 @@ use super::judge::{Verdict, judge};
 use bridge_core::checkpoint;
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
-use bridge_core::engine::{AccountSpec, Answer, CrawlSettings, CrawlStep, Engine, Poll, Settings, Step, StreamSpec};
+use bridge_core::engine::{
+    AccountSpec, CrawlAnswer, CrawlSettings, CrawlStep, Engine, Poll, Settings, Step, StreamSpec, TopicFailure,
+};
 use bridge_core::ids::{Gid, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::list::ListOutcome;
@@ -40,7 +42,7 @@ struct Session {
     /// An answer had a date.
     is_dated: bool,
     /// Steps of crawls, in the same way.
-    steps: Vec<(CrawlStep, Answer)>,
+    steps: Vec<(CrawlStep, CrawlAnswer)>,
     index: Index,
 }
 
@@ -331,8 +333,8 @@ impl World {
                 self.asana.list(&step.stream, listing, offset, short, self.now.wall)
             };
             match &step.step {
-                Step::Ask(_) => Answer::Ask(outcome, None),
-                _ => Answer::List(outcome, None),
+                Step::Ask(_) => CrawlAnswer::Ask(outcome, None),
+                _ => CrawlAnswer::without_page(outcome),
             }
         });
         session.steps.push((step, answer));
@@ -344,7 +346,7 @@ impl World {
         if !session.steps.is_empty() {
             let at = self.rng.random_range(0..session.steps.len());
             let (step, mut answer) = session.steps.remove(at);
-            if let Answer::List(ListOutcome::Page(page), known) = &mut answer {
+            if let CrawlAnswer::List(ListOutcome::Page(page), known) = &mut answer {
                 let gids = page.items.iter().map(|item| Gid::from(item.resource.gid.as_str()));
                 *known = session.index.look_up(&step.stream, gids);
             }
@@ -356,9 +358,9 @@ impl World {
     fn take(&mut self, which: usize, faults: bool) {
         let now = self.now(which);
         let session = &mut self.sessions[which];
-        while let Some(topic) = session.engine.topic_to_look_at(now) {
+        while let Some(topic) = session.engine.next_topic_refresh(now) {
             if faults && self.rng.random_bool(0.1) {
-                session.engine.topic_failed(now, &topic);
+                session.engine.topic_failed(now, &topic, TopicFailure::Unavailable);
                 continue;
             }
             let known = OutputTopic { lanes: self.bus.lane_count, message_bytes: MESSAGE_BYTES };

@@ -1,29 +1,68 @@
 //! From what waits to a batch, and from its commit to the committed state.
 
-use super::{
-    ABORTED, Account, Change, CommitSummary, CommittedPage, Engine, Entry, Look, Next, Pending, REFRESH, Settings,
-    Shard, StreamSpec,
-};
+pub(super) mod summary;
+
+use super::pending::{Change, Next, Pending};
+use super::queue::Taken;
+use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
+use super::{Engine, Entry, REFRESH, Settings, Shard, StreamSpec};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::known::Update;
-use crate::engine::staging::{ShardWatermark, newest, stage};
+use crate::engine::staging::{Owner, ShardWatermark, newest, stage};
 use crate::ids::{ShardId, StreamId, Topic};
 use crate::now::Now;
-use crate::record::batch::{Batch, CheckpointWrite};
+use crate::record::batch::{Batch, CheckpointWrite, OutputTopic};
 use crate::record::placement::shard_of;
 use crate::record::trace::Trace;
 use crate::stream::{State, Stream};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use summary::{CommitSummary, CommittedPage};
 
 /// When a watermark is tried again whose topics weren't known.
 const WATERMARK_RETRY: Duration = Duration::from_secs(1);
 
 impl Engine {
+    /// Commits it, as soon as its topics are known.
+    pub(super) fn wait(&mut self, now: Now, pending: Pending) {
+        for topic in pending.all_topics() {
+            self.topics.want(now, topic.clone());
+        }
+        self.queue.push(pending, &self.topics);
+    }
+
+    /// The next output topic to check, if one is due: one that isn't known yet, or that may have changed. The driver answers by
+    /// [`set_topic`](Self::set_topic) or [`topic_failed`](Self::topic_failed). One that blocks commits goes first; of the others, one comes between
+    /// two batches that are due.
+    pub fn next_topic_refresh(&mut self, now: Now) -> Option<Topic> {
+        let is_batch_due = self.may_commit() && self.batch_due().is_some_and(|due| due <= now.monotonic);
+        self.topics.next_refresh(now, is_batch_due)
+    }
+
+    /// A topic is as `known`. Returns what was known of it before.
+    pub fn set_topic(&mut self, now: Now, topic: Topic, known: OutputTopic) -> Option<OutputTopic> {
+        let before = self.topics.refreshed(now, topic, known);
+        if before.is_none() {
+            self.queue.release(&self.topics);
+        }
+        before
+    }
+
+    /// A topic couldn't be checked, or can't be used: it is checked again after a delay. Returns whether the session goes on.
+    pub fn topic_failed(&mut self, now: Now, topic: &Topic, failure: TopicFailure) -> TopicVerdict {
+        let is_only = self.settings.topic.only_topic().is_some();
+        self.topics.failed(now, topic, failure, is_only)
+    }
+
+    /// Nothing is under way to the bus, apart from what waits for topics that can't be used.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.queue.is_drained(|held| self.topics.fails_for(held))
+    }
+
     pub(super) fn may_commit(&self) -> bool {
-        let is_awaited = |(topic, look): (&Topic, &Look)| look.required && self.topics.contains_key(topic);
-        self.committing.is_none() && !self.looks.iter().any(is_awaited)
+        self.queue.is_idle() && !self.topics.blocks_commits()
     }
 
     /// The topics that something that is true of the whole stream concerns: all that its shard wrote and the stream may
@@ -43,19 +82,9 @@ impl Engine {
         if !self.may_commit() || self.batch_due()? > now.monotonic {
             return None;
         }
-        self.has_looked = false;
+        self.topics.batch_taken();
         let room = self.batch_messages.min(self.settings.max_records);
-        let mut taken = Vec::new();
-        let mut messages = 0;
-        while let Some(pending) = self.waiting.front() {
-            messages += self.weight(pending);
-            if messages > room && !taken.is_empty() {
-                break;
-            }
-            let Some(pending) = self.waiting.pop_front() else { break };
-            self.waiting_records -= pending.records.len();
-            taken.push(pending);
-        }
+        let Taken { pending: taken, messages } = self.queue.take(room, |pending| weight(pending, &self.topics))?;
         let watermarks = self.take_watermarks(now, room.saturating_sub(messages));
         let refreshed = self.take_refreshed(now);
         if taken.is_empty() && watermarks.is_empty() && refreshed.is_empty() {
@@ -65,12 +94,12 @@ impl Engine {
             Some(entry) => Some(&entry.committed),
             None => self.shards.get(&pending.shard)?.parked.get(&pending.id),
         };
-        let (staged, mut batch) =
-            stage(taken, committed, &watermarks, &self.shards, &self.topics, &self.settings, now.wall);
+        let owner = Owner { shards: &self.shards, topics: self.topics.known(), settings: &self.settings };
+        let (staged, mut batch) = stage(owner, taken, committed, &watermarks, now.wall);
         if !refreshed.is_empty() {
             batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
         }
-        self.committing = Some(staged);
+        self.queue.begin(staged);
         Some(batch)
     }
 
@@ -96,15 +125,7 @@ impl Engine {
     /// The trace of the commit that is under way.
     #[must_use]
     pub fn commit_trace(&self) -> Option<Trace> {
-        self.committing.as_ref().map(|staged| staged.trace)
-    }
-
-    /// About how many messages it becomes: its records, what each lane is told, and its checkpoints.
-    fn weight(&self, pending: &Pending) -> usize {
-        // The stream's checkpoint, its crawl's, and a piece that comes and one that goes.
-        let checkpoints = if matches!(pending.change, Change::Crawl(_)) { 4 } else { 1 };
-        let lanes = |topic| self.topics.get(topic).map_or(1, |known| known.lanes.get() as usize);
-        pending.records.len() + checkpoints + pending.topics.iter().map(lanes).sum::<usize>()
+        self.queue.commit_trace()
     }
 
     /// The watermarks that are due and whose topics are known, as many as there is room for, or one.
@@ -114,23 +135,23 @@ impl Engine {
         let (mut watermarks, mut messages) = (Vec::new(), 0);
         for shard in due {
             let topics = self.topics_of(shard);
-            if topics.iter().any(|topic| !self.topics.contains_key(topic)) {
+            if topics.iter().any(|topic| !self.topics.is_known(topic)) {
                 for topic in topics {
-                    self.want(now, topic);
+                    self.topics.want(now, topic);
                 }
                 if let Some(shard) = self.shards.get_mut(&shard) {
                     shard.watermark_at = now.monotonic + WATERMARK_RETRY;
                 }
                 continue;
             }
-            let lanes = |topic| self.topics.get(topic).map_or(0, |known| known.lanes.get() as usize);
+            let lanes = |topic| self.topics.lanes(topic).unwrap_or(0);
             messages += topics.iter().map(lanes).sum::<usize>() + topics.len();
             if messages > room && !watermarks.is_empty() {
                 break;
             }
             let complete_up_to = self.complete_up_to(now, shard);
             if complete_up_to.is_none() {
-                self.want_time(now);
+                self.accounts.want_time(now);
             }
             let wait = if complete_up_to.is_some() { self.settings.watermark_interval } else { WATERMARK_RETRY };
             if let Some(shard) = self.shards.get_mut(&shard) {
@@ -161,15 +182,16 @@ impl Engine {
     fn complete_up_to(&self, now: Now, shard: ShardId) -> Option<DateTime<Utc>> {
         let specs = self.specs.get(&shard).into_iter().flatten();
         let specs = specs.filter_map(|spec| Some((spec, self.streams.get(&spec.id)?)));
-        let begins =
-            |(spec, entry): (&StreamSpec, &Entry)| entry.committed.live().is_none() && !self.is_scheduled(&spec.id);
+        let begins = |(spec, entry): (&StreamSpec, &Entry)| {
+            entry.committed.live().is_none() && !self.accounts.is_waiting(&spec.id)
+        };
         if specs.clone().any(begins) {
             return None;
         }
         let polled = specs.filter_map(|(spec, entry)| match &entry.committed.state {
             State::Live(live) => Some(live.last_complete_poll_at),
             // It is asked again just now, or its answer waits for a commit: it may have had events since.
-            State::Suspended { live: Some(live), .. } if !self.is_scheduled(&spec.id) => {
+            State::Suspended { live: Some(live), .. } if !self.accounts.is_waiting(&spec.id) => {
                 Some(live.last_complete_poll_at)
             }
             State::Establish | State::Suspended { .. } => None,
@@ -178,32 +200,25 @@ impl Engine {
         let parked = self.shards.get(&shard).map(|shard| &shard.parked);
         let parked = parked.into_iter().flat_map(BTreeMap::values).filter(|stream| !stream.ended);
         let parked = parked.filter_map(|stream| Some(stream.live()?.last_complete_poll_at));
-        polled.chain(parked).min().or_else(|| self.asana_clock.passed(now.monotonic))
-    }
-
-    /// Not while it is polled, or what that brought waits for a commit.
-    fn is_scheduled(&self, id: &StreamId) -> bool {
-        let is_waiting = |account: &Account| account.schedule.due(id).is_some() || account.credential.is_held(id);
-        self.accounts.get(&id.account).is_some_and(is_waiting)
+        polled.chain(parked).min().or_else(|| self.accounts.passed_at_asana(now))
     }
 
     /// When the next batch is to be taken, if there is something for it.
     pub(super) fn batch_due(&self) -> Option<Duration> {
         let at_once = self.draining
             || self.is_full()
-            || self.waiting_records >= self.settings.max_records.min(self.batch_messages);
+            || self.queue.ready_records() >= self.settings.max_records.min(self.batch_messages);
         let linger = if at_once { Duration::ZERO } else { self.settings.linger };
-        let pages = self.waiting.front().map(|oldest| oldest.arrived + linger);
+        let pages = self.queue.oldest().map(|arrived| arrived + linger);
         let watermark = self.shards.values().filter_map(|shard| self.watermark_due(shard)).min();
         let refresh = self.shards.values().map(|shard| shard.refresh_at).filter(|_| !self.draining).min();
         let due = pages.into_iter().chain(watermark).chain(refresh).min()?;
-        Some(due.max(self.not_before))
+        Some(due.max(self.queue.not_before()))
     }
 
     /// The batch is on the bus: its states count, and its streams may be polled again.
     pub fn committed(&mut self, now: Now) -> CommitSummary {
-        let Some(staged) = self.committing.take() else { return CommitSummary::default() };
-        self.aborts = 0;
+        let Some(staged) = self.queue.committed() else { return CommitSummary::default() };
         let mut summary =
             CommitSummary { messages: staged.messages, notices: staged.notices, ..CommitSummary::default() };
         for (shard, counters) in staged.counters {
@@ -222,7 +237,6 @@ impl Engine {
             }
         }
         for (pending, from, to) in staged.pending {
-            self.pending_bytes -= pending.bytes;
             summary.events += pending.events;
             let took = now.monotonic.saturating_sub(pending.arrived);
             summary.latencies.push(took);
@@ -256,99 +270,31 @@ impl Engine {
             }
             self.schedule_crawl(now, &pending.id);
         }
+        self.apply_next_configuration(now);
         summary
     }
 
     /// The batch is surely not on the bus: the same pages will be written again, with the same sequences.
     pub fn aborted(&mut self, now: Now) {
-        let Some(staged) = self.committing.take() else { return };
-        self.aborts += 1;
-        self.not_before = now.monotonic + ABORTED.delay(self.aborts, &self.settings.replica);
-        for (pending, ..) in staged.pending.into_iter().rev() {
-            self.waiting_records += pending.records.len();
-            self.waiting.push_front(pending);
+        self.queue.aborted(now, &self.settings.replica);
+        self.apply_next_configuration(now);
+    }
+
+    /// No commit is under way any more: the configuration that came meanwhile counts.
+    fn apply_next_configuration(&mut self, now: Now) {
+        if let Some(configuration) = self.next_configuration.take() {
+            self.configure(now, &configuration);
         }
     }
+}
+
+/// About how many messages it becomes: its records, one announcement for each lane, and its checkpoints.
+fn weight(pending: &Pending, topics: &OutputTopics) -> usize {
+    // The stream's checkpoint, its crawl's, and a piece that comes and one that goes.
+    let checkpoints = if matches!(pending.change, Change::Crawl(_)) { 4 } else { 1 };
+    let lanes = pending.topics.iter().map(|topic| topics.lanes(topic).unwrap_or(1));
+    pending.records.len() + checkpoints + lanes.sum::<usize>()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::bench::{Bench, MINUTE};
-    use crate::outcome::poll::{Failure, PollOutcome, Probed, Verdict};
-    use crate::outcome::stamp::Stamp;
-    use bridge_contract::pb::{self, record::Body};
-    use bridge_contract::time::timestamp;
-    use chrono::TimeDelta;
-    use prost::Message as _;
-
-    fn bodies(batch: Option<Batch>) -> Vec<Body> {
-        let records = batch.unwrap().messages.into_iter().map(|it| pb::Record::decode(it.value.as_slice()).unwrap());
-        records.filter_map(|record| record.body).collect()
-    }
-
-    #[test]
-    fn nothing_is_complete_as_long_as_a_stream_may_be_found_again() {
-        let mut bench = Bench::new();
-        let settings = Settings { watermark_interval: MINUTE, all_known: false, ..bench.engine.settings.clone() };
-        let State::Live(live) = bench.engine.streams[&bench.id].committed.state.clone() else { panic!("it is live") };
-        bench.reconfigure(settings, false);
-        bench.wait(60 * MINUTE);
-        assert_eq!(bench.commit(), None, "the topic isn't known yet");
-        bench.wait(MINUTE);
-        let watermark = pb::Watermark { complete_up_to: timestamp(live.last_complete_poll_at), shards: 1, lanes: 1 };
-        assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
-    }
-
-    #[test]
-    fn a_shard_without_a_live_stream_says_a_time_that_has_passed_at_asana() {
-        let mut bench = Bench::new();
-        let settings = Settings { watermark_interval: MINUTE, ..bench.engine.settings.clone() };
-        bench.reconfigure(settings, false);
-        bench.commit();
-        bench.wait(10 * MINUTE);
-        let passed = bench.now.wall - TimeDelta::seconds(1);
-        bench.now.wall += TimeDelta::days(1);
-        let watermark = pb::Watermark { complete_up_to: timestamp(passed), shards: 1, lanes: 1 };
-        assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
-    }
-
-    #[test]
-    fn where_no_answer_told_asanas_time_it_is_asked_for_once_and_nothing_is_said_before() {
-        let mut bench = Bench::new();
-        bench.restart(MINUTE);
-        let settings = bench.engine.settings.clone();
-        bench.reconfigure(settings, false);
-        let is_watermark = |body: &Body| matches!(body, Body::Watermark(_));
-        assert!(!bodies(bench.commit()).iter().any(is_watermark));
-        bench.wait(2 * MINUTE);
-        assert_eq!(bench.commit(), None);
-        let probe = bench.engine.next_probe(bench.now).unwrap();
-        for _ in 0..50 {
-            bench.wait(MINUTE);
-            assert_eq!((bench.commit(), bench.engine.next_probe(bench.now)), (None, None));
-        }
-        let stamp = Stamp::new(bench.now.wall, Duration::ZERO);
-        let probed = Probed { verdict: Verdict::Lives, stamp, received_at: bench.now.wall };
-        bench.engine.handle_probe(bench.now, &probe, probed);
-        bench.wait(MINUTE);
-        assert!(bodies(bench.commit()).iter().any(is_watermark));
-    }
-
-    #[test]
-    fn a_stream_that_comes_back_says_so_though_its_first_poll_fails() {
-        let mut bench = Bench::new();
-        let settings = bench.engine.settings.clone();
-        bench.reconfigure(settings.clone(), false);
-        assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamEnded(_))));
-        bench.reconfigure(settings, true);
-        bench.wait(MINUTE);
-        let poll = bench.poll().unwrap();
-        bench.answer(&poll, PollOutcome::Failed(Failure::TimedOut));
-        bench.wait(10 * MINUTE);
-        let poll = bench.poll().unwrap();
-        let page = bench.page();
-        bench.engine.handle_outcome(bench.now, &poll, bench.polled(page));
-        assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamResumed(_))));
-    }
-}
+mod tests;
