@@ -1,6 +1,6 @@
 //! What is kept of a shard's progress, written in the same commit as the records it speaks of.
 //!
-//! Entries are told apart by key: the shard itself, the lane counters of each topic, each stream, and its crawl with a
+//! Entries have keys: the shard itself, the lane counters of each topic, each stream, and its crawl with a
 //! piece for each page that has something below it. What can't be understood is an error, never a fresh start.
 
 pub(crate) mod crawl;
@@ -53,7 +53,7 @@ pub enum CheckpointError {
         /// Its format.
         found: u32,
     },
-    /// The number of shards was changed: streams would be looked for in the wrong ones.
+    /// The number of shards was changed: streams would be searched in the wrong ones.
     #[error(
         "the checkpoint was written with {found} shards, and {configured} are configured: set shards: {found}, \
          and change it with `asana-event-bridge checkpoint migrate`"
@@ -74,7 +74,7 @@ pub enum CheckpointError {
         successor: String,
         /// The other's number of shards.
         shards: u32,
-        /// When.
+        /// When it was migrated.
         at: DateTime<Utc>,
     },
 }
@@ -110,7 +110,7 @@ pub struct Retired {
     pub successor: String,
     /// The other's number of shards.
     pub shards: u32,
-    /// When.
+    /// When it was migrated.
     pub at: DateTime<Utc>,
 }
 
@@ -186,7 +186,7 @@ pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, Check
 /// any earlier one, should there have been a checkpoint that was lost.
 ///
 /// # Errors
-/// See [`CheckpointError`]: stop, and let a person look.
+/// See [`CheckpointError`]: the session stops, and somebody has to act.
 pub fn restore(
     shard: ShardId,
     stored: &StoredCheckpoint,

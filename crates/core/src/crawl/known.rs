@@ -10,15 +10,15 @@ use std::collections::BTreeSet;
 pub struct Entry {
     /// Such as `task`.
     pub resource_type: String,
-    /// Of what the last snapshot said; 0 where only events told of it, and [`NOT_VISIBLE`].
+    /// Hash of its last snapshot; 0 if only events named it; and [`NOT_VISIBLE`].
     pub hash: u64,
-    /// The same of what events tell of alone: where it is, and when it was modified.
+    /// Hash of what events report: where it is, and when it was modified.
     pub evident: u64,
     /// The crawl that saw it last, by when it began, in milliseconds; 0 where none did.
     pub crawl: u64,
     /// When an event last named it, in milliseconds; 0 where none did.
     pub touched_at: i64,
-    /// Where a crawl found it last; `None` where only events told of it.
+    /// Where a crawl found it last; `None` if only events named it.
     pub place: Option<Listing>,
 }
 
@@ -28,7 +28,7 @@ pub const NOT_VISIBLE: u64 = 1;
 /// Something that the index knows and no list of a crawl showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absent {
-    /// Which.
+    /// The resource.
     pub gid: Gid,
     /// What is known of it.
     pub entry: Entry,
@@ -48,7 +48,7 @@ pub struct AbsentFrom {
 }
 
 impl AbsentFrom {
-    /// Whether this entry is to be looked at, of which it is known whether the crawl saw what it lies in.
+    /// Whether the crawl has to find out about this entry. `saw_place`: the crawl saw what it lies in.
     #[must_use]
     pub fn concerns(&self, gid: &Gid, entry: &Entry, saw_place: bool) -> bool {
         let itself = What::alone(&entry.resource_type).map(|what| Listing { of: gid.clone(), what });
@@ -63,7 +63,7 @@ impl AbsentFrom {
 /// A list in which less was found than was known to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortfall {
-    /// Which.
+    /// The list.
     pub listing: Listing,
     /// How many were known.
     pub known: u64,
@@ -83,7 +83,8 @@ pub struct Mark {
 /// What one commit did to what is known of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// The stream's last record before. If the index knows another, it missed something, and distrusts the stream first.
+    /// The stream's last record before. If the index knows another, it missed something, and distrusts the stream
+    /// first.
     pub from: Mark,
     /// The stream's last record now.
     pub to: Mark,
@@ -96,27 +97,27 @@ pub struct Update {
 pub enum Change {
     /// Everything is forgotten.
     Clear,
-    /// What was known may not be all, nor as it was published. It is kept for what it is still good for: whatever of it isn't
-    /// found any more is asked for.
+    /// What was known may not be all, nor as it was published. It is kept for what it is still good for: whatever of it
+    /// isn't found any more is asked for.
     Distrust,
     /// A crawl saw it.
     Seen {
-        /// Which.
+        /// The resource.
         gid: Gid,
         /// Such as `task`.
         resource_type: String,
-        /// Of what the snapshot said.
+        /// Hash of its snapshot.
         hash: u64,
-        /// Of what events tell of alone.
+        /// Hash of what events report.
         evident: u64,
         /// The crawl, by when it began, in milliseconds.
         crawl: u64,
         /// Where it was found.
         place: Listing,
     },
-    /// No list showed it, and a crawl could say no more of it than that: it isn't looked at again in this crawl.
+    /// No list showed it, and the crawl could find out no more: it isn't requested again in this crawl.
     Passed {
-        /// Which.
+        /// The resource.
         gid: Gid,
         /// The crawl, by when it began, in milliseconds.
         crawl: u64,
@@ -125,7 +126,7 @@ pub enum Change {
     },
     /// An event named it.
     Touched {
-        /// Which.
+        /// The resource.
         gid: Gid,
         /// Such as `task`, where it becomes known by this; `None` where only what is known is touched.
         resource_type: Option<String>,
@@ -134,7 +135,7 @@ pub enum Change {
     },
     /// It isn't there any more.
     Gone {
-        /// Which.
+        /// The resource.
         gid: Gid,
     },
     /// A crawl has seen everything: from now on the index can be compared with.
@@ -142,9 +143,9 @@ pub enum Change {
 }
 
 impl Change {
-    /// The resource that an event told something of; not what it only lies in.
+    /// The resource that an event is about; not what it only lies in.
     #[must_use]
-    pub fn told(&self) -> Option<&Gid> {
+    pub fn subject(&self) -> Option<&Gid> {
         match self {
             Self::Touched { gid, resource_type: Some(_), .. } | Self::Gone { gid } => Some(gid),
             Self::Touched { .. }

@@ -2,25 +2,25 @@
 
 use crate::outcome::list::MOST_ON_A_PAGE;
 
-/// The sizes that are tried. Asana refuses what costs it too much, by 504, by taking too long, or by a 429 (its guide "Rate
-/// limits", "Cost limits"), and doesn't say what a page costs.
+/// The sizes that are tried. Asana refuses what costs it too much, by 504, by taking too long, or by a 429 (its guide
+/// "Rate limits", "Cost limits"), and doesn't say what a page costs.
 const SIZES: [u8; 5] = [MOST_ON_A_PAGE, 50, 25, 10, 1];
-/// After so many pages in a row a larger one is tried; after twice as many each time that this was too much.
-const PATIENCE: u32 = 20;
-/// And after so many at the most.
-const MOST_PATIENCE: u32 = 40 * PATIENCE;
+/// Number of pages in a row after which a larger one is tried. It doubles each time that the larger one was too heavy.
+const GROW_AFTER: u32 = 20;
+/// The largest such number.
+const MAX_GROW_AFTER: u32 = 40 * GROW_AFTER;
 
 /// It shrinks when Asana finds a page too heavy, and grows again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimit {
     size: usize,
     good: u32,
-    patience: u32,
+    grow_after: u32,
 }
 
 impl Default for PageLimit {
     fn default() -> Self {
-        Self { size: 0, good: 0, patience: PATIENCE }
+        Self { size: 0, good: 0, grow_after: GROW_AFTER }
     }
 }
 
@@ -34,7 +34,7 @@ impl PageLimit {
     /// A page came.
     pub fn succeeded(&mut self) {
         self.good += 1;
-        if self.good >= self.patience && self.size > 0 {
+        if self.good >= self.grow_after && self.size > 0 {
             (self.size, self.good) = (self.size - 1, 0);
         }
     }
@@ -45,7 +45,7 @@ impl PageLimit {
         if !is_least {
             // It had grown just before.
             if self.good == 0 && self.size > 0 {
-                self.patience = (2 * self.patience).min(MOST_PATIENCE);
+                self.grow_after = (2 * self.grow_after).min(MAX_GROW_AFTER);
             }
             self.size += 1;
         }

@@ -1,4 +1,4 @@
-//! A crawl: all resources of a stream, read anew, list by list.
+//! A crawl: all resources of a stream are read again, list by list.
 //!
 //! ```text
 //! project ── sections
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! One list is read to its end before the next begins, so that its offset doesn't grow old. What is below its items
-//! waits in a queue, a durable piece for each page, so that a page's commit writes its own piece only. A list that fails is
-//! put off, and holds up no other; one that fails for good is left out, by name, and read later on its own.
+//! waits in a queue, a durable piece for each page, so that a page's commit writes its own piece only. A list that
+//! fails is put off, and holds up no other; one that fails for good is left out, by name, and read later on its own.
 //!
 //! When all lists are read, what the index knows and none of them showed is asked for alone ([`Place::Sweeping`]).
 
@@ -42,14 +42,14 @@ pub enum Depth {
     Attachments,
 }
 
-/// Why resources are read anew.
+/// Why a crawl begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The stream is new.
     Initial,
     /// Source gaps are to be healed.
     SourceGap,
-    /// What the event stream missed is looked for.
+    /// What the event stream missed is to be found.
     Reconciliation,
 }
 
@@ -80,13 +80,14 @@ impl From<Reason> for pb::CrawlReason {
 pub struct Crawl {
     /// The id that its records carry.
     pub id: String,
-    /// Why.
+    /// Why it began.
     pub reason: Reason,
     /// The source gaps that it heals.
     pub gap_ids: Vec<String>,
-    /// When it began.
+    /// When it began, by Asana's clock.
     pub begun_at: DateTime<Utc>,
-    /// The index knew everything when it began, so that it is said how each resource differs from what was known.
+    /// The index knew everything when it began, so that each snapshot contains how its resource differs from what
+    /// was known.
     pub compared: bool,
     /// The topics that have its beginning, each in how many lanes.
     pub topics: BTreeMap<Topic, u32>,
@@ -138,13 +139,14 @@ impl Purpose {
 pub struct LeftOuts {
     /// Up to [`MOST_LEFT_OUT`].
     pub named: Vec<LeftOut>,
-    /// So many more.
+    /// Number of further ones.
     pub more: u64,
 }
 
-/// So many of what couldn't be read are remembered by name; where there are more, a whole crawl is tried instead.
+/// The largest number of lists and objects that are remembered by name after they couldn't be read. If there are more,
+/// a crawl of everything is tried instead.
 pub const MOST_LEFT_OUT: usize = 1_000;
-/// So many are named in a record.
+/// The largest number of them that a record names.
 const MOST_NAMED: usize = 100;
 
 impl LeftOuts {
@@ -167,7 +169,7 @@ impl LeftOuts {
         named.map(|it| it.listing.clone()).collect()
     }
 
-    /// What a record says of it.
+    /// What a record contains of it.
     #[must_use]
     pub fn records(&self) -> Vec<pb::LeftOut> {
         let named = self.named.iter().take(MOST_NAMED);
@@ -227,14 +229,14 @@ impl Crawl {
         crawl
     }
 
-    /// What the records of its beginning say.
+    /// The body of the records of its beginning.
     #[must_use]
     pub fn begin_record(&self) -> pb::SnapshotBegin {
         let reason = pb::CrawlReason::from(self.reason).into();
         pb::SnapshotBegin { crawl_id: self.id.clone(), reason, gap_ids: self.gap_ids.clone() }
     }
 
-    /// What the records of its end say.
+    /// The body of the records of its end.
     #[must_use]
     pub fn end_record(&self, kind: StreamKind, depth: Depth) -> pb::SnapshotEnd {
         let complete_types = if self.only_differences() { Vec::new() } else { self.complete_types(kind, depth) };
@@ -290,7 +292,7 @@ impl Crawl {
         queued.saturating_sub(self.done) + self.deferred.len()
     }
 
-    /// The resource that a listing's items are in, if it tells.
+    /// The resource that a listing's items are in, if the listing determines it.
     #[must_use]
     pub fn parent(listing: &Listing) -> Option<pb::Resource> {
         let of = |resource_type: &str| {
@@ -402,8 +404,8 @@ pub fn below(what: What, item: &Item, depth: Depth) -> Vec<Listing> {
     lists.into_iter().map(|what| Listing { of: Gid::from(item.resource.gid.as_str()), what }).collect()
 }
 
-/// The list that shows a resource, by what it says of itself: that of the stream's resource if it lies there, else that of
-/// what it is a part of.
+/// The list that shows a resource, by what it says of itself: that of the stream's resource if it lies there, else that
+/// of what it is a part of.
 #[must_use]
 pub fn place_of(id: &StreamId, item: &Item) -> Listing {
     let itself = What::alone(&item.resource.resource_type).unwrap_or(What::Task);

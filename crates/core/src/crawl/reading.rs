@@ -9,7 +9,7 @@ use std::time::Duration;
 /// A list that is read, or an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// Which.
+    /// The list or the object.
     pub listing: Listing,
     /// Where in it; `None` at its beginning.
     pub offset: Option<String>,
@@ -23,7 +23,7 @@ pub struct Reading {
     pages: u32,
     /// How many there were when its offset expired.
     furthest: u32,
-    /// How often this owner began it anew and came no further.
+    /// How often this owner read it again from its beginning and came no further.
     restarts: u32,
     /// How Asana refused the stream's resource as another type of resource.
     refused_as: Option<Denial>,
@@ -53,9 +53,10 @@ pub enum Fate {
     Gone(Listing),
 }
 
-/// So often a list or an object is tried while Asana answers otherwise: with the delays between, for about half a minute.
+/// Number of times that a list or an object is tried while Asana answers otherwise. With the delays between, this takes
+/// about half a minute.
 pub const MOST_TRIES: u32 = 6;
-/// So often a list is begun anew without coming further than before.
+/// Number of times that a list is read again from its beginning without coming further than before.
 const MOST_RESTARTS: u32 = 3;
 
 impl Reading {
@@ -85,7 +86,7 @@ impl Reading {
         self.tries = 0;
     }
 
-    /// How many pages of it were read, and how often it was begun anew without coming further.
+    /// How many pages of it were read, and how often it was read again from its beginning without coming further.
     #[must_use]
     pub fn progress(&self) -> (u32, u32) {
         (self.pages, self.restarts)
@@ -126,8 +127,8 @@ impl Crawl {
         Some(Fate::Split(listing))
     }
 
-    /// No usable answer. The list is tried again when it is `due`, and those that wait go first. It `counts` if Asana has
-    /// answered otherwise since it was tried last.
+    /// No usable answer. The list is tried again when it is `due`, and those that wait go first. It `counts` if Asana
+    /// has answered otherwise since it was tried last.
     pub fn failed(&mut self, reason: &str, counts: bool, due: Duration) -> Option<Fate> {
         let Place::Reading(reading) = &mut self.place else { return None };
         reading.tries += u32::from(counts);

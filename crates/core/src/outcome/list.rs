@@ -58,8 +58,8 @@ pub enum What {
     SectionsToSplit,
     /// The tasks of a section: `/sections/{gid}/tasks`.
     SectionTasks,
-    /// The teams of a workspace (`/workspaces/{gid}/teams`), whose projects are read team by team, as together they are too
-    /// many.
+    /// The teams of a workspace (`/workspaces/{gid}/teams`), whose projects are read team by team, as together they are
+    /// too many.
     TeamsToSplit,
 }
 
@@ -186,7 +186,7 @@ pub enum ListOutcome {
         /// How long, from now.
         retry_after: Duration,
     },
-    /// An answer that says that it can't be read.
+    /// Asana refuses to have it read.
     Denied(Denial),
     /// No usable answer.
     Failed(Failure),
@@ -212,7 +212,7 @@ impl ListOutcome {
 pub struct ListPage {
     /// In Asana's order.
     pub items: Vec<Item>,
-    /// So many more had no gid, and can't be told of.
+    /// Number of further items without a gid: nothing can be published of them.
     pub unidentified: usize,
     /// Where the next page begins; `None` at the last.
     pub next_offset: Option<String>,
@@ -233,13 +233,13 @@ pub struct Item {
     pub modified_at: Option<DateTime<Utc>>,
     /// Asana's `created_at`, where there is one.
     pub created_at: Option<DateTime<Utc>>,
-    /// Where it is, for what `modified_at` doesn't tell: of a task its parent, and its projects each with the section,
-    /// as Asana returned them; nothing for others.
+    /// Where it is, for what `modified_at` doesn't contain: of a task its parent, and its projects each with the
+    /// section, as Asana returned them; nothing for others.
     pub membership: String,
     /// What it says to lie in directly: its projects, its workspace, and what it is a part of.
     pub within: Vec<Gid>,
-    /// The one thing that it is a part of: a subtask of its parent, a section of its project, a story or an attachment of
-    /// what it is on.
+    /// The one thing that it is a part of: a subtask of its parent, a section of its project, a story or an attachment
+    /// of what it is on.
     pub part_of: Option<Listing>,
     /// How many subtasks it has; 0 where it has none or can't have any.
     pub num_subtasks: u32,

@@ -22,17 +22,17 @@ pub struct Page {
 }
 
 impl Page {
-    /// Whether it says that more is waiting, and gives nothing to ask for it with.
+    /// Whether more is waiting, but nothing came to request it with.
     #[must_use]
     pub fn is_endless(&self, sent: Option<&SyncToken>) -> bool {
         self.has_more && self.events.is_empty() && sent == Some(&self.next)
     }
 }
 
-/// How Asana is asked.
+/// The form of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollForm {
-    /// With all that the bridge wants to know.
+    /// With all optional fields.
     Full,
     /// With nothing but the token.
     Bare,
@@ -43,7 +43,7 @@ pub enum PollForm {
 /// What a poll brought.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Polled {
-    /// What came back.
+    /// The answer, or the failure.
     pub outcome: PollOutcome,
     /// When, by Asana's clock; `None` where it is no answer of Asana's own, or has no usable `Date`.
     pub stamp: Option<Stamp>,
@@ -54,7 +54,7 @@ pub struct Polled {
 /// What a request that only asks whether a credential is good brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probed {
-    /// Whether it is.
+    /// Whether Asana accepts the credential.
     pub verdict: Verdict,
     /// As of [`Polled`].
     pub stamp: Option<Stamp>,
@@ -71,7 +71,7 @@ pub enum Verdict {
     Refused(Denial),
     /// The whole account waits for so long.
     Throttled(Duration),
-    /// No answer, or one that says nothing of it.
+    /// No answer, or one that isn't about the credential.
     Unknown,
 }
 
@@ -101,7 +101,7 @@ pub enum PollOutcome {
         /// How long, from now.
         retry_after: Duration,
     },
-    /// An answer that says that polling this way won't work.
+    /// Asana refuses to be polled this way.
     Denied(Denial),
     /// No usable answer; the same token is asked again.
     Failed(Failure),
@@ -113,7 +113,7 @@ impl PollOutcome {
     pub fn is_asanas(&self) -> bool {
         match self {
             Self::Page(_) | Self::TokenReset(_) | Self::Denied(_) => true,
-            // Anybody on the way may say 429.
+            // Any proxy may answer 429.
             Self::Throttled { .. } | Self::Failed(_) => false,
         }
     }
@@ -180,7 +180,7 @@ impl Denial {
         }
     }
 
-    /// What a refusing HTTP status says.
+    /// The denial of an HTTP status.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         match status {

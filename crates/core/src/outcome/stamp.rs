@@ -6,11 +6,11 @@ use std::time::Duration;
 /// `Date` has whole seconds (RFC 9110, section 5.6.7), cut off or rounded.
 const PRECISION: TimeDelta = TimeDelta::seconds(1);
 
-/// A clock that never goes back may run too fast or too slow, by a few hundred millionths at the most (`adjtimex(2)` allows
-/// NTP 500): for so long that is about a second.
+/// A clock that never goes back may run too fast or too slow, by a few hundred millionths at the most (`adjtimex(2)`
+/// allows NTP 500): for so long that is about a second.
 const ANCHOR_LIFE: Duration = Duration::from_secs(1800);
 
-/// What an answer of Asana's own says of when it was given.
+/// When an answer of Asana's own was given, by Asana's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     date: DateTime<Utc>,
@@ -25,8 +25,8 @@ impl Stamp {
         (1970..=9998).contains(&date.year()).then_some(Self { date, took })
     }
 
-    /// The request came to Asana at this time or later, since `Date` is stamped at the end. What Asana could show before
-    /// is in the answer.
+    /// The request came to Asana at this time or later, since `Date` is stamped at the end. What Asana could show
+    /// before is in the answer.
     #[must_use]
     pub fn not_before(self) -> DateTime<Utc> {
         let took = TimeDelta::from_std(self.took).unwrap_or(TimeDelta::MAX);
@@ -80,13 +80,13 @@ impl AsanaClock {
         }
     }
 
-    /// A time that has surely passed at Asana; none as long as no answer told one.
+    /// A time that has surely passed at Asana; none before an answer contained one.
     #[must_use]
     pub fn passed(self, monotonic: Duration) -> Option<DateTime<Utc>> {
         gone(self.passed?, monotonic)
     }
 
-    /// A time that surely isn't before Asana's; none as long as no answer told one.
+    /// A time that surely isn't before Asana's; none before an answer contained one.
     #[must_use]
     pub fn ahead(self, monotonic: Duration) -> Option<DateTime<Utc>> {
         gone(self.ahead?, monotonic)
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!((clock.passed(second(8)), clock.age(second(8))), (Some(at(102)), Some(second(3))));
         assert_eq!(clock.ahead(second(8)), Some(at(102)));
         clock.set(second(3610), second(3610), stamp(3000, 0));
-        assert_eq!(clock.passed(second(3610)), Some(at(2999)), "what was told an hour ago is told anew");
+        assert_eq!(clock.passed(second(3610)), Some(at(2999)), "what is an hour old is replaced");
         assert_eq!(clock.ahead(second(3610)), Some(at(3001)));
         clock.set(second(3611), second(3611), stamp(9000, 0));
         assert_eq!(clock.ahead(second(3611)), Some(at(9001)), "the machine was suspended");

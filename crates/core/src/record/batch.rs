@@ -29,7 +29,7 @@ impl Batch {
 /// One message for the bus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Where to.
+    /// The lane or topic that it goes to.
     pub target: Target,
     /// Which shard's counters the message uses.
     pub shard: ShardId,
@@ -37,7 +37,7 @@ pub struct Message {
     pub key: Gid,
     /// The encoded value.
     pub value: Vec<u8>,
-    /// What the headers say.
+    /// The content of the headers.
     pub attributes: Attributes,
 }
 
@@ -66,7 +66,7 @@ pub enum Target {
     DeadLetter,
 }
 
-/// What a message's headers say, in the terms of `CloudEvents`; each bus has its own names for them.
+/// The content of a message's headers, in the terms of `CloudEvents`; each bus has its own names for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
     /// Unique for each record and the same when it is written again: `CloudEvents`' `id`, and `Nats-Msg-Id`.
@@ -86,7 +86,7 @@ pub struct Attributes {
 /// One entry of a shard's checkpoint: the newest value of a key counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckpointWrite {
-    /// Whose.
+    /// The shard.
     pub shard: ShardId,
     /// The key within the shard.
     pub key: String,

@@ -1,9 +1,9 @@
 //! The same change, recognised when two streams bring it.
 //!
-//! What is hashed: action, time, the changed field, and the gids and types of resource, parent, user and changed values.
-//! All else is left out: Asana fills in names when a page is read, so that the same event polled twice may show
-//! two, and how much of an object it shows depends on the stream. `proto/conformance/README.md` says it in words that other
-//! languages can follow, and has vectors.
+//! What is hashed: action, time, the changed field, and the gids and types of resource, parent, user and changed
+//! values. All else is left out: Asana fills in names when a page is read, so that the same event polled twice may show
+//! two, and how much of an object it shows depends on the stream. `proto/conformance/README.md` says it in words that
+//! other languages can follow, and has vectors.
 
 use bridge_contract::pb;
 use xxhash_rust::xxh3::Xxh3;

@@ -1,7 +1,7 @@
 //! From what happened to the bytes on the bus.
 //!
 //! A body doesn't depend on its position, so it is encoded once, when its page arrives;
-//! the position is put before it when a batch is staged, each time anew.
+//! the position is put before it when a batch is staged, each time again.
 
 pub mod batch;
 pub mod event;

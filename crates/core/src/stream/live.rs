@@ -1,7 +1,8 @@
 //! A stream's place in Asana's event stream, and what an answer proves of it.
 //!
 //! Asana fixes a token's page when it is asked for first, and gives the same again to whoever asks again. So a page
-//! that may have been asked for before tells nothing of the time since: it is complete only up to when the token was given.
+//! that may have been requested before proves nothing of the time since: it is complete only up to when the token was
+//! given.
 
 use crate::ids::SyncToken;
 use crate::outcome::poll::Page;
@@ -23,15 +24,15 @@ pub struct Live {
     pub last_complete_poll_at: DateTime<Utc>,
     /// What a page that came with this very token as its next one has shown.
     pub served: Served,
-    /// The token may have been asked with before, and its page be as it was then. Not durable: true of each token that was
-    /// restored.
+    /// The token may have been asked with before, and its page be as it was then. Not durable: true of each token that
+    /// was restored.
     pub maybe_asked: bool,
 }
 
 /// The events that a page had which came with the token that was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Served {
-    /// How many.
+    /// Number of events.
     pub events: u32,
     /// Of their fingerprints, in order.
     pub hash: [u8; 16],

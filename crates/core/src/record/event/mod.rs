@@ -155,8 +155,11 @@ mod tests {
             let event = parse(&text);
             assert_eq!(event.raw_json, "", "{text}");
             assert!(to_json(&event).contains(&format!(r#""new_value":{value}"#)), "{}", to_json(&event));
-            let told = event.change.and_then(|change| change.new_value).expect("a value");
-            assert_eq!((told.json.as_str(), told.resource.as_ref().map(|it| it.gid.as_str())), (value, resource));
+            let value_of = event.change.and_then(|change| change.new_value).expect("a value");
+            assert_eq!(
+                (value_of.json.as_str(), value_of.resource.as_ref().map(|it| it.gid.as_str())),
+                (value, resource)
+            );
         }
         let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
         for value in [deep.as_str(), "1e400", r#""\ud800""#] {

@@ -106,7 +106,8 @@ impl<'a> Strict<'a> {
 /// The event, where it is of the ordinary form, and its time as it was written.
 ///
 /// A changed value has its own text. Where that is one that many a parser refuses, such as a number beyond all bounds
-/// or too deep a nest, the event isn't ordinary: so whoever finds no `raw_json` can read what [`to_json`](super::to_json) makes.
+/// or too deep a nest, the event isn't ordinary: so whoever finds no `raw_json` can read what
+/// [`to_json`](super::to_json) makes.
 pub(super) fn ordinary(text: &str) -> Option<(pb::Event, Cow<'_, str>)> {
     let (event, created_at) = object::<Strict<'_>>(text).and_then(Strict::into_pb)?;
     let is_rich = event.change.as_ref().is_some_and(|change| {
@@ -118,7 +119,7 @@ pub(super) fn ordinary(text: &str) -> Option<(pb::Event, Cow<'_, str>)> {
     (!is_rich || serde_json::from_str::<serde_json::Value>(text).is_ok()).then_some((event, created_at))
 }
 
-/// An object of which each value is looked at on its own. Skipping a value
+/// An object of which each value is read on its own. Skipping a value
 /// doesn't recurse, so that no depth of nesting hides the keys beside it.
 #[derive(Deserialize, Default)]
 #[serde(default)]
