@@ -16,6 +16,8 @@ MINUTES ?= 10
 ROUNDS ?= 20
 STREAMS ?= 10000
 
+CORE := -p asana-event-bridge-core -p asana-event-bridge-consumer -p asana-event-bridge-contract
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,26 +28,31 @@ demo: ## simulator, bridge, bus and consumer for FOR=30s, checked at the end; BU
 	@cargo build --quiet
 	@scripts/with-bus $(BUS) target/debug/asana-event-bridge demo --for $(FOR) --bus $(BUS) --output $(OUTPUT)
 
+.PHONY: check
+check: ## the inner loop, under 2 minutes when built: format, lints, the tests of core, consumer and contract
+	scripts/bootstrap rust build
+	cargo fmt --check
+	cargo clippy --all-targets $(CORE) -- -D warnings
+	SIMULATION_SEEDS=1000 ADVERSARIAL_EVENTS=50000 cargo test --quiet $(CORE)
+
 .PHONY: test
 test: lint ## every check: format, lints, docs, unit, property, simulation, real Kafka, real NATS, foreign clients
 	scripts/services install all
 	scripts/chart-env >/dev/null
-	cargo test
-	cargo test --doc
+	scripts/run-tests
 
 .PHONY: lint
 lint: ## format, lints, documentation, the contract's compatibility, and each set of features
 	scripts/bootstrap
 	scripts/lint-proto
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	cargo check --quiet --no-default-features
-	cargo check --quiet --no-default-features --features consumer
-	cargo check --quiet --no-default-features --features consumer-kafka,consumer-nats
-	cargo check --quiet --no-default-features --features kafka
-	cargo check --quiet --no-default-features --features nats
-	cargo check --quiet --no-default-features --features program
+	for features in "" kafka nats file; do \
+		cargo check --quiet -p asana-event-bridge-consumer --features "$$features"; \
+	done
+	cargo check --quiet -p asana-event-bridge-contract
 
 .PHONY: image
 image: ## build the image without a daemon or a registry, and run it; ARCH=amd64|arm64; needs root on Debian
@@ -62,36 +69,36 @@ control-plane: ## the chart before a real Kubernetes control plane, with pods th
 kill: ## kill -9 the bridge COUNT=20 times under load, then count with a foreign consumer; BUS=kafka|nats|nats-old SEED=1
 	scripts/bootstrap rust build python java
 	KILL_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) KILL_SEED=$(SEED) KILL_COUNT=$(COUNT) \
-		cargo test --test kill the_chosen_bus -- --nocapture
+		cargo test --test durability kill::the_chosen_bus -- --nocapture
 
 .PHONY: healing
 healing: ## a simulated week on 200 streams that lose events and tokens, killed 20 times, then the state is compared
 	scripts/bootstrap rust build python java
 	HEALING_DAYS=7 HEALING_SPEED=1000 HEALING_STREAMS=200 HEALING_KILLS=20 HEALING_SEED=$(SEED) \
-		cargo test --test healing -- --nocapture
+		cargo test --test durability healing -- --nocapture
 
 .PHONY: webhooks
 webhooks: ## time from a change to its record with webhooks on and a polling interval of 60 s
 	scripts/bootstrap rust build python java
-	cargo test --test webhooks -- --nocapture --test-threads 1
+	cargo test --test program webhooks -- --nocapture --test-threads 1
 
 .PHONY: chaos
 chaos: ## 4 replicas, 1,000 streams, 3 nodes, and everything that can go wrong, then the ledger judges; BUS=kafka|nats SEED=1 MINUTES=10
 	scripts/bootstrap rust build python java
 	CHAOS_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) CHAOS_SEED=$(SEED) CHAOS_MINUTES=$(MINUTES) CHAOS_STREAMS=1000 \
-		cargo test --test chaos the_chosen_bus_has_every_event -- --nocapture
+		cargo test --test durability chaos::the_chosen_bus_has_every_event -- --nocapture
 
 .PHONY: takeover
 takeover: ## how long shards go without an owner after SIGTERM, SIGKILL and SIGSTOP; BUS=kafka|nats ROUNDS=20
 	scripts/bootstrap rust build python java
 	TAKEOVER_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) TAKEOVER_ROUNDS=$(ROUNDS) \
-		cargo test --test chaos the_chosen_bus_has_other_owners -- --nocapture
+		cargo test --test durability chaos::the_chosen_bus_has_other_owners -- --nocapture
 
 .PHONY: restore
 restore: ## how long a cold start takes with STREAMS=10000, of 1 replica and of 4; BUS=kafka|nats
 	scripts/bootstrap rust build python java
 	RESTORE_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) RESTORE_STREAMS=$(STREAMS) \
-		cargo test --test chaos the_chosen_bus_has_all_streams -- --nocapture
+		cargo test --test durability chaos::the_chosen_bus_has_all_streams -- --nocapture
 
 .PHONY: bench
 bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
@@ -101,19 +108,22 @@ bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside lib
 .PHONY: detect
 detect: ## lose, double and move RECORDS=10000000 records at random, and cut lanes: each must be found; SEED=1
 	scripts/bootstrap
-	RECORDS=$(RECORDS) SEED=$(SEED) cargo test --release --no-default-features --features consumer \
-		--test damage -- --nocapture --test-threads 1
+	RECORDS=$(RECORDS) SEED=$(SEED) cargo test --release -p asana-event-bridge-consumer damage -- \
+		--nocapture --test-threads 1
 
 .PHONY: bench-detect
 bench-detect: ## decode and detect, records/s of one core
 	scripts/bootstrap
-	cargo bench --quiet --no-default-features --features consumer --bench detect
+	cargo bench --quiet -p asana-event-bridge-consumer --bench detect
 
 .PHONY: bench-index
 bench-index: ## the state index: bytes for each of RESOURCES=1000000 resources, and how fast it is
 	scripts/bootstrap rust build
-	RESOURCES=$(RESOURCES) cargo bench --quiet --no-default-features --features bridge --bench index
+	RESOURCES=$(RESOURCES) cargo bench --quiet --bench index
 
 .PHONY: generate
 generate: ## write what is generated and committed: Rust from proto, schemas, reference pages, conformance vectors
-	UPDATE=1 cargo test --quiet --test generated --test conformance
+	UPDATE=1 cargo test --quiet --lib reference
+	UPDATE=1 cargo test --quiet --test repository generated
+	UPDATE=1 cargo test --quiet -p asana-event-bridge-core conformance
+	UPDATE=1 cargo test --quiet --test chart

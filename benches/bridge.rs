@@ -20,12 +20,11 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use asana_event_bridge::bridge::{LogObserver, Observer};
 use asana_event_bridge::commands::run;
 use asana_event_bridge::config::{self, Checked, Environment, Source};
-use asana_event_bridge::sink::CommitError;
-use bridge_core::engine::{CommitSummary, StreamPlace};
-use bridge_core::ids::{ShardId, StreamId};
+use asana_event_bridge::observe::{BridgeEvent, LogObserver, Observer};
+use bridge_core::engine::CommitSummary;
+use bridge_core::ids::StreamId;
 use bridge_core::stream::Notice;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::ClientConfig;
@@ -164,6 +163,25 @@ struct Totals {
 }
 
 impl Observer for Watcher {
+    fn notify(&self, event: &BridgeEvent<'_>) {
+        match event {
+            BridgeEvent::Committed(summary) => self.committed(summary),
+            BridgeEvent::CommitFailed(_) => LogObserver.notify(event),
+            BridgeEvent::Stream(place, Notice::Established) => {
+                self.established.lock().unwrap().push(place.stream.clone());
+                self.changed.notify_one();
+            }
+            BridgeEvent::Stream(place, other) => panic!("{}: {other:?}", place.stream),
+            BridgeEvent::OwnershipChanged { streams, .. } => {
+                self.owns.store(*streams > 0, Ordering::Relaxed);
+                self.changed.notify_one();
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Watcher {
     fn committed(&self, summary: &CommitSummary) {
         let mut totals = self.totals.lock().unwrap();
         totals.events += summary.events;
@@ -172,23 +190,6 @@ impl Observer for Watcher {
         if summary.events > 0 {
             totals.latencies.extend_from_slice(&summary.latencies);
         }
-        self.changed.notify_one();
-    }
-
-    fn commit_failed(&self, error: &CommitError) {
-        LogObserver.commit_failed(error);
-    }
-
-    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
-        match notice {
-            Notice::Established => self.established.lock().unwrap().push(place.stream.clone()),
-            other => panic!("{}: {other:?}", place.stream),
-        }
-        self.changed.notify_one();
-    }
-
-    fn owns(&self, _shards: &[ShardId], streams: usize) {
-        self.owns.store(streams > 0, Ordering::Relaxed);
         self.changed.notify_one();
     }
 }
@@ -208,7 +209,7 @@ fn configuration(kafka: &str, simulator: &str, projects: &[String]) -> Checked {
         }}},
     });
     let source = Source { document: Some(document), ..Source::default() };
-    config::load(&source, &Environment::of([("TOKEN", "simulator")])).expect("a configuration")
+    config::load(&source, &Environment::of([("TOKEN", support::program::TOKEN)])).expect("a configuration")
 }
 
 /// Everything that the bridge wrote to the output topic.

@@ -4,7 +4,7 @@ use bridge_core::now::Now;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// Tells the time since it was made, and by the wall.
+/// A clock that reads the monotonic time since it was started, and the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -18,17 +18,17 @@ impl Clock {
         Self { start: Instant::now() }
     }
 
-    /// The present.
+    /// The current time, by both clocks.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the edge that hands time down")]
     pub fn now(&self) -> Now {
         Now { monotonic: self.start.elapsed(), wall: SystemTime::now().into() }
     }
 
-    /// Sleeps until a time of [`Now::monotonic`]; for ever where there is none.
+    /// Sleeps until a time of [`Now::monotonic`]. If there is none, sleeps forever.
     ///
     /// # Cancel safety
-    /// Safe: nothing happens but waiting.
+    /// Safe: it only waits.
     pub async fn sleep_until(&self, monotonic: Option<Duration>) {
         match monotonic {
             Some(monotonic) => tokio::time::sleep_until(self.start + monotonic).await,

@@ -1,54 +1,54 @@
-//! What was looked at before the bridge runs, and how it was found.
+//! What `doctor` checked before the bridge runs, and the results.
 
 use serde::Serialize;
 use std::fmt;
 
-/// One thing that the bridge will need, and how it was found.
+/// One thing that the bridge will need, and the result of its check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at, such as `topic asana.events`.
+    /// What was checked, such as `topic asana.events`.
     pub what: String,
-    /// How it was found.
+    /// The result of the check.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: CheckResult,
 }
 
-/// How something was found. Texts are one line each.
+/// The result of a check. Texts are one line each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum Verdict {
+pub enum CheckResult {
     /// As the bridge needs it.
     Ok {
-        /// What was found.
+        /// What was found, for people.
         found: String,
     },
-    /// The bridge will work, and somebody should know this.
+    /// The bridge will work, but the operator should know this.
     Notice {
-        /// What was found.
+        /// What was found, for people.
         found: String,
-        /// What could be done.
+        /// What the operator can do.
         advice: String,
     },
-    /// The bridge won't work, or not as it is meant to.
+    /// The bridge won't work, or not as configured.
     Failed {
         /// What is wrong.
         problem: String,
-        /// What to do.
+        /// What the operator has to do.
         remedy: String,
     },
     /// Only `run` can show it.
     Unknown {
-        /// Why.
+        /// Why the check can't show it.
         reason: String,
     },
-    /// Something that it depends on failed.
+    /// Not checked, because something that it depends on failed.
     NotTried {
-        /// What.
+        /// What failed.
         reason: String,
     },
 }
 
-impl Verdict {
+impl CheckResult {
     /// As a line of a report begins, for people.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -61,37 +61,37 @@ impl Verdict {
         }
     }
 
-    /// An [`Ok`](Self::Ok).
+    /// Creates an [`Ok`](Self::Ok).
     pub fn ok(found: impl Into<String>) -> Self {
         Self::Ok { found: found.into() }
     }
 
-    /// A [`Notice`](Self::Notice).
+    /// Creates a [`Notice`](Self::Notice).
     pub fn notice(found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::Notice { found: found.into(), advice: advice.into() }
     }
 
-    /// A [`Failed`](Self::Failed).
+    /// Creates a [`Failed`](Self::Failed).
     pub fn failed(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Failed { problem: problem.into(), remedy: remedy.into() }
     }
 
-    /// An [`Unknown`](Self::Unknown).
+    /// Creates an [`Unknown`](Self::Unknown).
     pub fn unknown(reason: impl Into<String>) -> Self {
         Self::Unknown { reason: reason.into() }
     }
 
-    /// A [`NotTried`](Self::NotTried).
+    /// Creates a [`NotTried`](Self::NotTried).
     pub fn not_tried(reason: impl Into<String>) -> Self {
         Self::NotTried { reason: reason.into() }
     }
 
-    /// Of something.
+    /// A finding with this verdict on `what`.
     pub fn of(self, what: impl Into<String>) -> Finding {
         Finding { what: what.into(), verdict: self }
     }
 
-    /// Whether somebody has to act.
+    /// Whether the operator has to act.
     #[must_use]
     pub fn is_failed(&self) -> bool {
         matches!(self, Self::Failed { .. })
@@ -99,13 +99,13 @@ impl Verdict {
 }
 
 impl fmt::Display for Finding {
-    /// One line, whatever the texts hold.
+    /// One line, even if the texts contain line breaks.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (said, more) = match &self.verdict {
-            Verdict::Ok { found } => (found, None),
-            Verdict::Notice { found, advice } => (found, Some(advice)),
-            Verdict::Failed { problem, remedy } => (problem, Some(remedy)),
-            Verdict::Unknown { reason } | Verdict::NotTried { reason } => (reason, None),
+            CheckResult::Ok { found } => (found, None),
+            CheckResult::Notice { found, advice } => (found, Some(advice)),
+            CheckResult::Failed { problem, remedy } => (problem, Some(remedy)),
+            CheckResult::Unknown { reason } | CheckResult::NotTried { reason } => (reason, None),
         };
         let more = more.map(|more| format!("; {more}")).unwrap_or_default();
         let line = format!("{:<9} {}: {said}{more}", self.verdict.label(), self.what);
@@ -119,14 +119,14 @@ mod tests {
 
     #[test]
     fn a_finding_is_one_line() {
-        let finding = Verdict::failed("the cluster says\nno", "ask").of("topic a");
+        let finding = CheckResult::failed("the cluster says\nno", "ask").of("topic a");
         assert_eq!(finding.to_string(), "FAILED    topic a: the cluster says no; ask");
-        assert_eq!(Verdict::not_tried("no b").of("c").to_string(), "not tried c: no b");
+        assert_eq!(CheckResult::not_tried("no b").of("c").to_string(), "not tried c: no b");
     }
 
     #[test]
     fn a_script_sees_what_a_person_sees() {
-        let json = serde_json::to_value(Verdict::failed("bad", "fix it").of("x")).unwrap();
+        let json = serde_json::to_value(CheckResult::failed("bad", "fix it").of("x")).unwrap();
         let expected = serde_json::json!({"what": "x", "verdict": "failed", "problem": "bad", "remedy": "fix it"});
         assert_eq!(json, expected);
     }

@@ -7,6 +7,7 @@
 //! | `discovery` | streams from rules | through `asana` |
 //! | `sink` | commits batches: Kafka, NATS JetStream, console, file | the bus |
 //! | `index` | what was published of each resource, in an embedded store | a file |
+//! | `observe` | what happens, as events; the log | no |
 //! | `bridge` | wires the core to the edges | through them |
 //! | `webhooks` | receives webhook deliveries, which request polls | HTTP |
 //! | `admin` | probes, metrics, a status page | HTTP |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod discovery;
 pub mod finding;
 pub mod index;
+pub mod observe;
 pub mod one_line;
 #[cfg(feature = "otlp")]
 pub mod otlp;

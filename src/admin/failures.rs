@@ -1,6 +1,6 @@
 //! Recent failures, as the status page shows them.
 
-use crate::bridge::SessionEnd;
+use crate::observe::SessionEnd;
 use crate::sink::CommitError;
 use bridge_core::crawl::LeftOut;
 use bridge_core::engine::{AccountNotice, StreamPlace};
@@ -13,15 +13,15 @@ use std::collections::VecDeque;
 /// Number of failures kept.
 const KEPT: usize = 50;
 
-/// A failure.
+/// A failure that the status page lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) at: DateTime<Utc>,
-    /// The stream or account; `None` for the bus.
+    /// The stream or account; `None` for the bus and the configuration.
     pub(super) of: Option<String>,
-    /// Its kind, such as `source_gap`.
+    /// The kind of failure, such as `source_gap`.
     pub(super) kind: &'static str,
-    /// A sentence for a person.
+    /// A description, for people.
     pub(super) text: String,
 }
 

@@ -1,25 +1,25 @@
-//! Whether the process lives and is ready, told from when the bridge last gave a sign.
+//! Whether the process is live and ready, judged by when the bridge was last active.
 
 use std::time::Duration;
 
-/// A loop that turns once a second and didn't for so long hangs: only a restart helps.
+/// The loop runs at least once a second. If it didn't run for this time, it hangs, and only a restart helps.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(30);
-/// A replica that is no longer well stays ready for so long: a session that is opened anew is no news.
+/// The time for which an unhealthy replica stays ready, so that a new session doesn't make it unready.
 const READY_GRACE: Duration = Duration::from_secs(30);
-/// In a session that is open for so long and goes on, a replica without shards waits for some: others have them.
+/// The time after which a session without shards counts as healthy: other replicas own the shards.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// A commit that takes longer is a bus that doesn't answer.
+/// The maximum time of a healthy commit. If a commit takes longer, the bus doesn't answer.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was seen of the bridge. Times are those of one monotonic clock.
+/// What was observed of the bridge. Times are those of one monotonic clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Health {
-    /// Of the session that is open.
+    /// The open session, if there is one.
     session: Option<Session>,
-    /// When all was last well: a session with shards, or one that waits for them.
+    /// The time when the replica was last healthy: in a session that owns shards, or that waits for some.
     well_at: Option<Duration>,
-    /// Why the last session ended, or couldn't be opened.
+    /// The reason why the last session ended or couldn't be opened.
     pub(super) last_end: Option<String>,
     stopping: bool,
 }
@@ -28,7 +28,7 @@ pub(super) struct Health {
 struct Session {
     opened_at: Duration,
     turned_at: Duration,
-    /// It had shards.
+    /// Whether the session has had shards.
     settled: bool,
     commit_began: Option<Duration>,
 }
@@ -38,7 +38,7 @@ impl Health {
         self.session = Some(Session { opened_at: now, turned_at: now, settled: false, commit_began: None });
     }
 
-    /// The session has shards, or had some.
+    /// Notes that the session has or had shards.
     pub(super) fn settled(&mut self, now: Duration) {
         if let Some(session) = &mut self.session {
             session.settled = true;
@@ -62,12 +62,12 @@ impl Health {
         }
     }
 
-    /// How long the commit took that was under way.
+    /// Notes the end of the commit in flight, and returns its duration.
     pub(super) fn commit_ended(&mut self, now: Duration) -> Option<Duration> {
         Some(now.saturating_sub(self.session.as_mut()?.commit_began.take()?))
     }
 
-    /// How long the commit that is under way has been so.
+    /// The age of the commit in flight.
     pub(super) fn commit_age(&self, now: Duration) -> Option<Duration> {
         Some(now.saturating_sub(self.session?.commit_began?))
     }
@@ -77,7 +77,7 @@ impl Health {
         self.last_end = Some(reason);
     }
 
-    /// The process was told to stop: it is ready for nothing new.
+    /// Notes that the process was told to stop: it isn't ready any more.
     pub(super) fn stopping(&mut self) {
         self.stopping = true;
     }
@@ -88,7 +88,8 @@ impl Health {
     }
 
     /// # Errors
-    /// Why only a restart helps. Between sessions nothing hangs: opening one has time-outs of its own.
+    /// The reason why only a restart helps. Between sessions nothing hangs, because opening a session has its own
+    /// timeouts.
     pub(super) fn live(&self, now: Duration) -> Result<(), String> {
         match &self.session {
             Some(session) if now >= session.turned_at + LIVE_TIMEOUT => {
@@ -100,7 +101,7 @@ impl Health {
     }
 
     /// # Errors
-    /// Why the replica is of no use now.
+    /// The reason why the replica isn't ready.
     pub(super) fn ready(&self, now: Duration) -> Result<(), String> {
         if self.stopping {
             return Err("stopping".to_owned());

@@ -13,29 +13,29 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
-/// All names begin with it, besides those of the process.
+/// The prefix of all names, except those of the process.
 pub(super) const PREFIX: &str = "asana_event_bridge";
 
-/// From a local file to a bus that is about to time out. In seconds.
+/// Buckets in seconds: from a local file to a bus that is close to a timeout.
 const COMMIT_TIMES: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-/// Up to the longest request that the configuration's default allows. In seconds.
+/// Buckets in seconds: up to the default of `requestTimeout`.
 const REQUEST_TIMES: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// Most of Asana's events come within a minute; the last buckets are for outages. In seconds.
+/// Buckets in seconds: most of Asana's events arrive within a minute. The last buckets are for outages.
 const EVENT_LAGS: [f64; 15] =
     [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0];
-/// Up to the default of `commit.maxRecords`.
+/// Buckets in messages: up to the default of `commit.maxRecords`.
 const BATCH_MESSAGES: [f64; 9] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0];
 const BATCH_BYTES: [f64; 8] = [1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0];
 
-/// The values of `outcome` of a commit; there from the start, so that the first failure is an increase.
+/// The values of the label `outcome` of commits. They exist from the start, so that the first failure is an increase.
 const COMMIT_OUTCOMES: [&str; 5] = ["committed", "aborted", "unknown", "fenced", "fatal"];
-/// The values of `outcome` of a request that alerts look for.
+/// The values of the label `outcome` of requests that alerts use.
 const WATCHED_REQUEST_OUTCOMES: [&str; 3] = ["page", "throttled", "credential"];
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
 
-/// Counters and histograms. Clones count together.
+/// Counters and histograms. Clones share their counts.
 #[derive(Clone, Debug)]
 pub(super) struct Counted {
     requests: Family<Labels<2>, Counter>,
@@ -65,7 +65,7 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Counters that nothing was counted with.
+    /// Counters that are all zero.
     pub(super) fn new() -> Self {
         let counted = Self {
             requests: Family::default(),
@@ -99,7 +99,7 @@ impl Counted {
         counted
     }
 
-    /// What was lost at the source, and what crawls found.
+    /// Registers the metrics of source gaps and crawls.
     fn register_crawls(&self, registry: &mut Registry) {
         let counted = self.clone();
         registry.register(
@@ -134,7 +134,7 @@ impl Counted {
         );
     }
 
-    /// Deliveries and registrations of webhooks.
+    /// Registers the metrics of webhook deliveries and registrations.
     fn register_webhooks(&self, registry: &mut Registry) {
         let counted = self.clone();
         registry.register(
@@ -158,7 +158,7 @@ impl Counted {
         );
     }
 
-    /// Registers all of it for `/metrics`.
+    /// Registers all metrics for `/metrics`.
     pub(super) fn register(&self, registry: &mut Registry) {
         let counted = self.clone();
         registry.register("build", "Version of the program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

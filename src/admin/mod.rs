@@ -1,7 +1,7 @@
 //! The admin port: probes, metrics, and the state of the replica for people and scripts. All of it is read-only.
 //!
 //! ```text
-//! bridge ──Observer──► Watcher ──► /metrics       counted as it happens, or looked at when asked
+//! bridge ──Observer──► Watcher ──► /metrics       counted as it happens, or computed at each scrape
 //!                         ├──────► /api/streams   all streams, the stalest first
 //!                         ├──────► /              the same as a page
 //!                         └──────► /livez /readyz
@@ -10,7 +10,8 @@
 mod failures;
 mod health;
 mod metrics;
-pub mod reference;
+#[cfg(test)]
+mod reference;
 pub(crate) mod report;
 mod sampled;
 mod watcher;
@@ -19,9 +20,9 @@ pub use report::{
     AccountReport, CrawlReport, FailureReport, GapReport, PendingReport, Report, ShardReport, StreamReport, Totals,
 };
 
-use crate::bridge::Observer;
 use crate::clock::Clock;
 use crate::config::{Checked, CheckedAdmin};
+use crate::observe::Observer;
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -41,38 +42,38 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use watcher::{Facts, Watcher};
 
-/// The status page's own files are all that a browser may load or run, and no other page may frame it.
+/// The status page may load and run its own files only, and no other page may embed it in a frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// As `OpenMetrics` 1.0 has it.
+/// The content type that `OpenMetrics` 1.0 defines.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Why there is no admin port.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The address can't be listened on.
+    /// Listening on the address failed.
     #[error("admin.listen: can't listen on {address}: {source}")]
     Listen {
-        /// The address.
+        /// The configured address, `admin.listen`.
         address: SocketAddr,
-        /// What the system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The listener failed.
+    /// The listener failed later.
     #[error("admin port: {0}")]
     Serve(io::Error),
 }
 
 impl AdminError {
-    /// Whether somebody has to change the configuration; else the port is taken, which may pass.
+    /// Whether the configuration must be changed. If not, the port is in use, which may pass.
     #[must_use]
     pub fn is_setup(&self) -> bool {
         matches!(self, Self::Listen { source, .. } if source.kind() != io::ErrorKind::AddrInUse)
     }
 }
 
-/// An admin port that listens.
+/// The listening admin port.
 #[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
@@ -81,10 +82,10 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Listens. Nobody is answered before [`serve`](Self::serve).
+    /// Starts to listen. No request is answered before [`serve`](Self::serve).
     ///
     /// # Errors
-    /// [`AdminError::Listen`].
+    /// [`AdminError::Listen`] if listening on the address fails.
     ///
     /// # Cancel safety
     /// Nothing is left behind.
@@ -104,16 +105,16 @@ impl Admin {
         Ok(Self { listener, watcher: Arc::new(Watcher::new(facts, Counted::new())), status_page })
     }
 
-    /// To be told what the bridge does.
+    /// The observer that the bridge has to inform.
     #[must_use]
     pub fn observer(&self) -> Arc<dyn Observer> {
         Arc::<Watcher>::clone(&self.watcher)
     }
 
-    /// Serves for ever; from `stop` on the replica isn't ready.
+    /// Serves until dropped. After `stop` is cancelled, `/readyz` reports not ready.
     ///
     /// # Errors
-    /// [`AdminError::Serve`].
+    /// [`AdminError::Serve`] if the listener fails.
     ///
     /// # Cancel safety
     /// Dropping the future closes the listener.
@@ -154,7 +155,7 @@ fn router(watcher: Arc<Watcher>, status_page: bool) -> Router {
     router.with_state(Shared { watcher, registry })
 }
 
-/// All metrics.
+/// The registry of all metrics.
 fn registry(watcher: &Arc<Watcher>) -> Registry {
     let mut registry = Registry::default();
     let bridge = registry.sub_registry_with_prefix(PREFIX);
@@ -187,7 +188,7 @@ async fn metrics(State(shared): State<Shared>) -> Response {
 
 #[derive(Deserialize)]
 struct Asked {
-    /// The most streams that are told of.
+    /// The maximum number of streams and source gaps in the answer. Default: all.
     limit: Option<usize>,
 }
 

@@ -3,7 +3,8 @@
 use super::metrics::Counted;
 use super::registry;
 use super::watcher::{Facts, Watcher};
-use crate::bridge::{Observer as _, SessionEnd};
+use crate::config::reference::check_part;
+use crate::observe::{BridgeEvent, Observer as _, SessionEnd};
 use bridge_core::crawl::Reason;
 use bridge_core::engine::schedule::budget::{Allowance, Limit, Share};
 use bridge_core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamPlace, StreamStatus};
@@ -29,9 +30,13 @@ struct Entry {
     labels: BTreeSet<String>,
 }
 
+#[test]
+fn the_reference_of_the_metrics_is_up_to_date() {
+    check_part("docs/metrics.md", &format!("{}\n", markdown()));
+}
+
 /// A Markdown table of all metrics: name, type, labels, meaning.
-#[must_use]
-pub fn markdown() -> String {
+fn markdown() -> String {
     let mut exposition = String::new();
     // Writing to a `String` can't fail.
     text::encode(&mut exposition, &registry(&sample())).unwrap_or_default();
@@ -91,24 +96,31 @@ fn sample() -> Arc<Watcher> {
     };
     let watcher = Arc::new(Watcher::new(facts, Counted::new()));
     let (id, shard) = (StreamId::new("main", "1"), ShardId(0));
-    watcher.ended(&SessionEnd::Stopped);
-    watcher.opened();
-    watcher.assigned(shard, None);
-    watcher.owns(&[shard], 1);
-    watcher.answered(&id.account, "page", Duration::ZERO);
-    watcher.affected(&id.account, "a_change");
-    watcher.webhook_delivered("poll_requested");
-    watcher.webhooks(&id.account, 1, 1);
     let listing = Listing { of: id.resource.clone(), what: What::Tasks };
-    for notice in [
+    let place = StreamPlace { stream: &id, shard, epoch: None };
+    let notices = [
         CrawlNotice::Ended { reason: Reason::Initial, snapshots: 0, healed: 0, left_out: 0 },
         CrawlNotice::CameShort { lists: 1, unseen: 1 },
         CrawlNotice::Unidentified { listing, count: 1 },
-    ] {
-        watcher.noticed(&StreamPlace { stream: &id, shard, epoch: None }, &Notice::Crawl(notice));
+    ];
+    let notices = notices.map(Notice::Crawl);
+    let account = &id.account;
+    let events = [
+        BridgeEvent::SessionEnded(&SessionEnd::Stopped),
+        BridgeEvent::SessionOpened,
+        BridgeEvent::ShardAssigned(shard, None),
+        BridgeEvent::OwnershipChanged { shards: &[shard], streams: 1 },
+        BridgeEvent::Answered { account, outcome: "page", took: Duration::ZERO },
+        BridgeEvent::ApiChange { account, change: "a_change" },
+        BridgeEvent::WebhookDelivered("poll_requested"),
+        BridgeEvent::Webhooks { account, registered: 1, wanted: 1 },
+        BridgeEvent::Committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH)),
+        BridgeEvent::Committed(&CommitSummary::default()),
+    ];
+    let of_stream = notices.iter().map(|notice| BridgeEvent::Stream(&place, notice));
+    for event in events.into_iter().chain(of_stream) {
+        watcher.notify(&event);
     }
-    watcher.committing(&Batch::default(), Trace::new("r1", 0, DateTime::UNIX_EPOCH));
-    watcher.committed(&CommitSummary::default());
     watcher.tell(Status {
         at: DateTime::UNIX_EPOCH,
         shards: vec![ShardStatus { shard, epoch: 1 }],

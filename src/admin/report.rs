@@ -1,4 +1,5 @@
-//! What `/api/streams` says: the whole replica, the stalest streams first.
+//! The body of `/api/streams`: the whole replica, the stalest streams first. Times are RFC 3339 in UTC, durations whole
+//! seconds.
 
 use super::failures::Failure;
 use super::watcher::Snapshot;
@@ -11,180 +12,183 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A replica, and its streams.
+/// The state of a replica and its streams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Its name.
+    /// The replica's name, from the configuration.
     pub replica: String,
     /// The program's version.
     pub version: String,
-    /// Where its records go: `kafka`, `nats`, `file` or `console`.
+    /// The kind of the sink: `kafka`, `nats`, `file` or `console`.
     pub sink: String,
-    /// When all of this was so.
+    /// The time of this report.
     pub at: String,
-    /// When the process started.
+    /// The time when the process started.
     pub started_at: String,
-    /// Whether `/readyz` says yes.
+    /// Whether `/readyz` answers 200.
     pub ready: bool,
-    /// Why not.
+    /// The reason why the replica isn't ready. Absent if it is ready.
     pub unready_reason: Option<String>,
-    /// Whether there is a session with the bus. While there is none, streams are as they last were.
+    /// Whether a session with the bus is open. While none is open, the report shows the streams as they last were.
     pub session_open: bool,
-    /// Why the last session ended, or couldn't be opened, if that happened.
+    /// The reason why the last session ended or couldn't be opened. Absent if that didn't happen.
     pub last_session_end: Option<String>,
-    /// The number of shards, of which `owned_shards` are this replica's.
+    /// The number of all shards. `owned_shards` lists those of this replica.
     pub shards: u32,
-    /// By number.
+    /// The shards that this replica owns, sorted by number.
     pub owned_shards: Vec<ShardReport>,
-    /// By name.
+    /// The accounts of the configuration, sorted by name.
     pub accounts: Vec<AccountReport>,
-    /// What waits for the bus.
+    /// The records that are waiting for a commit.
     pub pending: PendingReport,
-    /// Sums over all streams of the replica.
+    /// Sums over all streams that this replica owns.
     pub totals: Totals,
-    /// Those without a poll that left nothing waiting first, then the stalest. May be cut by `limit`.
+    /// The owned streams, sorted by the time of their last complete poll: streams without one come first. `limit` may
+    /// cut the list.
     pub streams: Vec<StreamReport>,
-    /// Source gaps that aren't healed, the oldest first. May be cut by `limit`.
+    /// Source gaps that aren't healed, the oldest first. `limit` may cut the list.
     pub open_gaps: Vec<GapReport>,
-    /// What went wrong lately, the newest first.
+    /// The latest failures, the newest first. At most 50.
     pub failures: Vec<FailureReport>,
 }
 
-/// A shard that this replica has.
+/// A shard that this replica owns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardReport {
-    /// Its number.
+    /// The shard's number, from 0.
     pub shard: u32,
-    /// Its epoch.
+    /// The shard's current epoch. Absent until the shard is in a status of the engine.
     pub epoch: Option<u64>,
-    /// When its progress was last restored from the bus.
+    /// The time when the shard's progress was last restored from the bus.
     pub restored_at: Option<String>,
-    /// How many streams it has.
+    /// The number of streams in the shard.
     pub streams: usize,
 }
 
 /// This replica's part of an account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AccountReport {
-    /// Its name.
+    /// The account's name, from the configuration.
     pub account: String,
-    /// The whole account's budget, over all replicas.
+    /// The account's request budget a minute, over all replicas.
     pub requests_per_minute: u32,
-    /// Streams of it that this replica has.
+    /// The number of the account's streams that this replica owns.
     pub owned_streams: usize,
-    /// Streams of it that are configured.
+    /// The number of all streams of the account, over all replicas.
     pub all_streams: usize,
-    /// Requests that may be sent at once.
+    /// The number of requests that this replica may send at once.
     pub requests_left: u64,
-    /// Requests that aren't answered.
+    /// The number of requests that Asana hasn't answered yet.
     pub requests_in_flight: u16,
-    /// How long it still waits because Asana said so.
+    /// The remaining pause that Asana demanded with `Retry-After`, in seconds. 0 if there is none.
     pub pause_seconds: u64,
-    /// The HTTP status with which Asana refuses its credential, if so: nothing of it is polled.
+    /// The HTTP status with which Asana refuses the account's credential. Absent if it accepts it. Nothing is polled
+    /// meanwhile.
     pub refused_status: Option<u16>,
-    /// How far the host's clock is ahead of Asana's at the least; behind if it is negative.
+    /// The minimum offset of the host's clock from Asana's clock, in seconds. Positive if the host's clock is ahead.
     pub clock_offset_seconds: i64,
-    /// How long the stream that is due for longest has been waiting.
+    /// The age of the oldest overdue poll, in seconds: the time for which its stream has been due.
     pub poll_delay_seconds: u64,
 }
 
-/// What waits for the bus.
+/// The records that are waiting for a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingReport {
-    /// Pages.
+    /// The number of polled pages that aren't committed.
     pub pages: usize,
-    /// What they weigh.
+    /// The size of these pages, in bytes.
     pub bytes: usize,
-    /// Past this nothing is polled.
+    /// The limit of `bytes`. Above it, polling pauses.
     pub limit_bytes: usize,
-    /// How long the commit that is under way has been so.
+    /// The age of the commit in flight, in seconds. Absent if none is in flight.
     pub commit_age_seconds: Option<u64>,
 }
 
 /// Sums over streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// All.
+    /// The number of all owned streams.
     pub streams: usize,
-    /// Without a token yet.
+    /// Streams without a sync token yet.
     pub establishing: usize,
-    /// With a token.
+    /// Streams with a usable sync token.
     pub live: usize,
-    /// With a token that must be presumed dead.
+    /// Streams whose sync token is presumed to be expired.
     pub expired: usize,
-    /// That Asana refuses to have polled.
+    /// Streams that Asana refuses (401, 403, 404).
     pub suspended: usize,
     /// Source gaps that aren't healed.
     pub open_gaps: usize,
-    /// Streams whose resources are being read anew.
+    /// Streams with a crawl in progress.
     pub crawls: usize,
 }
 
-/// A stream.
+/// The state of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamReport {
-    /// As `account/gid`.
+    /// The stream, as `account/gid`.
     pub stream: String,
-    /// Whether it is a whole workspace.
+    /// Whether the stream is a whole workspace.
     pub workspace: bool,
-    /// Where it is.
+    /// The shard that the stream is in.
     pub shard: u32,
     /// `establishing`, `live`, `expired` or `suspended`.
     pub state: String,
-    /// The HTTP status with which Asana refuses it.
+    /// The HTTP status with which Asana refuses the stream. Absent if it isn't suspended.
     pub refused_status: Option<u16>,
-    /// When a poll last left nothing waiting.
+    /// The time of the last poll after which no more events were waiting.
     pub last_complete_poll_at: Option<String>,
-    /// The time since then.
+    /// The age of the last complete poll, in seconds.
     pub staleness_seconds: Option<u64>,
-    /// How old the sync token is.
+    /// The age of the sync token, in seconds.
     pub token_age_seconds: Option<u64>,
-    /// How long the sync token is good at the most: 0 where it must be presumed dead.
+    /// The maximum remaining life of the sync token, in seconds. 0 if the token is presumed to be expired.
     pub token_expires_in_seconds: Option<u64>,
-    /// When it is to be polled; nothing while it is being polled, or waits for a commit.
+    /// The time of the next poll. Absent while a poll is in flight or waits for a commit.
     pub next_poll_at: Option<String>,
-    /// How long until then: 0 where it is late.
+    /// The time until the next poll, in seconds. 0 if the poll is overdue.
     pub next_poll_in_seconds: Option<u64>,
-    /// Polls without a usable answer, in a row.
+    /// The number of consecutive polls without a usable answer.
     pub failures: u32,
-    /// How long ago the first of these was.
+    /// The time since the first of these failed polls, in seconds.
     pub failing_seconds: Option<u64>,
-    /// Events on the bus since the stream came to this session.
+    /// The number of events written to the bus since this session got the stream.
     pub events: u64,
-    /// Source gaps that aren't healed.
+    /// The number of source gaps that aren't healed.
     pub open_gaps: usize,
-    /// The crawl that is under way.
+    /// The crawl in progress, if there is one.
     pub crawl: Option<CrawlReport>,
-    /// When the last complete crawl began.
+    /// The start of the last complete crawl.
     pub last_crawl_at: Option<String>,
 }
 
-/// A crawl under way: a stream's resources are read anew.
+/// A crawl in progress: the bridge reads all resources of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrawlReport {
     /// `initial`, `source_gap` or `reconciliation`.
     pub reason: String,
-    /// When it began.
+    /// The time when the crawl started.
     pub begun_at: String,
-    /// How many snapshots it wrote.
+    /// The number of snapshots that the crawl has written.
     pub snapshots: u64,
-    /// What is read now, such as "tasks of 1204619611402340"; empty while what no list showed is asked for.
+    /// The list or object being read, such as "tasks of 1204619611402340". Empty while the crawl requests resources
+    /// that no list showed.
     pub reading: String,
-    /// How many pages of it were read.
+    /// The number of pages of that list that were read.
     pub pages: u32,
-    /// How often it was begun anew without coming further.
+    /// The number of restarts of the current list without progress.
     pub restarts: u32,
-    /// How many lists wait to be read, as far as they are known.
+    /// The number of known lists that are still to be read.
     pub waiting: usize,
-    /// How many of these have failed, and are tried again.
+    /// The number of these lists that failed and are retried.
     pub deferred: usize,
-    /// How many lists and objects couldn't be read.
+    /// The number of lists and objects that couldn't be read.
     pub left_out: u64,
-    /// How many resources that no list showed were asked for alone.
+    /// The number of resources that no list showed and that were requested one by one.
     pub asked: u64,
-    /// How many of these wait to be asked for, as far as they are known.
+    /// The number of known resources that are still to be requested one by one.
     pub to_ask: usize,
-    /// For how long nothing could be read, in seconds.
+    /// The time for which nothing could be read, in seconds.
     pub stalled_seconds: u64,
 }
 
@@ -193,29 +197,29 @@ pub struct CrawlReport {
 pub struct GapReport {
     /// The stream, as `account/gid`.
     pub stream: String,
-    /// Its id, as in its records.
+    /// The id of the source gap, as in its records.
     pub gap_id: String,
-    /// Nothing before is lost.
+    /// The start of the gap: no event before this time is lost.
     pub last_complete_poll_at: String,
-    /// Nothing after is lost.
+    /// The end of the gap: no event after this time is lost.
     pub resumed_at: String,
 }
 
-/// Something that went wrong.
+/// A failure that the status page lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureReport {
-    /// When.
+    /// The time of the failure.
     pub at: String,
-    /// The stream or account; nothing where it was the bus.
+    /// The stream or account that failed. Absent for failures of the bus and of the configuration.
     pub of: Option<String>,
-    /// A word for what it is.
+    /// The kind of failure, such as `source_gap`.
     pub kind: String,
-    /// More words.
+    /// A description of the failure, for people.
     pub text: String,
 }
 
 impl Report {
-    /// Of the streams and gaps, so many.
+    /// The report of a snapshot, with at most `limit` streams and source gaps.
     pub(super) fn new(snapshot: &Snapshot, limit: usize) -> Self {
         let status = snapshot.status.as_deref();
         let mut streams: Vec<_> = snapshot.streams().iter().collect();

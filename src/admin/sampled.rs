@@ -1,4 +1,4 @@
-//! Metrics that are computed at each scrape of `/metrics`, so that a stream that left has no series.
+//! Metrics that are computed at each scrape of `/metrics`, so that a stream that was removed has no series.
 
 use super::metrics::number;
 use super::watcher::{Snapshot, Watcher};
@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
-/// The rows of a table: labels and a value.
+/// The rows of a metric: labels and a value.
 type Rows<'a, const N: usize> = Vec<(Labels<'a, N>, f64)>;
 
-/// Exposes what the watcher knows.
+/// Exposes what the watcher has observed.
 #[derive(Debug)]
 pub(super) struct Sampled(pub(super) Arc<Watcher>);
 
@@ -343,7 +343,7 @@ impl Sheet<'_> {
         kind: MetricType,
         fill: impl FnOnce(MetricEncoder<'_>) -> fmt::Result,
     ) -> fmt::Result {
-        // As the registry does it: a full stop behind the help.
+        // As the registry does it: a full stop at the end of the help.
         fill(self.encoder.encode_descriptor(name, &format!("{help}."), unit, kind)?)
     }
 

@@ -1,26 +1,23 @@
-//! Sees what the bridge does, and remembers what somebody may ask for.
+//! Observes the bridge, and keeps what the admin port reports.
 
 use super::failures::Failures;
 use super::health::Health;
 use super::metrics::Counted;
-use crate::bridge::{Observer, SessionEnd};
 use crate::clock::Clock;
-use crate::sink::CommitError;
-use bridge_core::engine::{AccountNotice, CommitSummary, Engine, Status, StreamPlace, StreamStatus};
-use bridge_core::ids::{AccountName, ShardId};
+use crate::observe::{BridgeEvent, Observer, SessionEnd};
+use bridge_core::engine::{Engine, Status, StreamStatus};
+use bridge_core::ids::ShardId;
 use bridge_core::now::Now;
-use bridge_core::record::batch::Batch;
-use bridge_core::record::trace::Trace;
-use bridge_core::stream::Notice;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often the engine's status is taken at the most.
+/// The minimum interval between two statuses of the engine.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
-/// A status that takes long is taken less often: the bridge's loop gives a hundredth of its time to it at the most.
+/// The interval is also at least this multiple of the time that a status took, so that it costs at most 1 % of the
+/// bridge's time.
 const STATUS_COST: u32 = 100;
 
 /// What doesn't change while the process runs.
@@ -29,12 +26,12 @@ pub(super) struct Facts {
     pub(super) replica: String,
     pub(super) sink: &'static str,
     pub(super) shards: NonZeroU32,
-    /// Up to so many streams each have metrics.
+    /// The maximum number of streams that have metrics of their own.
     pub(super) stream_metrics: usize,
     pub(super) started_at: DateTime<Utc>,
 }
 
-/// See the [module](self).
+/// Observes the bridge. See the [module](self).
 #[derive(Debug)]
 pub(super) struct Watcher {
     facts: Facts,
@@ -48,30 +45,30 @@ struct Seen {
     health: Health,
     opened_at: Duration,
     restore_took: Option<Duration>,
-    /// The shards that this session was given, with when.
+    /// The time at which each shard of this session was assigned.
     restored_at: BTreeMap<ShardId, DateTime<Utc>>,
     owned: Vec<ShardId>,
     status: Option<Arc<Status>>,
-    /// When the next one is due.
+    /// The time when the next status is due.
     status_due: Duration,
     failures: Failures,
 }
 
-/// All that was seen, at a moment.
+/// Everything that was observed, at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     pub(super) facts: Facts,
     pub(super) at: DateTime<Utc>,
     pub(super) ready: Result<(), String>,
     pub(super) session_open: bool,
-    /// Why the last session ended, or couldn't be opened.
+    /// The reason why the last session ended or couldn't be opened.
     pub(super) last_end: Option<String>,
     pub(super) restore_took: Option<Duration>,
     pub(super) restored_at: BTreeMap<ShardId, DateTime<Utc>>,
     pub(super) owned: Vec<ShardId>,
-    /// How long the commit that is under way has been so.
+    /// The age of the commit in flight.
     pub(super) commit_age: Option<Duration>,
-    /// The latest; while there is no session, that of the last one.
+    /// The latest status of the engine. Without a session, it is the last one of the previous session.
     pub(super) status: Option<Arc<Status>>,
     pub(super) failures: Failures,
 }
@@ -118,23 +115,23 @@ impl Watcher {
     }
 
     /// # Errors
-    /// Why only a restart helps.
+    /// The reason why only a restart helps.
     pub(super) fn live(&self) -> Result<(), String> {
         self.seen().health.live(self.clock.now().monotonic)
     }
 
     /// # Errors
-    /// Why the replica is of no use now.
+    /// The reason why the replica isn't ready.
     pub(super) fn ready(&self) -> Result<(), String> {
         self.seen().health.ready(self.clock.now().monotonic)
     }
 
-    /// The process was told to stop.
+    /// Notes that the process was told to stop.
     pub(super) fn stopping(&self) {
         self.seen().health.stopping();
     }
 
-    /// How everything is now.
+    /// Stores the newest status of the engine.
     pub(super) fn tell(&self, status: Status) {
         for account in &status.accounts {
             self.counted.account(&account.name);
@@ -142,28 +139,11 @@ impl Watcher {
         self.seen().status = Some(Arc::new(status));
     }
 
-    fn commit_ended(&self, outcome: &str) {
-        let now = self.clock.now().monotonic;
-        let took = self.seen().health.commit_ended(now);
-        self.counted.commit_ended(outcome, took.unwrap_or_default());
-    }
-
-    /// A task that panicked while it held the lock left nothing half done.
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Observer for Watcher {
-    fn configured(&self, refused: Option<&str>) {
-        self.counted.configured(refused.is_some());
-        if let Some(problems) = refused {
+    fn configured(&self, rejected: Option<&str>) {
+        self.counted.configured(rejected.is_some());
+        if let Some(problems) = rejected {
             self.seen().failures.configuration_rejected(self.clock.now().wall, problems);
         }
-    }
-
-    fn rule_shrank(&self, account: &AccountName) {
-        self.counted.rule_shrank(account);
     }
 
     fn opened(&self) {
@@ -197,28 +177,7 @@ impl Observer for Watcher {
         }
     }
 
-    fn answered(&self, account: &AccountName, outcome: &'static str, took: Duration) {
-        self.counted.answered(account, outcome, took);
-    }
-
-    fn affected(&self, account: &AccountName, change: &str) {
-        self.counted.affected(account, change);
-    }
-
-    fn webhook_delivered(&self, outcome: &'static str) {
-        self.counted.webhook_delivered(outcome);
-    }
-
-    fn webhooks(&self, account: &AccountName, registered: usize, wanted: usize) {
-        self.counted.webhooks(account, registered, wanted);
-    }
-
-    fn committing(&self, batch: &Batch, _trace: Trace) {
-        self.counted.committing(batch);
-        self.seen().health.commit_began(self.clock.now().monotonic);
-    }
-
-    fn assigned(&self, shard: ShardId, _epoch: Option<u64>) {
+    fn assigned(&self, shard: ShardId) {
         let now = self.clock.now();
         let mut seen = self.seen();
         seen.restored_at.insert(shard, now.wall);
@@ -226,31 +185,63 @@ impl Observer for Watcher {
         seen.restore_took.get_or_insert_with(|| now.monotonic.saturating_sub(opened_at));
     }
 
-    fn committed(&self, summary: &CommitSummary) {
-        self.commit_ended("committed");
-        self.counted.committed(summary, self.clock.now().wall);
-    }
-
-    fn commit_failed(&self, error: &CommitError) {
-        self.commit_ended(error.label());
-        self.seen().failures.commit_failed(self.clock.now().wall, error);
-    }
-
-    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
-        self.counted.noticed(&place.stream.account, notice);
-        self.seen().failures.noticed(self.clock.now().wall, place, notice);
-    }
-
-    fn account_noticed(&self, account: &AccountName, notice: AccountNotice) {
-        self.seen().failures.account_noticed(self.clock.now().wall, account, notice);
-    }
-
-    fn owns(&self, shards: &[ShardId], _streams: usize) {
+    fn owns(&self, shards: &[ShardId]) {
         let now = self.clock.now().monotonic;
         let mut seen = self.seen();
         seen.owned = shards.to_vec();
         seen.health.settled(now);
-        // What is told of streams is to be of these shards.
+        // The next status has to be of these shards.
         seen.status_due = Duration::ZERO;
+    }
+
+    fn commit_ended(&self, outcome: &str) {
+        let now = self.clock.now().monotonic;
+        let took = self.seen().health.commit_ended(now);
+        self.counted.commit_ended(outcome, took.unwrap_or_default());
+    }
+
+    /// A task that panicked while it held the lock left nothing half done.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Watcher {
+    fn notify(&self, event: &BridgeEvent<'_>) {
+        match event {
+            BridgeEvent::Configured { rejected } => self.configured(*rejected),
+            BridgeEvent::RuleShrank(account) => self.counted.rule_shrank(account),
+            BridgeEvent::SessionOpened => self.opened(),
+            BridgeEvent::SessionEnded(end) => self.ended(end),
+            BridgeEvent::Turned(engine, now) => self.turned(engine, *now),
+            BridgeEvent::Answered { account, outcome, took } => self.counted.answered(account, outcome, *took),
+            BridgeEvent::ApiChange { account, change } => self.counted.affected(account, change),
+            BridgeEvent::WebhookDelivered(outcome) => self.counted.webhook_delivered(outcome),
+            BridgeEvent::Webhooks { account, registered, wanted } => {
+                self.counted.webhooks(account, *registered, *wanted);
+            }
+            BridgeEvent::ShardAssigned(shard, _) => self.assigned(*shard),
+            BridgeEvent::OwnershipChanged { shards, .. } => self.owns(shards),
+            BridgeEvent::Committing(batch, _) => {
+                self.counted.committing(batch);
+                self.seen().health.commit_began(self.clock.now().monotonic);
+            }
+            BridgeEvent::Committed(summary) => {
+                self.commit_ended("committed");
+                self.counted.committed(summary, self.clock.now().wall);
+            }
+            BridgeEvent::CommitFailed(error) => {
+                self.commit_ended(error.label());
+                self.seen().failures.commit_failed(self.clock.now().wall, error);
+            }
+            BridgeEvent::Stream(place, notice) => {
+                self.counted.noticed(&place.stream.account, notice);
+                self.seen().failures.noticed(self.clock.now().wall, place, notice);
+            }
+            BridgeEvent::Account(account, notice) => {
+                self.seen().failures.account_noticed(self.clock.now().wall, account, *notice);
+            }
+            BridgeEvent::Polled { .. } => {}
+        }
     }
 }

@@ -8,7 +8,7 @@ use bridge_core::outcome::list::{ListOutcome, Listing};
 use bridge_core::outcome::poll::{Failure, PollForm, PollOutcome, Polled, Probed, Verdict};
 use std::collections::BTreeMap;
 
-/// A client for each account; a stream is polled, and a list read, by its own.
+/// A client for each account. A stream is polled, and a list is read, by the client of its account.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     clients: BTreeMap<AccountName, (CheckedAccount, Client)>,
@@ -16,25 +16,25 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// None yet. `listener` is told of changes of Asana's API that affect those that come.
+    /// A source without accounts. `listener` is informed of changes of Asana's API that affect the accounts that are
+    /// added later.
     #[must_use]
     pub fn telling(listener: Listener) -> Self {
         Self { listener: Some(listener), ..Self::default() }
     }
 
-    /// Makes ready to poll; connects to nothing.
+    /// Clients for these accounts. Connects to nothing.
     ///
     /// # Errors
-    /// The first account that can't be polled, and why.
+    /// The first account that can't be polled, and the reason.
     pub fn new(accounts: impl IntoIterator<Item = CheckedAccount>) -> Result<Self, (AccountName, ClientError)> {
         Self::default().with(accounts)
     }
 
-    /// These accounts in place of the present ones. An account whose settings are the same keeps its connections
-    /// and access tokens.
+    /// Replaces the accounts by these. An account whose settings are the same keeps its connections and access tokens.
     ///
     /// # Errors
-    /// The first account that can't be polled, and why.
+    /// The first account that can't be polled, and the reason.
     pub fn with(&self, accounts: impl IntoIterator<Item = CheckedAccount>) -> Result<Self, (AccountName, ClientError)> {
         let client = |account: CheckedAccount| {
             let name = account.name.clone();
@@ -53,15 +53,15 @@ impl Accounts {
 }
 
 impl Accounts {
-    /// Looks at one object by the credential of an account, see [`Client::look`].
+    /// Reads one object with an account's credential, see [`Client::look`].
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// Why Asana gave no object.
     pub async fn look(&self, account: &AccountName, look: &Look) -> Result<Seen, Refusal> {
         self.client(account).map_err(Refusal::Failed)?.look(look).await
     }
 
-    /// The account's own client.
+    /// The client of an account.
     ///
     /// # Errors
     /// There is no such account.

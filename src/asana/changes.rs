@@ -1,4 +1,4 @@
-//! `Asana-Change` headers, each logged once, and those that concern us told.
+//! `Asana-Change` headers: each is logged once, and those that affect us are reported.
 //!
 //! Asana announces a change of its API in answers that it concerns:
 //! `Asana-Change: name=<flag>;info=<url>[;affected=true]` (Asana's guide "Deprecations").
@@ -9,17 +9,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many different values are remembered; further ones aren't logged. Asana runs a
-/// few changes at a time.
+/// The maximum number of different values that are remembered. Further ones aren't logged. Asana makes few changes at a
+/// time.
 const MAX_SEEN: usize = 64;
 
-/// Values longer than this aren't looked at.
+/// The maximum length of a value, in bytes. Longer values are ignored.
 const MAX_LENGTH: usize = 1024;
 
-/// Takes an account, and Asana's name of a change.
+/// A callback that gets an account, and Asana's name of a change.
 pub type Tell = dyn Fn(&AccountName, &str) + Send + Sync;
 
-/// Is told of each change that affects an account's requests, once.
+/// Is called once for each change that affects an account's requests.
 #[derive(Clone)]
 pub struct Listener(pub Arc<Tell>);
 
@@ -29,7 +29,7 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// The changes that one account has been told of.
+/// The changes that were logged for one account.
 #[derive(Default)]
 pub(super) struct Changes {
     seen: Mutex<BTreeSet<String>>,

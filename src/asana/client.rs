@@ -1,10 +1,11 @@
-//! One account's requests: which, with what credential, retried when.
+//! One account's requests: their URLs, credentials and retries.
 
 use super::changes::{Changes, Listener};
-use super::credential::{CredentialError, Tokens};
-use super::http::{Answer, exchange};
+use super::credential::CredentialError;
+use super::http::{HttpAnswer, exchange};
 use super::look::{self, Look, Seen};
 use super::oauth::Oauth;
+use super::tokens::Tokens;
 use super::wire::Refusal;
 use super::{items, requests, wire};
 use crate::config::{CheckedAccount, Credential};
@@ -23,22 +24,20 @@ use url::Url;
 
 const USER_AGENT: &str = concat!("asana-event-bridge/", env!("CARGO_PKG_VERSION"));
 
-/// An HTTP/2 connection that doesn't answer a ping of this interval is given up: else a
-/// connection that died silently would fail every poll until the system noticed.
+/// The interval of HTTP/2 pings. A connection that doesn't answer one is closed. Without them, a connection that failed
+/// silently would fail every poll until the operating system noticed.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Why an account can't be polled at all.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Correct the configuration.
-    #[error(
-        "{role} is no http or https URL that requests can be made of: it needs a host, and no user, query or fragment"
-    )]
+    /// A URL of the configuration can't be used.
+    #[error("{role} is no usable http or https URL: it needs a host, and no user, query or fragment")]
     Url {
-        /// Which URL: the URL itself may hold a password.
+        /// Which URL it is. The URL itself isn't shown, because it may contain a password.
         role: &'static str,
     },
-    /// Mostly: the system has no certificates of authorities.
+    /// TLS can't be set up, mostly because the system has no CA certificates.
     #[error("TLS can't be set up: {0}")]
     Tls(String),
 }
@@ -53,7 +52,7 @@ struct Inner {
     tokens: Tokens,
     base_url: Url,
     request_timeout: Duration,
-    /// The account's own, on each request.
+    /// The account's additional headers, sent with each request.
     headers: HeaderMap,
     changes: Changes,
 }
@@ -65,15 +64,15 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Makes ready to poll; connects to nothing and reads no secret yet.
+    /// A client for the account. Connects to nothing, and reads no secret yet.
     ///
     /// # Errors
-    /// Where a URL can't be used, or the system's certificates can't.
+    /// A URL or the system's CA certificates can't be used.
     pub fn new(account: CheckedAccount) -> Result<Self, ClientError> {
         Self::telling(account, None)
     }
 
-    /// The same; `listener` is told of changes of Asana's API that affect the account.
+    /// Like [`new`](Self::new), and `listener` is informed of changes of Asana's API that affect the account.
     pub(super) fn telling(account: CheckedAccount, listener: Option<Listener>) -> Result<Self, ClientError> {
         let CheckedAccount { name, credential, base_url, request_timeout, max_in_flight, headers, .. } = account;
         check_url(&base_url, "the base URL")?;
@@ -92,8 +91,8 @@ impl Client {
         Ok(Self(Arc::new(Inner { account: name, http, tokens, base_url, request_timeout, headers, changes })))
     }
 
-    /// See [`Source::poll`](super::Source::poll). Takes at most three times the request's time-out: for the
-    /// request, a new access token after a 401, and the request again.
+    /// See [`Source::poll`](super::Source::poll). Takes at most three times the request timeout: for the request, for a
+    /// new access token after a 401, and for the second request.
     pub async fn poll(&self, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>, form: PollForm) -> Polled {
         let url = requests::poll(self.base_url(), stream, kind, token, form);
         let none = HeaderMap::new();
@@ -123,10 +122,10 @@ impl Client {
         }
     }
 
-    /// Looks at one object. Takes at most as long as a poll.
+    /// Reads one object. Takes at most as long as a poll.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// Why Asana gave no object.
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     pub async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
@@ -138,7 +137,7 @@ impl Client {
     }
 
     /// Asks once; a second time only after a 401 and with another credential.
-    pub(super) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Refusal> {
+    pub(super) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<HttpAnswer, Refusal> {
         self.ask_with(&self.0.headers, method, url, body).await
     }
 
@@ -148,7 +147,7 @@ impl Client {
         method: Method,
         url: Url,
         body: Option<String>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<HttpAnswer, Refusal> {
         let inner = &self.0;
         let bearer = inner.tokens.bearer().await?;
         let mut answer = inner.send(headers, method.clone(), url.clone(), body.clone(), bearer.clone()).await?;
@@ -182,7 +181,7 @@ impl Inner {
         url: Url,
         body: Option<String>,
         bearer: HeaderValue,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<HttpAnswer, Refusal> {
         let mut request = Request::new(method, url);
         request.headers_mut().clone_from(headers);
         if let Some(body) = body {

@@ -1,9 +1,8 @@
-//! Tokens from files and text, read anew when they change.
+//! Tokens from files and text, read again when they change.
 //!
-//! A token's file is opened by its path for every poll: it is small, and so a rotated
-//! secret is used at once, also where Kubernetes swaps a symbolic link under it.
+//! A token's file is opened by its path for every poll. It is small, so that a rotated secret is used at once, also
+//! where Kubernetes replaces a symbolic link in its path.
 
-use super::oauth::Oauth;
 use crate::config::{Secret, SecretSource};
 use reqwest::header::HeaderValue;
 use std::fmt;
@@ -12,11 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::AsyncReadExt as _;
 
-/// The most that a secret's file may hold: far more than any token, and little enough
-/// to be read for every poll.
+/// The maximum size of a secret's file, in bytes: larger than any token, and small enough to be read for every poll.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// Why there is no bearer token. No text in it is a secret's.
+/// Why there is no bearer token. The texts contain no secret.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum CredentialError {
     #[error("{path}: {source}", path = path.display())]
@@ -25,14 +23,14 @@ pub(super) enum CredentialError {
     Empty(Origin),
     #[error("{0} is no token: it is empty or has characters that no token has, such as white space")]
     NotAToken(Origin),
-    /// The token URL's judgement: the refresh token, or the application, isn't valid (any more).
+    /// The token URL rejected the refresh token or the application.
     #[error("the refresh token was refused")]
     Refused,
     #[error("no access token: {0}")]
     Refresh(String),
 }
 
-/// What to name instead of a secret.
+/// What names a secret's place in messages.
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
     File(PathBuf),
@@ -50,7 +48,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The secret as it is now, without the white space around it.
+/// The current secret, without the white space around it.
 pub(super) async fn read(source: &SecretSource) -> Result<Secret, CredentialError> {
     let text = match source {
         SecretSource::File(path) => read_file(path)
@@ -65,7 +63,7 @@ pub(super) async fn read(source: &SecretSource) -> Result<Secret, CredentialErro
 }
 
 impl Origin {
-    fn of(source: &SecretSource) -> Self {
+    pub(super) fn of(source: &SecretSource) -> Self {
         match source {
             SecretSource::File(path) => Self::File(path.clone()),
             SecretSource::Text(_) => Self::Text,
@@ -86,7 +84,7 @@ async fn read_file(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The header that carries `token`, marked so that no library prints it.
+/// The header with `token`, marked as sensitive, so that no library prints it.
 pub(super) fn bearer(token: &Secret, origin: Origin) -> Result<HeaderValue, CredentialError> {
     let text = token.expose();
     let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -96,30 +94,5 @@ pub(super) fn bearer(token: &Secret, origin: Origin) -> Result<HeaderValue, Cred
             Ok(value)
         }
         Ok(_) | Err(_) => Err(CredentialError::NotAToken(origin)),
-    }
-}
-
-/// What gives an account's bearer tokens.
-pub(super) enum Tokens {
-    Fixed(SecretSource),
-    Oauth(Box<Oauth>),
-}
-
-impl Tokens {
-    /// The `Authorization` header of the next request.
-    pub(super) async fn bearer(&self) -> Result<HeaderValue, CredentialError> {
-        match self {
-            Self::Fixed(source) => bearer(&read(source).await?, Origin::of(source)),
-            Self::Oauth(oauth) => oauth.bearer().await,
-        }
-    }
-
-    /// The header to try instead of one that Asana answered with 401; none where there is no other.
-    pub(super) async fn instead_of(&self, rejected: &HeaderValue) -> Result<Option<HeaderValue>, CredentialError> {
-        let other = match self {
-            Self::Fixed(_) => self.bearer().await?,
-            Self::Oauth(oauth) => oauth.instead_of(rejected).await?,
-        };
-        Ok((other != rejected).then_some(other))
     }
 }

@@ -1,9 +1,9 @@
 //! Status, headers and body → what a listing returned.
 //!
-//! Nothing is dropped for its shape: what can't be read of an item is left out of its typed fields, and its text travels all
-//! the same. An item without a gid can't be told of: it is counted.
+//! Nothing is dropped for its shape: a typed field that can't be read is left out, and the item's text is published
+//! unchanged. An item without a gid can't be published. It is only counted.
 
-use super::http::Answer;
+use super::http::HttpAnswer;
 use super::wire::{list_page, message, object, refusal};
 use bridge_contract::pb;
 use bridge_contract::time as core_time;
@@ -23,7 +23,7 @@ struct ObjectBody<'a> {
     data: &'a RawValue,
 }
 
-/// What is read of an object, each key on its own; all of it goes on as text.
+/// The fields of an object that the bridge reads, each key on its own. The whole object is published as text.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Object<'a> {
@@ -76,7 +76,7 @@ struct Membership<'a> {
 }
 
 /// What `answer` says to a listing of `what` that began at `offset`.
-pub(super) fn outcome(what: What, offset: Option<&str>, answer: Answer, received_at: DateTime<Utc>) -> ListOutcome {
+pub(super) fn outcome(what: What, offset: Option<&str>, answer: HttpAnswer, received_at: DateTime<Utc>) -> ListOutcome {
     match answer.status {
         StatusCode::OK => answer
             .body
@@ -87,9 +87,9 @@ pub(super) fn outcome(what: What, offset: Option<&str>, answer: Answer, received
     }
 }
 
-/// Asana has two kinds of 400 to an offset, told apart by their message alone: "offset: Your pagination token has
+/// Asana has two kinds of 400 for an offset, which differ in their message only: "offset: Your pagination token has
 /// expired." (or "is invalid."), and one at the end of a list of tens of thousands (its guide "Errors").
-fn bad_offset(answer: Answer, received_at: DateTime<Utc>) -> ListOutcome {
+fn bad_offset(answer: HttpAnswer, received_at: DateTime<Utc>) -> ListOutcome {
     match answer.body.as_deref().ok().and_then(message) {
         Some(text) if text.contains("offset") || text.contains("pagination token") => ListOutcome::OffsetExpired,
         Some(_) => ListOutcome::CutOff,
@@ -113,7 +113,7 @@ fn page(what: What, offset: Option<&str>, body: &[u8], received_at: DateTime<Utc
     Ok(ListPage { items, unidentified, next_offset, received_at, bytes: body.len() })
 }
 
-/// `None` without a gid.
+/// An item of a list; `None` without a gid.
 fn item(what: What, raw: &RawValue) -> Option<Item> {
     let shown: Object<'_> = lenient::object(raw.get())?;
     let gid = gid(shown.gid)?;
@@ -137,7 +137,7 @@ fn item(what: What, raw: &RawValue) -> Option<Item> {
     })
 }
 
-/// An empty one names nothing.
+/// A gid; `None` for an empty text.
 fn gid(raw: Option<&RawValue>) -> Option<String> {
     lenient::gid(raw).filter(|gid| !gid.is_empty())
 }
@@ -183,8 +183,8 @@ fn memberships(shown: &Object<'_>) -> Vec<(Option<Gid>, Option<Gid>)> {
     all.into_iter().filter_map(read).collect()
 }
 
-/// `of <parent> in <project>/<section> …`, by gid and in their order: neither a new name of a project nor another
-/// order of the same places moves a task.
+/// `of <parent> in <project>/<section> …`, by gid and in the order of the gids: neither a new name of a project nor
+/// another order of the same places counts as a move.
 fn membership(shown: &Object<'_>, resource_type: &str) -> String {
     let mut text = String::new();
     if resource_type != "task" {

@@ -1,35 +1,35 @@
-//! Who a credential belongs to, and what it says of a workspace: asked by people, not by the bridge.
+//! The user of a credential, and single objects: requested by `doctor`, not by the bridge.
 
-use super::http::Answer;
+use super::http::HttpAnswer;
 use super::wire::{Refusal, object, refusal, sent_at};
 use bridge_core::ids::Gid;
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-/// What is looked at.
+/// The object to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Whose the credential is: `/users/me`.
+    /// The user that the credential belongs to: `/users/me`.
     Me,
     /// A workspace: `/workspaces/{gid}`.
     Workspace(Gid),
 }
 
-/// What was seen.
+/// An object that Asana returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Its gid.
+    /// The object's gid.
     pub gid: Gid,
-    /// Its name, where Asana shows one.
+    /// The object's name. Empty if Asana doesn't show one.
     pub name: String,
-    /// Of a user.
+    /// A user's email address.
     pub email: Option<String>,
     /// The names of the workspaces that a user is in.
     pub workspaces: Vec<String>,
-    /// Asana's own time when it answered, to the second; its answers needn't say it.
+    /// Asana's time of the answer, to the second. Absent if the answer has no `Date` header.
     pub sent_at: Option<DateTime<Utc>>,
-    /// Our time when the answer was complete.
+    /// The time when the answer was complete, by the host's clock.
     pub received_at: DateTime<Utc>,
 }
 
@@ -52,7 +52,7 @@ struct Named {
 }
 
 /// What `answer` says to a look.
-pub(super) fn read(answer: Answer) -> Result<Seen, Refusal> {
+pub(super) fn read(answer: HttpAnswer) -> Result<Seen, Refusal> {
     let received_at = answer.received_at;
     if answer.status != StatusCode::OK {
         return Err(refusal(answer, received_at));

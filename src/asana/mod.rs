@@ -2,13 +2,14 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `client` | one account's requests: which, with what credential, retried when |
-//! | `requests` | which URL asks for what, and for which fields; no IO |
+//! | `client` | one account's requests: their URLs, credentials and retries |
+//! | `requests` | URLs and the fields that they request; no IO |
 //! | `wire` | status, headers and body → poll outcome, and what all answers have in common; no IO |
-//! | `webhooks` | an account's webhooks: which there are, one made, one deleted |
+//! | `webhooks` | an account's webhooks: lists, creates and deletes them |
 //! | `items` | body of an object or a list → its items; no IO |
 //! | `look` | whose a credential is, and single objects, for people; no IO |
 //! | `credential` | tokens from files and text, read anew when they change |
+//! | `tokens` | bearer tokens, whatever the credential |
 //! | `oauth` | access tokens, kept alive by a refresh token |
 //! | `http` | one request and its whole answer, bounded in time and size |
 //! | `changes` | `Asana-Change` headers, each logged once, and told |
@@ -22,6 +23,7 @@ mod items;
 mod look;
 mod oauth;
 mod requests;
+mod tokens;
 mod webhooks;
 mod wire;
 
@@ -36,15 +38,15 @@ use bridge_core::ids::{AccountName, StreamId, StreamKind, SyncToken};
 use bridge_core::outcome::list::{ListOutcome, Listing};
 use bridge_core::outcome::poll::{PollForm, Polled, Probed};
 
-/// What the bridge needs of Asana.
+/// Asana, as far as the bridge needs it.
 pub trait Source: Send + Sync {
-    /// Asks once what happened on `stream` since `token`; without one, for the first token.
+    /// Polls `stream` once for the events since `token`; without a token, for the first token.
     ///
-    /// Total: whatever goes wrong is an outcome. Judges nothing: whether a token reset
-    /// is a loss, and when to ask again, is the caller's to say.
+    /// Total: every failure is an outcome. It decides nothing: the caller decides whether a token reset is a loss, and
+    /// when to poll again.
     ///
-    /// *Cancel safety*: dropping the future drops the request. Nothing is lost by it,
-    /// as asking again with the same token gives the same events.
+    /// *Cancel safety*: dropping the future drops the request. Nothing is lost, because the next poll with the same
+    /// token returns the same events.
     fn poll(
         &self,
         stream: &StreamId,
@@ -53,17 +55,17 @@ pub trait Source: Send + Sync {
         form: PollForm,
     ) -> impl Future<Output = Polled> + Send;
 
-    /// Asks once whether the account's credential is good: only `/users/me` says that.
+    /// Checks once whether Asana accepts the account's credential, with `/users/me`.
     ///
-    /// Total, as [`poll`](Self::poll).
+    /// Total, as [`poll`](Self::poll): every failure is an outcome.
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     fn probe(&self, account: &AccountName) -> impl Future<Output = Probed> + Send;
 
-    /// Asks once for one object, or for the page of a list that begins at `offset`; without one, for the first. A page
+    /// Requests one object, or the page of a list that begins at `offset` (without an offset, the first page). A page
     /// has at most `limit` items, from 1 to [`MOST_ON_A_PAGE`](bridge_core::outcome::list::MOST_ON_A_PAGE).
     ///
-    /// Total, as [`poll`](Self::poll).
+    /// Total, as [`poll`](Self::poll): every failure is an outcome.
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     fn list(

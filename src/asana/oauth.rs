@@ -1,7 +1,7 @@
-//! Access tokens, kept alive by a refresh token.
+//! Access tokens, renewed by a refresh token.
 
 use super::credential::{CredentialError, Origin, bearer, read};
-use super::http::{Answer, exchange};
+use super::http::{HttpAnswer, exchange};
 use crate::config::{CheckedOauth, Secret};
 use bridge_core::outcome::poll::Failure;
 use reqwest::header::HeaderValue;
@@ -10,17 +10,16 @@ use serde::Deserialize;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// An access token's life where the answer doesn't say it: Asana's usual one.
+/// The life of an access token if the answer doesn't contain it: Asana's usual one.
 const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
 
-/// How long before its end an access token is given up, so that none ends on its way.
+/// An access token is replaced this long before its end, so that none expires in flight.
 const EARLY: Duration = Duration::from_secs(60);
 
-/// The longest life that is believed.
+/// The maximum life that is accepted.
 const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
 
-/// One account's access. Whoever needs an access token while another is getting one
-/// waits for that one, and shares its failure too.
+/// One account's access tokens. Concurrent requests for an access token share one refresh, and its failure too.
 pub(super) struct Oauth {
     source: CheckedOauth,
     http: Client,
@@ -31,7 +30,7 @@ pub(super) struct Oauth {
 #[derive(Default)]
 struct State {
     access: Option<Access>,
-    /// The last refresh's failure, for those who were waiting for it.
+    /// The last refresh's failure, for the requests that waited for it.
     failure: Option<(Instant, CredentialError)>,
     replaced: Option<Replaced>,
 }
@@ -41,7 +40,7 @@ struct Access {
     usable_until: Instant,
 }
 
-/// A refresh token that came in exchange for the source's own.
+/// A refresh token that replaced the configured one in an answer.
 struct Replaced {
     own: Secret,
     by: Secret,
@@ -60,14 +59,14 @@ impl Oauth {
         Self { source, http, timeout, state: Mutex::default() }
     }
 
-    /// The access token, new if there is none or it is near its end.
+    /// The access token. It is renewed if there is none, or if it is near its end.
     ///
     /// *Cancel safety*: a refresh that is dropped half-way is done again by the next caller.
     pub(super) async fn bearer(&self) -> Result<HeaderValue, CredentialError> {
         self.access(None).await
     }
 
-    /// Another access token than the `rejected` one.
+    /// An access token other than the `rejected` one.
     ///
     /// *Cancel safety*: as [`bearer`](Self::bearer).
     pub(super) async fn instead_of(&self, rejected: &HeaderValue) -> Result<HeaderValue, CredentialError> {
@@ -111,7 +110,7 @@ impl Oauth {
         ];
         let request =
             self.http.post(self.source.token_url.clone()).form(&form).build().map_err(|error| {
-                CredentialError::Refresh(format!("no request can be made: {}", error.without_url()))
+                CredentialError::Refresh(format!("the request is invalid: {}", error.without_url()))
             })?;
         // The life counts from before the request, so that it can't be over-estimated.
         let sent = now();
@@ -129,7 +128,7 @@ impl Oauth {
     }
 }
 
-fn tokens(answer: Answer) -> Result<TokenBody, CredentialError> {
+fn tokens(answer: HttpAnswer) -> Result<TokenBody, CredentialError> {
     match answer.status {
         StatusCode::OK => {
             let body = answer.body.map_err(|failure| refresh_error(&failure))?;

@@ -1,4 +1,4 @@
-//! Which URL asks for what, and for which fields.
+//! URLs, and the fields that they request.
 
 use super::look::Look;
 use bridge_core::ids::{Gid, StreamId, StreamKind, SyncToken};
@@ -6,24 +6,24 @@ use bridge_core::outcome::list::{Listing, What};
 use bridge_core::outcome::poll::PollForm;
 use url::Url;
 
-/// What is asked of each event: all that Asana's OpenAPI description lists for `/events`
-/// (`fc9f8dc`, 2026-06-11), since naming some leaves out the others, and of the objects
-/// their types, which it doesn't list but shows in the answer.
+/// The fields of each event: all that Asana's OpenAPI description lists for `/events` (`fc9f8dc`, 2026-06-11), because
+/// a request for some fields leaves out the others; and the types of the objects, which the description doesn't list
+/// but answers have.
 ///
-/// Of the values of a change, [`event_fields`] adds what [`VALUE`] has.
+/// [`event_fields`] adds the fields of [`VALUE`] for each value of a change.
 ///
-/// `/workspaces/{gid}/events` lists no `opt_fields`, so there none is sent.
+/// `/workspaces/{gid}/events` lists no `opt_fields`, so none are sent there.
 const EVENT: &str = "action,change,change.action,change.field,created_at,\
     parent,parent.name,parent.resource_subtype,parent.resource_type,\
     resource,resource.name,resource.resource_subtype,resource.resource_type,\
     type,user,user.name,user.resource_type";
 
-/// Where a change has a value.
+/// The keys of a change that have a value.
 const VALUES: [&str; 3] = ["change.added_value", "change.new_value", "change.removed_value"];
 
-/// What is asked of each value, below it: named without any, it would be its gid and type alone. Values are objects of many
-/// types, custom fields among them; the names are those of the compact forms (`CustomFieldCompact`, `EnumOption`, …)
-/// that the same description has.
+/// The fields of each value. Without them, a value would have only its gid and type. Values are objects of many types,
+/// custom fields among them. The names are those of the compact forms (`CustomFieldCompact`, `EnumOption`, …) in the
+/// same description.
 const VALUE: &[&str] = &[
     "resource_type",
     "resource_subtype",
@@ -47,7 +47,7 @@ const VALUE: &[&str] = &[
     "title",
 ];
 
-/// What is asked of each event, complete: 2,400 bytes of a URL. Servers commonly take 8,000.
+/// All fields of an event: 2,400 bytes of a URL. Servers commonly accept 8,000.
 fn event_fields() -> String {
     let mut fields = EVENT.to_owned();
     for value in VALUES {
@@ -62,10 +62,10 @@ fn event_fields() -> String {
     fields
 }
 
-// What is asked of the objects, of what the same description lists for them, and always their type, which it
-// doesn't list. Left out is what depends on who asks (`liked`), what changes with each reading (signed URLs), what is
-// a resource of its own (who is a member of a project), the mirror of something named (`dependents`), definitions
-// of custom fields, and what Asana calls deprecated.
+// The fields of the objects: those that the same description lists, and always their type, which it doesn't list. Left
+// out are fields that depend on the user (`liked`), that change with each request (signed URLs), that are resources of
+// their own (the members of a project), that repeat another field in reverse (`dependents`), definitions of custom
+// fields, and what Asana calls deprecated.
 
 const TASK: &[&str] = &[
     "resource_type,resource_subtype,name,actual_time_minutes,approval_status,assigned_by,assigned_by.name",
@@ -180,7 +180,7 @@ pub(super) fn list(base: &Url, listing: &Listing, offset: Option<&str>, limit: u
     below(base, path, &query)
 }
 
-/// The URL of a look, below `base`.
+/// The URL of one object for `look`, below `base`.
 pub(super) fn look(base: &Url, look: &Look) -> Url {
     match look {
         Look::Me => below(base, &["users", "me"], &[("opt_fields", "name,email,workspaces.name")]),
@@ -201,7 +201,7 @@ pub(super) fn webhooks(base: &Url, workspace: &Gid, offset: Option<&str>) -> Url
     below(base, &["webhooks"], &query.into_iter().chain(offset).collect::<Vec<_>>())
 }
 
-/// The URL of one webhook, or of where they are made, below `base`.
+/// The URL of one webhook, or of the list in which webhooks are created, below `base`.
 pub(super) fn webhook(base: &Url, gid: Option<&Gid>) -> Url {
     let path: Vec<_> = std::iter::once("webhooks").chain(gid.map(Gid::as_str)).collect();
     below(base, &path, &[])

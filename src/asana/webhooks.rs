@@ -1,7 +1,7 @@
-//! An account's webhooks: which there are, one made, one deleted.
+//! An account's webhooks: lists, creates and deletes them.
 
 use super::Client;
-use super::http::Answer;
+use super::http::HttpAnswer;
 use super::requests;
 use super::wire::{Refusal, list_page, object, refusal};
 use crate::config::Secret;
@@ -13,20 +13,20 @@ use serde_json::json;
 /// A webhook, as Asana shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
-    /// Its own gid.
+    /// The webhook's own gid.
     pub gid: Gid,
-    /// Where Asana sends what happens. Whoever made it may rely on nobody else's knowing it.
+    /// The URL that Asana sends deliveries to. Treat it as a secret: the bridge's URLs are unguessable.
     pub target: String,
-    /// Whether Asana sends anything.
+    /// Whether Asana sends deliveries to it.
     pub active: bool,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part<T> {
-    /// In Asana's order.
+    /// The items, in Asana's order.
     pub items: Vec<T>,
-    /// Where the next part begins; `None` at the last.
+    /// The offset of the next page; `None` on the last page.
     pub next_offset: Option<String>,
 }
 
@@ -50,10 +50,10 @@ struct Made {
 }
 
 impl Client {
-    /// The workspaces that the account sees, from `offset` on.
+    /// The workspaces that the account can access, from `offset` on.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// Why Asana gave no list.
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     pub async fn workspaces(&self, offset: Option<&str>) -> Result<Part<Gid>, Refusal> {
@@ -64,7 +64,7 @@ impl Client {
     /// The webhooks that the account has in a workspace, from `offset` on.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// Why Asana gave no list.
     ///
     /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
     pub async fn webhooks(&self, workspace: &Gid, offset: Option<&str>) -> Result<Part<Webhook>, Refusal> {
@@ -72,13 +72,13 @@ impl Client {
         part(answer, offset, |Shown { gid, target, active }| Webhook { gid: gid.into(), target, active })
     }
 
-    /// Creates a webhook on a task, project or goal. The target is asked by Asana before this ends, and has to answer with
-    /// the secret that it was sent. Gives the webhook's gid, and its secret.
+    /// Creates a webhook on a task, project or goal. Before this ends, Asana sends a request to the target, which has
+    /// to answer with the secret that it got. Returns the webhook's gid and its secret.
     ///
     /// # Errors
-    /// [`Refusal`]; after [`Refusal::Failed`] the webhook may be there, and nobody knows its secret.
+    /// Why Asana didn't create it. After [`Refusal::Failed`] the webhook may exist, and nobody knows its secret.
     ///
-    /// *Cancel safety*: if dropped, as after a failure.
+    /// *Cancel safety*: if dropped, the webhook may exist, as after a failure.
     pub async fn create_webhook(&self, resource: &Gid, target: &str) -> Result<(Gid, Secret), Refusal> {
         let body = json!({ "data": { "resource": resource.as_str(), "target": target } }).to_string();
         let answer = self.ask(Method::POST, requests::webhook(self.base_url(), None), Some(body)).await?;
@@ -93,7 +93,7 @@ impl Client {
     /// Deletes a webhook.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// Why Asana didn't delete it.
     ///
     /// *Cancel safety*: if dropped, the webhook may be deleted or not.
     pub async fn delete_webhook(&self, gid: &Gid) -> Result<(), Refusal> {
@@ -102,12 +102,12 @@ impl Client {
     }
 }
 
-fn refused(answer: Answer) -> Refusal {
+fn refused(answer: HttpAnswer) -> Refusal {
     let received_at = answer.received_at;
     refusal(answer, received_at)
 }
 
-fn part<B, T>(answer: Answer, offset: Option<&str>, read: impl Fn(B) -> T) -> Result<Part<T>, Refusal>
+fn part<B, T>(answer: HttpAnswer, offset: Option<&str>, read: impl Fn(B) -> T) -> Result<Part<T>, Refusal>
 where
     B: for<'a> Deserialize<'a>,
 {

@@ -1,9 +1,9 @@
 //! Status, headers and body → poll outcome, and what all answers have in common.
 //!
-//! Nothing is dropped for its shape: a body that can't be read whole passes no page,
-//! and the same token is asked again.
+//! Nothing is dropped for its shape: a body that can't be read completely gives no page, and the next poll uses the
+//! same token.
 
-use super::http::Answer;
+use super::http::HttpAnswer;
 use bridge_core::ids::SyncToken;
 use bridge_core::outcome::list::ListOutcome;
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollOutcome, Polled, Probed, Verdict};
@@ -17,14 +17,14 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// How long to wait where Asana doesn't say; its official Java client waits as long.
+/// The pause if Asana doesn't say how long; its official Java client waits as long.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// The longest wait that is believed. Asana's limits are per minute, so more than this
-/// is a fault, and would let sync tokens come near their end of 24 hours.
+/// The maximum pause that is accepted. Asana's limits are per minute, so a longer one is an error, and would let sync
+/// tokens come near their end of 24 hours.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The longest part of Asana's phrase that is kept. Real ones have five words.
+/// The maximum length of Asana's error phrase that is kept, in characters. Real ones have five words.
 const MAX_PHRASE: usize = 120;
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ struct PageBody<'a> {
     #[serde(borrow)]
     data: Vec<&'a RawValue>,
     sync: String,
-    /// Absent from answers of before 2023; then the page is taken for the last.
+    /// Absent from answers before 2023. Then the page counts as the last one.
     has_more: Option<bool>,
 }
 
@@ -41,8 +41,8 @@ struct ResetBody {
     sync: String,
 }
 
-/// What stands between says so of a request that took too long, or came to the wrong server: request timeout,
-/// misdirected request, too early, and nginx's "client closed request". Asana documents none of them.
+/// Statuses of gateways between Asana and us, for a request that took too long or reached the wrong server: request
+/// timeout, misdirected request, too early, and nginx's "client closed request". Asana documents none of them.
 const GATEWAY_STATUSES: [u16; 4] = [408, 421, 425, 499];
 
 #[derive(Deserialize)]
@@ -74,22 +74,22 @@ struct ErrorItem {
     phrase: Option<String>,
 }
 
-/// Why there is nothing of what was asked for, whatever it was.
+/// Why a request has no result, for all kinds of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// 429 (or Asana's own 424): the whole account waits.
+    /// Status 429 (or Asana's own 424): all requests of the account pause.
     Throttled {
-        /// How long, from now.
+        /// The pause, from now.
         retry_after: Duration,
     },
-    /// An answer that says no.
+    /// Asana refused the request.
     Denied(Denial),
-    /// No usable answer.
+    /// There was no usable answer.
     Failed(Failure),
 }
 
 impl Refusal {
-    /// For metrics and logs.
+    /// A constant name, for metrics and logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -122,7 +122,7 @@ impl From<Refusal> for ListOutcome {
 
 /// What `answer` says to a poll. Parsing is done in place: a page has at most 1,000 events of a
 /// few microseconds each, too short a time to be worth a thread of its own.
-pub(super) fn polled(answer: Answer) -> Polled {
+pub(super) fn polled(answer: HttpAnswer) -> Polled {
     let (stamp, received_at) = (stamp(&answer), answer.received_at);
     let read = match answer.status {
         StatusCode::OK => answer.body.and_then(|body| page(&body, received_at)).map(PollOutcome::Page),
@@ -134,7 +134,7 @@ pub(super) fn polled(answer: Answer) -> Polled {
 }
 
 /// What `answer` says of the credential that it was asked for with.
-pub(super) fn probed(answer: Answer) -> Probed {
+pub(super) fn probed(answer: HttpAnswer) -> Probed {
     let (stamp, received_at) = (stamp(&answer), answer.received_at);
     let verdict = match answer.status {
         StatusCode::OK => {
@@ -148,10 +148,10 @@ pub(super) fn probed(answer: Answer) -> Probed {
     Probed { verdict, stamp: stamp.filter(|_| is_asanas), received_at }
 }
 
-/// What it says of a credential that Asana didn't show whose it is.
+/// What a refusal says about the credential.
 pub(super) fn verdict(refusal: &Refusal) -> Verdict {
     match refusal {
-        // Whoever may not look is known.
+        // A user who may not read this is known.
         Refusal::Denied(Denial::Forbidden) => Verdict::Lives,
         Refusal::Denied(denial @ (Denial::Unauthorized | Denial::LegalBlock)) => Verdict::Refused(*denial),
         Refusal::Throttled { retry_after } => Verdict::Throttled(*retry_after),
@@ -161,14 +161,14 @@ pub(super) fn verdict(refusal: &Refusal) -> Verdict {
 }
 
 /// When the answer was given, by the clock of who gave it.
-fn stamp(answer: &Answer) -> Option<Stamp> {
+fn stamp(answer: &HttpAnswer) -> Option<Stamp> {
     Stamp::new(sent_at(&answer.headers)?, answer.took)
 }
 
 /// What an `answer` says whose status promises nothing to read. Only Asana's own words are a refusal: what stands
 /// between may refuse with any status, and means this request alone.
-pub(super) fn refusal(answer: Answer, received_at: DateTime<Utc>) -> Refusal {
-    let Answer { status, headers, body, .. } = answer;
+pub(super) fn refusal(answer: HttpAnswer, received_at: DateTime<Utc>) -> Refusal {
+    let HttpAnswer { status, headers, body, .. } = answer;
     let throttled = || Refusal::Throttled { retry_after: retry_after(&headers, received_at) };
     let status_number = status.as_u16();
     if status == StatusCode::TOO_MANY_REQUESTS {
@@ -179,20 +179,20 @@ pub(super) fn refusal(answer: Answer, received_at: DateTime<Utc>) -> Refusal {
         return Refusal::Failed(Failure::Server { status: status_number, phrase });
     }
     if !status.is_client_error() {
-        // Among them redirects, which aren't followed: they would carry the token elsewhere.
+        // Redirects are among them. They aren't followed, because they would carry the token to another server.
         return Refusal::Failed(Failure::Malformed(format!("status {status_number} is no answer to a request")));
     }
     match (body, status_number) {
         (_, status) if GATEWAY_STATUSES.contains(&status) => Refusal::Failed(Failure::Gateway { status }),
         (Err(failure), _) => Refusal::Failed(failure),
         (Ok(body), status) if !is_envelope(&body) => Refusal::Failed(Failure::Gateway { status }),
-        // It stands where 429 should in two places of Asana's own description.
+        // Asana's own description has it instead of 429 in two places.
         (Ok(_), 424) => throttled(),
         (Ok(_), status) => Refusal::Denied(Denial::of_status(status)),
     }
 }
 
-/// Whether a body is what Asana says when it refuses: `{"errors": […]}`.
+/// Whether a body has the form of Asana's refusals: `{"errors": […]}`.
 fn is_envelope(body: &[u8]) -> bool {
     object::<Envelope>(body, "error").is_ok()
 }
@@ -220,7 +220,7 @@ fn token(sync: String, what: &str) -> Result<SyncToken, Failure> {
     Ok(sync.into())
 }
 
-/// What Asana's error envelope says, if the body is one.
+/// The message in Asana's error body, if the body is one.
 pub(super) fn message(body: &[u8]) -> Option<String> {
     let ErrorBody { errors } = object(body, "error").ok()?;
     Some(errors.into_iter().find_map(|error| error.message).unwrap_or_default())
@@ -232,7 +232,7 @@ fn phrase(body: &[u8]) -> Option<String> {
     Some(phrase.chars().filter(|letter| !letter.is_control()).take(MAX_PHRASE).collect())
 }
 
-/// A `T` read from a JSON object; a derived struct would read from an array too.
+/// A `T` from a JSON object. A derived struct alone would also accept an array.
 pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, Failure> {
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Failure::Malformed(format!("the body is no {what}: not a JSON object")));
@@ -259,21 +259,21 @@ struct NextPage {
     offset: String,
 }
 
-/// What is on the page of a list that began at `offset`, and where the next one begins, if there is one.
+/// The items on the page of a list that began at `offset`, and the offset of the next page, if there is one.
 pub(super) fn list_page<'a, T: Deserialize<'a>>(
     body: &'a [u8],
     offset: Option<&str>,
 ) -> Result<(Vec<T>, Option<String>), Failure> {
     let ListBody { data, next_page } = object(body, "page of a list")?;
     let next_offset = next_page.map(|next| next.offset);
-    // Else the list would never end.
+    // Otherwise the list would never end.
     if next_offset.as_deref().is_some_and(|next| next.is_empty() || Some(next) == offset) {
         return Err(Failure::Malformed("the page of a list leads nowhere but to itself".into()));
     }
     Ok((data, next_offset))
 }
 
-/// In our own words: the library's quote values, which may be names or a sync token.
+/// A reason in our own words: the library's words quote values, which may be names or a sync token.
 fn reason(error: &serde_json::Error) -> &'static str {
     match error.classify() {
         serde_json::error::Category::Io => "unreadable",
@@ -283,8 +283,8 @@ fn reason(error: &serde_json::Error) -> &'static str {
     }
 }
 
-/// How long to wait. Seconds, which the official Java client reads as a decimal number,
-/// or a date, which is seen from the answer's own `Date` where there is one.
+/// The pause. `Retry-After` is in seconds, which the official Java client reads as a decimal number, or a date, which
+/// is compared with the answer's own `Date`, if it has one.
 fn retry_after(headers: &HeaderMap, received_at: DateTime<Utc>) -> Duration {
     let Some(text) = header(headers, &RETRY_AFTER) else { return DEFAULT_RETRY_AFTER };
     if let Ok(seconds) = text.parse::<f64>() {
@@ -300,7 +300,7 @@ fn retry_after(headers: &HeaderMap, received_at: DateTime<Utc>) -> Duration {
     (until - from).to_std().unwrap_or_default().min(MAX_RETRY_AFTER)
 }
 
-/// When the answer was sent, by the clock of who sent it.
+/// The time when the answer was sent, by the sender's clock.
 pub(super) fn sent_at(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     header(headers, &DATE).and_then(date)
 }

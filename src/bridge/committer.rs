@@ -1,41 +1,41 @@
 //! The task that owns the sink's writing half.
 //!
-//! A commit is awaited here to its end, whatever else happens; the session goes on polling meanwhile.
+//! A commit always runs to its end here. Meanwhile the session continues to poll.
 
 use crate::sink::{CommitError, Committer, SinkError};
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, OutputTopic};
 use tokio::sync::mpsc;
 
-/// What the session asks for. One at a time: the next follows the answer to the last.
+/// A request of the session. Only one is open at a time: the next one follows the answer to the last.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// What is to be known of an output topic.
+    /// Prepare an output topic, and return its lanes and its maximum message size.
     OutputTopic(Topic),
-    /// Make the batch durable.
+    /// Write the batch to the bus, all or nothing.
     Commit(Batch),
 }
 
-/// The answer.
+/// The answer to a request.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum CommitterReply {
     OutputTopic(Topic, Result<OutputTopic, SinkError>),
     Commit(Result<(), CommitError>),
 }
 
-/// Serves requests until there are no more, then gives up ownership.
+/// Serves requests until the channel is closed, then releases ownership.
 pub(super) async fn serve<C: Committer>(
     mut committer: C,
     mut requests: mpsc::Receiver<Request>,
-    answers: mpsc::Sender<Answer>,
+    answers: mpsc::Sender<CommitterReply>,
 ) {
     while let Some(request) = requests.recv().await {
         let answer = match request {
             Request::OutputTopic(topic) => {
                 let known = committer.output_topic(&topic).await;
-                Answer::OutputTopic(topic, known)
+                CommitterReply::OutputTopic(topic, known)
             }
-            Request::Commit(batch) => Answer::Commit(committer.commit(&batch).await),
+            Request::Commit(batch) => CommitterReply::Commit(committer.commit(&batch).await),
         };
         if answers.send(answer).await.is_err() {
             break;

@@ -1,4 +1,4 @@
-//! Wires the core to the edges: sessions of the sink, one after the other, until told to stop.
+//! Connects the core to the outside: runs sessions of the sink, one after the other, until it is stopped.
 //!
 //! The path of a page: [`Source::poll`] on a task of its own →
 //! [`Engine::handle_outcome`] → [`Engine::take_batch`] → [`Committer::commit`]
@@ -9,12 +9,10 @@
 //! [`Engine::committed`]: bridge_core::engine::Engine::committed
 
 mod committer;
-mod observer;
 mod session;
 
 use crate::clock::Clock;
-pub use observer::{LogObserver, Observer, Observers};
-pub use session::SessionEnd;
+use crate::observe::{BridgeEvent, Observer, SessionEnd};
 
 use crate::asana::Source;
 use crate::index::service::IndexHandle;
@@ -30,45 +28,46 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// What is bridged, whatever the sink.
+/// What the bridge polls, for any sink. A changed configuration results in a new plan.
 #[derive(Clone, Debug)]
 pub struct Plan<S> {
-    /// What the operator decided.
+    /// The engine's settings, from the configuration.
     pub settings: Settings,
-    /// The credentials' rates.
+    /// The accounts with their request limits.
     pub accounts: Vec<AccountSpec>,
-    /// What is polled.
+    /// The streams to poll.
     pub streams: Vec<StreamSpec>,
-    /// Who is asked.
+    /// The source that is polled, by account.
     pub source: Arc<S>,
 }
 
-/// Why the bridge gave up.
+/// Why the bridge ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum BridgeError {
-    /// The sink couldn't be opened, or isn't set up as the bridge needs it.
+    /// The sink couldn't be opened, or its setup isn't as the bridge needs it.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The checkpoint must not be gone on from.
+    /// The stored checkpoint can't be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }
 
-/// How long a sink that could never be reached is tried, before the process ends and says so.
+/// The time for which the bridge retries a sink that it could never reach, before the process ends with the error.
 const FIRST_OPEN_TIMEOUT: Duration = Duration::from_secs(60);
-/// Between sessions.
+/// The backoff between sessions.
 const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(15) };
 
-/// Runs until `stop`: opens the sink, bridges, and opens it anew whenever a session ends. The newest plan
-/// counts; the number of shards, the topic and the replica's name must be the same in all of them. Streams out of
-/// `poll_requests` are polled at once. What comes out of `renewals` ends the session in order, and the next one begins at once.
+/// Runs until `stop`: opens the sink, bridges, and opens the sink again whenever a session ends. The newest plan
+/// counts. The number of shards, the topic and the replica's name must be the same in all plans. The streams from
+/// `poll_requests` are polled at once. Each message of `renewals` ends the session gracefully, and the next session
+/// begins at once.
 ///
 /// # Errors
-/// [`BridgeError`]: the sink was never reachable, or a person has to act. Once a session ran, a bus that
-/// can't be reached, or doesn't accept the credentials any more, is waited for.
+/// [`BridgeError`]: the sink was never reachable, or the operator has to act. Once a session has run, the bridge keeps
+/// retrying a bus that can't be reached or that rejects the credentials.
 ///
 /// # Cancel safety
-/// Cancel through `stop`. Dropped instead, nothing that was committed is lost, and peers take over late.
+/// Cancel through `stop`. If the future is dropped instead, nothing that was committed is lost, and takeovers are late.
 pub async fn run<S, C, F>(
     mut plans: watch::Receiver<Arc<Plan<S>>>,
     open: impl Fn() -> F,
@@ -87,7 +86,7 @@ where
     let replica = plans.borrow().settings.replica.clone();
     let (mut failures, mut has_run) = (0, false);
     while !stop.is_cancelled() {
-        // What was renewed by now is what this session begins with.
+        // Earlier renewals are part of the session that begins now.
         while renewals.try_recv().is_ok() {}
         let opened = tokio::select! {
             opened = open() => opened,
@@ -98,7 +97,7 @@ where
             Err(error) => SessionEnd::Sink(error),
             Ok((committer, ownership)) => {
                 has_run = true;
-                observer.opened();
+                observer.notify(&BridgeEvent::SessionOpened);
                 let until = stop.child_token();
                 let session = Session::new(
                     &mut plans,
@@ -114,7 +113,7 @@ where
                 }
             }
         };
-        observer.ended(&end);
+        observer.notify(&BridgeEvent::SessionEnded(&end));
         match end {
             SessionEnd::Stopped if stop.is_cancelled() => break,
             SessionEnd::Stopped => tracing::info!("session ended, reopening with changed credentials"),
@@ -126,7 +125,7 @@ where
             }
             SessionEnd::Sink(_) | SessionEnd::Commit(_) => {
                 let now = clock.now().monotonic;
-                // A session that went well for a while begins a new count.
+                // After a session of some length, the count of failures starts again.
                 failures = if now > began + REOPEN.longest { 1 } else { failures + 1 };
                 let pause = REOPEN.delay(failures, &replica);
                 if let SessionEnd::Commit(CommitError::Fenced(_)) = end {
@@ -147,7 +146,7 @@ where
     Ok(())
 }
 
-/// Cancels `until` at each renewal.
+/// Cancels `until` when a renewal arrives.
 async fn end_at_renewal(renewals: &mut mpsc::Receiver<()>, until: &CancellationToken) -> Infallible {
     while let Some(()) = renewals.recv().await {
         until.cancel();
@@ -161,6 +160,7 @@ mod tests {
     use crate::asana::Accounts;
     use crate::config::CheckedFile;
     use crate::index::Index;
+    use crate::observe::LogObserver;
     use crate::sink::file;
     use bridge_core::engine::{CrawlSettings, Settings};
     use bridge_core::record::topic::TopicTemplate;

@@ -1,17 +1,16 @@
-//! One session: from opening the sink to whatever ends it.
+//! One session: from the opening of the sink to the end.
 //!
-//! The loop only moves things: the [`Engine`] decides what to poll, what to commit and when to look
-//! again. Nothing is awaited in the `select!` that mustn't be cut in half: polls run on tasks of
-//! their own, and so does the committer.
+//! The loop only passes things on: the [`Engine`] decides what to poll, what to commit and when to act again. The
+//! `select!` awaits nothing that must not be interrupted: polls and the committer run on tasks of their own.
 
 use super::Plan;
 use super::committer::{self, Request, serve};
-use super::observer::Observer;
 use crate::asana::Source;
 use crate::clock::Clock;
 use crate::index::service::IndexHandle;
+use crate::observe::{BridgeEvent, Observer, SessionEnd};
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
-use bridge_core::checkpoint::{self, CheckpointError};
+use bridge_core::checkpoint::{self};
 use bridge_core::engine::{
     CommitSummary, CrawlAnswer, CrawlStep, Engine, Poll, Probe, Step, TopicFailure, TopicVerdict,
 };
@@ -26,82 +25,52 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// How long polls in flight may go on after the order to stop. Most are answered by then; whoever has the
-/// shards next asks the others again.
+/// The time that polls in flight may still take after the order to stop. Most are answered by then. The next owner of
+/// the shards repeats the others.
 pub(super) const POLL_GRACE: Duration = Duration::from_millis(500);
-/// How long what was polled may take to commit after the order to stop.
-/// With [`CLOSE_TIMEOUT`] below the grace period that Kubernetes gives a pod.
+/// The time that the commit of polled events may still take after the order to stop. Together with [`CLOSE_TIMEOUT`] it
+/// is below the grace period that Kubernetes gives a pod.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long giving up ownership may take.
+/// The timeout of releasing ownership.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often the loop turns at the least.
+/// The maximum interval between two runs of the loop.
 const TURN_INTERVAL: Duration = Duration::from_secs(1);
-/// A loop that didn't turn for so long wasn't running: others may own its shards, and use its part of
-/// the budgets. Below any time-out after which they would.
+/// If the loop didn't run for this time, the process stalled: other replicas may own its shards, and use its part of
+/// the budgets. Below any timeout after which they would.
 const STALL: Duration = Duration::from_secs(4);
-/// So long it waits then for the bus to say so, before it polls.
+/// After a stall, polling pauses for this time, so that the bus can report a loss of ownership.
 const STALL_PAUSE: Duration = Duration::from_secs(2);
 
-/// How many resources of the index are looked at in one step of a crawl.
+/// The maximum number of resources of the index that one step of a crawl checks.
 const SWEEP: usize = 100;
-/// How many resources that lie in one that is gone are taken in one step.
+/// The maximum number of resources below a vanished resource that one step of a crawl reads from the index.
 const BELOW: usize = 500;
 
-/// How often progress is said.
+/// The interval between two log lines with the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Why a session ended.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionEnd {
-    /// In order: all that was polled is on the bus.
-    #[error("stopped")]
-    Stopped,
-    /// Start over: what is on the bus counts.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// Start over, or give up, by kind.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// A person has to look.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-}
-
-impl SessionEnd {
-    /// For metrics and logs.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Stopped => "stopped",
-            Self::Commit(error) => error.label(),
-            Self::Sink(_) => "sink",
-            Self::Checkpoint(_) => "checkpoint",
-        }
-    }
-}
 
 /// The moving parts of a session.
 pub(super) struct Session<'a, S> {
     engine: Engine,
     plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
     plan: Arc<Plan<S>>,
-    /// Streams for which a webhook requests a poll.
+    /// The streams for which webhooks request a poll.
     poll_requests: &'a mut mpsc::Receiver<StreamId>,
     observer: Arc<dyn Observer>,
     clock: Clock,
-    /// Each with how long it took.
+    /// The probes in flight. Each returns its duration, too.
     probes: JoinSet<(Probe, Probed, Duration)>,
     polls: JoinSet<(Poll, Polled, Duration)>,
-    /// What is known of the streams' resources.
+    /// The index of the streams' published resources.
     index: IndexHandle,
     crawl_steps: JoinSet<(CrawlStep, CrawlAnswer, Duration)>,
-    /// The committer has a request that it hasn't answered.
+    /// Whether the committer has a request that it hasn't answered.
     busy: bool,
     progress: Progress,
 }
 
-/// What was published since it was last said.
+/// What was published since the last log line with the progress.
 #[derive(Debug, Default)]
 struct Progress {
     said: Duration,
@@ -145,7 +114,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         ownership: Ownership,
         stop: CancellationToken,
     ) -> SessionEnd {
-        // One request is under way at the most: room for one.
+        // At most one request is open: room for one.
         let (requests, inbox) = mpsc::channel(1);
         let (outbox, answers) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
@@ -170,7 +139,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     async fn steps(
         &mut self,
         requests: &mpsc::Sender<Request>,
-        mut answers: mpsc::Receiver<committer::Answer>,
+        mut answers: mpsc::Receiver<committer::CommitterReply>,
         mut ownership: Ownership,
         stop: CancellationToken,
     ) -> Result<(), SessionEnd> {
@@ -184,14 +153,15 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 self.engine.pause_polls(now, STALL_PAUSE);
             }
             turned = now.monotonic;
-            self.observer.turned(&self.engine, now);
+            self.observer.notify(&BridgeEvent::Turned(&self.engine, now));
             self.send_probes();
             self.send_polls();
             self.send_crawl_steps();
             self.tell_missed();
             self.tell_accounts();
             if !self.busy {
-                // Before there is a next request: as long as they follow each other, nothing else would have its turn.
+                // Before the next request: if requests follow each other without a pause, nothing else would get its
+                // turn.
                 while let Ok(event) = ownership.try_recv() {
                     self.handle_ownership(Some(event))?;
                 }
@@ -208,7 +178,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 Some(polled) = self.polls.join_next() => self.handle_poll(polled),
                 Some(answered) = self.crawl_steps.join_next() => self.handle_crawl_step(answered),
                 answer = answers.recv() => self.handle_answer(answer).await?,
-                // The engine's shards don't change under a running commit.
+                // The engine's shards don't change during a commit.
                 event = ownership.recv(), if !self.busy => self.handle_ownership(event)?,
                 Some(stream) = self.poll_requests.recv() => self.request_polls(stream),
                 Ok(()) = self.plans.changed(), if !self.busy => self.handle_plan(),
@@ -264,7 +234,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    /// Keeps the committer busy, if there is something for it.
+    /// Sends the committer its next request, if there is one.
     async fn send_request(&mut self, requests: &mpsc::Sender<Request>) -> Result<(), SessionEnd> {
         if self.busy {
             return Ok(());
@@ -274,7 +244,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             None => match self.engine.take_batch(self.clock.now()) {
                 Some(batch) => {
                     if let Some(trace) = self.engine.commit_trace() {
-                        self.observer.committing(&batch, trace);
+                        self.observer.notify(&BridgeEvent::Committing(&batch, trace));
                     }
                     Request::Commit(batch)
                 }
@@ -287,20 +257,22 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn handle_probe(&mut self, probed: Result<(Probe, Probed, Duration), JoinError>) {
         let Some((probe, probed, took)) = finished(probed) else { return };
-        self.observer.answered(&probe.account, probed.verdict.label(), took);
+        let (account, outcome) = (&probe.account, probed.verdict.label());
+        self.observer.notify(&BridgeEvent::Answered { account, outcome, took });
         self.engine.handle_probe(self.clock.now(), &probe, probed);
     }
 
     fn handle_poll(&mut self, polled: Result<(Poll, Polled, Duration), JoinError>) {
         let Some((poll, polled, took)) = finished(polled) else { return };
-        self.observer.answered(&poll.stream.id.account, polled.outcome.label(), took);
-        self.observer.polled(&poll, &polled.outcome, took);
+        let (account, outcome) = (&poll.stream.id.account, polled.outcome.label());
+        self.observer.notify(&BridgeEvent::Answered { account, outcome, took });
+        self.observer.notify(&BridgeEvent::Polled { poll: &poll, outcome: &polled.outcome, took });
         if let Some(notice) = self.engine.handle_outcome(self.clock.now(), &poll, polled) {
-            self.observer.noticed(&self.engine.place(&poll.stream.id), &notice);
+            self.notify_stream(&poll.stream.id, &notice);
         }
     }
 
-    /// Takes all poll requests that are waiting, in one turn of the loop.
+    /// Takes all poll requests that are waiting, in one run of the loop.
     fn request_polls(&mut self, stream: StreamId) {
         let mut next = Some(stream);
         while let Some(stream) = next {
@@ -311,46 +283,51 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn handle_crawl_step(&mut self, answered: Result<(CrawlStep, CrawlAnswer, Duration), JoinError>) {
         let Some((step, answer, took)) = finished(answered) else { return };
-        match (&step.step, &answer) {
-            (Step::List { account, .. }, CrawlAnswer::List(outcome, _)) => {
-                self.observer.answered(account, outcome.label(), took);
-            }
-            (_, CrawlAnswer::Ask(outcome, _)) => self.observer.answered(&step.stream.account, outcome.label(), took),
-            _ => {}
+        let answered = match (&step.step, &answer) {
+            (Step::List { account, .. }, CrawlAnswer::List(outcome, _)) => Some((account, outcome)),
+            (_, CrawlAnswer::Ask(outcome, _)) => Some((&step.stream.account, outcome)),
+            _ => None,
+        };
+        if let Some((account, outcome)) = answered {
+            self.observer.notify(&BridgeEvent::Answered { account, outcome: outcome.label(), took });
         }
         if let Some(notice) = self.engine.handle_crawl_step(self.clock.now(), &step, answer) {
-            self.observer.noticed(&self.engine.place(&step.stream), &notice);
+            self.notify_stream(&step.stream, &notice);
         }
+    }
+
+    fn notify_stream(&self, stream: &StreamId, notice: &Notice) {
+        self.observer.notify(&BridgeEvent::Stream(&self.engine.place(stream), notice));
     }
 
     fn tell_accounts(&mut self) {
         for (account, notice) in self.engine.take_account_notices() {
-            self.observer.account_noticed(&account, notice);
+            self.observer.notify(&BridgeEvent::Account(&account, notice));
         }
     }
 
     fn tell_missed(&mut self) {
         for (stream, gids) in self.engine.take_missed() {
-            self.observer.noticed(&self.engine.place(&stream), &Notice::Missed(gids));
+            self.notify_stream(&stream, &Notice::Missed(gids));
         }
     }
 
-    async fn handle_answer(&mut self, answer: Option<committer::Answer>) -> Result<(), SessionEnd> {
+    async fn handle_answer(&mut self, answer: Option<committer::CommitterReply>) -> Result<(), SessionEnd> {
         self.busy = false;
         match answer.ok_or_else(committer_ended)? {
-            committer::Answer::OutputTopic(topic, known) => self.handle_topic(&topic, known)?,
-            committer::Answer::Commit(Ok(())) => {
+            committer::CommitterReply::OutputTopic(topic, known) => self.handle_topic(&topic, known)?,
+            committer::CommitterReply::Commit(Ok(())) => {
                 let mut summary = self.engine.committed(self.clock.now());
-                // Before any step is sent that asks the index: it has to know of this commit then.
+                // Before any step that reads the index: it has to contain this commit by then.
                 self.index.apply(std::mem::take(&mut summary.updates)).await;
                 self.say_progress(&summary);
-                self.observer.committed(&summary);
+                self.observer.notify(&BridgeEvent::Committed(&summary));
                 for (stream, notice) in &summary.notices {
-                    self.observer.noticed(&self.engine.place(stream), notice);
+                    self.notify_stream(stream, notice);
                 }
             }
-            committer::Answer::Commit(Err(error)) => {
-                self.observer.commit_failed(&error);
+            committer::CommitterReply::Commit(Err(error)) => {
+                self.observer.notify(&BridgeEvent::CommitFailed(&error));
                 match error {
                     CommitError::Aborted(_) => self.engine.aborted(self.clock.now()),
                     CommitError::Unknown(_) | CommitError::Fenced(_) | CommitError::Fatal(_) => {
@@ -362,7 +339,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         Ok(())
     }
 
-    /// Now and then a line that says that all is well.
+    /// Logs the progress once per interval.
     fn say_progress(&mut self, summary: &CommitSummary) {
         self.progress.events += summary.events;
         self.progress.commits += 1;
@@ -404,7 +381,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         }
     }
 
-    /// From now on the newest plan counts.
+    /// Switches to the newest plan.
     fn handle_plan(&mut self) {
         self.plan = Arc::clone(&self.plans.borrow_and_update());
         let Plan { settings, accounts, streams, .. } = self.plan.as_ref();
@@ -414,7 +391,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn tell_owned(&self) {
         let (shards, streams) = self.engine.owned();
-        self.observer.owns(&shards, streams);
+        self.observer.notify(&BridgeEvent::OwnershipChanged { shards: &shards, streams });
     }
 
     fn handle_ownership(&mut self, event: Option<OwnershipEvent>) -> Result<(), SessionEnd> {
@@ -425,12 +402,12 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 for (shard, stored) in shards {
                     let state = checkpoint::restore(shard, &stored, self.plan.settings.shards, now.wall)?;
                     self.engine.assign(now, shard, state);
-                    self.observer.assigned(shard, self.engine.epoch(shard));
+                    self.observer.notify(&BridgeEvent::ShardAssigned(shard, self.engine.epoch(shard)));
                 }
             }
             OwnershipEvent::Revoked { shards, done } => {
                 self.engine.revoke(self.clock.now(), &shards);
-                // Dropping it would answer too; who asked may have stopped waiting.
+                // Dropping it would answer, too. The receiver may have stopped waiting.
                 done.send(()).ok();
             }
             OwnershipEvent::Lost(shards) => self.engine.revoke(self.clock.now(), &shards),
@@ -441,7 +418,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     }
 }
 
-/// Takes a step of a crawl.
+/// Runs a step of a crawl.
 async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) -> CrawlAnswer {
     let stream = step.stream.clone();
     match &step.step {
@@ -472,10 +449,10 @@ async fn take_step(source: &impl Source, index: &IndexHandle, step: &CrawlStep) 
     }
 }
 
-/// What a task came to; nothing of one that was cancelled, of which nothing was seen, so that nothing is lost.
+/// The result of a task; `None` if it was cancelled: nothing of it was used, so nothing is lost.
 ///
 /// # Panics
-/// If the task did: polls and steps are total, and a fault of ours must not be passed over.
+/// If the task panicked: polls and steps are total, and our own bug must not be ignored.
 fn finished<T>(task: Result<T, JoinError>) -> Option<T> {
     match task {
         Ok(done) => Some(done),

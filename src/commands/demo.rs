@@ -2,17 +2,15 @@
 
 use super::process::{runtime, stop_on_signal};
 use super::{Exit, Failure, Output};
-use crate::bridge::{LogObserver, Observer};
 use crate::commands::ledger::{Ledger, StreamLedger};
 use crate::commands::run::{self, RunError};
 use crate::commands::tail;
 use crate::commands::verify::{Report, Verification};
 use crate::config::{self, Checked, Environment, Problems, Source};
-use crate::sink::CommitError;
+use crate::observe::{BridgeEvent, LogObserver, Observer};
 use crate::sink::reader::Reader;
 use asana_simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
-use bridge_consumer::{From, ReadError, Until};
-use bridge_core::engine::{CommitSummary, StreamPlace};
+use bridge_consumer::{ReadError, ReadFrom, Until};
 use bridge_core::stream::Notice;
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
@@ -39,25 +37,25 @@ Exits with 1 if any is missing, twice or out of order.
 The embedded bus is librdkafka's in-process broker. It is for show: it needs nothing, and it
 proves nothing about exactly-once. --bus kafka and --bus nats do the same on the real thing.")]
 pub struct DemoArgs {
-    /// How long events are made, such as `30s` or `5min`
+    /// The duration for which events are generated, such as `30s` or `5min`
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
-    /// What the records go through
+    /// The bus that the records go through
     #[arg(long, value_enum, default_value_t)]
     pub bus: DemoBus,
-    /// Where a real bus is; `localhost:9092` for Kafka and `localhost:4222` for NATS unless told otherwise
+    /// The address of a real bus. Default: `localhost:9092` for Kafka, `localhost:4222` for NATS
     #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
-    /// What users do a second, over all projects; one deed makes one event or a few
+    /// The number of simulated user actions per second, over all projects. One action causes one event or a few
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
-    /// Projects, each a stream
+    /// The number of projects. Each is a stream
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub streams: u32,
-    /// What the simulator's chance is drawn from
+    /// The seed of the simulator's random numbers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// How the result is printed
+    /// The format of the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -65,49 +63,49 @@ pub struct DemoArgs {
 /// The bus of a demonstration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DemoBus {
-    /// librdkafka's in-process broker: for show
+    /// librdkafka's in-process broker, for a quick look only
     #[default]
     Embedded,
-    /// A real Apache Kafka
+    /// A real Apache Kafka cluster
     Kafka,
-    /// A real nats-server
+    /// A real NATS server
     Nats,
 }
 
-/// Why there was nothing to show.
+/// Why the demonstration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// See there.
+    /// The simulator didn't start.
     #[error(transparent)]
     Simulator(#[from] SimulatorError),
     /// The in-process broker didn't start.
     #[error("the embedded bus: {0}")]
     Embedded(#[from] KafkaError),
-    /// The demonstration's own configuration.
+    /// The demonstration's own configuration is invalid.
     #[error(transparent)]
     Config(#[from] Problems),
-    /// See there.
+    /// The bridge failed.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// See there.
+    /// The bus couldn't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The bridge ended before the demonstration did.
     #[error("the bridge ended by itself")]
     BridgeEnded,
-    /// Nothing happened for a minute.
+    /// A step made no progress for a minute. The text names the step.
     #[error("waited a minute in vain for {0}")]
     Stuck(&'static str),
-    /// Nobody reads what is printed.
+    /// The output couldn't be written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
 const TOPIC: &str = "asana.events";
-/// Lanes, and shards: few, so that a short run is quick to begin.
+/// The number of lanes and of shards: few, so that a short run starts quickly.
 const LANES: i32 = 6;
-/// How long a step may make no progress.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The maximum time that a step may make no progress.
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(200);
 
 impl Failure for DemoError {
@@ -122,7 +120,7 @@ impl Failure for DemoError {
     }
 }
 
-/// The command. With JSON as output, what is shown on the way is no result.
+/// The command. With JSON output, the live view isn't printed.
 pub(super) fn execute(args: &DemoArgs) -> Result<Exit, Box<dyn Failure>> {
     runtime()?.block_on(async {
         let stop = stop_on_signal()?;
@@ -135,13 +133,13 @@ pub(super) fn execute(args: &DemoArgs) -> Result<Exit, Box<dyn Failure>> {
     })
 }
 
-/// Runs it, and tells what was found.
+/// Runs the demonstration, and reports the result.
 ///
 /// # Errors
-/// [`DemoError`]: the demonstration couldn't be held. What failed in the check is in the report.
+/// [`DemoError`]: the demonstration couldn't run. What the check found is in the report.
 ///
 /// # Cancel safety
-/// Cancel through `stop`: the check is made of what there is then.
+/// Cancel through `stop`: the check covers the records that exist by then.
 pub async fn run(args: &DemoArgs, stop: &CancellationToken, show: &mut impl Write) -> Result<Report, DemoError> {
     let simulator = simulator(args).await?;
     let projects = simulator.projects();
@@ -188,7 +186,7 @@ fn embedded() -> Result<MockCluster<'static, DefaultProducerContext>, KafkaError
 }
 
 fn configuration(args: &DemoArgs, simulator: &Simulator, embedded: Option<String>) -> Result<Checked, Problems> {
-    // A run of its own on a bus that lives longer than the demonstration.
+    // The run's own name, on a bus that outlives the demonstration.
     let run = std::process::id();
     let address = |default: &str| args.address.clone().unwrap_or_else(|| default.to_owned());
     let sink = match (embedded, args.bus) {
@@ -242,7 +240,7 @@ fn introduction(args: &DemoArgs, checked: &Checked) -> String {
     )
 }
 
-/// What the demonstration plays with.
+/// The parts of the demonstration.
 struct Stage<'a> {
     simulator: &'a Simulator,
     projects: &'a [String],
@@ -272,9 +270,9 @@ impl Stage<'_> {
             }
         }
         self.simulator.set_rate(0.0);
-        // What was offered and isn't read yet may take as long as it makes progress.
+        // Offered events that aren't read yet may take any time, as long as there is progress.
         let mut idle = Duration::ZERO;
-        while watch.read < self.offered() && idle < PATIENCE {
+        while watch.read < self.offered() && idle < STEP_TIMEOUT {
             let before = watch.read;
             self.watch(&mut reader, &mut watch, show).await?;
             idle = if watch.read > before { Duration::ZERO } else { idle + TICK };
@@ -282,10 +280,10 @@ impl Stage<'_> {
         Ok(watch.verification)
     }
 
-    /// Reads for a moment, and shows where things are.
+    /// Reads for a moment, and prints the progress.
     ///
     /// # Cancel safety
-    /// May be dropped at any time: a record that was read is counted at once.
+    /// Cancel safe: a record that was read is counted at once.
     async fn watch(&self, reader: &mut Reader, watch: &mut Watch, show: &mut impl Write) -> Result<(), DemoError> {
         let tick = tokio::time::sleep(TICK);
         tokio::pin!(tick);
@@ -341,13 +339,13 @@ struct Watch {
     last: String,
 }
 
-/// The topics may not be there before the bridge has made them.
+/// Opens the reader, and retries while the bridge hasn't created the topics yet.
 async fn open_reader(checked: &Checked) -> Result<Reader, DemoError> {
     let mut waited = Duration::ZERO;
     loop {
         let place = run::place(checked).await.map_err(RunError::from)?;
-        match Reader::open(place, From::Start, Until::Stopped).await {
-            Err(ReadError::Unavailable { .. }) if waited < PATIENCE => {}
+        match Reader::open(place, ReadFrom::Start, Until::Stopped).await {
+            Err(ReadError::Unavailable { .. }) if waited < STEP_TIMEOUT => {}
             opened => return Ok(opened?),
         }
         tokio::time::sleep(TICK).await;
@@ -361,20 +359,20 @@ async fn wait(what: &'static str, mut until: impl FnMut() -> bool) -> Result<(),
             tokio::time::sleep(TICK / 4).await;
         }
     };
-    tokio::time::timeout(PATIENCE, until).await.map_err(|_elapsed| DemoError::Stuck(what))
+    tokio::time::timeout(STEP_TIMEOUT, until).await.map_err(|_elapsed| DemoError::Stuck(what))
 }
 
-/// What the bridge did, for the live view.
+/// Counts of the bridge's work, for the live view.
 #[derive(Debug, Default)]
 struct Counts {
     events: AtomicU64,
     commits: AtomicU64,
-    /// The last commit's.
+    /// The durations of the latest commits.
     latencies: Mutex<Vec<Duration>>,
 }
 
 impl Counts {
-    /// In milliseconds.
+    /// The median of these durations, in milliseconds.
     fn median(&self) -> u128 {
         let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
         latencies.sort_unstable();
@@ -383,19 +381,17 @@ impl Counts {
 }
 
 impl Observer for Counts {
-    fn committed(&self, summary: &CommitSummary) {
-        self.events.fetch_add(summary.events as u64, Ordering::Relaxed);
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.latencies);
-    }
-
-    fn commit_failed(&self, error: &CommitError) {
-        LogObserver.commit_failed(error);
-    }
-
-    fn noticed(&self, place: &StreamPlace<'_>, notice: &Notice) {
-        if *notice != Notice::Established {
-            LogObserver.noticed(place, notice);
+    #[expect(clippy::wildcard_enum_match_arm, reason = "it follows a few events only")]
+    fn notify(&self, event: &BridgeEvent<'_>) {
+        match event {
+            BridgeEvent::Committed(summary) => {
+                self.events.fetch_add(summary.events as u64, Ordering::Relaxed);
+                self.commits.fetch_add(1, Ordering::Relaxed);
+                self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.latencies);
+            }
+            BridgeEvent::Stream(_, Notice::Established) => {}
+            BridgeEvent::CommitFailed(_) | BridgeEvent::Stream(..) => LogObserver.notify(event),
+            _ => {}
         }
     }
 }

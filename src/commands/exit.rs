@@ -1,7 +1,5 @@
-//! How a run ends: a number that scripts depend on, and who decides it.
+//! Exit codes, and which error has which.
 
-use super::ledger::LedgerError;
-use super::run::RunError;
 use crate::admin::AdminError;
 use crate::config::Problems;
 use crate::sink::SinkError;
@@ -11,24 +9,24 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
-/// How a run ends. Scripts depend on these numbers.
+/// The exit code of the program. Scripts depend on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// All is well.
+    /// The command succeeded, and checks found no fault.
     Ok = 0,
-    /// Something was checked and failed.
+    /// Something was checked, and failed.
     Failed = 1,
     /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
     Usage = 64,
     /// A needed service can't be reached (`EX_UNAVAILABLE`).
     Unavailable = 69,
-    /// A fault of the program (`EX_SOFTWARE`).
+    /// A bug of the program (`EX_SOFTWARE`).
     Internal = 70,
 }
 
 impl Exit {
-    /// [`Ok`](Self::Ok) or [`Failed`](Self::Failed).
+    /// [`Ok`](Self::Ok) if `is_ok`, otherwise [`Failed`](Self::Failed).
     #[must_use]
     pub fn of(is_ok: bool) -> Self {
         if is_ok { Self::Ok } else { Self::Failed }
@@ -43,7 +41,7 @@ impl From<Exit> for ExitCode {
 
 /// An error that ends a command.
 pub trait Failure: Error + 'static {
-    /// What its kind means for a script.
+    /// The exit code for this error.
     fn exit(&self) -> Exit;
 }
 
@@ -78,24 +76,12 @@ impl Failure for ReadError {
     }
 }
 
-impl Failure for LedgerError {
-    fn exit(&self) -> Exit {
-        Exit::Unavailable
-    }
-}
-
 impl Failure for SinkError {
     fn exit(&self) -> Exit {
         match self {
             Self::Refused { .. } | Self::Setup { .. } => Exit::Usage,
             Self::Unavailable { .. } => Exit::Unavailable,
         }
-    }
-}
-
-impl Failure for RunError {
-    fn exit(&self) -> Exit {
-        if self.is_setup() { Exit::Usage } else { Exit::Unavailable }
     }
 }
 

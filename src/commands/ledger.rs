@@ -1,19 +1,20 @@
-//! A simulator's ledger: what was offered on each stream.
+//! A simulator's ledger: the events that it offered on each stream.
 
+use super::exit::{Exit, Failure};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The streams that somebody established, by gid.
+/// The streams of which somebody requested a first token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// By the gid of the watched resource.
+    /// The streams, by the gid of the watched resource.
     pub streams: BTreeMap<String, StreamLedger>,
 }
 
-/// What was offered on one stream.
+/// The events that the simulator offered on one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamLedger {
     events: Vec<String>,
@@ -25,19 +26,25 @@ impl StreamLedger {
         Self { events: events.into_iter().collect() }
     }
 
-    /// The events, in the order offered.
+    /// The events, in the order in which they were offered.
     #[must_use]
     pub fn offered(&self) -> &[String] {
         &self.events
     }
 }
 
-/// Why there is no ledger.
+/// The ledger couldn't be read.
 #[derive(Debug, thiserror::Error)]
 #[error("could not read the ledger at {url}: {source}")]
 pub struct LedgerError {
     url: String,
     source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Failure for LedgerError {
+    fn exit(&self) -> Exit {
+        Exit::Unavailable
+    }
 }
 
 #[derive(Deserialize)]
@@ -50,7 +57,7 @@ struct All {
 struct One {
     events: Vec<Box<RawValue>>,
     established_at: Option<usize>,
-    /// Later ones are still delayed.
+    /// The number of events that a poller could have seen. Later ones are still delayed.
     visible: Option<usize>,
 }
 
@@ -58,12 +65,12 @@ impl Ledger {
     /// Reads the ledger of every stream from a simulator at `url`.
     ///
     /// # Errors
-    /// The simulator doesn't answer, or not as one.
+    /// The simulator doesn't answer, or the address isn't a simulator's.
     ///
     /// # Cancel safety
     /// Nothing is left behind.
     pub async fn fetch(url: &str) -> Result<Self, LedgerError> {
-        // Whoever comes second finds a provider, and is fine.
+        // If a provider is installed already, that one is used.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = &reqwest::Client::new();
         let url = format!("{}/_sim/ledger", url.trim_end_matches('/'));
@@ -86,8 +93,8 @@ async fn get<T: for<'de> Deserialize<'de>>(client: &reqwest::Client, url: &str) 
     serde_json::from_slice(&body).map_err(|error| failed(error.into()))
 }
 
-/// The same for JSON texts that mean the same: keys sorted, white space gone. A text that
-/// has no such form (a number beyond all bounds) is taken as it is.
+/// A hash of the JSON text that is the same for equal JSON: keys are sorted, white space is removed. A text that can't
+/// be normalized (a number out of range) is hashed as it is.
 pub(crate) fn digest(json: &str) -> u128 {
     fn sorted(value: Value) -> Value {
         match value {

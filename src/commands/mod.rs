@@ -3,14 +3,14 @@
 //! | place | what it holds |
 //! | --- | --- |
 //! | `mod` | from the command line to the exit code |
-//! | `cli` | what can be said |
+//! | `cli` | the command line: commands, options and help texts |
 //! | `exit` | exit codes |
 //! | `output` | results for people and for scripts |
 //! | `process` | the runtime and signals |
-//! | `run` | the bridge: wiring, the plan that a configuration is, changes while it runs |
+//! | `run` | the bridge: its wiring, its plan, and changes of the configuration while it runs |
 //! | `check` | `check-config` and `config-schema` |
 //! | `checkpoint`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
-//! | `ledger` | what a simulator offered, for `verify` and `demo` |
+//! | `ledger` | the events that a simulator offered, for `verify` and `demo` |
 
 mod check;
 pub mod checkpoint;
@@ -36,13 +36,13 @@ use cli::{Cli, Command};
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// The program, from its command line to its exit code.
+/// Runs the program. Returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors, and a reader that is gone doesn't matter.
+            // Help and version are no errors, and a closed output doesn't matter.
             drop(error.print());
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
@@ -71,7 +71,7 @@ fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
     }
 }
 
-/// Says on standard error why it ended, as the last line of the log.
+/// Writes to standard error why the program ended, as the last line of the log.
 fn report(error: &dyn Failure, as_json: bool) -> Exit {
     let exit = error.exit();
     if exit != Exit::Ok {
@@ -79,7 +79,7 @@ fn report(error: &dyn Failure, as_json: bool) -> Exit {
         if as_json && tracing::enabled!(tracing::Level::ERROR) {
             tracing::error!(reason = line, "ended with an error");
         } else {
-            // With standard error gone there is nowhere left to say it.
+            // If standard error is closed, there is nowhere left to report it.
             drop(writeln!(std::io::stderr(), "{line}"));
         }
     }

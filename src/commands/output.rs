@@ -1,16 +1,16 @@
-//! Results, for people and for scripts.
+//! The output of results, for people and for scripts.
 
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
-/// What a result looks like.
+/// The format of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people
     #[default]
     Text,
-    /// As JSON.
+    /// One line of JSON, for scripts
     Json,
 }
 

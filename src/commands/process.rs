@@ -1,4 +1,4 @@
-//! What a command needs of its process.
+//! The runtime and the signals of a command.
 
 use std::io;
 use tokio::runtime::Runtime;
@@ -9,7 +9,7 @@ pub(super) fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// Cancelled by SIGINT or SIGTERM; by the second one the process ends at once.
+/// A token that SIGINT or SIGTERM cancels. The second signal ends the process at once.
 pub(super) fn stop_on_signal() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -1,4 +1,4 @@
-//! The command `streams`: how the streams of a running replica are.
+//! The command `streams`: the status of a running replica's streams.
 
 use super::process::runtime;
 use super::{Exit, Failure, Output};
@@ -8,7 +8,7 @@ use crate::one_line::one_line;
 use std::fmt;
 use std::time::Duration;
 
-/// Look at the streams of a running replica.
+/// Print the status of a running replica's streams.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,18 +28,18 @@ tells of the streams that it has. The stalest come first:
 
 Exits with 69 if nobody answers.")]
 pub struct StreamsArgs {
-    /// Where the replica's admin port is
+    /// The URL of the replica's admin port
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
-    /// The most streams that are shown; the sums are of all
+    /// The maximum number of streams that are printed. The sums count all streams
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub limit: usize,
-    /// What is written
+    /// The format of the output
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
 
-/// Nobody answers there, or not as a bridge.
+/// The replica doesn't answer, or the address isn't a bridge's.
 #[derive(Debug, thiserror::Error)]
 #[error("no bridge answers at {url}: {reason}; is this its `admin.listen`, and `admin.statusPage` not false?")]
 pub struct StreamsError {
@@ -53,25 +53,25 @@ impl Failure for StreamsError {
     }
 }
 
-/// The command.
+/// Runs the command.
 pub(super) fn execute(args: &StreamsArgs) -> Result<Exit, Box<dyn Failure>> {
     let report = runtime()?.block_on(fetch(args))?;
     args.output.show(&report)?;
     Ok(Exit::Ok)
 }
 
-/// How long a replica may take to answer.
+/// The timeout of the replica's answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Asks a replica.
+/// Requests the report of a replica.
 ///
 /// # Errors
-/// [`StreamsError`].
+/// [`StreamsError`] if the replica doesn't answer as a bridge does.
 ///
 /// # Cancel safety
 /// Nothing is left behind.
 pub async fn fetch(args: &StreamsArgs) -> Result<Report, StreamsError> {
-    // Whoever comes second finds a provider, and is fine.
+    // If a provider is installed already, that one is used.
     rustls::crypto::ring::default_provider().install_default().ok();
     let url = format!("{}/api/streams?limit={}", args.url.trim_end_matches('/'), args.limit);
     let failed = |reason: String| StreamsError { url: args.url.clone(), reason };
@@ -126,7 +126,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// So many failures are shown to a person.
+/// The maximum number of failures that are printed for people.
 const SHOWN_FAILURES: usize = 10;
 
 impl fmt::Display for AccountReport {
@@ -187,7 +187,7 @@ fn row(stream: &StreamReport) -> [String; 7] {
     ]
 }
 
-/// The two largest units.
+/// A duration in its two largest units.
 fn span(seconds: u64) -> String {
     let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")

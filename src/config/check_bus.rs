@@ -14,7 +14,7 @@ use url::Url;
 /// Checkpoints are in the same stream as records. They must outlive every sync token (24 hours), with a margin of a day.
 const SHORTEST_MAX_AGE: Duration = Duration::from_secs(48 * 3600);
 
-const FENCING: &str = "replicas are told apart and fenced by it; the bridge sets it";
+const FENCING: &str = "it identifies and fences replicas; the bridge sets it";
 const ORDER: &str = "order and idempotence depend on it; the bridge sets it";
 const COMMITTED: &str = "progress is only ever committed in the transaction of its records; the bridge sets it";
 const SHARDS: &str = "which replica owns which shard depends on it; the bridge sets it";

@@ -1,7 +1,6 @@
 //! The configuration as types that can't be wrong. The rest of the program uses these types.
 
 use super::secret::SecretSource;
-use super::webhooks::CheckedWebhooks;
 use super::{
     ArchivedConfig, CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig, PollingConfig,
     SubjectNameStrategy,
@@ -69,7 +68,7 @@ pub struct CheckedRule {
     pub account: AccountName,
     /// The list to read: projects or goals of something.
     pub listing: Listing,
-    /// A pattern that the name must contain.
+    /// A pattern that the resource's name must match somewhere. Without one, all names match.
     pub name: Option<NamePattern>,
     /// Whether archived projects are found.
     pub archived: ArchivedConfig,
@@ -116,6 +115,30 @@ impl CheckedDiscovery {
     }
 }
 
+/// Checked settings of webhooks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedWebhooks {
+    /// The address and port to listen on.
+    pub listen: SocketAddr,
+    /// The public address, without a slash at the end of its path.
+    pub public_url: Url,
+    /// The key that makes the addresses unguessable.
+    pub key: SecretSource,
+    /// The addresses of the replicas, each `host:port`.
+    pub peers: Vec<String>,
+    /// The interval between two checks. At least 1 second.
+    pub interval: Duration,
+}
+
+impl CheckedWebhooks {
+    /// The share of an account's budget for webhooks, in requests a minute: a twentieth, at least 6 (so that 100
+    /// streams don't take hours), and never more than a quarter.
+    #[must_use]
+    pub fn requests_per_minute(of: NonZeroU32) -> NonZeroU32 {
+        NonZeroU32::new((of.get() / 20).max(6).min(of.get() / 4)).unwrap_or(NonZeroU32::MIN)
+    }
+}
+
 /// Checked settings of the admin port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckedAdmin {
@@ -132,7 +155,7 @@ pub struct CheckedAdmin {
 pub struct CheckedAccount {
     /// The account's name in the configuration.
     pub name: AccountName,
-    /// The credential.
+    /// The credential that all requests of the account use.
     pub credential: Credential,
     /// The address of Asana's API, `http` or `https`, without a slash at the end of its path.
     pub base_url: Url,
@@ -149,7 +172,7 @@ pub struct CheckedAccount {
 /// How an account authenticates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Credential {
-    /// A bearer token.
+    /// A personal access token or a service account's token, sent as it is.
     Token(SecretSource),
     /// Access tokens, obtained with a refresh token.
     Oauth(CheckedOauth),
@@ -172,16 +195,16 @@ pub struct CheckedOauth {
     pub token_url: Url,
 }
 
-/// The sink.
+/// The sink that records are written to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CheckedSink {
-    /// Apache Kafka.
+    /// Kafka topics, with exactly-once commits.
     Kafka(Box<CheckedKafka>),
-    /// NATS JetStream.
+    /// A JetStream stream, with exactly-once commits.
     Nats(Box<CheckedNats>),
-    /// Standard output.
+    /// JSON lines on standard output, at least once.
     Console(ConsoleConfig),
-    /// A file.
+    /// JSON lines in a file, exactly once.
     File(CheckedFile),
 }
 
@@ -203,11 +226,11 @@ impl CheckedSink {
 pub struct CheckedKafka {
     /// The part of the configuration, unchanged.
     pub config: KafkaConfig,
-    /// `config.topic`, parsed.
+    /// The topic of `config.topic`, parsed.
     pub topic: TopicTemplate,
-    /// `config.secret_properties`, resolved.
+    /// The sources of `config.secret_properties`, by property.
     pub secret_properties: BTreeMap<String, SecretSource>,
-    /// `config.schema_registry`, checked.
+    /// The checked `config.schema_registry`. Without one, values have no schema.
     pub schema_registry: Option<CheckedSchemaRegistry>,
 }
 
@@ -229,16 +252,16 @@ pub struct CheckedSchemaRegistry {
 /// How the bridge authenticates with a schema registry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RegistryLogin {
-    /// No login.
+    /// The registry accepts requests without a login.
     Nobody,
-    /// HTTP's basic authentication.
+    /// HTTP's basic authentication, sent with each request.
     User {
-        /// The user.
+        /// The name of the user.
         user: String,
-        /// The password.
+        /// The source of the password.
         password: SecretSource,
     },
-    /// A bearer token.
+    /// A bearer token, sent with each request.
     Token(SecretSource),
 }
 
@@ -254,19 +277,19 @@ pub struct CheckedNats {
 /// How the bridge authenticates with a NATS server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NatsLogin {
-    /// No login.
+    /// The server accepts connections without a login.
     Nobody,
     /// A credentials file (JWT and seed).
     CredentialsFile(PathBuf),
-    /// An nkey seed.
+    /// The seed of an nkey.
     NkeySeed(SecretSource),
-    /// A token.
+    /// A token of the server's configuration.
     Token(SecretSource),
     /// A user and password.
     User {
-        /// The user.
+        /// The name of the user.
         user: String,
-        /// The password.
+        /// The source of the password.
         password: SecretSource,
     },
 }

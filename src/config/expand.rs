@@ -60,7 +60,7 @@ pub(super) fn apply_overrides(document: &mut Value, root: Part, environment: &En
         segments.iter().map(|segment| (segment.parse::<usize>().ok(), *segment)).collect::<Vec<_>>()
     });
     for (segments, value) in overrides {
-        // On a copy, so that one that fails leaves no half-made objects behind.
+        // On a copy, so that a failed override leaves no incomplete objects behind.
         let mut changed = document.clone();
         match set(&mut changed, root, &segments, value) {
             Ok(()) => *document = changed,
@@ -85,7 +85,7 @@ fn set(node: &mut Value, part: Part, segments: &[&str], text: &str) -> Result<()
     }
     let entries = as_object(node)?;
     if let Some(value) = part.any_key() {
-        // How a new key would be spelled can't be told: variables have neither points nor small letters.
+        // The spelling of a new key isn't known: variables have neither points nor small letters.
         let entry = entries.iter_mut().find(|(key, _)| is_segment_of(segment, key));
         let (_, entry) = entry.ok_or_else(|| {
             format!("overrides no known key: the file has no {segment} there; add it, its value may be `${{NAME}}`")

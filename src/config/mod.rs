@@ -15,7 +15,8 @@ mod expand;
 mod headers;
 mod load;
 mod problem;
-pub mod reference;
+#[cfg(test)]
+pub(crate) mod reference;
 mod schema;
 mod secret;
 mod tracing;
@@ -25,7 +26,8 @@ mod webhooks;
 pub use check_bus::is_checkpoint_name;
 pub use checked::{
     Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth,
-    CheckedRule, CheckedSchemaRegistry, CheckedSink, Credential, NamePattern, NatsLogin, RegistryLogin,
+    CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern, NatsLogin,
+    RegistryLogin,
 };
 pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
@@ -35,7 +37,7 @@ pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use units::{ByteSize, HumanDuration};
-pub use webhooks::{CheckedWebhooks, WebhooksConfig};
+pub use webhooks::WebhooksConfig;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

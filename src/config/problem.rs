@@ -86,7 +86,7 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Each problem.
+    /// All problems, in their stable order.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
@@ -144,9 +144,9 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The word of `known` that a person most likely meant by `word`, if any is similar.
+/// The word of `known` that was most likely meant by `word`, if any is similar.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // 0.8 takes one wrong or swapped letter in five; below it suggestions become guesses.
+    // 0.8 accepts one wrong or swapped letter in five. Below it suggestions become guesses.
     const LIKELY: f64 = 0.8;
     known
         .into_iter()

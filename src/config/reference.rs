@@ -1,12 +1,33 @@
-//! Generates the reference of all keys in `docs/configuration.md` from the schema.
+//! The reference of all keys in `docs/configuration.md`, generated from the schema.
 
 use super::schema::{Part, schema};
 use serde_json::Value;
 use std::fmt::{self, Write as _};
+use std::path::Path;
+
+#[test]
+fn the_reference_of_the_configuration_is_up_to_date() {
+    check_part("docs/configuration.md", &markdown());
+}
+
+/// Compares what stands between two marks of a document with what should, or writes it under `UPDATE=1`.
+#[expect(clippy::disallowed_methods, reason = "a test")]
+pub(crate) fn check_part(document: &str, fresh: &str) {
+    const BEGIN: &str = "make generate -->\n";
+    const END: &str = "<!-- End of what is generated -->";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let committed = std::fs::read_to_string(&path).expect("the document is there");
+    let (before, rest) = committed.split_once(BEGIN).expect("the mark before it");
+    let (_, after) = rest.split_once(END).expect("the mark behind it");
+    let fresh = format!("{before}{BEGIN}\n{fresh}{END}{after}");
+    if committed != fresh && std::env::var_os("UPDATE").is_some() {
+        return std::fs::write(&path, fresh).expect("write the document");
+    }
+    assert!(committed == fresh, "{document} is out of date: run `make generate`");
+}
 
 /// A Markdown table for each object of the configuration: keys, types, defaults, meanings.
-#[must_use]
-pub fn markdown() -> String {
+fn markdown() -> String {
     let mut text = String::new();
     match Part::root().map(|root| object(&mut text, root, "")) {
         // Writing to a `String` can't fail.

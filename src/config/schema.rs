@@ -55,7 +55,7 @@ fn state_what_the_types_accept(schema: &mut Map<String, Value>) {
 pub(super) struct Part(&'static Map<String, Value>);
 
 impl Part {
-    /// The whole schema.
+    /// The schema of the whole configuration.
     pub(super) fn root() -> Option<Self> {
         SCHEMA.as_object().map(Self)
     }
@@ -89,7 +89,8 @@ impl Part {
         Self::of(self.0.get("items")?)
     }
 
-    /// The allowed texts.
+    /// The texts that are allowed here, if only some are.
+    #[cfg(test)]
     pub(super) fn choices(self) -> Option<Vec<&'static str>> {
         let choices = self.0.get("oneOf")?.as_array()?;
         choices.iter().map(|choice| choice.get("const")?.as_str()).collect()
@@ -112,6 +113,8 @@ impl Part {
         })
     }
 
+    /// The text of a keyword, such as `description`.
+    #[cfg(test)]
     pub(super) fn text(self, keyword: &str) -> Option<&'static str> {
         self.0.get(keyword).and_then(Value::as_str)
     }

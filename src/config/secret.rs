@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps the text.
+    /// Protects the text from being printed.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

@@ -1,14 +1,12 @@
 //! Webhooks: a delivery from Asana requests a poll of its stream.
 
 use super::check::Check;
+use super::checked::CheckedWebhooks;
 use super::problem::Place;
 use super::{HumanDuration, SecretConfig, SecretSource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::time::Duration;
-use url::Url;
 
 /// Webhooks. Asana notifies the bridge when something happened on a task, project or goal, and the bridge polls its stream at
 /// once. All events still come from polls, so a lost delivery costs only a delay. Each replica creates and maintains the webhooks
@@ -41,30 +39,6 @@ impl Default for WebhooksConfig {
             peers: Vec::new(),
             interval: HumanDuration(Duration::from_secs(600)),
         }
-    }
-}
-
-/// Checked settings of webhooks.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CheckedWebhooks {
-    /// The address and port to listen on.
-    pub listen: SocketAddr,
-    /// The public address, without a slash at the end of its path.
-    pub public_url: Url,
-    /// The key that makes the addresses unguessable.
-    pub key: SecretSource,
-    /// The addresses of the replicas, each `host:port`.
-    pub peers: Vec<String>,
-    /// The interval between two checks. At least 1 second.
-    pub interval: Duration,
-}
-
-impl CheckedWebhooks {
-    /// The share of an account's budget for webhooks, in requests a minute: a twentieth, at least 6 (so that 100
-    /// streams don't take hours), and never more than a quarter.
-    #[must_use]
-    pub fn requests_per_minute(of: NonZeroU32) -> NonZeroU32 {
-        NonZeroU32::new((of.get() / 20).max(6).min(of.get() / 4)).unwrap_or(NonZeroU32::MIN)
     }
 }
 

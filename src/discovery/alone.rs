@@ -1,4 +1,4 @@
-//! What the answer to an object that was asked for alone says of a rule. No IO.
+//! The answer to a request for a single object, and what it means for a rule. No IO.
 
 use super::pass::is_of_type;
 use crate::config::{ArchivedConfig, CheckedRule, NamePattern};
@@ -7,22 +7,22 @@ use bridge_core::outcome::list::{Item, ListOutcome, Listing, What};
 use bridge_core::outcome::poll::Denial;
 use serde::Deserialize;
 
-/// What one answer says of one stream.
+/// What one answer means for one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is gone, or it says itself that the rule doesn't give it any more.
+    /// The object is gone, or shows that the rule doesn't find it any more.
     Ends,
-    /// It says itself that the rule still gives it.
+    /// The object shows that the rule still finds it.
     Stays,
-    /// It is there, and only the rule's lists know whether the rule gives it.
+    /// The object exists, but only the rule's lists show whether the rule finds it.
     CannotTell,
-    /// Asana doesn't show it to the account: nothing is known of it.
+    /// Asana doesn't show the object to the account: nothing is known.
     Refused,
-    /// There was no answer that speaks of it.
+    /// There was no usable answer.
     Failed,
 }
 
-/// What is read of an object besides its type and name.
+/// The fields that are read of an object, besides its type and name.
 #[derive(Deserialize)]
 struct Shown {
     archived: Option<bool>,
@@ -35,13 +35,13 @@ struct Reference {
     gid: String,
 }
 
-/// How to ask for `resource`, which `rule` gave, alone.
+/// The request for the single object `resource`, which `rule` found earlier.
 pub(super) fn listing(rule: &CheckedRule, resource: &Gid) -> Listing {
     let what = if rule.listing.what == What::WorkspaceGoals { What::Goal } else { What::Project };
     Listing { of: resource.clone(), what }
 }
 
-/// What `outcome` says of `resource`, which no list of `rule` showed.
+/// What `outcome` means for `resource`, which no list of `rule` showed.
 pub(super) fn verdict(rule: &CheckedRule, resource: &Gid, outcome: &ListOutcome) -> Verdict {
     match outcome {
         ListOutcome::Page(page) => {
@@ -66,7 +66,7 @@ fn of_item(rule: &CheckedRule, item: &Item) -> Verdict {
     let is_here = |place: Option<Reference>| place.map(|place| place.gid == rule.listing.of.as_str());
     let lies_here = match rule.listing.what {
         What::WorkspaceProjects | What::WorkspaceGoals => is_here(shown.workspace),
-        // Another team's project may be shared with this one.
+        // A project of another team may be shared with this one.
         What::TeamProjects => is_here(shown.team).filter(|is_here| *is_here),
         What::PortfolioItems
         | What::Project
@@ -92,7 +92,7 @@ fn of_item(rule: &CheckedRule, item: &Item) -> Verdict {
     }
 }
 
-/// What the answer lacks leaves nothing out.
+/// Whether the rule excludes the object. Fields that the answer doesn't have exclude nothing.
 fn is_left_out(rule: &CheckedRule, item: &Item, shown: &Shown) -> bool {
     let archived = match rule.archived {
         ArchivedConfig::Exclude => shown.archived == Some(true),

@@ -1,49 +1,50 @@
-//! What a rule gave and its lists don't show any more: which of it is asked for alone, and when it ends. No IO.
+//! Streams that a rule found and that its lists don't show any more: which are requested one by one, and when they end.
+//! No IO.
 
 use super::alone::Verdict;
 use bridge_core::engine::StreamSpec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// In one look so many are asked for alone at the most: as many as Asana lists on a page. The others follow in the
-/// next ones, so that the lists are read meanwhile.
+/// The maximum number of single requests in one round: as many as Asana lists on a page. The others follow in the next
+/// rounds, so that the lists are read in between.
 const MOST_ASKED: usize = 100;
 
-/// After so many asks in a row without an answer that speaks of what was asked for, the rest waits for the next look.
+/// After this number of consecutive requests without a usable answer, the rest waits for the next round.
 const MOST_FAILURES: u32 = 3;
 
-/// An object that can't tell ends with the second whole look that lacks it.
+/// An object that doesn't show its membership ends in the second complete round that lacks it.
 const ENOUGH_LOOKS: u32 = 2;
 
-/// More than this part and this number of what is known is much: 5 % and 20.
+/// Many are missing if they are more than this part and this number of the known streams: 5 % and 20.
 const MUCH: (usize, usize) = (20, 20);
 
-/// What is missing, and who of it is asked for in the present look.
+/// The missing streams, and those of them that are requested in the current round.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     streams: BTreeMap<StreamSpec, Absence>,
-    /// Whole looks so far.
+    /// The number of complete rounds so far.
     looks: u64,
-    /// Who is to be asked for in the present look.
+    /// The streams that are still to be requested in the current round.
     queue: VecDeque<StreamSpec>,
-    /// Who turned out to end in the present look.
+    /// The streams that ended in the current round.
     ended: BTreeSet<StreamSpec>,
-    /// How many were asked for in the present look.
+    /// The number of requests in the current round.
     asked: usize,
-    /// Failures in a row.
+    /// The number of consecutive failures.
     failures: u32,
 }
 
 #[derive(Debug, Default)]
 struct Absence {
-    /// In how many whole looks.
+    /// The number of complete rounds in which the stream was missing.
     looks: u32,
-    /// In which look it was last asked for.
+    /// The round in which it was last requested.
     asked_in: u64,
 }
 
 impl Missing {
-    /// Whether the lists are to be read again before any of `missing` is asked for: where much of what is
-    /// known is newly missing, and where that takes no more requests than to ask for each.
+    /// Whether the lists are read again before any of `missing` is requested alone: if many of the known streams are
+    /// newly missing, and if reading takes no more requests than a request for each.
     pub(super) fn wants_another_reading(&self, missing: &BTreeSet<StreamSpec>, known: usize, pages: usize) -> bool {
         let new = missing.iter().filter(|stream| !self.streams.contains_key(stream)).count();
         let (part, number) = MUCH;
@@ -51,7 +52,8 @@ impl Missing {
         new > 0 && (is_much || pages <= new)
     }
 
-    /// A look was whole but for these. Some of them are to be asked for: those first that weren't for longest.
+    /// Notes the end of a round that lacks only these. Some of them are requested next: those that weren't requested
+    /// for longest.
     pub(super) fn looked(&mut self, missing: &BTreeSet<StreamSpec>) {
         self.looks += 1;
         self.streams.retain(|stream, _| missing.contains(stream));
@@ -64,27 +66,27 @@ impl Missing {
         (self.asked, self.failures) = (0, 0);
     }
 
-    /// Who is to be asked for next; nobody at the end of a look.
+    /// The next stream to request; `None` at the end of a round.
     pub(super) fn next(&self) -> Option<&StreamSpec> {
         self.queue.front()
     }
 
-    /// How many were asked for in the present look, and how many are to be in all.
+    /// The number of requests so far in the current round, and the number of all requests in it.
     pub(super) fn progress(&self) -> (usize, usize) {
         (self.asked, self.asked + self.queue.len())
     }
 
-    /// Failures in a row.
+    /// The number of consecutive failures.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// How many are missing.
+    /// The number of missing streams.
     pub(super) fn len(&self) -> usize {
         self.streams.len()
     }
 
-    /// [`next`](Self::next) was asked for. Whether it ends.
+    /// Notes the verdict on [`next`](Self::next). Returns whether the stream ends.
     pub(super) fn decide(&mut self, verdict: Verdict) -> bool {
         let Some(stream) = self.queue.pop_front() else { return false };
         let Some(absence) = self.streams.get_mut(&stream) else { return false };
@@ -106,7 +108,7 @@ impl Missing {
         ends
     }
 
-    /// Who turned out to end since this was last asked.
+    /// Takes the streams that ended since the last call.
     pub(super) fn take_ended(&mut self) -> BTreeSet<StreamSpec> {
         std::mem::take(&mut self.ended)
     }

@@ -1,14 +1,14 @@
-//! Streams from rules: what projects and goals there are, asked for again and again.
+//! Streams from rules: reads the lists of projects and goals at intervals.
 //!
-//! Why so, and what else was thought of: `docs/decisions/discovery.md`.
+//! The reasons and the alternatives: `docs/decisions/discovery.md`.
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `mod` | whose turn it is, and at what pace |
-//! | `rule` | a rule, what it gives, and how far its present look is; no IO |
-//! | `pass` | one reading of all that a rule names; no IO |
-//! | `missing` | what a rule gave and its lists don't show any more; no IO |
-//! | `alone` | what the answer to an object that was asked for alone says; no IO |
+//! | `mod` | which rule reads next, and at what rate |
+//! | `rule` | a rule, the streams that it found, and the state of its current round; no IO |
+//! | `pass` | one reading of all lists of a rule; no IO |
+//! | `missing` | streams that a rule found and that its lists don't show any more; no IO |
+//! | `alone` | the answer to a request for a single object; no IO |
 
 mod alone;
 mod missing;
@@ -29,16 +29,16 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the first page of a rule gives.
+/// The result of a rule's first page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstLook {
-    /// Streams.
+    /// The streams on the page.
     pub streams: BTreeSet<StreamSpec>,
-    /// Whether there are more pages, or portfolios to look into.
+    /// Whether there are more pages, or portfolios to read.
     pub more: bool,
 }
 
-/// Reads a rule's first page without the others.
+/// The streams on a rule's first page, without a request for the others.
 #[must_use]
 pub fn first_look(rule: &CheckedRule, page: ListPage) -> FirstLook {
     let mut pass = Pass::new(rule);
@@ -46,23 +46,23 @@ pub fn first_look(rule: &CheckedRule, page: ListPage) -> FirstLook {
     FirstLook { more: pass.next().is_some(), streams: pass.found }
 }
 
-/// The rules at work. Nothing happens but in [`changed`](Self::changed).
+/// All rules, with their state. Work happens only in [`changed`](Self::changed).
 #[derive(Debug)]
 pub struct Discovery<S> {
     clock: Clock,
     source: Arc<S>,
     interval: Duration,
     rules: Vec<Rule>,
-    /// What rules gave that are gone, as long as the present ones may still find it.
+    /// The streams of removed rules, as long as the present rules may still find them.
     leaving: BTreeSet<StreamSpec>,
-    /// Of each account that has rules.
+    /// The budget of each account that has rules.
     budgets: BTreeMap<AccountName, Budget>,
-    /// The account of each rule whose lists gave less than half of its streams, until somebody takes note.
+    /// The account of each rule whose lists returned less than half of its streams, until it is taken.
     shrunk: Vec<AccountName>,
 }
 
 impl<S: Source> Discovery<S> {
-    /// The rules of a configuration, of which nothing is known yet.
+    /// The rules of a configuration, without any results yet.
     #[must_use]
     pub fn new(checked: &Checked, source: Arc<S>) -> Self {
         let mut new = Self {
@@ -78,8 +78,8 @@ impl<S: Source> Discovery<S> {
         new
     }
 
-    /// From now on the rules are these. A rule that stays keeps what it knows. What others gave stays until the new
-    /// ones had their first look: a rule whose text has changed mostly gives the same.
+    /// Replaces the rules. A rule that stays keeps its streams. The streams of removed rules stay until the new rules
+    /// have finished their first round: a rule whose text has changed mostly finds the same streams.
     pub fn follow(&mut self, checked: &Checked, source: Arc<S>) {
         let CheckedDiscovery { interval, rules } = &checked.discovery;
         let now = self.clock.now();
@@ -99,31 +99,31 @@ impl<S: Source> Discovery<S> {
             .iter()
             .filter_map(|account| {
                 let part = checked.discovery.requests_per_minute(&account.name, account.requests_per_minute)?;
-                // One request at a time.
+                // One request in flight at a time.
                 Some((account.name.clone(), Limit { requests_per_minute: part, max_in_flight: NonZeroU16::MIN }))
             })
             .collect();
         self.budgets.retain(|name, _| limits.contains_key(name));
         for (name, limit) in limits {
-            // All of it is this replica's: how many others there are isn't known.
+            // The whole budget is this replica's: the number of other replicas isn't known.
             let budget = self.budgets.entry(name).or_insert_with(|| Budget::new(limit));
             budget.set(now, limit, Share { owned: 1, all: 1 });
         }
     }
 
-    /// What the rules give, as far as it is known.
+    /// The streams that the rules have found so far.
     pub fn streams(&self) -> impl Iterator<Item = &StreamSpec> {
         self.rules.iter().flat_map(|rule| &rule.known).chain(&self.leaving)
     }
 
-    /// Whether each rule was read to its end twice, an interval apart: a stream that isn't known then isn't there. Once
-    /// isn't enough, since of what was there before a start nothing is known, and a list may come short.
+    /// Whether each rule was read to its end twice, an interval apart. Then a stream that isn't known doesn't exist.
+    /// One round isn't enough, because nothing is known from before the start, and a list may be incomplete.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.rules.iter().all(Rule::is_complete)
     }
 
-    /// Since this was last called: the account of each rule at each look that gave less than half of its streams.
+    /// Takes the account of each rule in each round that returned less than half of its streams.
     pub fn take_shrunk(&mut self) -> Vec<AccountName> {
         std::mem::take(&mut self.shrunk)
     }
@@ -134,11 +134,11 @@ impl<S: Source> Discovery<S> {
         }
     }
 
-    /// Reads on until the rules give other streams than before, all of them are complete, or the lists of one gave less than
-    /// half of its streams; for ever if nothing of it happens.
+    /// Reads until the rules find other streams than before, all rules are complete, or the lists of one returned less
+    /// than half of its streams. If nothing of that happens, it never ends.
     ///
     /// # Cancel safety
-    /// Safe: a request under way is made again.
+    /// Safe: a request in flight is sent again by the next call.
     pub async fn changed(&mut self) {
         loop {
             let next = self.next();
@@ -151,23 +151,23 @@ impl<S: Source> Discovery<S> {
         }
     }
 
-    /// Which rule reads next, and when.
+    /// The rule that reads next, and when.
     fn next(&self) -> Option<(Duration, usize)> {
         let at = |rule: &Rule| Some(self.budgets.get(&rule.spec.account)?.available_at()?.max(rule.due));
-        // Of several that may, the one that waited for longest.
+        // If several may read, the one that has waited longest.
         let rules = self.rules.iter().enumerate();
         let due = rules.filter_map(|(index, rule)| Some((at(rule)?, rule.due, index)));
         due.min().map(|(at, _, index)| (at, index))
     }
 
-    /// Asks once for a rule, if the budget has room. Whether there is news.
+    /// Sends one request for a rule, if the budget has room. Returns whether something changed.
     async fn step(&mut self, index: usize) -> bool {
         let Some(rule) = self.rules.get_mut(index) else { return false };
         let Some(budget) = self.budgets.get_mut(&rule.spec.account) else { return false };
         if !budget.take(self.clock.now()) {
             return false;
         }
-        // What is counted is the request: this may be dropped before the answer comes.
+        // The request is counted before its answer, because this future may be dropped before that.
         budget.finish();
         let Some((listing, offset)) = rule.request() else { return false };
         let outcome = self.source.list(&rule.spec.account, &listing, offset, MOST_ON_A_PAGE).await;

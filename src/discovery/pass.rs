@@ -1,4 +1,4 @@
-//! One reading of all that a rule names, page by page. No IO.
+//! One reading of all lists of a rule, page by page. No IO.
 
 use crate::config::{ArchivedConfig, CheckedRule};
 use bridge_core::engine::StreamSpec;
@@ -7,25 +7,25 @@ use bridge_core::outcome::list::{Item, ListPage, Listing, What};
 use bridge_core::outcome::poll::Denial;
 use std::collections::{BTreeSet, VecDeque};
 
-/// Portfolios within portfolios are read down to here. Asana's own limit isn't documented.
+/// The maximum depth of portfolios within portfolios. Asana's own limit isn't documented.
 const DEEPEST: usize = 10;
 
-/// Where a reading stands.
+/// The state of a reading.
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
-    /// Lists that aren't read to their end, and how deep they lie; the first is being read.
+    /// The lists that aren't read to their end, each with its depth. The first one is being read.
     open: VecDeque<(Listing, usize)>,
-    /// Where its next page begins.
+    /// The offset of its next page.
     offset: Option<String>,
-    /// Portfolios that are or were among `open`: they may contain each other.
+    /// Portfolios that are or were in `open`. Portfolios may contain each other.
     portfolios: BTreeSet<Gid>,
-    /// What was found so far.
+    /// The streams that were found so far.
     pub(super) found: BTreeSet<StreamSpec>,
-    /// How many pages were read.
+    /// The number of pages that were read.
     pub(super) pages: usize,
-    /// How many portfolios lie too deep.
+    /// The number of portfolios that are too deep.
     pub(super) too_deep: usize,
-    /// How many portfolios within others weren't shown to the account.
+    /// The number of portfolios within others that the account can't access.
     pub(super) hidden: usize,
 }
 
@@ -42,17 +42,17 @@ impl Pass {
         }
     }
 
-    /// The same once more. What this one found was there.
+    /// A second reading. It keeps the streams that this one found.
     pub(super) fn again(self, rule: &CheckedRule) -> Self {
         Self { found: self.found, ..Self::new(rule) }
     }
 
-    /// What to read next; nothing at the end.
+    /// The next list to read, and its offset; `None` at the end.
     pub(super) fn next(&self) -> Option<(&Listing, Option<&str>)> {
         self.open.front().map(|(listing, _)| (listing, self.offset.as_deref()))
     }
 
-    /// The page that was read.
+    /// Takes the page that was read.
     pub(super) fn take(&mut self, rule: &CheckedRule, page: ListPage) {
         self.pages += 1;
         let depth = self.open.front().map_or(0, |(_, depth)| *depth);
@@ -70,12 +70,13 @@ impl Pass {
         }
     }
 
-    /// The list that is being read has to be read from its beginning. What was found of it was there.
+    /// Starts the current list again. Its streams so far are kept.
     pub(super) fn restart_list(&mut self) {
         self.offset = None;
     }
 
-    /// The list that is being read is refused. Whether the others can be read without it, as only the rule's own can't be.
+    /// Skips the current list, because Asana refused it. Returns whether the others can be read without it, which isn't
+    /// so for the rule's own list.
     pub(super) fn leave_out(&mut self, denial: Denial) -> bool {
         let is_of_rule = self.open.front().is_none_or(|(_, depth)| *depth == 0);
         if is_of_rule || denial.may_concern_account() {
@@ -83,7 +84,7 @@ impl Pass {
         }
         self.open.pop_front();
         self.offset = None;
-        // One that is gone has nothing to show.
+        // A deleted portfolio contains nothing.
         self.hidden += usize::from(denial != Denial::NotFound);
         true
     }

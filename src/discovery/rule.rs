@@ -1,5 +1,5 @@
-//! A rule at work: what it gives, and how far its present look is. A look reads the rule's lists, again where much is
-//! missing, and then asks alone for what they don't show. No IO.
+//! The state of a rule: the streams that it found, and its current round. A round reads the rule's lists, reads them
+//! again if many streams are missing, and then requests one by one the streams that the lists don't show. No IO.
 
 use super::alone::{self, Verdict};
 use super::missing::Missing;
@@ -14,47 +14,47 @@ use bridge_core::outcome::poll::Denial;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Between tries of what failed.
+/// The backoff between tries after a failure.
 pub(super) const RETRY: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(600) };
 
-/// How often progress is said.
+/// The interval between two log lines with the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// So many whole looks are needed before what they don't show isn't there.
+/// The number of complete rounds after which a stream that they don't show doesn't exist.
 const ENOUGH_LOOKS: u32 = 2;
 
-/// A rule, and how far it is.
+/// A rule and its state.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) spec: CheckedRule,
-    /// What it gives: all that a look found, until an answer of its own ends it.
+    /// The streams that it found. A stream stays until the answer to a request for it ends it.
     pub(super) known: BTreeSet<StreamSpec>,
-    /// When it is to ask next.
+    /// The time of its next request.
     pub(super) due: Duration,
     pass: Pass,
-    /// The lists are read for the second time in the present look.
+    /// Whether the current round reads the lists for the second time.
     reads_again: bool,
     missing: Missing,
-    /// How many streams the present look added to what is known.
+    /// The number of streams that the current round added.
     added: usize,
-    /// Failures of the present look's lists.
+    /// The number of consecutive failures of the current round's lists.
     failures: u32,
-    /// The last failure that was told: each cause is, once.
+    /// The last failure that was reported. Each cause is reported once.
     told: Option<&'static str>,
-    /// That it shrank was told.
+    /// Whether it was reported that the rule shrank.
     is_small: bool,
-    /// Looks that were whole.
+    /// The number of complete rounds.
     looks: u32,
-    /// When something of the look was last said.
+    /// The time of the last log line about the round.
     said: Duration,
 }
 
-/// What an answer brought.
+/// What an answer changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct News {
-    /// The rule gives other streams than before, or is complete now.
+    /// Whether the rule finds other streams than before, or is complete now.
     pub(super) streams: bool,
-    /// Its lists gave less than half of its streams.
+    /// Whether its lists returned less than half of its streams.
     pub(super) shrank: bool,
 }
 
@@ -81,7 +81,7 @@ impl Rule {
         self.looks >= ENOUGH_LOOKS
     }
 
-    /// What to ask for next, and where it begins.
+    /// The next list or object to request, and its offset.
     pub(super) fn request(&self) -> Option<(Listing, Option<&str>)> {
         match self.missing.next() {
             Some(stream) => Some((alone::listing(&self.spec, &stream.id.resource), None)),
@@ -89,7 +89,7 @@ impl Rule {
         }
     }
 
-    /// What was asked for is answered, by anything but a rate limit.
+    /// Takes an answer other than a rate limit.
     pub(super) fn answered(&mut self, now: Now, interval: Duration, outcome: ListOutcome) -> News {
         if let Some(stream) = self.missing.next() {
             let verdict = alone::verdict(&self.spec, &stream.id.resource, &outcome);
@@ -103,7 +103,7 @@ impl Rule {
                 self.pass.restart_list();
                 self.failed(now, "offset_expired", "Asana let the offset expire: the list is read from its beginning");
             }
-            // This one isn't passed on to a rule.
+            // This outcome isn't passed on to a rule.
             ListOutcome::Throttled { .. } => {}
             ListOutcome::Denied(denial) => self.failed(now, denial.label(), "Asana refuses"),
             ListOutcome::Failed(failure) => self.failed(now, failure.label(), &format!("{failure:?}")),
@@ -128,7 +128,7 @@ impl Rule {
         self.go_on(now, interval)
     }
 
-    /// A list, or a page of it, is done.
+    /// Continues after a page or a list.
     fn go_on(&mut self, now: Now, interval: Duration) -> News {
         self.due = now.monotonic;
         if self.pass.next().is_some() {
@@ -154,7 +154,7 @@ impl Rule {
         News { shrank, ..self.ask_on(now, interval) }
     }
 
-    /// Whether the look's first reading gave less than half of what was known.
+    /// Whether the round's first reading returned less than half of the known streams.
     fn compare(&mut self, after: usize) -> bool {
         let before = self.known.len() - self.added;
         let is_small = after * 2 < before;
@@ -169,7 +169,7 @@ impl Rule {
         is_small && !self.reads_again
     }
 
-    /// The answer to what was asked for alone.
+    /// Takes the answer to the request for a single object.
     fn decide(&mut self, now: Now, interval: Duration, verdict: Verdict, answer: &'static str) -> News {
         let Some(resource) = self.missing.next().map(|stream| stream.id.resource.clone()) else {
             return News::default();
@@ -195,7 +195,7 @@ impl Rule {
         News::default()
     }
 
-    /// The look is over; it was whole unless a list of it is hidden.
+    /// Ends the round. It was complete unless one of its lists can't be accessed.
     fn rest(&mut self, now: Now, interval: Duration, is_whole: bool) -> News {
         let was_complete = self.is_complete();
         let ended = self.missing.take_ended();
@@ -211,7 +211,7 @@ impl Rule {
         News { streams: !ended.is_empty() || self.is_complete() != was_complete, shrank: false }
     }
 
-    /// What is known stays, and the same page is tried again later.
+    /// Keeps what is known, and retries the same page later.
     fn failed(&mut self, now: Now, reason: &'static str, detail: &str) {
         self.failures = self.failures.saturating_add(1);
         let (account, of, list) = self.names();
@@ -273,7 +273,7 @@ impl Rule {
         self.told = Some(CAUSE);
     }
 
-    /// For logs: the account, the object whose list it is, and which of its lists.
+    /// For logs: the account, the object whose list it is, and the list's name.
     fn names(&self) -> (&AccountName, &Gid, &'static str) {
         let Listing { of, what } = &self.spec.listing;
         (&self.spec.account, of, what.label())

@@ -1,4 +1,4 @@
-//! Rules at work, against a scripted source and time that stands still.
+//! Tests of rules, with a scripted source and a paused clock.
 
 use super::rule::RETRY;
 use super::*;
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::time::Instant;
 
-/// Answers each list from a script of its own, and notes when it was asked for what.
+/// Answers each list from its own script, and records the time of each request.
 #[derive(Debug, Default)]
 struct Script {
     answers: Mutex<BTreeMap<Gid, VecDeque<ListOutcome>>>,
@@ -24,7 +24,7 @@ impl Script {
         self.answers.lock().unwrap().entry(of.into()).or_default().extend(answers);
     }
 
-    /// Of what, from the `from`th request on.
+    /// The objects of the requests from number `from` on.
     fn asked_since(&self, from: usize) -> Vec<String> {
         self.asked().into_iter().skip(from).map(|(_, of, _)| of.to_string()).collect()
     }
@@ -74,12 +74,12 @@ fn page(gids: &[&str], next: Option<&str>) -> ListOutcome {
     page_of(gids.iter().map(|gid| item(gid, &json!({}))).collect(), next)
 }
 
-/// The project alone.
+/// The answer with the single project.
 fn project(gid: &str, state: &Value) -> ListOutcome {
     page_of(vec![item(gid, state)], None)
 }
 
-/// Asana's word that it is gone.
+/// Asana's answer for a deleted object.
 const GONE: ListOutcome = ListOutcome::Denied(Denial::NotFound);
 
 fn checked(rules: &Value) -> Checked {
@@ -98,19 +98,19 @@ fn gids(discovery: &Discovery<Script>) -> Vec<String> {
     all.into_iter().collect()
 }
 
-/// Whether nothing changes for so long.
+/// Whether nothing changes for this time.
 async fn stays(discovery: &mut Discovery<Script>, time: Duration) -> bool {
     tokio::time::timeout(time, discovery.changed()).await.is_err()
 }
 
-/// Reads on until all rules were read twice.
+/// Reads until all rules were read twice.
 async fn complete(discovery: &mut Discovery<Script>) {
     while !discovery.is_complete() {
         discovery.changed().await;
     }
 }
 
-/// A discovery that has read of 1 that it has these.
+/// A discovery that has found these streams in workspace 1.
 async fn knowing(script: &Arc<Script>, rules: &Value, gids: &[&str]) -> Discovery<Script> {
     let mut discovery = Discovery::new(&checked(rules), Arc::clone(script));
     script.answer("1", [page(gids, None), page(gids, None)]);

@@ -1,4 +1,4 @@
-//! What the index knows and no list of a crawl showed.
+//! Resources that the index knows and that no list of a crawl showed.
 
 use super::{ENTRY, Found, Index, IndexError, PackedGid, StoredGid, entry, find, unsigned};
 use bridge_core::crawl::known::{Absent, AbsentFrom, Entry, Shortfall};
@@ -6,20 +6,20 @@ use bridge_core::ids::{Gid, StreamId};
 use bridge_core::outcome::list::{Listing, What};
 use rusqlite::params;
 
-/// So many rows are looked at in one go.
+/// The maximum number of rows that are read at once.
 const BATCH: u32 = 500;
 
-/// So deep things lie in each other at the most: Asana allows five levels of subtasks, and what is attached to them is one
-/// more. It also ends a circle, which moves between two crawls can leave behind.
+/// The maximum depth of resources within resources: Asana allows five levels of subtasks, and their attachments are one
+/// more. It also ends a cycle, which moves between two crawls can leave behind.
 const DEEPEST: u32 = 8;
 
 impl Index {
-    /// Resources that the crawl didn't see, nor pass, nor an event named since it began, and that don't lie in another that it
-    /// didn't see either: up to `limit`, those that come after `after`. They come by number where the gid is one, then by
-    /// text.
+    /// Resources that the crawl neither saw nor passed, that no event named since the crawl began, and that aren't
+    /// inside another such resource: up to `limit`, those that come after `after`. They are in the order of their
+    /// numbers if their gids are numbers, and of their texts otherwise.
     ///
     /// # Errors
-    /// [`IndexError::Store`].
+    /// [`IndexError::Store`] if the store fails.
     pub fn absent(
         &self,
         stream: &StreamId,
@@ -60,11 +60,11 @@ impl Index {
         }
     }
 
-    /// What a crawl found in this resource by these lists, and in what it found there, the deepest first: up to `limit`, but
-    /// for what this crawl saw, or an event named since it began.
+    /// Resources that earlier crawls found in this resource by these lists, and in those resources in turn, the deepest
+    /// first: up to `limit`, except those that this crawl saw or that an event named since it began.
     ///
     /// # Errors
-    /// [`IndexError::Store`].
+    /// [`IndexError::Store`] if the store fails.
     pub fn below(
         &self,
         stream: &StreamId,
@@ -94,11 +94,11 @@ impl Index {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Lists of what the crawl saw, or of the stream's resource, that came short by more than `least` resources and more
-    /// than `percent` of what was known of them.
+    /// Lists of resources that the crawl saw, or of the stream's own resource, that lack more than `least` resources
+    /// and more than `percent` of the known ones.
     ///
     /// # Errors
-    /// [`IndexError::Store`].
+    /// [`IndexError::Store`] if the store fails.
     pub fn shortfalls(
         &self,
         stream: &StreamId,
@@ -124,7 +124,7 @@ impl Index {
     }
 }
 
-/// The columns of [`ENTRY`] of one of several tables. A type's name is in a table of its own.
+/// The columns of [`ENTRY`] in one of several tables. The name of a type is in a table of its own.
 fn columns_of(table: &str) -> String {
     let qualified = ENTRY.split(", ").map(|column| match column {
         "name" => column.to_owned(),

@@ -1,8 +1,9 @@
-//! What is known of each stream's resources, in an embedded store.
+//! What the bridge has published of each stream's resources, in an embedded store.
 //!
-//! Whoever compares with it asks [`Index::is_trusted`] first: a stream whose mark isn't its checkpoint's is untrusted, and a
-//! full crawl makes it anew. So a store may be lost, left behind or begun anew at any time, and only costs a crawl.
-//! A crash of the process loses nothing that was applied; a power loss may lose the tail, and the mark with it.
+//! Before a comparison, check [`Index::is_trusted`]: a stream whose mark isn't its checkpoint's is untrusted, and a
+//! full crawl fills it again. So a store may be lost, outdated or recreated at any time, which only costs a crawl. A
+//! crash of the process loses nothing that was applied. A power loss may lose the latest changes, and the mark with
+//! them.
 
 mod absent;
 pub mod service;
@@ -19,10 +20,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Of the tables below. A store of another format is begun anew.
+/// The format of the tables below. A store of another format is recreated.
 const FORMAT: i64 = 2;
 
-/// A gid is an integer where its digits are one, else text: the store sorts integers before texts.
+/// A gid is stored as an integer if it is a plain number, otherwise as text. The store sorts integers before texts.
 const TABLES: &str = "
     CREATE TABLE stream (
         id INTEGER PRIMARY KEY,
@@ -54,13 +55,13 @@ const ENTRY: &str = "name, hash, evident, crawl, touched_at, parent, list";
 
 const FILE: &str = "index.sqlite3";
 
-/// What the journal's file is cut to once it is carried over, in bytes.
+/// The size to which the journal's file is cut after a checkpoint of the store, in bytes.
 const JOURNAL_LIMIT: i64 = 16 << 20;
 
-/// Pages in memory, in KiB.
+/// The size of the page cache, in KiB.
 const CACHE: i64 = 16 << 10;
 
-/// What is known of each stream's resources.
+/// The published state of each stream's resources.
 #[derive(Debug)]
 pub struct Index {
     store: Connection,
@@ -69,31 +70,32 @@ pub struct Index {
 /// Why the index can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// Give each process a folder of its own.
+    /// Another process uses the folder. Each process needs its own folder.
     #[error("{} is in use by another process: each needs an index of its own", .0.display())]
     Locked(PathBuf),
-    /// The folder can't be made, or a damaged store can't be removed.
+    /// The folder can't be created, or a damaged store can't be removed.
     #[error("{}: {source}", .path.display())]
     Folder {
-        /// Which.
+        /// The path of the folder.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The system can't make a thread for it.
+    /// The thread of the index can't be started.
     #[error("the index can't have a thread: {0}")]
     Thread(#[source] io::Error),
-    /// The store failed: the disk is full or broken. What was being applied isn't, and nothing is to be trusted.
+    /// The store failed, mostly because the disk is full or broken. The change in progress wasn't applied, and the
+    /// index can't be trusted any more.
     #[error("the store of the index failed: {0}")]
     Store(#[from] rusqlite::Error),
 }
 
 impl Index {
-    /// Opens the index in a folder, which is made if it isn't there. A damaged store, and one of another format, is
-    /// deleted and begun anew, with a warning. All of the store is read once, to know that it isn't damaged.
+    /// Opens the index in a folder, which is created if it doesn't exist. A damaged store, and one of another format,
+    /// is deleted and recreated, with a warning. The whole store is read once, to check that it isn't damaged.
     ///
     /// # Errors
-    /// [`IndexError`] says what to do.
+    /// [`IndexError`]: the variant says what to fix.
     pub fn open(folder: &Path) -> Result<Self, IndexError> {
         let path = folder.join(FILE);
         std::fs::create_dir_all(folder).map_err(|source| IndexError::Folder { path: folder.to_owned(), source })?;
@@ -120,10 +122,10 @@ impl Index {
         Ok(Self::open_file(&path)?)
     }
 
-    /// An index that is gone when it is dropped, also by a crash: its file has no name.
+    /// An index that is deleted when it is dropped, also by a crash: its file has no name.
     ///
     /// # Errors
-    /// [`IndexError::Store`].
+    /// [`IndexError::Store`] if the store fails.
     pub fn temporary() -> Result<Self, IndexError> {
         let store = Connection::open("")?;
         store.pragma_update(None, "cache_size", -CACHE)?;
@@ -133,11 +135,11 @@ impl Index {
 
     fn open_file(path: &Path) -> rusqlite::Result<Self> {
         let mut store = Connection::open(path)?;
-        // Who holds the lock keeps it to its end: waiting is of no use.
+        // The process with the lock keeps it until it ends: waiting is useless.
         store.busy_timeout(Duration::ZERO)?;
         store.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         store.pragma_update(None, "journal_mode", "WAL")?;
-        // Commits aren't synced, only what makes a power loss lose the tail instead of the whole.
+        // Commits aren't synced. This setting only limits the damage of a power loss to the latest changes.
         store.pragma_update(None, "synchronous", "NORMAL")?;
         store.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT)?;
         store.pragma_update(None, "cache_size", -CACHE)?;
@@ -161,26 +163,26 @@ impl Index {
         Ok(Self { store })
     }
 
-    /// Whether it knows all that was published of a stream, up to this record, and a crawl of all of it.
+    /// Whether the index has everything that was published of a stream up to this record, and a complete crawl of it.
     ///
     /// # Errors
-    /// [`IndexError::Store`].
+    /// [`IndexError::Store`] if the store fails.
     pub fn is_trusted(&self, stream: &StreamId, mark: Mark) -> Result<bool, IndexError> {
         Ok(find(&self.store, stream)?.is_some_and(|found| found.complete && found.mark == mark))
     }
 
-    /// Up to where it knows what was published of a stream; `None` if it never heard of it.
+    /// The record up to which the index has what was published of a stream; `None` if it doesn't have the stream.
     ///
     /// # Errors
-    /// [`IndexError::Store`].
+    /// [`IndexError::Store`] if the store fails.
     pub fn mark(&self, stream: &StreamId) -> Result<Option<Mark>, IndexError> {
         Ok(find(&self.store, stream)?.map(|found| found.mark))
     }
 
-    /// What is known of each of these resources.
+    /// The entries of these resources.
     ///
     /// # Errors
-    /// [`IndexError::Store`].
+    /// [`IndexError::Store`] if the store fails.
     pub fn look_up(&self, stream: &StreamId, gids: &[Gid]) -> Result<Vec<Option<Entry>>, IndexError> {
         let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(vec![None; gids.len()]) };
         let mut statement = self.store.prepare_cached(&format!(
@@ -190,10 +192,10 @@ impl Index {
         Ok(gids.iter().map(&mut find).collect::<Result<_, _>>()?)
     }
 
-    /// Takes up what a commit did to its streams: all of it or nothing.
+    /// Applies what a commit changed in its streams, all or nothing.
     ///
     /// # Errors
-    /// [`IndexError::Store`]; nothing was taken up.
+    /// [`IndexError::Store`] if the store fails; nothing was applied.
     pub fn apply(&mut self, commit: &[(StreamId, Update)]) -> Result<(), IndexError> {
         let transaction = self.store.transaction()?;
         let mut writer = Writer::new(&transaction);
@@ -203,17 +205,17 @@ impl Index {
         Ok(transaction.commit()?)
     }
 
-    /// How many of a stream's resources are known. Counts them: not for every poll.
+    /// The number of a stream's resources in the index. It counts them: don't call it for every poll.
     ///
     /// # Errors
-    /// [`IndexError::Store`].
+    /// [`IndexError::Store`] if the store fails.
     pub fn len(&self, stream: &StreamId) -> Result<u64, IndexError> {
         let Some(Found { id, .. }) = find(&self.store, stream)? else { return Ok(0) };
         Ok(self.store.query_row("SELECT count(*) FROM entry WHERE stream = ?", [id], |row| unsigned(row, 0))?)
     }
 }
 
-/// Writes within one transaction, and remembers the numbers of resource types meanwhile.
+/// Writes within one transaction, and caches the numbers of resource types meanwhile.
 struct Writer<'t> {
     transaction: &'t Transaction<'t>,
     resource_types: BTreeMap<String, i64>,
@@ -320,7 +322,7 @@ impl<'t> Writer<'t> {
     }
 }
 
-/// A stream, as the store has it.
+/// A stream, as stored.
 struct Found {
     id: i64,
     mark: Mark,
@@ -354,12 +356,12 @@ fn entry(row: &Row<'_>, first: usize) -> rusqlite::Result<Entry> {
     })
 }
 
-/// The store has signed integers only; the bits are the same.
+/// The store has signed integers only. The bits are the same.
 fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::cast_unsigned)
 }
 
-/// A gid as it is stored.
+/// A gid in its stored form.
 enum PackedGid<'g> {
     Number(i64),
     Text(&'g str),
@@ -368,7 +370,7 @@ enum PackedGid<'g> {
 impl<'g> From<&'g Gid> for PackedGid<'g> {
     fn from(gid: &'g Gid) -> Self {
         let text = gid.as_str();
-        // Not "+1", and not "01": what is read must be what was written.
+        // Not "+1" and not "01": the gid that is read must be the one that was written.
         let plain = text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9'));
         match text.parse() {
             Ok(number) if plain => Self::Number(number),
@@ -386,7 +388,7 @@ impl ToSql for PackedGid<'_> {
     }
 }
 
-/// A gid as it comes back.
+/// A gid read from the store.
 struct StoredGid(Gid);
 
 impl FromSql for StoredGid {

@@ -1,6 +1,6 @@
-//! The thread that owns the index. Requests are served in the order in which they come.
+//! The thread that owns the index. It serves requests in the order in which they arrive.
 //!
-//! The index only saves work: when its store fails, that is said once, and from then on nothing is known.
+//! The index only saves work: if its store fails, that is logged once, and from then on the index answers nothing.
 
 use super::{Index, IndexError};
 use bridge_core::crawl::known::{Absent, AbsentFrom, Entry, Mark, Shortfall, Update};
@@ -10,15 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
-/// How many requests may wait. Each is at most what a commit did, so this bounds memory as commits do.
+/// The maximum number of waiting requests. Each has at most the changes of one commit, so this limits memory.
 const WAITING: usize = 64;
 
-/// Nothing of the index is to be trusted: its store has failed, and the log says why.
+/// The index can't be trusted: its store has failed, and the log contains the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the index has failed: nothing is known")]
 pub struct Untrusted;
 
-/// Asks the thread that owns the index. The thread ends when no handle is left and all is served.
+/// A handle for requests to the thread that owns the index. The thread ends when all handles are dropped and all
+/// requests are served.
 #[derive(Clone, Debug)]
 pub struct IndexHandle {
     requests: mpsc::Sender<Request>,
@@ -27,7 +28,7 @@ pub struct IndexHandle {
 
 enum Request {
     Apply(Vec<(StreamId, Update)>),
-    /// A question: it looks at the index, and answers by itself.
+    /// A query, which sends its own answer.
     Look(Box<dyn FnOnce(&mut Service) + Send>),
 }
 
@@ -35,7 +36,7 @@ impl IndexHandle {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The system can't make a thread.
+    /// The operating system's error if the thread can't be started.
     pub fn start(index: Index) -> std::io::Result<Self> {
         let (requests, receiver) = mpsc::channel(WAITING);
         let failed = Arc::new(AtomicBool::new(false));
@@ -44,41 +45,41 @@ impl IndexHandle {
         Ok(Self { requests, failed })
     }
 
-    /// Has the index take up what a commit did. Returns when it waits its turn, not when it is done.
+    /// Lets the index apply what a commit changed. Returns when the request is in the queue, not when it is applied.
     ///
     /// # Cancel safety
-    /// Waits for room. Dropped meanwhile, the commit is missing from the index: then nothing is to be trusted, and the
-    /// index says so from then on.
+    /// Waits for room in the queue. If it is dropped before, the commit is missing from the index: from then on the
+    /// index can't be trusted, and reports so.
     pub async fn apply(&self, commit: Vec<(StreamId, Update)>) {
         self.tell(Request::Apply(commit)).await;
     }
 
-    /// As [`Index::is_trusted`]; not, where the index has failed.
+    /// Like [`Index::is_trusted`]; `false` after the index has failed.
     ///
     /// # Cancel safety
-    /// May be dropped.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn is_trusted(&self, stream: StreamId, mark: Mark) -> bool {
         self.look(move |index| index.is_trusted(&stream, mark)).await.unwrap_or(false)
     }
 
-    /// As [`Index::look_up`].
+    /// Like [`Index::look_up`].
     ///
     /// # Errors
-    /// [`Untrusted`].
+    /// [`Untrusted`] if the index has failed.
     ///
     /// # Cancel safety
-    /// May be dropped.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn look_up(&self, stream: StreamId, gids: Vec<Gid>) -> Result<Vec<Option<Entry>>, Untrusted> {
         self.look(move |index| index.look_up(&stream, &gids)).await
     }
 
-    /// As [`Index::absent`].
+    /// Like [`Index::absent`].
     ///
     /// # Errors
-    /// [`Untrusted`].
+    /// [`Untrusted`] if the index has failed.
     ///
     /// # Cancel safety
-    /// May be dropped.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn absent(
         &self,
         stream: StreamId,
@@ -89,13 +90,13 @@ impl IndexHandle {
         self.look(move |index| index.absent(&stream, &from, after.as_ref(), limit)).await
     }
 
-    /// As [`Index::below`].
+    /// Like [`Index::below`].
     ///
     /// # Errors
-    /// [`Untrusted`].
+    /// [`Untrusted`] if the index has failed.
     ///
     /// # Cancel safety
-    /// May be dropped.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn below(
         &self,
         stream: StreamId,
@@ -107,13 +108,13 @@ impl IndexHandle {
         self.look(move |index| index.below(&stream, &of, lists, crawl, limit)).await
     }
 
-    /// As [`Index::shortfalls`].
+    /// Like [`Index::shortfalls`].
     ///
     /// # Errors
-    /// [`Untrusted`].
+    /// [`Untrusted`] if the index has failed.
     ///
     /// # Cancel safety
-    /// May be dropped.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn shortfalls(
         &self,
         stream: StreamId,
@@ -124,13 +125,13 @@ impl IndexHandle {
         self.look(move |index| index.shortfalls(&stream, crawl, least, percent)).await
     }
 
-    /// Returns when all that was asked before is done.
+    /// Returns when all earlier requests are served.
     ///
     /// # Errors
-    /// [`Untrusted`]: not all of it was.
+    /// [`Untrusted`]: not all of them were applied.
     ///
     /// # Cancel safety
-    /// May be dropped.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn flush(&self) -> Result<(), Untrusted> {
         self.look(|_| Ok(())).await
     }
@@ -150,14 +151,14 @@ impl IndexHandle {
         question: impl FnOnce(&mut Index) -> Result<T, IndexError> + Send + 'static,
     ) -> Result<T, Untrusted> {
         let (reply, answer) = oneshot::channel();
-        // Nobody may wait for the answer any more.
+        // The caller may not wait for the answer any more.
         let look = |service: &mut Service| drop(reply.send(service.run(question)));
         self.requests.send(Request::Look(Box::new(look))).await.map_err(|_stopped| Untrusted)?;
         answer.await.map_err(|_stopped| Untrusted)?
     }
 }
 
-/// Something that the index should have been told: a later mark would hide that it is missing.
+/// A commit that didn't reach the index. A later mark would hide that it is missing.
 struct Untold<'h> {
     failed: &'h AtomicBool,
     told: bool,
@@ -172,7 +173,7 @@ impl Drop for Untold<'_> {
 }
 
 struct Service {
-    /// `None` after it has failed.
+    /// The index; `None` after it has failed.
     index: Option<Index>,
     failed: Arc<AtomicBool>,
 }

@@ -1,4 +1,4 @@
-//! The way to the collector: OTLP as protobuf over HTTP, by the HTTP client and the TLS that Asana is polled with.
+//! The transport to the collector: OTLP as protobuf over HTTP, with the same HTTP client and TLS as for Asana.
 
 use crate::one_line::one_line;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -9,23 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// The specification's default of `OTEL_EXPORTER_OTLP_TIMEOUT`: a request's own; the exporter bounds all tries together
-/// by the variable.
+/// The timeout of one request: the specification's default of `OTEL_EXPORTER_OTLP_TIMEOUT`. The exporter limits all
+/// tries together by the variable.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An exporter whose requests are made on `runtime`: spans are sent from a thread that has none.
+/// An exporter whose requests run on `runtime`, because spans are sent from a thread without one.
 ///
 /// # Errors
-/// The variables say what can't be done.
+/// The variables ask for something unsupported.
 pub(super) fn exporter(runtime: &Handle) -> anyhow::Result<SpanExporter> {
-    // Whoever comes second is told so, and is fine.
+    // If a provider is installed already, that one is used.
     rustls::crypto::ring::default_provider().install_default().ok();
     let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
     let client = Client { http, runtime: runtime.clone(), fails: Arc::default() };
     Ok(SpanExporter::builder().with_http().with_http_client(client).build()?)
 }
 
-/// Says once that the collector isn't to be had, and once that it is again.
+/// Sends requests. Logs once when the collector fails, and once when it works again.
 #[derive(Debug)]
 struct Client {
     http: reqwest::Client,
@@ -63,7 +63,7 @@ impl HttpClient for Client {
 }
 
 async fn exchange(http: &reqwest::Client, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
-    // The URL is taken out: it may have a password.
+    // The error without its URL, which may contain a password.
     let mut answer = http.execute(request.try_into()?).await.map_err(reqwest::Error::without_url)?;
     let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
     let mut response = Response::new(answer.bytes().await.map_err(reqwest::Error::without_url)?);

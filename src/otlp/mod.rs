@@ -1,19 +1,18 @@
-//! Tells an OpenTelemetry collector what became of each poll.
+//! Sends a trace of each poll to an OpenTelemetry collector.
 //!
-//! A poll's trace has the span `poll`, and where records came of it, its child `page`: from the answer to the commit. It
-//! is the span that the records' `traceparent` names. Many pages are in one commit, which has a trace of its own with the
-//! span `commit`; it and its pages are linked to each other.
+//! A poll's trace has the span `poll`, and, if there were records, its child `page`: from the answer to the commit. The
+//! records' `traceparent` is the span `page`. Many pages are in one commit, which has a trace of its own with the span
+//! `commit`. The commit and its pages are linked to each other.
 //!
-//! Where to, and how much, is in the variables that OpenTelemetry's specification names. What can't be sent is
+//! The address and the sampling are in the variables of OpenTelemetry's specification. Spans that can't be sent are
 //! dropped: nothing waits for a collector.
 
 mod export;
 mod span;
 
-use crate::bridge::{Observer, SessionEnd};
 use crate::clock::Clock;
 use crate::config::{Checked, Environment};
-use crate::sink::CommitError;
+use crate::observe::{BridgeEvent, Observer};
 use bridge_core::engine::{CommitSummary, Poll};
 use bridge_core::outcome::poll::PollOutcome;
 use bridge_core::record::batch::Batch;
@@ -28,22 +27,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How long what is still to be sent may take at the end. With the bridge's own time-outs below the grace period that
-/// Kubernetes gives a pod.
+/// The timeout of sending the remaining spans at the end. With the bridge's own timeouts, it is below the grace period
+/// that Kubernetes gives a pod.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// See the [module](self).
+/// Sends traces. See the [module](self).
 #[derive(Debug)]
 pub struct Otlp {
     processor: BatchSpanProcessor,
     scope: InstrumentationScope,
-    /// As OpenTelemetry's conventions for messaging call the sink.
+    /// The sink's name in OpenTelemetry's conventions for messaging.
     system: &'static str,
     clock: Clock,
     commit: Mutex<Option<Commit>>,
 }
 
-/// A commit that is under way, and reported.
+/// A commit in flight that is reported.
 #[derive(Debug)]
 struct Commit {
     trace: Trace,
@@ -51,13 +50,13 @@ struct Commit {
     records: usize,
     bytes: usize,
     shards: usize,
-    /// Each once.
+    /// The traces of its pages, each once.
     pages: Vec<Trace>,
 }
 
 impl Otlp {
-    /// Begins to tell, if the configuration says so. Requests are made on `runtime`. Where nothing can be told, the log
-    /// says why: a bridge without traces is better than none.
+    /// Starts to send traces, if the configuration asks for it. Requests run on `runtime`. If nothing can be sent, the
+    /// log contains the reason, and the bridge runs without traces.
     #[must_use]
     pub fn start(checked: &Checked, environment: &Environment, runtime: &Handle) -> Option<Arc<Self>> {
         if checked.sampling == Sampling::NONE {
@@ -74,7 +73,7 @@ impl Otlp {
         Some(Arc::new(Self { processor, scope, system, clock: Clock::start(), commit: Mutex::default() }))
     }
 
-    /// Sends what is left. Blocks, 3 seconds at the most.
+    /// Sends the remaining spans. Blocks, at most 3 seconds.
     pub fn end(&self) {
         if self.processor.shutdown_with_timeout(END_TIMEOUT).is_err() {
             tracing::debug!("spans not exported in time");
@@ -82,7 +81,7 @@ impl Otlp {
     }
 
     fn tell(&self, span: Span) {
-        // Put in a queue, or dropped where that is full.
+        // It goes to a queue, or is dropped if the queue is full.
         self.processor.on_end(SpanData { instrumentation_scope: self.scope.clone(), ..span.into() });
     }
 
@@ -113,11 +112,7 @@ impl Otlp {
     }
 }
 
-impl Observer for Otlp {
-    fn ended(&self, end: &SessionEnd) {
-        self.end_commit(Status::error(end.label()));
-    }
-
+impl Otlp {
     fn polled(&self, poll: &Poll, outcome: &PollOutcome, took: Duration) {
         if !poll.trace.is_sampled() {
             return;
@@ -184,13 +179,23 @@ impl Observer for Otlp {
         }
         self.end_commit(Status::Unset);
     }
+}
 
-    fn commit_failed(&self, error: &CommitError) {
-        self.end_commit(Status::error(error.label()));
+impl Observer for Otlp {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "it follows a few events only")]
+    fn notify(&self, event: &BridgeEvent<'_>) {
+        match event {
+            BridgeEvent::SessionEnded(end) => self.end_commit(Status::error(end.label())),
+            BridgeEvent::Polled { poll, outcome, took } => self.polled(poll, outcome, *took),
+            BridgeEvent::Committing(batch, trace) => self.committing(batch, *trace),
+            BridgeEvent::Committed(summary) => self.committed(summary),
+            BridgeEvent::CommitFailed(error) => self.end_commit(Status::error(error.label())),
+            _ => {}
+        }
     }
 }
 
-/// What tells: the variables' word, and where they have none, the program's.
+/// The attributes of this program: from the variables, and otherwise from the program.
 fn resource(environment: &Environment, replica: &str) -> Resource {
     let attributes = environment.get("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
     let is_named = |key: &str| attributes.split(',').any(|pair| pair.trim_start().starts_with(&format!("{key}=")));

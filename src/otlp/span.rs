@@ -1,4 +1,4 @@
-//! A span, made when all of it is known.
+//! A span, created when all of it is known.
 
 use bridge_core::record::trace::Trace;
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFla
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-/// OpenTelemetry's default for a span (specification, "Span Limits"); a commit may have more pages.
+/// The maximum number of links: OpenTelemetry's default (specification, "Span Limits"). A commit may have more pages.
 const MOST_LINKS: usize = 128;
 
 pub(super) struct Span {
@@ -45,17 +45,17 @@ impl From<Span> for SpanData {
     }
 }
 
-/// The request that a page came with.
+/// The span of the request that returned a page.
 pub(super) fn poll_context(trace: Trace) -> SpanContext {
     context(trace, trace.request())
 }
 
-/// The page: what its records' `traceparent` names.
+/// The span of a page, which its records' `traceparent` names.
 pub(super) fn page_context(trace: Trace) -> SpanContext {
     context(trace, trace.span())
 }
 
-/// The commit: what `traceparent` names of records that come with no page.
+/// The span of a commit, which the `traceparent` of records without a page names.
 pub(super) fn commit_context(trace: Trace) -> SpanContext {
     context(trace, trace.span())
 }
@@ -65,7 +65,7 @@ fn context(trace: Trace, span: u64) -> SpanContext {
     SpanContext::new(TraceId::from(trace.id()), SpanId::from(span), flags, false, TraceState::NONE)
 }
 
-/// An attribute's number.
+/// The value of an attribute that is a number.
 pub(super) fn integer(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

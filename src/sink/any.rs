@@ -1,4 +1,4 @@
-//! The sink that a configuration names: the one place that knows all of them.
+//! The sink of a configuration: the only file that knows all kinds.
 
 use super::console::ConsoleCommitter;
 use super::file::FileCommitter;
@@ -18,10 +18,10 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a local sink's topic is called.
+/// The name of a local sink's topic.
 const LOCAL_TOPIC: &str = "asana.events";
 
-/// The sink of a configuration, whatever it is.
+/// The sink of a configuration, of any kind.
 #[derive(Clone, Debug)]
 pub struct Sink {
     of: CheckedSink,
@@ -29,31 +29,31 @@ pub struct Sink {
     replica: String,
 }
 
-/// What records are called where they go.
+/// The names on the sink.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Naming {
-    /// The topic of each record.
+    /// The template for the topic of each record.
     pub topic: TopicTemplate,
-    /// Where parts of records go that are too large.
+    /// The topic for parts of records that are too large.
     pub dead_letter_topic: String,
-    /// Readers can't see the end otherwise, so watermarks are of use.
+    /// Whether watermarks are written. They are, if readers can't see the end of the records otherwise.
     pub has_watermarks: bool,
 }
 
 impl Sink {
-    /// The one of a configuration.
+    /// The sink that the configuration names.
     #[must_use]
     pub fn new(checked: &Checked) -> Self {
         Self { of: checked.sink.clone(), shards: checked.shards, replica: checked.replica.clone() }
     }
 
-    /// Begins a session.
+    /// Opens a session: connects, and prepares topics or files.
     ///
     /// # Errors
-    /// [`SinkError`] says what to do. Secrets are read now: one that can't be is [`SinkError::Refused`].
+    /// [`SinkError`] says what to do. Secrets are read now. If one can't be read, the error is [`SinkError::Refused`].
     ///
     /// # Cancel safety
-    /// May be dropped and called again; topics may have been created by then.
+    /// Cancel safe. Topics may have been created by then.
     pub async fn open(&self) -> Result<(AnyCommitter, Ownership), SinkError> {
         Ok(match &self.of {
             CheckedSink::Kafka(sink) => {
@@ -77,7 +77,7 @@ impl Sink {
         })
     }
 
-    /// What records are called there.
+    /// The names on this sink.
     #[must_use]
     pub fn naming(&self) -> Naming {
         match &self.of {
@@ -91,7 +91,7 @@ impl Sink {
                 let dead_letter_topic = format!("{prefix}.dead-letter");
                 Naming { topic: TopicTemplate::fixed(prefix), dead_letter_topic, has_watermarks: true }
             }
-            // These take records of any size, and their readers see their end.
+            // These accept records of any size, and their readers see the end of the records.
             CheckedSink::Console(_) | CheckedSink::File(_) => Naming {
                 topic: TopicTemplate::fixed(LOCAL_TOPIC),
                 dead_letter_topic: String::new(),
@@ -100,25 +100,26 @@ impl Sink {
         }
     }
 
-    /// The files with which its client logs in, where it reads them only once.
+    /// The files of credentials that its client reads only at the start of a session. If they change, a new session is
+    /// needed.
     #[must_use]
     pub fn credential_files(&self) -> Vec<PathBuf> {
         match &self.of {
             CheckedSink::Kafka(sink) => kafka::credential_files(sink),
-            // It reads its own at each login.
+            // NATS reads its files at each login.
             CheckedSink::Nats(_) | CheckedSink::Console(_) | CheckedSink::File(_) => Vec::new(),
         }
     }
 
-    /// Tries what a session needs, and changes nothing. Waits for the bus up to `timeout`.
+    /// Checks what a session needs, and changes nothing. Waits for the bus up to `timeout`.
     ///
     /// # Cancel safety
-    /// Nothing is left behind.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn examine(&self, timeout: Duration) -> Vec<Finding> {
         match &self.of {
             CheckedSink::Kafka(sink) => match KafkaSettings::new(sink, self.shards, &self.replica) {
                 Ok(settings) => kafka::examine(settings, timeout).await,
-                Err(error) => vec![crate::finding::Verdict::from(error).of("sink")],
+                Err(error) => vec![crate::finding::CheckResult::from(error).of("sink")],
             },
             CheckedSink::Nats(sink) => {
                 nats::examine(NatsSettings::new(sink, self.shards, &self.replica), timeout).await
@@ -128,13 +129,13 @@ impl Sink {
         }
     }
 
-    /// Where its records can be read. Of Kafka's topics, those that may be `is_output` topics.
+    /// The place where readers find its records. Of Kafka's topics, those for which `is_output` is true.
     ///
     /// # Errors
-    /// [`SinkError`]; `Setup` of the console, which keeps nothing.
+    /// [`SinkError`]: the sink can't be used. It is `Setup` for the console, which keeps nothing.
     ///
     /// # Cancel safety
-    /// Nothing is left behind.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn place(&self, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Result<Where, SinkError> {
         match &self.of {
             CheckedSink::Kafka(sink) => {
@@ -150,26 +151,26 @@ impl Sink {
     }
 }
 
-/// Its checkpoint.
+/// The checkpoint of the sink.
 impl Sink {
-    /// The same, for a session of a command. The replica's name differs from that of any bridge, since a replica takes over
-    /// from an earlier session of its own name.
+    /// The same sink, for a session of a command. The replica's name differs from that of any bridge, because a replica
+    /// takes over from an earlier session with its own name.
     #[must_use]
     pub fn as_command(&self, role: &str) -> Self {
         let mut sink = self.clone();
         sink.replica = format!("{}-{role}", self.replica);
         if let CheckedSink::Kafka(sink) = &mut sink.of {
-            // A static member keeps its shards for a while after it has left.
+            // A static member would keep its shards for a while after it has left.
             sink.config.static_membership = false;
         }
         sink
     }
 
-    /// The same with another number of shards, and with the checkpoint that is for it: called `name`, or after the number. A
-    /// local checkpoint stays where it is.
+    /// The same sink with another number of shards, and with the checkpoint for it: named `name`, or after the number.
+    /// A local checkpoint stays where it is.
     ///
     /// # Errors
-    /// Why the name can't be used, for a person.
+    /// Why the name can't be used, for people.
     pub fn resharded(&self, shards: NonZeroU32, name: Option<&str>) -> Result<Self, String> {
         let mut to = Self { shards, ..self.clone() };
         let is_moved = shards != self.shards || name.is_some();
@@ -203,13 +204,19 @@ impl Sink {
         Ok(to)
     }
 
+    /// The same checkpoint, opened with this number of shards.
+    #[must_use]
+    pub fn with_shards(&self, shards: NonZeroU32) -> Self {
+        Self { shards, ..self.clone() }
+    }
+
     /// The number of shards.
     #[must_use]
     pub fn shards(&self) -> NonZeroU32 {
         self.shards
     }
 
-    /// The name of the replica that its sessions are of.
+    /// The name of the replica in its sessions.
     #[must_use]
     pub fn replica(&self) -> &str {
         &self.replica
@@ -221,7 +228,7 @@ impl Sink {
         matches!(self.of, CheckedSink::Console(_) | CheckedSink::File(_))
     }
 
-    /// The setting that names the checkpoint.
+    /// The setting that names the checkpoint, as `path: value`.
     #[must_use]
     pub fn checkpoint_setting(&self) -> String {
         match &self.of {
@@ -235,13 +242,13 @@ impl Sink {
         }
     }
 
-    /// What is stored, by shard, without owning it.
+    /// The stored checkpoint of each shard, read without owning it.
     ///
     /// # Errors
-    /// [`SinkError`].
+    /// [`SinkError`]: the checkpoint can't be read.
     ///
     /// # Cancel safety
-    /// Nothing is left behind.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn stored(&self) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
         match &self.of {
             CheckedSink::Kafka(sink) => {
@@ -255,13 +262,13 @@ impl Sink {
         }
     }
 
-    /// The processes that use the checkpoint, for a person.
+    /// The processes that use the checkpoint, for people.
     ///
     /// # Errors
-    /// [`SinkError`].
+    /// [`SinkError`]: the sink can't be reached.
     ///
     /// # Cancel safety
-    /// Nothing is left behind.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn users(&self) -> Result<Vec<String>, SinkError> {
         match &self.of {
             CheckedSink::Kafka(sink) => {
@@ -284,25 +291,25 @@ async fn local_users(checkpoint: &Path) -> Result<Vec<String>, SinkError> {
 /// The committer of a session on any sink.
 #[derive(Debug)]
 pub enum AnyCommitter {
-    /// Of Kafka.
+    /// Commits to Kafka, in transactions.
     Kafka(Box<KafkaCommitter>),
-    /// Of JetStream.
+    /// Commits to JetStream, in atomic batches.
     Nats(Box<NatsCommitter>),
-    /// Of standard output.
+    /// Commits to standard output.
     Console(ConsoleCommitter),
-    /// Of a file.
+    /// Commits to a file.
     File(FileCommitter),
 }
 
 impl AnyCommitter {
-    /// Moves a whole checkpoint from this session's to the one of `new`, a session on the sink `to`, in one commit that only
+    /// Moves a whole checkpoint from this session to that of `new`, a session on the sink `to`, in one commit that only
     /// the owner of both can do.
     ///
     /// # Errors
-    /// As [`Committer::commit`]. `Fatal` between sinks of different kinds, and of local ones.
+    /// See [`Committer::commit`]. `Fatal` between sinks of different kinds, and for local sinks.
     ///
     /// # Cancel safety
-    /// None, as of a commit.
+    /// Not cancel safe, as a commit.
     pub async fn hand_over(
         &mut self,
         new: &mut Self,

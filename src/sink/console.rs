@@ -1,8 +1,8 @@
 //! JSON lines on standard output, with a local checkpoint.
 //!
-//! At least once: the lines are written and flushed, then the checkpoint. A crash between the two
-//! writes the last batch again after the next start, with the same positions, by which a
-//! reader can tell. For exactly once, take the file sink.
+//! At least once: the lines are written and flushed, then the checkpoint. After a crash between the two, the next start
+//! writes the last batch again with the same positions, so that readers can recognize it. For exactly once, use the
+//! file sink.
 
 use super::journal::Journal;
 use super::local::{self, Output, Session};
@@ -23,25 +23,24 @@ struct Lines<W> {
     journal: Journal,
 }
 
-/// Begins a session on standard output: all of the `shards` shards are assigned at once.
+/// Opens a session on standard output: all of the `shards` shards are assigned at once.
 ///
 /// # Errors
-/// `Setup` where another process uses the checkpoint, or it is damaged. `Unavailable`
-/// where the file system fails.
+/// `Setup` if another process uses the checkpoint, or if it is damaged. `Unavailable` if the file system fails.
 ///
 /// # Cancel safety
-/// May be called again after it was dropped.
+/// It may be called again after it was dropped.
 pub async fn open(config: &ConsoleConfig, shards: NonZeroU32) -> Result<(ConsoleCommitter, Ownership), SinkError> {
     open_to(std::io::stdout(), config, shards).await
 }
 
-/// As [`open`], with the lines to `to`.
+/// Like [`open`], with the lines to `to`.
 ///
 /// # Errors
-/// As [`open`].
+/// The same as of [`open`].
 ///
 /// # Cancel safety
-/// As [`open`].
+/// The same as of [`open`].
 pub async fn open_to<W: Write + Send + 'static>(
     to: W,
     config: &ConsoleConfig,
@@ -59,12 +58,12 @@ impl<W: Write + Send + 'static> Output for Lines<W> {
     }
 
     fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError> {
-        // Nothing can be taken back from a pipe, so no failure here is an `Aborted`.
+        // Nothing can be withdrawn from a pipe, so no failure here is an `Aborted`.
         self.to.write_all(lines).and_then(|()| self.to.flush()).map_err(|error| {
             CommitError::Fatal(if error.kind() == ErrorKind::BrokenPipe {
                 SinkError::Setup {
-                    problem: "who read standard output has gone".to_owned(),
-                    remedy: "start the bridge again with a reader: it goes on from the last checkpoint".to_owned(),
+                    problem: "the reader of standard output has closed it".to_owned(),
+                    remedy: "start the bridge again with a reader: it continues from the last checkpoint".to_owned(),
                 }
             } else {
                 SinkError::unavailable("could not write to standard output", error)

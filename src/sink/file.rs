@@ -1,16 +1,15 @@
 //! JSON lines in a file, exactly once, with a local checkpoint.
 //!
-//! A commit appends its lines and syncs them, then puts its checkpoint and the file's
-//! length into the journal and syncs that. A start cuts the file to the length of the last
-//! commit: what is beyond was left unfinished by a crash, and its pages are polled again.
-//! A reader that follows the file may have seen such lines. The file is this process's alone:
-//! rotate it while the bridge is stopped, together with its checkpoint.
+//! A commit appends its lines and syncs them, then writes its checkpoint and the file's length to the journal and syncs
+//! that. At a start, the file is cut to the length of the last commit: the rest is an unfinished commit of a crash, and
+//! its pages are polled again. A reader that follows the file may have seen such lines. No other process may write to
+//! the file. To rotate it, stop the bridge, and rotate the checkpoint together with the file.
 
 use super::journal::{self, Journal};
 use super::local::{self, Output, Session};
 use super::{CommitError, Committer, Ownership, SinkError, offline};
 use crate::config::CheckedFile;
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, CheckpointWrite, OutputTopic};
 use std::fs::{File, OpenOptions};
@@ -29,58 +28,57 @@ struct DataFile {
     journal: Journal,
 }
 
-/// Begins a session: all of the `shards` shards are assigned at once.
+/// Opens a session: all of the `shards` shards are assigned at once.
 ///
 /// # Errors
-/// `Setup` where another process uses the file or its checkpoint, where the checkpoint is
-/// damaged, and where file and checkpoint don't belong together. `Unavailable` where the file
-/// system fails.
+/// `Setup` if another process uses the file or its checkpoint, if the checkpoint is damaged, or if file and checkpoint
+/// don't belong together. `Unavailable` if the file system fails.
 ///
 /// # Cancel safety
-/// May be called again after it was dropped.
+/// It may be called again after it was dropped.
 pub async fn open(config: &CheckedFile, shards: NonZeroU32) -> Result<(FileCommitter, Ownership), SinkError> {
     let config = config.clone();
     let (session, ownership) = Session::open(shards, move || DataFile::open(&config)).await?;
     Ok((FileCommitter(session), ownership))
 }
 
-/// The file that records go to, and its checkpoint.
+/// Checks the file for records, and its checkpoint.
 pub(super) async fn examine(sink: &CheckedFile) -> Vec<Finding> {
     let parent = |path: &Path| match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     let file = |path: &Path, key: &str| match writable(&parent(path)) {
-        Ok(()) => Verdict::ok("its folder can be written"),
-        Err((place, error)) => Verdict::failed(
+        Ok(()) => CheckResult::ok("its folder can be written"),
+        Err((place, error)) => CheckResult::failed(
             format!("{} can't be written: {error}", place.display()),
             format!("give the bridge's user write access, or set another `sink.file.{key}`"),
         ),
     };
     let records = file(&sink.path, "path").of(format!("file {}", sink.path.display()));
     let checkpoint = match offline::is_held(&sink.checkpoint).await {
-        Ok(true) => Verdict::notice("a process uses it", "expected if the bridge runs here"),
+        Ok(true) => CheckResult::notice("a process uses it", "expected if the bridge runs here"),
         Ok(false) => file(&sink.checkpoint, "checkpoint"),
         Err(error) => error.into(),
     };
     vec![records, checkpoint.of(format!("checkpoint {}", sink.checkpoint.display()))]
 }
 
-/// Whether files can be made in a folder; where it is missing, in the one that it would be made in.
+/// Checks that files can be created in a folder. If it doesn't exist, checks the folder in which it would be created.
 pub(crate) fn writable(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
     let there = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or_else(|| Path::new("."));
-    // It has no name, or loses it at once.
+    // The test file has no name, or loses it at once.
     tempfile::tempfile_in(there).map(drop).map_err(|error| (there.to_owned(), error))
 }
 
 impl DataFile {
     fn open(CheckedFile { path, checkpoint }: &CheckedFile) -> Result<Self, SinkError> {
-        let existed = checkpoint.try_exists().map_err(|error| journal::failed("look for", checkpoint, error))?;
+        let existed = checkpoint.try_exists().map_err(|error| journal::failed("check for", checkpoint, error))?;
         let data = OpenOptions::new().append(true).create(true).open(path);
         let data = data.map_err(|error| journal::failed("open", path, error))?;
         journal::lock_file(&data, path)?;
         let found = length(&data, path)?;
-        // Before a journal is made: with one that knows of no commit the next start would cut the file to nothing.
+        // Before a journal is created: with an empty journal, the next start would cut the file to nothing.
         if !existed && found > 0 {
             return Err(mismatch(
                 path,
@@ -120,7 +118,7 @@ impl Output for DataFile {
         match result {
             Err(CommitError::Aborted(error)) => match self.data.set_len(before) {
                 Ok(()) => Err(CommitError::Aborted(error)),
-                // The next start cuts it.
+                // The next start cuts the file.
                 Err(_cut) => Err(CommitError::Fatal(error)),
             },
             other => other,
@@ -129,13 +127,14 @@ impl Output for DataFile {
 }
 
 fn length(data: &File, path: &Path) -> Result<u64, SinkError> {
-    data.metadata().map(|it| it.len()).map_err(|error| journal::failed("look at", path, error))
+    data.metadata().map(|it| it.len()).map_err(|error| journal::failed("read the size of", path, error))
 }
 
 fn mismatch(path: &Path, problem: &str) -> SinkError {
     SinkError::Setup {
         problem: format!("{} {problem}", path.display()),
-        remedy: "put file and checkpoint back as they were together, or move both away to begin anew".to_owned(),
+        remedy: "restore the file and the checkpoint of the same time, or move both away to start from scratch"
+            .to_owned(),
     }
 }
 

@@ -1,13 +1,12 @@
 //! The local checkpoint: a journal of commits beside the output of a local sink.
 //!
-//! One line for each commit, with its checksum and length before it. The first line holds all that
-//! was known when the file was made; each later one what a commit changed, so that a
-//! commit writes as much as it changes and not as much as there is. A journal that
-//! has outgrown its content is made anew, as it is at every start:
-//! written beside, synced, renamed over the old one, folder synced.
+//! One line for each commit, with its checksum and length before it. The first line holds the whole state at the time
+//! when the file was created. Each later line holds what a commit changed, so that a commit writes only its changes. A
+//! journal that has outgrown its content is rewritten, as at every start: written to a new file, synced, renamed over
+//! the old one, folder synced.
 //!
-//! A crash in the middle of a commit leaves at most one unfinished line, the last, which
-//! doesn't count. Anything else that can't be read is damage, and stops the start.
+//! A crash in the middle of a commit leaves at most one unfinished line, the last, which doesn't count. Anything else
+//! that can't be read is damage, and the bridge doesn't start.
 
 use super::{CommitError, SinkError};
 use base64::Engine as _;
@@ -24,14 +23,14 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The format of the journal; a reader refuses a greater one.
+/// The format of the journal. A reader rejects a greater one.
 const FORMAT: u32 = 1;
-/// Growth below this many bytes never makes a journal anew.
+/// A journal that has grown by less than this is never rewritten, in bytes.
 const LEAST_GROWTH: u64 = 1 << 20;
-/// A journal is made anew when it has this many times the size that it had at first.
+/// A journal is rewritten when it has grown to this multiple of its size after the last rewrite.
 const GROWTH: u64 = 4;
 
-/// An open journal: this process's alone.
+/// An open journal, locked for this process.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
@@ -40,32 +39,32 @@ pub(super) struct Journal {
     entries: BTreeMap<u32, StoredCheckpoint>,
     data_length: u64,
     size: u64,
-    /// The size beyond which it is made anew.
+    /// The size at which the journal is rewritten, in bytes.
     limit: u64,
-    /// Held as long as this lives.
+    /// The lock, held as long as this lives.
     _lock: File,
 }
 
-/// One line.
+/// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Commit<'a> {
-    /// In the first line only.
+    /// The format, in the first line only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<u32>,
-    /// What the sink's data file holds with this commit, in bytes.
+    /// The length of the sink's data file with this commit, in bytes.
     data_length: u64,
-    /// Shard, key, and the value in base64, or null where the key is removed.
+    /// Shard, key, and the value in base64, or null if the key is removed.
     #[serde(borrow)]
     writes: Vec<(u32, Cow<'a, str>, Option<String>)>,
 }
 
 impl Journal {
-    /// Locks and reads the journal at `path`, or makes it.
+    /// Locks and reads the journal at `path`, or creates it.
     ///
     /// # Errors
-    /// `Setup` where another process uses it, where it is damaged or of a newer format.
-    /// A journal that can't be read never counts as an empty one.
+    /// `Setup` if another process uses it, if it is damaged, or if it has a newer format. A journal that can't be read
+    /// never counts as empty.
     pub(super) fn open(path: &Path) -> Result<Self, SinkError> {
         let lock = lock(path)?;
         let (entries, data_length) = match std::fs::read(path) {
@@ -73,7 +72,7 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => (BTreeMap::new(), 0),
             Err(error) => return Err(failed("read the checkpoint", path, error)),
         };
-        // Made anew at once: what a crash left unfinished goes, and what was read is surely on the disk.
+        // Rewritten at once: this removes what a crash left unfinished, and ensures that what was read is on the disk.
         let (file, size) = write_whole(path, &entries, data_length)
             .and_then(|written| sync_folder(path).map(|()| written))
             .map_err(|error| failed("write the checkpoint", path, error))?;
@@ -83,7 +82,7 @@ impl Journal {
     /// The checkpoint of each of the `shards` shards.
     ///
     /// # Errors
-    /// `Setup` where the journal speaks of shards beyond them.
+    /// `Setup` if the journal has entries of shards beyond them.
     pub(super) fn checkpoints(&self, shards: NonZeroU32) -> Result<Vec<(ShardId, StoredCheckpoint)>, SinkError> {
         let used = self.entries.iter().filter(|(_, checkpoint)| !checkpoint.is_empty());
         if let Some(last) = used.map(|(shard, _)| *shard).max()
@@ -99,7 +98,7 @@ impl Journal {
         Ok((0..shards.get()).map(of).collect())
     }
 
-    /// What the sink's data file holds with the last commit, in bytes.
+    /// The length of the sink's data file with the last commit, in bytes.
     pub(super) fn data_length(&self) -> u64 {
         self.data_length
     }
@@ -107,7 +106,7 @@ impl Journal {
     /// Makes a commit durable.
     ///
     /// # Errors
-    /// `Aborted` where surely nothing of it is on the disk, else `Unknown`.
+    /// `Aborted` if certainly nothing of it is on the disk, otherwise `Unknown`.
     pub(super) fn append(&mut self, writes: &[CheckpointWrite], data_length: u64) -> Result<(), CommitError> {
         if self.size > self.limit {
             self.rewrite().map_err(|error| aborted(&self.path, error))?;
@@ -119,7 +118,7 @@ impl Journal {
             let error = failed("write the checkpoint", &self.path, error);
             return Err(if cut.is_ok() { CommitError::Aborted(error) } else { CommitError::Unknown(error) });
         }
-        // After a sync that failed nobody knows what the disk holds.
+        // After a failed sync, the content of the disk isn't known.
         self.file
             .sync_data()
             .map_err(|error| CommitError::Unknown(failed("sync the checkpoint", &self.path, error)))?;
@@ -131,7 +130,7 @@ impl Journal {
         Ok(())
     }
 
-    /// The limit stays until all is done, so that the next commit tries again what failed here.
+    /// The limit is raised last, so that the next commit retries what failed here.
     fn rewrite(&mut self) -> io::Result<()> {
         let (file, size) = write_whole(&self.path, &self.entries, self.data_length)?;
         self.file = file;
@@ -174,8 +173,8 @@ fn split(line: &[u8]) -> Option<(u64, usize, &[u8])> {
     Some((check, length, parts.next()?))
 }
 
-/// Whether a crash can have left the last piece of a journal: not where it is longer than one line, which is
-/// what a damaged line end makes of two.
+/// Whether a crash can have left the last piece of a journal. It can't, if the piece is longer than one line: that is
+/// two lines with a damaged line end between them.
 fn torn(piece: &[u8]) -> bool {
     split(piece).is_none_or(|(_, length, text)| text.len() <= length + 1)
 }
@@ -192,7 +191,7 @@ fn put(entries: &mut BTreeMap<u32, StoredCheckpoint>, shard: u32, key: &str, val
     };
 }
 
-/// What the lines add up to, or what is wrong with them.
+/// The state after all lines, or what is wrong with them.
 fn replay(bytes: &[u8]) -> Result<(BTreeMap<u32, StoredCheckpoint>, u64), String> {
     let mut entries = BTreeMap::new();
     let mut data_length = None;
@@ -223,14 +222,14 @@ fn replay(bytes: &[u8]) -> Result<(BTreeMap<u32, StoredCheckpoint>, u64), String
     data_length.map(|data_length| (entries, data_length)).ok_or_else(|| "it is empty".to_owned())
 }
 
-/// Puts a new journal in the old one's place; durable once the folder is synced.
+/// Replaces the old journal by a new one. It is durable once the folder is synced.
 fn write_whole(path: &Path, entries: &BTreeMap<u32, StoredCheckpoint>, data_length: u64) -> io::Result<(File, u64)> {
     let writes = entries.iter().flat_map(|(shard, checkpoint)| {
         checkpoint.iter().map(|(key, value)| (*shard, key.as_str(), Some(value.as_slice())))
     });
     let line = Commit::new(Some(FORMAT), data_length, writes).to_line()?;
     let new = beside(path, ".new");
-    // What a crash left of an earlier one.
+    // The remainder of a crash during an earlier rewrite.
     if let Err(error) = std::fs::remove_file(&new)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -238,7 +237,7 @@ fn write_whole(path: &Path, entries: &BTreeMap<u32, StoredCheckpoint>, data_leng
     }
     let mut options = OpenOptions::new();
     options.append(true).create_new(true);
-    // Sync tokens are in it.
+    // The file contains sync tokens.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&new)?;
@@ -248,8 +247,8 @@ fn write_whole(path: &Path, entries: &BTreeMap<u32, StoredCheckpoint>, data_leng
     Ok((file, line.len() as u64))
 }
 
-/// What the journal at `path` holds, by those shards that have anything; nothing where it is missing. Whoever
-/// uses it may go on: a line that isn't finished doesn't count yet.
+/// The content of the journal at `path`, for those shards that have any; nothing if the file is missing. A process may
+/// use it at the same time: an unfinished line doesn't count yet.
 pub(super) fn peek(path: &Path) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
     match std::fs::read(path) {
         Ok(bytes) => {
@@ -277,7 +276,7 @@ pub(super) fn is_held(path: &Path) -> Result<bool, SinkError> {
     }
 }
 
-/// Makes the names in a file's folder durable.
+/// Makes the entries of a file's folder durable.
 pub(super) fn sync_folder(of: &Path) -> io::Result<()> {
     let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder)?.sync_all()
@@ -297,7 +296,7 @@ fn lock(path: &Path) -> Result<File, SinkError> {
     Ok(file)
 }
 
-/// Takes a file for this process alone, until it is closed.
+/// Locks a file for this process until the file is closed.
 pub(super) fn lock_file(file: &File, path: &Path) -> Result<(), SinkError> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => SinkError::Setup {
@@ -312,7 +311,7 @@ fn aborted(path: &Path, error: io::Error) -> CommitError {
     CommitError::Aborted(failed("write the checkpoint", path, error))
 }
 
-/// An error of the file system.
+/// The error for a failure of the file system.
 pub(super) fn failed(action: &str, path: &Path, error: io::Error) -> SinkError {
     SinkError::unavailable(format!("could not {action} {}", path.display()), error)
 }
@@ -320,8 +319,8 @@ pub(super) fn failed(action: &str, path: &Path, error: io::Error) -> SinkError {
 fn damaged(path: &Path, problem: &str) -> SinkError {
     SinkError::Setup {
         problem: format!("the checkpoint {} can't be read: {problem}", path.display()),
-        remedy: "put a copy back, or, to begin anew at the price of what changed since, \
-                 move it and the output away"
+        remedy: "restore a copy; or move the checkpoint and the output away, to start from scratch \
+                 and lose what changed since"
             .to_owned(),
     }
 }
@@ -346,7 +345,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("checkpoint");
         let mut journal = Journal::open(&path).expect("a journal");
-        // After so many bytes, this is the state.
+        // The state after each number of bytes.
         let mut states = vec![(journal.size, state(&journal))];
         for number in 0..6_u8 {
             let gone = (number == 4).then(|| write(1, "stream/a/1", None));

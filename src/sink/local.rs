@@ -1,4 +1,4 @@
-//! What the local sinks share: one process that owns every shard, and one lane.
+//! What the local sinks have in common: one process that owns every shard, and one lane.
 
 use super::journal::Journal;
 use super::{CommitError, Ownership, OwnershipEvent, SinkError};
@@ -8,10 +8,10 @@ use std::num::NonZeroU32;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-/// One lane, so that the lines of all resources are in one order; and everything fits.
+/// One lane, so that the lines of all resources have one order, and no limit of size.
 pub(super) const OUTPUT_TOPIC: OutputTopic = OutputTopic { lanes: NonZeroU32::MIN, message_bytes: usize::MAX };
 
-/// Where lines go, and the journal of what went.
+/// The output for lines, and its journal.
 pub(super) trait Output: Send + 'static {
     fn journal(&self) -> &Journal;
     fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError>;
@@ -20,9 +20,9 @@ pub(super) trait Output: Send + 'static {
 /// A session on an output.
 #[derive(Debug)]
 pub(super) struct Session<O> {
-    /// Away while a commit runs; a commit that was dropped half-way doesn't bring it back.
+    /// Absent while a commit runs. It stays absent if a commit was dropped before its end.
     output: Option<O>,
-    /// Nothing more is said: closed with the session.
+    /// Sends nothing more. It is closed with the session.
     _ownership: mpsc::Sender<OwnershipEvent>,
 }
 

@@ -1,9 +1,9 @@
-//! Where records go: one atomic commit at a time, fenced by ownership.
+//! The sinks that records are written to: one atomic commit at a time, fenced by ownership.
 //!
-//! A *session* is the life of one client of the bus: each sink's `open` begins it, any
-//! error but [`CommitError::Aborted`] ends it, and the next one restores what it
-//! owns from the bus. Shards come and go within a session. Two handles come out: the [`Committer`] writes, the
-//! [`Ownership`] says which shards this replica may write.
+//! A *session* is the life of one client of the bus: each sink's `open` begins it, any error but
+//! [`CommitError::Aborted`] ends it, and the next one restores the shards that it owns from the bus. Shards come and go
+//! within a session. A session has two handles: the [`Committer`] writes, and the [`Ownership`] reports which shards
+//! this replica may write.
 
 pub mod any;
 mod cloud_events;
@@ -16,82 +16,82 @@ pub mod nats;
 pub mod offline;
 pub mod reader;
 
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, OutputTopic, StoredCheckpoint};
 use tokio::sync::{mpsc, oneshot};
 
-/// Writes batches. One per session, and nobody else writes.
+/// Writes batches. There is one per session, and it is the only writer.
 pub trait Committer: Send {
-    /// How many messages and checkpoints a batch should have at most. One page may exceed it.
+    /// The maximum number of messages and checkpoints in a batch. A single page may exceed it.
     fn batch_messages(&self) -> usize;
 
-    /// What is to be known of an output topic, which is made or checked first.
+    /// The lanes and the maximum message size of an output topic, which is created or checked first.
     ///
     /// # Errors
-    /// [`SinkError`] says what to do; the session ends.
+    /// [`SinkError`] says what to do. The session ends.
     ///
     /// # Cancel safety
-    /// May be called again after it was dropped.
+    /// It may be called again after it was dropped.
     fn output_topic(&mut self, topic: &Topic) -> impl Future<Output = Result<OutputTopic, SinkError>> + Send;
 
-    /// Makes the batch durable, all of it or nothing.
+    /// Writes the batch to the bus, all or nothing.
     ///
     /// # Errors
-    /// By kind, see [`CommitError`].
+    /// The variant says what to do, see [`CommitError`].
     ///
     /// # Cancel safety
-    /// None: it is awaited to its end. Dropped half-way, the outcome is unknown.
+    /// Not cancel safe: await it to its end. If it is dropped before, the outcome is unknown.
     fn commit(&mut self, batch: &Batch) -> impl Future<Output = Result<(), CommitError>> + Send;
 
-    /// Ends the session in order: gives up ownership so that a peer has it at once.
+    /// Ends the session gracefully: releases ownership so that another replica can take over at once.
     ///
     /// # Cancel safety
-    /// Dropped half-way, peers take over after the time-outs of the bus.
+    /// If it is dropped before its end, other replicas take over after the timeouts of the bus.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-/// What becomes of this replica's shards, in order. The channel's end is the session's end.
+/// The changes of this replica's ownership, in order. When the channel is closed, the session ends.
 pub type Ownership = mpsc::Receiver<OwnershipEvent>;
 
-/// A change of what this replica owns.
+/// A change of ownership.
 #[derive(Debug)]
 pub enum OwnershipEvent {
-    /// These shards are this replica's now, with their checkpoints as the bus has them.
+    /// This replica owns these shards now. Their checkpoints are as stored on the bus.
     Assigned(Vec<(ShardId, StoredCheckpoint)>),
-    /// Give these shards up, in order: commit what is staged, write no more, then answer.
+    /// Release these shards gracefully: commit what is staged, write no more, then answer.
     Revoked {
-        /// Which.
+        /// The shards to release.
         shards: Vec<ShardId>,
-        /// Answered (or dropped) when nothing more will be written for them.
+        /// To be answered (or dropped) when nothing more will be written for them.
         done: oneshot::Sender<()>,
     },
-    /// These shards are somebody else's already: drop what is staged.
+    /// Another replica already owns these shards: drop what is staged.
     Lost(Vec<ShardId>),
-    /// Ownership can't go on: the session ends.
+    /// Ownership failed, and the session ends.
     Failed(SinkError),
 }
 
-/// Why a commit didn't return with success: one variant for each thing that the caller can do.
+/// Why a commit failed. Each variant requires another action of the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// Surely not on the bus: write the same records again, after a pause, without those of shards that
-    /// were revoked or lost. Such a change is in the [`Ownership`] channel by then, or soon will be.
+    /// Certainly not on the bus. Write the same records again after a pause, without those of shards that were revoked
+    /// or lost. Such a change is in the [`Ownership`] channel by then, or soon will be.
     #[error("the commit was aborted: {0}")]
     Aborted(#[source] SinkError),
-    /// May or may not be on the bus: drop everything and restore from there.
+    /// The outcome is unknown: drop everything, and restore from the bus.
     #[error("the outcome of the commit is unknown: {0}")]
     Unknown(#[source] SinkError),
-    /// Surely not on the bus, and another client has taken this one's place: a new session. Not a fault.
+    /// Certainly not on the bus, because another client has replaced this one. A new session is needed. Not an error.
     #[error("another client has taken this one's place: {0}")]
     Fenced(#[source] SinkError),
-    /// The client can't go on: a new session.
+    /// The client can't be used any more. A new session is needed.
     #[error("the client of the bus failed: {0}")]
     Fatal(#[source] SinkError),
 }
 
 impl CommitError {
-    /// For metrics and logs.
+    /// A constant name, for metrics and logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -103,45 +103,45 @@ impl CommitError {
     }
 }
 
-/// What went wrong at the bus.
+/// An error of the bus.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The bus can't be reached, or didn't answer in time: try again.
+    /// The bus can't be reached, or didn't answer in time: retry.
     #[error("{action}: {source}{}", .remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default())]
     Unavailable {
-        /// What was tried, for a person.
+        /// What was tried, for people.
         action: String,
-        /// The client's own words.
+        /// The client's own error.
         source: Box<dyn std::error::Error + Send + Sync>,
-        /// What to do, if it stays so and more is known than that.
+        /// What to do if the error persists, if more is known than that.
         remedy: Option<&'static str>,
     },
-    /// Credentials or certificates can't be used, or the bus doesn't accept them. Where they are being rotated, it will
-    /// soon: try again if it did before.
+    /// Credentials or certificates can't be used, or the bus rejects them. During a rotation that may pass: retry if
+    /// they worked before.
     #[error("{problem}; {remedy}")]
     Refused {
-        /// What is wrong, with names and values, but no secret.
+        /// What is wrong, with names and values, but without secrets.
         problem: String,
-        /// What to do, if it stays so.
+        /// What to do if the error persists.
         remedy: String,
     },
-    /// The bus isn't set up as the bridge needs it; trying again doesn't help until somebody acts.
+    /// The setup of the bus isn't as the bridge needs it. A retry doesn't help until the operator acts.
     #[error("{problem}; {remedy}")]
     Setup {
         /// What is wrong, with names and values.
         problem: String,
-        /// What to do.
+        /// What the operator has to do.
         remedy: String,
     },
 }
 
 impl SinkError {
-    /// An [`Unavailable`](Self::Unavailable).
+    /// Creates an [`Unavailable`](Self::Unavailable).
     pub fn unavailable(action: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable { action: action.into(), source: source.into(), remedy: None }
     }
 
-    /// An [`Unavailable`](Self::Unavailable) that somebody may be able to mend.
+    /// Creates an [`Unavailable`](Self::Unavailable) with a remedy.
     pub(crate) fn unreached(
         action: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -151,7 +151,7 @@ impl SinkError {
     }
 }
 
-impl From<SinkError> for Verdict {
+impl From<SinkError> for CheckResult {
     fn from(error: SinkError) -> Self {
         match error {
             SinkError::Unavailable { action, source, remedy } => Self::failed(

@@ -1,4 +1,4 @@
-//! What `checkpoint` does with a local checkpoint beside the ordinary session: looks without owning.
+//! Reads a local checkpoint without owning it, for the command `checkpoint`.
 
 use super::SinkError;
 use super::journal;
@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;
 
-/// The checkpoint at `path` as it is now, by those shards that have one; none where the file is missing. A bridge
-/// may use it meanwhile.
+/// The current checkpoint at `path`, for those shards that have one; none if the file is missing. A bridge may use it
+/// at the same time.
 ///
 /// # Errors
-/// `Setup` where it is damaged, `Unavailable` where the file system fails.
+/// `Setup` if it is damaged, `Unavailable` if the file system fails.
 ///
 /// # Cancel safety
-/// May be dropped.
+/// Cancel safe: it only reads.
 pub async fn stored(path: &Path) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
     on_thread(path, journal::peek).await
 }
@@ -23,10 +23,10 @@ pub async fn stored(path: &Path) -> Result<BTreeMap<ShardId, StoredCheckpoint>, 
 /// Whether a process uses the checkpoint at `path`.
 ///
 /// # Errors
-/// `Unavailable` where the file system fails.
+/// `Unavailable` if the file system fails.
 ///
 /// # Cancel safety
-/// May be dropped.
+/// Cancel safe: it only reads.
 pub async fn is_held(path: &Path) -> Result<bool, SinkError> {
     on_thread(path, journal::is_held).await
 }
@@ -37,5 +37,5 @@ async fn on_thread<T: Send + 'static>(
 ) -> Result<T, SinkError> {
     let path: PathBuf = path.to_owned();
     let looked = spawn_blocking(move || look(&path)).await;
-    looked.unwrap_or_else(|error| Err(SinkError::unavailable("look at the checkpoint", error)))
+    looked.unwrap_or_else(|error| Err(SinkError::unavailable("read the checkpoint", error)))
 }

@@ -1,36 +1,36 @@
-//! One reader for whatever sink the configuration names.
+//! One reader for all kinds of sinks.
 
 use bridge_consumer::file::FileReader;
 use bridge_consumer::kafka::KafkaReader;
 use bridge_consumer::nats::NatsReader;
-use bridge_consumer::{From, ReadError, Received, Until};
+use bridge_consumer::{ReadError, ReadFrom, Received, Until};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How often a file is asked whether it has grown.
+/// The interval at which a file is checked for new lines.
 const FILE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where records are.
+/// The place of the records.
 pub enum Where {
-    /// In topics of Kafka.
+    /// Topics of Kafka.
     Kafka {
-        /// librdkafka's, `bootstrap.servers` among them.
+        /// Properties of librdkafka, with `bootstrap.servers` and the login.
         properties: BTreeMap<String, String>,
-        /// Whether a topic of this name holds records.
+        /// Whether a topic with this name contains records.
         wanted: Box<dyn Fn(&str) -> bool + Send>,
     },
-    /// In a JetStream stream.
+    /// A JetStream stream.
     Nats {
-        /// Connected.
+        /// A client that is connected to the servers.
         client: async_nats::Client,
-        /// The JetStream stream.
+        /// The name of the JetStream stream.
         stream: String,
         /// The first tokens of every subject.
         prefix: String,
     },
-    /// In a file of JSON lines.
+    /// A file of JSON lines.
     File(PathBuf),
 }
 
@@ -48,23 +48,23 @@ impl fmt::Debug for Where {
 /// Reads records one by one.
 #[derive(Debug)]
 pub enum Reader {
-    /// From Kafka.
+    /// Reads topics of Kafka.
     Kafka(KafkaReader),
-    /// From JetStream.
+    /// Reads a JetStream stream.
     Nats(Box<NatsReader>),
-    /// From a file.
+    /// Reads a file, up to the given end.
     File(FileReader, Until),
 }
 
 impl Reader {
-    /// Begins.
+    /// Opens the reader at the given place.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// [`ReadError`]: the records can't be read.
     ///
     /// # Cancel safety
     /// A dropped call goes on asking Kafka's broker in the background until it answers, and is forgotten then.
-    pub async fn open(place: Where, from: From, until: Until) -> Result<Self, ReadError> {
+    pub async fn open(place: Where, from: ReadFrom, until: Until) -> Result<Self, ReadError> {
         match place {
             Where::Kafka { properties, wanted } => {
                 let opened =
@@ -80,13 +80,14 @@ impl Reader {
             }
             Where::File(path) => {
                 let mut reader = FileReader::open(&path)?;
-                while from == From::Now && !matches!(reader.read(), Ok(None) | Err(ReadError::Unavailable { .. })) {}
+                while from == ReadFrom::Now && !matches!(reader.read(), Ok(None) | Err(ReadError::Unavailable { .. })) {
+                }
                 Ok(Self::File(reader, until))
             }
         }
     }
 
-    /// Whether the oldest records may be gone, so that nothing can be said of what was before.
+    /// Whether the oldest records may have been deleted. Then nothing is known about the records before.
     #[must_use]
     pub fn trimmed(&self) -> bool {
         match self {
@@ -96,7 +97,7 @@ impl Reader {
         }
     }
 
-    /// How many records there are to the end, at the most; `None` where that isn't known.
+    /// The maximum number of records up to the end; `None` if it isn't known.
     #[must_use]
     pub fn expected(&self) -> Option<u64> {
         match self {
@@ -109,10 +110,10 @@ impl Reader {
     /// The next record; `None` at the end.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// [`ReadError`]: the records can't be read.
     ///
     /// # Cancel safety
-    /// Dropped before it returns, it has taken no record.
+    /// If it is dropped before it returns, it has taken no record.
     pub async fn next(&mut self) -> Result<Option<Received>, ReadError> {
         match self {
             Self::Kafka(reader) => reader.next().await,

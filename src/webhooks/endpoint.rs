@@ -1,9 +1,10 @@
-//! The HTTP endpoint for what Asana sends: handshakes of new webhooks, deliveries and heartbeats. All else is refused.
+//! The HTTP endpoint for Asana's requests: handshakes of new webhooks, deliveries and heartbeats. All others are
+//! refused.
 
 use super::hooks::Hooks;
 use super::peers::{FORWARDED, Peers};
 use super::target::Targets;
-use crate::bridge::Observer;
+use crate::observe::{BridgeEvent, Observer};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -41,7 +42,7 @@ pub(super) struct Endpoint {
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
-    /// A poll of the stream is requested.
+    /// A poll of the stream was requested.
     PollRequested,
     /// The signature is valid, and the delivery has no events.
     Heartbeat,
@@ -90,7 +91,7 @@ async fn handle(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Resp
         return handshake;
     }
     let outcome = endpoint.answer(request).await;
-    endpoint.observer.webhook_delivered(outcome.label());
+    endpoint.observer.notify(&BridgeEvent::WebhookDelivered(outcome.label()));
     outcome.status().into_response()
 }
 
@@ -110,7 +111,7 @@ impl Endpoint {
     fn handshake(&self, request: &Request) -> Option<Response> {
         let secret = request.headers().get(SECRET)?.clone();
         self.targets.stream_of_path(request.uri().path()).filter(|_| request.method() == Method::POST)?;
-        self.observer.webhook_delivered("handshake");
+        self.observer.notify(&BridgeEvent::WebhookDelivered("handshake"));
         Some((StatusCode::OK, [(SECRET, secret)]).into_response())
     }
 

@@ -1,5 +1,5 @@
-//! The webhooks whose deliveries this replica can verify: those that it created, since only the creator of a webhook learns
-//! its secret.
+//! The webhooks whose deliveries this replica can verify: those that it created, because only the creator of a webhook
+//! learns its secret.
 
 use crate::config::Secret;
 use bridge_core::ids::{Gid, StreamId};
@@ -7,7 +7,7 @@ use ring::hmac;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// At most one for each stream.
+/// The webhooks, at most one for each stream.
 #[derive(Default)]
 pub(super) struct Hooks(Mutex<BTreeMap<StreamId, Hook>>);
 
@@ -47,7 +47,7 @@ impl Hooks {
     }
 }
 
-/// The bytes that hexadecimal digits stand for; none if they are malformed.
+/// The bytes of hexadecimal digits; `None` if they are malformed.
 fn bytes(digits: &[u8]) -> Option<Vec<u8>> {
     let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let pair = |pair: &[u8]| match pair {

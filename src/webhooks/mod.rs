@@ -13,7 +13,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `endpoint` | receives handshakes and deliveries, and verifies them |
-//! | `peers` | passes on what is for another replica |
+//! | `peers` | forwards deliveries to other replicas |
 //! | `target` | the address of each stream's webhook; no IO |
 //! | `hooks` | the webhooks created here, with their secrets; no IO |
 //! | `registrar` | creates, checks and replaces webhooks |
@@ -27,8 +27,9 @@ mod round;
 mod target;
 
 use crate::asana::Accounts;
-use crate::bridge::{Observer, Plan};
+use crate::bridge::Plan;
 use crate::config::CheckedWebhooks;
+use crate::observe::{BridgeEvent, Observer};
 use bridge_core::ids::{ShardId, StreamId};
 use endpoint::Endpoint;
 use hooks::Hooks;
@@ -48,24 +49,24 @@ pub const MAX_POLL_REQUESTS: usize = 1024;
 /// Why webhooks can't be received.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// The address can't be listened on.
+    /// Listening on the address failed.
     #[error("webhooks.listen: can't listen on {address}: {source}")]
     Listen {
-        /// The address.
+        /// The configured address, `webhooks.listen`.
         address: SocketAddr,
-        /// What the system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The key can't be read.
     #[error("webhooks.key: {0}")]
     Key(io::Error),
-    /// The listener failed.
+    /// The listener failed later.
     #[error("webhooks: {0}")]
     Serve(io::Error),
 }
 
 impl WebhookError {
-    /// Whether somebody has to change the configuration; else the port is taken, which may pass.
+    /// Whether the configuration must be changed. If not, the port is in use, which may pass.
     #[must_use]
     pub fn is_setup(&self) -> bool {
         match self {
@@ -76,7 +77,7 @@ impl WebhookError {
     }
 }
 
-/// Receives deliveries, and keeps webhooks registered at Asana.
+/// Receives deliveries, and maintains the webhooks at Asana.
 pub struct WebhookServer {
     listener: TcpListener,
     endpoint: Arc<Endpoint>,
@@ -90,28 +91,29 @@ impl std::fmt::Debug for WebhookServer {
     }
 }
 
-/// Hands on which shards are owned.
+/// Passes on the owned shards.
 struct Owns(watch::Sender<Vec<ShardId>>);
 
 impl Observer for Owns {
-    fn ended(&self, _: &crate::bridge::SessionEnd) {
-        self.0.send_replace(Vec::new());
-    }
-
-    fn owns(&self, shards: &[ShardId], _: usize) {
-        self.0.send_replace(shards.to_vec());
+    #[expect(clippy::wildcard_enum_match_arm, reason = "it follows a few events only")]
+    fn notify(&self, event: &BridgeEvent<'_>) {
+        match event {
+            BridgeEvent::SessionEnded(_) => drop(self.0.send_replace(Vec::new())),
+            BridgeEvent::OwnershipChanged { shards, .. } => drop(self.0.send_replace(shards.to_vec())),
+            _ => {}
+        }
     }
 }
 
 impl WebhookServer {
-    /// Listens. Requests are answered once [`run`](Self::run) is called. Streams to poll go to `poll_requests`, outcomes
-    /// to `observer`.
+    /// Starts to listen. Requests are answered once [`run`](Self::run) is called. Streams to poll go to
+    /// `poll_requests`, outcomes to `observer`.
     ///
     /// # Errors
-    /// [`WebhookError::Listen`], [`WebhookError::Key`].
+    /// [`WebhookError::Listen`] if listening on the address fails, [`WebhookError::Key`] if the key can't be read.
     ///
     /// # Cancel safety
-    /// Nothing is left behind.
+    /// Cancel safe: dropping the future closes the listener.
     pub async fn listen(
         config: &CheckedWebhooks,
         poll_requests: mpsc::Sender<StreamId>,
@@ -132,16 +134,16 @@ impl WebhookServer {
         Ok(Self { listener, endpoint, registrar, owned_to: watch::Sender::new(Vec::new()) })
     }
 
-    /// The observer by which the server learns which shards the bridge owns.
+    /// The observer through which the server learns the owned shards.
     #[must_use]
     pub fn observer(&self) -> Arc<dyn Observer> {
         Arc::new(Owns(self.owned_to.clone()))
     }
 
-    /// Serves, and keeps webhooks registered for the owned streams of the newest plan, until an error.
+    /// Serves, and maintains webhooks for the owned streams of the newest plan, until an error.
     ///
     /// # Errors
-    /// [`WebhookError::Serve`].
+    /// [`WebhookError::Serve`] if the listener fails.
     ///
     /// # Cancel safety
     /// Dropping the future closes the listener. Webhooks stay at Asana: the next owner of their streams replaces them.

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 /// The header of a delivery that was already forwarded once; such a delivery isn't forwarded again.
 pub(super) const FORWARDED: &str = "x-asana-event-bridge-forwarded";
 
-/// Well below the 10 s that Asana waits.
+/// The timeout of forwarding, well below the 10 s that Asana waits.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// All replicas, possibly including this one, by names that resolve to their addresses.
@@ -26,7 +26,7 @@ impl Peers {
         Self { names, client: builder.build().unwrap_or_default() }
     }
 
-    /// Sends a delivery to all of them. Whether one of them accepted it.
+    /// Sends a delivery to all of them. Returns whether one of them accepted it.
     ///
     /// # Cancel safety
     /// If the future is dropped, some replicas may have the delivery and others not.

@@ -5,9 +5,10 @@ use super::hooks::Hooks;
 use super::round::{Mine, Task, judge};
 use super::target::Targets;
 use crate::asana::{Accounts, Part, Refusal, Webhook};
-use crate::bridge::{Observer, Plan};
+use crate::bridge::Plan;
 use crate::clock::Clock;
 use crate::config::CheckedWebhooks;
+use crate::observe::{BridgeEvent, Observer};
 use bridge_core::engine::schedule::backoff::Backoff;
 use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
 use bridge_core::ids::{AccountName, Gid, ShardId, StreamKind};
@@ -21,13 +22,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// After failures.
+/// The backoff after failures.
 const RETRY: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(600) };
 
-/// So long nothing is done after streams came or went: while replicas come and go, shards move more than once.
+/// The pause after streams were added or removed. During a takeover, shards move more than once.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// See the [module](self).
+/// Maintains the webhooks. See the [module](self).
 pub(super) struct Registrar {
     clock: Clock,
     interval: Duration,
@@ -37,31 +38,31 @@ pub(super) struct Registrar {
     accounts: BTreeMap<AccountName, Account>,
 }
 
-/// An account, and how far its round is.
+/// An account and the state of its round.
 struct Account {
     source: Arc<Accounts>,
     budget: Budget,
     mine: Mine,
     todo: VecDeque<Task>,
-    /// What this round's look has found so far.
+    /// The webhooks that this round has listed so far.
     found: Vec<Webhook>,
-    /// When the next request is to be sent.
+    /// The time of the next request.
     due: Duration,
-    /// What the round is for has changed since it began.
+    /// Whether the streams or shards changed since the round began.
     stale: bool,
-    /// Something of the round failed.
+    /// Whether a request of the round failed.
     failed: bool,
-    /// Failures in a row.
+    /// The number of consecutive failures.
     failures: u32,
-    /// Rounds in a row of which something failed.
+    /// The number of consecutive rounds with a failure.
     bad_rounds: u32,
-    /// The last failure that was told: each cause is, once.
+    /// The last failure that was reported. Each cause is reported once.
     told: Option<&'static str>,
     made: usize,
     deleted: usize,
 }
 
-/// What a request was answered.
+/// The result of a request.
 enum Answer {
     Workspaces(Part<Gid>),
     Webhooks(Part<Webhook>),
@@ -78,7 +79,7 @@ impl Registrar {
         Self { clock: Clock::start(), interval, targets, hooks, observer, accounts: BTreeMap::new() }
     }
 
-    /// Keeps webhooks for what is owned of the newest plan, for ever.
+    /// Maintains the webhooks of the owned streams in the newest plan, forever.
     pub(super) async fn run(
         mut self,
         mut plans: watch::Receiver<Arc<Plan<Accounts>>>,
@@ -103,20 +104,20 @@ impl Registrar {
         }
     }
 
-    /// From now on this is what webhooks are kept for.
+    /// Takes a new plan and new owned shards.
     fn follow(&mut self, plan: &Plan<Accounts>, shards: &BTreeSet<ShardId>) {
         let now = self.clock.now();
         let of = plan.settings.shards;
         self.accounts.retain(|name, _| plan.accounts.iter().any(|spec| spec.name == *name));
         for spec in &plan.accounts {
             let all = plan.streams.iter().filter(|stream| stream.id.account == spec.name);
-            // A workspace's webhook tells nothing of tasks and stories.
+            // A workspace's webhook reports nothing of tasks and stories.
             let can = all.filter(|stream| stream.kind == StreamKind::Resource).map(|stream| &stream.id);
             let can: BTreeSet<_> = can.cloned().collect();
             let all = can.len();
             let streams = can.into_iter().filter(|id| shards.contains(&shard_of(id, of))).collect();
             let mine = Mine { shards: shards.clone(), of: Some(of), streams, all_known: plan.settings.all_known };
-            // A little less than was set aside of the whole.
+            // A little less than the share of the whole account.
             let limit = Limit {
                 requests_per_minute: CheckedWebhooks::requests_per_minute(spec.limit.requests_per_minute),
                 max_in_flight: NonZeroU16::MIN,
@@ -136,9 +137,9 @@ impl Registrar {
         self.tell();
     }
 
-    /// Whose turn it is, and when.
+    /// The account with the next request, and its time.
     fn next(&self) -> Option<(Duration, AccountName)> {
-        // With no shards there is nothing to judge.
+        // Without shards there is nothing to check.
         let busy = self.accounts.iter().filter(|(_, account)| !account.mine.shards.is_empty());
         let at = busy.filter_map(|(name, account)| Some((account.budget.available_at()?.max(account.due), name)));
         at.min().map(|(at, name)| (at, name.clone()))
@@ -156,7 +157,8 @@ impl Registrar {
         let now = self.clock.now();
         account.budget.finish();
         let outcome = answer.as_ref().map_or_else(Refusal::label, |_| task.label());
-        self.observer.answered(name, outcome, now.monotonic.saturating_sub(began));
+        let took = now.monotonic.saturating_sub(began);
+        self.observer.notify(&BridgeEvent::Answered { account: name, outcome, took });
         match answer {
             Ok(answer) => account.take(task, answer, &self.targets, &self.hooks),
             Err(refusal) => account.refused(now, name, task, &refusal),
@@ -171,7 +173,8 @@ impl Registrar {
         let hooks = self.hooks.streams();
         for (name, account) in &self.accounts {
             let registered = hooks.iter().filter(|id| id.account == *name).count();
-            self.observer.webhooks(name, registered, account.mine.streams.len());
+            let wanted = account.mine.streams.len();
+            self.observer.notify(&BridgeEvent::Webhooks { account: name, registered, wanted });
         }
     }
 }
@@ -188,7 +191,7 @@ async fn send(
         Task::Workspaces(offset) => client.workspaces(offset.as_deref()).await.map(Answer::Workspaces),
         Task::Webhooks(workspace, offset) => client.webhooks(workspace, offset.as_deref()).await.map(Answer::Webhooks),
         Task::Delete(_, gid) => match client.delete_webhook(gid).await {
-            // Somebody was faster.
+            // Another replica deleted it first.
             Ok(()) | Err(Refusal::Denied(Denial::NotFound)) => Ok(Answer::Done),
             Err(refusal) => Err(refusal),
         },
@@ -219,7 +222,7 @@ impl Account {
         }
     }
 
-    /// A round that is under way goes on, and another follows it.
+    /// Continues the current round, and starts another one after it.
     fn changed(&mut self, now: Now) {
         if self.todo.is_empty() {
             self.due = now.monotonic + SETTLE;
@@ -228,7 +231,8 @@ impl Account {
         }
     }
 
-    /// What is to be asked next, of what is still this replica's; at the beginning of a round, for all that there is.
+    /// The next request, without requests for streams that are no longer owned. A round begins with the list of
+    /// workspaces.
     fn next_task(&mut self) -> Task {
         while let Some(task) = self.todo.pop_front() {
             if self.mine.wants(&task) {
@@ -262,7 +266,7 @@ impl Account {
         }
     }
 
-    /// Once all webhooks were looked at, says what is to be done.
+    /// Decides what to create and delete, once all webhooks are listed.
     fn judge(&mut self, targets: &Targets, hooks: &Hooks) {
         if !self.todo.is_empty() {
             return;
@@ -273,7 +277,8 @@ impl Account {
         self.todo = tasks.into();
     }
 
-    /// The request's subject waits for the next round, but for a 429. After several failures in a row all else waits, too.
+    /// Takes a refusal. Its subject waits for the next round, except after a 429. After several consecutive failures
+    /// all other requests wait, too.
     fn refused(&mut self, now: Now, name: &AccountName, task: Task, refusal: &Refusal) {
         const SOME: u32 = 3;
         if let Refusal::Throttled { retry_after } = refusal {
@@ -309,7 +314,7 @@ impl Account {
         }
     }
 
-    /// Nothing is left to do: the next round comes after the interval, and sooner if something failed or changed.
+    /// Ends the round. The next one begins after the interval, or sooner if something failed or changed.
     fn end(&mut self, now: Now, name: &AccountName, interval: Duration) {
         let (made, deleted) = (std::mem::take(&mut self.made), std::mem::take(&mut self.deleted));
         if made + deleted > 0 {
@@ -329,7 +334,7 @@ impl Account {
     }
 }
 
-/// Never with an address in it: it would be a webhook's.
+/// The failure without any address, because an address is a webhook's secret.
 fn detail(failure: &Failure) -> String {
     match failure {
         Failure::Connection(text) | Failure::Malformed(text) | Failure::Credential(text) => text.clone(),

@@ -1,8 +1,9 @@
 //! One check of an account's webhooks, and the requests that follow from it. No IO.
 //!
-//! A webhook is this replica's to judge if its address is one of ours and the stream's shard is owned here: so each has
-//! one judge at a time, whether its stream is still there or not. It stays if its secret is known. That of another
-//! replica, or of a time before a restart, isn't: such a webhook is replaced.
+//! A replica decides about a webhook if its address is one of ours and the replica owns the stream's shard: so each
+//! webhook has one such replica at a time, whether its stream still exists or not. A webhook is kept if its secret is
+//! known. The secret of a webhook that another replica created, or that was created before a restart, isn't known: such
+//! a webhook is replaced.
 
 use super::target::Targets;
 use crate::asana::Webhook;
@@ -14,18 +15,18 @@ use std::num::NonZeroU32;
 /// The next request of a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    /// Which workspaces there are, from this offset on.
+    /// List the workspaces, from this offset on.
     Workspaces(Option<String>),
-    /// Which webhooks there are in one, from this offset on.
+    /// List the webhooks in a workspace, from this offset on.
     Webhooks(Gid, Option<String>),
     /// Delete the webhook of a stream.
     Delete(StreamId, Gid),
-    /// Create one.
+    /// Create a webhook for the stream.
     Create(StreamId),
 }
 
 impl Task {
-    /// For metrics and logs.
+    /// A constant name, for metrics and logs.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Workspaces(_) | Self::Webhooks(..) => "webhook_list",
@@ -39,20 +40,20 @@ impl Task {
     }
 }
 
-/// What this replica has to keep webhooks for.
+/// The streams for which this replica maintains webhooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mine {
     pub(super) shards: BTreeSet<ShardId>,
-    /// Of how many.
+    /// The number of all shards.
     pub(super) of: Option<NonZeroU32>,
     /// The streams of these shards that can have a webhook.
     pub(super) streams: BTreeSet<StreamId>,
-    /// A stream that isn't among them has ended.
+    /// Whether all streams are known. Then a stream that isn't among them has ended.
     pub(super) all_known: bool,
 }
 
 impl Mine {
-    /// Whether a task that was right once still is.
+    /// Whether the task is still useful.
     pub(super) fn wants(&self, task: &Task) -> bool {
         match task {
             Task::Workspaces(_) | Task::Webhooks(..) => true,
@@ -66,8 +67,8 @@ impl Mine {
     }
 }
 
-/// The requests to send after all webhooks of an account were listed, and the streams whose webhook stays. `known` has the
-/// gid of each stream's webhook whose secret is known.
+/// The requests to send after all webhooks of an account were listed, and the streams whose webhook is kept. `known`
+/// has the gid of each stream's webhook whose secret is known.
 pub(super) fn judge(
     found: &[Webhook],
     mine: &Mine,

@@ -1,5 +1,6 @@
-//! The address of each stream's webhook: `PUBLIC_URL/NAME/TAG`. NAME is the stream; TAG proves that the address was made with the
-//! key. Nobody without the key can guess an address, and after a restart the bridge recognizes its own webhooks.
+//! The address of each stream's webhook: `PUBLIC_URL/NAME/TAG`. NAME is the stream. TAG proves that the address was
+//! created with the key. Without the key, an address can't be guessed, and after a restart the bridge recognizes its
+//! own webhooks.
 
 use crate::config::Secret;
 use base64::Engine as _;
@@ -8,7 +9,7 @@ use bridge_core::ids::StreamId;
 use ring::hmac;
 use url::Url;
 
-/// Makes addresses and recognizes them.
+/// Creates addresses and recognizes them.
 pub(super) struct Targets {
     base: String,
     key: hmac::Key,
@@ -33,7 +34,7 @@ impl Targets {
         self.stream_of_path(url.strip_prefix(&self.base)?)
     }
 
-    /// The same by the end of the path: a reverse proxy may have removed the beginning.
+    /// The same for the end of a path, because a reverse proxy may have removed the beginning.
     pub(super) fn stream_of_path(&self, path: &str) -> Option<StreamId> {
         let mut parts = path.rsplit('/');
         let (tag, name) = (parts.next()?, parts.next()?);

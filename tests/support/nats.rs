@@ -20,10 +20,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything takes that works.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Settings for a JetStream stream of its own on a server.
-pub fn settings(address: &str, stream: &str) -> NatsSettings {
+pub(crate) fn settings(address: &str, stream: &str) -> NatsSettings {
     let config = serde_json::json!({
         "servers": [format!("nats://{address}")],
         "stream": stream,
@@ -40,13 +40,13 @@ pub fn settings(address: &str, stream: &str) -> NatsSettings {
 }
 
 /// A session that owns all shards.
-pub struct Session {
-    pub committer: NatsCommitter,
-    pub ownership: Ownership,
-    pub restored: BTreeMap<ShardId, StoredCheckpoint>,
+pub(crate) struct Session {
+    pub(crate) committer: NatsCommitter,
+    pub(crate) ownership: Ownership,
+    pub(crate) restored: BTreeMap<ShardId, StoredCheckpoint>,
 }
 
-pub async fn session(settings: NatsSettings) -> Session {
+pub(crate) async fn session(settings: NatsSettings) -> Session {
     let shards = settings.shards.get() as usize;
     let (committer, mut ownership) = open(settings).await.unwrap();
     let restored = assigned(&mut ownership, shards).await;
@@ -54,7 +54,7 @@ pub async fn session(settings: NatsSettings) -> Session {
 }
 
 /// Waits until so many shards were assigned, and nothing else happened.
-pub async fn assigned(ownership: &mut Ownership, count: usize) -> BTreeMap<ShardId, StoredCheckpoint> {
+pub(crate) async fn assigned(ownership: &mut Ownership, count: usize) -> BTreeMap<ShardId, StoredCheckpoint> {
     let mut restored = BTreeMap::new();
     while restored.len() < count {
         match next(ownership).await {
@@ -65,33 +65,33 @@ pub async fn assigned(ownership: &mut Ownership, count: usize) -> BTreeMap<Shard
     restored
 }
 
-pub async fn next(ownership: &mut Ownership) -> OwnershipEvent {
+pub(crate) async fn next(ownership: &mut Ownership) -> OwnershipEvent {
     tokio::time::timeout(PATIENCE, ownership.recv()).await.expect("nothing happened").unwrap()
 }
 
 /// A client that isn't ours, for looking at what is there.
-pub struct Witness {
-    pub jetstream: jetstream::Context,
+pub(crate) struct Witness {
+    pub(crate) jetstream: jetstream::Context,
     stream: String,
 }
 
 /// A message as a consumer gets it.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub subject: String,
-    pub id: String,
-    pub headers: async_nats::HeaderMap,
-    pub payload: Vec<u8>,
+pub(crate) struct Seen {
+    pub(crate) subject: String,
+    pub(crate) id: String,
+    pub(crate) headers: async_nats::HeaderMap,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Witness {
-    pub async fn new(address: &str, stream: &str) -> Self {
+    pub(crate) async fn new(address: &str, stream: &str) -> Self {
         let client = async_nats::connect(address).await.unwrap();
         Self { jetstream: jetstream::new(client), stream: stream.to_owned() }
     }
 
     /// What a consumer with this filter gets, the prefix being added.
-    pub async fn read(&self, filter: &str) -> Vec<Seen> {
+    pub(crate) async fn read(&self, filter: &str) -> Vec<Seen> {
         let stream = self.jetstream.get_stream(&self.stream).await.unwrap();
         let consumer = stream
             .create_consumer(pull::Config {
@@ -122,7 +122,7 @@ impl Witness {
     }
 
     /// The ids of all records, by lane, in the order in which they are there.
-    pub async fn lanes(&self) -> BTreeMap<String, Vec<String>> {
+    pub(crate) async fn lanes(&self) -> BTreeMap<String, Vec<String>> {
         let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for seen in self.read("lane.>").await {
             let lane = seen.subject.split('.').nth(2).unwrap().to_owned();
@@ -131,12 +131,12 @@ impl Witness {
         lanes
     }
 
-    pub async fn leases(&self) -> jetstream::kv::Store {
+    pub(crate) async fn leases(&self) -> jetstream::kv::Store {
         self.jetstream.get_key_value(format!("{}_leases", self.stream)).await.unwrap()
     }
 
     /// Claims a shard as another replica would, whatever the leases say.
-    pub async fn claim(&self, shard: u32) {
+    pub(crate) async fn claim(&self, shard: u32) {
         let mut headers = async_nats::HeaderMap::new();
         headers.insert("Asana-Bridge-Head", r#"{"session":"another","replica":"thief"}"#);
         headers.insert("Nats-Rollup", "sub");
@@ -146,7 +146,7 @@ impl Witness {
     }
 
     /// Waits until the server has forgotten the message ids that it knows now.
-    pub async fn outlive_duplicate_window(&self) {
+    pub(crate) async fn outlive_duplicate_window(&self) {
         let subject = format!("{}.probe", self.stream);
         let publish = async || {
             let mut headers = async_nats::HeaderMap::new();
@@ -160,7 +160,7 @@ impl Witness {
 }
 
 /// Polls until there is an answer.
-pub async fn eventually<T>(mut poll: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(mut poll: impl AsyncFnMut() -> Option<T>) -> T {
     let polling = async {
         loop {
             if let Some(answer) = poll().await {
@@ -173,7 +173,7 @@ pub async fn eventually<T>(mut poll: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// A batch of the shard: records `from..to` over three lanes, and the checkpoint that says `to`.
-pub fn batch(prefix: &str, shard: u32, from: usize, to: usize) -> Batch {
+pub(crate) fn batch(prefix: &str, shard: u32, from: usize, to: usize) -> Batch {
     let messages = (from..to).map(|number| message(prefix, shard, number)).collect();
     let write = |key: &str, value: Option<String>| CheckpointWrite {
         shard: ShardId(shard),
@@ -189,7 +189,7 @@ pub fn batch(prefix: &str, shard: u32, from: usize, to: usize) -> Batch {
 }
 
 /// Record `number` of the shard.
-pub fn message(prefix: &str, shard: u32, number: usize) -> Message {
+pub(crate) fn message(prefix: &str, shard: u32, number: usize) -> Message {
     let partition = u32::try_from(number % 3).unwrap();
     Message {
         target: Target::Lane { topic: Topic::from(prefix), partition },
@@ -208,7 +208,7 @@ pub fn message(prefix: &str, shard: u32, number: usize) -> Message {
 }
 
 /// What [`Witness::lanes`] is to say when the records `0..to` of these shards are there exactly once and in order.
-pub fn exactly(shards: &[u32], to: usize) -> BTreeMap<(String, u32), Vec<usize>> {
+pub(crate) fn exactly(shards: &[u32], to: usize) -> BTreeMap<(String, u32), Vec<usize>> {
     let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for shard in shards {
         for number in 0..to {
@@ -219,7 +219,7 @@ pub fn exactly(shards: &[u32], to: usize) -> BTreeMap<(String, u32), Vec<usize>>
 }
 
 /// The numbers in each lane, by shard, as they are there: order counts within a shard's lane.
-pub fn by_shard(lanes: &BTreeMap<String, Vec<String>>) -> BTreeMap<(String, u32), Vec<usize>> {
+pub(crate) fn by_shard(lanes: &BTreeMap<String, Vec<String>>) -> BTreeMap<(String, u32), Vec<usize>> {
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (lane, ids) in lanes {
         for id in ids {
@@ -233,8 +233,8 @@ pub fn by_shard(lanes: &BTreeMap<String, Vec<String>>) -> BTreeMap<(String, u32)
 
 /// Stands between a client and the server and breaks the connection when the client has sent
 /// a chosen number of messages on subjects of the stream. Nothing that the server says afterwards comes through.
-pub struct Proxy {
-    pub address: String,
+pub(crate) struct Proxy {
+    pub(crate) address: String,
     state: Arc<ProxyState>,
     _stop: tokio_util::sync::DropGuard,
 }
@@ -251,7 +251,7 @@ struct ProxyState {
 
 /// What a proxy does after the cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum After {
+pub(crate) enum After {
     /// The network stays away.
     Dead,
     /// The next connection works.
@@ -259,7 +259,7 @@ pub enum After {
 }
 
 impl Proxy {
-    pub async fn start(upstream: &str, prefix: &str, after: After) -> Self {
+    pub(crate) async fn start(upstream: &str, prefix: &str, after: After) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(ProxyState {
@@ -279,16 +279,16 @@ impl Proxy {
 
     /// From now on, `messages` go through, and the connection breaks right behind the last of them:
     /// what the server answers to it is lost.
-    pub fn cut_after(&self, messages: usize) {
+    pub(crate) fn cut_after(&self, messages: usize) {
         self.state.left.store(i64::try_from(messages).unwrap(), Ordering::SeqCst);
     }
 
-    pub async fn cut(&self) {
+    pub(crate) async fn cut(&self) {
         self.state.cut.notified().await;
     }
 
     /// Whether it has come to the cut.
-    pub fn was_cut(&self) -> bool {
+    pub(crate) fn was_cut(&self) -> bool {
         self.state.left.load(Ordering::SeqCst) < 0
     }
 }

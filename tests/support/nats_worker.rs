@@ -1,6 +1,6 @@
 //! A replica at work: commits record after record to each shard that it owns, and starts over as the bridge would.
 
-use super::nats::{PATIENCE, batch};
+use super::nats_support::{PATIENCE, batch};
 use asana_event_bridge::sink::nats::{NatsCommitter, NatsSettings, open};
 use asana_event_bridge::sink::{CommitError, Committer as _, Ownership, OwnershipEvent};
 use bridge_core::ids::ShardId;
@@ -13,25 +13,25 @@ use tokio_util::sync::CancellationToken;
 
 /// What is to be known of a replica.
 #[derive(Clone, Debug, Default)]
-pub struct Account {
+pub(crate) struct Account {
     /// Its shards, each with the number of its next record.
-    pub owned: BTreeMap<ShardId, usize>,
-    pub revoked: Vec<ShardId>,
-    pub lost: Vec<ShardId>,
-    pub commits: usize,
-    pub aborted: usize,
+    pub(crate) owned: BTreeMap<ShardId, usize>,
+    pub(crate) revoked: Vec<ShardId>,
+    pub(crate) lost: Vec<ShardId>,
+    pub(crate) commits: usize,
+    pub(crate) aborted: usize,
     /// Why its sessions ended.
-    pub ended: Vec<String>,
+    pub(crate) ended: Vec<String>,
 }
 
-pub struct Worker {
+pub(crate) struct Worker {
     account: Arc<Mutex<Account>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Worker {
-    pub fn start(settings: NatsSettings, name: &str) -> Self {
+    pub(crate) fn start(settings: NatsSettings, name: &str) -> Self {
         let settings = NatsSettings { replica: name.to_owned(), ..settings };
         let account = Arc::new(Mutex::new(Account::default()));
         let stop = CancellationToken::new();
@@ -41,23 +41,23 @@ impl Worker {
         Self { account, stop, task }
     }
 
-    pub fn account(&self) -> Account {
+    pub(crate) fn account(&self) -> Account {
         lock(&self.account).clone()
     }
 
-    pub fn owns(&self) -> usize {
+    pub(crate) fn owns(&self) -> usize {
         lock(&self.account).owned.len()
     }
 
     /// Leaves in order.
-    pub async fn close(self) -> Account {
+    pub(crate) async fn close(self) -> Account {
         self.stop.cancel();
         self.task.await.unwrap();
         lock(&self.account).clone()
     }
 
     /// Stops in the middle of whatever it does, and gives nothing up.
-    pub async fn crash(self) {
+    pub(crate) async fn crash(self) {
         self.task.abort();
         self.task.await.ok();
     }
@@ -142,7 +142,7 @@ async fn session(
 }
 
 /// Waits until the workers own so many shards each; how long it took.
-pub async fn balanced(workers: &[&Worker], counts: &[usize]) -> Duration {
+pub(crate) async fn balanced(workers: &[&Worker], counts: &[usize]) -> Duration {
     let begin = Instant::now();
     let owned = || workers.iter().map(|worker| worker.owns()).collect::<Vec<_>>();
     while owned() != counts {
@@ -153,7 +153,7 @@ pub async fn balanced(workers: &[&Worker], counts: &[usize]) -> Duration {
 }
 
 /// Waits until the worker has made so many more commits.
-pub async fn progress(worker: &Worker, commits: usize) {
+pub(crate) async fn progress(worker: &Worker, commits: usize) {
     let (begin, from) = (Instant::now(), worker.account().commits);
     while worker.account().commits < from + commits {
         assert!(begin.elapsed() < PATIENCE, "{:?}", worker.account());
@@ -162,7 +162,7 @@ pub async fn progress(worker: &Worker, commits: usize) {
 }
 
 /// Checks that nothing is missing, twice or out of order: each shard's lanes go on by three.
-pub fn assert_contiguous(found: &BTreeMap<(String, u32), Vec<usize>>, shards: usize) {
+pub(crate) fn assert_contiguous(found: &BTreeMap<(String, u32), Vec<usize>>, shards: usize) {
     let mut next: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for ((lane, shard), numbers) in found {
         let lane: usize = lane.parse().unwrap();

@@ -15,8 +15,8 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 use asana_event_bridge_consumer::{Continuity, Detector, Start, decode};
+use bridge_contract::Timestamp;
 use bridge_contract::pb::{self, record::Body};
-use pbjson_types::Timestamp;
 use prost::Message as _;
 use std::hint::black_box;
 use std::time::Instant;

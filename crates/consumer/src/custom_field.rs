@@ -9,36 +9,36 @@ use serde_json::Value;
 /// support `opt_fields` there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CustomField {
-    /// The field's gid.
+    /// The gid of the custom field.
     pub gid: String,
     /// The field's name, if Asana sent it.
     pub name: Option<String>,
     /// Asana's word for the field's type, such as `enum`, if Asana sent it. An open set.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// The new value.
+    /// The new value of the field.
     #[serde(flatten)]
     pub value: FieldValue,
-    /// The value as a text for people, for any type. Also `None` for an empty field.
+    /// The new value as a text for people, for fields of any type. Also `None` for an empty field.
     pub display_value: Option<String>,
 }
 
-/// The value of a custom field.
+/// The new value of a custom field.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FieldValue {
-    /// The selected option.
+    /// The selected option of a field with options.
     Enum(Named),
-    /// The selected options.
+    /// The selected options of a field with several options.
     MultiEnum(Vec<Named>),
     /// A number, also the result of a formula.
     Number(f64),
-    /// A text.
+    /// The text of a text field.
     Text(String),
     /// A day, and a time if one was set.
     Date(FieldDate),
-    /// Users.
+    /// The users of a people field.
     People(Vec<Named>),
     /// Tasks, projects, portfolios or goals.
     Reference(Vec<Named>),
@@ -51,18 +51,18 @@ pub enum FieldValue {
 /// An option, a user, or another object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Named {
-    /// The object's gid.
+    /// The gid of the object.
     pub gid: String,
     /// The object's name, if Asana sent it.
     pub name: Option<String>,
 }
 
-/// A day, as Asana writes it.
+/// A day, in Asana's format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldDate {
-    /// `YYYY-MM-DD`.
+    /// The day, as `YYYY-MM-DD`.
     pub date: Option<String>,
-    /// RFC 3339, if a time was set.
+    /// The time in RFC 3339, if a time was set.
     pub date_time: Option<String>,
 }
 

@@ -2,10 +2,10 @@
 
 use super::record::Record;
 use crate::detect::sighting::{Sighting, Signal};
+use bridge_contract::Timestamp;
 use bridge_contract::pb;
 use bridge_contract::time::date_time;
 use chrono::{DateTime, Utc};
-use pbjson_types::Timestamp;
 use prost::encoding::decode_varint;
 use prost::{DecodeError, Message as _};
 
@@ -174,7 +174,7 @@ fn fields<'a>(
     Ok(())
 }
 
-/// The fields 1 and 2.
+/// The numbers in the fields 1 and 2 of a message.
 fn numbers(message: &[u8]) -> Result<[u64; 2], DecodeError> {
     let mut found = [0; 2];
     fields(message, |number, field| {
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_longer_path_to_the_message_is_skipped() {
-        let record = pb::Record { received_at: Some(pbjson_types::Timestamp::default()), ..pb::Record::default() };
+        let record = pb::Record { received_at: Some(bridge_contract::Timestamp::default()), ..pb::Record::default() };
         let framed = [&[0, 0, 0, 0, 7, 4, 0, 4], record.encode_to_vec().as_slice()].concat();
         assert_eq!(wire(&framed).expect("decodes"), record);
         for cut in 1..8 {
@@ -249,7 +249,7 @@ mod tests {
         let number = || prop_oneof![Just(0), Just(u64::MAX), any::<u64>(), 0..300_u64];
         let time = || {
             proptest::option::of((any::<i64>(), any::<i32>()))
-                .prop_map(|it| it.map(|(seconds, nanos)| pbjson_types::Timestamp { seconds: seconds >> 24, nanos }))
+                .prop_map(|it| it.map(|(seconds, nanos)| bridge_contract::Timestamp { seconds: seconds >> 24, nanos }))
         };
         prop_oneof![
             Just(None),
@@ -286,7 +286,7 @@ mod tests {
         ) {
             let (shard, epoch, lane, lane_sequence, stream_sequence) = numbers;
             let position = pb::Position { shard, epoch, lane, lane_sequence, stream, stream_sequence };
-            let record = pb::Record { position: Some(position), received_at: Some(pbjson_types::Timestamp::default()), body };
+            let record = pb::Record { position: Some(position), received_at: Some(bridge_contract::Timestamp::default()), body };
             let mut value = if framed { vec![0, 0, 0, 0, 7, 0] } else { Vec::new() };
             record.encode(&mut value).expect("room");
             prop_assert_eq!(sighting(&value), Ok(Sighting::from(&record)));

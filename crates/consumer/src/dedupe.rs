@@ -27,15 +27,15 @@ pub struct Dedupe {
     changes: usize,
     window: TimeDelta,
     seen: BTreeMap<Fingerprint, Seen>,
-    /// In the order in which they came.
+    /// The remembered changes, in the order in which they came.
     order: VecDeque<(DateTime<Utc>, Fingerprint)>,
 }
 
-/// How often each stream brought a fingerprint.
+/// The number of times that each stream brought a fingerprint.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     by_stream: Vec<(Box<str>, u64)>,
-    /// Entries in the order: the last one to leave takes it along.
+    /// The number of entries in `order`. When the last one is removed, this is removed, too.
     entries: usize,
 }
 

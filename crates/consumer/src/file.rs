@@ -69,7 +69,7 @@ impl FileReader {
         let mut line = Vec::new();
         self.lines.read_until(b'\n', &mut line).map_err(|error| failed("read", &self.path, error))?;
         if line.last() != Some(&b'\n') {
-            // What there is of a line may be another one's by the time that its end is there.
+            // The next call reads the line from its start: until the line is complete, the bridge may replace it.
             self.rewind()?;
             return Ok(None);
         }
@@ -83,7 +83,7 @@ impl FileReader {
             place: format!("{}, line {}", self.path.display(), self.place.lines),
             reason: error.to_string(),
         })?;
-        Ok(Some(Received { topic, lane, key: key.to_string(), offset: self.place.lines, record }))
+        Ok(Some(Received { topic, lane, key, offset: self.place.lines, record }))
     }
 
     fn rewind(&mut self) -> Result<(), ReadError> {

@@ -1,6 +1,6 @@
 //! Reads whole lanes from Kafka: committed records only, without a consumer group.
 
-use super::{From, ReadError, Received, Until, decode};
+use super::{ReadError, ReadFrom, Received, Until, decode};
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
@@ -80,12 +80,12 @@ impl KafkaReader {
     pub fn open(
         properties: &BTreeMap<String, String>,
         wanted: impl Fn(&str) -> bool + Send + 'static,
-        from: From,
+        from: ReadFrom,
         until: Until,
     ) -> Result<Self, ReadError> {
         let mut config: ClientConfig = properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         config
-            // Never joined: partitions are assigned by hand. librdkafka wants a name all the same.
+            // No group is joined: partitions are assigned by hand. librdkafka requires a name in any case.
             .set("group.id", "asana-event-bridge-reader")
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
@@ -93,7 +93,7 @@ impl KafkaReader {
             .set("enable.partition.eof", "true");
         let consumer: StreamConsumer<Quiet> = config
             .create_with_context(Quiet)
-            .map_err(|error| ReadError::unavailable("could not make a Kafka client", error))?;
+            .map_err(|error| ReadError::unavailable("could not create a Kafka client", error))?;
         let metadata = consumer
             .fetch_metadata(None, ANSWER)
             .map_err(|error| ReadError::unavailable("could not list the topics", error))?;
@@ -108,8 +108,8 @@ impl KafkaReader {
                 })?;
                 trimmed |= low > 0;
                 let begin = match from {
-                    From::Start => low,
-                    From::Now => high,
+                    ReadFrom::Start => low,
+                    ReadFrom::Now => high,
                 };
                 if begin < high {
                     part.ends.insert(id, high);
@@ -160,7 +160,7 @@ impl KafkaReader {
     /// The next record of any lane. `None` when all lanes are read to their end.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// [`ReadError`]: `Unavailable` or `NoRecord`.
     ///
     /// # Cancel safety
     /// If it is dropped before it returns, it has taken no record.

@@ -50,15 +50,15 @@ type Place = (Topic, i32);
 /// A record, the detector's verdict about it, and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivered {
-    /// The topic.
+    /// The name of the topic.
     pub topic: Topic,
-    /// The partition.
+    /// The partition of the topic, from 0.
     pub partition: i32,
-    /// The record's offset.
+    /// The offset of the record in its partition.
     pub offset: i64,
     /// The gid of the resource that changed; empty in a record of the lane itself.
     pub key: String,
-    /// The record.
+    /// The decoded record.
     pub record: Record,
     /// The detector's verdict, by lane.
     pub verdict: Verdict,
@@ -66,11 +66,11 @@ pub struct Delivered {
     pub blinded: Option<Blinded>,
 }
 
-/// What a commit wrote.
+/// The result of a commit.
 #[must_use = "if the state of a partition didn't fit, its next owner can't report missing records"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// The number of partitions.
+    /// The number of partitions whose offset was committed.
     pub partitions: usize,
     /// The partitions whose state didn't fit into the offset's metadata.
     pub without_state: Vec<Place>,
@@ -102,13 +102,13 @@ struct Member {
 }
 
 impl ClientContext for Member {
-    // Complaints come back from `recv`, where they are handled.
+    // Errors also come from `recv`, where they are handled.
     fn error(&self, _error: KafkaError, _reason: &str) {}
 }
 
 impl ConsumerContext for Member {
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        // What is assigned is noted too: it may have been elsewhere in between.
+        // Assigned partitions are noted too: they may have had another owner in between.
         let (Rebalance::Assign(partitions) | Rebalance::Revoke(partitions)) = rebalance else { return };
         let places = partitions.elements().into_iter().map(|it| (Topic::from(it.topic()), it.partition()));
         lock(&self.gone).extend(places);
@@ -139,7 +139,7 @@ impl KafkaGroup {
             .set("auto.offset.reset", reset);
         let consumer: StreamConsumer<Member> = config
             .create_with_context(Member::default())
-            .map_err(|error| ReadError::unavailable("could not make a Kafka client", error))?;
+            .map_err(|error| ReadError::unavailable("could not create a Kafka client", error))?;
         consumer.subscribe(topics).map_err(|error| ReadError::unavailable("could not subscribe", error))?;
         let detector = Detector::by_lane(Start::Middle);
         Ok(Self {
@@ -173,11 +173,11 @@ impl KafkaGroup {
         let message =
             self.consumer.recv().await.map_err(|error| ReadError::unavailable("could not read from Kafka", error))?;
         let place = (Topic::from(message.topic()), message.partition());
-        // A message that comes behind a rebalance is of the new assignment.
+        // A message after a rebalance belongs to the new assignment.
         let gone = std::mem::take(&mut *lock(&self.consumer.context().gone));
         let is_known = lock(&self.state).forget(gone).known.contains(&place);
         if !is_known {
-            // Dropped here, the record would be lost: it is asked for again.
+            // If this is dropped, the record would be lost: it is read again.
             let undo = Undo { consumer: &self.consumer, message: &message, armed: true };
             let found = self.restore(&place).await?;
             undo.disarm();
@@ -252,7 +252,7 @@ impl KafkaGroup {
     /// The lanes of the topics that this member has.
     fn own(&self) -> Result<BTreeSet<(String, u32)>, ReadError> {
         let assigned = self.consumer.assignment();
-        let assigned = assigned.map_err(|error| ReadError::unavailable("could not tell the partitions", error))?;
+        let assigned = assigned.map_err(|error| ReadError::unavailable("could not list the partitions", error))?;
         Ok(assigned.elements().into_iter().map(|it| (it.topic().to_owned(), lane(it.partition()))).collect())
     }
 
@@ -351,7 +351,7 @@ impl State {
     }
 
     fn saved(&self, (topic, partition): &Place, room: usize) -> Option<String> {
-        // Base64 makes four letters of three bytes.
+        // Base64 makes four letters from three bytes.
         let room = room.saturating_sub(MARK.len()) / 4 * 3;
         let saved = self.detector.save_lane(topic.as_str(), lane(*partition), room).ok()?;
         Some(format!("{MARK}{}", BASE64_STANDARD_NO_PAD.encode(saved)))
@@ -375,7 +375,7 @@ impl Drop for Undo<'_> {
     fn drop(&mut self) {
         if self.armed {
             let offset = Offset::Offset(self.message.offset());
-            // A partition that has gone meanwhile has a new reader, who has it.
+            // A partition that was revoked meanwhile has a new reader, which reads the record.
             self.consumer.seek(self.message.topic(), self.message.partition(), offset, Duration::ZERO).ok();
         }
     }
@@ -390,7 +390,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Partitions aren't negative.
+/// The lane of a partition, whose number is never negative.
 fn lane(partition: i32) -> u32 {
     u32::try_from(partition).unwrap_or_default()
 }

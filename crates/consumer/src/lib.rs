@@ -63,17 +63,17 @@ pub struct Received {
     pub topic: Topic,
     /// The lane of the message: the Kafka partition, or the lane token of the NATS subject.
     pub lane: u32,
-    /// The message key.
+    /// The message key: the gid of the resource that changed. Empty in a record of the lane itself.
     pub key: String,
     /// The bus's own number of the message: Kafka's offset, the JetStream sequence, or the line number.
     pub offset: u64,
-    /// The record.
+    /// The record, in the types of the contract.
     pub record: pb::Record,
 }
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum ReadFrom {
     /// With the oldest record on the bus.
     Start,
     /// With the next record that is written.

@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 /// The place of a record in its stream: epoch, then stream sequence. Marks have the order of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
-    /// The epoch.
+    /// The epoch of the record.
     pub epoch: u64,
-    /// The stream sequence.
+    /// The stream sequence of the record.
     pub sequence: u64,
 }
 
@@ -44,7 +44,7 @@ pub struct Row {
     pub changed_at: Option<DateTime<Utc>>,
     /// The lane of the latest record.
     pub lane: u32,
-    /// The latest record.
+    /// The place of the resource's latest record.
     pub mark: Mark,
 }
 
@@ -55,37 +55,37 @@ pub enum Op {
     Put(Row),
     /// Delete the row, unless it has a later mark.
     Remove {
-        /// The row.
+        /// The stream of the row.
         stream: String,
-        /// The row.
+        /// The gid of the row.
         gid: String,
         /// Why the row is deleted.
         removal: Removal,
-        /// The record.
+        /// The place of the record that this operation comes from.
         mark: Mark,
     },
     /// Remember the mark until the end of the crawl in this lane.
     BeginCrawl {
-        /// The stream.
+        /// The stream that the crawl reads.
         stream: String,
-        /// The lane.
+        /// The lane of the record.
         lane: u32,
-        /// The crawl.
+        /// The id of the crawl.
         crawl_id: String,
-        /// The record.
+        /// The place of the record that this operation comes from.
         mark: Mark,
     },
     /// Do nothing, unless you trust [`complete_types`](bridge_contract::pb::SnapshotEnd::complete_types). If you do: delete the rows of the
     /// stream and lane that are of these types and have a mark before the crawl's beginning. The crawl didn't find
     /// them, and no event named them since. Do nothing if the beginning wasn't seen.
     EndCrawl {
-        /// The stream.
+        /// The stream that the crawl read.
         stream: String,
-        /// The lane.
+        /// The lane of the record.
         lane: u32,
-        /// The crawl.
+        /// The id of the crawl.
         crawl_id: String,
-        /// The resource types.
+        /// The resource types of which the crawl read everything.
         types: Vec<String>,
     },
 }
@@ -135,7 +135,7 @@ impl Op {
                     mark,
                 }))
             }
-            // What it says isn't here, but the resource is.
+            // The stand-in contains no state, but the resource exists.
             Body::StandIn(it) => {
                 let resource = it.resource.as_ref().filter(|resource| !resource.gid.is_empty())?;
                 Some(Self::Put(Row {
@@ -173,7 +173,8 @@ impl Op {
         let parent = event.parent.as_ref().map(|parent| parent.gid.clone());
         match event.action {
             Action::Deleted => return Some(Self::Remove { stream, gid, removal: Removal::Deleted, mark }),
-            // Out of what is watched; out of a section or a parent task it stays.
+            // Removed from the watched resource. A resource that was removed from a section or a parent task stays in
+            // the table.
             Action::Removed if parent.as_deref() == position.resource() => {
                 return Some(Self::Remove { stream, gid, removal: Removal::Left, mark });
             }

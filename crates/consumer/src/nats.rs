@@ -1,6 +1,6 @@
 //! Reads whole lanes from a JetStream stream.
 
-use super::{From, ReadError, Received, Until, decode};
+use super::{ReadError, ReadFrom, Received, Until, decode};
 use crate::detect::sighting::Signal;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::message::Info;
@@ -37,7 +37,7 @@ impl NatsReader {
         client: async_nats::Client,
         stream: &str,
         prefix: &str,
-        from: From,
+        from: ReadFrom,
         until: Until,
     ) -> Result<Self, ReadError> {
         let stream = jetstream::new(client)
@@ -51,13 +51,13 @@ impl NatsReader {
             .create_consumer(pull::OrderedConfig {
                 filter_subject: format!("{prefix}.lane.>"),
                 deliver_policy: match from {
-                    From::Start => DeliverPolicy::All,
-                    From::Now => DeliverPolicy::New,
+                    ReadFrom::Start => DeliverPolicy::All,
+                    ReadFrom::Now => DeliverPolicy::New,
                 },
                 ..pull::OrderedConfig::default()
             })
             .await
-            .map_err(|error| ReadError::unavailable("could not make an ordered consumer", error))?;
+            .map_err(|error| ReadError::unavailable("could not create an ordered consumer", error))?;
         let pending = consumer.cached_info().num_pending;
         let messages = consumer
             .messages()
@@ -88,7 +88,7 @@ impl NatsReader {
     /// The next record of any lane. `None` when all lanes are read to their end.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// [`ReadError`]: `Unavailable` or `NoRecord`.
     ///
     /// # Cancel safety
     /// If it is dropped before it returns, it has taken no record.
@@ -154,7 +154,7 @@ pub(super) async fn next_message<E: std::error::Error + Send + Sync + 'static>(
     }
 }
 
-/// The place of a message.
+/// The metadata of a message, such as its sequence.
 pub(super) fn info(message: &Message) -> Result<Info<'_>, ReadError> {
     message.info().map_err(|error| ReadError::unavailable("could not read a message's sequence", error))
 }

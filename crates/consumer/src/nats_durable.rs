@@ -39,7 +39,7 @@ pub struct DurableOptions {
     /// Single streams to read, as `account/gid`. Empty means whole lanes. Several streams need server version 2.10.
     pub streams: Vec<String>,
     /// Where a new durable consumer begins.
-    pub from: super::From,
+    pub from: super::ReadFrom,
     /// The time within which a delivered record must be committed. After it, the server delivers the record again. Default: 5 minutes.
     pub ack_wait: Duration,
     /// The maximum number of records that are delivered and not committed. Default: 10,000.
@@ -55,7 +55,7 @@ impl DurableOptions {
             prefix: prefix.to_owned(),
             durable: durable.to_owned(),
             streams: Vec::new(),
-            from: super::From::Start,
+            from: super::ReadFrom::Start,
             ack_wait: Duration::from_secs(300),
             max_uncommitted: 10_000,
         }
@@ -86,7 +86,7 @@ pub struct Delivered {
     pub sequence: u64,
     /// The number of deliveries of the record. It is greater than 1 if the record wasn't committed after an earlier delivery.
     pub deliveries: i64,
-    /// The record.
+    /// The decoded record.
     pub record: Record,
     /// The detector's verdict: by lane, or by stream if single streams are read.
     pub verdict: Verdict,
@@ -157,7 +157,7 @@ impl NatsDurable {
             Some(Err(error)) => (fresh(Start::Middle), Some(error.into())),
             None if was_committed => (fresh(Start::Middle), Some(Blinded::NotKept)),
             // Nothing was ever committed, and nothing is gone: the lanes begin here.
-            None if options.from == super::From::Start && !is_trimmed(&stream, &options.prefix).await? => {
+            None if options.from == super::ReadFrom::Start && !is_trimmed(&stream, &options.prefix).await? => {
                 (fresh(Start::Beginning), None)
             }
             None => (fresh(Start::Middle), None),
@@ -171,7 +171,7 @@ impl NatsDurable {
         Ok(Self { messages, states, durable, key, topic, detector, last: None, deliveries, blinded })
     }
 
-    /// The next record.
+    /// The next record of the JetStream stream.
     ///
     /// # Errors
     /// `NoRecord` for a message that isn't a record: the next call continues after it. `Unavailable` for other errors, also if a delivery
@@ -183,7 +183,7 @@ impl NatsDurable {
         let message = next_message(&mut self.messages).await?;
         let info = info(&message)?;
         if info.consumer_sequence != self.deliveries + 1 {
-            // To go on and acknowledge this one would be to acknowledge what was lost.
+            // Acknowledging this message would acknowledge the lost one, too.
             let (found, wanted) = (info.consumer_sequence, self.deliveries + 1);
             let why = format!("this is delivery {found}, and {wanted} wasn't seen: open the reader again");
             return Err(ReadError::unavailable("could not read all from JetStream", why));
@@ -278,8 +278,8 @@ fn config(options: &DurableOptions, first: Option<u64>) -> pull::Config {
         durable_name: Some(options.durable.clone()),
         deliver_policy: match (first, options.from) {
             (Some(start_sequence), _) => DeliverPolicy::ByStartSequence { start_sequence },
-            (None, super::From::Start) => DeliverPolicy::All,
-            (None, super::From::Now) => DeliverPolicy::New,
+            (None, super::ReadFrom::Start) => DeliverPolicy::All,
+            (None, super::ReadFrom::Now) => DeliverPolicy::New,
         },
         ack_policy: AckPolicy::All,
         ack_wait: options.ack_wait,

@@ -119,7 +119,7 @@ pub enum Action {
     Removed,
     /// The resource was restored from Asana's trash.
     Undeleted,
-    /// A new word of Asana.
+    /// Another action, in Asana's words. Asana may add new ones.
     Other(String),
 }
 
@@ -140,7 +140,7 @@ pub struct Change {
 pub struct Snapshot {
     /// The crawl that the snapshot belongs to.
     pub crawl_id: String,
-    /// The resource.
+    /// The resource whose state this is.
     pub resource: Option<Resource>,
     /// Where the crawl found it: the project or section of a task, the task of a subtask. `None` if this isn't known.
     pub parent: Option<Resource>,
@@ -170,7 +170,7 @@ pub struct SourceGap {
 pub struct Watermark {
     /// The time, by Asana's clock.
     pub complete_up_to: Option<DateTime<Utc>>,
-    /// The number of shards.
+    /// The number of shards of the bridge.
     pub shards: u32,
     /// The number of lanes of the topic.
     pub lanes: u32,

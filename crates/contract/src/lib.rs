@@ -14,4 +14,5 @@ pub mod time;
 pub mod token;
 mod topic;
 
+pub use time::Timestamp;
 pub use topic::Topic;

@@ -15,14 +15,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    /// The output topic.
+    /// The output topic that the record would be in.
     #[serde(serialize_with = "text", deserialize_with = "topic")]
     pub topic: Topic,
-    /// The lane.
+    /// The lane that the record would be in, from 0.
     pub lane: u32,
-    /// The message key.
+    /// The message key: the gid of the resource that changed. Empty in a record of the lane itself.
     pub key: String,
-    /// The record.
+    /// The record, in the types of the contract.
     pub record: pb::Record,
 }
 
@@ -74,7 +74,7 @@ mod tests {
         let raw_json = r#"{"x":[1e400,"\n"]}"#.to_owned();
         let record = pb::Record {
             position: Some(position),
-            received_at: Some(pbjson_types::Timestamp { seconds: 1, nanos: 5_000_000 }),
+            received_at: Some(crate::Timestamp { seconds: 1, nanos: 5_000_000 }),
             body: Some(Body::Event(pb::Event { action: "changed".to_owned(), raw_json, ..pb::Event::default() })),
         };
         let mut line = Vec::new();

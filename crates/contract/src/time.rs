@@ -4,8 +4,18 @@
 //! of these. A Timestamp that breaks the rule can be encoded, and readers of other languages fail at it.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use pbjson_types::Timestamp;
 use std::ops::RangeInclusive;
+
+/// A time as records have it: protobuf's `google.protobuf.Timestamp`. [`timestamp`] and [`date_time`] convert it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct Timestamp {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    /// Nanoseconds of the second, from 0 on.
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
+}
 
 /// From 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 const SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -37,6 +47,30 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
 #[must_use]
 pub fn asana_form(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Protobuf's JSON form: RFC 3339, in UTC.
+#[cfg(feature = "json")]
+mod json {
+    use super::{Timestamp, date_time, timestamp};
+    use chrono::{DateTime, SecondsFormat, Utc};
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    impl Serialize for Timestamp {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            let time = date_time(self).ok_or_else(|| S::Error::custom("the time is out of range"))?;
+            to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Timestamp {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            let time = DateTime::parse_from_rfc3339(&String::deserialize(from)?).map_err(D::Error::custom)?;
+            timestamp(time.with_timezone(&Utc)).ok_or_else(|| D::Error::custom("the time is out of range"))
+        }
+    }
 }
 
 #[cfg(test)]

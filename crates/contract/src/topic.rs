@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub struct Topic(Arc<str>);
 
 impl Topic {
-    /// The text.
+    /// The name as a text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

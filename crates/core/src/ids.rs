@@ -1,4 +1,4 @@
-//! Names of things: newtypes, so that a gid can't stand where an account should.
+//! Names as types of their own, so that a gid can't be used in place of an account.
 
 pub use bridge_contract::Topic;
 
@@ -12,7 +12,7 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The text.
+            /// The name as a text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -42,12 +42,11 @@ text_id! {
     AccountName
 }
 text_id! {
-    /// Asana's opaque position in a stream. Its text goes to Asana and into the
-    /// checkpoint, and is never printed.
+    /// Asana's opaque position in a stream. Its text is sent to Asana and stored in the checkpoint, and never printed.
     SyncToken
 }
 
-/// Shown as its text, also by `Debug`.
+/// Shows the text, also with `Debug`.
 macro_rules! shown_as_text {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {
@@ -75,7 +74,7 @@ impl fmt::Debug for SyncToken {
 /// One stream: the (account, resource) that is polled. Shown as `account/gid`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
-    /// Whose credential polls it.
+    /// The account whose credential polls it.
     pub account: AccountName,
     /// The watched task, project, goal or workspace.
     pub resource: Gid,
@@ -87,7 +86,7 @@ impl StreamId {
         Self { account: account.into(), resource: resource.into() }
     }
 
-    /// Reads the `account/gid` form; `None` where the text isn't of that form.
+    /// Reads the form `account/gid`; `None` if the text doesn't have it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (account, resource) = text.split_once('/')?;
@@ -107,7 +106,7 @@ impl fmt::Debug for StreamId {
     }
 }
 
-/// Which request polls a stream.
+/// The request that polls a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StreamKind {
     /// `GET /events?resource=…`: a task, project or goal.
@@ -116,7 +115,7 @@ pub enum StreamKind {
     Workspace,
 }
 
-/// The unit of ownership and of fencing: streams hash to it.
+/// A shard's number, from 0. Shards are the unit of ownership and of fencing. Streams hash to them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u32);
 
@@ -134,7 +133,7 @@ impl fmt::Debug for ShardId {
 /// One partition of one output topic (Kafka), or one lane token of the subject (NATS).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane {
-    /// The topic.
+    /// The name of the topic.
     pub topic: Topic,
     /// The partition, from 0.
     pub partition: u32,

@@ -1,4 +1,4 @@
-//! What can be read of JSON of any shape, each value on its own: what doesn't fit hides nothing beside it.
+//! Reads JSON of any shape, each value on its own, so that an unreadable value doesn't affect the values beside it.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A `T` read from a JSON object; derived structs would read from an array too.
+/// A `T` from a JSON object. A derived struct alone would also accept an array.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -40,13 +40,13 @@ pub fn typed<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
     serde_json::from_str(raw?.get()).ok()
 }
 
-/// A field's text.
+/// Reads a field that is a text; `None` if it is missing, or isn't one.
 #[must_use]
 pub fn string(raw: Option<&RawValue>) -> Option<String> {
     typed(raw)
 }
 
-/// A gid that came as a number is its digits.
+/// Reads a field that is a gid. If it is a number, the gid is its digits.
 #[must_use]
 pub fn gid(raw: Option<&RawValue>) -> Option<String> {
     let digits = |raw: &RawValue| raw.get().bytes().all(|byte| byte.is_ascii_digit()).then(|| raw.get().to_owned());

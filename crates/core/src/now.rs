@@ -1,19 +1,19 @@
-//! Time as an argument.
+//! Time as an argument of functions.
 
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// The present, read once at the edge and handed down.
+/// The current time, read once outside of the core and passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Since an arbitrary start; never goes back. For waiting and for rates.
+    /// The time since an arbitrary start. It never goes back. Used for waiting and for rates.
     pub monotonic: Duration,
-    /// By the wall clock, which may jump. For records.
+    /// The time of the wall clock, which may jump. Used for records.
     pub wall: DateTime<Utc>,
 }
 
 impl Now {
-    /// The present, `later` from this one.
+    /// The time that is `later` from this one.
     #[must_use]
     pub fn after(self, later: Duration) -> Self {
         Self { monotonic: self.monotonic + later, wall: self.wall + later }

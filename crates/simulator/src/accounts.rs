@@ -1,4 +1,4 @@
-//! Who may call, how often, and how many at once: one budget per token.
+//! Which tokens may call, how often, and how many calls at once: one budget per token.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,15 +13,15 @@ use super::{
     time::Timestamp,
 };
 
-/// Milliseconds over which Asana counts requests.
+/// The window over which Asana counts requests, in milliseconds.
 const WINDOW: u64 = 60_000;
 
-/// Requests of the last minute, in counters of one millisecond.
+/// The requests of the last minute, in counters of one millisecond.
 #[derive(Debug, Default)]
 struct Window {
     counted: VecDeque<(u64, u32)>,
     total: u32,
-    /// Most that any minute has had.
+    /// The maximum number of requests in any minute.
     most: u32,
 }
 
@@ -35,8 +35,7 @@ impl Window {
         }
     }
 
-    /// Counts a request; `Err` has the seconds until one would be let through,
-    /// should no other come before.
+    /// Counts a request. `Err` has the seconds until a request would be accepted, if no other comes before.
     fn count(&mut self, elapsed: Duration, limit: Option<u32>) -> Result<(), u64> {
         let now = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         self.forget(now);
@@ -68,9 +67,9 @@ pub(crate) struct Account {
     pub(crate) serves_domain: bool,
     /// Index of the world's user who owns the token.
     pub(crate) user: usize,
-    /// Numbers of workspaces that have switched the app off.
+    /// The numbers of workspaces that have disabled the app.
     pub(crate) unauthorized_workspaces: Vec<usize>,
-    /// Numbers of projects that it doesn't see.
+    /// The numbers of projects that the token can't access.
     pub(crate) hidden_projects: Vec<usize>,
     per_minute: Option<u32>,
     concurrent: Option<u32>,
@@ -79,17 +78,17 @@ pub(crate) struct Account {
     most_in_flight: u32,
     requests: u64,
     rejected: u64,
-    /// Of the rejected: those beyond the budget of a minute.
+    /// The number of rejected calls beyond the budget of a minute.
     over_rate: u64,
-    /// Of the rejected: those beyond the limit of reads in flight.
+    /// The number of rejected calls beyond the limit of reads in flight.
     over_concurrency: u64,
 }
 
-/// Why a call is not let through.
+/// Why a call is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Unauthorized,
-    /// Seconds for `Retry-After`.
+    /// Too many requests, with the seconds for `Retry-After`.
     Throttled(u64),
 }
 
@@ -110,8 +109,7 @@ pub(crate) struct Accounts {
     unauthorized: u64,
 }
 
-/// Seconds that a call beyond the concurrency limit is told to wait: long
-/// enough for calls in flight to end.
+/// The seconds in `Retry-After` for a call beyond the concurrency limit: long enough for calls in flight to end.
 const CONCURRENCY_WAIT: u64 = 5;
 
 impl Accounts {
@@ -139,8 +137,8 @@ impl Accounts {
         self.by_token.get(name)
     }
 
-    /// Lets a call in, or not. Refused calls are counted all the same. Returns
-    /// the account's name: its token, or the one that OAuth tokens stand for.
+    /// Admits a call, or rejects it. Rejected calls are counted, too. Returns the account's name: its token, or the one
+    /// that OAuth tokens stand for.
     pub(crate) fn admit(&mut self, bearer: Option<&str>, elapsed: Duration, now: Timestamp) -> Result<String, Refusal> {
         let name = bearer.and_then(|bearer| self.name(bearer, now));
         let Some((name, account)) = name.and_then(|name| Some((name.clone(), self.by_token.get_mut(&name)?))) else {
@@ -170,26 +168,26 @@ impl Accounts {
         self.by_token.contains_key(bearer).then(|| bearer.to_owned())
     }
 
-    /// Gives a token another budget, which counts from now on; 0 or none lifts it. Whether there is such a token.
+    /// Sets the budget of a token, which counts from now on; 0 or none removes it. Returns whether the token exists.
     pub(crate) fn set_rate(&mut self, token: &str, per_minute: Option<u32>) -> bool {
         let account = self.by_token.get_mut(token);
         account.map(|account| account.per_minute = per_minute.filter(|n| *n > 0)).is_some()
     }
 
-    /// Changes what a token may see, by numbers from 0. Whether there is such a token.
+    /// Sets what a token can't access, by numbers from 0. Returns whether the token exists.
     pub(crate) fn set_sight(&mut self, token: &str, unauthorized: Vec<usize>, hidden: Vec<usize>) -> bool {
         let account = self.by_token.get_mut(token);
         account.map(|it| (it.unauthorized_workspaces, it.hidden_projects) = (unauthorized, hidden)).is_some()
     }
 
-    /// Counts a 429 that isn't for the token's budget.
+    /// Counts a 429 that a fault caused.
     pub(crate) fn rejected_by_fault(&mut self, name: &str) {
         if let Some(account) = self.by_token.get_mut(name) {
             account.rejected += 1;
         }
     }
 
-    /// The answer to an admitted call is out.
+    /// Notes that the answer to an admitted call was sent.
     pub(crate) fn release(&mut self, name: &str) {
         if let Some(account) = self.by_token.get_mut(name) {
             account.in_flight = account.in_flight.saturating_sub(1);
@@ -228,7 +226,7 @@ impl Accounts {
         }))
     }
 
-    /// Counters by token, and the number of calls without a valid one.
+    /// The counters by token, and the number of calls without a valid token.
     pub(crate) fn stats(&self) -> (Map<String, Value>, u64) {
         let mut tokens = Map::new();
         for (name, account) in &self.by_token {

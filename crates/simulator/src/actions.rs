@@ -1,7 +1,7 @@
-//! What users do all day, and the events that Asana makes of it.
+//! The actions of users, and the events that Asana makes of them.
 //!
-//! One action changes the world and yields one or more events with the same
-//! `created_at`, as in real life; each event names the streams that see it.
+//! One action changes the world and yields one or more events with the same `created_at`, as in Asana. Each event has
+//! the list of streams that see it.
 
 use std::sync::Arc;
 
@@ -10,16 +10,17 @@ use rand::RngExt;
 use super::{
     arena::Id,
     event::{Action, Change, Compact, Event, Gid},
+    model::{Project, Task, Team, User},
     time::Timestamp,
     words,
-    world::{Project, Task, Team, User, World},
+    world::World,
 };
 
 /// An event and the streams that it bubbles up to.
 #[derive(Debug)]
 pub(crate) struct Happening {
     pub(crate) event: Arc<str>,
-    /// As a workspace's stream has it, if that differs.
+    /// The event in a workspace's stream, if that differs.
     pub(crate) in_workspace: Option<Arc<str>>,
     pub(crate) streams: Vec<Gid>,
 }
@@ -58,7 +59,7 @@ enum Deed {
     ChangeGoal,
 }
 
-/// How often each deed is done, relative to the others.
+/// How often each action is done, relative to the others.
 const HABITS: &[(u32, Deed)] = &[
     (9, Deed::CreateTask),
     (2, Deed::CreateOwnTask),
@@ -92,11 +93,11 @@ const HABITS: &[(u32, Deed)] = &[
     (3, Deed::ChangeGoal),
 ];
 
-/// Projects beyond which nobody makes more, so that a long run stays in bounds.
+/// The number of projects beyond which users create no more, so that a long run stays in bounds.
 const MOST_PROJECTS: usize = 1_000;
 
 impl Deed {
-    /// Rules and automations do such things too; `user` is null then.
+    /// Whether a rule or automation may do it. Then `user` is null.
     fn may_be_the_systems(self) -> bool {
         match self {
             Self::Schedule | Self::SetCustomField | Self::Drag | Self::Move | Self::AddToProject | Self::Trash => true,
@@ -128,7 +129,7 @@ impl Deed {
     }
 }
 
-/// One action under way: who, when, and what came of it so far.
+/// An action in progress: its user, its time, and its events so far.
 #[derive(Debug)]
 pub(crate) struct Act {
     pub(crate) user: Id<User>,
@@ -151,7 +152,7 @@ impl World {
         let by_system = deed.may_be_the_systems() && self.dice.random_range(0..4) == 0;
         let mut act = Act { by_system, ..Act::of(user, now) };
         if self.perform(deed, &mut act).is_none() {
-            // Nobody has done what this deed needs: a new task always works.
+            // The action isn't possible in this world. A new task always is.
             self.perform(Deed::CreateTask, &mut act);
         }
         act.happenings
@@ -204,16 +205,16 @@ impl World {
         }
     }
 
-    // --- what all deeds need
+    // --- what all actions need
 
     pub(crate) fn any_project(&mut self) -> Option<Id<Project>> {
         let number = self.dice.random_range(0..self.lively.len().max(1));
         self.lively.get(number).copied()
     }
 
-    /// A task that can be found, or one of its subtasks.
+    /// A task that isn't trashed, or one of its subtasks.
     pub(crate) fn any_task(&mut self, wanted: impl Fn(&Task) -> bool) -> Option<Id<Task>> {
-        // Enough tries that a wanted task is found if it isn't very rare.
+        // Enough tries to find a wanted task, unless it is very rare.
         for _ in 0..8 {
             let in_no_project = self.dice.random_range(0..10) == 0;
             let project = self.any_project()?;
@@ -329,7 +330,7 @@ impl World {
     }
 }
 
-/// What is said of a resource.
+/// What happened to a resource, with the details that its event needs.
 #[derive(Debug)]
 pub(crate) enum What {
     Added(Compact),

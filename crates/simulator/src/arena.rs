@@ -6,7 +6,7 @@ use std::{
     ops::{Index, IndexMut},
 };
 
-/// Place of a `T` in its arena.
+/// The index of a `T` in its arena.
 pub(crate) struct Id<T> {
     index: usize,
     of: PhantomData<fn() -> T>,
@@ -21,7 +21,7 @@ impl<T> Clone for Id<T> {
 impl<T> Copy for Id<T> {}
 
 impl<T> Id<T> {
-    /// Order of making, from 0.
+    /// The order of creation, from 0.
     pub(crate) fn number(self) -> usize {
         self.index
     }
@@ -41,7 +41,7 @@ impl<T> fmt::Debug for Id<T> {
     }
 }
 
-/// All objects of one kind, in the order of their making.
+/// All objects of one kind, in the order of their creation.
 #[derive(Debug)]
 pub(crate) struct Arena<T>(Vec<T>);
 
@@ -75,7 +75,7 @@ impl<T> Arena<T> {
         (0..self.0.len()).map(Self::id)
     }
 
-    /// The object with this number, counted round and round; `None` if empty.
+    /// The object with this number modulo the number of objects; `None` if there is none.
     pub(crate) fn nth(&self, number: usize) -> Option<Id<T>> {
         number.checked_rem(self.0.len()).map(Self::id)
     }

@@ -19,6 +19,7 @@ use super::{
     faults::{Fault, FaultKind, Faults, GarbageBody, Harm, Refused, Subject},
     fields,
     http::{Answer, ApiError, Request, TOKEN_RESET, message_of, throttled},
+    model::{Ref, Workspace},
     offsets::Offsets,
     pages::{Answered, Call},
     polls::Polls,
@@ -27,13 +28,13 @@ use super::{
     time::{Clock, Timestamp},
     webhooks::Webhooks,
     words,
-    world::{Ref, Workspace, World},
+    world::World,
 };
 
 const API: &str = "/api/1.0/";
 
-/// Most actions caught up with at a time: beyond what the machine can do, live
-/// events fall behind, and requests are still answered.
+/// The maximum number of actions that are made up for at once. If the machine is too slow, live events are late, and
+/// requests are still answered.
 const MOST_AT_ONCE: usize = 10_000;
 
 #[derive(Debug)]
@@ -55,7 +56,7 @@ pub(crate) struct Asana {
     phrases: ChaCha8Rng,
 }
 
-/// When live events are due, in true seconds.
+/// The schedule of live events, in real seconds.
 #[derive(Debug)]
 pub(crate) struct Pace {
     rate: f64,
@@ -80,13 +81,13 @@ impl Pace {
     fn took(&mut self, events: usize) {
         #[expect(clippy::cast_precision_loss, reason = "an action has a handful of events")]
         let seconds = events as f64 / self.rate;
-        // A year stands for never: rates may be absurdly small.
+        // A year stands for never: rates may be very small.
         self.next += Duration::from_secs_f64(seconds.min(31_536_000.0));
     }
 }
 
 impl Asana {
-    /// `wall` is the true time at the start, for scenarios that name none.
+    /// `wall` is the real time at the start, for scenarios without a `start`.
     pub(crate) fn new(scenario: &Scenario, wall: Timestamp) -> Self {
         let start = scenario.start.as_deref().and_then(Timestamp::parse);
         let start = start.unwrap_or(wall);
@@ -125,7 +126,7 @@ impl Asana {
         }
     }
 
-    /// Brings the world up to date: what users did meanwhile, and what goes wrong by now.
+    /// Brings the world up to date: the actions of users and the faults since the last call.
     pub(crate) fn advance(&mut self, elapsed: Duration) -> Timestamp {
         for _ in 0..MOST_AT_ONCE {
             let Some(due) = self.pace.due(elapsed) else {
@@ -149,13 +150,13 @@ impl Asana {
         }
     }
 
-    /// One user action; returns how many events it made.
+    /// One action of a user. Returns the number of its events.
     pub(crate) fn act(&mut self, now: Timestamp) -> usize {
         let happenings = self.world.act(now);
         self.tell(happenings, now)
     }
 
-    /// Offers what happened to all who see it.
+    /// Offers events on all streams that see them.
     pub(crate) fn tell(&mut self, happenings: Vec<Happening>, now: Timestamp) -> usize {
         let events = happenings.len();
         for Happening { event, in_workspace, streams } in happenings {
@@ -175,8 +176,8 @@ impl Asana {
         events
     }
 
-    /// Offers exactly these events on one stream, and makes the resource if need be.
-    /// Returns how many events were offered on the stream so far.
+    /// Offers exactly these events on one stream, and creates the resource if it doesn't exist. Returns the number of
+    /// events that were offered on the stream so far.
     pub(crate) fn inject(&mut self, gid: &str, events: impl IntoIterator<Item = Arc<str>>, now: Timestamp) -> usize {
         if self.world.find(gid).is_none() {
             self.world.add_quiet_project(gid, now);
@@ -192,7 +193,7 @@ impl Asana {
         stream.offered()
     }
 
-    /// Starts a fault, or does it on the spot. Returns its number if it stands.
+    /// Starts a fault, or performs it at once. Returns its number if it lasts.
     pub(crate) fn apply(&mut self, fault: Fault, now: Timestamp) -> Option<u64> {
         if !fault.is_immediate() {
             return Some(self.faults.add(fault, now));
@@ -212,7 +213,7 @@ impl Asana {
         None
     }
 
-    /// Makes visible on a stream what is due and not silenced.
+    /// Makes the events of a stream visible that are due and not silenced.
     pub(crate) fn reveal(&mut self, gid: &str, now: Timestamp) {
         if let Some(stream) = self.streams.get_mut(gid) {
             stream.reveal(now, |at| self.faults.heard_from(gid, at));
@@ -234,7 +235,7 @@ impl Asana {
         }
     }
 
-    /// What an answer that is made now is dated from.
+    /// The time for the header `Date` of an answer that is made now.
     pub(crate) fn date(&self, elapsed: Duration) -> Option<Timestamp> {
         match self.dated {
             DateHeader::Stamped => Some(self.clock.at(elapsed)),
@@ -292,7 +293,7 @@ impl Asana {
         answer
     }
 
-    /// A poll counts whatever becomes of it; one of what isn't there doesn't.
+    /// Counts a poll, whatever its outcome. Polls of unknown resources aren't counted.
     fn count_poll(&mut self, gid: &str, account: &str, elapsed: Duration) {
         if !self.streams.contains_key(gid) && self.world.find(gid).is_some() {
             self.streams.insert(Arc::from(gid), Stream::default());
@@ -320,7 +321,7 @@ impl Asana {
         }
     }
 
-    /// `/events`, for what may be watched: a task, a project or a goal.
+    /// `/events`, for resources that may be watched: a task, a project or a goal.
     fn watch(&mut self, gid: &str, kind: Option<&str>, call: &Call<'_>) -> Answered {
         let found = match self.world.find(gid) {
             None if gid.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -418,7 +419,7 @@ impl Asana {
     }
 }
 
-/// The gid that a request is about, by which faults are scoped.
+/// The gid that a request is about, which faults can be limited to.
 fn subject_of<'a>(segments: &[&'a str], request: &'a Request) -> Option<&'a str> {
     match *segments {
         [_, gid, ..] => Some(gid),
@@ -426,14 +427,14 @@ fn subject_of<'a>(segments: &[&'a str], request: &'a Request) -> Option<&'a str>
     }
 }
 
-/// What a proxy in front of Asana says, which knows nothing of Asana's envelope.
+/// The page of a proxy in front of Asana, which doesn't have the form of Asana's errors.
 fn gateway_page(status: u16) -> Answer {
     let body =
         format!("<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>\n");
     Answer { content_type: "text/html", ..Answer::bytes(status, body) }
 }
 
-/// What happens to an answer on its way.
+/// Damages an answer on its way.
 fn spoil(answer: &mut Answer, harm: &Harm) {
     answer.delay += harm.delay;
     if let Some(garbage) = harm.garbage {

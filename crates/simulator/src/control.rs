@@ -1,5 +1,5 @@
-//! The control interface under `/_sim/`: inject, break, wind the clock, and
-//! read what was offered. Its contract is `docs/simulator.md`.
+//! The control interface under `/_sim/`: injects events, causes faults, changes the clock, and shows what was offered.
+//! Its contract is `docs/simulator.md`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
     time::{Span, Timestamp},
 };
 
-/// Most user actions of one call to `/_sim/actions`: they run while all else waits.
+/// The maximum number of user actions of one call to `/_sim/actions`: everything else waits meanwhile.
 const MOST_ACTIONS: usize = 100_000;
 
 /// Events as text, so that each survives byte for byte.
@@ -121,7 +121,7 @@ impl Asana {
         Ok(Answer::ok(&json!({"resource": injection.resource, "offered": offered})))
     }
 
-    /// The ledger of one stream, or how much there is on each.
+    /// The ledger of one stream, or the number of events on each.
     fn show_ledger(&mut self, request: &Request, now: Timestamp) -> Controlled {
         let Some(gid) = request.param("resource") else {
             return Ok(Answer::ok(&self.all_ledgers()));
@@ -198,7 +198,7 @@ impl Asana {
         Ok(self.show_rate())
     }
 
-    /// Lets users act at once, whatever the rate: for tests that need no luck.
+    /// Lets users act at once, whatever the rate, for tests that don't want to wait.
     fn act_posted(&mut self, request: &Request, now: Timestamp) -> Controlled {
         let Actions { count } = posted(request)?;
         if count > MOST_ACTIONS {
@@ -216,7 +216,7 @@ impl Asana {
         Ok(Answer::ok(&json!({"token": token, "rate_per_minute": rate_per_minute})))
     }
 
-    /// Null lifts it.
+    /// Changes the limits of heavy pages. Null removes them.
     fn change_weight(&mut self, request: &Request) -> Controlled {
         self.offsets.weight = posted(request)?;
         Ok(Answer::ok(&json!({})))
@@ -259,7 +259,7 @@ pub(crate) fn posted<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, 
     serde_json::from_slice(&request.body).map_err(|error| ApiError::new(400, error.to_string()))
 }
 
-/// `events` comes first, verbatim; the rest says what a poller must have seen of it.
+/// The events come first, unchanged. The rest says which of them a poller must have seen.
 fn ledger_of(gid: &str, stream: &Stream, faults: &Faults) -> String {
     let offered = stream.offered();
     let size: usize = stream.events(0, offered).map(|event| event.len() + 1).sum();

@@ -1,4 +1,4 @@
-//! Custom fields: one of each kind, and what a task has in them.
+//! Custom fields: one of each kind, and their values in tasks.
 
 use rand::RngExt;
 use serde_json::{Map, Value, json};
@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 use super::{
     arena::Id,
     event::{Compact, Gid},
+    model::{Priority, Task},
     time::Timestamp,
     words,
-    world::{Task, User, World},
+    world::World,
 };
 
 /// The custom fields that every task has.
@@ -44,7 +45,7 @@ impl Field {
         }
     }
 
-    /// What stands behind the gid of *Priority*, whose options have 1 to 3.
+    /// The suffix of the gid, after that of *Priority*, whose options have 1 to 3.
     fn suffix(self) -> &'static str {
         match self {
             Self::Priority => "",
@@ -56,47 +57,8 @@ impl Field {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Priority {
-    Low,
-    Medium,
-    High,
-}
-
-impl Priority {
-    const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Low => "Low",
-            Self::Medium => "Medium",
-            Self::High => "High",
-        }
-    }
-
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Low => "1",
-            Self::Medium => "2",
-            Self::High => "3",
-        }
-    }
-}
-
-/// A task's values.
-#[derive(Debug, Default)]
-pub(crate) struct Values {
-    priority: Option<Priority>,
-    /// In quarters of an hour.
-    estimate: Option<u32>,
-    customer: Option<String>,
-    /// A day.
-    launch: Option<String>,
-    reviewers: Vec<Id<User>>,
-}
-
 impl World {
-    /// Gives a custom field another value, now and then none.
+    /// Gives a custom field another value, sometimes none.
     pub(crate) fn set_custom(&mut self, task: Id<Task>, field: Field, now: Timestamp) {
         let dice = &mut self.dice;
         let some = dice.random_range(0..8) > 0;
@@ -156,7 +118,7 @@ impl World {
         members.into_iter().chain([(format!("{kind}_value"), value)]).collect()
     }
 
-    /// As in a task's record, where enum options are shown in full.
+    /// The custom fields in a task's record, where enum options are shown in full.
     pub(crate) fn custom_records(&self, task: Id<Task>) -> Vec<Value> {
         let record = |field: Field| {
             let mut record = json!(self.compact_custom(task, field));

@@ -1,4 +1,4 @@
-//! What users do with tasks.
+//! The actions of users on tasks.
 
 use rand::RngExt;
 
@@ -7,8 +7,9 @@ use super::{
     arena::Id,
     custom::Field,
     event::{Change, Compact},
+    model::{Project, Story, Task, Workspace},
     words,
-    world::{Project, Story, Task, Workspace, World},
+    world::World,
 };
 
 impl World {
@@ -50,7 +51,7 @@ impl World {
         Some(())
     }
 
-    /// In *My tasks*, and in no project: its own stream and that of the workspace see it.
+    /// A task in *My tasks*, and in no project: its own stream and that of the workspace see it.
     pub(crate) fn create_task_of_ones_own(&mut self, act: &mut Act, workspace: Id<Workspace>) -> Id<Task> {
         let task = self.add_loose_task(act.user, workspace, act.now);
         self.say_task(act, task, What::Added(self.compact_workspace(workspace)));
@@ -176,7 +177,7 @@ impl World {
         Some(())
     }
 
-    /// A tag comes or goes, which moves no `modified_at`; of some of these changes Asana tells nothing.
+    /// Adds or removes a tag, which doesn't change `modified_at`. Asana reports only some of these changes.
     pub(crate) fn tag(&mut self, act: &mut Act) -> Option<()> {
         let task = self.any_task(|_| true)?;
         let number = self.dice.random_range(0..self.tags.len().max(1));
@@ -191,7 +192,7 @@ impl World {
         Some(())
     }
 
-    /// Neither an event nor another `modified_at`.
+    /// Adds or removes a dependency, which causes no event and no new `modified_at`.
     pub(crate) fn depend(&mut self) -> Option<()> {
         let (task, on) = (self.any_task(|_| true)?, self.any_task(|_| true)?);
         if task == on || self.tasks[task].workspace != self.tasks[on].workspace {
@@ -201,7 +202,7 @@ impl World {
         Some(())
     }
 
-    /// Neither an event nor another `modified_at`.
+    /// Adds or removes a like, which causes no event and no new `modified_at`.
     pub(crate) fn like(&mut self, act: &Act) -> Option<()> {
         let task = self.any_task(|_| true)?;
         toggle(&mut self.tasks[task].likes, act.user);
@@ -232,7 +233,7 @@ impl World {
         Some(())
     }
 
-    /// Asana tells of the task alone, though all that is below it goes and comes with it.
+    /// Asana reports the task alone, although everything below it is deleted and restored with it.
     pub(crate) fn set_trashed(&mut self, act: &mut Act, task: Id<Task>, trashed: bool) {
         self.tasks[task].trashed = trashed;
         self.tasks[task].modified_at = act.now;
@@ -254,7 +255,7 @@ impl World {
     }
 }
 
-/// Puts it in, or takes it out; whether it is in now.
+/// Adds the item, or removes it if it is there. Returns whether it is there now.
 fn toggle<T: PartialEq>(items: &mut Vec<T>, item: T) -> bool {
     let before = items.len();
     items.retain(|other| *other != item);

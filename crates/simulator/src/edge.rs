@@ -1,10 +1,6 @@
-//! The thin edge: sockets, the true clock, and what goes wrong on the wire.
+//! The thin layer of IO: sockets, the real clock, and faults of the connection.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -26,40 +22,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    asana::Asana,
     http::{Answer, ApiError, Request},
     post::{self, Post},
+    shared::Shared,
     time::Timestamp,
 };
 
-/// Largest body of a request; injected events come in bulk.
+/// The maximum size of a request's body, in bytes: many events may be injected at once.
 const MOST_BYTES: usize = 1 << 30;
 
-/// How often live events are made when nobody asks.
+/// The interval at which live events are made without requests.
 const TICK: Duration = Duration::from_millis(50);
-
-/// The simulated Asana, shared between connections, and the true time.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    asana: Mutex<Asana>,
-    started: Instant,
-}
-
-impl Shared {
-    #[expect(clippy::disallowed_methods, reason = "an edge: the simulated clock starts here")]
-    pub(crate) fn new(asana: Asana) -> Self {
-        Self { asana: Mutex::new(asana), started: Instant::now() }
-    }
-
-    /// A panic of another caller leaves a world that may be odd, but is usable.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Asana> {
-        self.asana.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
-}
 
 /// Serves until `stop`.
 ///
@@ -72,7 +45,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: Canc
     }
 }
 
-/// Takes connections until `stop`, then waits for those that are left.
+/// Accepts connections until `stop`, then waits for those that are left.
 ///
 /// *Cancel safety*: dropping the future closes the listener and all connections.
 async fn accept(listener: TcpListener, app: Router, stop: &CancellationToken) {
@@ -85,7 +58,7 @@ async fn accept(listener: TcpListener, app: Router, stop: &CancellationToken) {
                 Ok((stream, _)) => {
                     connections.spawn(converse(stream, app.clone(), stop.clone()));
                 }
-                // Out of file descriptors, or a client that is gone already.
+                // There are no file descriptors left, or the client is gone already.
                 Err(_) => tokio::time::sleep(TICK).await,
             },
         }
@@ -94,14 +67,14 @@ async fn accept(listener: TcpListener, app: Router, stop: &CancellationToken) {
     while connections.join_next().await.is_some() {}
 }
 
-/// One connection, whose answers have the `Date` that we give them and no other.
+/// One connection. Its answers have only the `Date` that we give them.
 async fn converse(stream: TcpStream, app: Router, stop: CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().auto_date_header(false);
     builder.http2().auto_date_header(false);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     tokio::pin!(connection);
-    // How a connection ends is its client's affair.
+    // An error of the connection concerns only its client.
     tokio::select! {
         _ended = connection.as_mut() => {}
         () = stop.cancelled() => {
@@ -111,8 +84,8 @@ async fn converse(stream: TcpStream, app: Router, stop: CancellationToken) {
     }
 }
 
-/// Keeps the world going while nobody asks, and webhooks told; ends a moment after `stop`, so that
-/// slow answers don't hold up the shutdown.
+/// Keeps the world and the webhooks going without requests. Ends a moment after `stop`, so that slow answers don't
+/// delay the shutdown.
 async fn live(shared: &Arc<Shared>, stop: &CancellationToken) {
     let mut post = Post::new();
     let mut ticks = tokio::time::interval(TICK);
@@ -124,7 +97,7 @@ async fn live(shared: &Arc<Shared>, stop: &CancellationToken) {
     tokio::time::sleep(4 * TICK).await;
 }
 
-/// Gives an account its place back, also when the client has hung up.
+/// Ends an account's request in flight, also when the client has disconnected.
 struct InFlight {
     shared: Arc<Shared>,
     account: Option<String>,
@@ -138,7 +111,7 @@ impl Drop for InFlight {
     }
 }
 
-/// What the simulated clock showed when an answer was made, for its `Date`.
+/// The simulated time when an answer was made, for its `Date`.
 struct Stamp {
     date: Option<Timestamp>,
     elapsed: Duration,
@@ -161,7 +134,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: HttpRequest<Body>) -
         tokio::time::sleep(answer.delay).await;
     }
     drop(in_flight);
-    // The true time since then: what users do meanwhile isn't in the answer, however fast the simulated clock is.
+    // The real time since then: later actions of users aren't in the answer, however fast the simulated clock is.
     let date = stamp.date.map(|date| date.plus(shared.elapsed().saturating_sub(stamp.elapsed)));
     respond(answer, date)
 }
@@ -186,7 +159,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The scheme is told apart without regard to case, as HTTP wants it.
+/// The token. HTTP's scheme `Bearer` is matched in any case.
 fn bearer(headers: &HeaderMap) -> Option<String> {
     let (scheme, token) = text(headers, header::AUTHORIZATION.as_str())?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())

@@ -1,4 +1,4 @@
-//! Asana's event object, written once.
+//! Asana's event object, serialized once.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{scenario::TypeField, time::Timestamp};
 /// A globally unique identifier: digits, but only ever a string.
 pub(crate) type Gid = Arc<str>;
 
-/// What Asana shows of an object inside another one.
+/// The compact form in which Asana shows an object inside another one.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Compact {
     #[serde(serialize_with = "as_str")]
@@ -20,7 +20,7 @@ pub(crate) struct Compact {
     pub(crate) resource_subtype: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    /// What only some objects have: a custom field's value.
+    /// The fields of some objects only, such as a custom field's value.
     #[serde(flatten)]
     pub(crate) more: Option<Box<Map<String, Value>>>,
 }
@@ -35,7 +35,7 @@ impl Compact {
     }
 }
 
-/// What happened to a resource.
+/// The action of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
@@ -46,7 +46,7 @@ pub(crate) enum Action {
     Undeleted,
 }
 
-/// How a field changed. A value is there only if it is an Asana resource.
+/// A change of a field. It has a value only if the value is an Asana resource.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Change {
     field: &'static str,
@@ -60,7 +60,7 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// A scalar changed: no value is shown.
+    /// The change of a field without a resource as its value.
     pub(crate) fn scalar(field: &'static str) -> Self {
         Self { field, action: Action::Changed, new_value: None, added_value: None, removed_value: None }
     }
@@ -73,7 +73,7 @@ impl Change {
         Self { action: Action::Added, added_value: Some(value), ..Self::scalar(field) }
     }
 
-    /// The same with values that say no more than who they are; `None` if they say no more anyway.
+    /// The same with values in their compact form; `None` if they are compact already.
     fn bare(&self) -> Option<Self> {
         let mut bare = self.clone();
         let values = [&mut bare.new_value, &mut bare.added_value, &mut bare.removed_value];
@@ -89,10 +89,10 @@ impl Change {
     }
 }
 
-/// An event before it is written.
+/// An event before it is serialized.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
-    /// `None` for changes by the system.
+    /// The user; `None` for changes by the system.
     pub(crate) user: Option<Compact>,
     pub(crate) created_at: Timestamp,
     pub(crate) action: Action,
@@ -115,13 +115,13 @@ struct Written<'a> {
 }
 
 impl Event {
-    /// As the stream of a workspace has it, if that differs: values in `change` are compact there.
+    /// The event for a workspace's stream, if that differs: values in `change` are compact there.
     pub(crate) fn write_bare(&self, twin: TypeField) -> Option<Arc<str>> {
         let change = self.change.as_ref()?.bare()?;
         Some(Self { change: Some(change), ..self.clone() }.write(twin))
     }
 
-    /// The JSON that all streams share: `parent` explicit, `change` only if any.
+    /// The JSON for all streams: `parent` always, `change` only if there is one.
     pub(crate) fn write(&self, twin: TypeField) -> Arc<str> {
         let written = Written {
             user: &self.user,

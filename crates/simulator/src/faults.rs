@@ -1,4 +1,4 @@
-//! Faults on demand: what goes wrong, for whom, and for how long.
+//! Faults on demand: what fails, for which requests, and for how long.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 
 use super::time::{Span, Timestamp};
 
-/// What a fault does.
+/// The kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// Kills sync tokens: the next poll with one gets a 412. At once for all
-    /// of them, or one at each poll if bounded by `count`, `for` or `probability`.
+    /// Sync tokens expire: the next poll with one gets a 412. All of them at once, or one at each poll if limited by
+    /// `count`, `for` or `probability`.
     KillTokens,
     /// List offsets handed out so far are expired, at once.
     ExpireOffsets,
     /// Generated events are never offered.
     Drop,
-    /// Answers with `status` instead of doing what was asked.
+    /// Answers with `status` instead of the result.
     Status,
     /// Waits `delay` before answering.
     Slow,
@@ -30,50 +30,50 @@ pub enum FaultKind {
     Garbage,
     /// Events stay invisible until the fault ends.
     Silence,
-    /// A list comes short: some of its items are on no page.
+    /// A list is incomplete: some of its items are on no page.
     Short,
     /// Answers as a gateway in front of Asana: `status` with an HTML body.
     Gateway,
 }
 
-/// What is missing of a list that comes short.
+/// The part of an incomplete list that is missing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// What is behind the page that is asked for; of a last page its second half.
+    /// Everything after the requested page. Of the last page its second half.
     #[default]
     End,
-    /// The page that is asked for: the one behind it comes in its place.
+    /// The requested page: the next one is returned in its place.
     Middle,
 }
 
-/// Which garbage stands in for the answer.
+/// The body that replaces the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GarbageBody {
     /// A proxy's HTML page.
     #[default]
     Html,
-    /// Something like JSON that no parser takes.
+    /// A text like JSON that no parser accepts.
     Invalid,
-    /// The first half of the true answer, properly ended.
+    /// The first half of the real answer, with a valid end.
     Truncated,
-    /// No byte at all.
+    /// An empty body.
     Empty,
-    /// Valid JSON of a wrong shape.
+    /// Valid JSON with a wrong shape.
     Shape,
 }
 
-/// Which requests a fault meets.
+/// The requests that a fault affects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// All of the API.
+    /// All endpoints of the API.
     #[default]
     Any,
     /// Event streams only.
     Events,
-    /// All but event streams.
+    /// All endpoints except event streams.
     Lists,
 }
 
@@ -81,48 +81,49 @@ pub enum Endpoint {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// What happens.
+    /// The kind of fault.
     pub kind: FaultKind,
-    /// Only for this resource; all if absent.
+    /// The resource that it affects. Default: all.
     #[serde(default)]
     pub resource: Option<String>,
-    /// Only for this bearer token; all if absent.
+    /// The bearer token that it affects. Default: all.
     #[serde(default)]
     pub token: Option<String>,
-    /// Only on these endpoints.
+    /// The endpoints that it affects. Default: all.
     #[serde(default)]
     pub endpoint: Endpoint,
-    /// Ends after so many hits.
+    /// The number of affected requests after which it ends. Default: no limit.
     #[serde(default)]
     pub count: Option<u64>,
-    /// Ends after so long, by the simulated clock.
+    /// The time after which it ends, by the simulated clock. Default: never.
     #[serde(default, rename = "for")]
     pub lasts: Option<Span>,
-    /// Hits with this probability (0 to 1); always if absent.
+    /// The probability (0 to 1) with which it affects a request. Default: 1.
     #[serde(default)]
     pub probability: Option<f64>,
-    /// Scenario files only: begins so long after the start, by the simulated clock.
+    /// For scenario files only: the time from the start of the simulator to the start of the fault, by the simulated
+    /// clock.
     #[serde(default)]
     pub at: Option<Span>,
-    /// `status` and `gateway`: which one.
+    /// For `status` and `gateway`: the HTTP status.
     #[serde(default)]
     pub status: Option<u16>,
-    /// `status`: seconds in `Retry-After`; 429 has 1 if absent.
+    /// For `status`: the seconds in `Retry-After`. Default for 429: 1.
     #[serde(default)]
     pub retry_after: Option<u64>,
-    /// `slow`: how long.
+    /// For `slow`: the delay of the answer.
     #[serde(default)]
     pub delay: Option<Span>,
-    /// `garbage`: which.
+    /// For `garbage`: the body of the answer.
     #[serde(default)]
     pub body: GarbageBody,
-    /// `short`: what is missing.
+    /// For `short`: the part that is missing.
     #[serde(default)]
     pub part: Part,
 }
 
 impl Fault {
-    /// A fault of this kind that meets everything, for ever.
+    /// A fault of this kind that affects all requests, without end.
     #[must_use]
     pub fn new(kind: FaultKind) -> Self {
         Self {
@@ -142,7 +143,7 @@ impl Fault {
         }
     }
 
-    /// What is wrong with this fault, in words for who wrote it.
+    /// What is wrong with this fault, for the author of the scenario.
     pub(crate) fn problem(&self) -> Option<String> {
         let in_range = |p: f64| (0.0..=1.0).contains(&p);
         if self.probability.is_some_and(|p| !in_range(p)) {
@@ -169,7 +170,7 @@ impl Fault {
         }
     }
 
-    /// Done once, on the spot, instead of standing for a while.
+    /// Whether the fault is performed once, at once, instead of lasting.
     pub(crate) fn is_immediate(&self) -> bool {
         match self.kind {
             FaultKind::ExpireOffsets => true,
@@ -197,16 +198,16 @@ impl Fault {
     }
 }
 
-/// What a fault may be scoped by.
+/// The properties of a request that faults can be limited to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Subject<'a> {
     pub(crate) resource: Option<&'a str>,
     pub(crate) token: Option<&'a str>,
-    /// It is about an event stream.
+    /// Whether the request is about an event stream.
     pub(crate) events: bool,
-    /// It brings a sync token.
+    /// Whether the request has a sync token.
     pub(crate) with_sync: bool,
-    /// It asks for a page of a list.
+    /// Whether the request is for a page of a list.
     pub(crate) page: bool,
 }
 
@@ -216,16 +217,16 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// An error in place of an answer.
+/// An error instead of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refused {
     pub(crate) status: u16,
-    /// Seconds.
+    /// The seconds for `Retry-After`.
     pub(crate) retry_after: Option<u64>,
     pub(crate) by_gateway: bool,
 }
 
-/// What the standing faults do to one request.
+/// The effects of the current faults on one request.
 #[derive(Debug, Default)]
 pub(crate) struct Harm {
     pub(crate) refusal: Option<Refused>,
@@ -252,7 +253,7 @@ impl Standing {
     }
 }
 
-/// A silence that began, also after its end: who looks late must know since when an event could be seen.
+/// A silence, also after its end: a late poller must know since when an event could be seen.
 #[derive(Debug)]
 struct Silence {
     id: u64,
@@ -271,7 +272,7 @@ impl Silence {
     }
 }
 
-/// The faults that stand now, and the dice they throw.
+/// The current faults, and their random numbers.
 #[derive(Debug)]
 pub(crate) struct Faults {
     standing: Vec<Standing>,
@@ -325,7 +326,7 @@ impl Faults {
         Value::Array(each.collect())
     }
 
-    /// What happens to a request; each fault that hits it is counted.
+    /// The effects on a request. Each fault that affects it is counted.
     pub(crate) fn strike(&mut self, subject: Subject<'_>, now: Timestamp) -> Harm {
         let mut harm = Harm::default();
         if self.standing.is_empty() {

@@ -1,5 +1,5 @@
-//! `opt_fields` and `opt_pretty`, on JSON text: numbers, key order and
-//! duplicate keys of an injected event survive.
+//! `opt_fields` and `opt_pretty`, applied to JSON text: numbers, key order and duplicate keys of an injected event are
+//! kept.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// An event that has all that an event ever has: who names all of this asks for everything.
+/// An event with all fields: a client that requests all of these gets the whole event.
 const WHOLE_EVENT: &str = r#"{"user":{"gid":"","resource_type":"","name":""},"created_at":"","type":"","action":"",
 "resource":{"gid":"","resource_type":"","resource_subtype":"","name":""},
 "parent":{"gid":"","resource_type":"","resource_subtype":"","name":""},
@@ -20,19 +20,19 @@ const WHOLE_EVENT: &str = r#"{"user":{"gid":"","resource_type":"","name":""},"cr
 "added_value":{"gid":"","resource_type":"","resource_subtype":"","name":""},
 "removed_value":{"gid":"","resource_type":"","resource_subtype":"","name":""}}}"#;
 
-/// What a client wants to see of each object.
+/// The fields of each object that a client requests.
 #[derive(Debug)]
 pub(crate) enum Selection {
     All,
     Some(Node),
 }
 
-/// A field that was named, or lies on the way to one.
+/// A field that is requested, or that contains a requested field.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
-    /// Named itself, not only a field below it.
+    /// Whether the field itself is requested, not only a field in it.
     named: bool,
-    /// Given as it is.
+    /// Whether the field is returned unchanged.
     whole: bool,
     below: BTreeMap<String, Self>,
 }
@@ -43,8 +43,8 @@ impl Selection {
         opt_fields.map_or(Self::All, |list| Self::naming(list.split(',')))
     }
 
-    /// The same for events. A list that leaves nothing out of one is served without a look inside, so that what we
-    /// don't know of comes too.
+    /// The same for events. If a list includes all fields of an event, the event is returned without parsing it, so
+    /// that unknown fields are included, too.
     pub(crate) fn of_events(opt_fields: Option<&str>) -> Self {
         let named = Self::of(opt_fields);
         let mut shown = String::new();
@@ -52,7 +52,7 @@ impl Selection {
         if same_json(&shown, WHOLE_EVENT) { Self::All } else { named }
     }
 
-    /// The named fields as they are, with nothing shrunk below them.
+    /// The named fields, unchanged.
     pub(crate) fn compact(names: &[&str]) -> Self {
         let whole = || Node { whole: true, ..Node::default() };
         Self::Some(Node { below: names.iter().map(|name| ((*name).to_owned(), whole())).collect(), ..Node::default() })
@@ -71,7 +71,7 @@ impl Selection {
         Self::Some(root)
     }
 
-    /// Writes what is wanted of an object to `out`.
+    /// Writes the requested fields of an object to `out`.
     pub(crate) fn write(&self, object: &str, out: &mut String) {
         match self {
             Self::All => out.push_str(object),
@@ -108,8 +108,8 @@ impl Node {
         Some(())
     }
 
-    /// An object with a gid shrinks to it and the named fields. One without is no resource: if named, it is given with
-    /// all that it has, but the resources in it shrink like any other.
+    /// An object with a gid is reduced to it and the requested fields. An object without one isn't a resource: if
+    /// requested, it is returned with all of its fields, but the resources in it are reduced, too.
     fn write_object(&self, json: &str, out: &mut String) -> Option<()> {
         let Pairs(pairs) = serde_json::from_str(json).ok()?;
         let is_resource = pairs.iter().any(|(key, _)| key == "gid");
@@ -171,8 +171,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
     }
 }
 
-/// The same JSON with line breaks and indentation; text that isn't JSON comes
-/// back somehow broken up, but complete.
+/// The same JSON with line breaks and indentation. A text that isn't JSON gets line breaks, too, and stays complete.
 pub(crate) fn pretty(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() * 2);
     let mut depth = 0_usize;

@@ -5,24 +5,24 @@ use std::time::Duration;
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use super::webhooks::Delivery;
+use super::delivery::Delivery;
 
-/// Asana's own words for a first poll and a dead token alike.
+/// Asana's message for a first poll and for an expired token.
 pub(crate) const TOKEN_RESET: &str = "Sync token invalid or too old. If you are attempting to keep resources in sync, you must fetch the full dataset for this query now and use the new sync token for the next sync.";
 
-/// Asana's own words for any rate limit.
+/// Asana's message for any rate limit.
 const THROTTLED: &str =
     "You've made too many requests and hit a rate limit. Please retry after the given amount of time.";
 
 pub(crate) const JSON: &str = "application/json; charset=UTF-8";
 
-/// A request after parsing: everything that an answer may depend on.
+/// A parsed request: everything that an answer may depend on.
 #[derive(Debug, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
-    /// What follows `Bearer ` in the `Authorization` header.
+    /// The token after `Bearer ` in the `Authorization` header.
     pub(crate) bearer: Option<String>,
     /// The `Host` header, for `next_page.uri`.
     pub(crate) host: String,
@@ -30,13 +30,13 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// First value of a query parameter; an empty one counts as missing, as in Asana.
+    /// The first value of a query parameter. An empty one counts as missing, as in Asana.
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// A switch such as `opt_pretty`, on also when it has no value.
+    /// A switch such as `opt_pretty`, which is also on without a value.
     pub(crate) fn switch(&self, name: &str) -> bool {
         let found = self.query.iter().find(|(key, _)| key == name);
         found.is_some_and(|(_, value)| value != "false")
@@ -49,21 +49,21 @@ impl Request {
     }
 }
 
-/// What goes back, and how badly.
+/// An answer, with its faults.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
     pub(crate) body: Bytes,
-    /// Seconds, for `Retry-After`.
+    /// The seconds for `Retry-After`.
     pub(crate) retry_after: Option<u64>,
-    /// Waited before the first byte.
+    /// The delay before the first byte.
     pub(crate) delay: Duration,
-    /// Close the connection after so many bytes of the body.
+    /// The number of bytes of the body after which the connection is closed.
     pub(crate) cut: Option<usize>,
-    /// Account whose request is in flight until the answer is out.
+    /// The account whose request is in flight until the answer is sent.
     pub(crate) holds: Option<String>,
-    /// A handshake that comes first, and whose outcome is the answer.
+    /// A webhook's handshake that is done first. Its outcome is the answer.
     pub(crate) handshake: Option<Delivery>,
 }
 
@@ -90,7 +90,7 @@ impl Answer {
     }
 }
 
-/// An answer in Asana's error envelope.
+/// An error in the form of Asana's errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) status: u16,
@@ -128,14 +128,14 @@ impl From<ApiError> for Answer {
     }
 }
 
-/// Told to wait.
+/// A 429 with this number of seconds.
 pub(crate) fn throttled(wait: u64) -> Answer {
     let mut answer: Answer = ApiError::new(429, THROTTLED).into();
     answer.retry_after = Some(wait);
     answer
 }
 
-/// What Asana says with a status when nothing else is known.
+/// Asana's message for a status, if nothing else is known.
 pub(crate) fn message_of(status: u16) -> &'static str {
     match status {
         401 => "Not Authorized",

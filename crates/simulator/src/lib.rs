@@ -1,15 +1,15 @@
-//! An Asana to try things on: streams, lists, limits and faults, with a ledger.
+//! A simulated Asana for tests: streams, lists, limits and faults, with a ledger of all events.
 //!
 //! ```text
 //!  HTTP ──► edge ──► Asana::answer(elapsed, request) ──► Answer
-//!                      ├ accounts   who may call, and how often
-//!                      ├ faults     what goes wrong
+//!                      ├ accounts   which tokens may call, and how often
+//!                      ├ faults     what fails
 //!                      ├ streams    what was offered, and sync tokens
 //!                      └ world      objects, and users who change them
 //! ```
 //!
-//! Everything right of the edge is pure: equal seeds, requests and times give
-//! equal answers. `docs/simulator.md` is the contract for scripts.
+//! Everything except the edge is pure: equal seeds, requests and times give equal answers. `docs/simulator.md` is the
+//! contract for scripts.
 
 mod accounts;
 mod actions;
@@ -18,12 +18,14 @@ mod asana;
 mod control;
 mod custom;
 mod deeds;
+mod delivery;
 mod edge;
 mod event;
 mod faults;
 mod fields;
 mod http;
 mod lists;
+mod model;
 mod objects;
 mod offsets;
 mod orders;
@@ -32,6 +34,7 @@ mod places;
 mod polls;
 mod post;
 mod scenario;
+mod shared;
 mod sight;
 mod stream;
 mod time;
@@ -52,7 +55,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::{asana::Asana, edge::Shared, time::Timestamp};
+use self::{asana::Asana, shared::Shared, time::Timestamp};
 pub use self::{
     faults::{Endpoint, Fault, FaultKind, GarbageBody, Part},
     scenario::{
@@ -65,43 +68,43 @@ pub use self::{
 /// Arguments of `simulate`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SimulateArgs {
-    /// Where to listen; port 0 takes a free one
+    /// The address and port to listen on. Port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8888")]
     pub listen: SocketAddr,
-    /// What to simulate (YAML); a small world in which an event happens each second if absent
+    /// The scenario file (YAML). Default: a small world with one event per second
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// Instead of the scenario's seed
+    /// The seed, instead of the scenario's
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Live events per second over the whole world, instead of the scenario's
     #[arg(long, value_name = "N")]
     pub rate: Option<f64>,
-    /// A service account's bearer token, instead of the scenario's tokens; may be repeated
+    /// A service account's bearer token, instead of the scenario's tokens. May be repeated
     #[arg(long = "token", value_name = "T")]
     pub tokens: Vec<String>,
 }
 
-/// Why a simulator can't start or go on.
+/// Why a simulator can't start, or has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    /// The scenario file can't be read: check its path.
+    /// The scenario file can't be read.
     #[error("scenario {path}: {source}")]
     ScenarioFile {
-        /// The file.
+        /// The path of the scenario file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The scenario is not one: mend what the message names.
+    /// The scenario is invalid. The text names the line or the field.
     #[error("scenario: {0}")]
     Scenario(String),
-    /// The address can't be listened on: choose another.
+    /// Listening on the address failed.
     #[error("listen on {address}: {source}")]
     Listen {
-        /// The address asked for.
+        /// The configured address.
         address: SocketAddr,
-        /// What the system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The listener, a signal handler or stdout failed.
@@ -109,12 +112,12 @@ pub enum SimulatorError {
     Serve(#[from] io::Error),
 }
 
-/// How an in-process [`Simulator`] starts.
+/// The options of an in-process [`Simulator`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Port 0, the default, takes a free one on loopback.
+    /// The address to listen on. Default: a free port on loopback (port 0).
     pub listen: SocketAddr,
-    /// What to simulate.
+    /// The scenario to simulate.
     pub scenario: Scenario,
 }
 
@@ -134,12 +137,12 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Listens and begins to serve.
+    /// Starts to listen and to serve.
     ///
     /// # Errors
-    /// The scenario contradicts itself, or the address is taken.
+    /// The scenario contradicts itself, or the address is in use.
     ///
-    /// *Cancel safety*: nothing is left behind.
+    /// *Cancel safety*: dropping the future closes the listener.
     pub async fn start(options: Options) -> Result<Self, SimulatorError> {
         let Options { listen, scenario } = options;
         if let Some(problem) = scenario.problem() {
@@ -161,7 +164,7 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// Stops serving; answers under way have 200 ms to end.
+    /// Stops serving. Answers in flight have 200 ms to end.
     ///
     /// *Cancel safety*: if dropped, the server ends at once.
     pub async fn shutdown(mut self) {
@@ -169,9 +172,8 @@ impl Simulator {
         while self.server.join_next().await.is_some() {}
     }
 
-    /// Offers exactly these events on the stream of `resource`, which is made
-    /// (a project without tasks) if the world has no such gid. Returns how many
-    /// were offered there so far.
+    /// Offers exactly these events on the stream of `resource`. If the world has no such gid, creates a project without
+    /// tasks. Returns the number of events that were offered there so far.
     #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn offer(&self, resource: &str, events: Vec<Value>) -> usize {
         let texts = events.into_iter().map(|event| Arc::from(event.to_string()));
@@ -180,8 +182,8 @@ impl Simulator {
         asana.inject(resource, texts, now)
     }
 
-    /// Everything offered on the stream of `resource`, in order. What
-    /// [`Value`] can't hold, such as `1e400`, comes as a JSON string of its text.
+    /// Everything offered on the stream of `resource`, in order. A value that [`Value`] can't hold, such as `1e400`, is
+    /// a JSON string with its text.
     #[must_use]
     pub fn ledger(&self, resource: &str) -> Vec<Value> {
         let parse = |text: &Arc<str>| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_string()));
@@ -198,9 +200,9 @@ impl Simulator {
         stream.events(0, stream.offered()).cloned().collect()
     }
 
-    /// When each event of [`Self::ledger`] could be seen first by who polls `resource`, by the simulated clock: when
-    /// its `delay` was over and no silence hid it, however late somebody looked. A time that is still to come is the one
-    /// that is expected; `None` in a silence whose end isn't known.
+    /// The time when each event of [`Self::ledger`] became visible to a poller of `resource`, by the simulated clock:
+    /// after its `delay`, and after any silence. A future time is the expected one; `None` in a silence without a known
+    /// end.
     #[must_use]
     pub fn ledger_visible(&self, resource: &str) -> Vec<Option<SystemTime>> {
         let mut asana = self.shared.lock();
@@ -212,27 +214,27 @@ impl Simulator {
         stream.visible_at(|at| asana.faults.heard_from(resource, at)).map(|at| at.map(Timestamp::system)).collect()
     }
 
-    /// How many events were offered on the stream of `resource`.
+    /// The number of events that were offered on the stream of `resource`.
     #[must_use]
     pub fn offered(&self, resource: &str) -> usize {
         self.shared.lock().streams.get(resource).map_or(0, stream::Stream::offered)
     }
 
-    /// How many events of the ledger came before the first sync token was
-    /// handed out, so that no poller can have seen them; `None` if none was.
+    /// The number of events in the ledger before the first sync token, which no poller can have seen; `None` without a
+    /// token.
     #[must_use]
     pub fn established_at(&self, resource: &str) -> Option<usize> {
         self.shared.lock().streams.get(resource)?.established_at()
     }
 
-    /// Gids of all streams on which something was offered or that were polled.
+    /// The gids of all streams on which something was offered or that were polled.
     #[must_use]
     pub fn resources(&self) -> Vec<String> {
         let asana = self.shared.lock();
         asana.streams.keys().map(ToString::to_string).collect()
     }
 
-    /// Gids of all projects, in the order of their making.
+    /// The gids of all projects, in the order of their creation.
     #[must_use]
     pub fn projects(&self) -> Vec<String> {
         let asana = self.shared.lock();
@@ -240,7 +242,7 @@ impl Simulator {
         projects.map(|(_, project)| project.gid.to_string()).collect()
     }
 
-    /// Gids of all workspaces.
+    /// The gids of all workspaces.
     #[must_use]
     pub fn workspaces(&self) -> Vec<String> {
         let asana = self.shared.lock();
@@ -248,7 +250,7 @@ impl Simulator {
         workspaces.map(|(_, workspace)| workspace.gid.to_string()).collect()
     }
 
-    /// Sets the pace of live events, per second over the whole world; 0 stops them.
+    /// Sets the rate of live events, per second over the whole world; 0 stops them.
     pub fn set_rate(&self, events_per_second: f64) {
         let rate = if events_per_second.is_finite() { events_per_second.max(0.0) } else { 0.0 };
         let elapsed = self.shared.elapsed();
@@ -257,7 +259,7 @@ impl Simulator {
         asana.pace.set(elapsed, rate);
     }
 
-    /// Starts a fault, or does it on the spot (see [`FaultKind`]).
+    /// Starts a fault, or performs it at once (see [`FaultKind`]).
     ///
     /// # Errors
     /// The fault contradicts itself; the message names the field.
@@ -271,7 +273,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// What `GET /_sim/stats` shows: requests and rejections per token.
+    /// The content of `GET /_sim/stats`: requests and rejections per token.
     #[must_use]
     pub fn stats(&self) -> Value {
         self.shared.lock().stats()
@@ -282,13 +284,13 @@ impl Simulator {
 /// stdout, then serves until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// A bad scenario or address (usage), or a listener that breaks.
+/// A bad scenario or address (usage), or a listener that fails.
 ///
 /// *Cancel safety*: dropping the future ends the server.
 pub async fn run(args: SimulateArgs) -> Result<(), SimulatorError> {
     let mut scenario = match &args.scenario {
         Some(path) => read_scenario(path)?,
-        // Who looks at it should see something.
+        // Without a scenario, so that something happens.
         None => Scenario { rate: 1.0, ..Scenario::default() },
     };
     if let Some(rate) = args.rate {
@@ -327,7 +329,7 @@ fn read_scenario(path: &PathBuf) -> Result<Scenario, SimulatorError> {
     Scenario::parse(&text).map_err(named)
 }
 
-/// The true time, which a world without a given `start` begins at.
+/// The real time, at which a world without a `start` begins.
 #[expect(clippy::disallowed_methods, reason = "an edge: read once, at the start")]
 fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -6,19 +6,20 @@ use super::{
     arena::Id,
     asana::Asana,
     http::{Answer, ApiError},
+    model::{Project, Ref, Section, Story, Task, Workspace},
     pages::{Answered, Call, limit, one, paged, selection, write_all},
     places::Border,
     time::Timestamp,
-    world::{Project, Ref, Section, Story, Task, Workspace, World},
+    world::World,
 };
 
-/// Shown of an object in a list when no fields are asked for.
+/// The fields of an object in a list without `opt_fields`.
 const COMPACT: [&str; 4] = ["gid", "resource_type", "resource_subtype", "name"];
 const COMPACT_STORY: [&str; 6] = ["gid", "resource_type", "resource_subtype", "created_at", "created_by", "text"];
 const COMPACT_STATUS: [&str; 4] = ["gid", "resource_type", "resource_subtype", "title"];
 const COMPACT_GOAL: [&str; 4] = ["gid", "resource_type", "name", "owner"];
 
-/// The members of a list with where they stand in it, and how to show one.
+/// The items of a list with their positions, and the function that shows one.
 struct List<'a, T> {
     placed: Vec<(Border, Id<T>)>,
     show: fn(&World, Id<T>) -> Value,
@@ -26,7 +27,7 @@ struct List<'a, T> {
 }
 
 impl<T> List<'static, T> {
-    /// In the order of making.
+    /// A list in the order of creation.
     fn new(ids: impl Iterator<Item = Id<T>>, show: fn(&World, Id<T>) -> Value) -> Self {
         let placed = ids.map(|id| (Border::made(id.number()), id)).collect();
         Self { placed, show, compact: &COMPACT }
@@ -90,7 +91,7 @@ impl Asana {
         Ok(one(&self.world.user_record(user), call.request))
     }
 
-    /// Lists that hang on an object: places first.
+    /// Lists of an object: places first.
     fn related(&mut self, found: Ref, of: &str, call: &Call<'_>) -> Answered {
         let world = &self.world;
         match (found, of) {
@@ -132,7 +133,7 @@ impl Asana {
         }
     }
 
-    /// Lists that hang on a task, a goal or a user.
+    /// Lists of a task, a goal or a user.
     fn related_to_work(&mut self, found: Ref, of: &str, call: &Call<'_>) -> Answered {
         let world = &self.world;
         match (found, of) {
@@ -217,7 +218,7 @@ impl Asana {
         }
     }
 
-    /// By rank: who is dragged to the top while somebody goes through the list is on no page that is still to come.
+    /// By rank: a task that is dragged to the top while a client reads the list is on no later page.
     fn tasks_in(&mut self, project: Id<Project>, section: Option<Id<Section>>, call: &Call<'_>) -> Answered {
         let world = &self.world;
         let here = world.projects[project].tasks.iter().filter_map(|task| {
@@ -258,14 +259,14 @@ impl Asana {
         let attachments = if let Ref::Task(task) = self.named("parent", parent, call)? {
             self.world.tasks[task].attachments.clone()
         } else {
-            // Of what else may have attachments, there are only projects here, and these have none.
+            // Other resources with attachments are only projects here, and they have none.
             self.named_as::<Project>("parent", parent, call)?;
             Vec::new()
         };
         self.page(List::new(attachments.into_iter(), World::attachment_record), call)
     }
 
-    /// Needs `workspace` and, unless a service account asks, `owner`.
+    /// Requires `workspace` and, except for a service account, `owner`.
     fn portfolios(&mut self, call: &Call<'_>) -> Answered {
         let workspace = call.param("workspace").ok_or_else(|| ApiError::missing("workspace"))?;
         let workspace = self.named_as("workspace", workspace, call)?;
@@ -303,7 +304,7 @@ impl Asana {
     fn status_updates(&mut self, call: &Call<'_>) -> Answered {
         let parent = call.param("parent").ok_or_else(|| ApiError::missing("parent"))?;
         let since = moment(call, "created_since")?;
-        // Nobody has reported on a goal or a portfolio.
+        // Goals and portfolios have no status updates.
         let project = Id::<Project>::try_from(self.named("parent", parent, call)?).ok().filter(|project| {
             let status = self.world.projects[*project].status.as_ref();
             status.is_some_and(|status| since.is_none_or(|since| status.created_at >= since))
@@ -337,7 +338,7 @@ impl Asana {
         self.page(list, call)
     }
 
-    /// Search, as far as it serves reconciliation: newest first, no offsets.
+    /// The search, as far as it is useful for reconciliation: newest first, no offsets.
     fn search(&self, gid: &str, call: &Call<'_>) -> Answered {
         let workspace = self.named_as("workspace", gid, call)?;
         let modified = (moment(call, "modified_at.after")?, moment(call, "modified_at.before")?);

@@ -4,7 +4,7 @@ use asana_simulator::{SimulateArgs, run};
 use clap::Parser;
 use std::process::ExitCode;
 
-/// An Asana to try things on. Its first line is `listening on http://ADDR`; it serves until SIGINT or SIGTERM.
+/// A simulated Asana for tests. Its first line is `listening on http://ADDR`. It serves until SIGINT or SIGTERM.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {

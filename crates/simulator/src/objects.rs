@@ -1,12 +1,13 @@
-//! Objects of the world as the API shows them: in full, and within others.
+//! The objects of the world as the API shows them: in full, and within others.
 
 use serde_json::{Value, json};
 
 use super::{
     arena::Id,
     event::{Compact, Gid},
+    model::{Attachment, Goal, Portfolio, Project, Section, Story, Tag, Task, Team, User, Workspace},
     time::Timestamp,
-    world::{Attachment, Goal, Portfolio, Project, Section, Story, Tag, Task, Team, User, Workspace, World},
+    world::World,
 };
 
 fn reference(gid: &Gid, resource_type: &str, name: &str) -> Value {
@@ -207,7 +208,7 @@ impl World {
     }
 }
 
-/// As other objects and events show them.
+/// The compact forms within other objects and events.
 impl World {
     pub(crate) fn compact_user(&self, user: Id<User>) -> Compact {
         let user = &self.users[user];
@@ -239,7 +240,7 @@ impl World {
         Compact::new(&section.gid, "section", &*section.name)
     }
 
-    /// Stories have no name.
+    /// A story, which has no name.
     pub(crate) fn compact_story(&self, story: Id<Story>) -> Compact {
         let story = &self.stories[story];
         Compact { resource_subtype: Some(story.subtype), name: None, ..Compact::new(&story.gid, "story", "") }

@@ -14,31 +14,31 @@ use super::{
     time::Timestamp,
 };
 
-/// Offsets whose expiry is still told apart from nonsense.
+/// The maximum number of offsets that are remembered, so that an expired one is recognised.
 const REMEMBERED: usize = 100_000;
 
-/// What the last page of a list says that is longer than Asana goes through. Its words aren't known.
+/// The message on the last page of a list that is longer than Asana returns. Asana's own words aren't known.
 const TRUNCATED: &str = "The data set is too large to be listed to its end. Ask for smaller parts of it.";
 
-/// How far somebody is in a list.
+/// A position in a list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    /// The last item that was given: the list goes on with all that stands behind it by then.
+    /// The last item that was returned. The list continues with all items that are behind it by then.
     pub(crate) behind: Border,
-    /// Items already given.
+    /// The number of items that were returned.
     pub(crate) given: usize,
 }
 
 #[derive(Debug)]
 struct Offset {
-    /// The list: path and filters.
+    /// The name of the list: path and filters.
     list: String,
     place: Place,
     issued: Timestamp,
     expired: bool,
 }
 
-/// All offsets handed out.
+/// All offsets that were returned.
 #[derive(Debug)]
 pub(crate) struct Offsets {
     life: Duration,
@@ -71,7 +71,7 @@ impl Offsets {
         offset
     }
 
-    /// Where the list goes on, or Asana's refusal.
+    /// The position at which the list continues, or Asana's refusal.
     pub(crate) fn resume(&self, offset: &str, list: &str, now: Timestamp) -> Result<Place, ApiError> {
         match self.known.get(offset) {
             Some(known) if known.list == list => {
@@ -88,7 +88,7 @@ impl Offsets {
         }
     }
 
-    /// What Asana answers to a page that is too much for it.
+    /// The answer to a page that is too expensive.
     pub(crate) fn too_heavy(&self, request: &Request, size: usize) -> Option<Answer> {
         let weight = self.weight.as_ref()?;
         let of = request.path.rsplit('/').next().and_then(|what| weight.per.get(what)).copied().unwrap_or(1);

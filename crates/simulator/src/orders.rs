@@ -1,4 +1,4 @@
-//! What a script has users do, by the control interface: to one task, to one project.
+//! Actions that a script requests by the control interface: on one task or one project.
 
 use std::sync::Arc;
 
@@ -12,9 +12,10 @@ use super::{
     control::{Controlled, posted},
     event::{Change, Gid},
     http::{Answer, ApiError, Request},
+    model::{Project, Ref, Task},
     places::End,
     time::Timestamp,
-    world::{Project, Ref, Task, World},
+    world::World,
 };
 
 #[derive(Deserialize)]
@@ -24,7 +25,7 @@ struct NewProject {
     name: Option<String>,
 }
 
-/// What is to become of a project.
+/// The requested changes of a project.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ProjectChange {
@@ -40,7 +41,7 @@ struct NewTask {
     parent: Option<String>,
 }
 
-/// What is to become of a task, in this order.
+/// The requested changes of a task, in this order.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct TaskChange {
@@ -53,7 +54,7 @@ struct TaskChange {
 }
 
 impl Asana {
-    /// In the first team where none is named.
+    /// Creates a project, by default in the first team.
     pub(crate) fn make_project(&mut self, request: &Request, now: Timestamp) -> Controlled {
         let NewProject { team, name } = posted(request)?;
         let team = match team {
@@ -76,7 +77,7 @@ impl Asana {
         Ok(Answer::ok(&json!({"events": self.tell(happenings, now)})))
     }
 
-    /// In *My tasks* where neither a project nor a parent is named.
+    /// Creates a task, in *My tasks* if neither a project nor a parent is given.
     pub(crate) fn make_task(&mut self, request: &Request, now: Timestamp) -> Controlled {
         let wanted: NewTask = posted(request)?;
         let (gid, happenings) = self.world.make_task(&wanted, now)?;

@@ -1,4 +1,4 @@
-//! Pages of a list: what is asked for, and where the next one begins.
+//! Pages of a list: what is requested, and where the next one begins.
 
 use serde_json::{Value, json};
 
@@ -11,19 +11,19 @@ use super::{
     time::Timestamp,
 };
 
-/// Most objects of an answer without `limit`.
+/// The maximum number of objects in an answer without `limit`.
 const UNPAGED: usize = 1_000;
 
 pub(crate) type Answered = Result<Answer, ApiError>;
 
-/// A call that was let in.
+/// An admitted call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
-    /// Whose it is.
+    /// The name of the account.
     pub(crate) account: &'a str,
     pub(crate) now: Timestamp,
-    /// What a fault leaves out of a list.
+    /// The part of a list that a fault leaves out.
     pub(crate) short: Option<Part>,
 }
 
@@ -33,8 +33,8 @@ impl<'a> Call<'a> {
     }
 }
 
-/// One page of what is there, or all of it when no `limit` is given: `placed` are the items with where they stand, in any
-/// order. The page begins behind the last item of the page before, wherever that stands by now.
+/// One page of a list, or all of it without a `limit`. `placed` has the items with their positions, in any order. The
+/// page begins behind the last item of the page before, wherever that item is by now.
 pub(crate) fn paged<T>(
     offsets: &mut Offsets,
     placed: impl Iterator<Item = (Border, T)>,
@@ -74,7 +74,7 @@ pub(crate) fn paged<T>(
     Ok(Answer::bytes(200, body))
 }
 
-/// Puts the first `reach` items in order: a list may be long, and its pages many.
+/// Sorts the first `reach` items: a list may be long, and have many pages.
 fn sort_as_far_as_needed<T>(items: &mut [(Border, T)], reach: usize) {
     if reach < items.len() {
         items.select_nth_unstable_by_key(reach, |(at, _)| *at);
@@ -88,7 +88,7 @@ struct Page<'a, T> {
     goes_on: bool,
 }
 
-/// The first `size` items, or what a list that comes short has in their place.
+/// The first `size` items, or those that an incomplete list has instead.
 fn cut<T>(rest: &[T], size: usize, short: Option<Part>) -> Page<'_, T> {
     let page = |from: usize| rest.get(from..rest.len().min(from.saturating_add(size))).unwrap_or_default();
     let goes_on = rest.len() > size;
@@ -133,7 +133,7 @@ pub(crate) fn limit(request: &Request) -> Result<Option<usize>, ApiError> {
     }
 }
 
-/// A list's name: path and filters, without what may change from page to page.
+/// The name of a list: path and filters, without what may change from page to page.
 fn name_of(request: &Request) -> String {
     let mut filters: Vec<_> =
         request.query.iter().filter(|(key, _)| !key.starts_with("opt_") && key != "limit" && key != "offset").collect();

@@ -1,4 +1,4 @@
-//! Where tasks are: in which projects and sections, in which order, or in none.
+//! The places of tasks: their projects and sections, and their order there.
 
 use rand::RngExt;
 use serde::Deserialize;
@@ -6,21 +6,13 @@ use serde::Deserialize;
 use super::{
     actions::{Act, What},
     arena::Id,
+    model::{Membership, Project, Section, Task},
     time::Timestamp,
-    world::{Project, Section, Task, World},
+    world::World,
 };
 
-/// Room for others between two ranks.
+/// The distance between two ranks, with room for others.
 const GAP: i64 = 1 << 32;
-
-/// A task's place in one project.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Membership {
-    pub(crate) project: Id<Project>,
-    pub(crate) section: Id<Section>,
-    /// The lower, the nearer to the top of the section.
-    pub(crate) rank: i64,
-}
 
 /// Of a section.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -30,7 +22,7 @@ pub(crate) enum End {
     Bottom,
 }
 
-/// Where in a list an item stands: by section, by rank there, and by the order of making.
+/// The position of an item in a list: by section, by rank there, and by the order of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Border {
     section: usize,
@@ -39,17 +31,17 @@ pub(crate) struct Border {
 }
 
 impl Border {
-    /// In a list that goes by the order of making alone.
+    /// The position in a list that is sorted by the order of creation alone.
     pub(crate) fn made(number: usize) -> Self {
         Self { section: 0, rank: 0, made: number }
     }
 }
 
 impl World {
-    /// Where the task stands in the lists of a project and its sections; `None` if it isn't in the project.
+    /// The position of the task in the lists of a project and its sections; `None` if it isn't in the project.
     pub(crate) fn border(&self, task: Id<Task>, project: Id<Project>) -> Option<Border> {
         let place = self.place(task, project)?;
-        // Sections are only ever added at the end.
+        // New sections are added at the end only.
         Some(Border { section: place.section.number(), rank: place.rank, made: task.number() })
     }
 
@@ -57,8 +49,8 @@ impl World {
         self.tasks[task].memberships.iter().copied().find(|place| place.project == project)
     }
 
-    /// Adds the task to a project, at the top or the bottom of its first section. The task's
-    /// `modified_at` doesn't move: Asana documents that.
+    /// Adds the task to a project, at the top or the bottom of its first section. The task's `modified_at` doesn't
+    /// change: Asana documents that.
     pub(crate) fn put_into(&mut self, task: Id<Task>, project: Id<Project>, now: Timestamp) {
         let section = match self.projects[project].sections.first().copied() {
             Some(section) => section,
@@ -71,7 +63,7 @@ impl World {
         self.loose.retain(|loose| *loose != task);
     }
 
-    /// Takes the task out of a project; it may be in none then.
+    /// Removes the task from a project. It may be in none then.
     pub(crate) fn take_out(&mut self, task: Id<Task>, project: Id<Project>) {
         self.projects[project].tasks.retain(|other| *other != task);
         self.leave(task, project);
@@ -85,7 +77,7 @@ impl World {
         }
     }
 
-    /// From now on the project isn't found, and nobody acts in it. Its tasks live on.
+    /// Deletes the project: from now on it isn't found, and users don't act in it. Its tasks stay.
     pub(crate) fn delete_project(&mut self, project: Id<Project>) {
         self.projects[project].deleted = true;
         self.by_gid.remove(&self.projects[project].gid);
@@ -116,7 +108,7 @@ impl World {
         }
     }
 
-    /// Behind another task of the section, if there is one, or at an end.
+    /// A rank behind another task of the section, if there is one, or at an end.
     fn rank_anywhere(&mut self, task: Id<Task>, project: Id<Project>, section: Id<Section>) -> i64 {
         let number = self.dice.random_range(0..self.projects[project].tasks.len().max(1));
         let other = self.projects[project].tasks.get(number).copied().filter(|other| *other != task);
@@ -128,7 +120,7 @@ impl World {
         }
     }
 
-    /// Drags the task to a place in a section of the project, its own or another one, of which a story tells then.
+    /// Drags the task to a place in a section of the project. If it is another section, that adds a story.
     pub(crate) fn drag(&mut self, act: &mut Act, task: Id<Task>, to: Membership) {
         let places = &mut self.tasks[task].memberships;
         let Some(place) = places.iter_mut().find(|place| place.project == to.project) else {
@@ -142,7 +134,7 @@ impl World {
         }
     }
 
-    /// Drags it to the top or the bottom of a section.
+    /// Drags the task to the top or the bottom of a section.
     pub(crate) fn drag_to(
         &mut self,
         act: &mut Act,
@@ -156,7 +148,7 @@ impl World {
     }
 }
 
-/// What users do with it.
+/// The actions of users on places.
 impl World {
     fn another_project(&mut self, task: Id<Task>) -> Option<Id<Project>> {
         let project = self.any_project()?;
@@ -165,7 +157,7 @@ impl World {
         (!here && near).then_some(project)
     }
 
-    /// Leaving is seen where the task was, arriving where it is now.
+    /// The removal is seen in the old project, the addition in the new one.
     pub(crate) fn move_between_projects(&mut self, act: &mut Act) -> Option<()> {
         let task = self.any_task(|task| !task.memberships.is_empty())?;
         let to = self.another_project(task)?;
@@ -182,7 +174,7 @@ impl World {
         Some(())
     }
 
-    /// Its last project maybe: then it is in none, and lives on.
+    /// Removes a task from a project, which may be its last one.
     pub(crate) fn take_out_of_project(&mut self, act: &mut Act) -> Option<()> {
         let task = self.any_task(|task| !task.memberships.is_empty())?;
         let project = self.tasks[task].memberships.first()?.project;
@@ -190,7 +182,7 @@ impl World {
         Some(())
     }
 
-    /// Seen where it was.
+    /// Removes the task from the project. The event is seen in that project.
     pub(crate) fn remove_from(&mut self, act: &mut Act, task: Id<Task>, project: Id<Project>) {
         self.say_task(act, task, What::Removed(self.compact_project(project)));
         self.take_out(task, project);
@@ -201,7 +193,7 @@ impl World {
         self.say_task(act, task, What::Added(self.compact_project(project)));
     }
 
-    /// Within its section, of which Asana tells nothing; or to another section of the project.
+    /// Drags a task within its section, which Asana doesn't report, or to another section of the project.
     pub(crate) fn drag_around(&mut self, act: &mut Act) -> Option<()> {
         let task = self.any_task(|task| !task.memberships.is_empty())?;
         let places = self.tasks[task].memberships.clone();

@@ -1,4 +1,4 @@
-//! When each stream was polled, and by whom: what tells of streams that were neglected.
+//! When each stream was polled, and with which token, to find streams that were polled late.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use serde_json::{Map, Value, json};
 
 use super::event::Gid;
 
-/// Most late polls that are listed; all are counted.
+/// The maximum number of late polls that are listed. All are counted.
 const MOST_LATE: usize = 10_000;
 
-/// How one stream was polled since the counters began.
+/// The polls of one stream since the counters were reset.
 #[derive(Debug)]
 pub(crate) struct Polled {
     polls: u64,
-    /// Of the last poll, or when the counters began.
+    /// The time of the last poll, or of the reset.
     last: Duration,
     longest: Duration,
     by_token: Vec<(String, Visits)>,
 }
 
-/// How one token's holder polled a stream.
+/// The polls of a stream with one token.
 #[derive(Debug)]
 struct Visits {
     polls: u64,
@@ -33,7 +33,7 @@ impl Polled {
         Self { polls: 0, last: elapsed, longest: Duration::ZERO, by_token: Vec::new() }
     }
 
-    /// Counts a poll; returns how long after the one before it came.
+    /// Counts a poll. Returns the time since the poll before.
     fn count(&mut self, token: &str, elapsed: Duration) -> Duration {
         let gap = elapsed.saturating_sub(self.last);
         self.polls += 1;
@@ -49,7 +49,7 @@ impl Polled {
         gap
     }
 
-    /// The time since the last poll counts, too.
+    /// The counters. The time since the last poll counts, too.
     fn show(&self, elapsed: Duration) -> Value {
         let tokens = self.by_token.iter().map(|(name, visits)| {
             let Visits { polls, first, last } = visits;
@@ -64,7 +64,7 @@ impl Polled {
     }
 }
 
-/// A time in which a stream wasn't polled, longer than was asked for.
+/// A time without polls of a stream that is longer than the requested limit.
 #[derive(Debug, Serialize)]
 struct Late {
     resource: String,
@@ -72,7 +72,7 @@ struct Late {
     to_ms: u64,
 }
 
-/// What all streams have in common.
+/// The counters that all streams have in common.
 #[derive(Debug, Default)]
 pub(crate) struct Polls {
     since: Duration,
@@ -82,7 +82,7 @@ pub(crate) struct Polls {
 }
 
 impl Polls {
-    /// Begins anew: streams that were polled before are to be polled from now on.
+    /// Resets the counters. Streams that were polled before have to be polled from now on.
     pub(crate) fn reset<'a>(
         &mut self,
         late_after: Option<Duration>,

@@ -7,14 +7,14 @@ use rustls::crypto::{CryptoProvider, ring};
 use tokio::task::JoinSet;
 
 use super::{
-    edge::Shared,
-    webhooks::{Delivery, Header, Told},
+    delivery::{Delivery, Header, Told},
+    shared::Shared,
 };
 
-/// So long a target may take (Asana's guide "Webhooks").
+/// The timeout of a target (Asana's guide "Webhooks").
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends what is due, each request on a task of its own.
+/// Sends the deliveries that are due, each request on a task of its own.
 #[derive(Debug)]
 pub(crate) struct Post {
     client: Client,
@@ -45,14 +45,14 @@ impl Post {
     }
 }
 
-/// Nothing is trusted but what needs no certificate: targets are on this machine.
+/// A client without certificates: targets are on this machine.
 pub(crate) fn client() -> Client {
-    // Losing the race to set it is as good as winning.
+    // If a provider is installed already, that one is used.
     if CryptoProvider::get_default().is_none() {
         ring::default_provider().install_default().ok();
     }
     let builder = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).no_proxy().tls_certs_only([]);
-    // What could fail is setting up TLS, and nothing of it is asked for.
+    // Only the setup of TLS could fail, and none is needed.
     builder.build().unwrap_or_default()
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn send(client: &Client, delivery: &Delivery) -> Told {
     };
     let request = client.post(delivery.target.clone()).header(name, value);
     let request = request.header("content-type", "application/json; charset=UTF-8").body(delivery.body.clone());
-    // The URL may hold a secret of whoever made the webhook.
+    // The URL may contain a secret of the webhook's creator.
     let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
     let secret = answer.headers().get(SECRET).and_then(|value| value.to_str().ok()).map(str::to_owned);
     Ok((answer.status().as_u16(), secret))

@@ -1,4 +1,4 @@
-//! What a simulator is to be: seed, size of the world, tokens, limits, faults.
+//! The configuration of a simulator: seed, size of the world, tokens, limits, faults.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,47 +15,48 @@ const HOUR: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
-    /// Equal seeds give equal worlds, events and tokens.
+    /// The seed of all random numbers. Equal seeds give equal worlds, events and tokens.
     pub seed: u64,
-    /// The simulated clock at the start, RFC 3339; the true time if absent.
+    /// The simulated time at the start, in RFC 3339. Default: the real time.
     pub start: Option<String>,
-    /// Simulated seconds per second; 0 stops the simulated clock.
+    /// The simulated seconds per real second. 0 stops the simulated clock.
     pub speed: f64,
-    /// Live events per (true) second over the whole world, bubbling not counted.
+    /// The number of live events per real second over the whole world. An event counts once, even if several streams
+    /// see it.
     pub rate: f64,
-    /// From the change to the event's being visible, by the simulated clock.
+    /// The time from a change until its event is visible, by the simulated clock.
     pub delay: Span,
-    /// What exists at the start.
+    /// The objects that exist at the start.
     pub world: WorldSize,
-    /// Who may call.
+    /// The bearer tokens that the API accepts.
     pub tokens: Vec<TokenSpec>,
-    /// The OAuth client whose refresh tokens are taken; none if absent.
+    /// The OAuth client whose refresh token is accepted. Default: none.
     pub oauth: Option<OAuth>,
-    /// Budgets per token.
+    /// The limits of each token.
     pub limits: Limits,
-    /// Events per page.
+    /// The maximum number of events per page.
     pub pages: Pages,
-    /// Life of a sync token; Asana documents 24 hours at the most.
+    /// The life of a sync token. Asana documents at most 24 hours.
     pub token_life: Span,
-    /// What a sync token is worth once its successor was used.
+    /// The answer to a sync token whose successor was used.
     pub superseded_tokens: SupersededTokens,
-    /// The token that comes with a page without events: not known of Asana.
+    /// The token that comes with a page without events. Asana's behaviour isn't known.
     pub empty_pages: NextToken,
-    /// The token that comes with events.
+    /// The token that comes with a page of events.
     pub full_pages: NextToken,
-    /// Life of a list offset: Asana's own have `exp` 900 seconds after `iat` inside.
+    /// The life of a list's offset. Asana's own have `exp` 900 seconds after `iat` inside.
     pub offset_life: Span,
-    /// How much a page of a list may ask for; anything if absent.
+    /// The limit above which a page of a list is too expensive. Default: none.
     pub weight: Option<Weight>,
-    /// How many objects of a list its pages go through; all if absent.
+    /// The maximum number of objects of a list that its pages return. Default: all.
     pub longest_list: Option<usize>,
-    /// Whether events carry the deprecated `type`.
+    /// Whether events have the deprecated field `type`.
     pub event_type: TypeField,
-    /// How long a webhook is `active: false` once it was made.
+    /// The time for which a new webhook is `active: false`.
     pub webhook_activation: Span,
-    /// Whether answers say when they were made.
+    /// Whether answers have the header `Date`.
     pub date: DateHeader,
-    /// Faults on a timetable (`at`), or standing from the start.
+    /// The faults: at a time (`at`), or from the start.
     pub faults: Vec<Fault>,
 }
 
@@ -88,10 +89,10 @@ impl Default for Scenario {
 }
 
 impl Scenario {
-    /// Reads a scenario file's text.
+    /// Reads the text of a scenario file.
     ///
     /// # Errors
-    /// A sentence that names the line or the field; nothing to retry.
+    /// A sentence that names the line or the field.
     pub fn parse(yaml: &str) -> Result<Self, String> {
         let scenario: Self = serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?;
         match scenario.problem() {
@@ -135,23 +136,23 @@ impl Scenario {
     }
 }
 
-/// What exists at the start, over all workspaces.
+/// The numbers of objects at the start, over all workspaces.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorldSize {
-    /// Workspaces.
+    /// The number of workspaces.
     pub workspaces: usize,
-    /// Teams, shared out over the workspaces.
+    /// The number of teams, distributed over the workspaces.
     pub teams: usize,
-    /// Projects, shared out over the teams.
+    /// The number of projects, distributed over the teams.
     pub projects: usize,
-    /// Tasks in each project.
+    /// The number of tasks in each project.
     pub tasks_per_project: usize,
-    /// Users; all are in all workspaces.
+    /// The number of users. All are in all workspaces.
     pub users: usize,
-    /// Portfolios.
+    /// The number of portfolios.
     pub portfolios: usize,
-    /// Goals.
+    /// The number of goals.
     pub goals: usize,
 }
 
@@ -161,31 +162,31 @@ impl Default for WorldSize {
     }
 }
 
-/// One bearer token.
+/// A bearer token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenSpec {
-    /// The token itself.
+    /// The text of the token.
     pub token: String,
-    /// Only a service account may read workspace events.
+    /// Whether it is a service account's. Only these may poll workspaces.
     #[serde(default)]
     pub service_account: bool,
-    /// Which of the world's users it belongs to, from 0.
+    /// The number of the user that it belongs to, from 0.
     #[serde(default)]
     pub user: usize,
-    /// Instead of `limits.rate_per_minute`; 0 lifts the limit.
+    /// The limit instead of `limits.rate_per_minute`. 0 removes it.
     #[serde(default)]
     pub rate_per_minute: Option<u32>,
-    /// Workspaces that have switched the app off, by number from 0: 401 for all that is below them.
+    /// The numbers (from 0) of workspaces that have disabled the app: 401 for everything in them.
     #[serde(default)]
     pub unauthorized_workspaces: Vec<usize>,
-    /// Projects that it doesn't see, nor what is in them alone, by number from 0: 403.
+    /// The numbers (from 0) of projects that the token can't access: 403 for them, and for what is only in them.
     #[serde(default)]
     pub hidden_projects: Vec<usize>,
 }
 
 impl TokenSpec {
-    /// A service account's token, which may read all there is.
+    /// The token of a service account, which may read everything.
     #[must_use]
     pub fn service_account(token: impl Into<String>) -> Self {
         Self {
@@ -217,19 +218,19 @@ impl Default for TokenSpec {
     }
 }
 
-/// The one OAuth client.
+/// The single OAuth client.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OAuth {
-    /// `client_id` to be sent.
+    /// The `client_id` that requests must have.
     pub client_id: String,
-    /// `client_secret` to be sent.
+    /// The `client_secret` that requests must have.
     pub client_secret: String,
-    /// The refresh token that is taken, again and again.
+    /// The refresh token. It may be used any number of times.
     pub refresh_token: String,
-    /// Which entry of `tokens` the access tokens stand for: rights and budget.
+    /// The entry of `tokens` whose rights and budget the access tokens have.
     pub account: String,
-    /// Life of an access token, by the simulated clock; Asana's is an hour.
+    /// The life of an access token, by the simulated clock. Asana's is an hour.
     #[serde(default = "an_hour")]
     pub expires_in: Span,
 }
@@ -238,13 +239,13 @@ fn an_hour() -> Span {
     Span(HOUR)
 }
 
-/// Budgets per token. 0 or `null` lifts a limit.
+/// The limits of each token. 0 or `null` removes a limit.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Requests per minute: Asana has 150 for free domains, 1,500 for paid ones.
+    /// The maximum number of requests per minute. Asana allows 150 in free domains, and 1,500 in paid ones.
     pub rate_per_minute: Option<u32>,
-    /// `GET`s in flight: Asana has 50.
+    /// The maximum number of `GET`s in flight. Asana allows 50.
     pub concurrent_reads: Option<u32>,
 }
 
@@ -255,20 +256,20 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// No limit at all, for benchmarks and demonstrations.
+    /// No limits, for benchmarks and demonstrations.
     #[must_use]
     pub fn off() -> Self {
         Self { rate_per_minute: None, concurrent_reads: None }
     }
 }
 
-/// Most events that one sync token gives.
+/// The maximum number of events for one sync token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pages {
-    /// `/events`: Asana has 100.
+    /// For `/events`. Asana has 100.
     pub resource: usize,
-    /// `/workspaces/{gid}/events`: Asana has 1,000.
+    /// For `/workspaces/{gid}/events`. Asana has 1,000.
     pub workspace: usize,
 }
 
@@ -278,32 +279,31 @@ impl Default for Pages {
     }
 }
 
-/// Pages of lists that ask for too much.
+/// The limit above which pages of lists are too expensive.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Weight {
-    /// The most that is answered: a page's `limit` (what there is, where none is given) times the weight of what is
-    /// listed.
+    /// The maximum weight of a page: its `limit` (without one, the number of objects) times the weight of its objects.
     pub most: usize,
-    /// What one object weighs, by the last part of the path (`tasks`, `subtasks`, `stories`); 1 if it isn't here.
+    /// The weight of one object, by the last part of the path (`tasks`, `subtasks`, `stories`). Default: 1.
     #[serde(default)]
     pub per: BTreeMap<String, usize>,
-    /// What becomes of the others.
+    /// The answer to a page that is too expensive.
     #[serde(default)]
     pub answer: HeavyPage,
-    /// Until a 504 comes, in true time; what a 429 has in `Retry-After`, in whole seconds, at least one.
+    /// The real time until a 504, or the `Retry-After` of a 429, in whole seconds, at least one.
     #[serde(default = "two_seconds")]
     pub after: Span,
 }
 
-/// What is answered to a page that asks for too much.
+/// The answer to a page that is too expensive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeavyPage {
-    /// 504, after a while.
+    /// A 504, after a delay.
     #[default]
     Timeout,
-    /// 429 with `Retry-After`, for the cost.
+    /// A 429 with `Retry-After`, because of the cost.
     Throttle,
 }
 
@@ -311,48 +311,48 @@ fn two_seconds() -> Span {
     Span(Duration::from_secs(2))
 }
 
-/// What a sync token is worth once its successor was used.
+/// The answer to a sync token whose successor was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SupersededTokens {
-    /// 412: Asana warns that going back may fail.
+    /// A 412. Asana warns that an older token may fail.
     #[default]
     Refuse,
     /// The same page again.
     Serve,
 }
 
-/// Which token comes with a page of events.
+/// The token that comes with a page of events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum NextToken {
-    /// A new one: the token that was sent is used up, and its page is fixed for ever.
+    /// A new one. The old token is used up, and its page never changes.
     #[default]
     #[serde(rename = "new_token")]
     New,
-    /// The one that was sent, with its life begun anew: asking again shows also what has come since.
+    /// The same one, with a new life. Another poll with it also returns what happened since.
     #[serde(rename = "same_token")]
     Same,
 }
 
-/// Whether events carry `type`, the deprecated twin of `resource.resource_type`.
+/// Whether events have `type`, the deprecated copy of `resource.resource_type`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TypeField {
-    /// As the API description has it.
+    /// Present, as in the API description.
     #[default]
     Present,
-    /// As webhook captures since 2021 have it.
+    /// Absent, as in webhook captures since 2021.
     Absent,
 }
 
-/// Whether answers carry the header `Date`.
+/// Whether answers have the header `Date`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DateHeader {
-    /// By the simulated clock.
+    /// Present, by the simulated clock.
     #[default]
     Stamped,
-    /// As if a proxy had taken it away.
+    /// Absent, as if a proxy had removed it.
     Absent,
 }
 

@@ -1,11 +1,12 @@
-//! What is there for a token: trashed objects are found by nobody, others not by all.
+//! What a token can access: trashed objects are found by no token, and others not by all.
 
 use super::{
     arena::Id,
     asana::Asana,
     http::ApiError,
+    model::{Attachment, Goal, Portfolio, Project, Ref, Section, Story, Task, Team, User, Workspace},
     pages::Call,
-    world::{Attachment, Goal, Portfolio, Project, Ref, Section, Story, Task, Team, User, Workspace, World},
+    world::World,
 };
 
 macro_rules! reference {
@@ -29,7 +30,7 @@ macro_rules! reference {
 reference!(Workspace, Team, User, Project, Section, Task, Story, Attachment, Portfolio, Goal);
 
 impl Asana {
-    /// The object of this kind (as in a path), if it is there and the token may see it.
+    /// The object of this kind (as in a path), if it exists and the token may access it.
     pub(crate) fn found(&self, kind: &str, gid: &str, call: &Call<'_>) -> Result<Ref, ApiError> {
         let field = if kind == "stories" { "story" } else { kind.strip_suffix('s').unwrap_or(kind) };
         match self.world.find(gid) {
@@ -38,7 +39,7 @@ impl Asana {
         }
     }
 
-    /// The object that a field names, if it is there and the token may see it.
+    /// The object that a field names, if it exists and the token may access it.
     pub(crate) fn named(&self, field: &str, gid: &str, call: &Call<'_>) -> Result<Ref, ApiError> {
         let found = self.world.find(gid).filter(|found| !self.world.trashed(*found));
         let found = found.ok_or_else(|| ApiError::unknown(field, gid))?;
@@ -46,7 +47,7 @@ impl Asana {
         Ok(found)
     }
 
-    /// The same, of one kind only.
+    /// Like [`named`](Self::named), for one kind only.
     pub(crate) fn named_as<T>(&self, field: &str, gid: &str, call: &Call<'_>) -> Result<Id<T>, ApiError>
     where
         Id<T>: TryFrom<Ref>,
@@ -55,8 +56,8 @@ impl Asana {
         Id::try_from(found).map_err(|_another_kind| ApiError::unknown(field, gid))
     }
 
-    /// Whether the token may see what is there: a 401 where its workspace has switched the app off, a 403 where it's
-    /// hidden from it.
+    /// Whether the token may access an existing object: 401 if its workspace has disabled the app, 403 if it is hidden
+    /// from the token.
     pub(crate) fn sight(&self, of: Ref, account: &str) -> Result<(), ApiError> {
         let Some(account) = self.accounts.get(account) else {
             return Ok(());
@@ -73,7 +74,7 @@ impl Asana {
     }
 }
 
-/// As in paths.
+/// The kind as in paths.
 fn plural(of: Ref) -> &'static str {
     match of {
         Ref::Workspace(_) => "workspaces",
@@ -91,7 +92,7 @@ fn plural(of: Ref) -> &'static str {
 }
 
 impl World {
-    /// The task that the object belongs to, itself if it is one.
+    /// The task that the object belongs to, which may be itself.
     fn task_of(&self, of: Ref) -> Option<Id<Task>> {
         match of {
             Ref::Task(id) => Some(id),
@@ -108,13 +109,13 @@ impl World {
         }
     }
 
-    /// Removed, or below a task that is trashed.
+    /// Whether the object was removed, or is below a trashed task.
     fn trashed(&self, of: Ref) -> bool {
         let removed = matches!(of, Ref::Story(id) if self.stories[id].removed);
         removed || self.task_of(of).is_some_and(|task| self.gone(task))
     }
 
-    /// In projects that are hidden, and in no other.
+    /// Whether the object is in hidden projects, and in no others.
     pub(crate) fn hidden(&self, of: Ref, projects: &[usize]) -> bool {
         let is_hidden = |project: Id<Project>| projects.contains(&project.number());
         match of {
@@ -134,7 +135,7 @@ impl World {
         }
     }
 
-    /// The workspace that the object is in; not known of those that are in all.
+    /// The workspace of the object; `None` for objects that are in all of them.
     pub(crate) fn place_of(&self, of: Ref) -> Option<Id<Workspace>> {
         match of {
             Ref::Workspace(id) => Some(id),

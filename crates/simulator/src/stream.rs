@@ -1,12 +1,12 @@
-//! One watched resource: what was offered on it, and the sync tokens handed out.
+//! One watched resource: the events that were offered on it, and its sync tokens.
 //!
-//! Events are appended, become visible in the same order, and are never
-//! forgotten: the log is the ledger. A sync token is a place in the log.
+//! Events are appended, become visible in the same order, and are kept: the log is the ledger. A sync token is a
+//! position in the log.
 //!
 //! ```text
 //!  entries   e0 e1 │ e2 e3 e4 e5 │ e6 e7
 //!                  │             └ visible: later ones are still delayed
-//!                  └ established_at: before the first token, nobody can see them
+//!                  └ established_at: before the first token, no poller can see them
 //! ```
 
 use std::{
@@ -20,45 +20,44 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::{polls::Polled, scenario::NextToken, time::Timestamp};
 
-/// Superseded tokens whose place is remembered, per stream. Older ones are
-/// answered like tokens that never existed.
+/// The maximum number of superseded tokens per stream whose position is remembered. Older ones are answered like
+/// unknown tokens.
 const REMEMBERED: usize = 1_000;
 
-/// How a stream's tokens behave; the same for all streams of a simulator.
+/// The behaviour of tokens, the same for all streams of a simulator.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenRules {
-    /// Life of a token; Asana documents 24 hours at the most.
+    /// The life of a token. Asana documents at most 24 hours.
     pub(crate) life: Duration,
-    /// Serve a token again after its successor was used. Asana only promises
-    /// the current one.
+    /// Whether a token is accepted after its successor was used. Asana only promises the current one.
     pub(crate) serve_superseded: bool,
-    /// What a page without events brings, and one with events.
+    /// The tokens that come with a page without events, and with one with events.
     pub(crate) empty_pages: NextToken,
     pub(crate) full_pages: NextToken,
-    /// Makes tokens of equal seeds equal.
+    /// The seed of the tokens: equal seeds give equal tokens.
     pub(crate) seed: u64,
 }
 
-/// Why a poller may have missed events: a line of the ledger.
+/// Why a poller may have missed events, as in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LostReason {
-    /// A fault killed the token.
+    /// A fault invalidated the token.
     Killed,
     /// The token was older than its life.
     Expired,
-    /// The token's successor had been used already.
+    /// The token's successor was used before.
     Superseded,
-    /// Never handed out for this resource.
+    /// The token was never returned for this resource.
     Unknown,
-    /// Polled without a token though one had been handed out before.
+    /// A poll without a token, although one was returned before.
     Reestablished,
 }
 
-/// Events `from..to` of the log were not served to who got this answer.
+/// Events `from..to` of the log that weren't returned to the poller with this answer.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Lost {
-    /// `None` where the token says nothing about a place.
+    /// The first event; `None` if the token has no known position.
     pub(crate) from: Option<usize>,
     pub(crate) to: usize,
     pub(crate) reason: LostReason,
@@ -67,7 +66,7 @@ pub(crate) struct Lost {
 /// An event that Asana lost: it was never offered.
 #[derive(Debug)]
 pub(crate) struct Dropped {
-    /// Number of events that had been offered before it.
+    /// The number of events that were offered before it.
     pub(crate) after: usize,
     pub(crate) event: Arc<str>,
 }
@@ -75,7 +74,7 @@ pub(crate) struct Dropped {
 #[derive(Debug)]
 struct Entry {
     event: Arc<str>,
-    /// When it is due; once it is visible, since when it is.
+    /// The time when it is due. Once it is visible, the time since when it is.
     at: Timestamp,
 }
 
@@ -86,7 +85,7 @@ enum TokenState {
     Superseded,
 }
 
-/// What the first request with a token was given; later ones get the same.
+/// The answer to the first request with a token. Later requests get the same one.
 #[derive(Debug, Clone)]
 struct Served {
     end: usize,
@@ -101,16 +100,16 @@ struct Token {
     state: TokenState,
     served: Option<Served>,
     previous: Option<Arc<str>>,
-    /// Pages between the 412 that began this chain and this token.
+    /// The number of pages between the 412 that began this chain and this token.
     depth: u64,
 }
 
-/// Outcome of a poll.
+/// The outcome of a poll.
 #[derive(Debug)]
 pub(crate) enum Poll {
-    /// 200: events `start..end` of the log.
+    /// Status 200: events `start..end` of the log.
     Page { start: usize, end: usize, sync: Arc<str>, has_more: bool },
-    /// 412 with a fresh token.
+    /// Status 412, with a new token.
     TokenReset { sync: Arc<str> },
 }
 
@@ -119,15 +118,15 @@ pub(crate) struct Stream {
     entries: Vec<Entry>,
     visible: usize,
     established_at: Option<usize>,
-    /// Start of the page last asked for, or place of the last fresh token:
-    /// a poller that keeps Asana's rules has everything before it.
+    /// The start of the last requested page, or the position of the last new token: a correct poller has everything
+    /// before it.
     anchor: usize,
     issued: u64,
     tokens: HashMap<Arc<str>, Token>,
     superseded: VecDeque<Arc<str>>,
     lost: Vec<Lost>,
     dropped: Vec<Dropped>,
-    /// `None` until somebody polls it.
+    /// The polls of this stream; `None` before the first one.
     pub(crate) polled: Option<Polled>,
 }
 
@@ -143,8 +142,8 @@ impl Stream {
         self.dropped.push(Dropped { after, event });
     }
 
-    /// Makes visible what is due. `heard` gives the first moment from another one on at which the stream isn't
-    /// silent, if that is known.
+    /// Makes the due events visible. `heard` returns the first moment after a given one at which the stream isn't
+    /// silent, if it is known.
     pub(crate) fn reveal(&mut self, now: Timestamp, heard: impl Fn(Timestamp) -> Option<Timestamp>) {
         let mut earlier = self.last_visible_at();
         while let Some(entry) = self.entries.get_mut(self.visible) {
@@ -164,8 +163,8 @@ impl Stream {
         self.entries.get(last).map(|entry| entry.at)
     }
 
-    /// When a poll could first have shown each event of the log, or will be able to as far as is known by now: `None`
-    /// in a silence without an end.
+    /// The time when a poll could first return each event of the log, as far as it is known; `None` in a silence
+    /// without an end.
     pub(crate) fn visible_at(
         &self,
         heard: impl Fn(Timestamp) -> Option<Timestamp>,
@@ -182,7 +181,7 @@ impl Stream {
         seen.chain(waiting)
     }
 
-    /// Kills every token that was handed out.
+    /// Invalidates all tokens.
     pub(crate) fn kill_tokens(&mut self) {
         #[expect(clippy::iter_over_hash_type, reason = "all get the same")]
         for token in self.tokens.values_mut() {
@@ -190,7 +189,7 @@ impl Stream {
         }
     }
 
-    /// Kills one token; unknown ones need no killing.
+    /// Invalidates one token, if it is known.
     pub(crate) fn kill_token(&mut self, sync: &str) {
         if let Some(token) = self.tokens.get_mut(sync) {
             token.state = TokenState::Killed;
@@ -225,7 +224,7 @@ impl Stream {
         }
     }
 
-    /// The page behind a token that wasn't asked for yet. It is fixed for ever, unless the token stays the current one.
+    /// The page of a token that wasn't used yet. It never changes, unless the token stays the current one.
     fn serve(
         &mut self,
         gid: &str,
@@ -239,7 +238,7 @@ impl Stream {
         let has_more = end < self.visible;
         let next = match end - position {
             0 => rules.empty_pages,
-            // Nobody would ever get past a page that can't grow.
+            // Otherwise a poller would get the same full page forever.
             all if all == limit => NextToken::New,
             _ => rules.full_pages,
         };
@@ -258,7 +257,7 @@ impl Stream {
         served
     }
 
-    /// The token, or what its refusal loses (nothing at the very first poll).
+    /// The token, or what is lost by its refusal (nothing at the very first poll).
     fn accept(&self, sync: Option<&str>, now: Timestamp, rules: &TokenRules) -> Result<&Token, Option<Lost>> {
         let lost = |from, reason| Err(Some(Lost { from, to: self.visible, reason }));
         let Some(sync) = sync else {
@@ -282,7 +281,7 @@ impl Stream {
         }
     }
 
-    /// Using a token is the proof that its predecessor's page arrived.
+    /// The use of a token proves that the page before it arrived.
     fn supersede_before(&mut self, sync: &str) {
         let previous = self.tokens.get_mut(sync).and_then(|t| t.previous.take());
         let Some(previous) = previous else { return };
@@ -325,13 +324,13 @@ impl Stream {
         sync
     }
 
-    /// Events `start..end` of the log, verbatim.
+    /// The events `start..end` of the log, unchanged.
     pub(crate) fn events(&self, start: usize, end: usize) -> impl Iterator<Item = &Arc<str>> {
         let range = self.entries.get(start..end).unwrap_or_default();
         range.iter().map(|entry| &entry.event)
     }
 
-    /// Number of events offered, visible or delayed.
+    /// The number of events that were offered, visible or delayed.
     pub(crate) fn offered(&self) -> usize {
         self.entries.len()
     }

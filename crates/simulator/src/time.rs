@@ -1,9 +1,8 @@
 //! Two times: the client's seconds, and the simulated clock.
 //!
-//! Rate limits and the pace of live generation count in the client's own
-//! seconds (`elapsed`). Whatever Asana dates or lets expire (events, sync
-//! tokens, offsets, faults) follows the simulated clock, which can be advanced
-//! and sped up.
+//! Rate limits and the rate of live events count in the client's own seconds (`elapsed`). Everything that Asana dates
+//! or that expires (events, sync tokens, offsets, faults) follows the simulated clock, which can be advanced and
+//! accelerated.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,12 +22,12 @@ impl Timestamp {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// The whole of `duration` has passed between `earlier` and this moment.
+    /// Whether all of `duration` has passed between `earlier` and this moment.
     pub(crate) fn has_passed(self, earlier: Self, duration: Duration) -> bool {
         self >= earlier.plus(duration)
     }
 
-    /// Reads an RFC 3339 time, the only form in which Asana gives times.
+    /// Reads an RFC 3339 time, the only form in which Asana returns times.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let parsed = DateTime::parse_from_rfc3339(text).ok()?;
         Some(Self(parsed.timestamp_millis()))
@@ -39,7 +38,7 @@ impl Timestamp {
         self.utc().format("%Y-%m-%d").to_string()
     }
 
-    /// As in the header `Date` (RFC 9110, "IMF-fixdate"): parts of a second are cut off.
+    /// The form of the header `Date` (RFC 9110, "IMF-fixdate"): parts of a second are cut off.
     pub(crate) fn http(self) -> String {
         self.utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
     }

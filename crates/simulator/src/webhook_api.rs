@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::{
     asana::Asana,
+    delivery::Told,
     event::Gid,
     http::{Answer, ApiError, Request},
     pages::{Answered, Call, one, paged},
     places::Border,
-    webhooks::{NewFilters, Told, Wanted, Webhook},
+    webhooks::{NewFilters, Wanted, Webhook},
 };
 
 const COMPACT_WEBHOOK: [&str; 5] = ["gid", "resource_type", "active", "resource", "target"];
@@ -58,7 +59,7 @@ impl Asana {
         }
     }
 
-    /// The answer to who wanted a webhook whose target has answered the handshake.
+    /// The answer to the creation of a webhook, after its target has answered the handshake.
     pub(crate) fn shaken(&mut self, gid: &str, told: Told, elapsed: Duration) -> Answer {
         let now = self.advance(elapsed);
         let made = self.webhooks.shake(gid, told, now).map(|secret| {

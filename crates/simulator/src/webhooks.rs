@@ -1,4 +1,4 @@
-//! Webhooks: who is to be told, what waits to be told, and what becomes of failures. No sockets.
+//! Webhooks: their targets, the events that wait, and retries after failures. No sockets.
 //!
 //! ```text
 //!  POST /webhooks ──► reserved ──handshake──► active ──24 h of failures, 410, DELETE──► gone
@@ -18,22 +18,24 @@ use url::Url;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::{
+    delivery::{Delivery, Header, Told},
     event::Gid,
     fields::Selection,
     http::ApiError,
+    model::Ref,
     time::Timestamp,
-    world::{Ref, World},
+    world::World,
 };
 
-/// Between heartbeats.
+/// The interval between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(8 * 3_600);
-/// A webhook that fails for so long is deleted.
+/// The time of failures after which a webhook is deleted.
 const GIVE_UP: Duration = Duration::from_secs(24 * 3_600);
-/// The first retry, and the longest wait; each wait is twice the one before.
+/// The first retry's delay, and the maximum. Each delay is twice the one before.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
-/// Most events of a delivery. Asana's number isn't known.
+/// The maximum number of events in a delivery. Asana's number isn't known.
 const BATCH: usize = 100;
-/// Most webhooks of a resource, and of a token.
+/// The maximum number of webhooks of a resource, and of a token.
 const MOST: (usize, usize) = (1_000, 10_000);
 
 /// Webhooks show resources by gid and type only.
@@ -41,7 +43,7 @@ const FIELDS: &str = "action,created_at,parent.resource_type,parent.resource_sub
     resource.resource_subtype,user.resource_type,change.action,change.field,change.new_value.resource_type,\
     change.added_value.resource_type,change.removed_value.resource_type";
 
-/// An event passes if one of these fits.
+/// A filter of events. An event passes if one of the filters matches.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
@@ -67,7 +69,7 @@ impl Filter {
     }
 }
 
-/// What a request to make one says.
+/// The content of a request to create a webhook.
 #[derive(Deserialize)]
 pub(crate) struct Wanted {
     pub(crate) resource: String,
@@ -76,7 +78,7 @@ pub(crate) struct Wanted {
     filters: Vec<Filter>,
 }
 
-/// What a request to change one says.
+/// The content of a request to change a webhook.
 #[derive(Deserialize)]
 pub(crate) struct NewFilters {
     pub(crate) filters: Vec<Filter>,
@@ -84,16 +86,16 @@ pub(crate) struct NewFilters {
 
 #[derive(Debug)]
 pub(crate) struct Webhook {
-    /// Whose it is.
+    /// The account that created it.
     pub(crate) account: String,
     pub(crate) resource: Gid,
     target: Url,
     filters: Vec<Filter>,
     secret: String,
     created_at: Timestamp,
-    /// The handshake was answered: it is there, and active from then on.
+    /// The time from which it is active; `None` before the handshake was answered.
     active_from: Option<Timestamp>,
-    /// Events with when they are to be told.
+    /// The waiting events, each with the time when it is due.
     waiting: VecDeque<(Timestamp, Arc<str>)>,
     in_flight: bool,
     heartbeat_at: Timestamp,
@@ -103,34 +105,14 @@ pub(crate) struct Webhook {
     retries: u32,
     next_attempt: Option<Timestamp>,
     failing_since: Option<Timestamp>,
-    /// Events that were told.
+    /// The number of events that were delivered.
     delivered: usize,
 }
-
-/// A request to a target.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) gid: Gid,
-    pub(crate) target: Url,
-    pub(crate) header: Header,
-    pub(crate) body: String,
-    events: usize,
-}
-
-/// What it says of itself.
-#[derive(Debug)]
-pub(crate) enum Header {
-    Secret(String),
-    Signature(String),
-}
-
-/// What a target answered: a status, and the secret that it sent back; or why there is no answer.
-pub(crate) type Told = Result<(u16, Option<String>), String>;
 
 #[derive(Debug)]
 pub(crate) struct Webhooks {
     seed: u64,
-    /// From the handshake to being active.
+    /// The time from the handshake until a webhook is active.
     activation: Duration,
     made: u64,
     by_gid: BTreeMap<Gid, Webhook>,
@@ -150,7 +132,7 @@ impl Webhooks {
         own.ok_or_else(|| ApiError::unknown("webhook", gid))
     }
 
-    /// Takes the place of a webhook; it is there once its target has answered the handshake.
+    /// Reserves a webhook. It exists once its target has answered the handshake.
     pub(crate) fn reserve(
         &mut self,
         wanted: Wanted,
@@ -210,7 +192,7 @@ impl Webhooks {
         Ok(Delivery { gid, target, header: Header::Secret(secret), body: r#"{"events":[]}"#.to_owned(), events: 0 })
     }
 
-    /// What a target answered to the handshake. The secret, if all is well.
+    /// Takes the answer of a target to the handshake. Returns the secret if it is correct.
     pub(crate) fn shake(&mut self, gid: &str, told: Told, now: Timestamp) -> Result<String, ApiError> {
         let gone = || ApiError::unknown("webhook", gid);
         let webhook = self.by_gid.get_mut(gid).ok_or_else(gone)?;
@@ -237,7 +219,7 @@ impl Webhooks {
         }
     }
 
-    /// An event was offered on a resource, and is to be told at `due`, if the webhook is active by then.
+    /// Queues an event on a resource for delivery at `due`, if the webhook is active by then.
     pub(crate) fn offer(&mut self, resource: &str, event: &Arc<str>, due: Timestamp, world: &World) {
         let of_workspace = matches!(world.find(resource), Some(Ref::Workspace(_)));
         let mut parsed = None;
@@ -254,14 +236,14 @@ impl Webhooks {
         }
     }
 
-    /// What is to be sent now. Of each webhook one request is under way at the most.
+    /// The deliveries that are due. Each webhook has at most one request in flight.
     pub(crate) fn due(&mut self, now: Timestamp) -> Vec<Delivery> {
         let may = |it: &Webhook| it.active(now) && !it.in_flight && it.next_attempt.is_none_or(|at| at <= now);
         let ready = self.by_gid.iter_mut().filter(|(_, it)| may(it));
         ready.filter_map(|(gid, webhook)| webhook.deliver(gid, now)).collect()
     }
 
-    /// What a target answered to a delivery.
+    /// Takes the answer of a target to a delivery.
     pub(crate) fn told(&mut self, delivery: &Delivery, told: &Told, now: Timestamp) {
         let Some(webhook) = self.by_gid.get_mut(&delivery.gid) else { return };
         if !webhook.take_answer(delivery.events, told, now) {
@@ -269,7 +251,7 @@ impl Webhooks {
         }
     }
 
-    /// For the control interface.
+    /// The state for the control interface.
     pub(crate) fn show(&self, now: Timestamp) -> Value {
         let each = self.by_gid.iter().map(|(gid, it)| {
             let (waiting, target) = (it.waiting.len(), it.target.as_str());
@@ -304,7 +286,7 @@ impl Webhook {
         Some(Delivery { gid: Arc::clone(gid), target: self.target.clone(), header: signature, body, events })
     }
 
-    /// Whether the webhook stays.
+    /// Takes an answer. Returns whether the webhook stays.
     fn take_answer(&mut self, events: usize, told: &Told, now: Timestamp) -> bool {
         self.in_flight = false;
         let problem = match told {
@@ -330,7 +312,7 @@ impl Webhook {
         !now.has_passed(*self.failing_since.get_or_insert(now), GIVE_UP)
     }
 
-    /// As Asana shows it.
+    /// The webhook as Asana shows it.
     pub(crate) fn record(&self, gid: &str, world: &World, now: Timestamp) -> Value {
         let moment = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let mut resource = json!({"gid": *self.resource});
@@ -356,7 +338,7 @@ impl Webhook {
             ("failure_deletion_timestamp", self.failing_since.map(|since| since.plus(GIVE_UP))),
         ];
         for (name, at) in times {
-            // Asana's description knows no null here.
+            // Asana's description allows no null here.
             if let (Some(at), Some(record)) = (moment(at), record.as_object_mut()) {
                 record.insert(name.to_owned(), json!(at));
             }

@@ -46,7 +46,7 @@ fn from<'a>(dice: &mut ChaCha8Rng, words: &[&'a str]) -> &'a str {
     words.choose(dice).copied().unwrap_or_default()
 }
 
-/// One word.
+/// A random word.
 pub(crate) fn one(dice: &mut ChaCha8Rng) -> &'static str {
     from(dice, THINGS)
 }
@@ -81,7 +81,7 @@ pub(crate) fn comment(dice: &mut ChaCha8Rng) -> String {
     format!("Could you look at the {} again?", from(dice, THINGS))
 }
 
-/// The kind of phrase by which Asana's support finds a server error.
+/// A phrase by which Asana's support finds a server error.
 pub(crate) fn error_phrase(dice: &mut ChaCha8Rng) -> String {
     let number = dice.random_range(2..=99);
     let (mood, animal) = (from(dice, MOODS), from(dice, ANIMALS));

@@ -1,4 +1,4 @@
-//! The objects of the simulated domain and how they hang together.
+//! The objects of the simulated world and their relations.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,153 +8,15 @@ use serde_json::{Value, json};
 
 use super::{
     arena::{Arena, Id},
-    custom::Values,
     event::Gid,
-    places::Membership,
+    model::{
+        Attachment, Goal, Portfolio, Project, Ref, Section, StatusUpdate, Story, Tag, Task, Team, User, Values,
+        Workspace,
+    },
     scenario::{Scenario, TypeField, WorldSize},
     time::Timestamp,
     words,
 };
-
-#[derive(Debug)]
-pub(crate) struct Workspace {
-    pub(crate) gid: Gid,
-    pub(crate) name: String,
-}
-
-#[derive(Debug)]
-pub(crate) struct Team {
-    pub(crate) gid: Gid,
-    pub(crate) name: String,
-    pub(crate) workspace: Id<Workspace>,
-}
-
-#[derive(Debug)]
-pub(crate) struct User {
-    pub(crate) gid: Gid,
-    pub(crate) name: String,
-    pub(crate) email: String,
-    /// Gid of the user's "My tasks".
-    pub(crate) task_list: Gid,
-}
-
-#[derive(Debug)]
-pub(crate) struct Project {
-    pub(crate) gid: Gid,
-    pub(crate) name: String,
-    pub(crate) workspace: Id<Workspace>,
-    pub(crate) team: Option<Id<Team>>,
-    pub(crate) sections: Vec<Id<Section>>,
-    /// Tasks that are in the project now, trashed ones included.
-    pub(crate) tasks: Vec<Id<Task>>,
-    pub(crate) archived: bool,
-    /// It can't be found any more.
-    pub(crate) deleted: bool,
-    pub(crate) created_at: Timestamp,
-    pub(crate) modified_at: Timestamp,
-    pub(crate) status: Option<StatusUpdate>,
-}
-
-#[derive(Debug)]
-pub(crate) struct StatusUpdate {
-    pub(crate) gid: Gid,
-    pub(crate) title: String,
-    pub(crate) created_at: Timestamp,
-}
-
-#[derive(Debug)]
-pub(crate) struct Section {
-    pub(crate) gid: Gid,
-    pub(crate) name: String,
-    pub(crate) project: Id<Project>,
-    pub(crate) created_at: Timestamp,
-    /// Ranks of the topmost and the lowest task that it ever had.
-    pub(crate) extent: (i64, i64),
-}
-
-#[derive(Debug)]
-pub(crate) struct Tag {
-    pub(crate) gid: Gid,
-    pub(crate) name: &'static str,
-}
-
-#[derive(Debug)]
-pub(crate) struct Task {
-    pub(crate) gid: Gid,
-    pub(crate) name: String,
-    pub(crate) notes: String,
-    pub(crate) workspace: Id<Workspace>,
-    pub(crate) parent: Option<Id<Self>>,
-    pub(crate) memberships: Vec<Membership>,
-    pub(crate) subtasks: Vec<Id<Self>>,
-    pub(crate) stories: Vec<Id<Story>>,
-    pub(crate) attachments: Vec<Id<Attachment>>,
-    pub(crate) followers: Vec<Id<User>>,
-    pub(crate) tags: Vec<Id<Tag>>,
-    pub(crate) dependencies: Vec<Id<Self>>,
-    pub(crate) likes: Vec<Id<User>>,
-    pub(crate) assignee: Option<Id<User>>,
-    pub(crate) created_by: Id<User>,
-    pub(crate) completed_at: Option<Timestamp>,
-    pub(crate) due_on: Option<String>,
-    pub(crate) custom: Values,
-    pub(crate) created_at: Timestamp,
-    pub(crate) modified_at: Timestamp,
-    pub(crate) trashed: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct Story {
-    pub(crate) gid: Gid,
-    pub(crate) task: Id<Task>,
-    pub(crate) subtype: &'static str,
-    pub(crate) text: String,
-    pub(crate) created_by: Id<User>,
-    pub(crate) created_at: Timestamp,
-    pub(crate) removed: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct Attachment {
-    pub(crate) gid: Gid,
-    pub(crate) task: Id<Task>,
-    pub(crate) name: String,
-}
-
-#[derive(Debug)]
-pub(crate) struct Portfolio {
-    pub(crate) gid: Gid,
-    pub(crate) name: String,
-    pub(crate) workspace: Id<Workspace>,
-    pub(crate) owner: Id<User>,
-    pub(crate) items: Vec<Id<Project>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Goal {
-    pub(crate) gid: Gid,
-    pub(crate) name: String,
-    pub(crate) workspace: Id<Workspace>,
-    pub(crate) team: Option<Id<Team>>,
-    pub(crate) owner: Id<User>,
-    pub(crate) stories: Vec<Id<Story>>,
-}
-
-/// An object of any kind.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Ref {
-    Workspace(Id<Workspace>),
-    Team(Id<Team>),
-    User(Id<User>),
-    UserTaskList(Id<User>),
-    Project(Id<Project>),
-    Section(Id<Section>),
-    Task(Id<Task>),
-    Story(Id<Story>),
-    Attachment(Id<Attachment>),
-    Portfolio(Id<Portfolio>),
-    Goal(Id<Goal>),
-}
 
 /// All that exists, and the dice of its users.
 #[derive(Debug)]
@@ -170,13 +32,13 @@ pub(crate) struct World {
     pub(crate) portfolios: Arena<Portfolio>,
     pub(crate) goals: Arena<Goal>,
     pub(crate) tags: Arena<Tag>,
-    /// Projects in which users act; those made for injected events are quiet.
+    /// The projects in which users act. Those that were created for injected events have no actions.
     pub(crate) lively: Vec<Id<Project>>,
-    /// Tasks in no project that aren't subtasks.
+    /// The tasks that are in no project and that aren't subtasks.
     pub(crate) loose: Vec<Id<Task>>,
     pub(crate) dice: ChaCha8Rng,
     pub(crate) twin: TypeField,
-    /// Gid of the first custom field; those of the others begin with it.
+    /// The gid of the first custom field. The gids of the others begin with it.
     pub(crate) custom_fields: Gid,
     pub(crate) by_gid: BTreeMap<Gid, Ref>,
     last_gid: u64,
@@ -255,7 +117,7 @@ impl World {
         Arc::from(self.last_gid.to_string())
     }
 
-    /// A random one of many; `None` of none.
+    /// A random item; `None` if there are none.
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
         let index = self.dice.random_range(0..of.len().max(1));
         of.get(index).copied()
@@ -326,7 +188,7 @@ impl World {
         id
     }
 
-    /// A project without tasks, made so that injected events have a stream.
+    /// Adds a project without tasks, so that injected events have a stream.
     pub(crate) fn add_quiet_project(&mut self, gid: &str, now: Timestamp) {
         if let Some(workspace) = self.workspaces.nth(0) {
             let name = format!("Project {gid}");
@@ -342,7 +204,7 @@ impl World {
         id
     }
 
-    /// A task in a user's *My tasks*, and in no project.
+    /// Adds a task to a user's *My tasks*, and to no project.
     pub(crate) fn add_loose_task(&mut self, user: Id<User>, workspace: Id<Workspace>, now: Timestamp) -> Id<Task> {
         let task = self.add_task(workspace, None, now);
         self.tasks[task].assignee = Some(user);
@@ -350,7 +212,7 @@ impl World {
         task
     }
 
-    /// A task in the first section of a project.
+    /// Adds a task to the first section of a project.
     pub(crate) fn add_task_in(&mut self, project: Id<Project>, now: Timestamp) -> Id<Task> {
         let workspace = self.projects[project].workspace;
         let task = self.add_task(workspace, None, now);
@@ -396,7 +258,7 @@ impl World {
         id
     }
 
-    /// A story on a task moves the task's `modified_at`.
+    /// Adds a story to a task, which changes the task's `modified_at`.
     pub(crate) fn add_story(
         &mut self,
         task: Id<Task>,
@@ -462,7 +324,7 @@ impl World {
         self.by_gid.get(gid).copied()
     }
 
-    /// The task or one above it is trashed: it isn't found, nor are its stories and attachments.
+    /// Whether the task or one above it is trashed: then it isn't found, nor are its stories and attachments.
     pub(crate) fn gone(&self, task: Id<Task>) -> bool {
         self.line_of(task).any(|id| self.tasks[id].trashed)
     }
@@ -472,8 +334,8 @@ impl World {
         std::iter::successors(Some(task), |id| self.tasks[*id].parent)
     }
 
-    /// Streams that see an event on the task: itself, its parents, the
-    /// projects of all of these, and the workspace. Each once.
+    /// The streams that see an event on the task: its own, those of its parents, of the projects of all of these, and
+    /// of the workspace. Each once.
     pub(crate) fn streams_of(&self, task: Id<Task>) -> Vec<Gid> {
         let mut streams: Vec<Gid> = Vec::new();
         for id in self.line_of(task) {
@@ -490,14 +352,14 @@ impl World {
         streams
     }
 
-    /// Streams that see an event on the project itself.
+    /// The streams that see an event on the project itself.
     pub(crate) fn streams_of_project(&self, project: Id<Project>) -> Vec<Gid> {
         let project = &self.projects[project];
         let workspace = &self.workspaces[project.workspace];
         vec![Arc::clone(&project.gid), Arc::clone(&workspace.gid)]
     }
 
-    /// Counts, for people.
+    /// The numbers of objects, for people.
     pub(crate) fn summary(&self) -> Value {
         let gids = |all: Vec<&Gid>| all.into_iter().map(|gid| json!(**gid)).collect::<Value>();
         json!({

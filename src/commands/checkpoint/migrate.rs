@@ -1,8 +1,8 @@
 //! Changes the number of shards.
 //!
-//! Streams hash to shards, so another number moves them away from where their progress is. On a bus the
-//! progress therefore goes to a checkpoint of another name, in the same commit that ends the old one: no
-//! replica can go on from the old one, however late it wakes up. A local checkpoint is rewritten in place.
+//! Streams hash to shards, so another number of shards moves streams away from their progress. On a bus the progress
+//! therefore goes to a checkpoint with another name, in the same commit that ends the old one: no replica can continue
+//! the old one, however late it resumes. A local checkpoint is rewritten in place.
 
 use super::own::{Owned, Stored, repeat};
 use super::{CheckpointsError, MigrateArgs, rewrite};
@@ -17,36 +17,36 @@ use serde::Serialize;
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// What a migration did, or would do.
+/// The result of a migration, or what it would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Migration {
-    /// How far it is.
+    /// The state of the migration.
     pub state: Standing,
-    /// Where the progress is, or was.
+    /// The checkpoint that has, or had, the progress.
     pub from: End,
-    /// Where it is to go, or went: what to configure.
+    /// The checkpoint that gets, or got, the progress. Configure these settings afterwards.
     pub to: End,
-    /// How many streams go along.
+    /// The number of streams that are migrated.
     pub streams: usize,
-    /// The epoch of all shards there.
+    /// The epoch of all shards in the new checkpoint.
     pub epoch: Option<u64>,
-    /// Shards that don't go on: nothing more is written to their part of each lane.
+    /// Shards that end: nothing more is written to their part of each lane.
     pub ended_shards: Vec<u32>,
 }
 
-/// How far a migration is.
+/// The state of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Nothing was changed.
     Planned,
-    /// It is done, now.
+    /// The migration is done, by this run.
     Migrated,
-    /// It was done before.
+    /// An earlier run did the migration.
     DoneBefore,
     /// There is no checkpoint yet.
     NothingToMigrate,
-    /// The number of shards is what it is to be.
+    /// The number of shards is the requested one already.
     Unchanged,
 }
 
@@ -116,7 +116,7 @@ impl fmt::Display for Migration {
     }
 }
 
-/// See the [module](self).
+/// Changes the number of shards, see the [module](self).
 pub(super) async fn migrate(
     checked: &Checked,
     args: &MigrateArgs,
@@ -135,7 +135,7 @@ pub(super) async fn migrate(
         return Ok(Migration::of(&plan, Standing::Planned, &from, &to));
     }
     rewrite::wait_until_free(&from.as_command(ROLE)).await?;
-    // Planned again from what is owned.
+    // Planned again, from what is owned now.
     let plan = if from.is_local() {
         job.in_place().await?
     } else {
@@ -145,7 +145,7 @@ pub(super) async fn migrate(
     Ok(Migration::of(&plan, Standing::Migrated, &from, &to))
 }
 
-/// What the sessions on the old and the new checkpoint add to the replica's name.
+/// The suffix of the replica's name in the sessions on the old and on the new checkpoint.
 const ROLE: &str = "checkpoint";
 const NEW_ROLE: &str = "checkpoint-new";
 
@@ -168,11 +168,11 @@ impl Job<'_> {
         })
     }
 
-    /// Owns both checkpoints, so that nobody begins on the new one meanwhile, and hands the old one over.
+    /// Owns both checkpoints, so that nobody starts on the new one meanwhile, and moves the progress.
     async fn between(&self) -> Result<Plan, CheckpointsError> {
         let old = self.from.as_command(ROLE).open().await?;
         let mut old = Owned::take(old, self.from.shards()).await?;
-        // A producer of the same name would fence the first one.
+        // A producer with the same name would fence the first one.
         let opened = match self.to.as_command(NEW_ROLE).open().await {
             Ok(opened) => Owned::take(opened, self.to.shards()).await,
             Err(error) => Err(error.into()),
@@ -202,7 +202,7 @@ impl Job<'_> {
         Ok(plan)
     }
 
-    /// One commit that removes what was and writes what is.
+    /// One commit that removes the old entries and writes the new ones.
     async fn in_place(&self) -> Result<Plan, CheckpointsError> {
         let mut plan = Plan::Nothing;
         let shards = self.from.shards().max(self.to.shards());
@@ -221,7 +221,7 @@ impl Job<'_> {
     }
 }
 
-/// The shards from 0 on, `least` of them at least, and whatever else has anything.
+/// The shards from 0 on, at least `least` of them, and all other shards that have entries.
 fn set(stored: &Stored, least: NonZeroU32) -> Result<Set, CheckpointsError> {
     let mut set: Set = (0..least.get()).map(|shard| (ShardId(shard), Contents::default())).collect();
     for (shard, checkpoint) in stored {

@@ -1,7 +1,7 @@
-//! Look at stored progress and mend it: `checkpoint list`, `show`, `reset`, `migrate`.
+//! Shows and changes the stored progress: `checkpoint list`, `show`, `reset`, `migrate`.
 //!
-//! Looking disturbs nobody. What is changed is changed by its owner: the command becomes one in the ordinary way, so that the
-//! bus's fence keeps any bridge from writing beside it.
+//! Reading disturbs no bridge. For a change, the command becomes the owner in the ordinary way, so that the bus's
+//! fencing keeps any bridge from writing at the same time.
 
 mod migrate;
 mod own;
@@ -32,38 +32,38 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-/// Look at stored progress and mend it.
+/// Show and change the stored progress.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 The checkpoint holds, for each stream, its sync token and its counters, written in the same commit as its records.
 `list` and `show` may be used at any time. `reset` and `migrate` need all bridges on the checkpoint to be stopped
 (`kubectl scale --replicas=0 deployment/…`), wait a moment for the last one to be gone, and refuse otherwise.")]
 pub struct CheckpointArgs {
-    /// What to do
+    /// The action on the checkpoint
     #[command(subcommand)]
     pub command: CheckpointCommand,
 }
 
-/// What to do with the checkpoint.
+/// The action on the checkpoint.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum CheckpointCommand {
-    /// One line for each stream: state, age of its token, counters, open gaps
+    /// Print one line for each stream: state, age of its token, counters, open source gaps
     List(ListArgs),
-    /// All of one stream, and of the shard that it is in
+    /// Print everything about one stream and its shard
     Show(ShowArgs),
-    /// Give streams a new sync token at the next poll, announced as a source gap
+    /// Let streams get a new sync token at their next poll, announced as a source gap
     Reset(ResetArgs),
-    /// Change the number of shards, losing nothing
+    /// Change the number of shards without a loss
     Migrate(MigrateArgs),
 }
 
-/// Which checkpoint, and how it is shown.
+/// The options that all actions have.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CommonArgs {
-    /// The bridge's configuration, as YAML
+    /// The bridge's configuration file (YAML)
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// For people, or one JSON object on the last line
+    /// The format of the output: text, or one JSON object on the last line
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -118,10 +118,10 @@ pub struct ResetArgs {
     /// The streams, as ACCOUNT/GID
     #[arg(value_name = "STREAM", value_parser = stream, required_unless_present = "all")]
     pub streams: Vec<StreamId>,
-    /// Every stored stream
+    /// Reset all stored streams
     #[arg(long, conflicts_with = "streams")]
     pub all: bool,
-    /// Do it
+    /// Make the change. Without it, the command only prints what it would do
     #[arg(long)]
     pub yes: bool,
 }
@@ -151,7 +151,7 @@ pub struct MigrateArgs {
     /// The new checkpoint: a topic on Kafka (default: the present one's name with -N), a name on NATS (default: shards-N)
     #[arg(long, value_name = "NAME")]
     pub to: Option<String>,
-    /// Do it
+    /// Make the change. Without it, the command only prints what it would do
     #[arg(long)]
     pub yes: bool,
 }
@@ -170,44 +170,44 @@ impl CheckpointCommand {
         }
     }
 
-    /// The configuration's file.
+    /// The path of the configuration file.
     #[must_use]
     pub fn config(&self) -> &Path {
         &self.common().config
     }
 
-    /// How results are written.
+    /// The format of the output.
     #[must_use]
     pub fn output(&self) -> Output {
         self.common().output
     }
 }
 
-/// Why a command didn't come to its end.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointsError {
-    /// The command line asks for what can't be.
+    /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
-    /// A bridge runs: stop it.
+    /// A bridge uses the checkpoint: stop it first.
     #[error(
         "the checkpoint is in use by {who}: stop all bridges on it first \
          (on Kubernetes: kubectl scale --replicas=0 deployment/…), and nothing was changed"
     )]
     Busy {
-        /// Who has it.
+        /// The replicas that use it.
         who: String,
     },
-    /// The checkpoint can't be gone on from.
+    /// The stored checkpoint can't be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A migration that must not be done.
+    /// The migration isn't possible.
     #[error(transparent)]
     Migration(#[from] MigrationError),
     /// The sink can't be opened or read.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The change may not have been made; making it again is right.
+    /// The change may have failed. It is safe to run the command again.
     #[error("{0}; run it again")]
     Commit(#[from] CommitError),
 }
@@ -223,7 +223,7 @@ impl Failure for CheckpointsError {
     }
 }
 
-/// The command.
+/// Runs the command.
 pub(super) fn execute(command: &CheckpointCommand) -> Result<Exit, Box<dyn Failure>> {
     let checked = config::load(&Source::file(command.config()), &Environment::of_process())?;
     let outcome = runtime()?.block_on(run(&checked, command, Clock::start().now().wall))?;
@@ -231,49 +231,49 @@ pub(super) fn execute(command: &CheckpointCommand) -> Result<Exit, Box<dyn Failu
     Ok(Exit::of(outcome.is_ok()))
 }
 
-/// What a command found or did.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Outcome {
-    /// Of `list`.
+    /// The result of `list`.
     Listing(Listing),
-    /// Of `show`.
+    /// The result of `show`.
     Detail(Box<Detail>),
-    /// Of `reset`.
+    /// The result of `reset`.
     Reset(Reset),
-    /// Of `migrate`.
+    /// The result of `migrate`.
     Migration(Migration),
-    /// Of `show`, where the stream isn't there.
+    /// The result of `show` if the stream isn't stored.
     Unknown {
-        /// Which.
+        /// The streams that aren't stored, as `account/gid`.
         unknown: Vec<String>,
     },
 }
 
-/// What a reset did, or would do.
+/// The result of a reset, or what it would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reset {
-    /// Whether it is done.
+    /// Whether the reset was done. `false` without `--yes`.
     pub done: bool,
-    /// Streams that get a new token, with a source gap from this time on.
+    /// The streams that get a new token, each with the start of its source gap.
     pub streams: Vec<ResetStream>,
-    /// Streams that have no token yet: they get their first one anyhow.
+    /// Streams without a token: they get their first one in any case.
     pub establishing: Vec<String>,
-    /// Streams that aren't stored: if there are any, nothing is done.
+    /// Streams that aren't stored. If there are any, nothing is changed.
     pub unknown: Vec<String>,
 }
 
-/// A stream that is reset.
+/// A stream that is reset, or would be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ResetStream {
-    /// As `account/gid`.
+    /// The stream, as `account/gid`.
     pub stream: String,
-    /// Where its source gap begins.
+    /// The start of its source gap.
     pub last_complete_poll_at: String,
 }
 
 impl Outcome {
-    /// Whether all was found and done that was asked for.
+    /// Whether everything that was requested was found and done.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         match self {
@@ -322,10 +322,10 @@ impl fmt::Display for Reset {
 /// Runs a command.
 ///
 /// # Errors
-/// [`CheckpointsError`]: nothing was changed, but for `Commit`.
+/// [`CheckpointsError`]: nothing was changed, except perhaps with `Commit`.
 ///
 /// # Cancel safety
-/// As safe as a crash: what was changed is whole, or is completed by running it again.
+/// As safe as a crash: a change is complete, or is completed by running the command again.
 pub async fn run(
     checked: &Checked,
     command: &CheckpointCommand,
@@ -376,7 +376,7 @@ async fn reset(checked: &Checked, args: &ResetArgs, now: DateTime<Utc>) -> Resul
     Ok(reset)
 }
 
-/// What is to be written to reset the `wanted` streams, or all; nothing if one of them isn't stored.
+/// The writes that reset the `wanted` streams, or all; none if one of them isn't stored.
 fn plan_reset(
     sink: &Sink,
     stored: &Stored,
@@ -406,7 +406,7 @@ fn plan_reset(
             (Some(_) | None, _) => reset.establishing.push(id.to_string()),
         }
     }
-    // As any owner with its first batch: an heir then knows whose open transaction it may have to abort.
+    // As any owner does with its first batch: a successor then knows whose open transaction it may have to abort.
     let written: BTreeSet<_> = writes.iter().map(|write| write.shard).collect();
     let headers = epochs.into_iter().filter(|(shard, _)| written.contains(shard));
     writes.extend(headers.map(|(shard, epoch)| write_shard(shard, sink.shards(), epoch, sink.replica())));

@@ -1,4 +1,5 @@
-//! Owns a whole checkpoint for a moment, as a bridge would, so that fencing keeps every bridge from writing beside it.
+//! Owns a whole checkpoint for a moment, as a bridge would, so that fencing keeps every bridge from writing at the same
+//! time.
 
 use super::CheckpointsError;
 use crate::sink::any::AnyCommitter;
@@ -9,17 +10,17 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How long the first shards may take: longer than Kafka's transaction time-out (60 s) and its sweep (10 s), as
-/// a bridge that was killed may have left a transaction open.
-const FIRST_PATIENCE: Duration = Duration::from_secs(90);
-/// How long the rest may take then: longer than the session time-out of a bridge that was killed (10 s).
-const REST_PATIENCE: Duration = Duration::from_secs(20);
-/// An aborted commit is tried so often.
+/// The timeout for the first shards: longer than Kafka's transaction timeout (60 s) and its sweep (10 s), because a
+/// bridge that was killed may have left a transaction open.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(90);
+/// The timeout for the other shards after that: longer than the session timeout of a bridge that was killed (10 s).
+const REST_TIMEOUT: Duration = Duration::from_secs(20);
+/// The maximum number of tries of a commit that is aborted.
 const ATTEMPTS: u32 = 5;
-/// Between the attempts.
+/// The pause between the tries.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is stored, by shard.
+/// The stored entries, by shard.
 pub(super) type Stored = BTreeMap<ShardId, StoredCheckpoint>;
 
 /// A session that owns every shard.
@@ -30,7 +31,7 @@ pub(super) struct Owned {
 }
 
 impl Owned {
-    /// Waits until all of the shards are ours. Otherwise what was gained is given back.
+    /// Waits until this session owns all shards. If it fails, it releases those that it got.
     pub(super) async fn take(opened: (AnyCommitter, Ownership), shards: NonZeroU32) -> Result<Self, CheckpointsError> {
         let (committer, ownership) = opened;
         let mut owned = Self { committer, ownership, stored: Stored::new() };
@@ -46,8 +47,8 @@ impl Owned {
     async fn gain(&mut self, shards: NonZeroU32) -> Result<(), CheckpointsError> {
         let busy = || CheckpointsError::Busy { who: "another replica, which has some of the shards".to_owned() };
         while self.stored.len() < shards.get() as usize {
-            let patience = if self.stored.is_empty() { FIRST_PATIENCE } else { REST_PATIENCE };
-            let event = tokio::time::timeout(patience, self.ownership.recv()).await;
+            let timeout = if self.stored.is_empty() { FIRST_TIMEOUT } else { REST_TIMEOUT };
+            let event = tokio::time::timeout(timeout, self.ownership.recv()).await;
             match event.map_err(|_late| busy())? {
                 Some(OwnershipEvent::Assigned(assigned)) => self.stored.extend(assigned),
                 Some(OwnershipEvent::Revoked { .. } | OwnershipEvent::Lost(_)) => return Err(busy()),
@@ -58,7 +59,8 @@ impl Owned {
         Ok(())
     }
 
-    /// Nobody has asked for a shard since. Who asks from now on waits for the answer, or is met by the fence.
+    /// Checks that no other replica has requested a shard since. If one does so later, it waits for the answer, or is
+    /// fenced.
     pub(super) fn still_alone(&mut self) -> Result<(), CheckpointsError> {
         match self.ownership.try_recv() {
             Ok(_) => Err(CheckpointsError::Busy { who: "another replica, which has just started".to_owned() }),
@@ -66,7 +68,7 @@ impl Owned {
         }
     }
 
-    /// Commits what is to change, and gives the shards up.
+    /// Commits the change, and releases the shards.
     pub(super) async fn commit(mut self, batch: &Batch) -> Result<(), CheckpointsError> {
         let result = match self.still_alone() {
             Ok(()) => repeat(async || self.committer.commit(batch).await).await,
@@ -81,7 +83,7 @@ impl Owned {
     }
 }
 
-/// Tries again what surely didn't happen.
+/// Retries commits that certainly had no effect.
 pub(super) async fn repeat(mut commit: impl AsyncFnMut() -> Result<(), CommitError>) -> Result<(), CheckpointsError> {
     let mut attempts = 1;
     loop {

@@ -1,4 +1,5 @@
-//! What a checkpoint holds, for people and for scripts. A sync token is a credential of sorts: only a hash of it is shown.
+//! The content of a checkpoint, for people and for scripts. A sync token is confidential: only a hash of it is shown.
+//! Times are RFC 3339 in UTC.
 
 use bridge_core::checkpoint::reshard::Set;
 use bridge_core::checkpoint::{Contents, is_reset};
@@ -13,103 +14,103 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Asana's bound on the life of a sync token.
+/// The maximum life of a sync token, by Asana's documentation.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 
-/// All of a checkpoint.
+/// The content of a whole checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listing {
-    /// The setting that names it.
+    /// The setting that names the checkpoint, as `path: value`.
     pub checkpoint: String,
-    /// By number.
+    /// The shards, sorted by number.
     pub shards: Vec<ShardReport>,
-    /// By name: what is stored, and what is configured.
+    /// All streams that are stored or configured, sorted by name.
     pub streams: Vec<StreamReport>,
-    /// Sums.
+    /// Sums over all streams.
     pub totals: Totals,
 }
 
-/// A shard.
+/// The stored state of a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ShardReport {
-    /// Its number.
+    /// The shard's number, from 0.
     pub shard: u32,
-    /// The number of shards when it was last taken over; nothing before the first record.
+    /// The number of shards at the last takeover of this shard. Absent before the first record.
     pub shards: Option<u32>,
-    /// Its epoch.
+    /// The shard's current epoch. Absent before the first record.
     pub epoch: Option<u64>,
-    /// The replica that took it over last, and wrote.
+    /// The replica that took over the shard last and has written to it.
     pub replica: Option<String>,
-    /// How many streams it holds.
+    /// The number of streams that are stored in the shard.
     pub streams: usize,
-    /// Where its progress went, if it ended here.
+    /// The checkpoint that continues this one after a migration. Absent without a migration.
     pub retired: Option<RetiredReport>,
     /// The last record in each lane, by topic.
     pub lanes: BTreeMap<String, Vec<LaneReport>>,
 }
 
-/// Where a shard's progress went.
+/// The checkpoint that continues a shard after a migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RetiredReport {
-    /// The setting that names the other checkpoint.
+    /// The setting that names the other checkpoint, as `path: value`.
     pub successor: String,
-    /// The other's number of shards.
+    /// The number of shards of the other checkpoint.
     pub shards: u32,
-    /// When.
+    /// The time of the migration.
     pub at: String,
 }
 
 /// The last record of a shard in a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LaneReport {
-    /// Its epoch; 0 where there is none.
+    /// The record's epoch. 0 if there is no record.
     pub epoch: u64,
-    /// Its lane sequence.
+    /// The record's lane sequence.
     pub last_sequence: u64,
 }
 
-/// A stream.
+/// The stored state of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StreamReport {
-    /// As `account/gid`.
+    /// The stream, as `account/gid`.
     pub stream: String,
-    /// Where it is.
+    /// The shard that the stream is in.
     pub shard: u32,
-    /// How it is.
+    /// The stream's state.
     pub state: StreamState,
-    /// A hash of the sync token, by which two can be told apart.
+    /// A hash of the sync token, which shows whether two tokens are the same.
     pub token: Option<String>,
-    /// When Asana gave the token.
+    /// The time when Asana returned the token.
     pub token_received_at: Option<String>,
-    /// How old the token is, in seconds.
+    /// The age of the token, in seconds.
     pub token_age_seconds: Option<u64>,
-    /// How long it is good at the most, in seconds: 0 where it must be presumed dead.
+    /// The maximum remaining life of the token, in seconds. 0 if it is presumed to be expired.
     pub token_expires_in_seconds: Option<u64>,
-    /// The last poll that left nothing waiting, of those that were stored.
+    /// The time of the last stored poll after which no more events were waiting.
     pub last_complete_poll_at: Option<String>,
-    /// The epoch of the last record.
+    /// The epoch of the stream's last record.
     pub epoch: u64,
-    /// The stream sequence of the last record.
+    /// The stream sequence of the stream's last record.
     pub last_sequence: u64,
     /// Source gaps that aren't healed.
     pub open_gaps: Vec<GapReport>,
-    /// Whether the configuration has it.
+    /// Whether the stream is in the configuration.
     pub configured: Configured,
 }
 
-/// Whether the configuration has a stream.
+/// Whether a stream is in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Configured {
-    /// Among its `streams`.
+    /// It is in `streams`.
     Yes,
-    /// A rule of `discovery` of its account may give it.
+    /// A rule in `discovery` of its account may find it.
     Perhaps,
-    /// Neither.
+    /// It is in neither.
     No,
 }
 
-/// What a configuration has.
+/// The streams and rules of the configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Configuration {
     pub(super) streams: BTreeSet<StreamId>,
@@ -137,54 +138,54 @@ impl fmt::Display for Configured {
     }
 }
 
-/// How a stream is, by its checkpoint.
+/// The stored state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamState {
     /// It has no sync token yet.
     Establishing,
-    /// It has one.
+    /// It has a usable sync token.
     Live,
-    /// It has one that must be presumed dead.
+    /// Its sync token is presumed to be expired.
     Expired,
-    /// It gets a new one at the next poll.
+    /// It gets a new sync token at its next poll.
     Reset,
 }
 
 /// A source gap that isn't healed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GapReport {
-    /// Its id, as in its records.
+    /// The id of the source gap, as in its records.
     pub gap_id: String,
-    /// Nothing before is lost.
+    /// The start of the gap: no event before this time is lost.
     pub last_complete_poll_at: String,
-    /// Nothing after is lost.
+    /// The end of the gap: no event after this time is lost.
     pub resumed_at: String,
-    /// The topics that have its record in every lane.
+    /// The topics that have the gap's record in every lane.
     pub topics: Vec<String>,
 }
 
 /// Sums over streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// All.
+    /// The number of all streams.
     pub streams: usize,
-    /// Without a token yet.
+    /// Streams without a sync token yet.
     pub establishing: usize,
-    /// With a token.
+    /// Streams with a usable sync token.
     pub live: usize,
-    /// With a token that must be presumed dead.
+    /// Streams whose sync token is presumed to be expired.
     pub expired: usize,
-    /// That get a new one.
+    /// Streams that get a new sync token at their next poll.
     pub reset: usize,
     /// Source gaps that aren't healed.
     pub open_gaps: usize,
-    /// Stored, but not configured.
+    /// Streams that are stored but not configured.
     pub not_configured: usize,
 }
 
 impl Listing {
-    /// Reports on what is stored in `set`, of `shards` shards, and on what the configuration has besides.
+    /// Reports the stored entries in `set`, of `shards` shards, and the configured streams that aren't stored.
     pub(super) fn new(
         checkpoint: String,
         set: &Set,
@@ -256,7 +257,7 @@ impl ShardReport {
 
 impl StreamReport {
     fn new(id: &StreamId, shard: ShardId, stream: &Stream, configured: Configured, now: DateTime<Utc>) -> Self {
-        // The time of a token that was given up says nothing.
+        // The time of a token that is no longer used means nothing.
         let live = stream.live();
         let token = live.filter(|_| !is_reset(stream));
         let age = token.map(|live| (now - live.token_received_at).to_std().unwrap_or_default());
@@ -359,10 +360,10 @@ fn table(f: &mut fmt::Formatter<'_>, rows: Vec<[String; 11]>) -> fmt::Result {
 /// One stream, and the shard that it is in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Detail {
-    /// The stream.
+    /// The state of the stream.
     #[serde(flatten)]
     pub stream: StreamReport,
-    /// Its shard; nothing before the shard's first record.
+    /// The state of its shard. Absent before the shard's first record.
     pub shard_header: Option<ShardReport>,
 }
 
@@ -398,7 +399,7 @@ impl fmt::Display for Detail {
 impl fmt::Display for RetiredReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { successor, shards, at } = self;
-        write!(f, "migrated at {at}, and gone on from no more: set shards: {shards} and {successor}")
+        write!(f, "migrated at {at}, and can't be continued: set shards: {shards} and {successor}")
     }
 }
 
@@ -413,7 +414,7 @@ impl fmt::Display for StreamState {
     }
 }
 
-/// Tells two tokens apart, and gives neither away.
+/// A hash that distinguishes tokens without showing them.
 fn hash(token: &SyncToken) -> String {
     format!("{:016x}", xxh3_64(token.as_str().as_bytes())).chars().take(8).collect()
 }

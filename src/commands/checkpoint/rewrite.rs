@@ -7,7 +7,7 @@ use bridge_core::record::batch::Batch;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How long a bridge that has just been stopped or killed may still count as there: longer than Kafka's session
+/// The time for which a bridge may still count as running after it was stopped or killed: longer than Kafka's session
 /// timeout and NATS' lease, which are 10 s.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -15,7 +15,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Waits until no bridge uses the checkpoint.
 ///
 /// # Errors
-/// [`CheckpointsError::Busy`] where one stays.
+/// [`CheckpointsError::Busy`] if one still uses it after [`LEAVE_TIMEOUT`].
 pub(super) async fn wait_until_free(sink: &Sink) -> Result<(), CheckpointsError> {
     let mut waited = Duration::ZERO;
     loop {
@@ -35,13 +35,13 @@ pub(super) async fn wait_until_free(sink: &Sink) -> Result<(), CheckpointsError>
     }
 }
 
-/// Owns all of the shards, and commits what `make` finds to change.
+/// Owns all shards, and commits the changes that `make` returns.
 pub(super) async fn rewrite(
     sink: &Sink,
     shards: NonZeroU32,
     make: impl FnOnce(&Stored) -> Result<Batch, CheckpointsError>,
 ) -> Result<(), CheckpointsError> {
-    let owned = Owned::take(sink.open().await?, shards).await?;
+    let owned = Owned::take(sink.with_shards(shards).open().await?, shards).await?;
     match make(&owned.stored) {
         Ok(batch) => owned.commit(&batch).await,
         Err(error) => {

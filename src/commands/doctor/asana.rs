@@ -1,14 +1,14 @@
-//! Asks Asana: credentials, rules, streams.
+//! Checks Asana: credentials, rules, streams.
 //!
-//! A stream's resource is read by its gid instead of being polled: a poll without a sync token would have one made, and
-//! whether that harms another one isn't documented.
+//! A stream's resource is read by its gid instead of being polled: a poll without a sync token would create one, and
+//! whether that invalidates another one isn't documented.
 
 use super::{Findings, Sample, judge, send};
 use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
 use crate::clock::Clock;
 use crate::config::{Checked, CheckedAccount, CheckedRule};
 use crate::discovery;
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use bridge_core::engine::StreamSpec;
 use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
 use bridge_core::ids::StreamKind;
@@ -20,35 +20,35 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Of an account's rate, in percent: a bridge that runs meanwhile rarely uses all of it.
+/// The share of an account's rate, in percent. A bridge that runs at the same time rarely uses all of its rate.
 const PART: u32 = 50;
 
-/// Requests in flight at once.
+/// The maximum number of requests in flight.
 const AT_ONCE: usize = 8;
 
-/// A request that Asana throttles is made so many times.
+/// The maximum number of tries of a request that Asana throttles.
 const TRIES: u32 = 3;
 
-/// Up to so many streams have a line each; of more, only those that can't be read have.
+/// Up to this number of streams, each has a line. Of more streams, only those that can't be read have one.
 const LINES: usize = 50;
 
-/// How often it is said how many streams are left.
+/// The interval between two log lines with the number of streams that are left.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 
-/// While too many requests are in flight, how long until the next look.
+/// The pause before the next try while too many requests are in flight.
 const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(20);
 
-/// What the resource of a stream may be, the likeliest first.
+/// The kinds of resources that may be streams, the most likely first.
 const KINDS: [What; 3] = [What::Project, What::Task, What::Goal];
 
-/// Asks on behalf of one account.
+/// Sends requests for one account.
 pub(super) struct Asker<'a> {
     checked: &'a Checked,
     accounts: &'a Accounts,
     account: &'a CheckedAccount,
     clock: Clock,
     pace: Mutex<Budget>,
-    /// Which of [`KINDS`] was right last: streams that stand together are mostly alike.
+    /// The index in [`KINDS`] of the last match: streams that follow each other are mostly of the same kind.
     likeliest: AtomicUsize,
 }
 
@@ -106,9 +106,9 @@ impl<'a> Asker<'a> {
         let budget = if rules.is_empty() {
             self.budget(count, false)
         } else {
-            Verdict::not_tried("the number of streams of the rules isn't known")
+            CheckResult::not_tried("the number of streams of the rules isn't known")
         };
-        let untried = rules.into_iter().chain(streams).map(|what| Verdict::not_tried(&reason).of(what));
+        let untried = rules.into_iter().chain(streams).map(|what| CheckResult::not_tried(&reason).of(what));
         untried.chain([budget.of(format!("budget of account {name}"))]).collect()
     }
 
@@ -122,7 +122,7 @@ impl<'a> Asker<'a> {
         self.checked.discovery.rules.iter().filter(move |rule| rule.account == *name)
     }
 
-    fn budget(&self, streams: usize, at_least: bool) -> Verdict {
+    fn budget(&self, streams: usize, at_least: bool) -> CheckResult {
         let CheckedAccount { name, requests_per_minute, .. } = self.account;
         let budget = judge::Budget {
             streams: streams as u64,
@@ -160,15 +160,15 @@ impl<'a> Asker<'a> {
         if count > LINES {
             let found = format!("{} of {count} can be read", count - bad);
             let verdict = if bad == 0 {
-                Verdict::ok(found)
+                CheckResult::ok(found)
             } else {
-                Verdict::failed(found, format!("see the lines of those that failed, {LINES} at most"))
+                CheckResult::failed(found, format!("see the lines of those that failed, {LINES} at most"))
             };
             send(to, [verdict.of(format!("streams of account {name}"))]).await;
         }
         if all.len() > count {
             let what = format!("{} other stream(s) of account {name}", all.len() - count);
-            send(to, [Verdict::not_tried("only a sample is read, see `--sample`").of(what)]).await;
+            send(to, [CheckResult::not_tried("only a sample is read, see `--sample`").of(what)]).await;
         }
     }
 
@@ -180,10 +180,10 @@ impl<'a> Asker<'a> {
         verdict.of(format!("stream {}", stream.id))
     }
 
-    async fn workspace(&self, stream: &StreamSpec, whose: &str) -> Verdict {
+    async fn workspace(&self, stream: &StreamSpec, whose: &str) -> CheckResult {
         let remedy = "correct or remove its entry in `streams`";
         match self.look(&Look::Workspace(stream.id.resource.clone())).await {
-            Ok(seen) => Verdict::notice(
+            Ok(seen) => CheckResult::notice(
                 format!("workspace {:?} can be read", seen.name),
                 "its events are for service accounts in Enterprise+ domains only: the first poll shows it",
             ),
@@ -192,7 +192,7 @@ impl<'a> Asker<'a> {
     }
 
     /// Of which kind a gid is, only asking shows.
-    async fn resource(&self, stream: &StreamSpec, whose: &str) -> Verdict {
+    async fn resource(&self, stream: &StreamSpec, whose: &str) -> CheckResult {
         let first = self.likeliest.load(Ordering::Relaxed);
         let mut refused = None;
         for (place, what) in (0..).zip(KINDS).cycle().skip(first).take(KINDS.len()) {
@@ -203,9 +203,9 @@ impl<'a> Asker<'a> {
                     let resource = page.items.first().map(|item| &item.resource);
                     let kind = resource.map_or("resource", |resource| &resource.resource_type);
                     let name = resource.and_then(|resource| resource.name.as_deref()).unwrap_or_default();
-                    return Verdict::ok(format!("{kind} {name:?} can be read"));
+                    return CheckResult::ok(format!("{kind} {name:?} can be read"));
                 }
-                // Somebody else's; if it is another kind's gid, the other says so.
+                // Another user's resource. If the gid belongs to another kind, the request for that kind succeeds.
                 ListOutcome::Denied(Denial::Forbidden) => refused = Some(outcome),
                 ListOutcome::Denied(Denial::NotFound | Denial::BadRequest | Denial::PaymentRequired) => {
                     refused = refused.or(Some(ListOutcome::Denied(Denial::NotFound)));
@@ -221,8 +221,10 @@ impl<'a> Asker<'a> {
             }
         }
         let remedy = "correct or remove its entry in `streams`";
-        refused
-            .map_or_else(|| Verdict::unknown("nothing was requested"), |outcome| judge::unread(&outcome, whose, remedy))
+        refused.map_or_else(
+            || CheckResult::unknown("nothing was requested"),
+            |outcome| judge::unread(&outcome, whose, remedy),
+        )
     }
 
     async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
@@ -246,7 +248,7 @@ impl<'a> Asker<'a> {
             .await
     }
 
-    /// Makes a request again as long as it is throttled, and waits between.
+    /// Repeats a request while Asana throttles it, with the pauses that Asana demands.
     async fn patiently<T>(&self, ask: impl AsyncFn() -> T, throttled: impl Fn(&T) -> Option<Duration>) -> T {
         for _ in 1..TRIES {
             let outcome = self.asked(ask()).await;
@@ -256,7 +258,7 @@ impl<'a> Asker<'a> {
         self.asked(ask()).await
     }
 
-    /// Makes a request when the account's pace allows one more.
+    /// Sends a request as soon as the account's rate allows one more.
     async fn asked<T>(&self, request: impl Future<Output = T>) -> T {
         loop {
             let mut pace = self.pace.lock().await;
@@ -289,7 +291,7 @@ fn of_rule(rule: &CheckedRule) -> String {
         What::TeamProjects => "projects of team",
         What::PortfolioItems => "projects of portfolio",
         What::WorkspaceGoals => "goals of workspace",
-        // No rule reads these.
+        // No rule lists these.
         What::Project
         | What::Task
         | What::Goal
@@ -309,7 +311,7 @@ fn of_rule(rule: &CheckedRule) -> String {
     format!("rule for {what} {of}, account {}", rule.account)
 }
 
-/// Evenly over all of them.
+/// A sample, evenly chosen from all streams.
 fn choose<'a>(all: &[&'a StreamSpec], sample: Sample) -> Vec<&'a StreamSpec> {
     match sample {
         Sample::Most(most) if most.get() < all.len() => {

@@ -1,65 +1,66 @@
 //! What an answer means for the bridge. No IO.
 
 use crate::asana::{Refusal, Seen};
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use bridge_core::outcome::list::{ListOutcome, ListPage};
 use bridge_core::outcome::poll::{Denial, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Asana's time has no more digits than whole seconds, and an answer is some time on its way.
+/// The maximum offset that counts as none: Asana's time has no more digits than whole seconds, and an answer takes
+/// time.
 const NO_SKEW: TimeDelta = TimeDelta::seconds(5);
 
-/// Watermarks say a minute ahead or behind of what is true, and consumers compare them with their own clocks.
+/// The offset above which watermarks are wrong by a minute. Consumers compare them with their own clocks.
 const MUCH_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// What is left for crawls, and for streams on which events come, when quiet streams take more than this.
+/// If quiet streams need more than this, too little of the budget is left for crawls and for busy streams.
 const MOST_OF_BUDGET_PERCENT: u64 = 75;
 
 /// Whose a credential is.
-pub(super) fn credential(outcome: &Result<Seen, Refusal>) -> Verdict {
+pub(super) fn credential(outcome: &Result<Seen, Refusal>) -> CheckResult {
     let remedy = "set a valid token: a personal access token (Asana's developer console), a service account's, \
                   or an OAuth refresh token of an application that the workspace allows";
     match outcome {
         Ok(Seen { gid, name, email, workspaces, .. }) => {
             let email = email.as_ref().map(|email| format!(" <{email}>")).unwrap_or_default();
             let places = if workspaces.is_empty() { "no workspace".to_owned() } else { workspaces.join(", ") };
-            Verdict::ok(format!("valid: {name}{email}, gid {gid}, in {places}"))
+            CheckResult::ok(format!("valid: {name}{email}, gid {gid}, in {places}"))
         }
-        Err(Refusal::Denied(Denial::Unauthorized)) => Verdict::failed("Asana doesn't accept it (401)", remedy),
+        Err(Refusal::Denied(Denial::Unauthorized)) => CheckResult::failed("Asana doesn't accept it (401)", remedy),
         Err(refusal) => unread(&refusal.clone().into(), "the credential's user", remedy),
     }
 }
 
 /// How far our clock is from Asana's; `None` where an answer doesn't say its time.
-pub(super) fn clock(sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> Verdict {
-    let Some(sent_at) = sent_at else { return Verdict::unknown("Asana's answer doesn't say when it was sent") };
+pub(super) fn clock(sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> CheckResult {
+    let Some(sent_at) = sent_at else { return CheckResult::unknown("Asana's answer doesn't say when it was sent") };
     let skew = received_at - sent_at;
     if skew.abs() <= NO_SKEW {
-        return Verdict::ok("agrees with Asana's");
+        return CheckResult::ok("agrees with Asana's");
     }
     let side = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
     let found = format!("is {}s {side} Asana's", skew.abs().num_seconds());
     let remedy = "set it by NTP: the ages of sync tokens and watermarks depend on it";
-    if skew.abs() < MUCH_SKEW { Verdict::notice(found, remedy) } else { Verdict::failed(found, remedy) }
+    if skew.abs() < MUCH_SKEW { CheckResult::notice(found, remedy) } else { CheckResult::failed(found, remedy) }
 }
 
-/// Whether the streams of an account can be as fresh as they are to be.
+/// Whether the account's budget is enough to poll its streams as often as configured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    /// Of the configuration and of its rules.
+    /// The number of streams, from the configuration and its rules.
     pub(super) streams: u64,
-    /// There may be more.
+    /// Whether there may be more.
     pub(super) at_least: bool,
-    /// What polls may have.
+    /// The number of requests a minute that polls may use.
     pub(super) requests_per_minute: NonZeroU32,
-    /// The pace of a quiet stream.
+    /// The interval between two polls of a quiet stream.
     pub(super) max_interval: Duration,
 }
 
 impl Budget {
-    pub(super) fn judge(self, account: &str) -> Verdict {
+    pub(super) fn judge(self, account: &str) -> CheckResult {
         let Self { streams, at_least, requests_per_minute, max_interval } = self;
         let allowed = u64::from(requests_per_minute.get());
         let interval = u64::try_from(max_interval.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -71,7 +72,7 @@ impl Budget {
         );
         let best = humantime::format_duration(Duration::from_secs((streams * 60).div_ceil(allowed)));
         if needed > allowed {
-            return Verdict::failed(
+            return CheckResult::failed(
                 format!("{found}: each will be polled every {best} at best"),
                 format!(
                     "set `polling.maxInterval` to {best} or more, raise `accounts.{account}.requestsPerMinute` (Asana \
@@ -80,21 +81,21 @@ impl Budget {
             );
         }
         if needed * 100 > allowed * MOST_OF_BUDGET_PERCENT {
-            return Verdict::notice(
+            return CheckResult::notice(
                 found,
                 "little is left for crawls and for streams with events: they will take longer",
             );
         }
-        Verdict::ok(found)
+        CheckResult::ok(found)
     }
 }
 
 /// What a rule's first page means.
-pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> Verdict {
+pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> CheckResult {
     match outcome {
         ListOutcome::Page(ListPage { items, next_offset, .. }) => {
             let more = if next_offset.is_some() { ", and there are more" } else { "" };
-            Verdict::ok(format!("can be read: {} on its first page{more}", items.len()))
+            CheckResult::ok(format!("can be read: {} on its first page{more}", items.len()))
         }
         ListOutcome::OffsetExpired
         | ListOutcome::CutOff
@@ -105,10 +106,10 @@ pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> Verdict {
 }
 
 /// What it means that something can't be read.
-pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> Verdict {
+pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> CheckResult {
     match outcome {
-        ListOutcome::Page(_) => Verdict::ok("can be read"),
-        ListOutcome::OffsetExpired | ListOutcome::CutOff => Verdict::unknown("the list changed while it was read"),
+        ListOutcome::Page(_) => CheckResult::ok("can be read"),
+        ListOutcome::OffsetExpired | ListOutcome::CutOff => CheckResult::unknown("the list changed while it was read"),
         ListOutcome::Throttled { retry_after } => throttled(*retry_after),
         ListOutcome::Denied(denial) => denied(whose, *denial, remedy),
         ListOutcome::Failed(failure) => failed(failure),
@@ -116,58 +117,59 @@ pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> Verdic
 }
 
 /// A refusal. `remedy` is for what may be wrong in the configuration.
-fn denied(whose: &str, denial: Denial, remedy: &str) -> Verdict {
+fn denied(whose: &str, denial: Denial, remedy: &str) -> CheckResult {
     let status = denial.status();
     match denial {
-        Denial::Forbidden => Verdict::failed(
+        Denial::Forbidden => CheckResult::failed(
             format!("Asana refuses {whose} access to it ({status})"),
             format!("give {whose} access to it in Asana, or {remedy}"),
         ),
-        Denial::NotFound | Denial::BadRequest => Verdict::failed(
+        Denial::NotFound | Denial::BadRequest => CheckResult::failed(
             format!("Asana has no object with this gid that {whose} may see ({status})"),
             format!("{remedy}, or give {whose} access to it in Asana"),
         ),
-        Denial::PaymentRequired => Verdict::failed(
+        Denial::PaymentRequired => CheckResult::failed(
             format!("the workspace's plan doesn't have it ({status})"),
             format!("{remedy}, or change the plan"),
         ),
-        Denial::Unauthorized => Verdict::failed(format!("Asana doesn't accept the credential ({status})"), remedy),
-        Denial::LegalBlock => Verdict::failed(
+        Denial::Unauthorized => CheckResult::failed(format!("Asana doesn't accept the credential ({status})"), remedy),
+        Denial::LegalBlock => CheckResult::failed(
             format!("Asana may not serve this address by law ({status})"),
             "run the bridge from elsewhere, or ask Asana's support",
         ),
         Denial::OtherStatus(_) => {
-            Verdict::failed(format!("Asana answers {status}"), "check that `baseUrl` is Asana's API")
+            CheckResult::failed(format!("Asana answers {status}"), "check that `baseUrl` is Asana's API")
         }
     }
 }
 
-fn throttled(retry_after: Duration) -> Verdict {
-    Verdict::failed(
+fn throttled(retry_after: Duration) -> CheckResult {
+    CheckResult::failed(
         format!("the rate limit is used up, and Asana requests a pause of {} s", retry_after.as_secs()),
         "lower `requestsPerMinute` to what other users of the credential leave, or give the bridge its own credential",
     )
 }
 
 /// No answer that could be used.
-fn failed(failure: &Failure) -> Verdict {
+fn failed(failure: &Failure) -> CheckResult {
     let network = "check that Asana can be reached from here: DNS, proxies, network policies, and `baseUrl`";
     match failure {
-        Failure::Connection(words) => Verdict::failed(format!("no connection: {words}"), network),
-        Failure::TimedOut => Verdict::failed("no answer in time", network),
+        Failure::Connection(words) => CheckResult::failed(format!("no connection: {words}"), network),
+        Failure::TimedOut => CheckResult::failed("no answer in time", network),
         Failure::Server { status, phrase } => {
             let phrase = phrase.as_ref().map(|phrase| format!(", {phrase:?}")).unwrap_or_default();
-            Verdict::failed(format!("Asana has an internal error ({status}{phrase})"), "try again later")
+            CheckResult::failed(format!("Asana has an internal error ({status}{phrase})"), "try again later")
         }
         Failure::Gateway { status } => {
-            Verdict::failed(format!("a gateway or proxy answers {status} instead of Asana"), network)
+            CheckResult::failed(format!("a gateway or proxy answers {status} instead of Asana"), network)
         }
         Failure::Malformed(words) => {
-            Verdict::failed(format!("not a valid answer of Asana: {words}"), "check that `baseUrl` is Asana's API")
+            CheckResult::failed(format!("not a valid answer of Asana: {words}"), "check that `baseUrl` is Asana's API")
         }
-        Failure::Credential(words) => {
-            Verdict::failed(format!("there is no token: {words}"), "fix what the account's `token` or `oauth` names")
-        }
+        Failure::Credential(words) => CheckResult::failed(
+            format!("there is no token: {words}"),
+            "fix what the account's `token` or `oauth` names",
+        ),
     }
 }
 
@@ -175,7 +177,7 @@ fn failed(failure: &Failure) -> Verdict {
 mod tests {
     use super::*;
 
-    fn budget(streams: u64, per_minute: u32, seconds: u64) -> Verdict {
+    fn budget(streams: u64, per_minute: u32, seconds: u64) -> CheckResult {
         let requests_per_minute = NonZeroU32::new(per_minute).unwrap();
         let max_interval = Duration::from_secs(seconds);
         Budget { streams, at_least: false, requests_per_minute, max_interval }.judge("main")
@@ -183,32 +185,33 @@ mod tests {
 
     #[test]
     fn a_budget_is_held_against_what_quiet_streams_take() {
-        assert!(matches!(budget(100, 140, 60), Verdict::Ok { .. }));
-        assert!(matches!(budget(105, 140, 60), Verdict::Ok { .. }), "three quarters");
-        assert!(matches!(budget(106, 140, 60), Verdict::Notice { .. }));
-        assert!(matches!(budget(140, 140, 60), Verdict::Notice { .. }));
-        let Verdict::Failed { problem, remedy } = budget(500, 140, 60) else { panic!("too many") };
+        assert!(matches!(budget(100, 140, 60), CheckResult::Ok { .. }));
+        assert!(matches!(budget(105, 140, 60), CheckResult::Ok { .. }), "three quarters");
+        assert!(matches!(budget(106, 140, 60), CheckResult::Notice { .. }));
+        assert!(matches!(budget(140, 140, 60), CheckResult::Notice { .. }));
+        let CheckResult::Failed { problem, remedy } = budget(500, 140, 60) else { panic!("too many") };
         assert!(problem.starts_with("500 stream(s) every 1m take 500 of 140 requests a minute"), "{problem}");
         assert!(problem.ends_with("every 3m 35s at best"), "{problem}");
         assert!(remedy.contains("accounts.main.requestsPerMinute"), "{remedy}");
-        assert!(matches!(budget(500, 140, 215), Verdict::Notice { .. }), "what it says is right");
-        assert!(matches!(budget(0, 1, 1), Verdict::Ok { .. }));
+        assert!(matches!(budget(500, 140, 215), CheckResult::Notice { .. }), "what it says is right");
+        assert!(matches!(budget(0, 1, 1), CheckResult::Ok { .. }));
     }
 
     #[test]
     fn a_clock_is_judged_by_asanas() {
         let at = |seconds: i64| DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
-        assert!(matches!(clock(Some(at(0)), at(3)), Verdict::Ok { .. }));
-        assert!(matches!(clock(Some(at(0)), at(-20)), Verdict::Notice { .. }));
-        let Verdict::Failed { problem, .. } = clock(Some(at(0)), at(-300)) else { panic!("five minutes") };
+        assert!(matches!(clock(Some(at(0)), at(3)), CheckResult::Ok { .. }));
+        assert!(matches!(clock(Some(at(0)), at(-20)), CheckResult::Notice { .. }));
+        let CheckResult::Failed { problem, .. } = clock(Some(at(0)), at(-300)) else { panic!("five minutes") };
         assert_eq!(problem, "is 300s behind Asana's");
-        assert!(matches!(clock(None, at(0)), Verdict::Unknown { .. }));
+        assert!(matches!(clock(None, at(0)), CheckResult::Unknown { .. }));
     }
 
     #[test]
     fn every_refusal_says_what_to_do() {
         for status in [400, 401, 402, 403, 404, 410, 451] {
-            let Verdict::Failed { problem, remedy } = denied("main", Denial::of_status(status), "take it out") else {
+            let CheckResult::Failed { problem, remedy } = denied("main", Denial::of_status(status), "take it out")
+            else {
                 panic!("{status}")
             };
             assert!(problem.contains(&status.to_string()) && !remedy.is_empty(), "{problem}; {remedy}");

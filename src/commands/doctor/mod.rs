@@ -1,14 +1,14 @@
-//! The command `doctor`: tries all that `run` will need, changes nothing, and says what to do.
+//! The command `doctor`: checks everything that `run` will need, changes nothing, and prints what to fix.
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `mod` | what is tried, all at once |
-//! | `asana` | asks Asana: credentials, rules, streams; at half of an account's rate |
+//! | `mod` | the checks, all at the same time |
+//! | `asana` | checks Asana: credentials, rules, streams; at half of an account's rate |
 //! | `judge` | what an answer means for the bridge; no IO |
-//! | `local` | what the bridge needs of its own machine |
-//! | `report` | all findings, for a person and for a script |
+//! | `local` | what the bridge needs on its own machine |
+//! | `report` | all findings, for people and for scripts |
 //!
-//! It is safe beside a running bridge: it has no sync token given, which might be somebody's last (whether Asana keeps
+//! It is safe beside a running bridge: it requests no sync token, which might replace the bridge's (whether Asana keeps
 //! more than one isn't documented), joins no group, takes no lease and writes no record.
 
 mod asana;
@@ -20,7 +20,7 @@ use super::process::runtime;
 use super::{Exit, Failure, Output};
 use crate::asana::Accounts;
 use crate::config::{self, Checked, Environment, Source};
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use crate::sink::any::Sink;
 use asana::Asker;
 use futures_util::future::join_all;
@@ -32,13 +32,13 @@ use std::str::FromStr;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Findings that wait to be written.
+/// The capacity of the channel for findings.
 const WAITING: usize = 64;
 
-/// Where findings go.
+/// The channel for findings.
 type Findings = mpsc::Sender<Finding>;
 
-/// Try everything that `run` will need, and say what to do.
+/// Check everything that `run` will need, and print what to fix.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -54,27 +54,27 @@ Nothing is changed, on the bus or in Asana, and a bridge may run at the same tim
 
 Exits with 1 if anything has failed.")]
 pub struct DoctorArgs {
-    /// The bridge's configuration, as YAML
+    /// The bridge's configuration file (YAML)
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// How many streams of each account are read, evenly chosen: a number, or `all`. It goes at half of the account's
-    /// `requestsPerMinute`, with one request for a project, two for a task and three for a goal
+    /// The number of streams of each account that are read, evenly chosen: a number, or `all`. They are read at half of
+    /// the account's `requestsPerMinute`, with one request for a project, two for a task and three for a goal
     #[arg(long, value_name = "N|all", default_value = "20")]
     pub sample: Sample,
-    /// How long each check of the bus may take
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = patience)]
+    /// The timeout of each check of the bus
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = timeout)]
     pub timeout: Duration,
-    /// For people, or one JSON object on the last line
+    /// The format of the output: text, or one JSON object on the last line
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }
 
-/// How many streams of an account are tried.
+/// The number of an account's streams that are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sample {
-    /// All of them.
+    /// All streams of the account.
     All,
-    /// So many at the most.
+    /// At most this number of streams.
     Most(NonZeroUsize),
 }
 
@@ -89,12 +89,12 @@ impl FromStr for Sample {
     }
 }
 
-fn patience(text: &str) -> Result<Duration, String> {
+fn timeout(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if time < Duration::from_secs(1) { Err("must be 1s at least".to_owned()) } else { Ok(time) }
 }
 
-/// The command. What is found is shown at once.
+/// The command. Each finding is printed at once.
 pub(super) fn execute(args: &DoctorArgs) -> Result<Exit, Box<dyn Failure>> {
     let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
     let runtime = runtime()?;
@@ -105,7 +105,7 @@ pub(super) fn execute(args: &DoctorArgs) -> Result<Exit, Box<dyn Failure>> {
             failure = writeln!(out, "{finding}").err();
         }
     }));
-    // A client may wait on for a bus that doesn't answer.
+    // A client may keep waiting for a bus that doesn't answer.
     runtime.shutdown_background();
     failure.map_or(Ok(()), Err)?;
     match args.output {
@@ -115,14 +115,14 @@ pub(super) fn execute(args: &DoctorArgs) -> Result<Exit, Box<dyn Failure>> {
     Ok(Exit::of(report.is_ok()))
 }
 
-/// Tries everything, and tells each finding when it is there.
+/// Runs all checks, and passes on each finding as soon as there is one.
 ///
 /// # Cancel safety
-/// May be dropped: nothing was begun that would have to be ended.
+/// Cancel safe: nothing is open that would have to be closed.
 pub async fn run(checked: &Checked, args: &DoctorArgs, mut tell: impl FnMut(&Finding)) -> Report {
     let (to, mut findings) = mpsc::channel(WAITING);
     let trying = async {
-        let warnings = checked.warnings.iter().map(|warning| Verdict::notice(warning, "see `check-config`"));
+        let warnings = checked.warnings.iter().map(|warning| CheckResult::notice(warning, "see `check-config`"));
         send(&to, warnings.map(|verdict| verdict.of("configuration"))).await;
         send(&to, local::examine(checked)).await;
         tokio::join!(accounts(checked, args, &to), bus(checked, args, &to));
@@ -139,7 +139,7 @@ pub async fn run(checked: &Checked, args: &DoctorArgs, mut tell: impl FnMut(&Fin
     tokio::join!(trying, gathering).1
 }
 
-/// Nobody stops listening before the end.
+/// The receiver stays open until the end.
 async fn send(to: &Findings, findings: impl IntoIterator<Item = Finding>) {
     for finding in findings {
         to.send(finding).await.ok();
@@ -151,7 +151,7 @@ async fn accounts(checked: &Checked, args: &DoctorArgs, to: &Findings) {
         Ok(accounts) => accounts,
         Err((name, error)) => {
             let remedy = "correct the account in the configuration";
-            let finding = Verdict::failed(error.to_string(), remedy).of(format!("account {name}"));
+            let finding = CheckResult::failed(error.to_string(), remedy).of(format!("account {name}"));
             return send(to, [finding]).await;
         }
     };

@@ -1,17 +1,17 @@
-//! All that was found, for a person and for a script.
+//! All findings, for people and for scripts.
 
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use serde::Serialize;
 use std::fmt;
 
-/// What was found, in the order in which it was known.
+/// All findings, in the order in which the checks ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Each thing that was looked at.
+    /// The findings, one for each check.
     pub findings: Vec<Finding>,
 }
 
-/// A report with what follows from it.
+/// A report with its summary.
 #[derive(Serialize)]
 struct Told<'a> {
     is_ok: bool,
@@ -25,7 +25,7 @@ impl Report {
         !self.findings.iter().any(|finding| finding.verdict.is_failed())
     }
 
-    /// As one JSON object.
+    /// The report as one JSON object.
     ///
     /// # Errors
     /// None that is known.
@@ -33,20 +33,20 @@ impl Report {
         serde_json::to_string(&Told { is_ok: self.is_ok(), findings: &self.findings })
     }
 
-    fn count(&self, is_one: fn(&Verdict) -> bool) -> usize {
+    fn count(&self, is_one: fn(&CheckResult) -> bool) -> usize {
         self.findings.iter().filter(|finding| is_one(&finding.verdict)).count()
     }
 }
 
 impl fmt::Display for Report {
-    /// The sums; the findings themselves are told as they come.
+    /// The summary only. The findings themselves are printed as they come.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
-            ("ok", self.count(|verdict| matches!(verdict, Verdict::Ok { .. }))),
-            ("notice", self.count(|verdict| matches!(verdict, Verdict::Notice { .. }))),
-            ("failed", self.count(Verdict::is_failed)),
-            ("unknown", self.count(|verdict| matches!(verdict, Verdict::Unknown { .. }))),
-            ("not tried", self.count(|verdict| matches!(verdict, Verdict::NotTried { .. }))),
+            ("ok", self.count(|verdict| matches!(verdict, CheckResult::Ok { .. }))),
+            ("notice", self.count(|verdict| matches!(verdict, CheckResult::Notice { .. }))),
+            ("failed", self.count(CheckResult::is_failed)),
+            ("unknown", self.count(|verdict| matches!(verdict, CheckResult::Unknown { .. }))),
+            ("not tried", self.count(|verdict| matches!(verdict, CheckResult::NotTried { .. }))),
         ];
         let counts = counts.into_iter().filter(|(name, count)| *count > 0 || matches!(*name, "ok" | "failed"));
         f.write_str(&counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "))
@@ -59,9 +59,9 @@ mod tests {
 
     #[test]
     fn only_a_failure_spoils_a_report() {
-        let mut report = Report { findings: vec![Verdict::ok("a").of("x"), Verdict::not_tried("b").of("y")] };
+        let mut report = Report { findings: vec![CheckResult::ok("a").of("x"), CheckResult::not_tried("b").of("y")] };
         assert_eq!((report.is_ok(), report.to_string()), (true, "1 ok, 0 failed, 1 not tried".to_owned()));
-        report.findings.push(Verdict::failed("c", "d").of("z"));
+        report.findings.push(CheckResult::failed("c", "d").of("z"));
         assert_eq!((report.is_ok(), report.to_string()), (false, "1 ok, 1 failed, 1 not tried".to_owned()));
         assert!(report.to_json().unwrap().starts_with(r#"{"is_ok":false,"findings":[{"what":"x","#));
     }

@@ -1,10 +1,10 @@
-//! The command `run`: makes a bridge of a checked configuration.
+//! The command `run`: runs a bridge with a checked configuration.
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `mod` | the wiring: the one place that knows all parts |
-//! | `plan` | what a configuration is in the core's terms, and what needs a restart |
-//! | `reload` | notices that the configuration was changed, or a file of credentials |
+//! | `mod` | the wiring: the only file that knows all parts |
+//! | `plan` | the configuration in the core's terms, and which changes need a restart |
+//! | `reload` | notices changes of the configuration and of files with credentials |
 //! | `tracer` | traces, or none |
 
 mod plan;
@@ -15,11 +15,12 @@ use super::exit::{Exit, Failure};
 use super::process::{runtime, stop_on_signal};
 use crate::admin::Admin;
 use crate::asana::{Accounts, ClientError, Listener};
-use crate::bridge::{self, BridgeError, LogObserver, Observer, Observers};
+use crate::bridge::{self, BridgeError};
 use crate::config::{self, Checked, Environment, Source};
 use crate::discovery::Discovery;
 use crate::index::service::IndexHandle;
 use crate::index::{Index, IndexError};
+use crate::observe::{BridgeEvent, LogObserver, Observer, Observers};
 use crate::sink::SinkError;
 use crate::sink::any::{Naming, Sink};
 use crate::sink::reader::Where;
@@ -31,21 +32,21 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracer::Tracer;
 
-/// Why a bridge didn't start, or gave up.
+/// Why a bridge didn't start, or ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// An account can't be polled at all: correct the configuration.
+    /// An account can't be polled at all. The configuration must be corrected.
     #[error("account {account}: {source}")]
     Account {
-        /// Which.
+        /// The account's name.
         account: String,
-        /// Why.
+        /// Why it can't be polled.
         source: ClientError,
     },
     /// The index can't be opened.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// See there.
+    /// The bridge ended with an error.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
     /// The bus can't be read.
@@ -57,7 +58,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether somebody has to change something; else trying again later may help.
+    /// Whether the configuration or the setup must be changed. If not, a later start may succeed.
     #[must_use]
     pub fn is_setup(&self) -> bool {
         match self {
@@ -67,6 +68,12 @@ impl RunError {
                 matches!(error, SinkError::Refused { .. } | SinkError::Setup { .. })
             }
         }
+    }
+}
+
+impl Failure for RunError {
+    fn exit(&self) -> Exit {
+        if self.is_setup() { Exit::Usage } else { Exit::Unavailable }
     }
 }
 
@@ -84,13 +91,13 @@ pub fn execute(source: &Source) -> Result<Exit, Box<dyn Failure>> {
     let tracer = Tracer::start(&checked, &environment, runtime.handle());
     let ended = runtime.block_on(serve(source, &environment, checked, &tracer));
     tracer.end();
-    // A client of a bus that is away may still be closing, on a thread that can't be interrupted: the end of
-    // the process ends it, and what it would have told the bus, the bus finds out by its timeouts.
+    // A client of an unreachable bus may still be closing, on a thread that can't be interrupted. The end of the
+    // process ends it, and the bus notices that by its timeouts.
     runtime.shutdown_background();
     ended
 }
 
-/// The bridge, its admin port, and the watch on its configuration: whichever ends first ends all.
+/// Runs the bridge, its admin port, and the watch on its configuration. When one of them ends, all end.
 async fn serve(
     source: &Source,
     environment: &Environment,
@@ -126,14 +133,14 @@ async fn serve(
     Ok(Exit::Ok)
 }
 
-/// Runs the bridge until `stop`. A configuration out of `reloads` takes the place of the one before it, if it
-/// can without a restart.
+/// Runs the bridge until `stop`. A configuration from `reloads` replaces the current one, if it can do so without a
+/// restart.
 ///
 /// # Errors
-/// [`RunError`]: somebody has to act. A bus that can't be reached any more is waited for.
+/// [`RunError`]: the operator has to act. The bridge keeps retrying a bus that becomes unreachable.
 ///
 /// # Cancel safety
-/// Cancel through `stop`: then all that was polled is committed first.
+/// Cancel through `stop`: then everything that was polled is committed first.
 pub async fn run(
     checked: Checked,
     reloads: mpsc::Receiver<Checked>,
@@ -141,7 +148,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let affected = Arc::clone(&observer);
-    let listener = Listener(Arc::new(move |account, change| affected.affected(account, change)));
+    let listener =
+        Listener(Arc::new(move |account, change| affected.notify(&BridgeEvent::ApiChange { account, change })));
     let accounts = Arc::new(accounts(&Accounts::telling(listener), &checked)?);
     let discovery = Discovery::new(&checked, Arc::clone(&accounts));
     let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, &discovery, accounts)));
@@ -151,9 +159,9 @@ pub async fn run(
         None => Index::temporary()?,
     };
     let index = IndexHandle::start(index).map_err(IndexError::Thread)?;
-    // Streams for which webhooks request a poll.
+    // The streams for which webhooks request a poll.
     let (polls_to, polls) = mpsc::channel(webhooks::MAX_POLL_REQUESTS);
-    // One is as good as several.
+    // Room for one: a second renewal has the same effect.
     let (renewals_to, renewals) = mpsc::channel(1);
     let webhook_server = match &checked.webhooks {
         Some(config) => Some(WebhookServer::listen(config, polls_to, Arc::clone(&observer)).await?),
@@ -181,10 +189,10 @@ pub async fn run(
     }
 }
 
-/// Where the records of a configuration are, for a reader.
+/// The place of a configuration's records, for a reader.
 ///
 /// # Errors
-/// [`SinkError`].
+/// [`SinkError`]: the sink can't be used.
 ///
 /// # Cancel safety
 /// Nothing is left behind.
@@ -193,7 +201,7 @@ pub async fn place(checked: &Checked) -> Result<Where, SinkError> {
     let streams = checked.streams.clone();
     let discovers = !checked.discovery.rules.is_empty();
     let is_output = move |topic: &Topic| {
-        // Which streams the rules give isn't known here: any digits in the name may be the gid of one.
+        // The streams that rules find aren't known here: any digits in the name may be a stream's gid.
         let gids = topic.as_str().split(|letter: char| !letter.is_ascii_digit()).filter(|_| discovers);
         let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().map(|it| it.id.clone()));
         ids.any(|stream| template.may_give(&stream, topic))

@@ -1,10 +1,11 @@
-//! What a configuration is in the core's terms, now and after each change.
+//! The configuration in the core's terms, at the start and after each change.
 
 use super::RunError;
 use crate::asana::Accounts;
-use crate::bridge::{Observer, Plan};
+use crate::bridge::Plan;
 use crate::config::{Checked, CheckedAccount, CrawlDepth};
 use crate::discovery::Discovery;
+use crate::observe::{BridgeEvent, Observer};
 use crate::sink::any::{Naming, Sink};
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// Makes a new plan whenever the configuration changes, or the streams that its rules give.
+/// Creates a new plan whenever the configuration or the streams from its rules change.
 pub(super) async fn replan(
     mut checked: Checked,
     mut discovery: Discovery<Accounts>,
@@ -31,11 +32,11 @@ pub(super) async fn replan(
                 let accounts = match acceptable(&checked, &next, &before.source) {
                     Ok(accounts) => accounts,
                     Err(why) => {
-                        observer.configured(Some(&why));
+                        observer.notify(&BridgeEvent::Configured { rejected: Some(&why) });
                         continue;
                     }
                 };
-                observer.configured(None);
+                observer.notify(&BridgeEvent::Configured { rejected: None });
                 checked = next;
                 discovery.follow(&checked, Arc::clone(&accounts));
                 let plan = plan(&checked, &discovery, accounts);
@@ -43,7 +44,9 @@ pub(super) async fn replan(
                 plans.send_replace(Arc::new(plan));
             }
             () = discovery.changed() => {
-                discovery.take_shrunk().iter().for_each(|account| observer.rule_shrank(account));
+                for account in discovery.take_shrunk() {
+                    observer.notify(&BridgeEvent::RuleShrank(&account));
+                }
                 let source = Arc::clone(&plans.borrow().source);
                 plans.send_replace(Arc::new(plan(&checked, &discovery, source)));
             }
@@ -51,7 +54,7 @@ pub(super) async fn replan(
     }
 }
 
-/// The accounts of a configuration that can be followed, or why it can't be.
+/// The accounts of the next configuration, or why that configuration is rejected.
 fn acceptable(before: &Checked, next: &Checked, source: &Accounts) -> Result<Arc<Accounts>, String> {
     let restart = needs_restart(before, next);
     if !restart.is_empty() {
@@ -60,7 +63,7 @@ fn acceptable(before: &Checked, next: &Checked, source: &Accounts) -> Result<Arc
     accounts(source, next).map(Arc::new).map_err(|error| error.to_string())
 }
 
-/// The keys that differ and can't be changed while the bridge runs.
+/// The changed keys that need a restart.
 fn needs_restart(before: &Checked, after: &Checked) -> Vec<&'static str> {
     let differ = [
         ("sink", before.sink != after.sink),
@@ -89,7 +92,7 @@ pub(super) fn accounts(before: &Accounts, checked: &Checked) -> Result<Accounts,
         .map_err(|(account, source)| RunError::Account { account: account.to_string(), source })
 }
 
-/// What the configuration says and its rules give, in the core's terms.
+/// The configuration and the streams from its rules, in the core's terms.
 pub(super) fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: Arc<Accounts>) -> Plan<Accounts> {
     let Naming { topic, dead_letter_topic, has_watermarks } = Sink::new(checked).naming();
     let watermark_interval = if has_watermarks { checked.commit.watermark_interval.0 } else { Duration::ZERO };
@@ -98,7 +101,7 @@ pub(super) fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: A
         let limit = Limit { requests_per_minute, max_in_flight: account.max_in_flight };
         AccountSpec { name: account.name.clone(), limit }
     };
-    // How a stream is polled that is configured, too, is the operator's word.
+    // If a stream is in the configuration too, the configuration decides how it is polled.
     let mut streams: BTreeMap<_, _> = discovery.streams().map(|spec| (&spec.id, spec)).collect();
     streams.extend(checked.streams.iter().map(|spec| (&spec.id, spec)));
     let crawl = &checked.crawl;

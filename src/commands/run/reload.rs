@@ -1,7 +1,7 @@
-//! Notices that the configuration was changed, or a file of credentials.
+//! Notices changes of the configuration and of files with credentials.
 
-use crate::bridge::Observer;
 use crate::config::{self, Checked, Environment, Source};
+use crate::observe::{BridgeEvent, Observer};
 use futures_util::future::join_all;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -9,18 +9,19 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// How often files are looked at. By their content: a mounted `ConfigMap` is replaced through links, with old times.
+/// The interval between two checks of the files. Their content is compared: a mounted `ConfigMap` is replaced by way of
+/// links, and keeps old modification times.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Reads the configuration again at each SIGHUP, and when its file has changed, and hands on what is fine. One
-/// with problems is told, each problem with its path, and is tried again until it is fine: what it needs, such as a
-/// secret's file, may come later than itself.
+/// Reads the configuration again at each SIGHUP and when its file has changed, and passes it on if it is valid. An
+/// invalid one is reported, each problem with its path, and is read again until it is valid: what it needs, such as a
+/// secret's file, may be created later.
 ///
 /// # Errors
-/// The signal can't be listened to.
+/// The signal handler can't be installed.
 ///
 /// # Cancel safety
-/// Dropped, nothing is noticed any more.
+/// After a drop, changes go unnoticed.
 pub async fn watch(
     source: &Source,
     environment: &Environment,
@@ -42,7 +43,7 @@ pub async fn watch(
             () = tokio::time::sleep(LOOK_INTERVAL) => false,
         };
         let found = content().await;
-        // A file that is away for a moment is being replaced.
+        // A missing file is just being replaced.
         if !is_told && (found.is_none() || found == seen && refused.is_none()) {
             continue;
         }
@@ -60,7 +61,7 @@ pub async fn watch(
             Err(problems) => {
                 let problems = Some(problems.to_string());
                 if is_told || problems != refused {
-                    observer.configured(problems.as_deref());
+                    observer.notify(&BridgeEvent::Configured { rejected: problems.as_deref() });
                 }
                 refused = problems;
             }
@@ -68,21 +69,21 @@ pub async fn watch(
     }
 }
 
-/// Says so whenever the content of one of the files has changed.
+/// Sends a message whenever the content of one of the files has changed.
 ///
 /// # Cancel safety
-/// Dropped, nothing is noticed any more.
+/// After a drop, changes go unnoticed.
 pub async fn watch_files(paths: Vec<PathBuf>, changes: mpsc::Sender<()>) -> Infallible {
     let contents = async || join_all(paths.iter().map(|path| content(path))).await;
     let mut seen = contents().await;
     while !paths.is_empty() {
         tokio::time::sleep(LOOK_INTERVAL).await;
         let newer = contents().await.into_iter().zip(&seen);
-        // A file that is away for a moment is being replaced.
+        // A missing file is just being replaced.
         let newer: Vec<_> = newer.map(|(content, before)| content.or_else(|| before.clone())).collect();
         if newer != seen {
             seen = newer;
-            // One that waits to be heard is as good as two.
+            // One waiting message is enough.
             changes.try_send(()).ok();
         }
     }

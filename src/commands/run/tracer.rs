@@ -1,10 +1,10 @@
-//! Traces to an OpenTelemetry collector, or none where the program was built without.
+//! Sends traces to an OpenTelemetry collector, or none if the program was built without that feature.
 
-use crate::bridge::Observer;
 use crate::config::{Checked, Environment};
+use crate::observe::Observer;
 use std::sync::Arc;
 
-/// Traces to a collector, where the program was built with them.
+/// Traces to a collector, if the program was built with that feature.
 pub(super) struct Tracer {
     #[cfg(feature = "otlp")]
     otlp: Option<Arc<crate::otlp::Otlp>>,

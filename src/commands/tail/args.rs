@@ -1,4 +1,4 @@
-//! What is shown, and how.
+//! The options of `tail`.
 
 use super::{Template, happened};
 use bridge_consumer::{Received, Until};
@@ -21,29 +21,29 @@ Reads committed records only, and in no consumer group: nobody else is disturbed
 come later are read from their start. Whatever the filters, what is missing, double or out of order is shown, and so is every
 source gap.")]
 pub struct TailArgs {
-    /// The bridge's configuration, as YAML: its sink is what is read
+    /// The bridge's configuration file (YAML). The records of its sink are read
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Where to begin; with the oldest record where --since or --until is given, else with the next one
+    /// The place to start. Default: the oldest record if --since or --until is given, otherwise the next record
     #[arg(long, value_enum, value_name = "WHERE")]
     pub from: Option<Begin>,
-    /// `text` for people, `json` for one JSON line a record, or a template such as `'{time} {action} {resource}'`;
-    /// {{ and }} stand for braces
+    /// The format: `text` for people, `json` for one line of JSON per record, or a template such as `'{time} {action}
+    /// {resource}'` (write {{ and }} for braces)
     #[arg(long, default_value = "text", value_name = "FORM")]
     pub output: Form,
-    /// End after so many records
+    /// End after this number of records
     #[arg(long, value_name = "COUNT")]
     pub limit: Option<u64>,
-    /// Which records are shown.
+    /// The filter of the records that are printed.
     #[command(flatten)]
     pub filter: Filter,
 }
 
-/// Which records are shown: those that fit each of the given, one value of each.
+/// A filter of records. Each given option must match one of its values.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Filters")]
 pub struct Filter {
-    /// A stream, as account/gid or the gid alone; may be given several times, as the others
+    /// A stream, as account/gid or the gid alone. All filters may be repeated
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
     /// The type of the resource that changed, such as task
@@ -52,34 +52,34 @@ pub struct Filter {
     /// The gid of the resource that changed, or of its parent
     #[arg(long = "gid", value_name = "GID")]
     pub gids: Vec<String>,
-    /// What happened: added, changed, deleted, removed, undeleted
+    /// The action: added, changed, deleted, removed, undeleted
     #[arg(long = "action", value_name = "ACTION")]
     pub actions: Vec<String>,
-    /// Nothing that happened before: a time such as 2026-01-02T03:04:05Z, or how long ago, such as 15min
+    /// Skip what happened earlier: a time such as 2026-01-02T03:04:05Z, or a duration before now such as 15min
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<DateTime<Utc>>,
-    /// Nothing that happened at this time or later; ends once what there is has been read
+    /// Skip what happened at this time or later. Ends when all existing records have been read
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<DateTime<Utc>>,
 }
 
-/// Where `tail` begins.
+/// The place where `tail` starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Begin {
-    /// With the next record.
+    /// The next record.
     Now,
-    /// With the oldest record.
+    /// The oldest record.
     Start,
 }
 
-/// How a record is shown.
+/// The format in which a record is printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// For people.
+    /// Text for people.
     Text,
-    /// The file sink's line.
+    /// JSON, as the file sink writes it.
     Json,
-    /// As the user wants it.
+    /// A template of the user.
     Template(Template),
 }
 
@@ -96,7 +96,7 @@ impl FromStr for Form {
     }
 }
 
-impl From<Begin> for bridge_consumer::From {
+impl From<Begin> for bridge_consumer::ReadFrom {
     fn from(begin: Begin) -> Self {
         match begin {
             Begin::Now => Self::Now,
@@ -106,14 +106,14 @@ impl From<Begin> for bridge_consumer::From {
 }
 
 impl TailArgs {
-    /// Where it begins, said or not.
+    /// The place where it starts, from the option or its default.
     #[must_use]
     pub fn begin(&self) -> Begin {
         let wants_past = self.filter.since.is_some() || self.filter.until.is_some();
         self.from.unwrap_or(if wants_past { Begin::Start } else { Begin::Now })
     }
 
-    /// How far it reads.
+    /// The place where it ends.
     #[must_use]
     pub fn until(&self) -> Until {
         if self.filter.until.is_some() { Until::End } else { Until::Stopped }
@@ -121,7 +121,7 @@ impl TailArgs {
 }
 
 impl Filter {
-    /// Whether the record is shown.
+    /// Whether the filter matches the record.
     #[must_use]
     pub fn wants(&self, received: &Received) -> bool {
         let Self { streams, types, gids, actions, since, until } = self;
@@ -146,7 +146,7 @@ impl Filter {
     }
 }
 
-/// A time, or one that is so long ago.
+/// A time, or a duration before now.
 #[expect(clippy::disallowed_methods, reason = "the command line is read once, at the edge")]
 fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {

@@ -1,4 +1,4 @@
-//! Print records as they come, decoded, with what is wrong marked.
+//! The command `tail`: prints records as they come, decoded, with faults marked.
 
 mod args;
 mod template;
@@ -11,11 +11,11 @@ use crate::sink::reader::Reader;
 use anstyle::{AnsiColor, Style};
 use bridge_consumer::detect::{Continuity, News, Start, Verdict};
 use bridge_consumer::{Detector, ReadError, Received};
+use bridge_contract::Timestamp;
 use bridge_contract::line::Line;
 use bridge_contract::pb::{self, Restored, SnapshotChange, record::Body};
 use bridge_contract::time::{asana_form, date_time};
 use bridge_core::ids::Topic;
-use pbjson_types::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -23,7 +23,7 @@ use std::io::{self, Write};
 pub use args::{Begin, Filter, Form, TailArgs};
 pub use template::Template;
 
-/// The command: until the end of what there is, or until it is stopped.
+/// Runs the command, until all existing records are printed or until it is stopped.
 pub(super) fn execute(args: &TailArgs) -> Result<Exit, Box<dyn Failure>> {
     let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
     runtime()?.block_on(async {
@@ -36,14 +36,14 @@ pub(super) fn execute(args: &TailArgs) -> Result<Exit, Box<dyn Failure>> {
     })
 }
 
-/// Prints until the reader ends, the limit is reached, or who reads `to` has gone. Whatever the filter, what is missing,
-/// double or out of order and every source gap is shown.
+/// Prints until the reader ends, the limit is reached, or the output is closed. Missing, duplicate and reordered
+/// records and every source gap are printed, even if the filter doesn't match.
 ///
 /// # Errors
 /// The bus can't be read, or `to` can't be written.
 ///
 /// # Cancel safety
-/// May be dropped: a line is printed whole or not at all.
+/// Cancel safe: a line is printed completely or not at all.
 pub async fn print(reader: &mut Reader, args: &TailArgs, to: &mut impl Write) -> Result<(), TailError> {
     let whole = args.begin() == Begin::Start && !reader.trimmed();
     let mut detector = Detector::by_lane(if whole { Start::Beginning } else { Start::Middle });
@@ -78,7 +78,7 @@ pub enum TailError {
     /// The bus can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The line can't be made, or written.
+    /// A line couldn't be formatted or written.
     #[error("could not print a record: {0}")]
     Print(#[from] io::Error),
 }
@@ -92,7 +92,7 @@ impl Failure for TailError {
     }
 }
 
-/// The file sink's line, and the verdict where there is something to say.
+/// A line of the file sink, with the verdict if that is notable.
 #[derive(Serialize)]
 struct Judged<'a> {
     #[serde(flatten)]
@@ -101,7 +101,7 @@ struct Judged<'a> {
     verdict: Option<&'a Verdict>,
 }
 
-/// What is printed of a record, if anything.
+/// The text for a record. `None` if nothing is printed.
 fn shown(received: &Received, verdict: &Verdict, form: &Form, is_wanted: bool) -> io::Result<Option<String>> {
     let marks = marks(verdict);
     if !is_wanted && marks.is_empty() {
@@ -119,7 +119,7 @@ fn shown(received: &Received, verdict: &Verdict, form: &Form, is_wanted: bool) -
             Ok(Some(serde_json::to_string(&Judged { line, verdict: (!plain).then_some(verdict) })?))
         }
         Form::Text | Form::Template(_) => {
-            // A loss stands where the lost records would.
+            // Each loss gets a line where the lost records would be.
             let mut lines: Vec<_> = losses(received, verdict).into_iter().map(|loss| marked(&loss)).collect();
             if is_wanted || lines.is_empty() {
                 let mut line = if is_wanted { body(received) } else { text(received) };
@@ -134,7 +134,8 @@ fn shown(received: &Received, verdict: &Verdict, form: &Form, is_wanted: bool) -
     }
 }
 
-/// One line: time, stream, lane and sequence, what happened. Colours are stripped by the writer where nobody sees them.
+/// One line: time, stream, lane, sequence, and what happened. The writer removes colours if the output isn't a
+/// terminal.
 fn text(received: &Received) -> String {
     let position = received.record.position.clone().unwrap_or_default();
     let time = time(happened(received).as_ref());
@@ -144,7 +145,7 @@ fn text(received: &Received) -> String {
     format!("{dim}{time}{dim:#}  {stream}  {dim}{place}{dim:#}  {}", body(received))
 }
 
-/// When it happened, or else when the bridge received it.
+/// The time of the event, or else the time when the bridge received it.
 fn happened(received: &Received) -> Option<Timestamp> {
     let happened = match &received.record.body {
         Some(Body::Event(event)) => event.created_at,
@@ -162,7 +163,7 @@ fn place(topic: &Topic, lane: u32, position: &pb::Position) -> String {
     format!("{topic}[{lane}]/{}.{}.{}", position.shard, position.epoch, position.lane_sequence)
 }
 
-/// What a record says, in a few words.
+/// The content of a record, in a few words.
 pub(crate) fn body(received: &Received) -> String {
     match &received.record.body {
         Some(Body::Event(event)) => {
@@ -211,7 +212,7 @@ pub(crate) fn body(received: &Received) -> String {
     }
 }
 
-/// What a crawl couldn't read, behind what it is left out of.
+/// What a crawl couldn't read, as an addition to the line.
 fn left_out(named: &[pb::LeftOut], count: u64) -> String {
     if named.is_empty() && count == 0 {
         return String::new();
@@ -219,7 +220,7 @@ fn left_out(named: &[pb::LeftOut], count: u64) -> String {
     format!("; left out: {}", LeftOutLine { named, count })
 }
 
-/// Type, gid, and the name in quotes, without whatever would move the cursor.
+/// Type, gid, and the name in quotes, without control characters.
 fn resource(resource: Option<&pb::Resource>) -> String {
     let empty = pb::Resource::default();
     let resource = resource.unwrap_or(&empty);
@@ -235,7 +236,7 @@ fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { text.escape_debug().to_string() }
 }
 
-/// What is missing before the record. By lane alone: lanes are read side by side, streams run across them.
+/// What is missing before the record, by lane only: lanes are read side by side, and streams spread over them.
 fn losses(received: &Received, verdict: &Verdict) -> Vec<String> {
     let position = received.record.position.clone().unwrap_or_default();
     let lane = format!("{}[{}]/{}", received.topic, received.lane, position.shard);
@@ -254,7 +255,7 @@ fn losses(received: &Received, verdict: &Verdict) -> Vec<String> {
     losses
 }
 
-/// Where an epoch begins, of the one before it.
+/// What is missing at the end of the epoch before the one that begins here.
 fn lost_at_the_end(previous_epoch: u64, missing: Option<u64>) -> Option<String> {
     match missing {
         Some(0) => None,
@@ -263,7 +264,7 @@ fn lost_at_the_end(previous_epoch: u64, missing: Option<u64>) -> Option<String> 
     }
 }
 
-/// What a person should see of the record itself; what is missing before it has a line of its own.
+/// What is notable about the record itself. What is missing before it has a line of its own.
 fn marks(verdict: &Verdict) -> Vec<String> {
     let mut marks = Vec::new();
     match verdict.continuity {
@@ -289,7 +290,7 @@ fn marked(text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Standard output: colours on a terminal, unless `NO_COLOR` is set.
+/// Standard output, with colours on a terminal unless `NO_COLOR` is set.
 #[must_use]
 pub fn stdout() -> impl Write {
     anstream::AutoStream::auto(io::stdout())

@@ -1,4 +1,4 @@
-//! A line as the user wants it.
+//! A template for lines, given by the user.
 
 use super::{body, happened, or_dash, place, resource, time};
 use bridge_consumer::Received;
@@ -7,7 +7,7 @@ use bridge_contract::pb::record::Body;
 use bridge_core::record::event;
 use std::str::FromStr;
 
-/// Text with names in braces.
+/// A text with names in braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
@@ -25,7 +25,7 @@ macro_rules! fields {
         }
 
         impl Field {
-            /// With braces, for messages.
+            /// The names with their braces, for messages.
             const NAMES: &[&str] = &[$(concat!("{", $name, "}")),*];
 
             fn named(name: &str) -> Option<Self> {
@@ -70,7 +70,7 @@ impl FromStr for Template {
 }
 
 impl Template {
-    /// The line of a record; `-` for what it doesn't have.
+    /// The line of a record, with `-` for values that it doesn't have.
     #[must_use]
     pub fn fill(&self, received: &Received, verdict: &Verdict) -> String {
         let part = |part: &Part| match part {

@@ -1,4 +1,4 @@
-//! What was read, held against a simulator's ledger.
+//! Compares the records that were read with a simulator's ledger.
 
 use super::report::{Report, StreamReport};
 use crate::commands::ledger::{Ledger, StreamLedger, digest};
@@ -6,26 +6,26 @@ use bridge_consumer::detect::Tally;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU64;
 
-/// How many missing events a report shows.
+/// The maximum number of missing events that a report shows.
 const EXAMPLES: usize = 10;
 
-/// What is kept of a record for the comparison: 24 bytes. Ordered as the stream is.
+/// What is kept of a record for the comparison: 24 bytes. The order is the stream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kept {
     pub(super) epoch: u64,
     pub(super) sequence: u64,
-    /// `None` for a source gap, or a stand-in: an event of the ledger may lack here.
+    /// The hash of the event; `None` for a source gap or a stand-in, where an event of the ledger may be missing.
     pub(super) digest: Option<NonZeroU64>,
 }
 
 impl Kept {
-    /// Half of the digest does: among 100,000,000 events, two share one by chance once in 3,700 runs.
+    /// Half of the digest is enough: among 100,000,000 events, two share one by chance once in 3,700 runs.
     pub(super) fn digest(json: &str) -> Option<NonZeroU64> {
         NonZeroU64::new((digest(json) >> 64) as u64).or(Some(NonZeroU64::MIN))
     }
 }
 
-/// Compares every stream that somebody established with what was read of it.
+/// Compares each established stream with the records that were read of it.
 pub(super) fn compare_all(
     report: &mut Report,
     streams: &BTreeMap<String, Vec<Kept>>,
@@ -60,7 +60,7 @@ pub(super) fn compare_all(
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Compared {
-    /// Places in the ledger.
+    /// Indexes of events in the ledger.
     missing: Vec<usize>,
     explained: u64,
     duplicates: u64,
@@ -68,7 +68,7 @@ struct Compared {
     unexpected: u64,
 }
 
-/// Gives each event that was read the first free place of the same content in the ledger.
+/// Assigns each event that was read to the first free entry of the ledger with the same content.
 fn compare(read: &[Kept], expected: &StreamLedger) -> Compared {
     let digests: Vec<_> = expected.offered().iter().filter_map(|json| Kept::digest(json)).collect();
     let mut places: HashMap<NonZeroU64, VecDeque<usize>> = HashMap::new();
@@ -78,7 +78,8 @@ fn compare(read: &[Kept], expected: &StreamLedger) -> Compared {
     let mut compared = Compared::default();
     let mut found = vec![false; digests.len()];
     let mut next = 0;
-    // Where in the ledger something may lack: after the events before an explanation, before the one behind it.
+    // Ranges of the ledger in which an event may be missing: after the events before an explanation, and before the
+    // next event.
     let mut explained: Vec<(usize, usize)> = Vec::new();
     let mut open: Option<usize> = None;
     for Kept { digest, .. } in read {

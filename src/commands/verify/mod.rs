@@ -1,4 +1,4 @@
-//! Read all lanes and say whether anything is missing, by positions and by a simulator's ledger.
+//! The command `verify`: reads all lanes, and reports what is missing, by positions and by a simulator's ledger.
 
 mod ledger;
 mod report;
@@ -9,7 +9,7 @@ use crate::commands::ledger::Ledger;
 use crate::config::{self, Environment, Source};
 use crate::sink::reader::Reader;
 use bridge_consumer::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
-use bridge_consumer::{Detector, From, ReadError, Received, Until};
+use bridge_consumer::{Detector, ReadError, ReadFrom, Received, Until};
 use bridge_contract::pb::{self, Restored, record::Body};
 use bridge_core::ids::Topic;
 use bridge_core::record::event;
@@ -23,14 +23,14 @@ use xxhash_rust::xxh3::Xxh3;
 
 pub use report::{LaneReport, PartlyHealed, Report, StreamReport};
 
-/// So many keys at the most are followed to see whether each stays in its lane.
+/// The maximum number of keys that are followed, to check that each stays in its lane.
 const KEYS: usize = 1 << 20;
-/// Between two rounds of watermarks, where nothing else is said.
+/// The interval between two rounds of watermarks, unless the configuration has another one.
 const WATERMARKS: Duration = Duration::from_secs(60);
-/// What watermarks may be late by.
+/// The time by which watermarks may be late.
 const LATE: Duration = Duration::from_secs(30);
 
-/// Read all lanes from the start and report what is missing, double or out of order.
+/// Read all lanes from the start, and report missing, duplicate and reordered records.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,18 +40,18 @@ Examples:
 Exits with 1 if anything is missing, twice or out of order. Source gaps are announced losses:
 they are counted, and explain what is missing beside them.")]
 pub struct VerifyArgs {
-    /// The bridge's configuration, as YAML: its sink is what is read
+    /// The bridge's configuration file (YAML). The records of its sink are read
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// A simulator, such as `http://127.0.0.1:8080`: every event of its ledger must have been read
+    /// The address of a simulator, such as `http://127.0.0.1:8080`. Every event of its ledger must have been read
     #[arg(long, value_name = "URL")]
     pub ledger: Option<String>,
-    /// For people, or one JSON object on the last line
+    /// The format of the output: text, or one JSON object on the last line
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }
 
-/// The command.
+/// Runs the command.
 pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, Box<dyn Failure>> {
     let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
     runtime()?.block_on(async {
@@ -59,14 +59,14 @@ pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, Box<dyn Failure>> {
             Some(url) => Some(Ledger::fetch(url).await?),
             None => None,
         };
-        let mut reader = Reader::open(run::place(&checked).await?, From::Start, Until::End).await?;
+        let mut reader = Reader::open(run::place(&checked).await?, ReadFrom::Start, Until::End).await?;
         let report = read(&mut reader, ledger.as_ref(), checked.commit.watermark_interval.0).await?;
         args.output.show(&report)?;
         Ok(Exit::of(report.is_ok()))
     })
 }
 
-/// Checks records, in the order of each lane, that were read from the start of all lanes.
+/// Checks records that were read from the start of all lanes, in the order of each lane.
 #[must_use]
 pub fn check(records: impl IntoIterator<Item = Received>, ledger: Option<&Ledger>) -> Report {
     let mut verification = Verification::new(false);
@@ -76,14 +76,14 @@ pub fn check(records: impl IntoIterator<Item = Received>, ledger: Option<&Ledger
     verification.finish(ledger)
 }
 
-/// Reads to the reader's end, and checks. Memory grows with the number of lanes, streams and holes, and with the events of
-/// the ledger where there is one; not with the records. `watermarks`: the bridge's interval between them.
+/// Reads to the reader's end, and checks. Memory grows with the number of lanes, streams and holes, and with the events
+/// of the ledger if there is one, but not with the records. `watermarks` is the bridge's interval between them.
 ///
 /// # Errors
-/// `Unavailable` where the bus can't be read to the end.
+/// `Unavailable` if the bus can't be read to the end.
 ///
 /// # Cancel safety
-/// Nothing is left behind.
+/// Cancel safe: dropping the future has no effect.
 pub async fn read(reader: &mut Reader, ledger: Option<&Ledger>, watermarks: Duration) -> Result<Report, ReadError> {
     let mut verification = Verification::new(reader.trimmed()).watermarks_every(watermarks);
     verification.keeps_events = ledger.is_some();
@@ -101,7 +101,7 @@ pub async fn read(reader: &mut Reader, ledger: Option<&Ledger>, watermarks: Dura
     Ok(verification.finish(ledger))
 }
 
-/// Shown on standard error where that is a terminal; gone at the end.
+/// A progress bar on standard error, if that is a terminal. It is removed at the end.
 struct Progress(ProgressBar);
 
 impl Progress {
@@ -125,36 +125,36 @@ impl Drop for Progress {
     }
 }
 
-/// A verification under way.
+/// A verification in progress.
 #[derive(Debug)]
 pub struct Verification {
     detector: Detector,
     report: Report,
-    /// Whether a ledger will be there to compare with.
+    /// Whether events are kept to compare them with a ledger.
     keeps_events: bool,
     streams: BTreeMap<String, StreamSeen>,
     keys: KeySample,
     gaps: BTreeSet<GapKey>,
-    /// With what was left out, where that wasn't read later.
+    /// The healed source gaps, each with its record if a part was left out and not read later.
     healed: BTreeMap<GapKey, Option<pb::SourceGapHealed>>,
     out_of_order: u64,
-    /// A lane that is so far behind the others of its shard has lost its tail.
+    /// If a lane is this far behind the other lanes of its shard, its last records are missing.
     tail_grace: Duration,
 }
 
-/// What is known of a stream.
+/// What was read of a stream.
 #[derive(Debug, Default)]
 struct StreamSeen {
     events: u64,
-    /// Of each epoch.
+    /// The sequences of each epoch.
     epochs: BTreeMap<u64, Sequences>,
     /// The greatest epoch and sequence in each lane of a topic.
     last: HashMap<(Topic, u32), (u64, u64)>,
     kept: Vec<Kept>,
 }
 
-/// Sequences from 1 on, without what the lanes show to be duplicates. Lanes are read side by side, so that a set of ranges would
-/// be large; their number, sum and greatest tell whether they are all there.
+/// The sequences from 1 on, without those that the lanes show to be duplicates. Lanes are read side by side, so a set
+/// of ranges would be large. The number, the sum and the greatest sequence show whether all are there.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sequences {
     count: u64,
@@ -169,7 +169,7 @@ impl Sequences {
         self.greatest = self.greatest.max(sequence);
     }
 
-    /// How many are missing, and how many there are twice, at the least.
+    /// The minimum number of missing and of duplicate sequences.
     fn faults(self) -> (u64, u64) {
         let greatest = u128::from(self.greatest);
         let all = greatest * (greatest + 1) / 2;
@@ -180,12 +180,13 @@ impl Sequences {
     }
 }
 
-/// The lane of each key, of as many keys as there is room for: where it ends, those with the greater half of hashes go.
+/// The lane of each key, for as many keys as there is room. When the room is full, keys with a hash in the greater half
+/// are dropped.
 #[derive(Debug)]
 struct KeySample {
     lanes: HashMap<u64, u32>,
     below: u64,
-    /// To how many lanes a shard spreads its keys, as far as a lane's records said so.
+    /// The number of lanes to which a shard spreads its keys, as far as a lane's records contain it.
     spread: BTreeMap<LaneKey, u32>,
 }
 
@@ -194,12 +195,12 @@ impl KeySample {
         Self { lanes: HashMap::new(), below: u64::MAX, spread: BTreeMap::new() }
     }
 
-    /// The topic has another number of lanes: from here on, keys of this shard are elsewhere.
+    /// Notes that the topic has another number of lanes: from here on, the shard's keys may be in other lanes.
     fn respread(&mut self, topic: &str, lane: u32, shard: u32, count: u32) {
         self.spread.insert(LaneKey { topic: topic.to_owned(), lane, shard }, count);
     }
 
-    /// Whether the key has been in another lane.
+    /// Whether the key was in another lane before.
     fn strayed(&mut self, received: &Received, shard: u32) -> bool {
         let (topic, lane) = (received.topic.as_str(), received.lane);
         let spread = if self.spread.is_empty() {
@@ -227,7 +228,8 @@ impl KeySample {
 }
 
 impl Verification {
-    /// Nothing read yet. `trimmed`: the oldest records are gone. Events are kept for a ledger.
+    /// A verification without records yet. `trimmed`: the bus no longer has the oldest records. Events are kept for a
+    /// ledger.
     #[must_use]
     pub fn new(trimmed: bool) -> Self {
         Self {
@@ -243,20 +245,20 @@ impl Verification {
         }
     }
 
-    /// For a bridge that doesn't write watermarks every minute. The ends of a topic's lanes are asked for one after the other,
-    /// so that two rounds of watermarks may be between them on a busy bridge.
+    /// Sets the bridge's interval between watermarks, if it isn't a minute. The bridge asks for the ends of a topic's
+    /// lanes one after the other, so that on a busy bridge two rounds of watermarks may be between them.
     #[must_use]
     pub fn watermarks_every(self, interval: Duration) -> Self {
         Self { tail_grace: interval.saturating_mul(2).saturating_add(LATE), ..self }
     }
 
-    /// How many events were taken, duplicates left out.
+    /// The number of events that were read, without duplicates.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.report.read
     }
 
-    /// Takes the next record of its lane.
+    /// Checks the next record of its lane.
     pub fn take(&mut self, received: &Received) {
         let topic = received.topic.as_str();
         let verdict = self.detector.observe(topic, &received.record);
@@ -285,7 +287,7 @@ impl Verification {
         stream.epochs.entry(position.epoch).or_default().insert(position.stream_sequence);
         let place = (position.epoch, position.stream_sequence);
         let last = stream.last.entry((received.topic.clone(), received.lane)).or_insert(place);
-        // A lane's own reordering is counted by the detector.
+        // The detector counts reordering within a lane.
         if place < *last && verdict.continuity != Continuity::Reordered {
             self.out_of_order += 1;
         }
@@ -323,7 +325,8 @@ impl Verification {
         }
     }
 
-    /// A gap that is healed as a whole stays so: lanes are read side by side, and each has all healings.
+    /// Notes a healing. A gap that was healed completely stays so: lanes are read side by side, and each has all
+    /// healings.
     fn heal(&mut self, key: GapKey, body: Option<&Body>) {
         let in_part = match body {
             Some(Body::SourceGapHealed(it)) if it.restored() == Restored::PartOfState => Some(it.clone()),
@@ -333,7 +336,7 @@ impl Verification {
         *known = known.take().and(in_part);
     }
 
-    /// The report.
+    /// Ends the verification, and returns the report.
     #[must_use]
     pub fn finish(mut self, ledger: Option<&Ledger>) -> Report {
         let lanes = self.count_lanes();
@@ -342,7 +345,7 @@ impl Verification {
         for (stream, seen) in &self.streams {
             let faults = seen.epochs.values().map(|sequences| sequences.faults());
             let (missing, doubled) = faults.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
-            // Without the oldest records, a stream's numbers are spread over lanes that begin at different times.
+            // Without the oldest records, a stream's sequences are spread over lanes that begin at different times.
             let (missing, doubled) = if self.report.trimmed { (0, 0) } else { (missing, doubled) };
             missing_in_streams += missing;
             doubled_in_streams += doubled;
@@ -402,7 +405,7 @@ impl Verification {
             report.reordered += tally.reordered;
         }
         self.report.lanes = lanes.into_values().collect();
-        // With what is no longer known by lane.
+        // The total also contains what the detector no longer knows by lane.
         self.detector.total()
     }
 }
@@ -570,7 +573,7 @@ mod tests {
     #[test]
     fn a_tail_is_cut_off_when_it_is_two_rounds_of_watermarks_behind() {
         let watermark = |lane: u32, sequence: u64, minutes: i64| {
-            let complete_up_to = Some(pbjson_types::Timestamp { seconds: minutes * 60, nanos: 0 });
+            let complete_up_to = Some(bridge_contract::Timestamp { seconds: minutes * 60, nanos: 0 });
             let mut record = received(sequence, Body::Watermark(pb::Watermark { complete_up_to, shards: 2, lanes: 2 }));
             let position = record.record.position.as_mut().expect("a position");
             (position.lane, position.stream, position.stream_sequence) = (lane, String::new(), 0);

@@ -1,4 +1,4 @@
-//! What a verification found, for a person and for a script.
+//! The result of a verification, for people and for scripts.
 
 use crate::commands::left_out::LeftOutLine;
 use bridge_consumer::detect::{Behind, GapKey, LaneKey};
@@ -7,51 +7,56 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What was found. `missing`, `duplicates` and `reordered` are the greatest that
-/// positions and ledger show.
+/// The result. For `missing`, `duplicates` and `reordered`, positions and the ledger give two numbers each: the greater
+/// one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Events that the ledger says a poller could have seen; `None` without a ledger.
+    /// The number of events in the ledger that a poller could have seen; `None` without a ledger.
     pub offered: Option<u64>,
-    /// Events that were read, duplicates left out.
+    /// The number of events that were read, without duplicates.
     pub read: u64,
-    /// Records or events that should be there and are not.
+    /// The number of records or events that are missing.
     pub missing: u64,
-    /// Records or events that are there more often than they should.
+    /// The number of records or events that are there more than once.
     pub duplicates: u64,
-    /// Records or events behind one that should come after them.
+    /// The number of records or events that come after one that should follow them.
     pub reordered: u64,
-    /// Events of the ledger that are not there, and a source gap or a stand-in says why.
+    /// The number of events of the ledger that are missing, with a source gap or a stand-in as the explanation.
     pub explained: u64,
-    /// Events that the ledger doesn't know.
+    /// The number of events that aren't in the ledger.
     pub unexpected: u64,
-    /// Records in another lane than they say, or of a key that has records in several lanes of a topic.
+    /// The number of records in another lane than their position says, or of a key with records in several lanes of a
+    /// topic.
     pub misplaced: u64,
-    /// Records whose position can't be followed.
+    /// The number of records without a valid position.
     pub unnumbered: u64,
-    /// Messages that are no record.
+    /// The number of messages that aren't records.
     pub no_record: u64,
-    /// Source gaps that are not healed.
+    /// The number of source gaps that aren't healed.
     pub source_gaps_open: u64,
-    /// Source gaps that are healed.
+    /// The number of source gaps that are healed.
     pub source_gaps_healed: u64,
-    /// Source gaps that nobody will heal: their streams ended.
+    /// The number of source gaps that will never be healed, because their streams ended.
     pub source_gaps_ended: u64,
     /// Source gaps of which only a part could be restored so far.
     pub healed_in_part: Vec<PartlyHealed>,
-    /// The bus no longer had its oldest records: checked from where it begins now, by lanes alone.
+    /// Whether the bus no longer had its oldest records. Then the check begins with the oldest existing ones, by lanes
+    /// only.
     pub trimmed: bool,
-    /// By lane, all shards together.
+    /// One report per lane, all shards together.
     pub lanes: Vec<LaneReport>,
-    /// By stream.
+    /// One report per stream.
     pub streams: Vec<StreamReport>,
-    /// Shards in lanes that lost the end of an epoch, or not: the bridge began to count anew and didn't know how far it was.
+    /// Shards in lanes that may have lost the end of an epoch: the bridge began a new epoch without knowing the end of
+    /// the old one.
     pub unknown_ends: Vec<LaneKey>,
-    /// Shards in lanes that were forgotten, because there are too many: of what they lack later, not all is seen.
+    /// The number of shards in lanes that the detector forgot because there were too many. Later losses there may go
+    /// unnoticed.
     pub forgotten: u64,
-    /// Shards in lanes whose last records are missing: they lack watermarks that the shard's other lanes have for long.
+    /// Shards in lanes whose last records are missing: they lack watermarks that the shard's other lanes have had for
+    /// long.
     pub cut_off: Vec<Behind>,
-    /// By topic: when everything is there up to, or null where no time can be said.
+    /// For each topic, the time up to which everything was read. Null if there is none.
     pub complete_up_to: BTreeMap<String, Option<String>>,
     /// Some of the missing events.
     pub examples: Vec<String>,
@@ -60,41 +65,41 @@ pub struct Report {
 /// A lane's part of the report, by lane sequences.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LaneReport {
-    /// The topic.
+    /// The topic's name.
     pub topic: String,
-    /// The lane.
+    /// The lane's number.
     pub lane: u32,
-    /// Records, with duplicates.
+    /// The number of records, with duplicates.
     pub read: u64,
-    /// Sequences that are not there.
+    /// The number of sequences that are missing.
     pub missing: u64,
-    /// Sequences that are there again.
+    /// The number of records whose sequence was there before.
     pub duplicates: u64,
-    /// Sequences behind a greater one.
+    /// The number of records that come after a greater sequence.
     pub reordered: u64,
 }
 
 /// A stream's part of the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StreamReport {
-    /// The stream, as `account/gid`; the gid alone where nothing of it was read.
+    /// The stream, as `account/gid`. The gid alone if nothing of the stream was read.
     pub stream: String,
-    /// What a poller could have seen; `None` without a ledger of it.
+    /// The number of events that a poller could have seen; `None` if the ledger doesn't have the stream.
     pub offered: Option<u64>,
-    /// Events that were read, duplicates left out.
+    /// The number of events that were read, without duplicates.
     pub read: u64,
-    /// By stream sequences, or by the ledger: the greater.
+    /// The number of missing events, by stream sequences or by the ledger: the greater one.
     pub missing: u64,
 }
 
-/// A source gap that was healed but for what Asana didn't let be read.
+/// A source gap that was healed, except for what Asana didn't return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PartlyHealed {
     /// The stream, as `account/gid`.
     pub stream: String,
-    /// The source gap.
+    /// The id of the source gap.
     pub gap_id: String,
-    /// What was left out: the first ones named, the rest counted.
+    /// What was left out: some of it by name, the rest as a number.
     pub left_out: String,
 }
 
@@ -107,7 +112,7 @@ impl PartlyHealed {
 }
 
 impl Report {
-    /// Whether everything is known to be there once and in order. Source gaps are announced, so they don't count.
+    /// Whether everything is there once and in order. Source gaps are announced, so they don't count.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         let faults = [
@@ -147,7 +152,11 @@ impl fmt::Display for Report {
             )?;
         }
         for LaneKey { topic, lane, shard } in &self.unknown_ends {
-            writeln!(f, "{topic}[{lane}]: shard {shard} began to count anew; what is missing before that isn't known")?;
+            writeln!(
+                f,
+                "{topic}[{lane}]: shard {shard} started an epoch, and the end of the one before isn't known: \
+                 records may be missing there"
+            )?;
         }
         for PartlyHealed { stream, gap_id, left_out } in &self.healed_in_part {
             writeln!(f, "{stream}: source gap {gap_id} is healed in part; left out: {left_out}")?;

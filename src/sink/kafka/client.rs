@@ -1,8 +1,9 @@
-//! How each of librdkafka's clients is set up, and where its logs go.
+//! The setup of librdkafka's clients, and their logs.
 
 use super::KafkaSettings;
 use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;
+use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -15,21 +16,29 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// How much librdkafka puts into one request for a partition: its own default for `batch.size`.
+pub(super) const BATCH_BYTES: u32 = 1_000_000;
+
+/// A shard's partition of the checkpoint topic.
+pub(super) fn partition_of(shard: ShardId) -> i32 {
+    i32::try_from(shard.0).unwrap_or(i32::MAX)
+}
+
 /// Past this, librdkafka's own wait for an answer ends and ours begins again.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// All brokers are asked for the members of a group, and one of them may be down.
+/// The timeout of listing a group's members: all brokers are asked, and one of them may be down.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For a second try to connect, of which only the failure is of interest.
+/// The timeout of a second try to connect, which only serves to get the reason of the failure.
 const WHY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The broker aborts a transaction that is open for longer, so that a dead replica's
-/// doesn't hold up its successors.
+/// The broker aborts a transaction that is open for longer, so that the transaction of a crashed replica doesn't delay
+/// its successors.
 const TRANSACTION_TIMEOUT_MS: &str = "60000";
 
-/// librdkafka's own 10 s, and half of it more by chance, outlast the session time-out:
-/// a broker's short absence would cost the membership.
+/// librdkafka's default of 10 s, plus half of it as jitter, is longer than the session timeout: a broker's short
+/// absence would cost the membership.
 const RECONNECT_BACKOFF_MAX_MS: &str = "1000";
 
 /// Forwards librdkafka's logs.
@@ -48,7 +57,7 @@ impl ClientContext for Logs {
 
 impl ConsumerContext for Logs {}
 
-/// Hears why there is no connection: calls only say that there is none.
+/// Collects the reason why there is no connection: calls only report that there is none.
 #[derive(Debug, Default)]
 struct Heard(Mutex<Option<String>>);
 
@@ -68,11 +77,11 @@ impl ProducerContext for Heard {
     fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
 }
 
-/// Why the cluster doesn't answer, in librdkafka's own words; none where it does, or nothing is said in a few seconds.
-/// Blocks. A client of admin requests doesn't tell what it logs, so that another one is asked.
+/// Why the cluster doesn't answer, in librdkafka's own words; `None` if it answers, or if nothing is logged within a
+/// few seconds. Blocks. A client of admin requests doesn't pass on its logs, so another client is used.
 pub(super) fn why_no_answer(settings: &KafkaSettings, topic: &str) -> Option<String> {
     let mut config = admin(settings);
-    // Whoever else listens to logs.
+    // At any level of our own logs.
     config.set_log_level(RDKafkaLogLevel::Info);
     let asker: BaseProducer<Heard> = create(settings, &config, Heard::default()).ok()?;
     asker.client().fetch_metadata(Some(topic), WHY_TIMEOUT).err()?;
@@ -83,7 +92,7 @@ pub(super) fn why_no_answer(settings: &KafkaSettings, topic: &str) -> Option<Str
     })
 }
 
-/// Of `[thrd:…]: host:9092/bootstrap: What happened (after 3ms in state CONNECT)`, what happened and where.
+/// The cause and the place in `[thrd:…]: host:9092/bootstrap: What happened (after 3ms in state CONNECT)`.
 fn cause(line: &str) -> &str {
     let told = line.split_once("]: ").map_or(line, |(_, told)| told);
     told.rsplit_once(" (after ").map_or(told, |(cause, _)| cause).trim_end()
@@ -92,12 +101,12 @@ fn cause(line: &str) -> &str {
 /// Writes one line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
-        // The properties go to all clients, and each says which it can't use.
+        // The properties go to all clients, and each one logs those that it can't use.
         _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", facility, "{line}"),
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(target: "librdkafka", facility, "{line}");
         }
-        // Mostly a lost connection, which librdkafka mends itself.
+        // Mostly a lost connection, which librdkafka restores itself.
         RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
             tracing::warn!(target: "librdkafka", facility, "{line}");
         }
@@ -106,30 +115,30 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     }
 }
 
-/// Writes an error of the client as a whole. Errors of calls come back from the calls.
+/// Logs an error of the client as a whole. Errors of calls are returned by the calls.
 pub(super) fn report(error: &KafkaError, reason: &str) {
     match error.rdkafka_error_code() {
-        // A restore asks to be told the end of a partition: that is no error.
+        // A restore asks for the end of a partition: that is no error.
         Some(RDKafkaErrorCode::PartitionEOF) => {}
         code => tracing::warn!(target: "librdkafka", ?code, "{reason}"),
     }
 }
 
-/// Talks to the cluster about topics.
+/// The configuration of the client that creates and checks topics.
 pub(super) fn admin(settings: &KafkaSettings) -> ClientConfig {
     base(settings)
 }
 
-/// Writes: everything that exactly-once depends on is set last.
+/// The configuration of the producer. Everything that exactly-once depends on is set last.
 pub(super) fn producer(settings: &KafkaSettings, message_bytes: usize) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        // A commit enqueues all it has at once; waiting longer would only delay it.
+        // A commit enqueues all of its messages at once; waiting longer would only delay it.
         .set("linger.ms", "1")
         .set("compression.type", "lz4")
-        // While it names the group's offsets in a transaction, librdkafka (2.12) keeps no time-out for finding the
-        // group's coordinator: it looks again only when a connection comes or goes. A coordinator that died and left
-        // the cluster makes none of that, so the connections that are idle meanwhile must.
+        // While librdkafka (2.12) adds the group's offsets to a transaction, it has no timeout for finding the group's
+        // coordinator: it only looks again when a connection opens or closes. If the coordinator crashed and left the
+        // cluster, nothing of that happens, so idle connections have to close.
         .set("connections.max.idle.ms", "10000")
         .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
     passed_through(&mut config, settings);
@@ -139,19 +148,19 @@ pub(super) fn producer(settings: &KafkaSettings, message_bytes: usize) -> Client
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.max.bytes", message_bytes.to_string())
-        .set("batch.size", super::topics::BATCH_BYTES.to_string());
+        .set("batch.size", BATCH_BYTES.to_string());
     config
 }
 
-/// The member of the consumer group. It never fetches.
+/// The configuration of the consumer group's member. It never fetches.
 pub(super) fn member(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
     if settings.config.group_protocol == KafkaGroupProtocol::Classic {
         config
-            // How long a crashed replica's shards wait for another owner. Kafka's own default is 45 s, made for
-            // consumers whose processing may block their heart; librdkafka's heart beats on a thread of its own.
+            // The time until a crashed replica's shards get another owner. Kafka's own default is 45 s, for consumers
+            // whose processing may block their heartbeat. librdkafka sends heartbeats from a thread of its own.
             .set("session.timeout.ms", "10000")
-            // How late a member hears that another one came or left, and that shards move: 3 s by default.
+            // The delay until a member learns of a rebalance: 3 s by default.
             .set("heartbeat.interval.ms", "500");
     }
     passed_through(&mut config, settings);
@@ -173,15 +182,14 @@ pub(super) fn member(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
-/// Reads checkpoints, and tells last stable offsets: an answer to "which is the last
-/// offset" follows the client's isolation level.
+/// Reads checkpoints and last stable offsets: the last offset of a partition depends on the client's isolation level.
 pub(super) fn committed_reader(settings: &KafkaSettings) -> Result<BaseConsumer<Logs>, SinkError> {
     let mut config = reader(settings);
     config.set("isolation.level", "read_committed");
     create(settings, &config, Logs)
 }
 
-/// The client ids of the group's members; none where the cluster can't tell, as of KIP-848's groups.
+/// The client ids of the group's members; none if the cluster can't list them, as for KIP-848's groups.
 pub(super) fn members(client: &BaseConsumer<Logs>, settings: &KafkaSettings) -> BTreeSet<String> {
     let group = settings.config.group_id.as_str();
     match client.fetch_group_list(Some(group), LIST_TIMEOUT) {
@@ -196,19 +204,19 @@ pub(super) fn members(client: &BaseConsumer<Logs>, settings: &KafkaSettings) -> 
     }
 }
 
-/// Tells high watermarks, and reads what isn't decided yet, too.
+/// Reads high watermarks, and also records of open transactions.
 pub(super) fn uncommitted_reader(settings: &KafkaSettings) -> Result<BaseConsumer<Logs>, SinkError> {
     let mut config = reader(settings);
     config.set("isolation.level", "read_uncommitted");
     create(settings, &config, Logs)
 }
 
-/// What a replica's clients call themselves.
+/// The client id of a replica's clients.
 pub(super) fn client_id(replica: &str) -> String {
     format!("asana-event-bridge-{replica}")
 }
 
-/// Makes a client.
+/// Creates a client of librdkafka.
 pub(super) fn create<X, C>(settings: &KafkaSettings, config: &ClientConfig, context: X) -> Result<C, SinkError>
 where
     C: rdkafka::config::FromClientConfigAndContext<X>,
@@ -220,7 +228,7 @@ where
 fn reader(settings: &KafkaSettings) -> ClientConfig {
     let mut config = base(settings);
     config
-        // Assigning partitions by hand needs a group's name, though the group isn't joined.
+        // Partitions can only be assigned by hand with a group's name, although the client doesn't join the group.
         .set("group.id", &settings.config.group_id)
         .set("group.protocol", "classic")
         .set("enable.auto.commit", "false")
@@ -228,7 +236,7 @@ fn reader(settings: &KafkaSettings) -> ClientConfig {
         .set("enable.partition.eof", "true")
         // The end of each partition is only known after a fetch that finds nothing.
         .set("fetch.wait.max.ms", "20")
-        // When enough is fetched ahead: a second by default.
+        // The pause when enough is fetched ahead: a second by default.
         .set("fetch.queue.backoff.ms", "10");
     config
 }
@@ -250,12 +258,12 @@ fn passed_through(config: &mut ClientConfig, settings: &KafkaSettings) {
 fn last(config: &mut ClientConfig, settings: &KafkaSettings) {
     config
         .set("bootstrap.servers", &settings.config.bootstrap_servers)
-        // Topics are made on purpose only.
+        // Only the bridge's own setup creates topics.
         .set("allow.auto.create.topics", "false");
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "librdkafka's errors are an open set; only two speak of properties")]
-/// librdkafka's words on a property may hold its value: those of secrets are left out.
+/// librdkafka's message about a property may contain its value: the values of secrets are removed.
 fn refused(settings: &KafkaSettings, error: KafkaError) -> SinkError {
     match error {
         KafkaError::ClientConfig(_, words, name, _) => {
@@ -267,7 +275,7 @@ fn refused(settings: &KafkaSettings, error: KafkaError) -> SinkError {
                 remedy: format!("correct `sink.kafka.{list}.{name}`"),
             }
         }
-        // Also for a certificate and a key that don't go together, as when only one of them was replaced yet.
+        // Also for a certificate and a key that don't match, such as when only one of them is replaced yet.
         KafkaError::ClientCreation(words) => SinkError::Refused {
             problem: format!("librdkafka refuses the properties: {words}"),
             remedy: "correct `sink.kafka.properties`, or the files that they name".to_owned(),

@@ -1,27 +1,27 @@
-//! What an error of librdkafka means for the transaction.
+//! The meaning of librdkafka's errors for a transaction.
 
 use crate::sink::{CommitError, SinkError};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// What was tried.
+/// The step of a transaction that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// `init_transactions`
+    /// `init_transactions`: fences an earlier producer with the same transactional id.
     Init,
-    /// `begin_transaction`
+    /// `begin_transaction`: starts a transaction.
     Begin,
-    /// Sending messages, and their acknowledgement.
+    /// The sending of messages, and their acknowledgement.
     Deliver,
-    /// `send_offsets_to_transaction`
+    /// `send_offsets_to_transaction`: ties the transaction to the group's generation.
     SendOffsets,
-    /// `commit_transaction`
+    /// `commit_transaction`: commits the transaction.
     Commit,
-    /// `abort_transaction`
+    /// `abort_transaction`: aborts the transaction.
     Abort,
 }
 
 impl Step {
-    /// For a person, after "while".
+    /// The step, for people, after "while".
     fn action(self) -> &'static str {
         match self {
             Self::Init => "initialising Kafka transactions",
@@ -34,22 +34,22 @@ impl Step {
     }
 }
 
-/// What is to be done.
+/// What the caller has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Call the same again: librdkafka goes on where it was.
+    /// Repeat the same call: librdkafka continues where it was.
     Repeat,
-    /// Abort; nothing of it is on the bus, and the same may be written again.
+    /// Abort. Nothing is on the bus, and the same batch may be written again.
     Abort,
-    /// Abort; the same would fail again until somebody acts.
+    /// Abort. The same batch would fail again until the operator acts.
     AbortRefused,
-    /// A newer producer of the same name exists; librdkafka's client is at its end.
+    /// A newer producer with the same transactional id exists. The client can't be used any more.
     Fenced,
-    /// librdkafka's client is at its end.
+    /// The client can't be used any more.
     Fatal,
 }
 
-/// What librdkafka says of an error, apart from its text.
+/// The properties of a librdkafka error, apart from its text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     code: Option<RDKafkaErrorCode>,
@@ -59,7 +59,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// `cause` is the code that ended the client, if it is at its end.
+    /// `cause` is the code of the fatal error, if the client had one.
     pub(super) fn new(error: &KafkaError, cause: Option<RDKafkaErrorCode>) -> Self {
         let code = error.rdkafka_error_code();
         match (error, cause) {
@@ -70,7 +70,7 @@ impl Facts {
                 abortable: inner.txn_requires_abort(),
                 retriable: inner.is_retriable(),
             },
-            // The flush before a commit, and what isn't of a transaction.
+            // The flush before a commit, and calls outside of transactions.
             (other, None) => {
                 Self { code, fatal: false, abortable: false, retriable: matches!(other, KafkaError::Flush(_)) }
             }
@@ -78,21 +78,21 @@ impl Facts {
     }
 }
 
-/// The one place where librdkafka's errors are sorted.
+/// Decides what an error means. This is the only such place.
 pub(super) fn sort(step: Step, facts: Facts) -> Fate {
     use RDKafkaErrorCode as Code;
     let Facts { code, fatal, abortable, retriable } = facts;
     match (code.unwrap_or(Code::Unknown), step) {
-        // While sending, librdkafka may mend it by a new epoch once the transaction is aborted.
+        // During sending, librdkafka may recover with a new epoch, once the transaction is aborted.
         (Code::InvalidProducerEpoch, Step::Deliver) if !fatal => Fate::Abort,
-        // Another producer has the transactional id. librdkafka makes one code of several.
+        // Another producer has the transactional id. librdkafka reports it with several codes.
         (Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch, _) => Fate::Fenced,
-        // A fatal error is reported again and again, whatever is called.
+        // A fatal error is reported again by every call.
         (Code::Fatal, _) => Fate::Fatal,
         (_, _) if fatal => Fate::Fatal,
 
-        // The group's word on our membership. A rebalance gives a new generation also to who keeps its
-        // shards; what was lost, the member hears with its next heartbeat.
+        // The group rejects our membership. A rebalance gives a new generation also to members that keep their shards.
+        // The member learns of lost shards with its next heartbeat.
         (
             Code::UnknownMemberId
             | Code::FencedInstanceId
@@ -103,7 +103,7 @@ pub(super) fn sort(step: Step, facts: Facts) -> Fate {
             Step::SendOffsets,
         ) => Fate::Abort,
 
-        // What nobody but the operator can change.
+        // Errors that only the operator can fix.
         (
             Code::MessageSizeTooLarge
             | Code::TopicAuthorizationFailed
@@ -123,40 +123,40 @@ pub(super) fn sort(step: Step, facts: Facts) -> Fate {
         (_, Step::Abort | Step::Init) if retriable => Fate::Repeat,
         (_, _) if abortable => Fate::Abort,
         (_, _) if retriable => Fate::Repeat,
-        // A message that failed: librdkafka asks for an abort at the next call.
+        // A message failed: librdkafka requires an abort at the next call.
         (_, Step::Deliver) => Fate::Abort,
-        // Such as `State`: the client isn't where we think it is.
+        // Such as `State`: the client isn't in the expected state.
         (_, _) => Fate::Fatal,
     }
 }
 
-/// Aborted, to be written again.
+/// The error for an aborted transaction, which may be written again.
 pub(super) fn aborted(step: Step, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CommitError {
     CommitError::Aborted(SinkError::unavailable(step.action(), error))
 }
 
-/// Another producer has our transactional id.
+/// The error for a transactional id that another producer has taken.
 pub(super) fn fenced(step: Step, error: KafkaError) -> CommitError {
     CommitError::Fenced(SinkError::unavailable(step.action(), error))
 }
 
-/// At its end.
+/// The error for a client that can't be used any more.
 pub(super) fn fatal(step: Step, error: KafkaError) -> CommitError {
     CommitError::Fatal(setup(step.action(), error))
 }
 
-/// A call doesn't come back.
+/// The error for a call that doesn't return.
 pub(super) fn hung(step: Step) -> CommitError {
     CommitError::Fatal(SinkError::unavailable(step.action(), "the client hangs"))
 }
 
-/// Repeated for as long as is sensible.
+/// The error for a call that was repeated as often as is reasonable.
 pub(super) fn unknown(step: Step, error: KafkaError) -> CommitError {
     CommitError::Unknown(SinkError::unavailable(step.action(), error))
 }
 
-/// No connection, and what librdkafka said of it last. It passes when a broker is away for a while, so the bridge waits
-/// for it; else somebody has to act.
+/// The lack of a connection, with librdkafka's last message about it. It passes if a broker is away for a while, so the
+/// bridge retries. Otherwise the operator has to act.
 pub(super) fn no_connection(trouble: String) -> (String, &'static str) {
     let has = |words: &[&str]| words.iter().any(|word| trouble.contains(word));
     let nobody_there = "check `sink.kafka.bootstrapServers`, that the brokers run, and that nothing between keeps them \
@@ -178,7 +178,7 @@ pub(super) fn no_connection(trouble: String) -> (String, &'static str) {
     (trouble, remedy)
 }
 
-/// An error with what to do about it, where somebody can do something.
+/// The error of a setup step, with a remedy if there is one.
 #[expect(clippy::wildcard_enum_match_arm, reason = "librdkafka's codes are an open set; the rest has no remedy")]
 pub(super) fn setup(action: &str, error: KafkaError) -> SinkError {
     use RDKafkaErrorCode as Code;
@@ -188,7 +188,7 @@ pub(super) fn setup(action: &str, error: KafkaError) -> SinkError {
         }
         Code::GroupAuthorizationFailed => "allow Read on the group `sink.kafka.groupId`",
         Code::ClusterAuthorizationFailed => {
-            "allow IdempotentWrite on the cluster, and Create if the bridge makes topics"
+            "allow IdempotentWrite on the cluster, and Create if the bridge creates topics"
         }
         Code::TransactionalIdAuthorizationFailed => {
             "allow Describe and Write on transactional ids that begin with `sink.kafka.groupId`"
@@ -199,7 +199,7 @@ pub(super) fn setup(action: &str, error: KafkaError) -> SinkError {
         }
         Code::MessageSizeTooLarge => "raise the topic's `max.message.bytes` with kafka-configs.sh, then restart",
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
-            "was a topic deleted? Restart, so that topics are made or checked anew"
+            "check if a topic was deleted, and restart, so that topics are created and checked again"
         }
         Code::UnsupportedFeature | Code::UnsupportedVersion => "use a cluster of Apache Kafka 2.5 or newer",
         _ => return SinkError::unavailable(action, error),

@@ -1,23 +1,23 @@
-//! What `doctor` asks of Kafka: every right and setting that a session needs, by requests that change nothing.
+//! What `doctor` checks of Kafka: every right and setting that a session needs, by requests that change nothing.
 //!
-//! Kafka tells no client what it may do, but it judges a request's rights before its contents. So each right is asked
-//! for by a request that is refused for its contents if the right is there:
+//! Kafka doesn't list a client's rights, but it checks a request's rights before its contents. So each right is checked
+//! with a request whose contents are refused if the right is there:
 //!
-//! | right | request | what it is refused for |
+//! | right | request | why it is refused |
 //! | --- | --- | --- |
-//! | Create, on the cluster or a topic | `CreateTopics`, to be validated only | nothing |
-//! | Write on a topic | `Produce` with two acknowledgements | there is no such number of them |
-//! | Read on the group and the checkpoint topic | `OffsetCommit` for the last partition that could be | it isn't there |
-//! | Write on transactional ids | `InitProducerId` with the longest of all time-outs, under an id of its own | it is too long |
-//! | Read on the group, by KIP-848 | `ConsumerGroupHeartbeat` with an assignor of no name | there is none |
+//! | Create, on the cluster or a topic | `CreateTopics`, to be validated only | it isn't refused |
+//! | Write on a topic | `Produce` with two acknowledgements | that number isn't allowed |
+//! | Read on the group and the checkpoint topic | `OffsetCommit` for the last possible partition | it doesn't exist |
+//! | Write on transactional ids | `InitProducerId` with the longest timeout, with its own id | the timeout is too long |
+//! | Read on the group, by KIP-848 | `ConsumerGroupHeartbeat` with an assignor without a name | there is none |
 //!
-//! A running bridge notices nothing: nobody joins the group, and its transactional ids are left alone.
+//! A running bridge notices nothing: no client joins the group, and the bridge's transactional ids aren't used.
 
 use super::client::{self, Logs};
 use super::topics::{Role, Topics};
 use super::{KafkaSettings, error};
 use crate::config::KafkaGroupProtocol;
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -28,21 +28,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 
-/// The longest time-out that a transaction can ask for. Brokers allow a quarter of an hour unless
-/// `transaction.max.timeout.ms` says otherwise.
+/// The longest timeout that a transaction can request. Brokers allow 15 minutes by default
+/// (`transaction.max.timeout.ms`).
 const TOO_LONG_MS: &str = "2147483647";
 
-/// Tries all that a session will need, each within `patience`. A topic whose name is a template is only known with the
-/// first record: of it, nothing is said.
+/// Checks everything that a session will need, each check within `timeout`. A topic whose name is a template isn't
+/// checked, because its name is known only with the first record.
 ///
 /// # Cancel safety
-/// May be dropped; a request under way is answered in vain.
-pub async fn examine(settings: KafkaSettings, patience: Duration) -> Vec<Finding> {
+/// Cancel safe. A request in flight is answered without effect.
+pub async fn examine(settings: KafkaSettings, timeout: Duration) -> Vec<Finding> {
     let settings = Arc::new(settings);
     let names = settings.topics();
     let mut findings = Vec::new();
     let cluster = format!("Kafka at {}", settings.config.bootstrap_servers);
-    let topics = match reach(&settings, patience).await {
+    let topics = match reach(&settings, timeout).await {
         Ok((topics, found)) => {
             findings.push(found.of(cluster));
             topics
@@ -52,35 +52,35 @@ pub async fn examine(settings: KafkaSettings, patience: Duration) -> Vec<Finding
             findings.push(failed.of(cluster));
             let untried = names.iter().map(|(name, _)| format!("topic {name}"));
             let others = [group(&settings), "transactions".to_owned()];
-            findings.extend(untried.chain(others).map(|what| Verdict::not_tried(&reason).of(what)));
+            findings.extend(untried.chain(others).map(|what| CheckResult::not_tried(&reason).of(what)));
             return findings;
         }
     };
     for (name, role) in &names {
         let (verdict, is_there) =
-            within(patience, topics.examine(name, *role)).await.unwrap_or_else(|late| (late, false));
+            within(timeout, topics.examine(name, *role)).await.unwrap_or_else(|late| (late, false));
         findings.push(verdict.of(format!("topic {name}")));
         let right = format!("right to write to topic {name}");
         findings.push(if is_there {
-            blocking(patience, &settings, name, may_write).await.of(right)
+            blocking(timeout, &settings, name, may_write).await.of(right)
         } else {
-            Verdict::not_tried("the topic isn't there").of(right)
+            CheckResult::not_tried("the topic isn't there").of(right)
         });
     }
     if names.iter().all(|(_, role)| *role != Role::Output) {
         let reason = "the topics depend on the records: grant the rights on them by prefix";
-        findings.push(Verdict::unknown(reason).of(format!("topic {}", settings.config.topic)));
+        findings.push(CheckResult::unknown(reason).of(format!("topic {}", settings.config.topic)));
     }
     let name = &settings.config.checkpoint_topic;
-    findings.push(blocking(patience, &settings, name, may_commit).await.of(group(&settings)));
+    findings.push(blocking(timeout, &settings, name, may_commit).await.of(group(&settings)));
     if settings.config.group_protocol == KafkaGroupProtocol::Consumer {
-        let verdict = blocking(patience, &settings, name, speaks_kip_848).await;
+        let verdict = blocking(timeout, &settings, name, speaks_kip_848).await;
         findings.push(verdict.of("group protocol of KIP-848"));
     }
-    findings.push(blocking(patience, &settings, name, may_transact).await.of("transactions"));
+    findings.push(blocking(timeout, &settings, name, may_transact).await.of("transactions"));
     if let Some(registry) = &settings.schema_registry {
         for (name, role) in &names {
-            let looked = within(patience, registry.examine(name, *role)).await.unwrap_or_else(Some);
+            let looked = within(timeout, registry.examine(name, *role)).await.unwrap_or_else(Some);
             findings.extend(looked.map(|verdict| verdict.of(format!("schema of topic {name}"))));
         }
     }
@@ -91,51 +91,55 @@ fn group(settings: &KafkaSettings) -> String {
     format!("group {}", settings.config.group_id)
 }
 
-async fn reach(settings: &Arc<KafkaSettings>, patience: Duration) -> Result<(Topics, Verdict), Verdict> {
+async fn reach(settings: &Arc<KafkaSettings>, timeout: Duration) -> Result<(Topics, CheckResult), CheckResult> {
     let topics = Topics::new(Arc::clone(settings))?;
-    let brokers = topics.brokers(patience).await?;
+    let brokers = topics.brokers(timeout).await?;
     let property = |name: &str| settings.config.properties.get(name).cloned();
     let protocol = property("security.protocol").unwrap_or_else(|| "plaintext".to_owned()).to_uppercase();
     let user = property("sasl.username").map(|user| format!(" as {user}")).unwrap_or_default();
-    Ok((topics, Verdict::ok(format!("{brokers} broker(s) answer, by {protocol}{user}"))))
+    Ok((topics, CheckResult::ok(format!("{brokers} broker(s) answer, by {protocol}{user}"))))
 }
 
-async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
-    tokio::time::timeout(patience, work).await.map_err(|_elapsed| late(patience))
+async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, CheckResult> {
+    tokio::time::timeout(timeout, work).await.map_err(|_elapsed| late(timeout))
 }
 
-fn late(patience: Duration) -> Verdict {
-    Verdict::failed(format!("no answer in {patience:?}"), "check that all brokers run, or raise `--timeout`")
+fn late(timeout: Duration) -> CheckResult {
+    CheckResult::failed(format!("no answer in {timeout:?}"), "check that all brokers run, or raise `--timeout`")
 }
 
-/// Makes a client of its own and has it ask, on a thread.
+/// Runs a check with a client of its own, on a thread.
 async fn blocking(
-    patience: Duration,
+    timeout: Duration,
     settings: &Arc<KafkaSettings>,
     topic: &str,
-    ask: fn(&KafkaSettings, &str, Duration) -> Result<Verdict, Verdict>,
-) -> Verdict {
+    ask: fn(&KafkaSettings, &str, Duration) -> Result<CheckResult, CheckResult>,
+) -> CheckResult {
     let (settings, topic) = (Arc::clone(settings), topic.to_owned());
-    let asked = spawn_blocking(move || ask(&settings, &topic, patience).unwrap_or_else(|failed| failed));
-    // A call of librdkafka that keeps no time of its own is left to itself.
-    match within(2 * patience, asked).await {
+    let asked = spawn_blocking(move || ask(&settings, &topic, timeout).unwrap_or_else(|failed| failed));
+    // A call of librdkafka without a timeout of its own is left alone.
+    match within(2 * timeout, asked).await {
         Ok(Ok(verdict)) => verdict,
-        Ok(Err(error)) => Verdict::failed(error.to_string(), "report it: this is a bug of the program"),
-        Err(_) => late(patience),
+        Ok(Err(error)) => CheckResult::failed(error.to_string(), "report it: this is a bug of the program"),
+        Err(_) => late(timeout),
     }
 }
 
 /// What a refusal says: with the code of one that comes after the judgement of rights, all is well.
-fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, found: &str) -> Verdict {
-    if error.rdkafka_error_code() == Some(expected) { Verdict::ok(found) } else { error::setup(action, error).into() }
+fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, found: &str) -> CheckResult {
+    if error.rdkafka_error_code() == Some(expected) {
+        CheckResult::ok(found)
+    } else {
+        error::setup(action, error).into()
+    }
 }
 
 /// A request that was to be refused, and wasn't.
-fn accepted() -> Verdict {
-    Verdict::unknown("this cluster doesn't answer as Apache Kafka does: only `run` can show it")
+fn accepted() -> CheckResult {
+    CheckResult::unknown("this cluster doesn't answer as Apache Kafka does: only `run` can show it")
 }
 
-/// Keeps what becomes of the one message.
+/// Keeps the outcome of the one message.
 #[derive(Default)]
 struct Delivery(Mutex<Option<Result<(), KafkaError>>>);
 
@@ -158,17 +162,17 @@ impl ProducerContext for Delivery {
     }
 }
 
-fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+fn may_write(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Result<CheckResult, CheckResult> {
     let action = format!("writing to the topic {topic}");
     let mut config = client::admin(settings);
-    // Kafka knows none, one, and all; and an idempotent producer would have to ask for all.
+    // Kafka accepts none, one, and all; and an idempotent producer would have to request all.
     config.set("acks", "2").set("enable.idempotence", "false").set("retries", "0");
-    config.set("message.timeout.ms", patience.as_millis().to_string()).set("linger.ms", "0");
+    config.set("message.timeout.ms", timeout.as_millis().to_string()).set("linger.ms", "0");
     let producer: BaseProducer<Delivery> = client::create(settings, &config, Delivery::default())?;
     let record = BaseRecord::<str, str>::to(topic).partition(0).key("doctor").payload("");
-    producer.send(record).map_err(|(error, _)| Verdict::from(error::setup(&action, error)))?;
+    producer.send(record).map_err(|(error, _)| CheckResult::from(error::setup(&action, error)))?;
     let told = || producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let mut left = patience + Duration::from_secs(1);
+    let mut left = timeout + Duration::from_secs(1);
     let answer = loop {
         producer.poll(POLL);
         if let Some(answer) = told() {
@@ -176,7 +180,7 @@ fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resul
         }
         left = left.saturating_sub(POLL);
         if left.is_zero() {
-            return Err(late(patience));
+            return Err(late(timeout));
         }
     };
     Ok(match answer {
@@ -185,27 +189,27 @@ fn may_write(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resul
     })
 }
 
-/// How long a client is waited for at a time.
+/// The maximum time of one wait for a client.
 const POLL: Duration = Duration::from_millis(50);
 
-fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+fn may_commit(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Result<CheckResult, CheckResult> {
     let reader = client::committed_reader(settings)?;
     let mut offsets = TopicPartitionList::new();
     let action = format!("fencing by the group {} with offsets of the topic {topic}", settings.config.group_id);
     let refused = |error| judge(&action, error, RDKafkaErrorCode::UnknownTopicOrPartition, FENCE);
     offsets.add_partition_offset(topic, i32::MAX, Offset::Offset(0)).map_err(refused)?;
-    // librdkafka looks for the group's coordinator for ever, and doesn't tell who may not: the call is left to itself.
+    // librdkafka looks for the group's coordinator forever, and doesn't report a missing right: the call is left alone.
     let (answer_to, answer) = std::sync::mpsc::sync_channel(1);
     let commit = move || {
-        // Nobody waits for an answer that is too late.
+        // The receiver may not wait for a late answer.
         answer_to.send(reader.commit(&offsets, CommitMode::Sync)).ok();
     };
     let spawned = std::thread::Builder::new().name("kafka-doctor".to_owned()).spawn(commit);
-    spawned.map_err(|error| Verdict::unknown(format!("the system has no thread for it: {error}")))?;
-    match answer.recv_timeout(patience) {
+    spawned.map_err(|error| CheckResult::unknown(format!("the system has no thread for it: {error}")))?;
+    match answer.recv_timeout(timeout) {
         Ok(answer) => Ok(answer.map_or_else(refused, |()| accepted())),
-        Err(_late) => Err(Verdict::failed(
-            format!("no coordinator of it found in {patience:?}: the right is missing, or there is none"),
+        Err(_late) => Err(CheckResult::failed(
+            format!("no coordinator of it found in {timeout:?}: the right is missing, or there is none"),
             format!("allow Read on the group {}, or check that all brokers run", settings.config.group_id),
         )),
     }
@@ -213,44 +217,46 @@ fn may_commit(settings: &KafkaSettings, topic: &str, patience: Duration) -> Resu
 
 const FENCE: &str = "may be joined, and may fence by the checkpoint topic";
 
-fn may_transact(settings: &KafkaSettings, _topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+fn may_transact(settings: &KafkaSettings, _topic: &str, timeout: Duration) -> Result<CheckResult, CheckResult> {
     let mut config = client::producer(settings, 1_000_000);
-    // Under the bridge's own id, a cluster that allows any time-out would fence it.
+    // With the bridge's own id, a cluster that allows any timeout would fence the bridge.
     let id = format!("{}-{}-doctor", settings.config.group_id, settings.replica);
     config.set("transactional.id", id).set("transaction.timeout.ms", TOO_LONG_MS);
     let producer: BaseProducer<Delivery> = client::create(settings, &config, Delivery::default())?;
-    let asked = producer.init_transactions(patience);
+    let asked = producer.init_transactions(timeout);
     let cause = producer.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
     let answered = |error| {
         let action = "initialising Kafka transactions";
         judge(action, cause.unwrap_or(error), RDKafkaErrorCode::InvalidTransactionTimeout, "available and allowed")
     };
-    Ok(asked.map_or_else(answered, |()| Verdict::ok("available and allowed")))
+    Ok(asked.map_or_else(answered, |()| CheckResult::ok("available and allowed")))
 }
 
-fn speaks_kip_848(settings: &KafkaSettings, topic: &str, patience: Duration) -> Result<Verdict, Verdict> {
+fn speaks_kip_848(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Result<CheckResult, CheckResult> {
     let mut settings = settings.clone();
-    // A name that the group knows would be somebody's place.
+    // A static member's name would be that of a running replica.
     settings.config.static_membership = false;
     let mut config = client::member(&settings);
     config.set("group.remote.assignor", "none-of-this-name");
     let member: BaseConsumer<Logs> = client::create(&settings, &config, Logs)?;
     let action = "joining the group by KIP-848";
-    member.subscribe(&[topic]).map_err(|error| Verdict::from(error::setup(action, error)))?;
-    let mut left = patience;
+    member.subscribe(&[topic]).map_err(|error| CheckResult::from(error::setup(action, error)))?;
+    let mut left = timeout;
     while !left.is_zero() {
         let polled = member.poll(POLL);
         let fatal = member.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
         if let Some(error) = fatal.or_else(|| polled.and_then(Result::err)) {
             return Ok(match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => Verdict::failed(
-                    format!("the cluster doesn't support it: {error}"),
-                    "set `sink.kafka.groupProtocol: classic`, or use Kafka 4.0 or newer",
-                ),
+                Some(RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature) => {
+                    CheckResult::failed(
+                        format!("the cluster doesn't support it: {error}"),
+                        "set `sink.kafka.groupProtocol: classic`, or use Kafka 4.0 or newer",
+                    )
+                }
                 _ => judge(action, error, RDKafkaErrorCode::UnsupportedAssignor, "supported by the cluster"),
             });
         }
         left = left.saturating_sub(POLL);
     }
-    Err(late(patience))
+    Err(late(timeout))
 }

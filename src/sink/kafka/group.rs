@@ -1,17 +1,18 @@
-//! Which shards are ours: a member of the consumer group on the checkpoint topic.
+//! The owned shards: a member of the consumer group on the checkpoint topic.
 //!
-//! An assigned partition is an owned shard. The member fetches nothing; it lives on a thread
-//! of its own, because librdkafka calls back, and waits, on the thread that polls.
+//! An assigned partition is an owned shard. The member fetches nothing. It lives on a thread of its own, because
+//! librdkafka calls back, and waits, on the thread that polls.
 //!
 //! ```text
-//! assigned ──► restoring ──► granted ──► revoked: told, answered, given up
-//!                  │             └─────► lost: told
-//!                  └── revoked or lost: dropped without a word
+//! assigned ──► restoring ──► granted ──► revoked: reported, answered, released
+//!                  │             └─────► lost: reported
+//!                  └── revoked or lost: dropped without a report
 //! ```
 
 use super::client::{self, Logs};
+use super::membership::{Generation, Membership, Tenure};
 use super::restore::{self, Restored, Ticket};
-use super::{KafkaSettings, error, producer};
+use super::{KafkaSettings, error};
 use crate::sink::{Ownership, OwnershipEvent, SinkError};
 use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;
@@ -29,95 +30,34 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-/// How long a revocation waits for what is staged to be committed. Far below
+/// The timeout of a revocation: the time in which staged records may still be committed. Far below
 /// `max.poll.interval.ms` (300 s by default); meanwhile the whole group waits.
-const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often the thread looks for finished restores.
+/// The interval at which the thread checks for finished restores.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Events that wait for the caller. When it is full the thread waits, and after
-/// `max.poll.interval.ms` the group does without this replica.
+/// The capacity of the channel for events. If it is full, the thread waits, and after `max.poll.interval.ms` the group
+/// removes this replica.
 const EVENTS: usize = 64;
 
-/// What may be written now, shared between the group's thread and the producer.
-#[derive(Default)]
-pub(super) struct Membership {
-    granted: Mutex<BTreeMap<ShardId, Tenure>>,
-    member: Mutex<Weak<BaseConsumer<Member>>>,
-}
-
-/// One time of owning a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tenure {
-    /// Differs each time.
-    number: u64,
-    /// What is committed for the shard's partition: any offset will do, the fence is in its being there.
-    offset: i64,
-}
-
-/// The tenures that a transaction began under.
-#[derive(Debug)]
-pub(super) struct Grant(BTreeMap<ShardId, Tenure>);
-
-/// What ties a transaction to the group's generation.
-pub(super) struct Fence {
-    pub(super) offsets: TopicPartitionList,
-    pub(super) member: ConsumerGroupMetadata,
-}
-
-impl Membership {
-    /// The tenures of these shards, or which of them aren't ours.
-    pub(super) fn grant(&self, shards: &[ShardId]) -> Result<Grant, String> {
-        let granted = self.granted();
-        let tenure = |shard: &ShardId| granted.get(shard).map(|tenure| (*shard, *tenure)).ok_or(*shard);
-        let grant = shards.iter().map(tenure).collect::<Result<_, _>>();
-        grant.map(Grant).map_err(|shard| format!("{shard:?} isn't this replica's"))
-    }
-
-    /// The fence of a transaction; none if any of its shards was given up meanwhile, even if
-    /// it was given back. Holding the lock keeps a revocation, and so a new generation in
-    /// which the shards are somebody else's, from coming between look and metadata.
-    pub(super) fn fence(&self, grant: &Grant) -> Option<Fence> {
-        let granted = self.granted();
-        let member = self.member.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
-        let topic = &member.context().settings.config.checkpoint_topic;
-        let mut offsets = TopicPartitionList::new();
-        for (shard, tenure) in &grant.0 {
-            if granted.get(shard) != Some(tenure) {
-                return None;
-            }
-            offsets.add_partition_offset(topic, producer::partition_of(*shard), Offset::Offset(tenure.offset)).ok()?;
-        }
-        let metadata = member.group_metadata()?;
+impl Generation for BaseConsumer<Member> {
+    fn current(&self) -> Option<ConsumerGroupMetadata> {
+        let metadata = self.group_metadata()?;
         // A member that left the group has metadata that fence nothing. librdkafka marks the
         // loss at the same time as it takes the metadata back, so this order sees either.
-        (!member.assignment_lost()).then_some(Fence { offsets, member: metadata })
-    }
-
-    fn granted(&self) -> MutexGuard<'_, BTreeMap<ShardId, Tenure>> {
-        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self, shards: &[ShardId]) -> Vec<ShardId> {
-        let mut granted = self.granted();
-        shards.iter().copied().filter(|shard| granted.remove(shard).is_some()).collect()
-    }
-
-    fn has(&self, shards: &[ShardId]) -> Vec<ShardId> {
-        let granted = self.granted();
-        shards.iter().copied().filter(|shard| granted.contains_key(shard)).collect()
+        (!self.assignment_lost()).then_some(metadata)
     }
 }
 
-/// The running member. Dropped, it leaves the group on its own thread.
+/// The running member. If it is dropped, it leaves the group on its own thread.
 pub(super) struct Group {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Group {
-    /// Joins. `kept` is dropped by the thread at its end.
+    /// Joins the group. The thread drops `kept` when it ends.
     pub(super) fn join(
         settings: &Arc<KafkaSettings>,
         membership: &Arc<Membership>,
@@ -138,12 +78,13 @@ impl Group {
         let topic = &settings.config.checkpoint_topic;
         member.subscribe(&[topic]).map_err(|error| error::setup("joining the group", error))?;
         let member = Arc::new(member);
-        *membership.member.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&member);
+        let generation: Weak<dyn Generation> = Arc::<BaseConsumer<Member>>::downgrade(&member);
+        membership.joined(generation);
         let thread = std::thread::Builder::new()
             .name("kafka-group".to_owned())
             .spawn(move || {
                 run(&member, &restored);
-                // Leaves the group, which takes its time; then what was kept.
+                // Leaves the group, which takes time. Then drops what was kept.
                 drop(member);
                 drop(kept);
             })
@@ -191,7 +132,7 @@ fn run(member: &BaseConsumer<Member>, restored: &std_mpsc::Receiver<Restored>) {
     }
 }
 
-/// Whether the member can't go on after this.
+/// The error, if the member can't continue after it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "librdkafka's codes are an open set; it goes on after the rest")]
 fn ending(error: &KafkaError) -> Option<SinkError> {
     use RDKafkaErrorCode as Code;
@@ -206,7 +147,7 @@ fn ending(error: &KafkaError) -> Option<SinkError> {
     }
 }
 
-/// What librdkafka calls back.
+/// The callbacks of librdkafka.
 pub(super) struct Member {
     settings: Arc<KafkaSettings>,
     membership: Arc<Membership>,
@@ -216,10 +157,10 @@ pub(super) struct Member {
     state: Mutex<State>,
 }
 
-/// Only the group's thread looks at it.
+/// The state that only the group's thread uses.
 #[derive(Default)]
 struct State {
-    /// Shards whose checkpoints are being read, and which reading counts.
+    /// Shards whose checkpoints are being read, each with its reading.
     restoring: BTreeMap<ShardId, Ticket>,
     finished: Vec<Restored>,
     /// Answers to revocations that took too long.
@@ -273,7 +214,7 @@ impl Member {
         let mut shards = shards_of(partitions);
         let known = self.settings.shards.get();
         if shards.iter().any(|shard| shard.0 >= known) {
-            // No stream is there; the next session is refused, with what to do.
+            // No stream is in these partitions. The next session is rejected, with a remedy.
             tracing::error!(
                 shards = known,
                 hint = "the partitions beyond are ignored",
@@ -281,7 +222,7 @@ impl Member {
             );
             shards.retain(|shard| shard.0 < known);
         }
-        // Never fetched: the restore reads with a client of its own.
+        // Nothing is fetched: the restore reads with a client of its own.
         partitions.set_all_offsets(Offset::End)?;
         member.incremental_assign(partitions)?;
         if shards.is_empty() || self.ends() {
@@ -308,7 +249,7 @@ impl Member {
             if !owned.is_empty() && !self.ends() {
                 self.give_up(owned);
             }
-            // Before the group goes on: from here on nothing is committed for them.
+            // Before the rebalance continues: from here on nothing is committed for these shards.
             self.membership.take(&shards);
         }
         member.incremental_unassign(partitions)
@@ -323,8 +264,8 @@ impl Member {
             if self.ends() {
                 return;
             }
-            if now().duration_since(since) > REVOKE_PATIENCE {
-                tracing::warn!(timeout = ?REVOKE_PATIENCE, hint = "what is staged is fenced",
+            if now().duration_since(since) > REVOKE_TIMEOUT {
+                tracing::warn!(timeout = ?REVOKE_TIMEOUT, hint = "what is staged is fenced",
                     "revoked shards not released in time");
                 self.state().late.push(answer);
                 return;
@@ -333,9 +274,8 @@ impl Member {
         }
     }
 
-    /// Tells of restored shards, unless they were withdrawn meanwhile. The caller must have
-    /// taken and answered all that came before: else it might commit what it staged in an
-    /// earlier tenure.
+    /// Reports restored shards, unless they were withdrawn meanwhile. The caller must have taken and answered all
+    /// earlier events. Otherwise it might commit what it staged in an earlier tenure.
     fn grant_restored(&self) -> Result<(), SinkError> {
         let mut state = self.state();
         state.late.retain_mut(|answer| matches!(answer.try_recv(), Err(TryRecvError::Empty)));

@@ -5,8 +5,8 @@ use crate::sink::cloud_events::source;
 use bridge_core::record::batch::{Attributes, Message, Target};
 use rdkafka::message::{Header, OwnedHeaders};
 
-/// The headers of a message. `output` is the configured output topic, which dead letters name; `schema` says
-/// where the value's schema is.
+/// The headers of a message. `output` is the configured output topic, which dead letters name. `schema` is the URI of
+/// the value's schema.
 pub(super) fn headers(message: &Message, output: &str, schema: Option<&str>) -> OwnedHeaders {
     let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
     let topic = match &message.target {
@@ -22,7 +22,7 @@ pub(super) fn headers(message: &Message, output: &str, schema: Option<&str>) -> 
     let headers = with(headers, "content-type", "application/protobuf");
     let headers = with(headers, "traceparent", &trace.to_string());
     let headers = match message.subject() {
-        // The extension `partitionkey` tells who forwards the event to another bus what the key was.
+        // The extension `partitionkey` contains the key, for consumers that forward the event to another bus.
         Some(subject) => with(with(headers, "ce_subject", subject), "ce_partitionkey", subject),
         None => headers,
     };

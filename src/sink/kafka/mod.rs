@@ -5,23 +5,25 @@
 //! | `client` | sets librdkafka's clients up |
 //! | `topics` | makes and checks topics |
 //! | `group` | knows which shards are ours: a member of the group, on its own thread |
+//! | `membership` | knows what may be written, and fences it |
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
 //! | `headers` | names attributes as Kafka's consumers expect |
-//! | `registry` | puts schemas into a registry, and their ids before values |
-//! | `offline` | looks at checkpoints without owning them, hands them over |
-//! | `examine` | tries all that a session needs, and changes nothing |
-//! | `error` | sorts librdkafka's errors |
+//! | `registry` | registers schemas, and puts their ids before values |
+//! | `offline` | reads checkpoints without owning them, and moves them |
+//! | `examine` | checks everything that a session needs, and changes nothing |
+//! | `error` | decides what librdkafka's errors mean |
 //!
-//! The scheme is that of Kafka Streams' exactly-once-v2 (KIP-447). A transaction holds the
-//! records, the checkpoints and, last, an offset for each shard that it writes together with the
-//! member's generation: the group's coordinator refuses it if the member was replaced.
+//! The scheme is that of Kafka Streams' exactly-once-v2 (KIP-447). A transaction holds the records, the checkpoints
+//! and, last, an offset for each shard that it writes, together with the member's generation: the group's coordinator
+//! refuses it if the member was replaced.
 
 mod client;
 mod error;
 mod examine;
 mod group;
 mod headers;
+mod membership;
 pub mod offline;
 mod producer;
 mod registry;
@@ -34,7 +36,8 @@ use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, OutputTopic};
 pub use examine::examine;
-use group::{Group, Membership};
+use group::Group;
+use membership::Membership;
 use producer::Producer;
 use registry::Frames;
 pub use registry::SchemaRegistry;
@@ -46,25 +49,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use topics::{Role, TopicFacts, Topics};
 
-/// Messages and checkpoints of one commit: a tenth of what librdkafka queues by default.
+/// The maximum number of messages and checkpoints in a commit: a tenth of what librdkafka queues by default.
 const BATCH_MESSAGES: usize = 10_000;
 
-/// How long the end of a session may take. What isn't closed by then goes on closing, and
-/// the group does without this replica after its session time-out.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of closing a session. What isn't closed by then continues to close, and the group removes this replica
+/// after its session timeout.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the sink needs to know.
+/// The settings of the sink.
 #[derive(Clone)]
 pub struct KafkaSettings {
-    /// As configured. Its `secret_properties` aren't read.
+    /// The configuration. Its `secret_properties` aren't used.
     pub config: KafkaConfig,
-    /// The values of `config.secret_properties`.
+    /// The values of `config.secret_properties`, by property.
     pub secret_properties: BTreeMap<String, String>,
-    /// `config.schema_registry`, ready to be asked.
+    /// The client of `config.schema_registry`, if there is one.
     pub schema_registry: Option<SchemaRegistry>,
-    /// The number of shards: partitions of the checkpoint topic.
+    /// The number of shards, which is the number of partitions of the checkpoint topic.
     pub shards: NonZeroU32,
-    /// This replica's name, stable over its restarts and different from every other's.
+    /// This replica's name, stable over its restarts and different from that of every other replica.
     pub replica: String,
 }
 
@@ -82,10 +85,11 @@ impl fmt::Debug for KafkaSettings {
 }
 
 impl KafkaSettings {
-    /// Those of a configuration. Reads the secrets.
+    /// The settings of a configuration. Reads the secrets.
     ///
     /// # Errors
-    /// [`SinkError::Refused`] where a secret can't be read, [`SinkError::Setup`] where the schema registry's settings can't be used.
+    /// [`SinkError::Refused`] if a secret can't be read, [`SinkError::Setup`] if the schema registry's settings can't
+    /// be used.
     pub fn new(sink: &CheckedKafka, shards: NonZeroU32, replica: &str) -> Result<Self, SinkError> {
         let read = |(name, source): (&String, &SecretSource)| match source.read() {
             Ok(secret) => Ok((name.clone(), secret.expose().to_owned())),
@@ -103,8 +107,8 @@ impl KafkaSettings {
         })
     }
 
-    /// The topics that are known before the first record. An output topic whose name is a
-    /// template is made or checked when it is first written.
+    /// The topics that are known before the first record. An output topic whose name is a template is created or
+    /// checked when it is first written.
     fn topics(&self) -> Vec<(String, Role)> {
         let KafkaConfig { topic, checkpoint_topic, dead_letter_topic, .. } = &self.config;
         let output = (!topic.contains('{')).then(|| (topic.clone(), Role::Output));
@@ -115,18 +119,18 @@ impl KafkaSettings {
     }
 }
 
-/// The files with which clients log in, and which librdkafka reads only once: secrets, certificates and keys.
+/// The files with credentials that librdkafka reads only once: secrets, certificates and keys.
 pub(super) fn credential_files(sink: &CheckedKafka) -> Vec<PathBuf> {
     let secrets = sink.secret_properties.values().filter_map(|source| match source {
         SecretSource::File(path) => Some(path.clone()),
         SecretSource::Text(_) => None,
     });
-    // As librdkafka's properties name them.
+    // The names of librdkafka's properties for files.
     let properties = sink.config.properties.iter();
     secrets.chain(properties.filter(|(name, _)| name.ends_with(".location")).map(|(_, path)| path.into())).collect()
 }
 
-/// Where its records can be read: in topics that may be output topics, and have no other use.
+/// The place where readers find the records: the topics that may be output topics and have no other use.
 pub(super) fn place(settings: KafkaSettings, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Where {
     let KafkaConfig { checkpoint_topic, dead_letter_topic, bootstrap_servers, mut properties, .. } = settings.config;
     properties.extend(settings.secret_properties);
@@ -136,16 +140,16 @@ pub(super) fn place(settings: KafkaSettings, is_output: impl Fn(&Topic) -> bool 
     Where::Kafka { properties, wanted: Box::new(wanted) }
 }
 
-/// Begins a session: makes or checks the topics, has their schemas registered, fences an earlier process of the same
+/// Opens a session: creates or checks the topics, registers their schemas, fences an earlier process of the same
 /// replica, and joins the group.
 ///
 /// # Errors
-/// [`SinkError::Unavailable`] if the cluster doesn't answer in about a minute, or the schema registry: try again.
-/// [`SinkError::Setup`] for topics, schemas, properties or rights that aren't as they must be.
+/// [`SinkError::Unavailable`] if the cluster or the schema registry doesn't answer in about a minute: retry.
+/// [`SinkError::Setup`] if topics, schemas, properties or rights aren't as the bridge needs them.
 ///
 /// # Cancel safety
-/// Dropped half-way, topics may have been made, and an earlier process of the same replica
-/// may have been fenced.
+/// If it is dropped before its end, topics may have been created, and an earlier process of the same replica may have
+/// been fenced.
 pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership), SinkError> {
     let settings = Arc::new(settings);
     let topics = Topics::new(Arc::clone(&settings))?;
@@ -163,11 +167,11 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
         .map(|((name, _), facts)| (Topic::from(name), facts))
         .collect();
 
-    let membership = Arc::new(Membership::default());
+    let membership = Arc::new(Membership::new(settings.config.checkpoint_topic.clone()));
     let begin = {
         let (settings, membership) = (Arc::clone(&settings), Arc::clone(&membership));
         move || {
-            // First the fence, then the group: what the predecessor left open is decided before a restore.
+            // First the fence, then the group: the predecessor's open transaction is decided before a restore.
             let producer = Producer::open(Arc::clone(&settings), largest)?;
             let (group, ownership) = Group::join(&settings, &membership, producer.keep_alive())?;
             Ok((producer, group, ownership))
@@ -179,13 +183,13 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
     Ok((KafkaCommitter { topics, outputs, frames, largest, producer, membership, group }, ownership))
 }
 
-/// Writes batches to Kafka. Dropped, it leaves the group in the background.
+/// Writes batches to Kafka. If it is dropped, it leaves the group in the background.
 pub struct KafkaCommitter {
     topics: Topics,
-    /// The output topics that were found fit.
+    /// The output topics that were checked.
     outputs: BTreeMap<Topic, TopicFacts>,
     frames: Frames,
-    /// The size of the largest message that the producer takes.
+    /// The maximum message size that the producer accepts, in bytes.
     largest: usize,
     producer: Producer,
     membership: Arc<Membership>,
@@ -199,7 +203,8 @@ impl fmt::Debug for KafkaCommitter {
 }
 
 impl KafkaCommitter {
-    /// The producer's own bound was set when it was made, by the topics that were known then.
+    /// Prepares an output topic. The producer's own limit was set when it was created, by the topics that were known
+    /// then.
     async fn output(&mut self, topic: &Topic, facts: TopicFacts) -> Result<OutputTopic, SinkError> {
         let frame = self.frames.prepare(topic.as_str(), Role::Output).await?;
         let message_bytes = facts.message_bytes.min(self.largest).saturating_sub(frame);
@@ -234,13 +239,13 @@ impl Committer for KafkaCommitter {
 
     async fn close(self) {
         let Self { producer, group, topics, .. } = self;
-        // Leaving a group and ending a client wait for the cluster.
+        // Leaving the group and closing a client wait for the cluster.
         let end = tokio::task::spawn_blocking(move || {
             group.leave();
             drop((producer, topics));
         });
-        if tokio::time::timeout(CLOSE_PATIENCE, end).await.is_err() {
-            tracing::warn!(timeout = ?CLOSE_PATIENCE, "clients of Kafka not closed in time");
+        if tokio::time::timeout(CLOSE_TIMEOUT, end).await.is_err() {
+            tracing::warn!(timeout = ?CLOSE_TIMEOUT, "clients of Kafka not closed in time");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What `checkpoint` does beside the ordinary session: looks without owning, and hands a checkpoint over.
+//! Reads a checkpoint without owning it, and moves a checkpoint, for the command `checkpoint`.
 
 use super::client::{self, REQUEST_TIMEOUT};
 use super::restore::apply;
-use super::{KafkaCommitter, KafkaSettings, error, producer};
+use super::{KafkaCommitter, KafkaSettings, error};
 use crate::sink::{CommitError, Committer as _, SinkError};
 use bridge_core::ids::{Gid, ShardId, Topic};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
@@ -14,30 +14,31 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// So many looks without anything new, of [`LOOK`] each, and the cluster counts as away: half a minute.
+/// After this number of polls without anything new, of [`LOOK`] each, the cluster counts as unreachable: half a minute.
 const LOOKS: u32 = 300;
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The checkpoint as it is now, by every partition of its topic; none where the topic is missing. Owns nothing and
-/// changes nothing: bridges may run.
+/// The current checkpoint, by the partitions of its topic; none if the topic doesn't exist. Owns nothing and changes
+/// nothing: bridges may run.
 ///
 /// # Errors
-/// As [`open`](super::open).
+/// The same as of [`open`](super::open).
 ///
 /// # Cancel safety
-/// A dropped call reads on in the background, and is forgotten then.
+/// If it is dropped, it continues to read in the background, without effect.
 pub async fn stored(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
     let settings = settings.clone();
     blocking("reading checkpoints", move || read(&settings)).await
 }
 
-/// Who else is in the group, by client id. Empty where the cluster doesn't tell: then only joining shows it.
+/// The client ids of the other members of the group. Empty if the cluster doesn't list them: then only joining the
+/// group shows them.
 ///
 /// # Errors
-/// As [`open`](super::open).
+/// The same as of [`open`](super::open).
 ///
 /// # Cancel safety
-/// As [`stored`].
+/// The same as of [`stored`].
 pub async fn members(settings: &KafkaSettings) -> Result<Vec<String>, SinkError> {
     let settings = settings.clone();
     blocking("asking for the members of the group", move || {
@@ -49,13 +50,13 @@ pub async fn members(settings: &KafkaSettings) -> Result<Vec<String>, SinkError>
 }
 
 /// Writes a whole checkpoint to the topic `to` and `retired` to the old one's, in one transaction that only the owner
-/// of the old shards can commit: for a transaction the successor's topic is a topic like any other.
+/// of the old shards can commit. The successor's topic is an ordinary topic for the transaction.
 ///
 /// # Errors
-/// As [`commit`](crate::sink::Committer::commit).
+/// The same as of [`commit`](crate::sink::Committer::commit).
 ///
 /// # Cancel safety
-/// None, as of a commit.
+/// Not cancel safe, as a commit.
 pub async fn hand_over(
     old: &mut KafkaCommitter,
     to: &str,
@@ -97,7 +98,7 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
     let shards = partitions(&reader, topic)?;
     let mut assignment = TopicPartitionList::new();
     for shard in 0..shards {
-        let partition = producer::partition_of(ShardId(shard));
+        let partition = client::partition_of(ShardId(shard));
         let added = assignment.add_partition_offset(topic, partition, Offset::Beginning);
         added.map_err(|error| error::setup(action, error))?;
     }
@@ -117,7 +118,7 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
                 continue;
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                unfinished.retain(|shard| producer::partition_of(ShardId(*shard)) != partition);
+                unfinished.retain(|shard| client::partition_of(ShardId(*shard)) != partition);
                 idle = 0;
                 continue;
             }
@@ -132,7 +133,7 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
     Ok(checkpoints)
 }
 
-/// How many partitions the topic has: 0 where it is missing.
+/// The number of the topic's partitions; 0 if it doesn't exist.
 fn partitions(reader: &BaseConsumer<client::Logs>, topic: &str) -> Result<u32, SinkError> {
     let action = format!("looking at the topic {topic}");
     let metadata = reader.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| error::setup(&action, error))?;

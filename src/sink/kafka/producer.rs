@@ -2,11 +2,10 @@
 
 use super::client::{self, REQUEST_TIMEOUT};
 use super::error::{self, Facts, Fate, Step};
-use super::group::{Fence, Grant, Membership};
+use super::membership::{Fence, Grant, Membership};
 use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
 use crate::sink::{CommitError, SinkError};
-use bridge_core::ids::ShardId;
 use bridge_core::record::batch::{Batch, CheckpointWrite, Message, Target};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -20,19 +19,19 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How often a call that may be repeated is repeated: a quarter of an hour in all, which
-/// outlasts a restart of the cluster and stays far below a sync token's 24 hours.
+/// The maximum number of repetitions of a call: 15 minutes in all, which is longer than a restart of the cluster and
+/// far below a sync token's 24 hours.
 const REPEATS: u32 = 90;
 
-/// Past this, a call that doesn't keep its own time-out won't come back: twice of that.
+/// A call without a timeout of its own counts as hung after twice this time.
 const LONGEST_CALL: Duration = Duration::from_secs(20);
 
-/// Messages are enqueued in runs of this many, so that other tasks get their turn.
+/// Messages are enqueued in groups of this size, so that other tasks get their turn.
 const RUN: usize = 256;
 
-/// What the messages of one transaction wait for.
+/// The messages in flight of one transaction.
 pub(super) struct Flight {
-    /// Messages on their way, and one for the sender until it has sent all.
+    /// The number of messages in flight, plus one for the sender until it has sent all.
     outstanding: AtomicUsize,
     failure: Mutex<Option<KafkaError>>,
     landed: Notify,
@@ -53,7 +52,7 @@ impl Flight {
         }
     }
 
-    /// All deliveries, or the first failure.
+    /// Waits for all deliveries. Returns the first failure.
     async fn wait(&self) -> KafkaResult<()> {
         self.land();
         self.landed.notified().await;
@@ -97,8 +96,8 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    /// Makes the producer and fences whoever had its transactional id; a transaction that
-    /// the predecessor left open is aborted by that.
+    /// Creates the producer, and fences an earlier one with its transactional id. This aborts a transaction that the
+    /// predecessor left open.
     pub(super) fn open(settings: Arc<KafkaSettings>, message_bytes: usize) -> Result<Self, SinkError> {
         let inner: Inner = client::create(&settings, &client::producer(&settings, message_bytes), Deliveries)?;
         for _ in 0..OPEN_REPEATS {
@@ -113,20 +112,20 @@ impl Producer {
         Err(SinkError::unavailable("initialising Kafka transactions", "no answer from the cluster"))
     }
 
-    /// Something that keeps librdkafka's client alive: who drops the last one waits for it to end.
+    /// Keeps librdkafka's client alive: dropping the last one waits until the client has closed.
     pub(super) fn keep_alive(&self) -> Arc<dyn Send + Sync> {
         Arc::clone(&self.inner) as Arc<dyn Send + Sync>
     }
 
-    /// The partitions of a topic, none if it isn't there. The producer itself learns of new ones by being
-    /// asked: else it would refuse to write there for minutes.
+    /// The number of a topic's partitions; `None` if it doesn't exist. The call also tells the producer about new
+    /// topics: otherwise it would refuse to write to them for minutes.
     pub(super) async fn partitions(&self, topic: &str) -> Result<Option<NonZeroU32>, SinkError> {
         let inner = Arc::clone(&self.inner);
         let metadata = topics::metadata(topic, move |name| inner.client().fetch_metadata(Some(name), REQUEST_TIMEOUT));
         Ok(topics::layout(topic, &metadata.await?)?.and_then(|layout| NonZeroU32::new(layout.partitions)))
     }
 
-    /// One batch, all of it or nothing.
+    /// Commits one batch, all or nothing.
     pub(super) async fn commit(
         &self,
         batch: &Batch,
@@ -156,7 +155,7 @@ impl Producer {
         let landed = flight.wait();
         match sent {
             Ok(()) => landed.await,
-            // The abort purges what is on its way.
+            // The abort removes the messages in flight.
             Err(error) => Err(error),
         }
     }
@@ -195,7 +194,7 @@ impl Producer {
 
     async fn send_checkpoint(&self, write: &CheckpointWrite, flight: &Arc<Flight>) -> KafkaResult<()> {
         let mut record = BaseRecord::with_opaque_to(&self.settings.config.checkpoint_topic, Arc::clone(flight))
-            .partition(partition_of(write.shard))
+            .partition(client::partition_of(write.shard))
             .key(write.key.as_str());
         record.payload = write.value.as_deref();
         self.send(record, flight).await
@@ -216,19 +215,14 @@ impl Producer {
                     return Err(error);
                 }
             }
-            // Sent on in the same order as soon as the brokers have taken some.
+            // Sent in the same order, as soon as the brokers have taken some.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 }
 
-/// About a minute for a cluster to answer a new session.
+/// Repetitions of a call when a session opens: about a minute in all.
 const OPEN_REPEATS: u32 = 6;
-
-/// A shard's partition of the checkpoint topic.
-pub(super) fn partition_of(shard: ShardId) -> i32 {
-    i32::try_from(shard.0).unwrap_or(i32::MAX)
-}
 
 /// What is to be done; a client at its end answers all calls alike, and keeps the cause apart.
 fn sort(producer: &Inner, step: Step, error: &KafkaError) -> Fate {
@@ -248,8 +242,8 @@ impl Transaction<'_> {
         if let Err(error) = delivered {
             return Err(self.give_up(Step::Deliver, error));
         }
-        // After the messages, never before: whoever owns the shard next waits for transactions that
-        // began before it read, and the group lets none end that names its offsets later.
+        // After the messages, never before: the shard's next owner waits for transactions that began before it read,
+        // and the group rejects those that add its offsets later.
         self.send_offsets()?;
         self.settle();
         self.repeat(Step::Commit, || Ok(self.producer.commit_transaction(REQUEST_TIMEOUT)))
@@ -264,15 +258,15 @@ impl Transaction<'_> {
         self.repeat(Step::SendOffsets, || self.send_offsets_once(&fence))
     }
 
-    /// librdkafka 2.12 waits for ever if it remembers a group's coordinator that the cluster has no more (its issues 5456
-    /// and 5511), which is how a broker looks that is away. Then the call is left to itself, and so is its client: the
-    /// next session's has the same transactional id, which ends what this one began.
+    /// librdkafka 2.12 waits forever if it remembers a group's coordinator that the cluster no longer has (its issues
+    /// 5456 and 5511), as when a broker is away. Then the call and its client are left alone. The next session's client
+    /// has the same transactional id, which ends the transaction.
     fn send_offsets_once(&self, fence: &Arc<Fence>) -> Result<KafkaResult<()>, CommitError> {
         let (answer_to, answer) = mpsc::sync_channel(1);
         let (producer, fence) = (Arc::clone(self.producer), Arc::clone(fence));
         let call = move || {
             let answer = producer.send_offsets_to_transaction(&fence.offsets, &fence.member, REQUEST_TIMEOUT);
-            // Nobody waits for an answer that is too late.
+            // The receiver may not wait for a late answer.
             drop(answer_to.send(answer));
         };
         let hung = || error::hung(Step::SendOffsets);
@@ -280,8 +274,8 @@ impl Transaction<'_> {
         answer.recv_timeout(LONGEST_CALL).map_err(|_late| hung())
     }
 
-    /// A call that finds messages on their way sleeps for 100 ms at a time, and the last
-    /// delivery report is only counted off once our callback has returned.
+    /// Waits until the last delivery report is counted. A call that finds messages in flight sleeps for 100 ms at a
+    /// time, and the last delivery report is counted only after our callback has returned.
     fn settle(&self) {
         let mut left = 2_000;
         while self.producer.in_flight_count() > 0 && left > 0 {
@@ -331,7 +325,7 @@ impl Transaction<'_> {
                 Fate::Abort | Fate::AbortRefused | Fate::Fatal => return Err(error::fatal(Step::Abort, error)),
             }
         }
-        // Not committed, and never will be: nobody asked for that.
+        // Not committed, and it never will be: the commit wasn't requested.
         Err(CommitError::Fatal(SinkError::unavailable("aborting a Kafka transaction", "no answer from the cluster")))
     }
 }

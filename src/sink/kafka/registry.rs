@@ -1,11 +1,11 @@
-//! The schema registry: the interface and the wire format of Confluent's, which others speak too.
+//! The schema registry, with Confluent's interface and wire format, which other registries have, too.
 //!
 //! The schema of each topic's values is registered, or looked up, before the topic is written. Each value then
 //! begins with a zero, the schema's id, and the path to the message within the schema.
 
 use super::topics::Role;
 use crate::config::{CheckedSchemaRegistry, RegistryLogin, SecretSource, SubjectNameStrategy};
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use crate::sink::SinkError;
 use reqwest::{StatusCode, Url, redirect};
 use serde_json::{Value, json};
@@ -15,24 +15,24 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The contract, whole, so that its comments can be read in the registry. What it imports is known to every registry.
+/// The whole contract with its comments, so that they can be read in the registry. Every registry knows its imports.
 const SCHEMA: &str = include_str!("../../../proto/asana_event_bridge/v1/record.proto");
 
 /// The media type of the registry's interface.
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
-/// How long one request may take: registering a schema may be slow where the registry keeps it in Kafka.
+/// The timeout of one request. Registering a schema may be slow if the registry stores it in Kafka.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Codes in the body of a 404: the subject isn't there, or the schema isn't under it.
+/// Codes in the body of a 404: the subject doesn't exist, or it doesn't have the schema.
 const NO_SUBJECT: u64 = 40401;
 const NO_SCHEMA: u64 = 40403;
 
 /// A message of the schema.
 struct MessageType {
     name: &'static str,
-    /// Zigzag varints: the length of the path, then where the message stands among its siblings. The path to the
-    /// first message of all is a single zero.
+    /// The path to the message in the schema, as zigzag varints: the length of the path, then the message's index among
+    /// its siblings. The path to the first message is a single zero.
     path: &'static [u8],
 }
 
@@ -40,7 +40,7 @@ const RECORD: MessageType = MessageType { name: "asana_event_bridge.v1.Record", 
 const DEAD_LETTER: MessageType = MessageType { name: "asana_event_bridge.v1.DeadLetter", path: &[2, 14] };
 
 impl MessageType {
-    /// What a topic's values are; none for checkpoints, which aren't for others.
+    /// The type of a topic's values; `None` for checkpoints, which have no schema.
     fn of(role: Role) -> Option<Self> {
         match role {
             Role::Output => Some(RECORD),
@@ -58,11 +58,11 @@ impl MessageType {
     }
 }
 
-/// What the values of each topic begin with: nothing, without a registry.
+/// The beginning of each topic's values. Without a registry there is none.
 #[derive(Debug)]
 pub(super) struct Frames {
     registry: Option<SchemaRegistry>,
-    /// None for checkpoints, which aren't for others.
+    /// The frame of each topic; `None` for checkpoints, which have no schema.
     known: BTreeMap<String, Option<Frame>>,
 }
 
@@ -78,7 +78,7 @@ impl Frames {
         Self { registry, known: BTreeMap::new() }
     }
 
-    /// Makes ready to write a topic. How many bytes its messages have from here.
+    /// Prepares a topic to be written. Returns the size of the frame, in bytes.
     pub(super) async fn prepare(&mut self, topic: &str, role: Role) -> Result<usize, SinkError> {
         let Some(message) = MessageType::of(role) else {
             self.leave_plain(topic);
@@ -94,15 +94,15 @@ impl Frames {
         Ok(self.of(topic).map_or(0, |frame| frame.prefix.len() + frame.schema.len()))
     }
 
-    /// The topic is for checkpoints.
+    /// Notes that the topic is for checkpoints, which have no schema.
     pub(super) fn leave_plain(&mut self, topic: &str) {
         self.known.insert(topic.to_owned(), None);
     }
 
-    /// The frame of a topic, none without a registry.
+    /// The frame of a topic; `None` without a registry.
     ///
     /// # Panics
-    /// If the topic isn't prepared: a value without its frame would be on the bus for good.
+    /// If the topic isn't prepared: a value without its frame would stay on the bus.
     #[expect(clippy::indexing_slicing, reason = "see Panics")]
     pub(super) fn of(&self, topic: &str) -> Option<&Frame> {
         self.registry.as_ref().and_then(|_| self.known[topic].as_ref())
@@ -110,14 +110,14 @@ impl Frames {
 }
 
 impl Frame {
-    /// The value as it goes out.
+    /// The value with its frame.
     pub(super) fn around<'a>(frame: Option<&Self>, value: &'a [u8]) -> Cow<'a, [u8]> {
         frame.map_or(Cow::Borrowed(value), |frame| Cow::Owned([frame.prefix.as_slice(), value].concat()))
     }
 }
 
-/// A schema registry. Clones share connections, and remember which ids they were given, so that a registry
-/// that is away stops no session but the first.
+/// A schema registry. Clones share connections and the ids that they were given, so that an unreachable registry stops
+/// only the first session.
 #[derive(Clone, Debug)]
 pub struct SchemaRegistry {
     config: CheckedSchemaRegistry,
@@ -132,12 +132,12 @@ struct Answer<'a> {
 }
 
 impl SchemaRegistry {
-    /// Makes ready to ask; connects to nothing.
+    /// A client of the registry. Connects to nothing.
     ///
     /// # Errors
-    /// [`SinkError::Setup`] where the certificates can't be used.
+    /// [`SinkError::Setup`] if the certificates can't be used.
     pub fn new(config: CheckedSchemaRegistry) -> Result<Self, SinkError> {
-        // The HTTP library takes the process's provider. Whoever comes second is fine.
+        // If a provider is installed already, that one is used.
         rustls::crypto::ring::default_provider().install_default().ok();
         let builder = reqwest::Client::builder()
             .user_agent(concat!("asana-event-bridge/", env!("CARGO_PKG_VERSION")))
@@ -149,7 +149,7 @@ impl SchemaRegistry {
                 let certificates = reqwest::Certificate::from_pem_bundle(&pem);
                 builder.tls_certs_only(certificates.map_err(|error| unusable("`caFile`", &error))?)
             }
-            // Without TLS no certificates are looked for, which a bare container doesn't have.
+            // Without TLS no certificates are read, which a minimal container doesn't have.
             None if config.urls.iter().all(|url| url.scheme() == "http") => builder.tls_certs_only([]),
             None => builder,
         };
@@ -158,25 +158,25 @@ impl SchemaRegistry {
     }
 
     /// Whether the schema of a topic's values is there. Registers nothing. None for checkpoints, which have none.
-    pub(super) async fn examine(&self, topic: &str, role: Role) -> Option<Verdict> {
+    pub(super) async fn examine(&self, topic: &str, role: Role) -> Option<CheckResult> {
         let subject = MessageType::of(role)?.subject(topic, self.config.subject_name_strategy);
         let answer = match self.ask(&["subjects", &subject]).await {
             Ok(answer) => answer,
             Err(error) => return Some(error.into()),
         };
         if answer.status.is_success() {
-            return Some(Verdict::ok(format!("is under the subject {subject} of {}", answer.registry)));
+            return Some(CheckResult::ok(format!("is under the subject {subject} of {}", answer.registry)));
         }
         let code = answer.body.get("error_code").and_then(Value::as_u64).unwrap_or_default();
         let is_missing = answer.status == StatusCode::NOT_FOUND && matches!(code, NO_SUBJECT | NO_SCHEMA);
         if is_missing && self.config.register && !(code == NO_SCHEMA && self.is_incompatible(&subject).await) {
             let reason = "isn't there yet: the bridge registers it, and only that shows whether it may";
-            return Some(Verdict::unknown(reason));
+            return Some(CheckResult::unknown(reason));
         }
         Some(self.refused(&subject, &answer).await.into())
     }
 
-    /// Where anybody finds the schema of this id.
+    /// The public URI of the schema with this id.
     fn uri(&self, id: u32) -> String {
         self.config
             .urls
@@ -205,7 +205,7 @@ impl SchemaRegistry {
         }
     }
 
-    /// Sends the schema to the first registry that is there.
+    /// Sends the schema to the first registry that answers.
     async fn ask(&self, path: &[&str]) -> Result<Answer<'_>, SinkError> {
         let mut failure = SinkError::unavailable("asking the schema registry", "none is configured");
         for url in &self.config.urls {
@@ -240,7 +240,7 @@ impl SchemaRegistry {
         Ok(exchange.await)
     }
 
-    /// What to do about an answer that isn't an id.
+    /// The error for an answer that isn't an id, with a remedy.
     async fn refused(&self, subject: &str, answer: &Answer<'_>) -> SinkError {
         let (registry, said) = (answer.registry, answer.said());
         let incompatible = || SinkError::Setup {
@@ -306,14 +306,14 @@ impl Answer<'_> {
     }
 }
 
-/// Asked again later, or elsewhere, it may be another answer.
+/// Whether a later request, or another registry, may succeed.
 fn is_temporary(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
 fn below(base: &Url, path: &[&str]) -> Url {
     let mut url = base.clone();
-    // Only a URL that has no path at all, such as `mailto:`, refuses.
+    // Only a URL without any path, such as `mailto:`, has none.
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(path);
     }

@@ -1,8 +1,8 @@
-//! Reads the checkpoints of assigned shards, up to all that was committed.
+//! Reads the checkpoints of assigned shards, up to the last commit.
 
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::producer::Producer;
-use super::{KafkaSettings, error, producer, topics};
+use super::{KafkaSettings, error};
 use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;
 use bridge_core::checkpoint::last_owner;
@@ -16,12 +16,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
-/// How long to wait between looks at an open transaction, and after an error.
+/// The pause between two checks of an open transaction, and after an error.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How many looks, of about 25 ms, an open transaction may take to end by itself. A live predecessor
-/// has answered for its commits before it gave a shard up; only their markers are still to come. A KIP-848
-/// group doesn't tell who is alive, so that it gets more.
+/// The number of checks, of about 25 ms each, in which an open transaction may end on its own. A live predecessor has
+/// finished its commits before it released a shard: only their markers are missing. A KIP-848 group doesn't list its
+/// live members, so the number is higher for it.
 const fn looks_of_grace(protocol: KafkaGroupProtocol) -> u32 {
     match protocol {
         KafkaGroupProtocol::Classic => 4,
@@ -29,10 +29,10 @@ const fn looks_of_grace(protocol: KafkaGroupProtocol) -> u32 {
     }
 }
 
-/// After how many looks an open transaction is logged, and seen to, again: about 5 s.
+/// The number of checks between two log lines about an open transaction: about 5 s.
 const LOOKS_PER_LOG: u32 = 250;
 
-/// Names one reading. The reading ends early once all others of its copies are dropped.
+/// Identifies one reading. The reading ends early once all other copies of its ticket are dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Ticket(Arc<()>);
 
@@ -42,21 +42,21 @@ impl PartialEq for Ticket {
     }
 }
 
-/// What a reading found, all of its shards together.
+/// The result of a reading, for all of its shards.
 pub(super) struct Restored {
     pub(super) ticket: Ticket,
     pub(super) outcome: Result<Vec<RestoredShard>, SinkError>,
 }
 
-/// One shard's checkpoint.
+/// The checkpoint of one shard.
 pub(super) struct RestoredShard {
     pub(super) shard: ShardId,
     pub(super) checkpoint: StoredCheckpoint,
-    /// The high watermark that it was read up to.
+    /// The high watermark up to which it was read.
     pub(super) end: i64,
 }
 
-/// Starts to read on a thread of its own. Nothing is answered once the ticket is dropped.
+/// Starts to read on a thread of its own. If the ticket is dropped, it doesn't answer.
 pub(super) fn start(settings: Arc<KafkaSettings>, shards: Vec<ShardId>, to: &mpsc::Sender<Restored>) -> Ticket {
     let ticket = Ticket(Arc::new(()));
     let (wanted, answer_to) = (Arc::downgrade(&ticket.0), to.clone());
@@ -68,11 +68,11 @@ pub(super) fn start(settings: Arc<KafkaSettings>, shards: Vec<ShardId>, to: &mps
             }
             Err(error) => (None, Err(error)),
         };
-        // A withdrawn reading is forgotten, and so is one whose session is over.
+        // The result of a withdrawn reading is dropped, and so is one of a session that ended.
         if let (Some(ticket), Some(outcome)) = (wanted.upgrade(), outcome.transpose()) {
             answer_to.send(Restored { ticket: Ticket(ticket), outcome }).unwrap_or_default();
         }
-        // Closing the clients takes its time.
+        // Closing the clients takes time.
         drop(reading);
     };
     if let Err(error) = std::thread::Builder::new().name("kafka-restore".to_owned()).spawn(work) {
@@ -99,9 +99,9 @@ impl<'a> Reading<'a> {
         Ok(Self { settings, shards, wanted, committed, uncommitted })
     }
 
-    /// The checkpoints; nothing if the reading isn't wanted any more.
+    /// The checkpoints; `None` if the reading was withdrawn.
     fn run(&self) -> Result<Option<Vec<RestoredShard>>, SinkError> {
-        // Where the predecessors' writing ends, be it committed or not.
+        // The ends of the predecessors' writes, committed or not.
         let action = "reading the high watermarks of the checkpoint topic";
         let Some(ends) = self.last_offsets(&self.uncommitted, action)? else { return Ok(None) };
         if !self.wait_for_open_transactions(&ends)? {
@@ -121,7 +121,7 @@ impl<'a> Reading<'a> {
         self.wanted.strong_count() > 0
     }
 
-    /// Waits until nothing that began before the high watermarks were read is undecided.
+    /// Waits until all transactions that began before the reading of the high watermarks are decided.
     fn wait_for_open_transactions(&self, ends: &Ends) -> Result<bool, SinkError> {
         let grace = looks_of_grace(self.settings.config.group_protocol);
         let mut looks = 0_u32;
@@ -147,9 +147,10 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The coordinator aborts what a producer left open when another one begins in its name; else it would
-    /// stay open for `transaction.timeout.ms`. Who wrote last is in the log, be it committed or not. A replica
-    /// that is still in the group is left in peace, since this ends its session, too: it decides by itself.
+    /// Ends the open transactions of crashed replicas. The coordinator aborts a producer's open transaction when
+    /// another producer begins with its transactional id. Otherwise it would stay open for `transaction.timeout.ms`.
+    /// The log contains the last writer, committed or not. A replica that is still in the group isn't touched, because
+    /// this would end its session, too.
     fn end_transactions_of_the_dead(&self, open: &[ShardId], ended: &mut BTreeSet<String>) -> Result<(), SinkError> {
         let Some(written) = self.read(&self.uncommitted, open)? else { return Ok(()) };
         let alive = client::members(&self.uncommitted, self.settings);
@@ -163,7 +164,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// The last offsets that the client may see.
+    /// The last offsets that the client can read.
     fn last_offsets(&self, reader: &BaseConsumer<Logs>, action: &str) -> Result<Option<Ends>, SinkError> {
         while self.is_wanted() {
             let found = reader
@@ -177,7 +178,7 @@ impl<'a> Reading<'a> {
         Ok(None)
     }
 
-    /// Everything that the reader may see, the newest value of each key.
+    /// Everything that the reader can read: the newest value of each key.
     fn read(&self, reader: &BaseConsumer<Logs>, shards: &[ShardId]) -> Result<Option<Checkpoints>, SinkError> {
         let action = "reading checkpoints";
         let partitions = self.partitions(shards, Offset::Beginning)?;
@@ -211,21 +212,21 @@ impl<'a> Reading<'a> {
         let mut partitions = TopicPartitionList::with_capacity(shards.len());
         for shard in shards {
             partitions
-                .add_partition_offset(&self.settings.config.checkpoint_topic, producer::partition_of(*shard), offset)
+                .add_partition_offset(&self.settings.config.checkpoint_topic, client::partition_of(*shard), offset)
                 .map_err(|error| error::setup("naming partitions", error))?;
         }
         Ok(partitions)
     }
 }
 
-/// On a thread of its own: the coordinator aborts at once, but takes its time to answer.
+/// Ends a transaction, on a thread of its own: the coordinator aborts at once, but takes time to answer.
 fn end_transaction(settings: KafkaSettings) {
     let replica = settings.replica.clone();
-    let work = move || match Producer::open(Arc::new(settings), topics::BATCH_BYTES as usize) {
+    let work = move || match Producer::open(Arc::new(settings), client::BATCH_BYTES as usize) {
         Ok(_) => tracing::info!(replica, "open transaction of an earlier owner aborted"),
         Err(error) => tracing::warn!(replica, %error, "open transaction not aborted, waiting for its timeout"),
     };
-    if let Err(error) = std::thread::Builder::new().name("kafka-heir".to_owned()).spawn(work) {
+    if let Err(error) = std::thread::Builder::new().name("kafka-successor".to_owned()).spawn(work) {
         tracing::warn!(%error, "open transaction not aborted, waiting for its timeout");
     }
 }
@@ -236,12 +237,12 @@ fn last_offset(
     element.error()?;
     match (shard_of(element.partition()), element.offset()) {
         (Some(shard), Offset::Offset(offset)) => Ok((shard, offset)),
-        // Not answered for: asked again.
+        // There is no answer for this partition: ask again.
         _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetNotAvailable)),
     }
 }
 
-/// Takes the next record of a shard's partition into account.
+/// Applies the next record of a shard's partition.
 pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) -> Result<(), SinkError> {
     let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).ok_or_else(|| SinkError::Setup {
         problem: format!(
@@ -250,8 +251,8 @@ pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) -
             message.partition(),
             message.offset()
         ),
-        remedy: "the checkpoint topic must be the bridge's alone: choose a new `sink.kafka.checkpointTopic`, \
-                 or stop who else writes there"
+        remedy: "only the bridge may write to the checkpoint topic: choose a new `sink.kafka.checkpointTopic`, \
+                 or stop other writers"
             .to_owned(),
     })?;
     match message.payload() {
@@ -265,7 +266,8 @@ pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) -
     Ok(())
 }
 
-/// What passes is waited for; what somebody must mend, or another login may, ends the session.
+/// Waits after an error that may pass. An error that the operator has to fix, or that another login may fix, ends the
+/// session.
 fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
     match error::setup(action, error) {
         error @ (SinkError::Refused { .. } | SinkError::Setup { .. }) => Err(error),

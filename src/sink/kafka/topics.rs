@@ -1,9 +1,9 @@
-//! Topics: made where they are missing, checked where they are there.
+//! Topics: created if they are missing, checked if they exist.
 
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::{KafkaSettings, error};
 use crate::config::KafkaTopicsConfig;
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use crate::sink::SinkError;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -12,43 +12,40 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How much librdkafka puts into one request for a partition: its own default for `batch.size`.
-pub(super) const BATCH_BYTES: u32 = 1_000_000;
-
 /// What every topic must take, so that a batch of [`BATCH_BYTES`] always fits. Kafka's
 /// default for `max.message.bytes` is 12 bytes more.
 const LEAST_MESSAGE_BYTES: u64 = 1_048_576;
 
-/// What a record batch takes beside key, value and headers: 61 bytes for itself, at most 21
-/// for a record and 10 for each header (Kafka's message format, version 2).
+/// The maximum size of a record batch without key, value and headers' content, in bytes: 61 for itself, at most 21 for
+/// a record and 10 for each header (Kafka's message format, version 2).
 const RECORD_OVERHEAD: u64 = 512;
 
-/// What the dead-letter topic is made to take: far above a page of Asana's.
+/// The `max.message.bytes` of a new dead-letter topic: far above a page of Asana's.
 const DEAD_LETTER_BYTES: &str = "16777216";
 
-/// How long dead letters are kept: 30 days.
+/// The retention of dead letters: 30 days.
 const DEAD_LETTER_RETENTION_MS: &str = "2592000000";
 
-/// How long a new topic may take until all of its partitions have leaders, and every broker knows it.
-const LEADERS_PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout for a new topic until all of its partitions have leaders, and every broker knows it.
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a topic is for.
+/// The use of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Holds records.
+    /// A topic for records.
     Output,
-    /// Holds checkpoints.
+    /// The topic for checkpoints.
     Checkpoint,
-    /// Holds what output topics can't take.
+    /// The topic for parts of records that are too large for output topics.
     DeadLetter,
 }
 
-/// What is known of a topic that was found fit.
+/// The properties of a topic that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TopicFacts {
-    /// Its partitions.
+    /// The number of its partitions.
     pub(super) partitions: NonZeroU32,
-    /// The size of the largest message that it takes: key, value and headers.
+    /// The maximum size of a message: key, value and headers, in bytes.
     pub(super) message_bytes: usize,
 }
 
@@ -61,7 +58,7 @@ impl TopicFacts {
     }
 }
 
-/// Makes and checks topics.
+/// Creates and checks topics.
 pub(super) struct Topics {
     settings: Arc<KafkaSettings>,
     admin: Arc<AdminClient<Logs>>,
@@ -73,8 +70,8 @@ impl Topics {
         Ok(Self { settings, admin: Arc::new(admin) })
     }
 
-    /// Makes the topics that are missing, then checks all of them. The facts are in the
-    /// order of `topics`; what is unfit is told all at once.
+    /// Creates the topics that are missing, then checks all of them. The facts are in the order of `topics`. All
+    /// problems are reported together.
     pub(super) async fn ensure(&self, topics: &[(String, Role)]) -> Result<Vec<TopicFacts>, SinkError> {
         let mut found = Vec::new();
         for (name, role) in topics {
@@ -118,7 +115,7 @@ impl Topics {
         }
     }
 
-    /// Why the cluster doesn't answer, and what to do.
+    /// Why the cluster doesn't answer, and a remedy.
     async fn connection_trouble(&self, error: &SinkError) -> Option<(String, &'static str)> {
         if !matches!(error, SinkError::Unavailable { .. }) {
             return None;
@@ -130,33 +127,33 @@ impl Topics {
     }
 
     /// How many brokers there are, if the cluster answers.
-    pub(super) async fn brokers(&self, patience: Duration) -> Result<usize, Verdict> {
+    pub(super) async fn brokers(&self, timeout: Duration) -> Result<usize, CheckResult> {
         let (admin, topic) = (Arc::clone(&self.admin), self.settings.config.checkpoint_topic.clone());
-        let asked = metadata(&topic, move |name| admin.inner().fetch_metadata(Some(name), patience)).await;
+        let asked = metadata(&topic, move |name| admin.inner().fetch_metadata(Some(name), timeout)).await;
         match asked {
             Ok(metadata) => Ok(metadata.brokers().len()),
             Err(error) => Err(match self.connection_trouble(&error).await {
-                Some((cause, remedy)) => Verdict::failed(cause, remedy),
+                Some((cause, remedy)) => CheckResult::failed(cause, remedy),
                 None => error.into(),
             }),
         }
     }
 
     /// Looks at a topic, and changes nothing: a missing one is only asked to be made. Whether it is there.
-    pub(super) async fn examine(&self, name: &str, role: Role) -> (Verdict, bool) {
+    pub(super) async fn examine(&self, name: &str, role: Role) -> (CheckResult, bool) {
         match self.layout(name).await {
             Err(error) => (error.into(), false),
             Ok(None) => (self.could_be_made(name, role).await, false),
-            Ok(Some(layout)) => (self.judge(name, role, &layout).await.unwrap_or_else(Verdict::from), true),
+            Ok(Some(layout)) => (self.judge(name, role, &layout).await.unwrap_or_else(CheckResult::from), true),
         }
     }
 
-    async fn could_be_made(&self, name: &str, role: Role) -> Verdict {
+    async fn could_be_made(&self, name: &str, role: Role) -> CheckResult {
         if !self.settings.config.topics.create {
             return self.must_be_made(name, &Plan::new(&self.settings, role)).into();
         }
         match self.order(name, role, AdminOptions::new().validate_only(true)).await {
-            Ok(plan) => Verdict::ok(format!(
+            Ok(plan) => CheckResult::ok(format!(
                 "is missing, and the bridge may create it: {} partition(s), {} replica(s)",
                 plan.partitions, plan.replication_factor
             )),
@@ -164,7 +161,7 @@ impl Topics {
         }
     }
 
-    async fn judge(&self, name: &str, role: Role, layout: &Layout) -> Result<Verdict, SinkError> {
+    async fn judge(&self, name: &str, role: Role, layout: &Layout) -> Result<CheckResult, SinkError> {
         let check = Check { settings: &self.settings, name, role };
         let mut differences = Vec::new();
         check.shards(layout, &mut differences);
@@ -180,7 +177,7 @@ impl Topics {
             "settings not checked, as `sink.kafka.topics.check` is false"
         };
         if !layout.led {
-            return Ok(Verdict::failed(
+            return Ok(CheckResult::failed(
                 format!("{shape}, and not every partition has a leader"),
                 "check which brokers are down",
             ));
@@ -188,7 +185,7 @@ impl Topics {
         let bootstrap = &self.settings.config.bootstrap_servers;
         Ok(match Difference::all(&differences, bootstrap) {
             Some(error) => error.into(),
-            None => Verdict::ok(format!("{shape}, {settings}")),
+            None => CheckResult::ok(format!("{shape}, {settings}")),
         })
     }
 
@@ -198,8 +195,8 @@ impl Topics {
         }
         let plan = self.order(name, role, AdminOptions::new()).await?;
         tracing::info!(topic = name, partitions = plan.partitions, "topic created");
-        tokio::time::timeout(LEADERS_PATIENCE, self.leaders(name, plan.partitions)).await.unwrap_or_else(|_| {
-            let late = format!("not all partitions have leaders after {LEADERS_PATIENCE:?}");
+        tokio::time::timeout(LEADERS_TIMEOUT, self.leaders(name, plan.partitions)).await.unwrap_or_else(|_| {
+            let late = format!("not all partitions have leaders after {LEADERS_TIMEOUT:?}");
             Err(SinkError::unavailable(format!("making the topic {name}"), late))
         })
     }
@@ -211,7 +208,7 @@ impl Topics {
         }
     }
 
-    /// Has the topic made.
+    /// Requests the creation of the topic.
     async fn order(&self, name: &str, role: Role, options: AdminOptions) -> Result<Plan, SinkError> {
         let plan = Plan::new(&self.settings, role);
         let mut topic = NewTopic::new(name, plan.partitions, TopicReplication::Fixed(plan.replication_factor));
@@ -222,7 +219,7 @@ impl Topics {
         let results = self.admin.create_topics([&topic], &options).await;
         let results = results.map_err(|error| error::setup(&format!("making the topic {name}"), error))?;
         let refused = match results.into_iter().next() {
-            // Another replica was faster.
+            // Another replica created it first.
             None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => None,
             Some(Err((_, code))) => Some(code),
         };
@@ -275,8 +272,8 @@ impl Topics {
         }
     }
 
-    /// The topics' settings. A broker that doesn't know a topic, as of a new one when it is behind, says that it has
-    /// none; so does one that mustn't tell.
+    /// The topics' settings. A broker that doesn't know a topic yet answers that it has no settings, and so does one
+    /// that may not show them.
     async fn configs(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
         let complete = async {
             loop {
@@ -287,7 +284,7 @@ impl Topics {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(LEADERS_PATIENCE, complete).await.unwrap_or_else(|_| Err(untold()))
+        tokio::time::timeout(LEADERS_TIMEOUT, complete).await.unwrap_or_else(|_| Err(untold()))
     }
 
     async fn describe(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
@@ -303,7 +300,7 @@ impl Topics {
     }
 }
 
-/// Asks the cluster for a topic by a client, whose own picture of the topic is renewed by it.
+/// Requests a topic's metadata through a client, which also updates the client's own metadata.
 pub(super) async fn metadata(
     name: &str,
     fetch: impl FnOnce(&str) -> KafkaResult<Metadata> + Send + 'static,
@@ -316,7 +313,7 @@ pub(super) async fn metadata(
     }
 }
 
-/// The topic as the cluster says, none if it isn't there.
+/// The topic in the cluster; `None` if it doesn't exist.
 pub(super) fn layout(name: &str, metadata: &Metadata) -> Result<Option<Layout>, SinkError> {
     let Some(topic) = metadata.topics().first() else { return Ok(None) };
     match topic.error().map(RDKafkaErrorCode::from) {
@@ -335,7 +332,7 @@ pub(super) fn layout(name: &str, metadata: &Metadata) -> Result<Option<Layout>, 
 
 fn untold() -> SinkError {
     SinkError::Setup {
-        problem: "the cluster doesn't tell the topics' settings".to_owned(),
+        problem: "the cluster doesn't return the topics' settings".to_owned(),
         remedy: "allow DescribeConfigs on the bridge's topics, or set `sink.kafka.topics.check: false`".to_owned(),
     }
 }
@@ -344,14 +341,14 @@ fn looking(name: &str) -> String {
     format!("looking at the topic {name}")
 }
 
-/// A topic as the cluster has it.
+/// A topic in the cluster.
 pub(super) struct Layout {
     pub(super) partitions: u32,
     replicas: usize,
     led: bool,
 }
 
-/// A topic as we would make it.
+/// A topic as the bridge would create it.
 struct Plan {
     partitions: i32,
     replication_factor: i32,
@@ -393,7 +390,7 @@ impl Plan {
         }
     }
 
-    /// The command that makes it, for a person.
+    /// The command that creates it, for people.
     fn command(&self, name: &str, bootstrap: &str) -> String {
         let config: Vec<_> = self.config.iter().map(|(key, value)| format!("--config {key}={value}")).collect();
         format!(
@@ -406,7 +403,7 @@ impl Plan {
     }
 }
 
-/// One topic under examination.
+/// A check of one topic.
 struct Check<'a> {
     settings: &'a KafkaSettings,
     name: &'a str,
@@ -422,7 +419,7 @@ impl Check<'_> {
         let policy = value("cleanup.policy");
         let fit = match self.role {
             Role::Checkpoint => policy == "compact",
-            // Compaction removes all but the newest event of a gid.
+            // Compaction would remove all events of a gid except the newest.
             Role::Output | Role::DeadLetter => !policy.contains("compact"),
         };
         if !fit {
@@ -466,7 +463,7 @@ impl Check<'_> {
         TopicFacts::new(layout, bytes)
     }
 
-    /// Streams are looked for in the partition of their shard.
+    /// Each shard's progress is in the partition of its number, so the numbers must be the same.
     fn shards(&self, layout: &Layout, differences: &mut Vec<Difference>) {
         if self.role == Role::Checkpoint && layout.partitions != self.settings.shards.get() {
             differences.push(Difference {
@@ -497,7 +494,7 @@ impl Check<'_> {
     }
 }
 
-/// Something about a topic that isn't as it must be.
+/// A difference between a topic and what the bridge needs.
 struct Difference {
     what: String,
     remedy: Remedy,
@@ -509,7 +506,7 @@ enum Remedy {
 }
 
 impl Difference {
-    /// All of them as one error.
+    /// All differences as one error.
     fn all(differences: &[Self], bootstrap: &str) -> Option<SinkError> {
         if differences.is_empty() {
             return None;

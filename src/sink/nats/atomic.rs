@@ -1,28 +1,28 @@
-//! One commit as one atomic batch: all of it or nothing, by the server.
+//! Writes one commit as one atomic batch, all or nothing.
 
-use super::error::{PublishError, ShardError, Verdict};
+use super::error::{PublishError, Reaction, ShardError};
 use super::head::{Claim, Replace, Session, Shard, claim};
 use super::outgoing::Part;
-use super::patience::Patience;
 use super::publish::{Expect, Publisher, Stored};
+use super::retries::Retries;
 use super::write_ahead::entry_headers;
 use crate::sink::{CommitError, SinkError};
 use bridge_core::ids::ShardId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// The most messages of an atomic batch: nats-server's `max_batch_size`, as it comes.
+/// The maximum number of messages of an atomic batch: nats-server's default `max_batch_size`.
 pub(super) const MOST_MESSAGES: usize = 1_000;
 
-/// How many messages the parts make, heads included.
+/// The number of messages of the parts, heads included.
 pub(super) fn size(parts: &BTreeMap<ShardId, Part>) -> usize {
     parts.values().map(|part| part.len() + 1).sum()
 }
 
-/// Writes records, entries and heads in one atomic batch. Each head is expected where the session
-/// left it, so that the server refuses all of it when somebody else has taken one of the shards.
+/// Writes records, entries and heads in one atomic batch. Each head is expected where the session left it, so that the
+/// server refuses the whole batch if another session has taken one of the shards.
 ///
-/// Shards that turn out to be somebody else's are added to `foreign`.
+/// Shards that turn out to belong to another session are added to `foreign`.
 pub(super) async fn commit(
     publisher: &Publisher,
     session: &Session,
@@ -38,17 +38,18 @@ pub(super) async fn commit(
             layout.committed(owned, last, id);
             Ok(())
         }
-        Err(PublishError { verdict: Verdict::Impossible, source }) => Err(CommitError::Fatal(source)),
-        Err(PublishError { verdict: Verdict::Refused, source }) => Err(CommitError::Aborted(source)),
-        Err(PublishError { verdict: Verdict::Stale | Verdict::Silent, source }) => {
+        Err(PublishError { verdict: Reaction::Impossible, source }) => Err(CommitError::Fatal(source)),
+        Err(PublishError { verdict: Reaction::Refused, source }) => Err(CommitError::Aborted(source)),
+        Err(PublishError { verdict: Reaction::Stale | Reaction::Silent, source }) => {
             settle(publisher, session, owned, id, &layout, source, foreign).await
         }
-        Err(PublishError { verdict: Verdict::Duplicate, source }) => {
+        Err(PublishError { verdict: Reaction::Duplicate, source }) => {
             match settle(publisher, session, owned, id, &layout, source, foreign).await {
-                // Not this commit's: writing again meets the same refusal. Unless an heir's: then we lost the shard.
+                // The id isn't this commit's: writing again would be refused again. Except if a successor wrote it:
+                // then the shard is lost.
                 Err(CommitError::Aborted(source)) if foreign.is_empty() => Err(CommitError::Fatal(SinkError::Setup {
                     problem: format!("records are in the JetStream stream that the checkpoint doesn't know: {source}"),
-                    remedy: "the checkpoint was lost or put back by hand; see `checkpoint reset`".to_owned(),
+                    remedy: "the checkpoint was lost or restored by hand; see `checkpoint reset`".to_owned(),
                 })),
                 outcome => outcome,
             }
@@ -90,10 +91,10 @@ pub(super) fn render(
     records
 }
 
-/// Learns what became of the batch; where it hasn't happened, makes sure that it never will.
+/// Finds the outcome of the batch. If it wasn't written, makes sure that it never will be.
 ///
-/// A shard that is somebody else's by now can't tell, and needn't: what was staged for it is dropped. The others can,
-/// as the batch is all of it or nothing.
+/// A shard that belongs to another session by now can't show the outcome, and needn't: what was staged for it is
+/// dropped. The other shards can, because the batch is all or nothing.
 async fn settle(
     publisher: &Publisher,
     session: &Session,
@@ -103,15 +104,15 @@ async fn settle(
     why: SinkError,
     foreign: &mut Vec<ShardId>,
 ) -> Result<(), CommitError> {
-    let mut patience = Patience::new();
+    let mut retries = Retries::new();
     let mut committed = false;
-    // The first claim decides, as the batch needs every head to be where it was.
+    // The first claim decides, because the batch needs every head to be where it was.
     'shards: for (heads_behind, shard) in layout.shards.iter().rev().enumerate() {
         let Claim { replaced, head, completed, pending: _ } = loop {
             match claim(publisher, session, *shard, Replace::Own).await {
                 Ok(claim) => break claim,
                 Err(ShardError::Unknown(error) | ShardError::Aborted(error)) => {
-                    patience.wait(error).await.map_err(CommitError::Unknown)?;
+                    retries.wait(error).await.map_err(CommitError::Unknown)?;
                 }
                 Err(ShardError::Foreign(_)) => {
                     foreign.push(*shard);
@@ -131,7 +132,7 @@ async fn settle(
     if committed { Ok(()) } else { Err(CommitError::Aborted(why)) }
 }
 
-/// Which message of the batch is what: an atomic batch has one run of JetStream sequences.
+/// The place of each message in the batch: an atomic batch has consecutive JetStream sequences.
 struct Layout {
     shards: Vec<ShardId>,
     entries: Vec<(ShardId, String)>,
@@ -143,7 +144,7 @@ impl Layout {
         Self { shards: parts.keys().copied().collect(), entries: entries.collect() }
     }
 
-    /// Notes where everything is, from the sequence of the last head.
+    /// Notes the sequence of each message, from the sequence of the last head.
     fn committed(&self, owned: &mut BTreeMap<ShardId, Shard>, last: u64, id: &str) {
         let first = last.saturating_sub((self.entries.len() + self.shards.len()) as u64);
         let mut sequences = first + 1..;

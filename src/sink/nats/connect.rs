@@ -7,21 +7,20 @@ use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAd
 use std::error::Error;
 use std::time::Duration;
 
-/// How long the first connection may take, over all servers. After it, the client reconnects for ever.
+/// The timeout of the first connection, over all servers. After it, the client reconnects forever.
 const FIRST_CONNECTION: Duration = Duration::from_secs(10);
-/// A dead connection is noticed after two of these.
+/// The interval of pings. A connection that fails silently is noticed after two of them.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// Pauses between attempts to reconnect grow to this.
+/// The maximum pause between attempts to reconnect.
 const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 
 const NOBODY_THERE: &str =
     "check `sink.nats.servers`, that the servers run, and that nothing between keeps them apart from here";
 
-/// Connects.
+/// Connects to the servers.
 ///
-/// # Errors
-/// [`SinkError::Setup`] for an address that isn't one, [`SinkError::Refused`] where the two sides don't agree on
-/// credentials or TLS, [`SinkError::Unavailable`] for the rest.
+/// [`SinkError::Setup`] for an invalid address, [`SinkError::Refused`] if client and server don't agree on credentials
+/// or TLS, [`SinkError::Unavailable`] for other errors.
 pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
     let servers = &settings.config.servers;
     let addresses: Result<Vec<ServerAddr>, _> = servers.iter().map(|server| server.parse::<ServerAddr>()).collect();
@@ -29,13 +28,13 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
         problem: format!("sink.nats.servers has an address that isn't one: {error}"),
         remedy: "write each as nats://host:4222".to_owned(),
     })?;
-    // An address may hold a password: only host and port are shown.
+    // An address may contain a password: only host and port are shown.
     let shown: Vec<_> = addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect();
     let shown = shown.join(", ");
     let action = format!("connect to NATS at {shown}");
     let refused = |problem: String, remedy: &str| SinkError::Refused { problem, remedy: remedy.to_owned() };
     let credentials = "check credentialsFile, nkeySeed, token or user and password in sink.nats";
-    // The client's own words would be that it couldn't log in.
+    // The client's own error would only be that it couldn't log in.
     login::auth(&settings.login, &[]).map_err(|problem| refused(problem, credentials))?;
     let connecting = options(settings).connect(addresses);
     match tokio::time::timeout(FIRST_CONNECTION, connecting).await {
@@ -60,7 +59,7 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
     }
 }
 
-/// Whether the two sides don't agree on TLS: no network does that.
+/// Whether client and server don't agree on TLS, which isn't a failure of the network.
 fn is_tls(error: &ConnectError) -> bool {
     let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
     error.kind() == ConnectErrorKind::Tls
@@ -93,7 +92,7 @@ fn options(settings: &NatsSettings) -> ConnectOptions {
 
 fn log(event: &Event) {
     match event {
-        // What was published is answered with silence: this is the only word on it.
+        // A publish without permission gets no answer: this event is the only report of it.
         Event::ServerError(ServerError::Other(words)) if words.to_lowercase().contains("permissions violation") => {
             tracing::error!(reason = %words, hint = "allow it in the user's permissions", "permission denied by NATS");
         }

@@ -1,67 +1,67 @@
-//! What the server's and the client's errors mean for a commit.
+//! The meaning of the server's and the client's errors for a commit.
 
 use crate::sink::SinkError;
 use async_nats::client::RequestErrorKind;
 
-/// What is known after a publish that didn't succeed: one variant for each thing to do next.
+/// What is known after a failed publish. Each variant requires another action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Reaction {
     /// Somebody wrote the subject since: look who.
     Stale,
-    /// The server has a message of this id: look whether it is this commit's.
+    /// The server has a message with this id: find out whether it is this commit's.
     Duplicate,
-    /// Surely not stored; may work later.
+    /// Certainly not stored. A retry may succeed.
     Refused,
-    /// Surely not stored, and never will be until somebody acts.
+    /// Certainly not stored. A retry fails until the operator acts.
     Impossible,
-    /// No answer: may or may not be stored, now or later.
+    /// No answer: it may be stored or not, now or later.
     Silent,
 }
 
-/// How a publish failed.
+/// The failure of a publish.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Failure {
-    /// The server's answer had this error code.
+    /// The server answered with this error code.
     Answer(u64),
-    /// The client gave up.
+    /// The client reported this error.
     Client(RequestErrorKind),
     /// The answer can't be read.
     Garbled,
 }
 
 impl Failure {
-    /// The codes are those of nats-server's `errors.json`.
+    /// What the failure means. The codes are those of nats-server's `errors.json`.
     #[expect(clippy::match_same_arms, reason = "each arm has its own reason, said beside it")]
-    pub(super) fn verdict(self) -> Verdict {
+    pub(super) fn verdict(self) -> Reaction {
         match self {
             // Wrong last sequence; and the same while another write of the subject is on its way.
-            Self::Answer(10_071 | 10_164) => Verdict::Stale,
+            Self::Answer(10_071 | 10_164) => Reaction::Stale,
             // An atomic batch holds a message id that is in the duplicate window.
-            Self::Answer(10_201) => Verdict::Duplicate,
+            Self::Answer(10_201) => Reaction::Duplicate,
             // Another JetStream stream answered.
-            Self::Answer(10_060) => Verdict::Impossible,
+            Self::Answer(10_060) => Reaction::Impossible,
             // Message or header too large.
-            Self::Answer(10_054 | 10_097) => Verdict::Impossible,
+            Self::Answer(10_054 | 10_097) => Reaction::Impossible,
             // The JetStream stream is sealed, forbids rollups, message TTLs or atomic batches.
-            Self::Answer(10_109 | 10_111 | 10_166 | 10_174) => Verdict::Impossible,
+            Self::Answer(10_109 | 10_111 | 10_166 | 10_174) => Reaction::Impossible,
             // The atomic batch isn't well-formed for this server.
-            Self::Answer(10_175 | 10_177 | 10_179 | 10_199 | 10_200) => Verdict::Impossible,
+            Self::Answer(10_175 | 10_177 | 10_179 | 10_199 | 10_200) => Reaction::Impossible,
             // No resources, no space, no leader, an abandoned batch: an error says that it isn't stored.
-            Self::Answer(_) => Verdict::Refused,
+            Self::Answer(_) => Reaction::Refused,
             // Nobody listens on the subject: no JetStream, or no JetStream stream, at the moment.
-            Self::Client(RequestErrorKind::NoResponders) => Verdict::Refused,
+            Self::Client(RequestErrorKind::NoResponders) => Reaction::Refused,
             Self::Client(RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded) => {
-                Verdict::Impossible
+                Reaction::Impossible
             }
-            Self::Client(RequestErrorKind::TimedOut | RequestErrorKind::Other) | Self::Garbled => Verdict::Silent,
+            Self::Client(RequestErrorKind::TimedOut | RequestErrorKind::Other) | Self::Garbled => Reaction::Silent,
         }
     }
 }
 
-/// A publish that didn't succeed.
+/// The error of a failed publish.
 #[derive(Debug)]
 pub(super) struct PublishError {
-    pub(super) verdict: Verdict,
+    pub(super) verdict: Reaction,
     pub(super) source: SinkError,
 }
 
@@ -73,11 +73,11 @@ impl PublishError {
     ) -> Self {
         let verdict = failure.verdict();
         let source = match verdict {
-            Verdict::Impossible => SinkError::Setup {
+            Reaction::Impossible => SinkError::Setup {
                 problem: format!("the server never takes a message for {subject}: {}", words.into()),
-                remedy: "make the JetStream stream and the server's limits fit, see `doctor`".to_owned(),
+                remedy: "change the JetStream stream or the server's limits, see `doctor`".to_owned(),
             },
-            Verdict::Stale | Verdict::Duplicate | Verdict::Refused | Verdict::Silent => {
+            Reaction::Stale | Reaction::Duplicate | Reaction::Refused | Reaction::Silent => {
                 SinkError::unavailable(format!("publish to {subject}"), words)
             }
         };
@@ -85,16 +85,16 @@ impl PublishError {
     }
 }
 
-/// Why a claim, or one shard's part of a commit, didn't succeed: one variant for each thing to do next.
+/// Why a claim, or one shard's part of a commit, failed. Each variant requires another action.
 #[derive(Debug)]
 pub(super) enum ShardError {
-    /// Somebody else has claimed the shard: it is lost.
+    /// Another session has claimed the shard: it is lost.
     Foreign(SinkError),
-    /// It surely hasn't happened, and won't.
+    /// It certainly wasn't done, and won't be.
     Aborted(SinkError),
-    /// It may have happened, or may happen: claim again.
+    /// The outcome is unknown: claim again.
     Unknown(SinkError),
-    /// It never will until somebody acts.
+    /// It can't be done until the operator acts.
     Fatal(SinkError),
 }
 
@@ -105,24 +105,24 @@ mod tests {
     #[test]
     fn each_failure_has_its_verdict() {
         let table = [
-            (Failure::Answer(10_071), Verdict::Stale),
-            (Failure::Answer(10_164), Verdict::Stale),
-            (Failure::Answer(10_201), Verdict::Duplicate),
-            (Failure::Answer(10_060), Verdict::Impossible),
-            (Failure::Answer(10_054), Verdict::Impossible),
-            (Failure::Answer(10_174), Verdict::Impossible),
-            (Failure::Answer(10_199), Verdict::Impossible),
-            (Failure::Answer(10_176), Verdict::Refused),
-            (Failure::Answer(10_158), Verdict::Refused),
-            (Failure::Answer(10_023), Verdict::Refused),
-            (Failure::Answer(10_077), Verdict::Refused),
-            (Failure::Answer(10_008), Verdict::Refused),
-            (Failure::Client(RequestErrorKind::NoResponders), Verdict::Refused),
-            (Failure::Client(RequestErrorKind::MaxPayloadExceeded), Verdict::Impossible),
-            (Failure::Client(RequestErrorKind::InvalidSubject), Verdict::Impossible),
-            (Failure::Client(RequestErrorKind::TimedOut), Verdict::Silent),
-            (Failure::Client(RequestErrorKind::Other), Verdict::Silent),
-            (Failure::Garbled, Verdict::Silent),
+            (Failure::Answer(10_071), Reaction::Stale),
+            (Failure::Answer(10_164), Reaction::Stale),
+            (Failure::Answer(10_201), Reaction::Duplicate),
+            (Failure::Answer(10_060), Reaction::Impossible),
+            (Failure::Answer(10_054), Reaction::Impossible),
+            (Failure::Answer(10_174), Reaction::Impossible),
+            (Failure::Answer(10_199), Reaction::Impossible),
+            (Failure::Answer(10_176), Reaction::Refused),
+            (Failure::Answer(10_158), Reaction::Refused),
+            (Failure::Answer(10_023), Reaction::Refused),
+            (Failure::Answer(10_077), Reaction::Refused),
+            (Failure::Answer(10_008), Reaction::Refused),
+            (Failure::Client(RequestErrorKind::NoResponders), Reaction::Refused),
+            (Failure::Client(RequestErrorKind::MaxPayloadExceeded), Reaction::Impossible),
+            (Failure::Client(RequestErrorKind::InvalidSubject), Reaction::Impossible),
+            (Failure::Client(RequestErrorKind::TimedOut), Reaction::Silent),
+            (Failure::Client(RequestErrorKind::Other), Reaction::Silent),
+            (Failure::Garbled, Reaction::Silent),
         ];
         for (failure, verdict) in table {
             assert_eq!(failure.verdict(), verdict, "{failure:?}");

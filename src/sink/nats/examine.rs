@@ -1,17 +1,17 @@
-//! What `doctor` asks of NATS: every right and setting that a session needs, by requests that change nothing.
+//! What `doctor` checks of NATS: every right and setting that a session needs, by requests that change nothing.
 //!
-//! The server tells a user its permissions (`$SYS.REQ.USER.INFO`, nats-server 2.10), so that nothing has to be
-//! published to know whether it may be.
+//! The server reports a user's permissions (`$SYS.REQ.USER.INFO`, nats-server 2.10), so nothing has to be published to
+//! check them.
 
 use super::rights::Permissions;
 use super::{NatsSettings, bucket, connect, lease, setup, subjects};
-use crate::finding::{Finding, Verdict};
+use crate::finding::{CheckResult, Finding};
 use async_nats::client::Client;
 use async_nats::jetstream;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Where a user is told about itself.
+/// The subject of requests for a user's own permissions.
 const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 
 #[derive(Deserialize)]
@@ -28,36 +28,36 @@ struct User {
     permissions: Option<Permissions>,
 }
 
-/// Tries all that a session will need, each within `patience`.
+/// Checks everything that a session will need, each check within `timeout`.
 ///
 /// # Cancel safety
-/// May be dropped.
-pub async fn examine(settings: NatsSettings, patience: Duration) -> Vec<Finding> {
+/// Cancel safe: it changes nothing.
+pub async fn examine(settings: NatsSettings, timeout: Duration) -> Vec<Finding> {
     let config = &settings.config;
     let server = format!("NATS at {}", config.servers.join(", "));
     let stream = format!("JetStream stream {}", config.stream);
     let leases = format!("key-value bucket {}", bucket(config));
     let rights = "rights on NATS".to_owned();
     let mut findings = Vec::new();
-    let client = match within(patience, connect(&settings)).await {
+    let client = match within(timeout, connect(&settings)).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return refused(error.into(), server, [stream, leases, rights]),
         Err(late) => return refused(late, server, [stream, leases, rights]),
     };
     findings.push(version(&client).of(server));
-    let user = user(&client, patience).await;
+    let user = user(&client, timeout).await;
     let jetstream = jetstream::new(client.clone());
-    if let Some(verdict) = no_jetstream(&jetstream, user.as_ref().ok(), patience).await {
-        let others = [stream, leases, rights].map(|what| Verdict::not_tried("JetStream can't be used").of(what));
+    if let Some(verdict) = no_jetstream(&jetstream, user.as_ref().ok(), timeout).await {
+        let others = [stream, leases, rights].map(|what| CheckResult::not_tried("JetStream can't be used").of(what));
         findings.push(verdict.of("JetStream"));
         findings.extend(others);
         return findings;
     }
     let names = subjects(config);
-    let looked = within(patience, setup::examine(&client, config, &names)).await;
+    let looked = within(timeout, setup::examine(&client, config, &names)).await;
     let (verdict, of_stream) = looked.unwrap_or_else(|late| (late, None));
     findings.push(verdict.of(&stream));
-    let looked = within(patience, lease::examine(&client, &bucket(config), config)).await;
+    let looked = within(timeout, lease::examine(&client, &bucket(config), config)).await;
     let (verdict, of_bucket) = looked.unwrap_or_else(|late| (late, None));
     findings.push(verdict.of(&leases));
     let publish = published(&settings, of_stream, of_bucket);
@@ -65,53 +65,53 @@ pub async fn examine(settings: NatsSettings, patience: Duration) -> Vec<Finding>
     findings
 }
 
-fn refused(verdict: Verdict, server: String, others: [String; 3]) -> Vec<Finding> {
+fn refused(verdict: CheckResult, server: String, others: [String; 3]) -> Vec<Finding> {
     let reason = format!("{server} can't be used");
-    let others = others.map(|what| Verdict::not_tried(&reason).of(what));
+    let others = others.map(|what| CheckResult::not_tried(&reason).of(what));
     std::iter::once(verdict.of(server)).chain(others).collect()
 }
 
-async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Verdict> {
-    let late = || Verdict::failed(format!("no answer in {patience:?}"), "check that the servers run");
-    tokio::time::timeout(patience, work).await.map_err(|_elapsed| late())
+async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, CheckResult> {
+    let late = || CheckResult::failed(format!("no answer in {timeout:?}"), "check that the servers run");
+    tokio::time::timeout(timeout, work).await.map_err(|_elapsed| late())
 }
 
-fn version(client: &Client) -> Verdict {
+fn version(client: &Client) -> CheckResult {
     let info = client.server_info();
     let found = format!("nats-server {} answers", info.version);
     if client.is_server_compatible(2, 12, 0) {
-        return Verdict::ok(format!("{found}, with atomic batches"));
+        return CheckResult::ok(format!("{found}, with atomic batches"));
     }
-    Verdict::notice(
+    CheckResult::notice(
         format!("{found}, without atomic batches: each page is written ahead of its records"),
         "use nats-server 2.12 or newer for atomic commits",
     )
 }
 
-async fn user(client: &Client, patience: Duration) -> Result<User, Verdict> {
+async fn user(client: &Client, timeout: Duration) -> Result<User, CheckResult> {
     let untold = || {
         let reason =
             format!("the server doesn't report it: it must be 2.10 or newer, and allow publishing to {USER_INFO}");
-        Verdict::unknown(reason)
+        CheckResult::unknown(reason)
     };
-    let asked = within(patience, client.request(USER_INFO, "".into())).await;
+    let asked = within(timeout, client.request(USER_INFO, "".into())).await;
     let answer = asked.map_err(|_late| untold())?.map_err(|_unanswered| untold())?;
     serde_json::from_slice(&answer.payload).map(|UserInfo { data }| data).map_err(|_unreadable| untold())
 }
 
 /// Why JetStream can't be used, if so. A user that may not ask about its account may still use it.
-async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, patience: Duration) -> Option<Verdict> {
+async fn no_jetstream(jetstream: &jetstream::Context, user: Option<&User>, timeout: Duration) -> Option<CheckResult> {
     let may_ask = user.is_none_or(|user| user.lacks(&["$JS.API.INFO".to_owned()]).is_empty());
     if !may_ask {
         return None;
     }
-    let error = match within(patience, jetstream.query_account()).await {
+    let error = match within(timeout, jetstream.query_account()).await {
         Ok(Ok(_)) => return None,
         Ok(Err(error)) => error.to_string(),
         Err(late) => return Some(late),
     };
     let remedy = "enable JetStream on the servers (`jetstream {}`) and for the account that the bridge logs in to";
-    Some(Verdict::failed(format!("there is none for this account: {error}"), remedy))
+    Some(CheckResult::failed(format!("there is none for this account: {error}"), remedy))
 }
 
 impl User {
@@ -119,27 +119,28 @@ impl User {
         self.permissions.as_ref().map(|permissions| permissions.unpublishable(publish)).unwrap_or_default()
     }
 
-    fn judge(&self, publish: &[String]) -> Verdict {
+    fn judge(&self, publish: &[String]) -> CheckResult {
         let Self { name, account, permissions } = self;
         let who = format!("user {name} of account {account}");
         let inboxes = ["_INBOX.>".to_owned()];
         let deaf = permissions.as_ref().map(|it| it.unsubscribable(&inboxes)).unwrap_or_default();
         let mute = self.lacks(publish);
         if mute.is_empty() && deaf.is_empty() {
-            return Verdict::ok(format!("{who} has all rights that are needed"));
+            return CheckResult::ok(format!("{who} has all rights that are needed"));
         }
         let list =
             |verb: &str, subjects: &[&str]| (!subjects.is_empty()).then(|| format!("{verb} {}", subjects.join(", ")));
         let lacking = [list("publish to", &mute), list("subscribe to", &deaf)];
         let lacking: Vec<_> = lacking.into_iter().flatten().collect();
-        Verdict::failed(
+        CheckResult::failed(
             format!("{who} may not {}", lacking.join("; nor ")),
             "allow these subjects in the user's permissions",
         )
     }
 }
 
-/// The subjects that a session publishes to, as few as it can do with; with what it does to the JetStream streams before, if anything.
+/// The subjects that a session publishes to, as few as possible. With the requests that first create or change the
+/// JetStream streams, if any.
 fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option<&str>) -> Vec<String> {
     let config = &settings.config;
     let (prefix, stream, bucket) = (&config.subject_prefix, &config.stream, bucket(config));
@@ -155,7 +156,7 @@ fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option
         format!("CONSUMER.CREATE.KV_{bucket}"),
     ];
     api.extend(of_stream.map(|verb| format!("STREAM.{verb}.{stream}")));
-    // The client asks what the account has before it makes a bucket.
+    // The client queries the account before it creates a bucket.
     api.extend(of_bucket.into_iter().flat_map(|verb| ["INFO".to_owned(), format!("STREAM.{verb}.KV_{bucket}")]));
     let subjects = [format!("{prefix}.lane.>"), format!("{prefix}.dead-letter.>"), checkpoint];
     let leases = [format!("$KV.{bucket}.>"), format!("$JS.FC.KV_{bucket}.>")];

@@ -2,7 +2,7 @@
 //! the fence and the log of what is intended and what is done.
 //!
 //! ```text
-//!              claim                    claim: carries a complete intent over,
+//!              claim                    claim: keeps a complete intent,
 //!   (nothing) ───────► settled ◄──────┐       drops an incomplete one
 //!                       │    ▲        │
 //!        atomic batch,  │    │ done   │
@@ -10,7 +10,7 @@
 //!                      intended ──────┘
 //! ```
 
-use super::error::{ShardError, Verdict};
+use super::error::{Reaction, ShardError};
 use super::publish::{Expect, Publisher};
 use crate::sink::SinkError;
 use async_nats::HeaderMap;
@@ -19,52 +19,52 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// The header that holds a [`Head`], as JSON.
+/// The header that contains a [`Head`], as JSON.
 pub(super) const HEAD: &str = "Asana-Bridge-Head";
 
-/// How often in a row a claim may find that the head isn't where it has just been read.
+/// The maximum number of consecutive times that a claim may find the head changed since it was read.
 const MOST_REFUSALS: u32 = 8;
 
-/// What the newest message on a shard's head says.
+/// The newest message on a shard's head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
-    /// The session that wrote it: who owns the shard.
+    /// The session that wrote it, which owns the shard.
     pub(super) session: String,
-    /// Its replica, for a person.
+    /// The replica of that session, for people.
     pub(super) replica: String,
-    /// The newest commit that is done.
+    /// The newest finished commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) completed: Option<String>,
-    /// The commit that isn't done, but will be if the intent is complete.
+    /// The unfinished commit. It will be finished if the intent is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) intent: Option<Intent>,
 }
 
-/// One chunk of a write-ahead intent, or, in a claim, the whole of it.
+/// One chunk of a write-ahead intent, or, in a claim, all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Intent {
-    /// Which commit.
+    /// The id of the commit.
     pub(super) commit: String,
-    /// Which chunk, from 0.
+    /// The number of the chunk, from 0.
     pub(super) chunk: u32,
-    /// How many there are.
+    /// The number of chunks.
     pub(super) chunks: u32,
-    /// The JetStream sequence of chunk 0; in chunk 0 it is its own.
+    /// The JetStream sequence of chunk 0. It is missing in chunk 0 itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) first: Option<u64>,
 }
 
-/// A complete intent that has to be redone.
+/// A complete intent that has to be finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
     pub(super) commit: String,
-    /// The JetStream sequence of its first chunk; no record of it is older.
+    /// The JetStream sequence of its first chunk. None of its records is older.
     pub(super) first: u64,
     pub(super) chunks: u32,
 }
 
 impl Head {
-    /// The complete intent of a head that stands at `sequence`.
+    /// The complete intent of a head at `sequence`.
     pub(super) fn pending(&self, sequence: u64) -> Option<Pending> {
         let intent = self.intent.as_ref()?;
         let complete = intent.chunk.checked_add(1)? == intent.chunks;
@@ -91,7 +91,7 @@ impl Head {
     }
 }
 
-/// Who writes: one for each session.
+/// The identity of the writer, different for each session.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) id: String,
@@ -105,45 +105,45 @@ impl Session {
     }
 }
 
-/// What a session knows of a shard that it owns.
+/// The state of an owned shard.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shard {
-    /// The JetStream sequence of the head.
+    /// The JetStream sequence of the shard's head.
     pub(super) head: u64,
-    /// The newest commit that is done.
+    /// The newest finished commit.
     pub(super) completed: Option<String>,
-    /// The JetStream sequence of each entry, removed ones included.
+    /// The JetStream sequence of each entry, also of removed ones.
     pub(super) entries: HashMap<String, u64>,
 }
 
-/// Whose heads a claim may replace.
+/// The heads that a claim may replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replace {
-    /// Anybody's: the lease is ours.
+    /// Heads of any session: we have the lease.
     Anybody,
-    /// Our own: to learn what became of a commit, and to end it if it hasn't happened.
+    /// Only our own: to find the outcome of a commit, and to prevent it if it wasn't done.
     Own,
 }
 
-/// What a claim found.
+/// The result of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
-    /// The head that it replaced was here (0: there was none).
+    /// The JetStream sequence of the replaced head; 0 if there was none.
     pub(super) replaced: u64,
-    /// The new head is here.
+    /// The JetStream sequence of the new head.
     pub(super) head: u64,
-    /// The newest commit that is done.
+    /// The newest finished commit.
     pub(super) completed: Option<String>,
-    /// A complete intent: it has to be redone.
+    /// A complete intent that has to be finished.
     pub(super) pending: Option<Pending>,
 }
 
-/// Takes a shard: whatever somebody else, or this session before, has on its way to the
-/// shard is refused from now on, or has happened and is seen here.
+/// Claims a shard: writes to the shard that are still in flight, from another session or from this one, are refused
+/// from now on, or were stored and are seen here.
 ///
 /// # Errors
-/// [`ShardError::Foreign`] if it isn't ours to replace, [`ShardError::Unknown`] if the
-/// server doesn't answer or is behind (claim again), [`ShardError::Fatal`] otherwise.
+/// [`ShardError::Foreign`] if the head may not be replaced, [`ShardError::Unknown`] if the server doesn't answer or is
+/// behind (claim again), [`ShardError::Fatal`] otherwise.
 pub(super) async fn claim(
     publisher: &Publisher,
     session: &Session,
@@ -175,20 +175,20 @@ pub(super) async fn claim(
             chunks: pending.chunks,
             first: Some(pending.first),
         });
-        // The chunks of a pending intent are on the same subject: they must stay.
+        // The chunks of a pending intent are on the same subject: they must be kept.
         let expect = if pending.is_some() { Expect::Append(replaced) } else { Expect::Replace(replaced) };
         let headers = session.head(completed.clone(), intent).headers();
         match publisher.checkpoint(&subject, headers, Bytes::new(), expect).await {
             Ok(head) => return Ok(Claim { replaced, head, completed, pending }),
             // Something came in between: look again. A leader that is one no more would show the same for ever.
-            Err(error) if error.verdict == Verdict::Stale && refusals < MOST_REFUSALS => refusals += 1,
-            Err(error) if error.verdict == Verdict::Impossible => return Err(ShardError::Fatal(error.source)),
+            Err(error) if error.verdict == Reaction::Stale && refusals < MOST_REFUSALS => refusals += 1,
+            Err(error) if error.verdict == Reaction::Impossible => return Err(ShardError::Fatal(error.source)),
             Err(error) => return Err(ShardError::Unknown(error.source)),
         }
     }
 }
 
-/// Whether the shard's head is somebody else's, for all that is known: a look, and no claim.
+/// Whether the shard's head belongs to another session, as far as is known. Only reads it.
 pub(super) async fn foreign(
     publisher: &Publisher,
     session: &Session,

@@ -1,12 +1,12 @@
-//! The key-value bucket of leases, by compare-and-set. The server deletes a key that isn't renewed.
+//! The key-value bucket of leases, written by compare-and-set. The server deletes a key that isn't renewed.
 //!
-//! A lease only decides who should write. That nobody else does write is the heads' part
-//! (see [`super::head`]): a holder that is late, or doesn't know yet, is fenced there.
+//! A lease only decides which replica should write. The heads (see [`super::head`]) ensure that no other replica
+//! writes: a holder that is late, or doesn't know yet, is fenced there.
 
 use super::member::{Answer, RENEWALS};
 use super::view::{Holder, Key};
 use crate::config::NatsConfig;
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateKeyValueErrorKind, KeyValueErrorKind};
@@ -26,11 +26,11 @@ pub(super) struct Leases {
     me: Holder,
 }
 
-/// What the watch tells: a key, its revision, and who holds it, if anybody.
+/// A change in the bucket: a key, its revision, and the holder, if there is one.
 pub(super) type Told = (Key, u64, Option<Holder>);
 
 impl Leases {
-    /// Opens the bucket, and makes it if it is missing.
+    /// Opens the bucket, and creates it if it is missing.
     pub(super) async fn open(
         client: &Client,
         bucket: &str,
@@ -59,7 +59,7 @@ impl Leases {
                     | CreateKeyValueErrorKind::BucketCreate
                     | CreateKeyValueErrorKind::TimedOut
                     | CreateKeyValueErrorKind::LimitMarkersNotSupported => {
-                        SinkError::unavailable(format!("make the key-value bucket {bucket}"), error)
+                        SinkError::unavailable(format!("create the key-value bucket {bucket}"), error)
                     }
                 })?
             }
@@ -79,19 +79,19 @@ impl Leases {
         Ok(Self { store, time, me })
     }
 
-    /// How long a lease holds that isn't renewed.
+    /// The time after which a lease expires if it isn't renewed.
     pub(super) fn time(&self) -> Duration {
         self.time
     }
 
-    /// Writes our name to a key that stands at this revision (0: nothing is there).
+    /// Writes our name to a key that is at this revision (0: it doesn't exist).
     pub(super) async fn write(&self, key: &Key, revision: u64) -> Answer {
         let update = self.store.update(key.to_string(), Bytes::from(self.me.to_string()), revision);
-        match tokio::time::timeout(self.patience(), update).await {
+        match tokio::time::timeout(self.request_timeout(), update).await {
             Ok(Ok(revision)) => Answer::Written(revision),
             Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => self.look(key).await,
             Ok(Err(error)) => {
-                // One of several that fit into the lease time; what is lost in the end is told.
+                // Several tries fit into the lease time. A lost lease is reported in the end.
                 tracing::debug!(%key, %error, "lease not written");
                 Answer::Silent
             }
@@ -99,12 +99,12 @@ impl Leases {
         }
     }
 
-    /// What the leader has for a key. A follower could be behind.
+    /// The leader's value of a key. A follower could be behind.
     pub(super) async fn look(&self, key: &Key) -> Answer {
         let subject = format!("{}{key}", self.store.prefix);
         let look = self.store.stream.get_last_raw_message_by_subject(&subject);
-        match tokio::time::timeout(self.patience(), look).await {
-            // The mark of a deleted key has no value.
+        match tokio::time::timeout(self.request_timeout(), look).await {
+            // The marker of a deleted key has no value.
             Ok(Ok(found)) => Answer::Found(found.sequence, Holder::parse(&found.payload)),
             Ok(Err(error)) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Answer::Found(0, None),
             Ok(Err(error)) => {
@@ -115,13 +115,13 @@ impl Leases {
         }
     }
 
-    /// Gives a lease up, so that a peer has it at once. Where that fails, it runs out.
+    /// Releases a lease, so that another replica can take it at once. If that fails, the lease expires.
     pub(super) async fn release(&self, key: &Key, mut revision: u64) {
         let text = key.to_string();
-        // The newest renewal may be newer than what was known.
+        // The newest renewal may be newer than the known revision.
         for _attempt in 0..3 {
             let delete = self.store.delete_expect_revision(&text, Some(revision));
-            match tokio::time::timeout(self.patience(), delete).await {
+            match tokio::time::timeout(self.request_timeout(), delete).await {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => tracing::debug!(%key, %error, "lease not released"),
                 Err(_late) => tracing::debug!(%key, "lease release not answered"),
@@ -134,7 +134,7 @@ impl Leases {
         }
     }
 
-    /// Tells of all keys, and then of each change, until nobody listens. Opens the watch anew when it breaks.
+    /// Sends all keys, and then each change, until the receiver is dropped. Opens the watch again when it breaks.
     pub(super) async fn watch(&self, told: mpsc::Sender<Told>) {
         loop {
             match self.store.watch_with_history(">").await {
@@ -156,20 +156,20 @@ impl Leases {
                 Err(error) => {
                     tracing::warn!(%error, hint = "this replica takes no shards until it works",
                         "lease watch failed, retrying");
-                    tokio::time::sleep(self.patience()).await;
+                    tokio::time::sleep(self.request_timeout()).await;
                 }
             }
-            tokio::time::sleep(self.patience() / 10).await;
+            tokio::time::sleep(self.request_timeout() / 10).await;
         }
     }
 
-    /// A request that takes longer is sent anew: several fit into the lease time.
-    fn patience(&self) -> Duration {
+    /// The timeout of a request. After it, the request is sent again: several fit into the lease time.
+    fn request_timeout(&self) -> Duration {
         self.time / RENEWALS
     }
 }
 
-/// How long values live, and how many replicas there are of them.
+/// The life of the values, and the number of their replicas.
 async fn life(store: &Store, bucket: &str) -> Result<(Duration, usize), SinkError> {
     let status = store.status().await;
     let status = status.map_err(|error| SinkError::unavailable(format!("read bucket {bucket}"), error))?;
@@ -180,12 +180,12 @@ async fn life(store: &Store, bucket: &str) -> Result<(Duration, usize), SinkErro
 }
 
 /// How the bucket is, with nothing made. With it what the bridge would do to it, in the words of JetStream's API.
-pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) -> (Verdict, Option<&'static str>) {
+pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) -> (CheckResult, Option<&'static str>) {
     let store = match jetstream::new(client.clone()).get_key_value(bucket).await {
         Ok(store) => store,
         Err(error) if error.kind() == KeyValueErrorKind::GetBucket && config.create => {
             let reason = "can't be seen: the bridge creates it if it is missing, and only that shows whether it may";
-            return (Verdict::unknown(reason), Some("CREATE"));
+            return (CheckResult::unknown(reason), Some("CREATE"));
         }
         Err(error) if error.kind() == KeyValueErrorKind::GetBucket => {
             return (no_bucket(bucket, super::LEASE_TIME).into(), None);
@@ -195,7 +195,7 @@ pub(super) async fn examine(client: &Client, bucket: &str, config: &NatsConfig) 
         }
     };
     let verdict = match life(&store, bucket).await {
-        Ok((time, replicas)) => Verdict::ok(format!("leases hold for {time:?}, {replicas} replica(s)")),
+        Ok((time, replicas)) => CheckResult::ok(format!("leases hold for {time:?}, {replicas} replica(s)")),
         Err(error) => error.into(),
     };
     (verdict, None)

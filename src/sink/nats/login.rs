@@ -1,5 +1,5 @@
-//! How the bridge shows a server who it is. Secrets are read at each login, so that one that was rotated
-//! is used by the next one, whoever changed first: the server or the file.
+//! How the bridge authenticates to a server. Secrets are read at each login, so that a rotated secret is used by the
+//! next login, whether the server or the file changed first.
 
 use crate::config::{NatsLogin, SecretSource};
 use async_nats::{Auth, AuthError, ConnectOptions};
@@ -8,10 +8,10 @@ use std::future::ready;
 use std::io;
 use std::path::Path;
 
-/// What `login` says to a server that gave this nonce.
+/// The credentials of `login` for a server that sent this nonce.
 ///
 /// # Errors
-/// In one line which setting can't be used and why, without its value.
+/// In one line, the setting that can't be used and why, without its value.
 pub(super) fn auth(login: &NatsLogin, nonce: &[u8]) -> Result<Auth, String> {
     let secret = |name: &str, source: &SecretSource| {
         source.read().map(|secret| secret.expose().to_owned()).map_err(|error| unusable(name, &error))
@@ -38,10 +38,10 @@ pub(super) fn auth(login: &NatsLogin, nonce: &[u8]) -> Result<Auth, String> {
     Ok(auth)
 }
 
-/// Options of a client that asks [`auth`] at each login.
+/// The options of a client that calls [`auth`] at each login.
 pub(super) fn options(login: &NatsLogin) -> ConnectOptions {
     if *login == NatsLogin::Nobody {
-        // What the addresses say is left in force.
+        // Credentials in the addresses stay in use.
         return ConnectOptions::new();
     }
     let login = login.clone();
@@ -58,7 +58,7 @@ fn sign(seed: &str, nonce: &[u8]) -> Result<(String, Vec<u8>), nkeys::error::Err
     Ok((pair.public_key(), pair.sign(nonce)?))
 }
 
-/// JWT and seed of a file as `nsc` writes it: each alone between a line that begins it and one that ends it.
+/// JWT and seed in a file as `nsc` writes it: each on a line of its own between a begin line and an end line.
 fn credentials(path: &Path) -> io::Result<(String, String)> {
     let text = std::fs::read_to_string(path)?;
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -1,13 +1,13 @@
-//! One replica among others, as a state machine: announces itself, takes what is free up to its quota, gives the
-//! excess up, renews what it holds.
+//! One replica among others, as a state machine: announces itself, takes free shards up to its quota, releases the
+//! excess, renews its leases.
 //!
-//! Pure: what happened comes in with the time, what is to do comes out of [`act`](Member::act). Each key of the
-//! bucket has one request under way at the most.
+//! Pure: events come in with their time, and [`act`](Member::act) returns the actions. Each key of the bucket has at
+//! most one request in flight.
 //!
 //! ```text
-//! free ──► taken ──► restoring ──► granted ──► leaving ──► left: released when no renewal is under way
-//!            │           │            └──────────┴───────► lost: told
-//!            └───────────┴── lease lost: dropped without a word
+//! free ──► taken ──► restoring ──► granted ──► leaving ──► left: released when no renewal is in flight
+//!            │           │            └──────────┴───────► lost: reported
+//!            └───────────┴── lease lost: dropped without a report
 //! ```
 
 use super::view::{Holder, Key, View, quotas};
@@ -15,56 +15,56 @@ use bridge_core::ids::ShardId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Of the lease time: how often a lease is renewed. A JetStream cluster that lost a leader takes up to
-/// 9 s to elect another one (nats-server's `maxElectionTimeout`), which is to fit into what is left of 10 s.
+/// The number of renewals in one lease time. A JetStream cluster that lost a leader takes up to 9 s to elect another
+/// one (nats-server's `maxElectionTimeout`), which has to fit into the rest of 10 s.
 pub(super) const RENEWALS: u32 = 4;
-/// Of the lease time: how long after an unanswered request the next one is sent.
+/// The pause after an unanswered request is the lease time divided by this.
 const RETRIES: u32 = 40;
-/// Of the lease time: how long a replica that joined waits for others that join at the same time.
+/// A replica that joined waits for the lease time divided by this, for others that join at the same time.
 const SETTLINGS: u32 = 50;
 
-/// What is to do.
+/// An action of the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Write our name to the key if it stands at this revision (0: nothing is there); then [`Member::answered`].
+    /// Write our name to the key if it is at this revision (0: it doesn't exist); then call [`Member::answered`].
     Write(Key, u64),
-    /// Ask the leader what is there, this revision being known; then [`Member::answered`].
+    /// Read the key from the leader, with this revision as the known one; then call [`Member::answered`].
     Look(Key, u64),
-    /// Give the lease up if it stands at this revision; then [`Member::released`].
+    /// Release the lease if it is at this revision; then call [`Member::released`].
     Release(Key, u64),
-    /// Claim the shards and read their checkpoints; then [`Member::restored`].
+    /// Claim the shards and read their checkpoints; then call [`Member::restored`].
     Restore(Vec<Tenure>),
-    /// Let the session give the shards up; then [`Member::gave_up`].
+    /// Let the session release the shards; then call [`Member::gave_up`].
     Revoke(Vec<Tenure>),
-    /// Tell the session.
+    /// Report to the session that these shards are lost.
     Lost(Vec<ShardId>),
-    /// Tell the operator that another live replica has our name.
+    /// Report to the operator that another running replica has our name.
     Twin(Holder),
 }
 
-/// What the bucket's leader said.
+/// The answer of the bucket's leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Our write is there, at this revision.
+    /// Our write is stored, at this revision.
     Written(u64),
-    /// Nothing was written; what is there instead (revision 0: nothing).
+    /// Nothing was written. The key has this revision (0: it doesn't exist) and holder.
     Found(u64, Option<Holder>),
-    /// Nothing: our write may be there, or come there.
+    /// No answer: our write may be stored, now or later.
     Silent,
 }
 
-/// One time of owning a shard.
+/// One period of owning a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tenure {
     pub(super) shard: ShardId,
-    /// Differs each time.
+    /// A number that is different for each period.
     number: u64,
 }
 
-/// A lease that is held.
+/// A lease that we hold.
 #[derive(Clone, Copy, Debug)]
 struct Lease {
-    /// When it was asked for last: it runs from then on at the latest.
+    /// The time of the last request for it: the lease began by then at the latest.
     renewed: Duration,
 }
 
@@ -101,7 +101,7 @@ enum Request {
     Release,
 }
 
-/// See the [module](self).
+/// One replica among others. See the [module](self).
 #[derive(Debug)]
 pub(super) struct Member {
     me: Holder,
@@ -110,15 +110,16 @@ pub(super) struct Member {
     lease_time: Duration,
     view: View,
     joined: Option<Lease>,
-    /// The first time, our name is taken from whoever has it: an earlier session, as after a crash.
+    /// Whether it has joined. The first time, our name is taken from any holder: it is an earlier session, as after a
+    /// crash.
     has_joined: bool,
-    /// Another session took our name from us: it is left to it.
+    /// Whether another session took our name from us. Then it keeps the name.
     superseded: bool,
-    /// From here on, free shards are taken. None before the whole bucket was seen.
+    /// The time from which free shards are taken. `None` before the whole bucket was read.
     settled: Option<Duration>,
     held: BTreeMap<ShardId, Held>,
     requests: BTreeMap<Key, Request>,
-    /// Keys that aren't asked for again before then.
+    /// Keys that aren't requested again before this time.
     pauses: BTreeMap<Key, Duration>,
     tenures: u64,
     todo: Vec<Action>,
@@ -144,9 +145,9 @@ impl Member {
         }
     }
 
-    /// The watch told of a key, in the order of revisions.
+    /// Takes a change from the watch, in the order of revisions.
     pub(super) fn watched(&mut self, now: Duration, key: &Key, revision: u64, holder: Option<Holder>) {
-        // All that is older than our own announcement came before it.
+        // Everything older than our own announcement came before it.
         if *key == self.my_key && holder.as_ref() == Some(&self.me) && self.settled.is_none() {
             self.settled = Some(now + self.lease_time / SETTLINGS);
         }
@@ -155,11 +156,11 @@ impl Member {
         }
     }
 
-    /// A [`Write`](Action::Write) or [`Look`](Action::Look) that was sent at `sent`, with `known` as the revision,
-    /// has ended.
+    /// Takes the answer to a [`Write`](Action::Write) or [`Look`](Action::Look) that was sent at `sent` with `known` as
+    /// the revision.
     pub(super) fn answered(&mut self, now: Duration, sent: Duration, key: &Key, known: u64, answer: Answer) {
         let request = self.requests.remove(key);
-        // The leader is behind, or another write is on its way.
+        // The leader is behind, or another write is in flight.
         let is_refused_for_now =
             matches!(&answer, Answer::Found(revision, _) if *revision == known) && request == Some(Request::Write);
         if answer == Answer::Silent || is_refused_for_now {
@@ -168,7 +169,7 @@ impl Member {
         let is_news = match answer {
             Answer::Written(revision) => {
                 self.view.observe(now, key, revision, Some(self.me.clone()));
-                // It may be over already.
+                // The holder's time may be over already.
                 if self.view.revision(key) == revision {
                     self.hold(key, Lease { renewed: sent });
                 }
@@ -184,13 +185,13 @@ impl Member {
         }
     }
 
-    /// A [`Release`](Action::Release) has ended, one way or the other.
+    /// Takes the end of a [`Release`](Action::Release), successful or not.
     pub(super) fn released(&mut self, key: &Key, revision: u64) {
         self.requests.remove(key);
         self.view.vacate(key, revision);
     }
 
-    /// The tenures are restored; those of them that are still ours are granted.
+    /// Takes the restored tenures, and returns the shards of those that are still ours.
     pub(super) fn restored(&mut self, tenures: &[Tenure]) -> BTreeSet<ShardId> {
         let mut granted = BTreeSet::new();
         for tenure in tenures {
@@ -202,7 +203,7 @@ impl Member {
         granted
     }
 
-    /// The session writes no more for the tenures.
+    /// Notes that the session writes no more for the tenures.
     pub(super) fn gave_up(&mut self, tenures: &[Tenure]) {
         for tenure in tenures {
             if self.held.get(&tenure.shard).is_some_and(|held| held.tenure == *tenure) {
@@ -211,7 +212,7 @@ impl Member {
         }
     }
 
-    /// Somebody else has claimed these shards' heads: the lease, if we have one, is worth nothing.
+    /// Notes that another session has claimed these shards' heads: our lease, if we have one, is of no use.
     pub(super) fn foreign(&mut self, shards: &[ShardId]) {
         let known = |shard: &ShardId| self.held.get(shard).is_some_and(|held| held.stage.is_known_to_session());
         let lost: Vec<_> = shards.iter().copied().filter(known).collect();
@@ -221,7 +222,7 @@ impl Member {
         self.tell_lost(lost);
     }
 
-    /// What to give up at the end, our name first: with it, the quotas of the others grow.
+    /// The leases to release at the end, our name first: with it, the quotas of the others grow.
     pub(super) fn leave(&self) -> Vec<(Key, u64)> {
         let written = self.requests.iter().filter(|(_, request)| **request == Request::Write).map(|(key, _)| key);
         let held = self.held.keys().map(|shard| Key::Shard(*shard));
@@ -229,11 +230,11 @@ impl Member {
         let mine: BTreeSet<Key> = written.cloned().chain(held).chain(name).collect();
         let revision =
             |key: &Key| self.view.holder(key).filter(|holder| **holder == self.me).map(|_| self.view.revision(key));
-        // One that may be ours by now isn't given up at the revision at which it was somebody else's.
+        // A key that may be ours by now isn't released at the revision that it had with another holder.
         mine.into_iter().map(|key| (key.clone(), revision(&key).unwrap_or(0))).collect()
     }
 
-    /// What is to do now.
+    /// The actions that are due now.
     pub(super) fn act(&mut self, now: Duration) -> Vec<Action> {
         self.pauses.retain(|_, until| *until > now);
         self.expire(now);
@@ -248,7 +249,7 @@ impl Member {
             self.balance(now);
         }
         self.release_left();
-        // What is taken together is read together.
+        // Shards that are taken together are restored together.
         if !self.requests.iter().any(|(key, request)| *request == Request::Write && !self.is_mine(key)) {
             let taken = self.held.values_mut().filter(|held| held.stage == Stage::Taken);
             let taken: Vec<_> = taken.map(|held| (held.stage = Stage::Restoring, held.tenure).1).collect();
@@ -259,7 +260,7 @@ impl Member {
         std::mem::take(&mut self.todo)
     }
 
-    /// When to act if nothing happens before.
+    /// The time of the next action if nothing happens before.
     pub(super) fn next_deadline(&self, now: Duration) -> Option<Duration> {
         let renewal = self.lease_time / RENEWALS;
         let mine = self.held.iter().map(|(shard, held)| (Key::Shard(*shard), held.lease));
@@ -273,7 +274,7 @@ impl Member {
         mine.chain(others).chain(self.pauses.values().copied()).chain(self.settled.filter(|at| *at > now)).min()
     }
 
-    /// What is known of the key has changed.
+    /// Updates our state after a change of the key.
     fn check(&mut self, key: &Key) {
         let holder = self.view.holder(key);
         if holder == Some(&self.me) {
@@ -313,7 +314,7 @@ impl Member {
         }
     }
 
-    /// Drops what may be somebody else's by now.
+    /// Drops shards that may belong to another replica by now.
     fn expire(&mut self, now: Duration) {
         let lease_time = self.lease_time;
         let is_over = |lease: &Lease| now >= lease.renewed + lease_time;
@@ -325,14 +326,14 @@ impl Member {
         self.drop_held(&over);
     }
 
-    /// They may be somebody else's.
+    /// Drops these shards: they may belong to another replica.
     fn drop_held(&mut self, shards: &[ShardId]) {
         let dropped = shards.iter().filter_map(|shard| self.held.remove(shard));
         let known = dropped.filter(|held| held.stage.is_known_to_session()).map(|held| held.tenure.shard).collect();
         self.tell_lost(known);
     }
 
-    /// Announces us, and renews what is held.
+    /// Announces us, and renews our leases.
     fn renew(&mut self, now: Duration) {
         let is_due = |lease: &Lease| now >= lease.renewed + self.lease_time / RENEWALS;
         let mut due: Vec<Key> = Vec::new();
@@ -364,8 +365,8 @@ impl Member {
         }
     }
 
-    /// The free shards that fall to us: each member's share in the order of names, so that no two want the same
-    /// as long as they see the same.
+    /// The free shards that we take: each member's share in the order of names, so that no two members want the same
+    /// shard as long as they see the same bucket.
     fn shares(&self, now: Duration, quotas: &BTreeMap<&str, usize>, need: usize) -> Vec<ShardId> {
         let (mut mine, mut free) = (Vec::new(), Vec::new());
         for shard in (0..self.shards).map(ShardId) {
@@ -375,7 +376,7 @@ impl Member {
             }
             match self.view.holder(&key) {
                 None => free.push(shard),
-                // An earlier session's, as after a crash: it would only run out. Or ours, and we weren't told.
+                // An earlier session's, as after a crash: it would only expire. Or ours, and we didn't get the answer.
                 Some(holder) if holder.replica == self.me.replica => mine.push(shard),
                 Some(_) => {}
             }
@@ -396,7 +397,7 @@ impl Member {
         mine
     }
 
-    /// Gives up what is too much, in order. What is being restored has to be granted first.
+    /// Releases the excess gracefully. Shards that are being restored have to be granted first.
     fn shrink(&mut self, excess: usize) {
         let at = |stage: Stage| self.held.values().rev().filter(move |held| held.stage == stage);
         let unused: Vec<_> = at(Stage::Taken).take(excess).map(|held| held.tenure.shard).collect();
@@ -420,7 +421,7 @@ impl Member {
         }
     }
 
-    /// Not while a renewal is under way: its answer says which revision to give up.
+    /// Releases shards that the session has left. Not while a renewal is in flight: its answer contains the revision.
     fn release_left(&mut self) {
         let left = self.held.iter().filter(|(_, held)| held.stage == Stage::Left).map(|(shard, _)| *shard);
         let left: Vec<_> = left.filter(|shard| !self.requests.contains_key(&Key::Shard(*shard))).collect();

@@ -1,12 +1,13 @@
-//! NATS JetStream.
+//! NATS JetStream: one atomic batch for one commit, fenced by the heads of the shards.
 //!
 //! Records and checkpoints are subjects of one JetStream stream. With `asana` as the prefix:
 //!
 //! | subject | holds |
 //! | --- | --- |
-//! | `asana.lane.{lane}.{account}.{stream}.{type}.{gid}` | a record; one of the lane itself has `_` for account and stream |
-//! | `asana.dead-letter.{account}.{stream}.{type}.{gid}` | a record that the bus refused |
-//! | `asana._checkpoint.{shard}.head` | the shard's fence, and what is intended or done |
+//! | `asana.lane.{lane}.{account}.{stream}.{type}.{gid}` | a record; one of the lane itself has `_` for account and
+//! stream |
+//! | `asana.dead-letter.{account}.{stream}.{type}.{gid}` | a part of a record that was too large |
+//! | `asana._checkpoint.{shard}.head` | the shard's fence, and its intended and finished commits |
 //! | `asana._checkpoint.{shard}.entry.{key}` | the newest value of a key of the shard's checkpoint |
 //!
 //! A checkpoint with a name has `_checkpoint-{name}` instead of `_checkpoint`, and leases of its own.
@@ -24,8 +25,8 @@
 //!
 //! Leases are keys of the bucket `{stream}_leases`: `replica.{name}` and `shard.{n}`.
 //!
-//! How a commit is all or nothing is in `docs/decisions/nats-write-ahead.md`, who owns which shard in
-//! `docs/decisions/nats-ownership.md`.
+//! `docs/decisions/nats-write-ahead.md` describes how a commit is all or nothing, and
+//! `docs/decisions/nats-ownership.md` how shards get their owners.
 
 mod atomic;
 mod connect;
@@ -38,9 +39,9 @@ mod member;
 pub mod offline;
 mod outgoing;
 mod ownership;
-mod patience;
 mod publish;
 mod restore;
+mod retries;
 mod rights;
 mod setup;
 mod subject;
@@ -74,32 +75,33 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use view::Holder;
 
-/// How long a dead replica's lease holds its peers up.
+/// The time after which the lease of a crashed replica expires.
 pub const LEASE_TIME: Duration = Duration::from_secs(10);
-/// What subject, message headers and batch headers may take of a message.
+/// The maximum size of a message's subject, headers and batch headers, in bytes.
 const OVERHEAD_BYTES: usize = 4 << 10;
-/// Room in an atomic batch for what the caller doesn't count: the heads.
+/// Room in an atomic batch for messages that the caller doesn't count: the heads.
 const ATOMIC_ROOM: usize = 100;
-/// Without atomic batches nothing limits a batch but the time that its redo would take.
+/// The maximum size of a batch without atomic batches, in messages. It limits the time of a redo.
 const WRITE_AHEAD_MESSAGES: usize = 10_000;
 
-/// What [`open`] needs.
+/// The settings of the sink.
 #[derive(Clone)]
 pub struct NatsSettings {
-    /// As the file has it.
+    /// The part `sink.nats` of the configuration, unchanged.
     pub config: NatsConfig,
-    /// How a server is told who this is. Secrets are read at each login.
+    /// The login. Secrets are read at each login.
     pub login: NatsLogin,
-    /// How many shards there are.
+    /// The number of shards.
     pub shards: NonZeroU32,
-    /// This replica's name.
+    /// This replica's name, stable over its restarts and different from that of every other replica.
     pub replica: String,
-    /// How long the lease of a dead replica holds, where the bucket is made: [`LEASE_TIME`] but in tests.
+    /// The time after which the lease of a crashed replica expires, if the bucket has to be created. [`LEASE_TIME`]
+    /// except in tests.
     pub lease_time: Duration,
 }
 
 impl NatsSettings {
-    /// Those of a configuration.
+    /// The settings of a configuration.
     #[must_use]
     pub fn new(sink: &CheckedNats, shards: NonZeroU32, replica: &str) -> Self {
         Self {
@@ -114,7 +116,7 @@ impl NatsSettings {
 
 impl fmt::Debug for NatsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The addresses may hold passwords.
+        // The addresses may contain passwords.
         f.debug_struct("NatsSettings")
             .field("stream", &self.config.stream)
             .field("subject_prefix", &self.config.subject_prefix)
@@ -126,26 +128,26 @@ impl fmt::Debug for NatsSettings {
     }
 }
 
-/// Where its records can be read.
+/// The place where readers find the records.
 pub(super) async fn place(settings: NatsSettings) -> Result<Where, SinkError> {
     let client = connect(&settings).await?;
     let NatsConfig { stream, subject_prefix: prefix, .. } = settings.config;
     Ok(Where::Nats { client, stream, prefix })
 }
 
-/// Begins a session: connects, makes or checks the JetStream stream, and joins the other replicas.
+/// Opens a session: connects, creates or checks the JetStream stream, and joins the other replicas.
 ///
 /// # Errors
-/// [`SinkError::Unavailable`], [`SinkError::Refused`]: try again. [`SinkError::Setup`]: somebody has to change something.
+/// [`SinkError::Unavailable`], [`SinkError::Refused`]: retry. [`SinkError::Setup`]: the operator has to act.
 ///
 /// # Cancel safety
-/// May be dropped and called again.
+/// It may be called again after it was dropped.
 pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), SinkError> {
     let client = connect(&settings).await?;
     let NatsSettings { config, shards, replica, lease_time, .. } = settings;
     let subjects = subjects(&config);
     let abilities = setup::prepare(&client, &config, &subjects).await?;
-    // The client's inboxes are random and unique: so is the session.
+    // The client's inboxes are random and unique, so the session's id is, too.
     let id = client.new_inbox().rsplit('.').next().unwrap_or_default().to_owned();
     let bucket = bucket(&config);
     let replicas = usize::from(config.replicas.get());
@@ -258,16 +260,16 @@ impl Committer for NatsCommitter {
 }
 
 impl NatsCommitter {
-    /// Has the session told that shards are somebody else's.
+    /// Reports to the session that shards belong to another replica.
     async fn tell_lost(&mut self, shards: Vec<ShardId>) {
         let (told, answer) = oneshot::channel();
-        // Without the task the session ends anyhow.
+        // Without the task the session ends in any case.
         if self.foreign.send(Foreign { shards, told }).await.is_ok() {
             answer.await.ok();
         }
     }
 
-    /// Each shard has a commit of its own; the batch is committed when all of them are.
+    /// Commits each shard on its own. The batch is committed when all of them are.
     async fn write_ahead(
         &mut self,
         id: &str,
@@ -279,7 +281,7 @@ impl NatsCommitter {
         let owned: Vec<_> = owned.collect();
         let at_once = owned.len().max(1);
         if at_once > 1 {
-            // A shard that was lost some time ago is to be seen before the others' parts have happened.
+            // A shard that was lost some time ago has to be noticed before the parts of the others are written.
             let looks = owned.iter().map(|(shard, state, _)| head::foreign(publisher, session, *shard, state));
             let looks: Vec<_> = looks.collect();
             let foreign: Vec<_> = stream::iter(looks).buffer_unordered(at_once).filter_map(ready).collect().await;
@@ -296,7 +298,7 @@ impl NatsCommitter {
     }
 }
 
-/// The outcome of a batch from those of its shards; the lost ones are added to `lost`.
+/// The outcome of a batch from the outcomes of its shards. Lost shards are added to `lost`.
 fn together(outcomes: Vec<(ShardId, Result<(), ShardError>)>, lost: &mut Vec<ShardId>) -> Result<(), CommitError> {
     let some_committed = outcomes.iter().any(|(_, outcome)| outcome.is_ok());
     let is_foreign = |outcome: &Result<(), ShardError>| matches!(outcome, Err(ShardError::Foreign(_)));
@@ -310,7 +312,7 @@ fn together(outcomes: Vec<(ShardId, Result<(), ShardError>)>, lost: &mut Vec<Sha
         None => Ok(()),
         Some(ShardError::Fatal(error)) => Err(CommitError::Fatal(error)),
         Some(ShardError::Unknown(error)) => Err(CommitError::Unknown(error)),
-        // Nothing may be written again that a part of it is there of.
+        // A part of the batch is stored, so nothing of it may be written again.
         Some(ShardError::Foreign(error) | ShardError::Aborted(error)) if some_committed => {
             Err(CommitError::Unknown(error))
         }

@@ -1,6 +1,6 @@
-//! What `checkpoint` does beside the ordinary session: looks without owning, and hands a checkpoint over.
+//! Reads a checkpoint without owning it, and moves a checkpoint, for the command `checkpoint`.
 
-use super::error::{PublishError, Verdict};
+use super::error::{PublishError, Reaction};
 use super::publish::{Abilities, Publisher};
 use super::{NatsCommitter, NatsSettings, atomic, bucket, connect, outgoing, subjects, write_ahead};
 use crate::sink::{CommitError, Committer as _, SinkError};
@@ -12,14 +12,14 @@ use bridge_core::record::batch::{Batch, CheckpointWrite, StoredCheckpoint};
 use futures_util::TryStreamExt as _;
 use std::collections::BTreeMap;
 
-/// The checkpoint as it is now, by those shards that have one. Owns nothing and changes nothing: bridges may run.
-/// Without atomic batches, a commit that is under way may show in a part of it.
+/// The current checkpoint, for those shards that have one. Owns nothing and changes nothing: bridges may run. Without
+/// atomic batches, only a part of a commit in flight may be visible.
 ///
 /// # Errors
-/// As [`open`](super::open).
+/// The same as of [`open`](super::open).
 ///
 /// # Cancel safety
-/// May be dropped.
+/// Cancel safe: it only reads.
 pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
     let client = connect(settings).await?;
     let name = settings.config.stream.clone();
@@ -34,7 +34,7 @@ pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredC
                 | GetStreamErrorKind::EmptyName
                 | GetStreamErrorKind::InvalidStreamName
                 | GetStreamErrorKind::Request => {
-                    Err(SinkError::unavailable(format!("look at JetStream stream {name}"), error))
+                    Err(SinkError::unavailable(format!("read JetStream stream {name}"), error))
                 }
             };
         }
@@ -55,17 +55,17 @@ pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredC
     Ok(stored)
 }
 
-/// Which other replicas hold leases.
+/// The other replicas that hold leases.
 ///
 /// # Errors
-/// As [`open`](super::open).
+/// The same as of [`open`](super::open).
 ///
 /// # Cancel safety
-/// May be dropped.
+/// Cancel safe: it only reads.
 pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> {
     let jetstream = jetstream::new(connect(settings).await?);
     let bucket = bucket(&settings.config);
-    let action = || format!("look at the leases in bucket {bucket}");
+    let action = || format!("read the leases in bucket {bucket}");
     let store = match jetstream.get_key_value(&bucket).await {
         Ok(store) => store,
         Err(error) if error.kind() == KeyValueErrorKind::GetBucket => return Ok(Vec::new()),
@@ -76,7 +76,7 @@ pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> 
     let mut holders = Vec::new();
     for key in keys {
         let value = store.get(&key).await.map_err(|error| SinkError::unavailable(action(), error))?;
-        // It may have been given up meanwhile.
+        // It may have been released meanwhile.
         let Some(value) = value else { continue };
         let holder = String::from_utf8_lossy(&value);
         holders.push(holder.split(' ').next().unwrap_or_default().to_owned());
@@ -87,15 +87,15 @@ pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> 
     Ok(holders)
 }
 
-/// Makes the new checkpoint and retires the old one. A batch of any size fits into no atomic batch, so the entries
-/// come first, which count for nothing without their shards' headers. Then the headers and the old one's end:
-/// together where the server can, else the end first, so that never both can be gone on from.
+/// Writes the new checkpoint and retires the old one. An atomic batch has a limit, so the entries come first: without
+/// their shards' headers they don't count. Then the headers and the end of the old checkpoint: together if the server
+/// can, otherwise the end first, so that at no time both can be continued.
 ///
 /// # Errors
-/// As [`commit`](crate::sink::Committer::commit). Doing it again is right, whatever happened.
+/// The same as of [`commit`](crate::sink::Committer::commit). It is safe to repeat, whatever happened.
 ///
 /// # Cancel safety
-/// None, as of a commit.
+/// Not cancel safe, as a commit.
 pub async fn hand_over(
     old: &mut NatsCommitter,
     new: &mut NatsCommitter,
@@ -117,7 +117,7 @@ pub async fn hand_over(
     new.commit(&beginning).await
 }
 
-/// Both ends in one atomic batch, each shard's head expected where its session left it.
+/// Writes both ends in one atomic batch. Each shard's head is expected where its session left it.
 async fn together(
     old: &mut NatsCommitter,
     new: &mut NatsCommitter,
@@ -138,10 +138,10 @@ async fn together(
     match old.publisher.atomic(&id, messages).await {
         Ok(_) => Ok(()),
         Err(PublishError { verdict, source }) => Err(match verdict {
-            Verdict::Stale => CommitError::Fenced(source),
-            Verdict::Refused => CommitError::Aborted(source),
-            Verdict::Impossible => CommitError::Fatal(source),
-            Verdict::Duplicate | Verdict::Silent => CommitError::Unknown(source),
+            Reaction::Stale => CommitError::Fenced(source),
+            Reaction::Refused => CommitError::Aborted(source),
+            Reaction::Impossible => CommitError::Fatal(source),
+            Reaction::Duplicate | Reaction::Silent => CommitError::Unknown(source),
         }),
     }
 }

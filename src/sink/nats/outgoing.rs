@@ -1,4 +1,4 @@
-//! Messages in the form in which they go out, and in which a write-ahead intent keeps them.
+//! Messages in the form in which they are published, and in which a write-ahead intent stores them.
 
 use super::subject::Subjects;
 use crate::sink::cloud_events::source;
@@ -8,7 +8,7 @@ use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, Ta
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeMap;
 
-/// The id by which the server drops a message that it has.
+/// The id by which the server recognizes a message that it has, and drops it.
 pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// The server refuses a message whose JetStream stream isn't the named one.
 pub(super) const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
@@ -16,15 +16,15 @@ pub(super) const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
 pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
 /// `sub`: the message replaces all older ones on its subject.
 pub(super) const ROLLUP: &str = "Nats-Rollup";
-/// `never`: the JetStream stream's `max_age` doesn't hold for the message.
+/// `never`: the JetStream stream's `max_age` doesn't apply to the message.
 pub(super) const TTL: &str = "Nats-TTL";
 /// Marks an entry whose key was removed.
 pub(super) const REMOVED: &str = "Asana-Bridge-Removed";
 
-/// The NATS binding of `CloudEvents` has header values percent-encoded: blanks, quotes,
-/// the percent sign, and whatever isn't printable ASCII.
+/// The characters that the NATS binding of `CloudEvents` percent-encodes in header values: blanks, quotes, the percent
+/// sign, and everything that isn't printable ASCII.
 const NOT_IN_HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
-/// A record or dead letter, rendered.
+/// A record or dead letter, ready to be published.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Outgoing {
     #[prost(string, tag = "1")]
@@ -33,7 +33,7 @@ pub(super) struct Outgoing {
     pub(super) headers: Vec<Header>,
     #[prost(bytes = "bytes", tag = "3")]
     pub(super) payload: bytes::Bytes,
-    /// Within a lane, order is kept. A dead letter has none.
+    /// The lane, in which the order is kept. `None` for a dead letter.
     #[prost(uint32, optional, tag = "4")]
     pub(super) lane: Option<u32>,
 }
@@ -51,12 +51,12 @@ pub(super) struct Header {
 pub(super) struct Entry {
     #[prost(string, tag = "1")]
     pub(super) key: String,
-    /// Nothing where the key is removed.
+    /// The value; `None` if the key is removed.
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub(super) value: Option<bytes::Bytes>,
 }
 
-/// What one commit writes for one shard; the payload of a write-ahead intent.
+/// What one commit writes for one shard, which is the payload of a write-ahead intent.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Part {
     #[prost(message, repeated, tag = "1")]
@@ -66,7 +66,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The messages that go out, the head not counted.
+    /// The number of messages to publish, without the head.
     pub(super) fn len(&self) -> usize {
         self.messages.len() + self.entries.len()
     }
@@ -78,7 +78,7 @@ pub(super) fn parts(subjects: &Subjects, batch: &Batch) -> BTreeMap<ShardId, Par
     for message in &batch.messages {
         parts.entry(message.shard).or_default().messages.push(Outgoing::new(subjects, message));
     }
-    // An atomic batch takes a subject with a rollup once: the last write of a key counts.
+    // An atomic batch accepts a subject with a rollup only once: the last write of a key counts.
     let mut entries: BTreeMap<(ShardId, &str), Option<bytes::Bytes>> = BTreeMap::new();
     for CheckpointWrite { shard, key, value } in &batch.checkpoints {
         entries.insert((*shard, key), value.as_ref().map(|value| value.clone().into()));
@@ -102,7 +102,8 @@ impl Outgoing {
             header("ce-source", &source(stream.as_ref(), subjects.prefix().as_str())),
             header("ce-type", kind),
             header("ce-time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
-            // The binding has all attributes with the prefix; the other is for who doesn't know CloudEvents.
+            // The binding has a prefix for all attributes. The other header is for consumers that don't know
+            // CloudEvents.
             header("ce-datacontenttype", "application/protobuf"),
             header("content-type", "application/protobuf"),
             header("traceparent", &trace.to_string()),
@@ -112,7 +113,7 @@ impl Outgoing {
         Self { subject: subjects.message(message), headers, payload: message.value.clone().into(), lane }
     }
 
-    /// The id by which a second copy is known.
+    /// The id by which duplicates are recognized.
     pub(super) fn message_id(&self) -> Option<&str> {
         self.headers.iter().find(|header| header.name == MESSAGE_ID).map(|header| header.value.as_str())
     }

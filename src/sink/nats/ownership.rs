@@ -1,4 +1,4 @@
-//! The task that keeps the leases: does what [`Member`] decides, and tells the session.
+//! The task that keeps the leases: does what [`Member`] decides, and reports to the session.
 
 use super::head::Session;
 use super::lease::{Leases, Told};
@@ -18,18 +18,19 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Events that wait for the session; more of them wait in the task.
+/// The capacity of the channel for the session's events. More of them wait in the task.
 pub(super) const EVENTS: usize = 64;
-/// How long a revocation waits for what is staged to be committed; meanwhile the lease is renewed.
-const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
-/// At the end, how long lease writes under way are waited for.
+/// The timeout of a revocation: the time in which staged records may still be committed. Meanwhile the lease is
+/// renewed.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout for lease writes in flight at the end.
 const LAST_WRITES: Duration = Duration::from_millis(500);
-/// At the end, how long giving up may take. A server that is away for longer lets the leases run out.
+/// The timeout for releasing all leases at the end. If the server is away for longer, the leases expire.
 const RELEASES: Duration = Duration::from_secs(5);
-/// Changes of keys that wait here; more of them wait in the client.
+/// The capacity of the channel for changes of keys. More of them wait in the client.
 const TOLD: usize = 256;
 
-/// What the task needs.
+/// The parts of the task.
 pub(super) struct Owner {
     pub(super) publisher: Arc<Publisher>,
     pub(super) session: Session,
@@ -40,21 +41,21 @@ pub(super) struct Owner {
     pub(super) events: mpsc::Sender<OwnershipEvent>,
 }
 
-/// A lease request that has ended.
+/// The end of a lease request.
 enum Ended {
     Answered { sent: Duration, key: Key, known: u64, answer: Answer },
     Released { key: Key, revision: u64 },
 }
 
-/// Something longer that has ended.
+/// The end of longer work.
 enum Done {
     Restored(Vec<Tenure>, Result<Vec<Restored>, SinkError>),
     GaveUp(Vec<Tenure>),
-    /// The watch never ends by itself.
+    /// The watch never ends on its own.
     Watched,
 }
 
-/// The running task.
+/// The state of the running task.
 struct Running {
     publisher: Arc<Publisher>,
     session: Session,
@@ -64,16 +65,16 @@ struct Running {
     start: Instant,
     requests: JoinSet<Ended>,
     works: JoinSet<Done>,
-    /// What waits to be granted, see [`grant`](Self::grant).
+    /// Restored shards that wait to be granted, see [`grant`](Self::grant).
     restored: Vec<(Vec<Tenure>, Vec<Restored>)>,
-    /// What the session is to be told. It doesn't listen while it commits, and leases have to be renewed all the same.
+    /// Events for the session. It doesn't receive while it commits, and leases have to be renewed meanwhile.
     outbox: VecDeque<OwnershipEvent>,
     events: mpsc::Sender<OwnershipEvent>,
     failure: Option<SinkError>,
 }
 
 impl Owner {
-    /// Runs until the session ends; then the leases are free.
+    /// Runs until the session ends, then releases the leases.
     pub(super) async fn run(self, end: CancellationToken) {
         let Self { publisher, session, leases, shards, tenures, mut foreign, events } = self;
         let me = Holder { replica: session.replica.clone(), session: session.id.clone() };
@@ -114,7 +115,7 @@ impl Owner {
                 Some(Foreign { shards, told }) = foreign.recv() => {
                     running.member.foreign(&shards);
                     running.act();
-                    // Who asked may have gone.
+                    // The sender may have gone.
                     told.send(()).ok();
                 }
                 Ok(permit) = events.reserve(), if !running.outbox.is_empty() => {
@@ -122,7 +123,7 @@ impl Owner {
                         permit.send(event);
                     }
                 }
-                // All permits at once: the session has taken all that it was told.
+                // All permits at once: the session has received all earlier events.
                 Ok(mut permits) = events.reserve_many(EVENTS), if running.has_to_grant() => {
                     if let (Some(event), Some(permit)) = (running.grant(), permits.next()) {
                         permit.send(event);
@@ -142,7 +143,7 @@ impl Running {
         clock().duration_since(self.start)
     }
 
-    /// Does what is to be done.
+    /// Performs the actions that are due.
     fn act(&mut self) {
         let sent = self.now();
         for action in self.member.act(sent) {
@@ -208,8 +209,8 @@ impl Running {
         let (done, answer) = oneshot::channel();
         self.outbox.push_back(OwnershipEvent::Revoked { shards, done });
         self.works.spawn(async move {
-            if tokio::time::timeout(REVOKE_PATIENCE, answer).await.is_err() {
-                tracing::warn!(timeout = ?REVOKE_PATIENCE, hint = "what is staged is fenced",
+            if tokio::time::timeout(REVOKE_TIMEOUT, answer).await.is_err() {
+                tracing::warn!(timeout = ?REVOKE_TIMEOUT, hint = "what is staged is fenced",
                     "revoked shards not released in time");
             }
             Done::GaveUp(tenures)
@@ -225,7 +226,7 @@ impl Running {
         }
     }
 
-    /// Whether the session goes on.
+    /// Takes the end of longer work. Returns whether the session continues.
     fn end_work(&mut self, done: Done) -> bool {
         match done {
             Done::Restored(tenures, Ok(restored)) => self.restored.push((tenures, restored)),
@@ -243,8 +244,8 @@ impl Running {
         self.outbox.is_empty() && !self.restored.is_empty()
     }
 
-    /// Lets the committer write what was restored. The session must have taken all that it was told before: it might
-    /// commit what it staged in an earlier tenure, and the heads would let it through.
+    /// Lets the committer write the restored shards. The session must have received all earlier events: otherwise it
+    /// might commit what it staged in an earlier tenure, and the heads would accept that.
     fn grant(&mut self) -> Option<OwnershipEvent> {
         let mut assigned = Vec::new();
         for (tenures, restored) in self.restored.drain(..) {
@@ -259,7 +260,7 @@ impl Running {
         (!assigned.is_empty()).then_some(OwnershipEvent::Assigned(assigned))
     }
 
-    /// Gives all leases up, so that peers have them at once.
+    /// Releases all leases, so that other replicas can take them at once.
     async fn leave(mut self) {
         self.works.abort_all();
         let last_writes = async {
@@ -283,7 +284,7 @@ impl Running {
             tracing::warn!(timeout = ?RELEASES, hint = "they expire", "leases not released in time");
         }
         if let Some(error) = self.failure {
-            // Nobody may be there to hear it.
+            // The receiver may have gone.
             self.events.send(OwnershipEvent::Failed(error)).await.ok();
         }
     }

@@ -1,4 +1,4 @@
-//! The only place that writes to the JetStream stream and reads from it.
+//! The only module that writes to the JetStream stream and reads from it.
 
 use super::error::{Failure, PublishError};
 use super::outgoing::{EXPECTED_LAST, EXPECTED_STREAM, Outgoing, ROLLUP, TTL};
@@ -14,35 +14,35 @@ use futures_util::StreamExt as _;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// How long one request may take. The client sends what it has when it is connected again, so
-/// an answer after this is possible and is reckoned with.
+/// The timeout of one request. The client sends its buffered messages when it is connected again, so a late answer is
+/// possible, and is handled.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// An atomic batch waits for an answer each time it has sent this much: the server
-/// buffers at most 128 MiB for a JetStream stream and refuses the rest.
+/// An atomic batch waits for an answer each time it has sent this much, in bytes: the server buffers at most 128 MiB
+/// for a JetStream stream and refuses the rest.
 const BURST_BYTES: usize = 4 << 20;
-/// How long after a read from a server that is behind the next one begins.
+/// The pause before the next read from a server that is behind.
 const BEHIND_PAUSE: Duration = Duration::from_millis(20);
-/// How long a read may take, servers that are behind included. It may be a few 100 MB.
+/// The timeout of a read, including servers that are behind. It may be a few 100 MB.
 const BEHIND_TIMEOUT: Duration = Duration::from_secs(60);
-/// Messages that one pull asks for.
+/// The number of messages that one pull requests.
 const PULL: usize = 1_000;
 
 /// What a write of a checkpoint subject expects there, and leaves there.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Expect {
-    /// The last message has this sequence (0: there is none); older ones stay.
+    /// The last message has this sequence (0: there is none). Older ones are kept.
     Append(u64),
-    /// The last message has this sequence (0: there is none); older ones go.
+    /// The last message has this sequence (0: there is none). Older ones are removed.
     Replace(u64),
 }
 
-/// What the server says of a stored message.
+/// The server's answer for a stored message.
 #[derive(Debug, Deserialize)]
 struct Ack {
     seq: u64,
 }
 
-/// One message as it was found.
+/// A message that was read.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) subject: String,
@@ -51,12 +51,12 @@ pub(super) struct Found {
     pub(super) payload: Bytes,
 }
 
-/// What the JetStream stream can do; the rest is done another way.
+/// The abilities of the JetStream stream. What is missing is done another way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Abilities {
     /// Atomic batches (nats-server 2.12).
     pub(super) atomic: bool,
-    /// Messages that `max_age` spares (nats-server 2.11).
+    /// Messages to which `max_age` doesn't apply (nats-server 2.11).
     pub(super) spare: bool,
 }
 
@@ -91,19 +91,19 @@ impl Publisher {
         self.abilities
     }
 
-    /// The most bytes that the server takes in one message, headers included.
+    /// The maximum size of one message, headers included, in bytes.
     pub(super) fn max_payload(&self) -> usize {
         self.client.max_payload()
     }
 
-    /// Publishes a record and waits until it is stored, or known to be.
+    /// Publishes a record, and waits until it is certainly stored.
     pub(super) async fn record(&self, record: &Outgoing) -> Result<(), PublishError> {
         let mut headers = record.header_map();
         headers.insert(EXPECTED_STREAM, self.name.as_str());
         self.publish(&record.subject, headers, record.payload.clone()).await.map(drop)
     }
 
-    /// Writes a checkpoint subject by compare-and-set; its new sequence.
+    /// Writes a checkpoint subject by compare-and-set. Returns its new sequence.
     pub(super) async fn checkpoint(
         &self,
         subject: &str,
@@ -115,7 +115,7 @@ impl Publisher {
         self.publish(subject, headers, payload).await
     }
 
-    /// The headers of a checkpoint write; without `expect` it replaces whatever is there.
+    /// The headers of a checkpoint write. Without `expect` it replaces any message.
     pub(super) fn checkpoint_headers(&self, mut headers: HeaderMap, expect: Option<Expect>) -> HeaderMap {
         headers.insert(EXPECTED_STREAM, self.name.as_str());
         if let Some(Expect::Append(last) | Expect::Replace(last)) = expect {
@@ -130,10 +130,10 @@ impl Publisher {
         headers
     }
 
-    /// Publishes an atomic batch; the sequence of its last message.
+    /// Publishes an atomic batch. Returns the sequence of its last message.
     ///
-    /// The rules are those of the server's design ADR-50: one id of at most 64 characters, sequences from
-    /// 1 without a hole, the last message says so. What is left of a batch that isn't ended is dropped after 10 s.
+    /// The rules are those of the server's design ADR-50: one id of at most 64 characters, sequences from 1 without a
+    /// hole, a mark in the last message. The server drops an unfinished batch after 10 s.
     pub(super) async fn atomic(&self, id: &str, batch: Vec<Stored>) -> Result<u64, PublishError> {
         let mut burst = 0;
         let last = batch.len();
@@ -181,7 +181,7 @@ impl Publisher {
         }
     }
 
-    /// The newest message on a subject, as the leader has it.
+    /// The newest message on a subject, read from the leader.
     pub(super) async fn last(&self, subject: &str) -> Result<Option<Found>, SinkError> {
         match self.stream.get_last_raw_message_by_subject(subject).await {
             Ok(message) => Ok(Some(Found {
@@ -195,7 +195,7 @@ impl Publisher {
         }
     }
 
-    /// The newest message of each subject that matches, among them one of sequence `until` or a newer one.
+    /// The newest message of each subject that matches. One of them must have the sequence `until` or a newer one.
     pub(super) async fn last_of_each(&self, filters: Vec<String>, until: u64) -> Result<Vec<Found>, SinkError> {
         let config = pull::Config {
             deliver_policy: DeliverPolicy::LastPerSubject,
@@ -205,7 +205,7 @@ impl Publisher {
         self.read(config, until).await
     }
 
-    /// What matches from a sequence on, among it one message of sequence `until` or a newer one.
+    /// The matching messages from a sequence on. One of them must have the sequence `until` or a newer one.
     pub(super) async fn from(
         &self,
         start_sequence: u64,
@@ -220,7 +220,7 @@ impl Publisher {
         self.read(config, until).await
     }
 
-    /// The same, without payloads.
+    /// The same as [`from`](Self::from), without payloads.
     pub(super) async fn headers_from(
         &self,
         start_sequence: u64,
@@ -236,8 +236,8 @@ impl Publisher {
         self.read(config, until).await
     }
 
-    /// Reads until what is read reaches to `until`. In a cluster a consumer may live on a
-    /// follower, which stores all in order, but may be behind.
+    /// Reads until the messages reach to `until`. In a cluster a consumer may be on a follower, which stores all
+    /// messages in order, but may be behind.
     async fn read(&self, config: pull::Config, until: u64) -> Result<Vec<Found>, SinkError> {
         let reaches = |found: &[Found]| found.iter().any(|found| found.sequence >= until);
         let reading = async {
@@ -254,7 +254,7 @@ impl Publisher {
         read.unwrap_or_else(|late| Err(SinkError::unavailable(format!("read {} up to {until}", self.name), late)))
     }
 
-    /// Reads all that a new consumer has to give, and makes sure that nothing was lost on the way.
+    /// Reads everything that a new consumer returns, and checks that nothing was lost on the way.
     async fn read_once(&self, config: pull::Config) -> Result<Vec<Found>, SinkError> {
         let action = || format!("read {} of JetStream stream {}", config.filter_subjects.join(", "), self.name);
         let consumer = self.stream.create_consumer(pull::Config {
@@ -295,7 +295,7 @@ impl Publisher {
                 break;
             }
         }
-        // The consumer goes by itself when nobody uses it; this is only tidier.
+        // The server deletes an unused consumer itself. This only does it earlier.
         let _gone = self.stream.delete_consumer(&consumer.cached_info().name).await;
         Ok(found)
     }

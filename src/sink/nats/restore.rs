@@ -1,9 +1,9 @@
-//! Takes shards over: claims them, finishes what was intended, reads their checkpoints.
+//! Takes over shards: claims them, finishes their intents, reads their checkpoints.
 
 use super::error::ShardError;
 use super::head::{Claim, Pending, Replace, Session, Shard, claim};
-use super::patience::Patience;
 use super::publish::Publisher;
+use super::retries::Retries;
 use super::write_ahead;
 use crate::sink::SinkError;
 use bridge_core::ids::ShardId;
@@ -11,7 +11,7 @@ use bridge_core::record::batch::StoredCheckpoint;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::collections::BTreeMap;
 
-/// Shards that are claimed at once.
+/// The number of shards that are claimed at once.
 const AT_ONCE: usize = 64;
 
 /// A shard that was taken over.
@@ -21,23 +21,23 @@ pub(super) struct Restored {
     pub(super) checkpoint: StoredCheckpoint,
 }
 
-/// Takes the shards over from whoever had them.
+/// Takes over the shards from their previous owners.
 ///
 /// # Cancel safety
-/// May be dropped and called again, by whichever replica: each step leaves what the next attempt needs.
+/// It may be called again after it was dropped, by any replica: each step leaves what the next attempt needs.
 pub(super) async fn take_over(
     publisher: &Publisher,
     session: &Session,
     shards: &[ShardId],
 ) -> Result<Vec<Restored>, SinkError> {
-    let mut patience = Patience::new();
+    let mut retries = Retries::new();
     loop {
         match attempt(publisher, session, shards).await {
             Ok(restored) => return Ok(restored),
             Err(ShardError::Fatal(error)) => return Err(error),
-            // Fenced can be met by a redo alone, when somebody claims at the same time.
+            // Only a redo can be fenced, if another session claims at the same time.
             Err(ShardError::Unknown(error) | ShardError::Foreign(error) | ShardError::Aborted(error)) => {
-                patience.wait(error).await?;
+                retries.wait(error).await?;
             }
         }
     }
@@ -54,8 +54,8 @@ async fn attempt(publisher: &Publisher, session: &Session, shards: &[ShardId]) -
         restored.insert(shard, Restored { shard, state, checkpoint: StoredCheckpoint::new() });
         pending.extend(claim.pending.map(|pending| (shard, pending)));
     }
-    // After the claims nobody else can write an entry that this doesn't see, but for
-    // the rest of a pending intent, which is the same as what is redone.
+    // After the claims, all entries that others can still write are visible here, except the rest of a pending intent,
+    // which is the same as what is redone.
     let subjects = publisher.subjects();
     let newest = restored.values().map(|restored| restored.state.head).max().unwrap_or_default();
     let found = publisher.last_of_each(subjects.checkpoints(shards), newest).await.map_err(ShardError::Unknown)?;

@@ -1,8 +1,8 @@
-//! What a user may publish and subscribe to, as the server tells it, held against what the bridge needs. Pure.
+//! Compares what a user may publish and subscribe to, as the server reports it, with what the bridge needs. Pure.
 
 use serde::Deserialize;
 
-/// A user's permissions, as `$SYS.REQ.USER.INFO` answers. What isn't restricted isn't there.
+/// A user's permissions, as `$SYS.REQ.USER.INFO` answers. Without restrictions a part is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Permissions {
@@ -18,12 +18,12 @@ struct Rules {
 }
 
 impl Permissions {
-    /// Which of these subjects it may not publish to, or only in part.
+    /// The subjects of these that it may not publish to, or only in part.
     pub(super) fn unpublishable<'a>(&self, subjects: &'a [String]) -> Vec<&'a str> {
         self.publish.lacking(subjects)
     }
 
-    /// Which of these subjects it may not subscribe to, or only in part.
+    /// The subjects of these that it may not subscribe to, or only in part.
     pub(super) fn unsubscribable<'a>(&self, subjects: &'a [String]) -> Vec<&'a str> {
         self.subscribe.lacking(subjects)
     }
@@ -34,16 +34,16 @@ impl Rules {
         subjects.iter().map(String::as_str).filter(|subject| !self.allows(subject)).collect()
     }
 
-    /// All of a subject with wildcards has to be allowed, by one rule, and nothing of it denied.
+    /// One rule must allow the whole subject with its wildcards, and no rule may deny a part of it.
     fn allows(&self, subject: &str) -> bool {
-        // A queue's name may follow.
+        // The name of a queue may follow.
         let rule = |text: &'_ String| text.split(' ').next().unwrap_or_default().to_owned();
         let allowed = self.allow.is_empty() || self.allow.iter().any(|allow| covers(&rule(allow), subject));
         allowed && !self.deny.iter().any(|deny| overlaps(&rule(deny), subject))
     }
 }
 
-/// Whether everything that `subject` stands for, `pattern` stands for too.
+/// Whether `pattern` matches everything that `subject` matches.
 fn covers(pattern: &str, subject: &str) -> bool {
     let (mut pattern, mut subject) = (pattern.split('.'), subject.split('.'));
     loop {
@@ -56,7 +56,7 @@ fn covers(pattern: &str, subject: &str) -> bool {
     }
 }
 
-/// Whether there is something that both stand for.
+/// Whether there is a subject that both match.
 fn overlaps(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('.'), other.split('.'));
     loop {

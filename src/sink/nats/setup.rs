@@ -1,9 +1,9 @@
-//! The JetStream stream: made if it is missing, checked if it is there.
+//! The JetStream stream: created if it is missing, checked if it exists.
 
 use super::publish::Abilities;
 use super::subject::Subjects;
 use crate::config::NatsConfig;
-use crate::finding::Verdict;
+use crate::finding::CheckResult;
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
@@ -11,13 +11,13 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use async_nats::jetstream::{self, ErrorCode};
 use std::time::Duration;
 
-/// A checkpoint must outlive every sync token, which Asana lets live for 24 hours at the most.
+/// The minimum of `max_age`: a checkpoint must outlive every sync token, which expires after at most 24 hours.
 const SHORTEST_MAX_AGE: Duration = Duration::from_secs(48 * 3600);
 
-/// Makes or checks the JetStream stream; what it can do.
+/// Creates or checks the JetStream stream. Returns its abilities.
 ///
 /// # Errors
-/// [`SinkError::Setup`] with everything that is wrong with it, [`SinkError::Unavailable`] if the server doesn't answer.
+/// [`SinkError::Setup`] with all of its problems, [`SinkError::Unavailable`] if the server doesn't answer.
 pub(super) async fn prepare(client: &Client, config: &NatsConfig, subjects: &Subjects) -> Result<Abilities, SinkError> {
     let jetstream = jetstream::new(client.clone());
     let wanted = wanted(client, config, subjects);
@@ -49,19 +49,19 @@ pub(super) async fn prepare(client: &Client, config: &NatsConfig, subjects: &Sub
     changed.map(|info| abilities(&info.config)).map_err(|error| create_error(name, &error))
 }
 
-/// As [`prepare`], and nothing is made or changed. With it what the bridge would do to the JetStream stream, in the
-/// words of JetStream's API.
+/// Like [`prepare`], without creating or changing anything. Also returns the change that the bridge would make, as a
+/// verb of JetStream's API.
 pub(super) async fn examine(
     client: &Client,
     config: &NatsConfig,
     subjects: &Subjects,
-) -> (Verdict, Option<&'static str>) {
+) -> (CheckResult, Option<&'static str>) {
     let (name, wanted) = (&config.stream, wanted(client, config, subjects));
     let found = match find(&jetstream::new(client.clone()), name).await {
         Ok(Some(found)) => found,
         Ok(None) if config.create => {
             let reason = "is missing: the bridge creates it, and only that shows whether the account has room for it";
-            return (Verdict::unknown(reason), Some("CREATE"));
+            return (CheckResult::unknown(reason), Some("CREATE"));
         }
         Ok(None) => return (missing(name).into(), None),
         Err(error) => return (error.into(), None),
@@ -71,17 +71,17 @@ pub(super) async fn examine(
     let verdict = match fit(name, &found, &wanted) {
         Err(error) => error.into(),
         Ok(()) if !config.create && !missing.is_empty() => lacking(name, &missing).into(),
-        Ok(()) if !missing.is_empty() => Verdict::ok(format!("fits, and the bridge adds {}", missing.join(", "))),
-        Ok(()) if found.max_bytes > 0 => Verdict::notice(
+        Ok(()) if !missing.is_empty() => CheckResult::ok(format!("fits, and the bridge adds {}", missing.join(", "))),
+        Ok(()) if found.max_bytes > 0 => CheckResult::notice(
             format!("fits, and has a size limit of {} bytes: records wait while it is full", found.max_bytes),
             "check that `max_age` frees space in time",
         ),
-        Ok(()) => Verdict::ok(format!("fits: {} replica(s)", found.num_replicas)),
+        Ok(()) => CheckResult::ok(format!("fits: {} replica(s)", found.num_replicas)),
     };
     (verdict, change)
 }
 
-/// The JetStream stream's settings, none if there is none.
+/// The JetStream stream's settings; `None` if it doesn't exist.
 async fn find(jetstream: &jetstream::Context, name: &str) -> Result<Option<Config>, SinkError> {
     let error = match jetstream.get_stream(name).await {
         Ok(stream) => return Ok(Some(stream.cached_info().config.clone())),
@@ -89,9 +89,9 @@ async fn find(jetstream: &jetstream::Context, name: &str) -> Result<Option<Confi
     };
     match error.kind() {
         GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
-        GetStreamErrorKind::JetStream(answer) => Err(refused(format!("look at JetStream stream {name}"), &answer)),
+        GetStreamErrorKind::JetStream(answer) => Err(refused(format!("read JetStream stream {name}"), &answer)),
         GetStreamErrorKind::EmptyName | GetStreamErrorKind::InvalidStreamName => Err(bad_name(name)),
-        GetStreamErrorKind::Request => Err(SinkError::unavailable(format!("look at JetStream stream {name}"), error)),
+        GetStreamErrorKind::Request => Err(SinkError::unavailable(format!("read JetStream stream {name}"), error)),
     }
 }
 
@@ -120,8 +120,8 @@ fn wanted(client: &Client, config: &NatsConfig, subjects: &Subjects) -> Config {
         subjects: vec![subjects.all()],
         retention: RetentionPolicy::Limits,
         storage: StorageType::File,
-        // Full, it refuses what is new, which waits; the other policy would silently delete
-        // records that nobody has read, and checkpoints.
+        // When it is full, it refuses new messages, and the bridge waits. The other policy would silently delete unread
+        // records, and checkpoints.
         discard: DiscardPolicy::New,
         max_age: config.max_age.0,
         duplicate_window: config.duplicate_window.0,
@@ -151,7 +151,7 @@ async fn create(jetstream: &jetstream::Context, wanted: Config) -> Result<Abilit
 
 fn create_error(name: &str, error: &jetstream::context::CreateStreamError) -> SinkError {
     match error.kind() {
-        CreateStreamErrorKind::JetStream(answer) => refused(format!("make JetStream stream {name}"), &answer),
+        CreateStreamErrorKind::JetStream(answer) => refused(format!("create JetStream stream {name}"), &answer),
         CreateStreamErrorKind::EmptyStreamName
         | CreateStreamErrorKind::InvalidStreamName
         | CreateStreamErrorKind::DomainAndExternalSet => bad_name(name),
@@ -160,13 +160,13 @@ fn create_error(name: &str, error: &jetstream::context::CreateStreamError) -> Si
         | CreateStreamErrorKind::Response
         | CreateStreamErrorKind::NotFound
         | CreateStreamErrorKind::ResponseParse => {
-            SinkError::unavailable(format!("make JetStream stream {name}"), error.to_string())
+            SinkError::unavailable(format!("create JetStream stream {name}"), error.to_string())
         }
     }
 }
 
-/// The server's statuses from 500 on are its own troubles, and pass; so does a lack of servers to place the
-/// replicas on (10005 in nats-server's `errors.json`), as when a cluster is just starting.
+/// Statuses of the server from 500 on are its own errors, and pass. So does a lack of servers for the replicas (10005
+/// in nats-server's `errors.json`), as when a cluster is just starting.
 fn refused(action: String, answer: &jetstream::Error) -> SinkError {
     let may_pass = answer.code() >= 500 && answer.error_code() != ErrorCode::JETSTREAM_NOT_ENABLED;
     if may_pass || answer.error_code() == ErrorCode::CLUSTER_NO_PEERS {
@@ -175,7 +175,7 @@ fn refused(action: String, answer: &jetstream::Error) -> SinkError {
     SinkError::Setup {
         problem: format!("the server refuses to {action}: {answer}"),
         remedy: "give the account the permissions and resources, or choose sink.nats.stream, subjectPrefix and \
-                 replicas that the server takes"
+                 replicas that the server accepts"
             .to_owned(),
     }
 }
@@ -194,7 +194,7 @@ fn bad_name(name: &str) -> SinkError {
     }
 }
 
-/// What an operator has to change, as found and wanted.
+/// What the operator has to change, as found and needed.
 fn problems(found: &Config, wanted: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     let mut check = |fine: bool, what: &str, found: String, wanted: String| {
@@ -257,7 +257,7 @@ fn problems(found: &Config, wanted: &Config) -> Vec<String> {
     problems
 }
 
-/// What the bridge can add to a JetStream stream that lacks it.
+/// The abilities that the JetStream stream lacks and the bridge can add.
 fn abilities_missing(found: &Config, wanted: &Config) -> Vec<&'static str> {
     let mut missing = Vec::new();
     if wanted.allow_atomic_publish && !found.allow_atomic_publish {

@@ -4,14 +4,15 @@ use bridge_contract::token::token;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Attributes, Message, Target};
 
-/// The server looks each filter up for itself: beyond this, all are read and what wasn't asked for is dropped.
+/// The server searches for each filter separately. With more filters than this, everything is read, and the rest is
+/// dropped.
 const MOST_FILTERS: usize = 16;
 
 /// The subjects of one JetStream stream.
 #[derive(Clone, Debug)]
 pub(super) struct Subjects {
     prefix: Topic,
-    /// The token that all of a checkpoint's subjects have.
+    /// The token that all subjects of a checkpoint have.
     checkpoint: String,
 }
 
@@ -20,7 +21,7 @@ impl Subjects {
         Self { prefix, checkpoint: "_checkpoint".to_owned() }
     }
 
-    /// The same, with the checkpoint of a name.
+    /// The same subjects, with a named checkpoint.
     pub(super) fn with_checkpoint(self, name: Option<&str>) -> Self {
         match name {
             Some(name) => Self { checkpoint: format!("_checkpoint-{name}"), ..self },
@@ -32,12 +33,12 @@ impl Subjects {
         &self.prefix
     }
 
-    /// What the JetStream stream binds.
+    /// The subjects that the JetStream stream stores.
     pub(super) fn all(&self) -> String {
         format!("{}.>", self.prefix)
     }
 
-    /// Where a message goes.
+    /// The subject of a message.
     pub(super) fn message(&self, message: &Message) -> String {
         let Attributes { stream, resource_type, .. } = &message.attributes;
         let (account, resource) = match stream {
@@ -68,7 +69,7 @@ impl Subjects {
         format!("{}.{}.{shard}.entry.{}", self.prefix, self.checkpoint, escape(key))
     }
 
-    /// All of the checkpoint.
+    /// All subjects of the checkpoint.
     pub(super) fn checkpoint_pattern(&self) -> String {
         format!("{}.{}.>", self.prefix, self.checkpoint)
     }
@@ -78,7 +79,7 @@ impl Subjects {
         format!("{}.{}.*.entry.*", self.prefix, self.checkpoint)
     }
 
-    /// Heads and entries of some shards, in few filters.
+    /// Heads and entries of some shards, with few filters.
     pub(super) fn checkpoints(&self, shards: &[ShardId]) -> Vec<String> {
         let Self { prefix, checkpoint } = self;
         if shards.len() > MOST_FILTERS {
@@ -87,19 +88,19 @@ impl Subjects {
         shards.iter().map(|shard| format!("{prefix}.{checkpoint}.{shard}.>")).collect()
     }
 
-    /// Whether this is a shard's head.
+    /// Whether this is the head of a shard.
     pub(super) fn is_head(&self, subject: &str) -> bool {
         let rest = self.of_checkpoint(subject).and_then(|rest| rest.strip_suffix(".head"));
         rest.is_some_and(|shard| shard.parse::<u32>().is_ok())
     }
 
-    /// What follows the tokens that all of the checkpoint's subjects have.
+    /// The part after the tokens that all subjects of the checkpoint have.
     fn of_checkpoint<'a>(&self, subject: &'a str) -> Option<&'a str> {
         let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix('.')?;
         rest.strip_prefix(self.checkpoint.as_str())?.strip_prefix('.')
     }
 
-    /// The shard and the key that [`entry`](Self::entry) named.
+    /// The shard and the key of an [`entry`](Self::entry).
     pub(super) fn parse_entry(&self, subject: &str) -> Option<(ShardId, String)> {
         let (shard, key) = self.of_checkpoint(subject)?.split_once(".entry.")?;
         Some((ShardId(shard.parse().ok()?), unescape(key)?))
@@ -108,7 +109,7 @@ impl Subjects {
 
 pub(super) use bridge_contract::token::escape;
 
-/// What [`escape`] made a token of.
+/// The text that [`escape`] turned into a token.
 pub(super) fn unescape(token: &str) -> Option<String> {
     if token == "_" {
         return Some(String::new());

@@ -1,4 +1,4 @@
-//! What the ownership task tells the committer, and the other way round.
+//! What the ownership task and the committer report to each other.
 
 use super::head::Shard;
 use bridge_core::ids::ShardId;
@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// The shards that may be written, each with where it stood when it was gained, until the committer takes
-/// note. It is always said here before it is said to the session.
+/// The shards that may be written, each with its state at the start of the tenure, until the committer takes it. It is
+/// always updated before the session gets the event.
 #[derive(Debug, Default)]
 pub(super) struct Tenures(Mutex<BTreeMap<ShardId, Option<Shard>>>);
 
@@ -20,7 +20,7 @@ impl Tenures {
         self.lock().retain(|shard, _| !shards.contains(shard));
     }
 
-    /// Brings the committer's own account up to date.
+    /// Updates the committer's own state.
     pub(super) fn note(&self, owned: &mut BTreeMap<ShardId, Shard>) {
         let mut tenures = self.lock();
         owned.retain(|shard, _| tenures.contains_key(shard));
@@ -34,10 +34,10 @@ impl Tenures {
     }
 }
 
-/// Shards whose heads turned out to be somebody else's.
+/// Shards whose heads belong to another session.
 #[derive(Debug)]
 pub(super) struct Foreign {
     pub(super) shards: Vec<ShardId>,
-    /// Answered when the session was told that they are lost, or will be before anything else.
+    /// Answered when the session knows that they are lost, or will know before any other event.
     pub(super) told: oneshot::Sender<()>,
 }

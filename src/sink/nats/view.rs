@@ -1,7 +1,7 @@
-//! What a replica knows of the bucket of leases, and what follows from it: who is alive, who is to have how much.
+//! What a replica knows of the bucket of leases, and what follows from it: the live replicas and their quotas.
 //!
-//! Pure: what was seen comes in with the time at which it was seen, and nothing is believed for longer than the lease
-//! time. Nothing here is safe to act upon without compare-and-set: it is always a little old.
+//! Pure: observations come in with their time, and none counts for longer than the lease time. Actions that follow from
+//! it need compare-and-set, because it is always a little old.
 
 use super::subject::{escape, unescape};
 use bridge_core::ids::ShardId;
@@ -12,9 +12,9 @@ use std::time::Duration;
 /// A key of the bucket.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
-    /// Says that a replica of this name is there.
+    /// The lease of a replica's name, which shows that the replica runs.
     Replica(String),
-    /// Says who owns the shard.
+    /// The lease of a shard, which shows its owner.
     Shard(ShardId),
 }
 
@@ -37,12 +37,12 @@ impl fmt::Display for Key {
     }
 }
 
-/// Who holds a lease: the value of its key.
+/// The holder of a lease: the value of its key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Holder {
-    /// Names are the operator's, and survive a restart.
+    /// The replica's name, which is configured and stays the same after a restart.
     pub(super) replica: String,
-    /// Differs each time the sink is opened.
+    /// An id that is different each time the sink is opened.
     pub(super) session: String,
 }
 
@@ -59,20 +59,20 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The newest that is known of a key.
+/// The newest state that is known of a key.
 #[derive(Clone, Debug)]
 struct Seen {
-    /// 0: there is nothing.
+    /// The revision; 0 if the key doesn't exist.
     revision: u64,
-    /// Nobody: it was given up.
+    /// The holder; `None` if the lease was released.
     holder: Option<Holder>,
-    /// When it was seen first.
+    /// The time when this was first seen.
     at: Duration,
-    /// It wasn't renewed in time, and the server says so, too.
+    /// Whether it wasn't renewed in time, and the server confirmed that.
     expired: bool,
 }
 
-/// The bucket as one replica sees it.
+/// The bucket, as one replica knows it.
 #[derive(Debug)]
 pub(super) struct View {
     lease: Duration,
@@ -84,7 +84,7 @@ impl View {
         Self { lease, keys: BTreeMap::new() }
     }
 
-    /// A key stands at this revision. What is older than what is known is passed over. Whether it is news.
+    /// Takes the revision of a key. Older ones than the known one are ignored. Returns whether something changed.
     pub(super) fn observe(&mut self, now: Duration, key: &Key, revision: u64, holder: Option<Holder>) -> bool {
         if revision <= self.revision(key) {
             return false;
@@ -93,8 +93,8 @@ impl View {
         true
     }
 
-    /// The server was asked when `revision` was the newest that was known, and has nothing newer
-    /// (`there`), or nothing at all. Whether it is news.
+    /// Takes the server's answer to a request that was sent when `revision` was the newest known one: nothing is newer
+    /// (`there`), or the key doesn't exist. Returns whether something changed.
     pub(super) fn confirm(&mut self, now: Duration, key: &Key, revision: u64, there: bool) -> bool {
         let Some(seen) = self.keys.get_mut(key).filter(|seen| seen.revision == revision) else { return false };
         if there {
@@ -105,36 +105,36 @@ impl View {
         true
     }
 
-    /// Somebody gave the key up; at which revision isn't known yet.
+    /// Notes that the key was released, at a revision that isn't known yet.
     pub(super) fn vacate(&mut self, key: &Key, revision: u64) {
         if let Some(seen) = self.keys.get_mut(key).filter(|seen| seen.revision == revision) {
             seen.holder = None;
         }
     }
 
-    /// What compare-and-set has to expect.
+    /// The revision that compare-and-set has to expect.
     pub(super) fn revision(&self, key: &Key) -> u64 {
         self.keys.get(key).map_or(0, |seen| seen.revision)
     }
 
-    /// Who has the key, as long as that isn't known to be over.
+    /// The holder of the key, as long as its time isn't known to be over.
     pub(super) fn holder(&self, key: &Key) -> Option<&Holder> {
         self.keys.get(key).filter(|seen| !seen.expired).and_then(|seen| seen.holder.as_ref())
     }
 
-    /// The keys that should have been renewed by now. Older servers don't tell watchers of what expires, and a
-    /// watch may be behind: ask.
+    /// The keys that should have been renewed by now. Older servers don't notify watchers of expired keys, and a watch
+    /// may be behind: ask the server.
     pub(super) fn overdue(&self, now: Duration) -> impl Iterator<Item = &Key> {
         self.expiring().filter(move |(_, due)| *due <= now).map(|(key, _)| key)
     }
 
-    /// When each key is overdue.
+    /// The time when each key is overdue.
     pub(super) fn expiring(&self) -> impl Iterator<Item = (&Key, Duration)> {
         let expires = |seen: &Seen| seen.holder.is_some() && !seen.expired;
         self.keys.iter().filter(move |(_, seen)| expires(seen)).map(|(key, seen)| (key, seen.at + self.lease))
     }
 
-    /// The replicas that are there.
+    /// The replicas that run.
     pub(super) fn members(&self) -> BTreeSet<&str> {
         let live = self.keys.keys().filter(|key| self.holder(key).is_some());
         let names = live.filter_map(|key| match key {
@@ -144,16 +144,16 @@ impl View {
         names.collect()
     }
 
-    /// How many shards a replica of this name is seen to hold.
+    /// The number of shards that a replica of this name holds.
     pub(super) fn held_by(&self, replica: &str) -> usize {
         let shards = self.keys.keys().filter(|key| matches!(key, Key::Shard(_)));
         shards.filter(|key| self.holder(key).is_some_and(|holder| holder.replica == replica)).count()
     }
 }
 
-/// How many of the shards each member is to have: the same for all, but that the first by name have one more
-/// where it doesn't come out even. When a member joins, no other one's quota grows, and when one leaves, none shrinks:
-/// so only what has to move moves.
+/// The number of shards for each member: the same for all, but the first ones by name have one more if it can't be
+/// divided evenly. When a member joins, no other quota grows, and when one leaves, none shrinks, so only the necessary
+/// shards move.
 pub(super) fn quotas<'a>(members: &BTreeSet<&'a str>, shards: usize) -> BTreeMap<&'a str, usize> {
     let count = members.len().max(1);
     let (each, more) = (shards / count, shards % count);

@@ -1,20 +1,20 @@
-//! One commit of one shard for servers without atomic batches, and for what is too large for one.
+//! Writes one commit of one shard, for servers without atomic batches, and for commits that are too large for one.
 //!
-//! 1. *Intend*: the whole part goes to the shard's head, by compare-and-set. From its last chunk on, the
-//!    commit has happened: whoever owns the shard next will finish it.
+//! 1. *Intend*: the whole part is written to the shard's head, by compare-and-set. From its last chunk on, the
+//!    commit counts: the next owner of the shard will finish it.
 //! 2. *Publish* the records, and *write* the entries by compare-and-set.
-//! 3. *Done*: the head says so.
+//! 3. *Done*: the head notes it.
 //!
-//! Any trouble in 2 or 3 leads to *redo*: the records that are in the JetStream stream already are read
-//! from where the intent is, and only those that are missing are published, so that nothing is twice even
-//! when the server has long forgotten their ids. What is still on its way at that moment is younger
-//! than the duplicate window and is caught by it.
+//! Any error in 2 or 3 leads to a *redo*: the records that are already in the JetStream stream are read from the
+//! sequence of the intent on, and only the missing ones are published, so that nothing is there twice even when the
+//! server has long forgotten their ids. Messages that are in flight at that moment are younger than the duplicate
+//! window, which drops them.
 
-use super::error::{PublishError, ShardError, Verdict};
+use super::error::{PublishError, Reaction, ShardError};
 use super::head::{Claim, Intent, Pending, Replace, Session, Shard, claim};
 use super::outgoing::{Entry, MESSAGE_ID, Outgoing, Part, REMOVED};
-use super::patience::Patience;
 use super::publish::{Expect, Publisher};
+use super::retries::Retries;
 use crate::sink::SinkError;
 use async_nats::HeaderMap;
 use bridge_core::ids::ShardId;
@@ -23,16 +23,16 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Entries that wait for their acknowledgements at once; lanes have no bound but their number.
+/// The maximum number of entries that wait for their acknowledgements. Lanes are limited by their number only.
 const ENTRIES_AT_ONCE: usize = 256;
-/// What an intent's headers and the protocol take of a message.
+/// The size of an intent's headers and of the protocol in a message, in bytes.
 const HEADERS: usize = 2 << 10;
 
-/// Makes a part durable. Where it is `alone`, a refusal is left to the caller; other
-/// shards' parts may have happened already, and then this one has to.
+/// Makes a part durable. If it is `alone`, a refusal is left to the caller. Otherwise other shards' parts may be done
+/// already, and then this one must be done, too.
 ///
 /// # Errors
-/// [`ShardError::Foreign`]: the shard is somebody else's.
+/// [`ShardError::Foreign`]: the shard belongs to another session.
 pub(super) async fn commit(
     publisher: &Publisher,
     session: &Session,
@@ -42,17 +42,17 @@ pub(super) async fn commit(
     part: Part,
     alone: bool,
 ) -> Result<(), ShardError> {
-    let mut patience = Patience::new();
+    let mut retries = Retries::new();
     loop {
         let why = match attempt(publisher, session, shard, state, id, &part).await {
             Ok(()) => return Ok(()),
-            Err(PublishError { verdict: Verdict::Impossible, source }) => return Err(ShardError::Fatal(source)),
+            Err(PublishError { verdict: Reaction::Impossible, source }) => return Err(ShardError::Fatal(source)),
             Err(error) => error.source,
         };
         tracing::debug!(shard = shard.0, error = %why, "commit not confirmed, checking its outcome");
         let happened = loop {
             match settle(publisher, session, shard, state, id).await {
-                Err(ShardError::Unknown(error)) => patience.wait(error).await.map_err(ShardError::Unknown)?,
+                Err(ShardError::Unknown(error)) => retries.wait(error).await.map_err(ShardError::Unknown)?,
                 outcome => break outcome?,
             }
         };
@@ -62,7 +62,7 @@ pub(super) async fn commit(
         if alone {
             return Err(ShardError::Aborted(why));
         }
-        patience.wait(why).await.map_err(ShardError::Aborted)?;
+        retries.wait(why).await.map_err(ShardError::Aborted)?;
     }
 }
 
@@ -77,14 +77,14 @@ async fn attempt(
     intend(publisher, session, shard, state, id, part).await?;
     match perform(publisher, session, shard, state, id, part.clone()).await {
         // The intent has happened: whatever is impossible now is found out by the redo.
-        Err(PublishError { verdict: Verdict::Impossible, source }) => {
-            Err(PublishError { verdict: Verdict::Silent, source })
+        Err(PublishError { verdict: Reaction::Impossible, source }) => {
+            Err(PublishError { verdict: Reaction::Silent, source })
         }
         outcome => outcome,
     }
 }
 
-/// Whether the commit has happened; if so, it is done.
+/// Whether the commit counts. If so, it is finished.
 async fn settle(
     publisher: &Publisher,
     session: &Session,
@@ -101,7 +101,7 @@ async fn settle(
     Ok(state.completed.as_deref() == Some(id))
 }
 
-/// Writes the intent, in as many chunks as it takes.
+/// Writes the intent, in as many chunks as needed.
 pub(super) async fn intend(
     publisher: &Publisher,
     session: &Session,
@@ -125,7 +125,7 @@ pub(super) async fn intend(
     Ok(())
 }
 
-/// Publishes what was intended, and says that it is done.
+/// Publishes what was intended, and notes that it is done.
 pub(super) async fn perform(
     publisher: &Publisher,
     session: &Session,
@@ -146,7 +146,7 @@ pub(super) async fn perform(
     Ok(())
 }
 
-/// Publishes records: the lanes at once, each lane's one after the other, so that no failure can
+/// Publishes records: all lanes at the same time, each lane's records one after the other, so that a failure can't
 /// leave a later record of a lane before an earlier one.
 pub(super) async fn publish(publisher: &Publisher, messages: Vec<Outgoing>) -> Result<(), PublishError> {
     let mut lanes: BTreeMap<Option<u32>, Vec<Outgoing>> = BTreeMap::new();
@@ -164,7 +164,7 @@ pub(super) async fn publish(publisher: &Publisher, messages: Vec<Outgoing>) -> R
     stream::iter(lanes).buffer_unordered(at_once).try_collect().await
 }
 
-/// Writes entries by compare-and-set; where each one is now.
+/// Writes entries by compare-and-set. Returns the sequence of each one.
 async fn write_entries(
     publisher: &Publisher,
     shard: ShardId,
@@ -185,18 +185,18 @@ async fn write_entry(publisher: &Publisher, shard: ShardId, entry: &Entry, last:
     let payload = entry.value.clone().unwrap_or_default();
     let write = |last| publisher.checkpoint(&subject, entry_headers(entry), payload.clone(), Expect::Replace(last));
     let stale = match write(last).await {
-        Err(error) if error.verdict == Verdict::Stale => error,
+        Err(error) if error.verdict == Reaction::Stale => error,
         outcome => return outcome,
     };
     match publisher.last(&subject).await {
-        // Written already, by this commit's first attempt.
+        // The first attempt of this commit has written it already.
         Ok(Some(found)) if found.payload == payload && removed(&found.headers) == entry.value.is_none() => {
             Ok(found.sequence)
         }
-        // It was so old that `max_age` took it.
+        // It was so old that `max_age` removed it.
         Ok(None) => write(0).await,
         Ok(Some(_)) => Err(stale),
-        Err(source) => Err(PublishError { verdict: Verdict::Silent, source }),
+        Err(source) => Err(PublishError { verdict: Reaction::Silent, source }),
     }
 }
 
@@ -208,12 +208,12 @@ pub(super) fn entry_headers(entry: &Entry) -> HeaderMap {
     headers
 }
 
-/// Whether an entry says that its key was removed.
+/// Whether an entry is the mark of a removed key.
 pub(super) fn removed(headers: &HeaderMap) -> bool {
     headers.get(REMOVED).is_some()
 }
 
-/// Finishes a complete intent; what it wrote, for who restores.
+/// Finishes a complete intent. Returns what it wrote, for the restore.
 ///
 /// # Errors
 /// [`ShardError::Unknown`]: claim and redo again.
@@ -238,12 +238,12 @@ pub(super) async fn redo(
     let entries = part.entries.clone();
     match perform(publisher, session, shard, state, &pending.commit, part).await {
         Ok(()) => Ok(entries),
-        Err(PublishError { verdict: Verdict::Impossible, source }) => Err(ShardError::Fatal(source)),
+        Err(PublishError { verdict: Reaction::Impossible, source }) => Err(ShardError::Fatal(source)),
         Err(error) => Err(ShardError::Unknown(error.source)),
     }
 }
 
-/// Reads a complete intent back; the head that carries it over is at `claim`.
+/// Reads a complete intent. The head with a copy of its last chunk is at `claim`.
 async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending, claim: u64) -> Result<Part, ShardError> {
     let subject = publisher.subjects().head(shard);
     let found = publisher.from(pending.first, vec![subject.clone()], claim).await.map_err(ShardError::Unknown)?;
@@ -251,7 +251,7 @@ async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending, claim: u
     let mut chunks = 0;
     for message in &found {
         let head = super::head::Head::parse(&subject, &message.headers).map_err(ShardError::Fatal)?;
-        // A claim repeats the last chunk's number; it comes after all of them.
+        // A claim has the number of the last chunk, and comes after all chunks.
         if let Some(intent) = head.intent
             && intent.commit == pending.commit
             && intent.chunk == chunks
@@ -263,12 +263,12 @@ async fn read(publisher: &Publisher, shard: ShardId, pending: &Pending, claim: u
     }
     let broken = |what: String| {
         ShardError::Fatal(SinkError::Setup {
-            problem: format!("{subject} says that commit {} is intended, but {what}", pending.commit),
-            remedy: "messages were deleted from the JetStream stream, or it was put back from an old copy".to_owned(),
+            problem: format!("{subject} has the intent of commit {}, but {what}", pending.commit),
+            remedy: "messages were deleted from the JetStream stream, or it was restored from an old copy".to_owned(),
         })
     };
     if chunks != pending.chunks {
-        // Somebody who finishes the commit takes its chunks away.
+        // A session that finishes the commit removes its chunks.
         let newest = publisher.last(&subject).await.map_err(ShardError::Unknown)?;
         if newest.is_some_and(|newest| newest.sequence != claim) {
             let action = format!("read commit {} back from {subject}", pending.commit);

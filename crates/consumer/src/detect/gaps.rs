@@ -4,21 +4,21 @@ use crate::detect::sighting::{Sighting, Signal};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A source gap.
+/// The identity of a source gap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct GapKey {
     /// The stream, as `account/gid`.
     pub stream: String,
-    /// Its id.
+    /// The id of the gap, as in its records.
     pub gap_id: String,
 }
 
-/// Healed is final, in whatever order the two records come.
+/// A gap that is healed stays healed, in whatever order the two records come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gaps {
-    /// With the time that nothing is lost before.
+    /// The open gaps, each with the time before which nothing is lost.
     pub(super) open: BTreeMap<GapKey, Option<DateTime<Utc>>>,
-    /// Healed while records were missing: their openings may come yet.
+    /// Gaps that were healed while records were missing: the records that open them may still come.
     pub(super) healed_early: BTreeSet<GapKey>,
     /// The number of gaps for which there was no room.
     pub(super) unkept: u64,
@@ -50,7 +50,7 @@ impl Gaps {
                     }
                 }
             }
-            // Nobody will heal them.
+            // These gaps will never be healed.
             Signal::StreamEnded => self.open.retain(|key, _| key.stream != record.stream),
             Signal::EpochStart { .. } | Signal::Watermark { .. } | Signal::LanesChanged { .. } | Signal::None => {}
         }

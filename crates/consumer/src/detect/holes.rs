@@ -14,19 +14,19 @@ use std::collections::BTreeMap;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holes {
-    /// Epoch and first to last, both included; neither overlapping nor touching.
+    /// From (epoch, first sequence) to the last sequence, both included. Ranges neither overlap nor touch.
     ranges: BTreeMap<(u64, u64), u64>,
     missing: u64,
 }
 
-/// Sequences of an epoch, both included.
+/// A range of missing sequences of an epoch, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hole {
-    /// The epoch.
+    /// The epoch of the sequences.
     pub epoch: u64,
-    /// The lowest one.
+    /// The first missing sequence.
     pub first: u64,
-    /// The highest one.
+    /// The last missing sequence.
     pub last: u64,
 }
 
@@ -55,7 +55,7 @@ impl Holes {
         true
     }
 
-    /// Forgets the lowest one.
+    /// Removes the hole with the lowest sequences, and returns it.
     pub fn pop_lowest(&mut self) -> Option<Hole> {
         let ((epoch, first), last) = self.ranges.pop_first()?;
         self.missing = self.missing.saturating_sub(width(first, last));
@@ -86,7 +86,7 @@ impl Holes {
         self.ranges.is_empty()
     }
 
-    /// The holes of an epoch.
+    /// The holes of one epoch.
     pub fn of(&self, epoch: u64) -> impl Iterator<Item = Hole> {
         self.ranges.range((epoch, 0)..=(epoch, u64::MAX)).map(|((epoch, first), last)| Hole {
             epoch: *epoch,

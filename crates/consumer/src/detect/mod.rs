@@ -132,17 +132,17 @@ pub enum News {
     },
     /// Asana may have lost events of the stream.
     SourceGapOpened {
-        /// Its id.
+        /// The id of the gap, as in its records.
         gap_id: String,
     },
     /// A source gap is healed, as far as possible.
     SourceGapHealed {
-        /// Its id.
+        /// The id of the gap, as in its records.
         gap_id: String,
     },
     /// Everything that Asana returned of this shard's streams up to a time was seen in this lane.
     CompleteUpTo {
-        /// The time.
+        /// The time up to which everything was seen.
         #[serde(serialize_with = "text")]
         time: DateTime<Utc>,
     },
@@ -151,11 +151,11 @@ pub enum News {
 /// A shard in a lane of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct LaneKey {
-    /// The topic.
+    /// The name of the topic.
     pub topic: String,
-    /// The lane.
+    /// The number of the lane.
     pub lane: u32,
-    /// The shard.
+    /// The number of the shard.
     pub shard: u32,
 }
 
@@ -176,19 +176,19 @@ pub struct Behind {
 #[derive(Clone, Debug, Default)]
 struct TopicTracks {
     lanes: BTreeMap<u32, LaneTracks>,
-    /// The latest epoch of a watermark, and how many shards there are by that.
-    /// Shards end with a migration, after which all epochs are greater than any before.
+    /// The latest epoch with a watermark, and the number of shards in that watermark. After a migration some shards may
+    /// end, and all epochs are greater than any before.
     shards: (u64, u32),
-    /// By shard.
+    /// The number of lanes that each shard writes to.
     spread: BTreeMap<u32, Spread>,
 }
 
 /// The number of lanes that a shard writes to. Each shard notices added lanes by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Spread {
-    /// The lanes from this one on began while the reader was there; 0 where it didn't see lanes begin.
+    /// Lanes from this one on began while the reader was present. 0 if it saw no lane begin.
     began: u32,
-    /// By its watermarks; 0 before the first.
+    /// The number of lanes in the shard's watermarks. 0 before the first one.
     lanes: u32,
 }
 
@@ -253,7 +253,7 @@ impl Detector {
         let has_forgotten = self.has_forgotten();
         let topic = self.topics.entry_ref(topic).or_default();
         topic.note(record);
-        // Who has seen a shard's lanes grow has seen the new ones begin.
+        // A reader that has seen the number of a shard's lanes grow has seen the new lanes begin.
         let began = topic.spread.get(&record.shard).map_or(0, |spread| spread.began);
         let born = began > 0 && record.lane >= began;
         let lane = topic.lanes.entry(record.lane).or_default();
@@ -400,7 +400,7 @@ impl Detector {
         streams
     }
 
-    /// All counts together.
+    /// The sum of all counts.
     #[must_use]
     pub fn total(&self) -> Tally {
         let lanes = self.topics.values().flat_map(|topic| topic.lanes.values()).flat_map(|lane| lane.shards.values());
@@ -466,7 +466,7 @@ impl Detector {
             }
         }
         for (_, lane) in tracks.lanes.iter().filter(|(lane, _)| wanted(**lane)) {
-            // A shard that has ended holds nothing back, unless some of it was lost.
+            // A shard that has ended holds nothing back, unless some of its records were lost.
             for (_, track) in lane.shards.range(shards..).filter(|(_, track)| track.lacks()) {
                 least = least.min(track.complete_up_to);
             }
@@ -550,7 +550,8 @@ fn is_new(seen: Seen) -> bool {
     }
 }
 
-/// What the record itself tells; `before`: the epoch before its own, if this is its first one here, and how many of that are missing.
+/// The news in the record itself. `before`: the epoch before its own, if this is the first record of its epoch here,
+/// and the number of missing records of that epoch.
 fn news(record: &Sighting<'_>, before: Option<(u64, Option<u64>)>) -> Option<News> {
     match record.signal {
         Signal::LanesChanged { previous_count, count } => return Some(News::LanesChanged { previous_count, count }),

@@ -7,17 +7,17 @@ use chrono::{DateTime, Utc};
 /// A record's position, and what its body means for the detector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sighting<'a> {
-    /// As in the position. If the record has no position, all fields are 0.
+    /// The shard of the position. If the record has no position, all fields are 0.
     pub shard: u32,
-    /// As in the position.
+    /// The epoch of the position.
     pub epoch: u64,
-    /// As in the position.
+    /// The lane of the position.
     pub lane: u32,
-    /// As in the position.
+    /// The lane sequence of the position.
     pub lane_sequence: u64,
-    /// As in the position.
+    /// The stream of the position, as `account/gid`.
     pub stream: &'a str,
-    /// As in the position.
+    /// The stream sequence of the position.
     pub stream_sequence: u64,
     /// The meaning of the body for the detector.
     pub signal: Signal<'a>,
@@ -26,7 +26,7 @@ pub struct Sighting<'a> {
 /// The bodies that contain something about other records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signal<'a> {
-    /// Any other body.
+    /// The body says nothing about other records.
     #[default]
     None,
     /// A run of counters begins.
@@ -38,23 +38,23 @@ pub enum Signal<'a> {
     },
     /// Everything up to a time is in this lane, before this record.
     Watermark {
-        /// The time.
+        /// The time up to which everything is in the lane.
         complete_up_to: Option<DateTime<Utc>>,
-        /// The number of shards.
+        /// The number of shards of the bridge.
         shards: u32,
         /// The number of lanes of the topic.
         lanes: u32,
     },
     /// Asana may have lost events.
     SourceGap {
-        /// Its id.
+        /// The id of the gap, as in its records.
         gap_id: &'a str,
         /// No event that Asana offered before this time is lost.
         since: Option<DateTime<Utc>>,
     },
     /// A source gap is healed.
     SourceGapHealed {
-        /// Its id.
+        /// The id of the gap, as in its records.
         gap_id: &'a str,
     },
     /// The shard writes to more lanes of the topic from now on.

@@ -4,9 +4,9 @@ use crate::detect::gaps::{GapKey, Gaps};
 use crate::detect::holes::{Hole, Holes};
 use crate::detect::track::{BEGINNING, Tally, Track, Watermark};
 use crate::detect::{Detector, LaneTracks, Limits, Spread, Start, View};
+use bridge_contract::Timestamp;
 use bridge_contract::time::{date_time, timestamp};
 use chrono::{DateTime, Utc};
-use pbjson_types::Timestamp;
 use prost::Message;
 
 /// The format's version. Raised when older readers would misunderstand the bytes.
@@ -83,7 +83,7 @@ struct SavedTopic {
 struct SavedLane {
     #[prost(uint32, tag = "1")]
     lane: u32,
-    /// 0: not said, 1: beginning, 2: middle.
+    /// The start: 0 if it isn't set, 1 for the beginning, 2 for the middle.
     #[prost(uint32, tag = "2")]
     start: u32,
     #[prost(message, repeated, tag = "3")]
@@ -98,24 +98,24 @@ struct SavedTrack {
     shard: u32,
     #[prost(string, tag = "2")]
     stream: String,
-    /// 0: the first one of `epochs`.
+    /// The epoch of the floor. 0 stands for the first one of `epochs`.
     #[prost(uint64, tag = "3")]
     floor_epoch: u64,
     #[prost(uint64, tag = "4")]
     floor_sequence: u64,
     #[prost(message, repeated, tag = "9")]
     epochs: Vec<SavedEpoch>,
-    /// Read, given up, duplicates, reordered, older, accepted; without the zeros at the end.
+    /// The counts: read, forgotten, duplicates, reordered, older, accepted. Zeros at the end are left out.
     #[prost(uint64, repeated, tag = "5")]
     counted: Vec<u64>,
-    /// Where it has no whole milliseconds.
+    /// Used if the time has no whole milliseconds.
     #[prost(message, optional, tag = "6")]
     complete_up_to: Option<Timestamp>,
     #[prost(int64, optional, tag = "11")]
     complete_up_to_ms: Option<i64>,
     #[prost(message, optional, tag = "7")]
     pending: Option<SavedWatermark>,
-    /// 0: not known.
+    /// The time of the last record, by the detector's count. 0 if it isn't known.
     #[prost(uint64, tag = "8")]
     seen_at: u64,
     #[prost(bool, tag = "10")]
@@ -128,19 +128,19 @@ struct SavedEpoch {
     epoch: u64,
     #[prost(uint64, tag = "2")]
     end: u64,
-    /// For each hole how far it begins behind the end of the one before, and its width.
+    /// For each hole, its distance from the end of the hole before, and its width.
     #[prost(uint64, repeated, tag = "3")]
     holes: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct SavedWatermark {
-    /// 0: the first one of `epochs`.
+    /// The epoch of the watermark. 0 stands for the first one of `epochs`.
     #[prost(uint64, tag = "1")]
     epoch: u64,
     #[prost(uint64, tag = "2")]
     sequence: u64,
-    /// Where it has no whole milliseconds.
+    /// Used if the time has no whole milliseconds.
     #[prost(message, optional, tag = "3")]
     time: Option<Timestamp>,
     #[prost(int64, optional, tag = "4")]
@@ -189,7 +189,7 @@ impl Detector {
                 copy.lanes.entry(lane).or_default().start = Some(Start::Middle);
             }
         }
-        // Its new reader has a clock of its own.
+        // The new reader's detector has a count of its own.
         part.tracks_mut().for_each(|track| track.seen_at = 0);
         part.holes = part.tracks_mut().map(|track| track.holes.len()).sum();
         loop {
@@ -357,7 +357,7 @@ impl SavedTrack {
         }
     }
 
-    /// `now`: by the detector's count.
+    /// `now` is the detector's count of records.
     fn load(self, now: u64) -> Track {
         let first_epoch = self.epochs.first().map_or(0, |it| it.epoch);
         let or_first = |epoch: u64| if epoch == 0 { first_epoch } else { epoch };
@@ -366,7 +366,7 @@ impl SavedTrack {
             Some(Watermark { at: (or_first(it.epoch), it.sequence), time })
         };
         let complete_up_to = long(self.complete_up_to.as_ref(), self.complete_up_to_ms);
-        // Where it stood no longer matters.
+        // The place of the watermark no longer matters.
         let held = complete_up_to.map(|time| Watermark { at: BEGINNING, time });
         let mut holes = Holes::default();
         self.epochs.iter().for_each(|epoch| epoch.load(&mut holes));

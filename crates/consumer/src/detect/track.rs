@@ -1,4 +1,4 @@
-//! One run of counters that is followed: a shard's records in a lane, or a stream's.
+//! One track: the counter of a shard's records in a lane, or of a stream's.
 
 use crate::detect::holes::{Hole, Holes, width};
 use chrono::{DateTime, Utc};
@@ -8,23 +8,23 @@ use std::collections::BTreeMap;
 /// The number of epochs that a track remembers: the current one, and those whose late records may still come.
 const EPOCHS: usize = 4;
 
-/// Where a record stands among those seen before it.
+/// The continuity of a record with the records that were seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
-    /// Next after the greatest.
+    /// The record follows directly after the greatest one.
     InOrder,
-    /// So many sequences before it weren't seen. They may come yet, as `Reordered`.
+    /// This number of sequences before the record wasn't seen. They may still come, as `Reordered`.
     Missing(u64),
-    /// Seen before.
+    /// The record was seen before.
     Duplicate,
-    /// It was missing.
+    /// The record was missing before, and came late.
     Reordered,
-    /// It is from before what the detector remembers: before a reader joined, or of a hole that was given up.
-    /// Whether it was seen can't be said.
+    /// The record is older than what the detector remembers: it is from before the reader joined, or from a hole that
+    /// was forgotten. Whether it was seen before isn't known.
     Older,
     /// It has no position, or one that the wire contract doesn't allow.
     Unnumbered,
-    /// A record of the lane itself, which belongs to no stream, and streams are followed.
+    /// A record of the lane itself, which belongs to no stream, in a detector that follows streams.
     NotFollowed,
 }
 
@@ -47,7 +47,7 @@ impl Continuity {
 /// Counts over the records of a track, or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// All of them, with the duplicates.
+    /// All records, with the duplicates.
     pub read: u64,
     /// Sequences known to exist that weren't seen.
     pub missing: u64,
@@ -60,7 +60,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds another's counts.
+    /// Adds the counts of another tally.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -73,39 +73,39 @@ impl Tally {
     }
 }
 
-/// What the record said that was taken last.
+/// The result of the last record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) continuity: Continuity,
-    /// Its epoch is the first after this one.
+    /// The record is the first one of its epoch. This is the epoch before it.
     pub(super) epoch_after: Option<u64>,
 }
 
 /// Epoch and sequence, which order the records of a track.
 pub(super) type Place = (u64, u64);
 
-/// Before the first record that there ever was.
+/// The place of the first record that ever existed.
 pub(super) const BEGINNING: Place = (1, 1);
 
-/// What was seen: all from `floor` on, up to each epoch's end, but for the holes.
+/// The sequences that were seen: all from `floor` to the end of each epoch, except the holes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Track {
-    /// Nothing before it is remembered.
+    /// Everything before this place is forgotten.
     pub(super) floor: Place,
-    /// By epoch: the last sequence that is known to exist.
+    /// For each epoch, the last sequence that is known to exist.
     pub(super) ends: BTreeMap<u64, u64>,
     pub(super) holes: Holes,
-    /// `missing` holds what was given up only; [`tally`](Self::tally) adds the holes.
+    /// In `missing`, only the holes that were forgotten. [`tally`](Self::tally) adds the others.
     pub(super) counted: Tally,
-    /// So many of those given up are known to the reader.
+    /// The number of forgotten missing records that the reader has accepted.
     pub(super) accepted: u64,
-    /// An epoch's end isn't known: whether its last records are missing can't be said.
+    /// Whether the end of an epoch isn't known, so that its last records may be missing.
     pub(super) is_cut: bool,
-    /// The latest, whatever is missing before it.
+    /// The latest watermark, whether something is missing before it or not.
     pub(super) watermark: Option<Watermark>,
-    /// The time of the latest that nothing was missing before.
+    /// The time of the latest watermark with nothing missing before it.
     pub(super) complete_up_to: Option<DateTime<Utc>>,
-    /// When the last record was taken, by the detector's own count.
+    /// The time of the last record, by the detector's count.
     pub(super) seen_at: u64,
 }
 
@@ -116,7 +116,7 @@ pub(super) struct Watermark {
 }
 
 impl Track {
-    /// Read from `floor` on.
+    /// A track that is read from `floor` on.
     pub(super) fn new(floor: Place) -> Self {
         Self {
             floor,
@@ -167,7 +167,7 @@ impl Track {
         }
     }
 
-    /// Learns where an epoch ended; how many more are missing than was known.
+    /// Notes the last sequence of an epoch. Returns the number of newly missing records.
     pub(super) fn expect(&mut self, at: Place) -> u64 {
         let (epoch, last) = at;
         if at < self.floor || !(1..u64::MAX).contains(&last) {
@@ -183,8 +183,9 @@ impl Track {
         missing
     }
 
-    /// An epoch begins, and says where the one before it ended: which that was, and how many of it are missing that weren't
-    /// known to be. Where it doesn't know of one that was seen here (its counters were lost), nobody does.
+    /// Begins an epoch. `previous` is the end of the epoch before. Returns that epoch, and the number of its records
+    /// that are newly missing. If the bridge doesn't know an epoch that was seen here (it lost its counters), the
+    /// number isn't known.
     pub(super) fn begin(&mut self, epoch: u64, previous: Place) -> (u64, Option<u64>) {
         if previous.0 == 0
             && let Some((before, _)) = self.ends.range(..epoch).next_back()
@@ -195,7 +196,8 @@ impl Track {
         (previous.0, Some(self.expect(previous)))
     }
 
-    /// The last sequence of the epoch that is known to exist. Who has seen an earlier epoch has seen this one begin.
+    /// The last sequence of the epoch that is known to exist. A reader that has seen an earlier epoch has seen this one
+    /// begin.
     fn end(&mut self, epoch: u64) -> &mut u64 {
         let before = if epoch == self.floor.0 { self.floor.1.saturating_sub(1) } else { 0 };
         self.ends.entry(epoch).or_insert(before)
@@ -213,7 +215,7 @@ impl Track {
         }
     }
 
-    /// Notes a watermark, if there is one; the time if the track is complete up to a later one than before.
+    /// Notes a watermark, if there is one. Returns the time if the track is complete up to a later one than before.
     pub(super) fn advance(&mut self, watermark: Option<Watermark>) -> Option<DateTime<Utc>> {
         if let Some(watermark) = watermark.filter(|it| self.latest() < Some(it.time)) {
             self.watermark = Some(watermark);
@@ -232,7 +234,7 @@ impl Track {
         self.watermark.map(|watermark| watermark.time)
     }
 
-    /// Whether anything is missing that the reader hasn't dealt with.
+    /// Whether anything is missing that the reader hasn't accepted.
     pub(super) fn lacks(&self) -> bool {
         self.is_cut || self.has_given_up() || !self.holes.is_empty()
     }
@@ -241,7 +243,7 @@ impl Track {
         self.counted.missing > self.accepted
     }
 
-    /// Gives up the lowest holes, so many of them: what comes late for them will be `Older`.
+    /// Forgets this number of holes, the lowest ones. Late records of them will be `Older`.
     pub(super) fn give_up(&mut self, count: usize) {
         for _ in 0..count {
             let Some(Hole { epoch, first, last }) = self.holes.pop_lowest() else { break };
@@ -250,7 +252,7 @@ impl Track {
         }
     }
 
-    /// What is missing now is known to the reader: it no longer holds back watermarks.
+    /// Accepts what is missing now: it no longer holds back watermarks.
     pub(super) fn accept(&mut self) {
         self.give_up(usize::MAX);
         self.accepted = self.counted.missing;

@@ -3,8 +3,8 @@
 
 use asana_event_bridge_consumer::decode;
 use asana_event_bridge_consumer::detect::{Continuity, Detector, Limits, News, Start, Tally, View};
+use bridge_contract::Timestamp;
 use bridge_contract::pb::{self, record::Body};
-use pbjson_types::Timestamp;
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Instant;

@@ -39,7 +39,7 @@ pub(crate) fn encode_crawl(crawl: &Crawl) -> pb::CrawlCheckpoint {
     }
 }
 
-/// `None` where it is of a kind that isn't known, or lacks a piece.
+/// `None` if it has an unknown kind, or lacks a piece.
 pub(crate) fn decode_crawl(entry: pb::CrawlCheckpoint, mut pieces: Pieces) -> Option<Crawl> {
     let place = match &entry.current {
         Some(listing) => {
@@ -80,7 +80,7 @@ pub(crate) fn encode_piece(piece: &[Listing]) -> pb::CrawlQueue {
     pb::CrawlQueue { listings: piece.iter().map(encode_listing).collect() }
 }
 
-/// `None` where it has a listing of a kind that isn't known.
+/// `None` if it has a listing of an unknown kind.
 pub(crate) fn decode_piece(entry: &pb::CrawlQueue) -> Option<Arc<[Listing]>> {
     entry.listings.iter().map(decode_listing).collect()
 }
@@ -90,7 +90,7 @@ pub(crate) fn encode_left_out(left_out: &LeftOuts) -> Vec<pb::CrawlListing> {
     left_out.named.iter().map(encode).collect()
 }
 
-/// `None` where it has a listing of a kind that isn't known.
+/// `None` if it has a listing of an unknown kind.
 pub(crate) fn decode_left_out(entries: &[pb::CrawlListing], more: u64) -> Option<LeftOuts> {
     let decode =
         |entry: &pb::CrawlListing| Some(LeftOut { listing: decode_listing(entry)?, reason: entry.reason.clone() });

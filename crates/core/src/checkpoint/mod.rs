@@ -1,7 +1,7 @@
-//! What is kept of a shard's progress, written in the same commit as the records it speaks of.
+//! The stored progress of a shard, written in the same commit as its records.
 //!
-//! Entries have keys: the shard itself, the lane counters of each topic, each stream, and its crawl with a
-//! piece for each page that has something below it. What can't be understood is an error, never a fresh start.
+//! Entries have different keys: the shard itself, the lane counters of each topic, each stream, and its crawl with a
+//! piece for each page with listings below it. An entry that can't be understood is an error, never a fresh start.
 
 pub(crate) mod crawl;
 pub mod reshard;
@@ -18,115 +18,115 @@ use crate::record::batch::{CheckpointWrite, StoredCheckpoint};
 use crate::record::sequence::{Counters, LaneCounter, Lanes};
 use crate::stream::live::{Live, Served};
 use crate::stream::{OpenGap, State, Stream};
+use bridge_contract::Timestamp;
 use bridge_contract::pb::SourceGapReason;
 use bridge_contract::time::{date_time, timestamp};
 use chrono::{DateTime, Utc};
-use pbjson_types::Timestamp;
 use prost::Message as _;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// The format that is written, and the newest that is understood.
+/// The format that is written, and the newest one that can be read.
 const FORMAT: u32 = 1;
 
 const SHARD_KEY: &str = "shard";
 
-/// A checkpoint that this program must not go on from.
+/// Why this program must not continue a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// Not the bytes of a checkpoint.
+    /// The entry can't be decoded.
     #[error("the checkpoint of shard {shard} has an unreadable entry {key:?}: {problem}")]
     Unreadable {
-        /// The shard.
+        /// The shard with the problem.
         shard: ShardId,
-        /// The entry.
+        /// The key of the entry.
         key: String,
-        /// What is wrong with it.
+        /// What is wrong with the entry.
         problem: String,
     },
-    /// Written by a newer version.
+    /// A newer version wrote the entry.
     #[error("the checkpoint of shard {shard} has format {found}, and this version understands up to {FORMAT}: upgrade")]
     NewerFormat {
-        /// The shard.
+        /// The shard with the problem.
         shard: ShardId,
-        /// Its format.
+        /// The format of the entry.
         found: u32,
     },
-    /// The number of shards was changed: streams would be searched in the wrong ones.
+    /// The number of shards was changed: streams would be looked up in the wrong ones.
     #[error(
         "the checkpoint was written with {found} shards, and {configured} are configured: set shards: {found}, \
          and change it with `asana-event-bridge checkpoint migrate`"
     )]
     OtherShards {
-        /// When it was written.
+        /// The number of shards in the checkpoint.
         found: u32,
-        /// Now.
+        /// The number of shards in the configuration.
         configured: u32,
     },
-    /// Another checkpoint took its place.
+    /// A migration replaced this checkpoint by another one.
     #[error(
         "this checkpoint was migrated to another at {at}, and nothing goes on from here: \
          set shards: {shards} and {successor}"
     )]
     Retired {
-        /// The setting that names the other.
+        /// The setting that names the other checkpoint.
         successor: String,
-        /// The other's number of shards.
+        /// The number of shards of the other checkpoint.
         shards: u32,
-        /// When it was migrated.
+        /// The time of the migration.
         at: DateTime<Utc>,
     },
 }
 
-/// What the checkpoint of a shard holds.
+/// The content of a shard's checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contents {
-    /// The shard itself; nothing before its first batch.
+    /// The shard's header; `None` before the shard's first batch.
     pub header: Option<Header>,
-    /// Set where another checkpoint took its place.
+    /// The checkpoint that replaced this one, if it was migrated.
     pub retired: Option<Retired>,
     /// The lane counters of each topic.
     pub lanes: BTreeMap<Topic, Lanes>,
-    /// The streams that were ever established.
+    /// The streams that were ever established, with their state.
     pub streams: BTreeMap<StreamId, Stream>,
 }
 
-/// A shard as a whole.
+/// The header of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The number of shards when it was written.
+    /// The number of shards when the header was written.
     pub shards: u32,
-    /// The shard's epoch.
+    /// The shard's current epoch.
     pub epoch: u64,
-    /// The replica that wrote it.
+    /// The replica that wrote the header.
     pub replica: String,
 }
 
-/// Where a shard's progress went.
+/// The checkpoint that replaced this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retired {
     /// The setting that names the other checkpoint.
     pub successor: String,
-    /// The other's number of shards.
+    /// The number of shards of the other checkpoint.
     pub shards: u32,
-    /// When it was migrated.
+    /// The time of the migration.
     pub at: DateTime<Utc>,
 }
 
-/// A shard's progress.
+/// The progress of a shard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShardState {
     /// The lane counters, with the epoch.
     pub counters: Counters,
-    /// The streams that were ever established.
+    /// The streams that were ever established, with their state.
     pub streams: BTreeMap<StreamId, Stream>,
 }
 
-/// Reads what a sink found, whether or not it can be gone on from.
+/// Reads a stored checkpoint, even if it can't be continued.
 ///
 /// # Errors
-/// [`CheckpointError::Unreadable`], [`CheckpointError::NewerFormat`].
+/// [`CheckpointError::Unreadable`] or [`CheckpointError::NewerFormat`] if an entry can't be read.
 pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, CheckpointError> {
     let mut contents = Contents::default();
     let mut crawls = BTreeMap::new();
@@ -180,13 +180,13 @@ pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, Check
     Ok(contents)
 }
 
-/// Reads what a sink restored.
+/// Reads the checkpoint that a sink restored, in order to continue it.
 ///
-/// A shard without a checkpoint begins an epoch named after the time, which is greater than
-/// any earlier one, should there have been a checkpoint that was lost.
+/// A shard without a checkpoint begins an epoch that is derived from the time, which is greater than any earlier one,
+/// in case a checkpoint was lost.
 ///
 /// # Errors
-/// See [`CheckpointError`]: the session stops, and somebody has to act.
+/// [`CheckpointError`]: the bridge has to stop, and the operator has to act.
 pub fn restore(
     shard: ShardId,
     stored: &StoredCheckpoint,
@@ -209,7 +209,7 @@ pub fn restore(
     Ok(ShardState { counters: Counters::new(epoch, lanes), streams })
 }
 
-/// The replica that wrote last, by the entry of the shard itself: each owner's first batch renews it.
+/// The replica that wrote last, by the shard's header, which each owner's first batch renews.
 #[must_use]
 pub fn last_owner(stored: &StoredCheckpoint) -> Option<String> {
     let replica = match pb::Checkpoint::decode(stored.get(SHARD_KEY)?.as_slice()).ok()?.kind? {
@@ -220,7 +220,7 @@ pub fn last_owner(stored: &StoredCheckpoint) -> Option<String> {
     Some(replica).filter(|replica| !replica.is_empty())
 }
 
-/// Entries without the one of the shard itself, which a migration writes last.
+/// The error for entries without a header, which a migration writes last.
 pub(crate) fn headless(shard: ShardId) -> CheckpointError {
     CheckpointError::Unreadable {
         shard,
@@ -230,19 +230,19 @@ pub(crate) fn headless(shard: ShardId) -> CheckpointError {
     }
 }
 
-/// An epoch named after the time.
+/// An epoch that is derived from the time.
 pub(crate) fn fresh_epoch(now: DateTime<Utc>) -> u64 {
     u64::try_from(now.timestamp_millis()).unwrap_or(1)
 }
 
-/// The entry of the shard itself.
+/// The entry with the shard's header.
 #[must_use]
 pub fn write_shard(shard: ShardId, shards: NonZeroU32, epoch: u64, replica: &str) -> CheckpointWrite {
     let entry = pb::ShardCheckpoint { shards: shards.get(), epoch, replica: replica.to_owned() };
     write(shard, SHARD_KEY.to_owned(), Kind::Shard(entry))
 }
 
-/// The entry that ends a shard: in the place of [`write_shard`]'s.
+/// The entry that ends a shard, in the place of [`write_shard`]'s.
 pub(crate) fn write_retired(
     shard: ShardId,
     retired: &Retired,
@@ -275,7 +275,7 @@ pub(crate) fn write_stream(shard: ShardId, id: &StreamId, stream: &Stream) -> Ch
     write(shard, format!("stream/{id}"), Kind::Stream(encode_stream(stream)))
 }
 
-/// The entries of a stream's crawl, as far as they differ from what was written before.
+/// The entries of a stream's crawl that differ from those written before.
 pub(crate) fn write_crawl(
     shard: ShardId,
     id: &StreamId,
@@ -291,7 +291,7 @@ pub(crate) fn write_crawl(
     } {
         return Vec::new();
     }
-    // Pieces of two crawls have nothing to do with each other, though their numbers may be the same.
+    // Pieces of two crawls are independent, even if their numbers are the same.
     let goes_on = matches!((before, after), (Some(before), Some(after)) if before.id == after.id);
     let (had, has) = (pieces(before), pieces(after));
     let mut writes = Vec::new();
@@ -309,12 +309,12 @@ pub(crate) fn write_crawl(
     writes
 }
 
-/// What stands for the sync token of a stream that was reset. Asana answers it as it answers any token that isn't
-/// good, with a fresh one; as the stream had a token, its machine calls that a source gap.
+/// Replaces the sync token of a stream that was reset. Asana answers it as any invalid token, with a new one. Because
+/// the stream had a token, this counts as a source gap.
 const RESET_TOKEN: &str = "reset";
 
-/// The entry of a stream that is to get a new token at its next poll, with everything since its last complete poll
-/// announced as lost. `None` for a stream that has no token: it gets one anyhow.
+/// The entry of a stream that gets a new token at its next poll, and announces everything since its last complete poll
+/// as lost. `None` for a stream without a token: it gets one in any case.
 #[must_use]
 pub fn write_reset(shard: ShardId, id: &StreamId, stream: &Stream) -> Option<CheckpointWrite> {
     let live = Live { token: RESET_TOKEN.into(), served: Served::default(), ..stream.live()?.clone() };
@@ -384,7 +384,7 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         token_given_after: time(entry.token_given_after.as_ref()),
         last_complete_poll_at: time(entry.last_complete_poll_at.as_ref()),
         served: served(entry.served_events, &entry.served_hash),
-        // The owner before may have asked with it.
+        // The owner before may have used the token in a poll.
         maybe_asked: true,
     });
     let state = match (u16::try_from(entry.suspended_by).unwrap_or_default(), live) {
@@ -392,7 +392,7 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         (0, Some(live)) => State::Live(live),
         (status, live) => State::Suspended { denial: Denial::of_status(status), denials: 1, live },
     };
-    // What it can't read of this a later crawl reads as a whole.
+    // If a part of this can't be read, a later crawl reads everything.
     let left_out = decode_left_out(&entry.left_out, entry.left_out_more);
     let unknown = LeftOuts { named: Vec::new(), more: entry.left_out.len() as u64 };
     Stream {

@@ -1,15 +1,15 @@
-//! Another number of shards: what a checkpoint becomes when its streams hash to other shards.
+//! Changes the number of shards: converts a checkpoint whose streams hash to other shards.
 //!
-//! The new set of entries takes the place of the old one, so that both are never gone on from:
+//! The new set of entries replaces the old one, so that at no time both can be continued:
 //!
 //! ```text
-//! old: valid ──────────────► retired            nothing goes on from it
-//! new: (nothing) ─► entries ─► entries + headers  valid: without its header a shard is refused
+//! old: valid ──────────────► retired            can't be continued
+//! new: (nothing) ─► entries ─► entries + headers  valid: a shard without its header is rejected
 //! ```
 //!
-//! A sink does both ends in one commit where it can. Where it can't, entries come first, then the old set is
-//! retired, then the headers: a crash in between leaves nothing that a bridge could go on from by mistake, and
-//! [`plan`] goes on from what it finds.
+//! A sink does both in one commit if it can. If it can't, entries come first, then the old set is retired, then the
+//! headers are written. After a crash in between, no bridge can continue either set by mistake, and [`plan`] continues
+//! from what it finds.
 
 use crate::checkpoint::{
     CheckpointError, Contents, Retired, fresh_epoch, headless, write_lanes, write_retired, write_shard, write_stream,
@@ -25,65 +25,65 @@ use std::num::NonZeroU32;
 /// The checkpoints of all shards of a set.
 pub type Set = BTreeMap<ShardId, Contents>;
 
-/// What a migration is to do.
+/// The result of planning a migration.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    /// There is no checkpoint: the number of shards may simply be changed.
+    /// There is no checkpoint. The number of shards can simply be changed.
     Nothing,
-    /// It was done before.
+    /// The migration was done before.
     Done,
-    /// This.
+    /// The migration consists of these writes.
     Steps(Steps),
 }
 
 /// The writes of a migration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Steps {
-    /// The new set but for its headers.
+    /// The new set, without its headers.
     pub entries: Vec<CheckpointWrite>,
-    /// What makes the new set valid.
+    /// The headers, which make the new set valid.
     pub headers: Vec<CheckpointWrite>,
-    /// What makes the old set invalid.
+    /// The entries that make the old set invalid.
     pub retired: Vec<CheckpointWrite>,
     /// The epoch of all new shards.
     pub epoch: u64,
-    /// How many streams go on.
+    /// The number of streams that continue.
     pub streams: usize,
-    /// Old shards that no new one goes on from: nothing more is written in their part of each lane.
+    /// Old shards that no new shard continues: nothing more is written to their part of each lane.
     pub ended: Vec<ShardId>,
 }
 
-/// Why a migration must not be done.
+/// Why a migration isn't possible.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MigrationError {
-    /// See there.
+    /// The old checkpoint can't be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The new set is somebody's progress.
+    /// The new set contains the progress of another bridge.
     #[error("{target} has a checkpoint already, of shard {shard}: name another, as nothing is overwritten")]
     InUse {
-        /// The setting that names it.
+        /// The setting that names the new set.
         target: String,
-        /// A shard of it.
+        /// A shard of it with such progress.
         shard: ShardId,
     },
 }
 
-/// Where a migration goes.
+/// The destination of a migration.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     /// The setting that names the new set.
     pub name: &'a str,
-    /// Its number of shards.
+    /// The number of shards of the new set.
     pub shards: NonZeroU32,
-    /// Who writes it.
+    /// The replica that writes it.
     pub replica: &'a str,
 }
 
-/// What is to be done, by what is there. `old` has every shard of the old set.
+/// Plans a migration by what exists already. `old` has every shard of the old set.
 ///
 /// # Errors
-/// [`MigrationError`]: nothing may be written.
+/// [`MigrationError`]: the migration isn't possible, and nothing may be written.
 pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Result<Plan, MigrationError> {
     check(old, target)?;
     let epoch = epoch(old, now);
@@ -94,7 +94,7 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
     let valid: BTreeSet<_> = new.iter().filter(|(_, it)| it.header.is_some()).map(|(shard, _)| *shard).collect();
     let misplaced = |shard: &ShardId, it: &Contents| it.streams.keys().any(|id| shard_of(id, target.shards) != *shard);
     let beyond = |shard: &ShardId, it: &Contents| shard.0 >= target.shards.get() && *it != Contents::default();
-    // What an unfinished migration to another number of shards left, or more than a migration leaves.
+    // Left by an unfinished migration to another number of shards, or more than a migration leaves.
     let foreign = new.iter().find(|(shard, it)| it.retired.is_some() || beyond(shard, it) || misplaced(shard, it));
     let taken = if retired_all { None } else { valid.first().copied() };
     if let Some(shard) = taken.or_else(|| foreign.map(|(shard, _)| *shard)) {
@@ -106,7 +106,7 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
     let mut entries = entries(old, target.shards);
     let mut headers: Vec<_> =
         all_shards(target.shards).map(|shard| write_shard(shard, target.shards, epoch, target.replica)).collect();
-    // A shard that was made valid by an earlier attempt may have gone on since.
+    // A shard that an earlier attempt made valid may have new progress since.
     entries.retain(|write| !valid.contains(&write.shard));
     headers.retain(|write| !valid.contains(&write.shard));
     let to = Retired { successor: target.name.to_owned(), shards: target.shards.get(), at: now };
@@ -124,10 +124,10 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
     }))
 }
 
-/// The same where the new set takes the old one's place in one commit, on the same medium.
+/// Plans a migration in which the new set replaces the old one in one commit, on the same medium.
 ///
 /// # Errors
-/// As [`plan`].
+/// The same as of [`plan`].
 pub fn plan_in_place(old: &Set, target: Target<'_>, now: DateTime<Utc>) -> Result<Plan, MigrationError> {
     let has = |shards: u32| old.values().filter_map(|it| it.header.as_ref()).all(|header| header.shards == shards);
     if old.values().any(|it| it.header.is_some()) && has(target.shards.get()) {
@@ -140,7 +140,7 @@ pub fn plan_in_place(old: &Set, target: Target<'_>, now: DateTime<Utc>) -> Resul
     })
 }
 
-/// The old set is whole, of one kind, and went nowhere else.
+/// Checks that the old set is complete, of one format, and not migrated to another.
 fn check(old: &Set, target: Target<'_>) -> Result<(), CheckpointError> {
     let count = u32::try_from(old.len()).unwrap_or(u32::MAX);
     for (shard, contents) in old {
@@ -168,7 +168,7 @@ fn check(old: &Set, target: Target<'_>) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-/// Greater than every epoch of the old set, so that what a consumer has seen of it is over.
+/// An epoch greater than every epoch of the old set, so that consumers see the old epochs end.
 fn epoch(old: &Set, now: DateTime<Utc>) -> u64 {
     let of = |contents: &Contents| {
         let header = contents.header.iter().map(|header| header.epoch);
@@ -180,15 +180,15 @@ fn epoch(old: &Set, now: DateTime<Utc>) -> u64 {
     fresh_epoch(now).max(greatest.saturating_add(1))
 }
 
-/// Streams go to their new shards with all they have. The lane counters of shard k go to the new shard k, whose first
-/// record in each lane names them as what came before. Every new shard knows every topic, since a source gap is
-/// announced in those that its shard knows.
+/// The entries of the new set. Streams go to their new shards with all of their state. The lane counters of shard k go
+/// to the new shard k, whose first record in each lane names them as the epoch before. Every new shard knows every
+/// topic, because a source gap is announced in the topics that its shard knows.
 fn entries(old: &Set, to: NonZeroU32) -> Vec<CheckpointWrite> {
     let topics: BTreeSet<&Topic> = old.values().flat_map(|contents| contents.lanes.keys()).collect();
     let mut entries = Vec::new();
     for topic in topics {
         let of = |contents: &Contents| contents.lanes.get(topic).cloned();
-        // Whoever takes a stream over has to notice when the number of lanes changes.
+        // The next owner of a stream has to notice when the number of lanes changes.
         let count = old.values().filter_map(of).map(|lanes| lanes.count).max().unwrap_or(0);
         for shard in all_shards(to) {
             let lanes = old.get(&shard).and_then(of);

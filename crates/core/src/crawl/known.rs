@@ -1,54 +1,54 @@
-//! What the index knows of a stream's resources.
+//! What the index contains about a stream's resources.
 
 use crate::ids::Gid;
 use crate::outcome::list::{Listing, What};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
-/// What is known of one resource.
+/// The entry of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Such as `task`.
+    /// The resource's type, such as `task`.
     pub resource_type: String,
-    /// Hash of its last snapshot; 0 if only events named it; and [`NOT_VISIBLE`].
+    /// The hash of the last snapshot. 0 if only events named the resource; [`NOT_VISIBLE`] if Asana doesn't show it.
     pub hash: u64,
-    /// Hash of what events report: where it is, and when it was modified.
+    /// The hash of the part that events also report: the resource's place and modification time.
     pub evident: u64,
-    /// The crawl that saw it last, by when it began, in milliseconds; 0 where none did.
+    /// The crawl that saw it last, as the crawl's start in milliseconds. 0 if none did.
     pub crawl: u64,
-    /// When an event last named it, in milliseconds; 0 where none did.
+    /// The time of the last event that named it, in milliseconds. 0 if none did.
     pub touched_at: i64,
-    /// Where a crawl found it last; `None` if only events named it.
+    /// The list in which a crawl found it last; `None` if only events named it.
     pub place: Option<Listing>,
 }
 
-/// The hash of what Asana doesn't show any more.
+/// The hash of a resource that Asana doesn't show any more.
 pub const NOT_VISIBLE: u64 = 1;
 
-/// Something that the index knows and no list of a crawl showed.
+/// A resource that is in the index and that no list of a crawl showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absent {
-    /// The resource.
+    /// The gid of the resource.
     pub gid: Gid,
-    /// What is known of it.
+    /// Its entry in the index.
     pub entry: Entry,
-    /// What it lies in is known. If so, the crawl saw that.
+    /// Whether the resource that contains it is known. If so, the crawl saw that one.
     pub knows_place: bool,
 }
 
-/// What is missing from which crawl.
+/// What counts as missing from a crawl.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AbsentFrom {
-    /// The crawl, by when it began, in milliseconds. What an event named since isn't missing.
+    /// The crawl, as its start in milliseconds. A resource that an event named since then isn't missing.
     pub crawl: u64,
-    /// The lists that it read, where it didn't read all.
+    /// The lists that the crawl read, if it didn't read all.
     pub scope: BTreeSet<Listing>,
-    /// The lists that it couldn't read: of these nothing is known to be missing.
+    /// The lists that the crawl couldn't read. Resources in these don't count as missing.
     pub unread: BTreeSet<Listing>,
 }
 
 impl AbsentFrom {
-    /// Whether the crawl has to find out about this entry. `saw_place`: the crawl saw what it lies in.
+    /// Whether this entry may be missing. `saw_place`: whether the crawl saw the resource that contains it.
     #[must_use]
     pub fn concerns(&self, gid: &Gid, entry: &Entry, saw_place: bool) -> bool {
         let itself = What::alone(&entry.resource_type).map(|what| Listing { of: gid.clone(), what });
@@ -60,90 +60,91 @@ impl AbsentFrom {
     }
 }
 
-/// A list in which less was found than was known to be there.
+/// A list that returned fewer resources than were known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortfall {
-    /// The list.
+    /// The list that returned too few.
     pub listing: Listing,
-    /// How many were known.
+    /// The number of known resources in the list.
     pub known: u64,
-    /// How many of these weren't found.
+    /// The number of these that weren't found.
     pub unseen: u64,
 }
 
-/// The last record of a stream that the index knows of.
+/// The last record of a stream that is included in the index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// Its epoch.
+    /// The epoch of the record.
     pub epoch: u64,
-    /// Its stream sequence.
+    /// The stream sequence of the record.
     pub sequence: u64,
 }
 
-/// What one commit did to what is known of a stream.
+/// The changes that one commit makes in the index of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// The stream's last record before. If the index knows another, it missed something, and distrusts the stream
-    /// first.
+    /// The stream's last record before the commit. If the index has another mark, it missed a commit, and first
+    /// distrusts the stream.
     pub from: Mark,
-    /// The stream's last record now.
+    /// The stream's last record after the commit.
     pub to: Mark,
-    /// In order.
+    /// The changes, in the order in which they have to be applied.
     pub changes: Vec<Change>,
 }
 
-/// One thing that a commit did.
+/// One change of the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Everything is forgotten.
+    /// Removes all entries of the stream.
     Clear,
-    /// What was known may not be all, nor as it was published. It is kept for what it is still good for: whatever of it
-    /// isn't found any more is asked for.
+    /// The entries may be incomplete or outdated. They are kept for the next crawl, which requests each one that no
+    /// list shows any more.
     Distrust,
-    /// A crawl saw it.
+    /// A crawl saw the resource.
     Seen {
-        /// The resource.
+        /// The gid of the resource.
         gid: Gid,
-        /// Such as `task`.
+        /// The resource's type, such as `task`.
         resource_type: String,
-        /// Hash of its snapshot.
+        /// The hash of the snapshot.
         hash: u64,
-        /// Hash of what events report.
+        /// The hash of the part that events also report.
         evident: u64,
-        /// The crawl, by when it began, in milliseconds.
+        /// The crawl, as its start in milliseconds.
         crawl: u64,
-        /// Where it was found.
+        /// The list in which it was found.
         place: Listing,
     },
-    /// No list showed it, and the crawl could find out no more: it isn't requested again in this crawl.
+    /// No list showed the resource, and the crawl could find out nothing more. This crawl doesn't check it again.
     Passed {
-        /// The resource.
+        /// The gid of the resource.
         gid: Gid,
-        /// The crawl, by when it began, in milliseconds.
+        /// The crawl, as its start in milliseconds.
         crawl: u64,
-        /// Asana doesn't show it.
+        /// Whether Asana doesn't show the resource any more.
         is_hidden: bool,
     },
-    /// An event named it.
+    /// An event named the resource.
     Touched {
-        /// The resource.
+        /// The gid of the resource.
         gid: Gid,
-        /// Such as `task`, where it becomes known by this; `None` where only what is known is touched.
+        /// The resource's type, such as `task`, if this adds the resource to the index; `None` if only existing entries
+        /// change.
         resource_type: Option<String>,
-        /// When the event was received.
+        /// The time when the event was received.
         at: DateTime<Utc>,
     },
-    /// It isn't there any more.
+    /// The resource was deleted, or has left the stream.
     Gone {
-        /// The resource.
+        /// The gid of the resource.
         gid: Gid,
     },
-    /// A crawl has seen everything: from now on the index can be compared with.
+    /// A crawl has seen everything: from now on crawls can be compared with the index.
     Complete,
 }
 
 impl Change {
-    /// The resource that an event is about; not what it only lies in.
+    /// The resource that an event is about, which isn't the one that only contains it.
     #[must_use]
     pub fn subject(&self) -> Option<&Gid> {
         match self {
@@ -157,7 +158,7 @@ impl Change {
         }
     }
 
-    /// Whether it is about this resource.
+    /// Whether the change is about this resource.
     #[must_use]
     pub fn names(&self, resource: &Gid) -> bool {
         match self {

@@ -1,51 +1,52 @@
-//! How many items a page of a list is asked for.
+//! The number of items that a page of a list requests.
 
 use crate::outcome::list::MOST_ON_A_PAGE;
 
-/// The sizes that are tried. Asana refuses what costs it too much, by 504, by taking too long, or by a 429 (its guide
-/// "Rate limits", "Cost limits"), and doesn't say what a page costs.
+/// The sizes of pages, from the largest. Asana refuses requests that are too expensive, by 504, by taking too long, or
+/// by a 429 (its guide "Rate limits", "Cost limits"), and doesn't report what a page costs.
 const SIZES: [u8; 5] = [MOST_ON_A_PAGE, 50, 25, 10, 1];
-/// Number of pages in a row after which a larger one is tried. It doubles each time that the larger one was too heavy.
-const GROW_AFTER: u32 = 20;
-/// The largest such number.
-const MAX_GROW_AFTER: u32 = 40 * GROW_AFTER;
+/// The number of consecutive pages after which a larger size is tried. It doubles each time that the larger size was
+/// too much.
+const PAGES_TO_GROW: u32 = 20;
+/// The maximum of that number.
+const MOST_PAGES_TO_GROW: u32 = 40 * PAGES_TO_GROW;
 
-/// It shrinks when Asana finds a page too heavy, and grows again later.
+/// The page size. It shrinks when Asana refuses a page as too expensive, and grows again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimit {
     size: usize,
     good: u32,
-    grow_after: u32,
+    pages_to_grow: u32,
 }
 
 impl Default for PageLimit {
     fn default() -> Self {
-        Self { size: 0, good: 0, grow_after: GROW_AFTER }
+        Self { size: 0, good: 0, pages_to_grow: PAGES_TO_GROW }
     }
 }
 
 impl PageLimit {
-    /// How many items to ask for.
+    /// The number of items to request.
     #[must_use]
     pub fn get(self) -> u8 {
         SIZES.get(self.size).copied().unwrap_or(1)
     }
 
-    /// A page came.
+    /// Notes that a page arrived.
     pub fn succeeded(&mut self) {
         self.good += 1;
-        if self.good >= self.grow_after && self.size > 0 {
+        if self.good >= self.pages_to_grow && self.size > 0 {
             (self.size, self.good) = (self.size - 1, 0);
         }
     }
 
-    /// A page was too heavy. Whether a smaller one can be tried.
+    /// Notes that a page was too expensive. Returns whether a smaller one can be tried.
     pub fn shrink(&mut self) -> bool {
         let is_least = self.size + 1 >= SIZES.len();
         if !is_least {
-            // It had grown just before.
+            // The size had grown just before.
             if self.good == 0 && self.size > 0 {
-                self.grow_after = (2 * self.grow_after).min(MAX_GROW_AFTER);
+                self.pages_to_grow = (2 * self.pages_to_grow).min(MOST_PAGES_TO_GROW);
             }
             self.size += 1;
         }

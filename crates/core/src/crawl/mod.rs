@@ -1,4 +1,4 @@
-//! A crawl: all resources of a stream are read again, list by list.
+//! A crawl: reads all resources of a stream, list by list.
 //!
 //! ```text
 //! project ── sections
@@ -7,11 +7,13 @@
 //!                   └─ attachments
 //! ```
 //!
-//! One list is read to its end before the next begins, so that its offset doesn't grow old. What is below its items
-//! waits in a queue, a durable piece for each page, so that a page's commit writes its own piece only. A list that
-//! fails is put off, and holds up no other; one that fails for good is left out, by name, and read later on its own.
+//! Each list is read to its end before the next begins, so that its offset doesn't expire. The lists below its items
+//! wait in a queue, in durable pieces, one for each page, so that a page's commit writes only its own piece. A list
+//! that fails is deferred, and doesn't delay others. A list that fails for good is left out, by name, and read later on
+//! its own.
 //!
-//! When all lists are read, what the index knows and none of them showed is asked for alone ([`Place::Sweeping`]).
+//! When all lists are read, the resources in the index that none of them showed are requested one by one
+//! ([`Place::Sweeping`]).
 
 pub mod known;
 mod limit;
@@ -29,7 +31,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// How deep a crawl goes: each includes those before it.
+/// The depth of a crawl. Each level includes the levels before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// Projects, sections, and the tasks of projects.
@@ -42,19 +44,19 @@ pub enum Depth {
     Attachments,
 }
 
-/// Why a crawl begins.
+/// Why resources are crawled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The stream is new.
     Initial,
-    /// Source gaps are to be healed.
+    /// Source gaps have to be healed.
     SourceGap,
-    /// What the event stream missed is to be found.
+    /// A reconciliation: finds what the event stream missed.
     Reconciliation,
 }
 
 impl Reason {
-    /// For metrics and logs.
+    /// A constant name, for metrics and logs.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -75,41 +77,40 @@ impl From<Reason> for pb::CrawlReason {
     }
 }
 
-/// A crawl under way: what is durable of it, and how often what it reads has failed.
+/// A crawl in progress: its durable state, and the failures of what it reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crawl {
-    /// The id that its records carry.
+    /// The id of the crawl, which its records contain.
     pub id: String,
-    /// Why it began.
+    /// The reason for the crawl.
     pub reason: Reason,
     /// The source gaps that it heals.
     pub gap_ids: Vec<String>,
-    /// When it began, by Asana's clock.
+    /// The time when the crawl started.
     pub begun_at: DateTime<Utc>,
-    /// The index knew everything when it began, so that each snapshot contains how its resource differs from what
-    /// was known.
+    /// Whether the index was complete when it started, so that its snapshots report how each resource differs.
     pub compared: bool,
-    /// The topics that have its beginning, each in how many lanes.
+    /// The topics that have the record of its start, each with the number of lanes.
     pub topics: BTreeMap<Topic, u32>,
-    /// How many snapshots it wrote.
+    /// The number of snapshots that it has written.
     pub snapshots: u64,
-    /// Types of which not everything could be read.
+    /// The resource types of which not everything could be read.
     pub incomplete_types: BTreeSet<String>,
-    /// What is to be done next.
+    /// The current step: a list, or the sweep at the end.
     pub place: Place,
-    /// What is to be read later. An emptied piece is gone.
+    /// The listings that are to be read later. Empty pieces are removed.
     pub queue: VecDeque<Arc<[Listing]>>,
     /// The number of the queue's first piece.
     pub first_piece: u64,
-    /// How many listings of the first piece are done, or being read.
+    /// The number of listings in the first piece that are done or being read.
     pub done: usize,
-    /// What failed, and is tried again.
+    /// The listings that failed and are retried.
     pub deferred: VecDeque<Reading>,
-    /// What failed for good.
+    /// The listings that failed for good.
     pub left_out: LeftOuts,
-    /// Lists that came short were read again.
+    /// Whether lists that returned too few resources were read again.
     pub reread: bool,
-    /// What an earlier crawl had to leave out: only this is read; all, where it is empty.
+    /// The listings that an earlier crawl left out: only these are read. Empty for a crawl of everything.
     pub scope: BTreeSet<Listing>,
 }
 
@@ -134,19 +135,19 @@ impl Purpose {
     }
 }
 
-/// What couldn't be read.
+/// The listings that couldn't be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOuts {
-    /// Up to [`MOST_LEFT_OUT`].
+    /// The listings by name, up to [`MOST_LEFT_OUT`].
     pub named: Vec<LeftOut>,
-    /// Number of further ones.
+    /// The number of further ones.
     pub more: u64,
 }
 
-/// The largest number of lists and objects that are remembered by name after they couldn't be read. If there are more,
-/// a crawl of everything is tried instead.
+/// The maximum number of unread listings that are remembered by name. If there are more, a whole crawl is started
+/// instead.
 pub const MOST_LEFT_OUT: usize = 1_000;
-/// The largest number of them that a record names.
+/// The maximum number of them that a record names.
 const MOST_NAMED: usize = 100;
 
 impl LeftOuts {
@@ -156,20 +157,20 @@ impl LeftOuts {
         self.named.is_empty() && self.more == 0
     }
 
-    /// How many there are.
+    /// The number of all that were left out.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.named.len() as u64 + self.more
     }
 
-    /// What is to be read to make up for it: nothing in particular where they are too many.
+    /// The listings to read later. Empty if there are too many: then everything is read.
     #[must_use]
     pub fn scope(&self) -> BTreeSet<Listing> {
         let named = self.named.iter().filter(|_| self.more == 0);
         named.map(|it| it.listing.clone()).collect()
     }
 
-    /// What a record contains of it.
+    /// The entries for a record.
     #[must_use]
     pub fn records(&self) -> Vec<pb::LeftOut> {
         let named = self.named.iter().take(MOST_NAMED);
@@ -190,17 +191,17 @@ impl LeftOuts {
     }
 }
 
-/// Where a crawl is.
+/// The current step of a crawl.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Place {
-    /// In a list.
+    /// A list is being read.
     Reading(Reading),
-    /// All has been read. What the index knows and the crawl didn't see is asked for alone.
+    /// All lists are read. Resources in the index that the crawl didn't see are requested one by one.
     Sweeping,
 }
 
 impl Crawl {
-    /// A crawl that has read nothing yet: of everything, or of what an earlier one had to leave out.
+    /// A crawl that has read nothing yet, of everything or of the listings that an earlier crawl left out.
     #[must_use]
     pub fn begin(id: &StreamId, kind: StreamKind, purpose: Purpose, now: DateTime<Utc>) -> Self {
         let Purpose { reason, gap_ids, scope, compared } = purpose;
@@ -223,20 +224,20 @@ impl Crawl {
             reread: !scope.is_empty(),
             scope,
         };
-        // What was left out as an object is asked for alone, as all that isn't seen.
+        // An object that was left out is requested alone, like all resources that weren't seen.
         let lists = crawl.scope.iter().filter(|it| !it.what.is_object() || it.of == id.resource).cloned().collect();
         crawl.read_next(if crawl.scope.is_empty() { vec![root(id, kind)] } else { lists });
         crawl
     }
 
-    /// The body of the records of its beginning.
+    /// The content of the records of its start.
     #[must_use]
     pub fn begin_record(&self) -> pb::SnapshotBegin {
         let reason = pb::CrawlReason::from(self.reason).into();
         pb::SnapshotBegin { crawl_id: self.id.clone(), reason, gap_ids: self.gap_ids.clone() }
     }
 
-    /// The body of the records of its end.
+    /// The content of the records of its end.
     #[must_use]
     pub fn end_record(&self, kind: StreamKind, depth: Depth) -> pb::SnapshotEnd {
         let complete_types = if self.only_differences() { Vec::new() } else { self.complete_types(kind, depth) };
@@ -256,27 +257,27 @@ impl Crawl {
         self.gap_ids.contains(&gap.id)
     }
 
-    /// Whether what is as it was isn't published.
+    /// Whether unchanged resources aren't published.
     #[must_use]
     pub fn only_differences(&self) -> bool {
         self.compared && self.reason == Reason::Reconciliation
     }
 
-    /// What the index calls it.
+    /// The number of the crawl in the index.
     #[must_use]
     pub fn number(&self) -> u64 {
         u64::try_from(self.begun_at.timestamp_millis()).unwrap_or(1)
     }
 
-    /// What isn't missing for not being seen.
+    /// What counts as missing from this crawl.
     #[must_use]
     pub fn absent_from(&self) -> AbsentFrom {
         let unread = self.left_out.named.iter().map(|it| it.listing.clone()).collect();
         AbsentFrom { crawl: self.number(), scope: self.scope.clone(), unread }
     }
 
-    /// The types of which it lists everything there is. Tasks may be in no project, which no list of a workspace
-    /// shows, and what is on them as little.
+    /// The types of which the crawl lists everything that exists. Tasks may be in no project. No list of a workspace
+    /// shows these, nor what belongs to them.
     #[must_use]
     pub fn complete_types(&self, kind: StreamKind, depth: Depth) -> Vec<String> {
         let is_listed = |name: &&&str| kind == StreamKind::Resource || matches!(**name, "project" | "section");
@@ -285,14 +286,14 @@ impl Crawl {
         types.map(|name| (*name).to_owned()).collect()
     }
 
-    /// How many lists wait to be read, those that failed among them.
+    /// The number of lists that are to be read, with those that failed.
     #[must_use]
     pub fn waiting(&self) -> usize {
         let queued: usize = self.queue.iter().map(|piece| piece.len()).sum();
         queued.saturating_sub(self.done) + self.deferred.len()
     }
 
-    /// The resource that a listing's items are in, if the listing determines it.
+    /// The resource that contains a listing's items, if it is known.
     #[must_use]
     pub fn parent(listing: &Listing) -> Option<pb::Resource> {
         let of = |resource_type: &str| {
@@ -317,7 +318,7 @@ impl Crawl {
         }
     }
 
-    /// On behind a page that leads to `next_offset`, and to these lists and objects.
+    /// Continues after a page that leads to `next_offset`, and to these lists and objects.
     pub fn advance(&mut self, next_offset: Option<&str>, listings: Vec<Listing>) {
         let Place::Reading(reading) = &mut self.place else { return };
         if !listings.is_empty() {
@@ -329,7 +330,7 @@ impl Crawl {
         }
     }
 
-    /// Reads these next to what waits.
+    /// Reads these before everything that waits.
     pub fn read_next(&mut self, listings: Vec<Listing>) {
         if !listings.is_empty() {
             self.queue.push_back(listings.into());
@@ -354,18 +355,18 @@ impl Crawl {
     }
 }
 
-/// What a crawl of everything begins with.
+/// The first listing of a crawl of everything.
 fn root(id: &StreamId, kind: StreamKind) -> Listing {
     let what = match kind {
-        // Which of the three it is, Asana has to tell: they are tried in turn.
+        // Only Asana knows which of the three types it is: they are tried one after the other.
         StreamKind::Resource => What::Project,
         StreamKind::Workspace => What::WorkspaceProjects,
     };
     Listing { of: id.resource.clone(), what }
 }
 
-/// The types of which a crawl of this depth lists everything there is. Subtasks are tasks: where they aren't read, not
-/// all tasks are.
+/// The types of which a crawl of this depth lists everything that exists. Subtasks are tasks: if subtasks aren't read,
+/// not all tasks are.
 #[must_use]
 pub fn listed_types(depth: Depth) -> &'static [&'static str] {
     match depth {
@@ -376,7 +377,7 @@ pub fn listed_types(depth: Depth) -> &'static [&'static str] {
     }
 }
 
-/// What is to be read below an item of a list.
+/// The listings below an item of a list.
 #[must_use]
 pub fn below(what: What, item: &Item, depth: Depth) -> Vec<Listing> {
     let lists = match what {
@@ -404,8 +405,8 @@ pub fn below(what: What, item: &Item, depth: Depth) -> Vec<Listing> {
     lists.into_iter().map(|what| Listing { of: Gid::from(item.resource.gid.as_str()), what }).collect()
 }
 
-/// The list that shows a resource, by what it says of itself: that of the stream's resource if it lies there, else that
-/// of what it is a part of.
+/// The list that shows a resource, judged by its own fields: the list of the stream's resource if it is directly in
+/// there, otherwise the list of what it is a part of.
 #[must_use]
 pub fn place_of(id: &StreamId, item: &Item) -> Listing {
     let itself = What::alone(&item.resource.resource_type).unwrap_or(What::Task);

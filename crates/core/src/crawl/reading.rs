@@ -1,4 +1,4 @@
-//! A list on its way to its end, and what becomes of it when it can't be read.
+//! The reading of one list to its end, and what happens if it can't be read.
 
 use super::{Crawl, Place};
 use crate::ids::StreamId;
@@ -6,61 +6,61 @@ use crate::outcome::list::{Listing, What};
 use crate::outcome::poll::Denial;
 use std::time::Duration;
 
-/// A list that is read, or an object.
+/// A list that is being read, or an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// The list or the object.
+    /// The list or object to read.
     pub listing: Listing,
-    /// Where in it; `None` at its beginning.
+    /// The offset of the next page; `None` at the beginning.
     pub offset: Option<String>,
-    /// Not to be asked for before.
+    /// The time before which it isn't requested again.
     pub due: Duration,
-    /// It is asked for by the stream's own account: the account for crawls doesn't see it.
+    /// Whether the stream's own account requests it, because the account for crawls can't access it.
     pub by_own: bool,
-    /// How often this owner has tried it in vain while Asana answered otherwise.
+    /// The number of this owner's failed tries while Asana answered other requests.
     tries: u32,
-    /// Pages since its beginning.
+    /// The number of pages since the beginning of the list.
     pages: u32,
-    /// How many there were when its offset expired.
+    /// The number of pages that were read when the offset expired.
     furthest: u32,
-    /// How often this owner read it again from its beginning and came no further.
+    /// The number of this owner's restarts without progress.
     restarts: u32,
-    /// How Asana refused the stream's resource as another type of resource.
+    /// How Asana refused the stream's resource when it was requested as another type of resource.
     refused_as: Option<Denial>,
 }
 
-/// What couldn't be read.
+/// A list or object that couldn't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Which list, or object.
+    /// The list or object that couldn't be read.
     pub listing: Listing,
-    /// Why, in the words of the metrics.
+    /// The reason, as in the metrics.
     pub reason: String,
 }
 
-/// What becomes of a list that couldn't be read.
+/// What happens to a list that couldn't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is tried again, at once or later; other lists go first.
+    /// It is retried, at once or later. Other lists go first.
     Retried(Listing),
-    /// The stream's resource isn't of this type: it is asked for as the next.
+    /// The stream's resource isn't of this type, and is requested as the next one.
     AskedAs(Listing),
     /// It is read in parts.
     Split(Listing),
-    /// It is left out: it is named at the crawl's end, and tried again on its own.
+    /// It is left out: it is listed at the crawl's end, and retried on its own.
     LeftOut(LeftOut),
-    /// What it is of was there a moment ago, and is gone.
+    /// The resource that it belongs to was deleted during the crawl.
     Gone(Listing),
 }
 
-/// Number of times that a list or an object is tried while Asana answers otherwise. With the delays between, this takes
-/// about half a minute.
+/// The maximum number of tries of a list or object while Asana answers other requests. With the delays between them,
+/// this takes about half a minute.
 pub const MOST_TRIES: u32 = 6;
-/// Number of times that a list is read again from its beginning without coming further than before.
+/// The maximum number of restarts of a list without progress.
 const MOST_RESTARTS: u32 = 3;
 
 impl Reading {
-    /// From its beginning.
+    /// A reading from the beginning of the list.
     #[must_use]
     pub fn new(listing: Listing) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl Reading {
         self.tries = 0;
     }
 
-    /// How many pages of it were read, and how often it was read again from its beginning without coming further.
+    /// The number of pages that were read, and the number of restarts without progress.
     #[must_use]
     pub fn progress(&self) -> (u32, u32) {
         (self.pages, self.restarts)
@@ -94,8 +94,7 @@ impl Reading {
 }
 
 impl Crawl {
-    /// From the list's beginning again: its offset expired. That isn't held against a list that came further than
-    /// before.
+    /// Starts the list again, because its offset expired. A restart doesn't count if the list came further than before.
     pub fn restart_list(&mut self) -> Option<Fate> {
         let Place::Reading(reading) = &mut self.place else { return None };
         let came_further = reading.pages > reading.furthest;
@@ -109,7 +108,7 @@ impl Crawl {
         Some(Fate::Retried(listing))
     }
 
-    /// Asana gives no more of this list: it is read in parts, where it has some.
+    /// Asana returns no more of this list. It is read in parts, if it has any.
     pub fn cut_off(&mut self) -> Option<Fate> {
         let Place::Reading(reading) = &self.place else { return None };
         let listing = reading.listing.clone();
@@ -127,8 +126,8 @@ impl Crawl {
         Some(Fate::Split(listing))
     }
 
-    /// No usable answer. The list is tried again when it is `due`, and those that wait go first. It `counts` if Asana
-    /// has answered otherwise since it was tried last.
+    /// Notes that there was no usable answer. The list is retried when it is `due`, and waiting ones go first. It
+    /// `counts` if Asana has answered other requests since the last try.
     pub fn failed(&mut self, reason: &str, counts: bool, due: Duration) -> Option<Fate> {
         let Place::Reading(reading) = &mut self.place else { return None };
         reading.tries += u32::from(counts);
@@ -142,7 +141,7 @@ impl Crawl {
         Some(Fate::Retried(listing))
     }
 
-    /// How often what is read now was tried in vain.
+    /// The number of failed tries of the current list or object.
     #[must_use]
     pub fn tries(&self) -> u32 {
         match &self.place {
@@ -151,18 +150,18 @@ impl Crawl {
         }
     }
 
-    /// The stream's own account asks for what is read now. Whether another one did before.
+    /// Lets the stream's own account request the current list or object. Returns whether another account did so before.
     pub fn ask_by_own(&mut self) -> bool {
         let Place::Reading(reading) = &mut self.place else { return false };
         !std::mem::replace(&mut reading.by_own, true)
     }
 
-    /// Asana refuses what is read now.
+    /// Notes that Asana refuses the current list or object.
     pub fn refused(&mut self, stream: &StreamId, denial: Denial) -> Option<Fate> {
         let Place::Reading(reading) = &mut self.place else { return None };
         let missing = matches!(denial, Denial::NotFound | Denial::BadRequest | Denial::Forbidden);
         if reading.listing.of == stream.resource && missing {
-            // A refusal of what it is tells more than that it isn't another thing.
+            // A refusal of the right type is more informative than that it isn't of another type.
             let refused_as = reading.refused_as.or_else(|| Some(denial).filter(|it| *it != Denial::NotFound));
             let next = [(What::Project, What::Task), (What::Task, What::Goal)];
             let next = next.into_iter().find(|(what, _)| *what == reading.listing.what);
@@ -192,7 +191,7 @@ impl Crawl {
         Fate::LeftOut(left_out)
     }
 
-    /// This couldn't be read.
+    /// Notes a list or object that couldn't be read.
     pub fn note_left_out(&mut self, left_out: LeftOut) {
         self.incomplete_types.insert(left_out.listing.what.resource_type().to_owned());
         self.left_out.push(left_out);

@@ -50,7 +50,7 @@ pub struct RetiredShard {
     #[prost(uint32, tag = "2")]
     pub shards: u32,
     #[prost(message, optional, tag = "3")]
-    pub retired_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub retired_at: ::core::option::Option<::bridge_contract::Timestamp>,
     /// What was here before; absent where nothing was.
     #[prost(message, optional, tag = "4")]
     pub before: ::core::option::Option<ShardCheckpoint>,
@@ -88,10 +88,10 @@ pub struct StreamCheckpoint {
     pub sync_token: ::prost::alloc::string::String,
     /// When Asana gave it.
     #[prost(message, optional, tag = "2")]
-    pub token_received_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub token_received_at: ::core::option::Option<::bridge_contract::Timestamp>,
     /// The last poll that drained the stream.
     #[prost(message, optional, tag = "3")]
-    pub last_complete_poll_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub last_complete_poll_at: ::core::option::Option<::bridge_contract::Timestamp>,
     /// The epoch of the counter, and the last stream sequence.
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
@@ -108,10 +108,10 @@ pub struct StreamCheckpoint {
     pub ended: bool,
     /// When the last complete crawl began; absent where there was none.
     #[prost(message, optional, tag = "9")]
-    pub last_crawl_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub last_crawl_at: ::core::option::Option<::bridge_contract::Timestamp>,
     /// By Asana's clock: the token wasn't given before.
     #[prost(message, optional, tag = "10")]
-    pub token_given_after: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub token_given_after: ::core::option::Option<::bridge_contract::Timestamp>,
     /// The last page that came with `sync_token` as its next token and was asked for by it: how many events, and
     /// a hash of their fingerprints in order. 0 and empty where the token came from another.
     #[prost(uint32, tag = "11")]
@@ -140,7 +140,7 @@ pub struct CrawlCheckpoint {
     #[prost(string, repeated, tag = "3")]
     pub gap_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "4")]
-    pub begun_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub begun_at: ::core::option::Option<::bridge_contract::Timestamp>,
     /// The index knew everything when it began.
     #[prost(bool, tag = "5")]
     pub compared: bool,
@@ -294,9 +294,9 @@ pub struct OpenGap {
     #[prost(int32, tag = "5")]
     pub reason: i32,
     #[prost(message, optional, tag = "2")]
-    pub last_complete_poll_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub last_complete_poll_at: ::core::option::Option<::bridge_contract::Timestamp>,
     #[prost(message, optional, tag = "3")]
-    pub resumed_at: ::core::option::Option<::pbjson_types::Timestamp>,
+    pub resumed_at: ::core::option::Option<::bridge_contract::Timestamp>,
     /// Where it is announced.
     #[prost(message, repeated, tag = "4")]
     pub topics: ::prost::alloc::vec::Vec<AnnouncedTopic>,

@@ -1,4 +1,4 @@
-//! What is read of Asana besides events: one object, or one list of them, page by page.
+//! Requests to Asana other than polls: one object, or one list of them, page by page.
 
 use crate::format::crawl_listing::What as Number;
 use crate::ids::Gid;
@@ -7,19 +7,19 @@ use bridge_contract::pb;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// One object or one list.
+/// One object, or one list of objects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Listing {
-    /// What it is of: the project of tasks, the task of stories, the object itself.
+    /// The gid: the project of tasks, the task of stories, or the object itself.
     pub of: Gid,
-    /// What it lists.
+    /// The kind of the listing.
     pub what: What,
 }
 
-/// The most items that Asana gives of a list at once (its guide "Pagination").
+/// The maximum number of items that Asana returns on a page (its guide "Pagination").
 pub const MOST_ON_A_PAGE: u8 = 100;
 
-/// What a listing lists.
+/// The kinds of listings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
     /// The project itself: `/projects/{gid}`.
@@ -54,12 +54,12 @@ pub enum What {
     Story,
     /// The attachment itself: `/attachments/{gid}`.
     Attachment,
-    /// The sections of a project, whose tasks are read section by section, as together they are too many.
+    /// The sections of a project whose tasks are read section by section, because they are too many for one list.
     SectionsToSplit,
     /// The tasks of a section: `/sections/{gid}/tasks`.
     SectionTasks,
-    /// The teams of a workspace (`/workspaces/{gid}/teams`), whose projects are read team by team, as together they are
-    /// too many.
+    /// The teams of a workspace (`/workspaces/{gid}/teams`) whose projects are read team by team, because they are too
+    /// many for one list.
     TeamsToSplit,
 }
 
@@ -84,7 +84,7 @@ impl What {
         }
     }
 
-    /// The type of the resources that it gives.
+    /// The type of the resources that it lists.
     #[must_use]
     pub fn resource_type(self) -> &'static str {
         match self {
@@ -98,7 +98,7 @@ impl What {
         }
     }
 
-    /// The wire contract's name of it (`LeftOut.what`), for logs and people, too.
+    /// The name in the wire contract (`LeftOut.what`), also for logs and people.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -120,7 +120,8 @@ impl What {
         }
     }
 
-    /// What stands for it in the checkpoint and in the index; for those of discovery nothing.
+    /// The number in the checkpoint and in the index. `PortfolioItems` and `WorkspaceGoals`, which are never stored,
+    /// have 0.
     #[must_use]
     pub fn number(self) -> i32 {
         match self {
@@ -146,7 +147,7 @@ impl What {
         .into()
     }
 
-    /// What a [`number`](Self::number) stands for, if it is known.
+    /// The kind with this [`number`](Self::number), if there is one.
     #[must_use]
     pub fn of_number(number: i32) -> Option<Self> {
         Some(match Number::try_from(number).ok()? {
@@ -172,28 +173,28 @@ impl What {
     }
 }
 
-/// What a listing returned.
+/// The outcome of a listing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ListOutcome {
-    /// 200.
+    /// Status 200: a page, or the object.
     Page(ListPage),
-    /// 400 to an offset: Asana let it expire, or doesn't know it. The list has to be read from its beginning.
+    /// Status 400 for an offset: it expired, or Asana doesn't know it. The list has to be read from its beginning.
     OffsetExpired,
-    /// Another 400 to an offset: the list is longer than what Asana gives of one. It has to be read in parts.
+    /// Another 400 for an offset: the list is longer than what Asana returns of one. It has to be read in parts.
     CutOff,
-    /// 429 (or 424): the whole account waits.
+    /// Status 429 (or 424): the whole account has to pause.
     Throttled {
-        /// How long, from now.
+        /// The pause, from now.
         retry_after: Duration,
     },
-    /// Asana refuses to have it read.
+    /// A refusal: it can't be read.
     Denied(Denial),
-    /// No usable answer.
+    /// There was no usable answer.
     Failed(Failure),
 }
 
 impl ListOutcome {
-    /// For metrics and logs.
+    /// A constant name, for metrics and logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -210,39 +211,39 @@ impl ListOutcome {
 /// A page of a list, or the one object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListPage {
-    /// In Asana's order.
+    /// The items, in Asana's order.
     pub items: Vec<Item>,
-    /// Number of further items without a gid: nothing can be published of them.
+    /// The number of further items without a gid, which can't be published.
     pub unidentified: usize,
-    /// Where the next page begins; `None` at the last.
+    /// The offset of the next page; `None` on the last one.
     pub next_offset: Option<String>,
-    /// When the answer was complete.
+    /// The time when the answer was complete, by the host's clock.
     pub received_at: DateTime<Utc>,
-    /// The answer's size in bytes.
+    /// The size of the answer in bytes.
     pub bytes: usize,
 }
 
-/// One resource, as a listing showed it.
+/// One resource, as a listing returned it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Item {
     /// Gid, type, name and subtype.
     pub resource: pb::Resource,
-    /// All that Asana returned of it, byte for byte.
+    /// Everything that Asana returned of it, byte for byte.
     pub state_json: String,
-    /// Asana's `modified_at`, where there is one.
+    /// Asana's `modified_at`, if there is one.
     pub modified_at: Option<DateTime<Utc>>,
-    /// Asana's `created_at`, where there is one.
+    /// Asana's `created_at`, if there is one.
     pub created_at: Option<DateTime<Utc>>,
-    /// Where it is, for what `modified_at` doesn't contain: of a task its parent, and its projects each with the
-    /// section, as Asana returned them; nothing for others.
+    /// The place of a task, for moves that don't change `modified_at`: its parent, and its projects with their
+    /// sections, as Asana returned them. Empty for other resources.
     pub membership: String,
-    /// What it says to lie in directly: its projects, its workspace, and what it is a part of.
+    /// The resources that directly contain it: its projects, its workspace, and what it is a part of.
     pub within: Vec<Gid>,
-    /// The one thing that it is a part of: a subtask of its parent, a section of its project, a story or an attachment
-    /// of what it is on.
+    /// The one resource that it is a part of: the parent of a subtask, the project of a section, the resource of a
+    /// story or an attachment.
     pub part_of: Option<Listing>,
-    /// How many subtasks it has; 0 where it has none or can't have any.
+    /// The number of its subtasks; 0 if it can't have any.
     pub num_subtasks: u32,
-    /// Whether it is archived.
+    /// Whether it is archived in Asana.
     pub archived: bool,
 }

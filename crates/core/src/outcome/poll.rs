@@ -1,4 +1,4 @@
-//! What one poll returned.
+//! The outcome of one poll.
 
 use crate::ids::SyncToken;
 use crate::outcome::stamp::Stamp;
@@ -6,77 +6,77 @@ use crate::record::event::Event;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// The atom of progress: passed only once all of it is committed.
+/// A page of events. Progress is made in whole pages: a page counts only when all of it is committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// As received: Asana documents no other order.
+    /// The events as received: Asana documents no other order.
     pub events: Vec<Event>,
     /// The token of the next poll.
     pub next: SyncToken,
-    /// More is waiting: poll again at once.
+    /// Whether more events are waiting. Then the stream is polled again at once.
     pub has_more: bool,
-    /// When the answer was complete.
+    /// The time when the answer was complete, by the host's clock.
     pub received_at: DateTime<Utc>,
-    /// The answer's size in bytes: what the page weighs in memory.
+    /// The size of the answer in bytes, which is about what the page needs in memory.
     pub bytes: usize,
 }
 
 impl Page {
-    /// Whether more is waiting, but nothing came to request it with.
+    /// Whether it reports more events without a token to get them.
     #[must_use]
     pub fn is_endless(&self, sent: Option<&SyncToken>) -> bool {
         self.has_more && self.events.is_empty() && sent == Some(&self.next)
     }
 }
 
-/// The form of a request.
+/// The form of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollForm {
-    /// With all optional fields.
+    /// With all fields that the bridge uses.
     Full,
-    /// With nothing but the token.
+    /// With the token only, without a list of fields.
     Bare,
-    /// Without the token that the stream has.
+    /// Without the stream's token, to get a new one.
     Fresh,
 }
 
-/// What a poll brought.
+/// The result of a poll.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Polled {
-    /// The answer, or the failure.
+    /// The outcome of the poll.
     pub outcome: PollOutcome,
-    /// When, by Asana's clock; `None` where it is no answer of Asana's own, or has no usable `Date`.
+    /// The time of the answer, by Asana's clock; `None` if it isn't Asana's own answer, or has no usable `Date`.
     pub stamp: Option<Stamp>,
-    /// When, by the host's clock.
+    /// The time of the answer, by the host's clock.
     pub received_at: DateTime<Utc>,
 }
 
-/// What a request that only asks whether a credential is good brought.
+/// The result of a request that only checks a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probed {
     /// Whether Asana accepts the credential.
     pub verdict: Verdict,
-    /// As of [`Polled`].
+    /// The time of the answer, by Asana's clock, as in [`Polled`].
     pub stamp: Option<Stamp>,
-    /// When, by the host's clock.
+    /// The time of the answer, by the host's clock.
     pub received_at: DateTime<Utc>,
 }
 
-/// Whether a credential is good.
+/// Whether Asana accepts a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Asana knows it; what it may see is another question.
+    /// Asana accepts it. Its rights weren't checked.
     Lives,
-    /// Asana doesn't accept it.
+    /// Asana rejects it.
     Refused(Denial),
-    /// The whole account waits for so long.
+    /// The whole account has to pause for this time.
     Throttled(Duration),
-    /// No answer, or one that isn't about the credential.
+    /// There was no answer, or one that says nothing about the credential.
     Unknown,
 }
 
 impl Verdict {
-    /// For metrics and logs.
+    /// A constant name, for metrics and logs.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -88,37 +88,37 @@ impl Verdict {
     }
 }
 
-/// What came back, named as the wire has it. Whether a token reset is the first
-/// token or a loss only the stream's state can tell.
+/// The outcome of a poll, named as in HTTP. Whether a token reset is the first token or a loss depends on the state of
+/// the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PollOutcome {
-    /// 200.
+    /// Status 200: a page of events.
     Page(Page),
-    /// 412: a fresh token.
+    /// Status 412: a new token.
     TokenReset(SyncToken),
-    /// 429 (or Asana's own 424): the whole account waits.
+    /// Status 429 (or Asana's own 424): the whole account has to pause.
     Throttled {
-        /// How long, from now.
+        /// The pause, from now.
         retry_after: Duration,
     },
-    /// Asana refuses to be polled this way.
+    /// A refusal: polling this way won't work.
     Denied(Denial),
-    /// No usable answer; the same token is asked again.
+    /// There was no usable answer. The same token is used again.
     Failed(Failure),
 }
 
 impl PollOutcome {
-    /// Whether it is an answer of Asana's own.
+    /// Whether it is Asana's own answer.
     #[must_use]
     pub fn is_asanas(&self) -> bool {
         match self {
             Self::Page(_) | Self::TokenReset(_) | Self::Denied(_) => true,
-            // Any proxy may answer 429.
+            // Any gateway may answer 429.
             Self::Throttled { .. } | Self::Failed(_) => false,
         }
     }
 
-    /// What it weighs in memory, in bytes.
+    /// The size in memory, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
@@ -127,7 +127,7 @@ impl PollOutcome {
         }
     }
 
-    /// For metrics and logs.
+    /// A constant name, for metrics and logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -140,33 +140,33 @@ impl PollOutcome {
     }
 }
 
-/// Why Asana refuses.
+/// How Asana refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Denial {
-    /// 400: the request is malformed by Asana's judgement.
+    /// 400: the request is malformed, as Asana says.
     BadRequest,
     /// 401: the credential is not valid, or not in this workspace.
     Unauthorized,
-    /// 402: needs a higher plan.
+    /// 402: the request needs a higher plan.
     PaymentRequired,
-    /// 403: no access to the resource.
+    /// 403: the account has no access to the resource.
     Forbidden,
-    /// 404: gone, or hidden.
+    /// 404: the resource was deleted, or is hidden.
     NotFound,
     /// 451: a legal block, mostly of addresses.
     LegalBlock,
-    /// Any other 4xx.
+    /// Any other status from 400 to 499.
     OtherStatus(u16),
 }
 
 impl Denial {
-    /// Whether the answer may speak of the credential, not of the resource.
+    /// Whether the answer may concern the credential instead of the resource.
     #[must_use]
     pub fn may_concern_account(self) -> bool {
         matches!(self, Self::Unauthorized | Self::LegalBlock)
     }
 
-    /// The HTTP status.
+    /// The HTTP status of the refusal.
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
@@ -180,7 +180,7 @@ impl Denial {
         }
     }
 
-    /// The denial of an HTTP status.
+    /// The refusal for an HTTP status.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         match status {
@@ -194,7 +194,7 @@ impl Denial {
         }
     }
 
-    /// For metrics and logs.
+    /// A constant name, for metrics and logs.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -212,36 +212,36 @@ impl Denial {
 /// Why there is no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// No connection, or it was cut before the answer was complete.
+    /// There was no connection, or it was closed before the answer was complete.
     Connection(String),
-    /// No complete answer in time.
+    /// The answer wasn't complete within the timeout.
     TimedOut,
-    /// 5xx, with Asana's phrase for its support where there was one.
+    /// 5xx, with Asana's phrase for its support if there was one.
     Server {
-        /// The status.
+        /// The HTTP status of the answer.
         status: u16,
-        /// Such as "6 sad squid snuggle softly".
+        /// The phrase, such as "6 sad squid snuggle softly".
         phrase: Option<String>,
     },
-    /// A refusal that isn't Asana's own: a gateway's, a proxy's, a firewall's.
+    /// A refusal by something other than Asana: a gateway, a proxy, a firewall.
     Gateway {
-        /// The status.
+        /// The HTTP status of the answer.
         status: u16,
     },
-    /// A body that is not what the status promises.
+    /// The body isn't what the status promises.
     Malformed(String),
-    /// The credential can't be read, or refreshed.
+    /// The credential can't be read or refreshed.
     Credential(String),
 }
 
 impl Failure {
-    /// Whether a request may have come to Asana.
+    /// Whether the request may have reached Asana.
     #[must_use]
     pub fn was_sent(&self) -> bool {
         !matches!(self, Self::Credential(_))
     }
 
-    /// For metrics and logs.
+    /// A constant name, for metrics and logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {

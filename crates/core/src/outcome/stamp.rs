@@ -1,16 +1,16 @@
-//! When Asana answered, by its own clock.
+//! The time of Asana's answers, by its own clock.
 
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use std::time::Duration;
 
-/// `Date` has whole seconds (RFC 9110, section 5.6.7), cut off or rounded.
+/// The precision of the header `Date`, which has whole seconds (RFC 9110, section 5.6.7), truncated or rounded.
 const PRECISION: TimeDelta = TimeDelta::seconds(1);
 
-/// A clock that never goes back may run too fast or too slow, by a few hundred millionths at the most (`adjtimex(2)`
-/// allows NTP 500): for so long that is about a second.
+/// The time for which an observation is used. A monotonic clock may be too fast or too slow by at most a few hundred
+/// millionths (`adjtimex(2)` allows NTP 500): in this time that is about a second.
 const ANCHOR_LIFE: Duration = Duration::from_secs(1800);
 
-/// When an answer of Asana's own was given, by Asana's clock.
+/// The time of an answer by Asana, by its own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     date: DateTime<Utc>,
@@ -18,29 +18,29 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// `date`: the answer's `Date`. `took`: from before the request was sent to the end of its answer, by a
-    /// clock that never goes back. `None` for a date that no clock of our time shows: it would stay a bound for ever.
+    /// `date`: the answer's `Date`. `took`: the time from the start of the request to the end of its answer, by a
+    /// monotonic clock. `None` for an implausible date: it would stay a bound forever.
     #[must_use]
     pub fn new(date: DateTime<Utc>, took: Duration) -> Option<Self> {
         (1970..=9998).contains(&date.year()).then_some(Self { date, took })
     }
 
-    /// The request came to Asana at this time or later, since `Date` is stamped at the end. What Asana could show
-    /// before is in the answer.
+    /// The request reached Asana at this time or later, because `Date` is stamped at the end. The answer contains
+    /// everything that Asana could show before.
     #[must_use]
     pub fn not_before(self) -> DateTime<Utc> {
         let took = TimeDelta::from_std(self.took).unwrap_or(TimeDelta::MAX);
         self.date.checked_sub_signed(took).map_or(DateTime::UNIX_EPOCH, |time| time - PRECISION)
     }
 
-    /// Asana had answered by then.
+    /// Asana had answered at this time at the latest.
     #[must_use]
     pub fn not_after(self) -> DateTime<Utc> {
         self.date + PRECISION
     }
 
-    /// The least by which a clock is wrong that showed `host` when the answer had come: positive if it is ahead of
-    /// Asana's, zero if it may be right.
+    /// The minimum error of a clock that showed `host` when the answer had arrived: positive if it is ahead of Asana's,
+    /// zero if it may be right.
     #[must_use]
     pub fn offset(self, host: DateTime<Utc>) -> TimeDelta {
         let latest = self.not_after() + TimeDelta::from_std(self.took).unwrap_or_default();
@@ -48,24 +48,24 @@ impl Stamp {
     }
 }
 
-/// What time it is at Asana, between two bounds that go on with a clock that never goes back.
+/// Asana's current time, between two bounds that advance with a monotonic clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsanaClock {
-    /// A time that had passed, and when.
+    /// A time that had passed at Asana, and the monotonic time when that was so.
     passed: Option<(DateTime<Utc>, Duration)>,
-    /// A time that hadn't come or just came, and when.
+    /// A time that hadn't passed at Asana or had just come, and the monotonic time when that was so.
     ahead: Option<(DateTime<Utc>, Duration)>,
 }
 
 impl AsanaClock {
-    /// An answer came that was asked for at `asked`; it is `monotonic` now.
+    /// Takes the time of an answer to a request that was sent at `asked`. It is `monotonic` now.
     pub fn set(&mut self, asked: Duration, monotonic: Duration, stamp: Stamp) {
         let passed = stamp.date - PRECISION;
         let is_old = |at: Option<(DateTime<Utc>, Duration)>| {
             at.is_none_or(|(_, at)| monotonic.saturating_sub(at) >= ANCHOR_LIFE)
         };
         let (known_passed, known_ahead) = (self.passed(monotonic), self.ahead(monotonic));
-        // A machine that was suspended has a clock that stood still meanwhile: what contradicts it counts.
+        // The clock of a machine that was suspended stood still meanwhile: an answer that contradicts it counts.
         let contradicts = known_passed.is_some_and(|known| known > stamp.not_after())
             || known_ahead.is_some_and(|known| known < passed);
         if contradicts || is_old(self.passed) || known_passed.is_none_or(|known| known < passed) {
@@ -80,19 +80,19 @@ impl AsanaClock {
         }
     }
 
-    /// A time that has surely passed at Asana; none before an answer contained one.
+    /// A time that has certainly passed at Asana; `None` before the first answer.
     #[must_use]
     pub fn passed(self, monotonic: Duration) -> Option<DateTime<Utc>> {
         gone(self.passed?, monotonic)
     }
 
-    /// A time that surely isn't before Asana's; none before an answer contained one.
+    /// A time that certainly isn't before Asana's; `None` before the first answer.
     #[must_use]
     pub fn ahead(self, monotonic: Duration) -> Option<DateTime<Utc>> {
         gone(self.ahead?, monotonic)
     }
 
-    /// How long ago the answer came that it knows the time from.
+    /// The time since the answer on which the bounds are based.
     #[must_use]
     pub fn age(self, monotonic: Duration) -> Option<Duration> {
         self.passed.map(|(_, at)| monotonic.saturating_sub(at))

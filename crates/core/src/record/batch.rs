@@ -1,4 +1,4 @@
-//! What one atomic commit holds, in a form that every sink understands.
+//! The content of one atomic commit, in a form for every sink.
 
 use crate::ids::{Gid, ShardId, StreamId, Topic};
 use crate::record::trace::Trace;
@@ -6,17 +6,17 @@ use chrono::{DateTime, Utc};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// The records and checkpoints of one atomic commit. All of it becomes durable, or none.
+/// The records and checkpoints of one atomic commit: all of it becomes durable, or nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// In the order in which each lane is to have them.
+    /// The messages, in the order in which each lane gets them.
     pub messages: Vec<Message>,
     /// The progress that the messages make, and progress without messages.
     pub checkpoints: Vec<CheckpointWrite>,
 }
 
 impl Batch {
-    /// The shards that the batch writes: what its owner must own.
+    /// The shards that the batch writes. The replica must own all of them.
     #[must_use]
     pub fn shards(&self) -> Vec<ShardId> {
         let mut shards: Vec<_> = self.checkpoints.iter().map(|write| write.shard).collect();
@@ -29,9 +29,9 @@ impl Batch {
 /// One message for the bus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// The lane or topic that it goes to.
+    /// The destination of the message.
     pub target: Target,
-    /// Which shard's counters the message uses.
+    /// The shard whose counters the message uses.
     pub shard: ShardId,
     /// The message key: the gid of the resource that changed; empty for a record of the lane itself.
     pub key: Gid,
@@ -42,8 +42,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// What it is about: `CloudEvents`' `subject`, which is the key where that is a legal one (`CloudEvents`
-    /// 1.0.2, "Type System": neither control characters nor noncharacters).
+    /// The subject, as `CloudEvents` calls it: the key, if it is a legal subject (`CloudEvents` 1.0.2, "Type System":
+    /// neither control characters nor noncharacters).
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         let is_noncharacter = |c: char| matches!(u32::from(c), 0xFDD0..=0xFDEF) || u32::from(c) & 0xFFFE == 0xFFFE;
@@ -52,21 +52,21 @@ impl Message {
     }
 }
 
-/// Where a message goes.
+/// The destination of a message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
-    /// To a lane of an output topic.
+    /// A lane of an output topic.
     Lane {
-        /// The topic.
+        /// The name of the topic.
         topic: Topic,
         /// The partition, from 0.
         partition: u32,
     },
-    /// To the dead-letter topic, in any partition.
+    /// The dead-letter topic, in any partition.
     DeadLetter,
 }
 
-/// The content of a message's headers, in the terms of `CloudEvents`; each bus has its own names for them.
+/// The content of a message's headers, in the terms of `CloudEvents`. Each bus has its own names for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
     /// Unique for each record and the same when it is written again: `CloudEvents`' `id`, and `Nats-Msg-Id`.
@@ -77,16 +77,16 @@ pub struct Attributes {
     pub stream: Option<StreamId>,
     /// The type of the resource that changed, such as `task`, or nothing: a token of the NATS subject.
     pub resource_type: Arc<str>,
-    /// When it happened: `CloudEvents`' `time`.
+    /// The time of the event: `CloudEvents`' `time`.
     pub time: DateTime<Utc>,
-    /// What made it: `traceparent`.
+    /// The trace that the record belongs to: `traceparent`.
     pub trace: Trace,
 }
 
-/// One entry of a shard's checkpoint: the newest value of a key counts.
+/// One entry of a shard's checkpoint. The newest value of a key counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckpointWrite {
-    /// The shard.
+    /// The shard that the entry belongs to.
     pub shard: ShardId,
     /// The key within the shard.
     pub key: String,
@@ -94,14 +94,14 @@ pub struct CheckpointWrite {
     pub value: Option<Vec<u8>>,
 }
 
-/// The checkpoint of a shard as it was found: the newest value of each key.
+/// The stored checkpoint of a shard: the newest value of each key.
 pub type StoredCheckpoint = std::collections::BTreeMap<String, Vec<u8>>;
 
-/// What is to be known of an output topic before records are made for it.
+/// The properties of an output topic, which are needed before records are created for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputTopic {
-    /// Its lanes.
+    /// The number of its lanes.
     pub lanes: NonZeroU32,
-    /// The greatest size of a message's key, value and headers together, in bytes.
+    /// The maximum size of a message's key, value and headers together, in bytes.
     pub message_bytes: usize,
 }

@@ -1,15 +1,16 @@
-//! The same change, recognised when two streams bring it.
+//! The fingerprint of an event, by which the same change in two streams is recognised.
 //!
-//! What is hashed: action, time, the changed field, and the gids and types of resource, parent, user and changed
-//! values. All else is left out: Asana fills in names when a page is read, so that the same event polled twice may show
-//! two, and how much of an object it shows depends on the stream. `proto/conformance/README.md` says it in words that
-//! other languages can follow, and has vectors.
+//! The hash includes action, time, the changed field, and the gids and types of resource, parent, user and changed
+//! values. Everything else is left out: Asana fills in names when a page is read, so the same event may have two names
+//! in two polls, and the fields of an object depend on the stream. `proto/conformance/README.md` describes it for other
+//! languages, and has test vectors.
+//! languages can follow, and has vectors.
 
 use bridge_contract::pb;
 use xxhash_rust::xxh3::Xxh3;
 
-/// 16 bytes, the same on every machine and in every version of format 1. `created_at`: the time as it was written.
-/// `json`: the event's text, which counts where there is no resource to tell it by.
+/// The fingerprint: 16 bytes, the same on every machine and in every version of format 1. `created_at`: the time as it
+/// was written. `json`: the event's text, which is included if the event has no resource.
 pub(crate) fn of(event: &pb::Event, created_at: &str, json: &str) -> [u8; 16] {
     let empty = pb::Change::default();
     let change = event.change.as_ref().unwrap_or(&empty);
@@ -30,7 +31,7 @@ pub(crate) fn of(event: &pb::Event, created_at: &str, json: &str) -> [u8; 16] {
     hash.digest128().to_be_bytes()
 }
 
-/// With its length first, so that no two sequences of texts look alike.
+/// Adds a text with its length first, so that no two sequences of texts give the same bytes.
 fn text(hash: &mut Xxh3, text: &str) {
     hash.update(&(text.len() as u64).to_be_bytes());
     hash.update(text.as_bytes());

@@ -1,7 +1,7 @@
-//! From what happened to the bytes on the bus.
+//! From events to the bytes on the bus.
 //!
-//! A body doesn't depend on its position, so it is encoded once, when its page arrives;
-//! the position is put before it when a batch is staged, each time again.
+//! A body doesn't depend on its position, so it is encoded once, when its page arrives. The position is added whenever
+//! a batch is staged.
 
 pub mod batch;
 pub mod event;
@@ -21,10 +21,10 @@ use chrono::{DateTime, Utc};
 use prost::Message as _;
 use std::sync::Arc;
 
-/// A body that waits for its position.
+/// An encoded body without its position.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Prepared {
-    /// The body as a field of `Record`.
+    /// The body, encoded as a field of `Record`.
     body: Vec<u8>,
     kind: &'static str,
     fingerprint: Vec<u8>,
@@ -33,21 +33,21 @@ pub(crate) struct Prepared {
     pub(crate) time: DateTime<Utc>,
 }
 
-/// Where a record goes and stands.
+/// The destination and the position of a record.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) shard: ShardId,
     pub(crate) epoch: u64,
     pub(crate) lane: Lane,
     pub(crate) lane_sequence: u64,
-    /// With the stream sequence; `None` for a record of the lane itself.
+    /// The stream and the stream sequence; `None` for a record of the lane itself.
     pub(crate) stream: Option<(StreamId, u64)>,
     pub(crate) received_at: DateTime<Utc>,
     pub(crate) trace: Trace,
 }
 
 impl Prepared {
-    /// An event. Without a gid of its own it goes where its stream's resource goes.
+    /// Prepares an event. Without a gid of its own, its key is the stream's resource.
     pub(crate) fn event(event: Event, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
         let key = event.gid().map_or_else(|| stream.resource.clone(), Gid::from);
         let resource_type = Arc::from(event.resource_type().unwrap_or_default());
@@ -56,7 +56,7 @@ impl Prepared {
         Self { fingerprint, key, resource_type, time, ..Self::of_lane(&Body::Event(event.0), time) }
     }
 
-    /// A snapshot. It goes where the resource's events go.
+    /// Prepares a snapshot. Its key is that of the resource's events.
     pub(crate) fn snapshot(snapshot: pb::Snapshot, received_at: DateTime<Utc>) -> Self {
         let resource = snapshot.resource.clone().unwrap_or_default();
         let time = snapshot.modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
@@ -67,12 +67,12 @@ impl Prepared {
         }
     }
 
-    /// A record of the stream as a whole, keyed by the watched resource.
+    /// Prepares a record of the stream as a whole. Its key is the watched resource.
     pub(crate) fn of_stream(body: &Body, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
         Self { key: stream.resource.clone(), ..Self::of_lane(body, received_at) }
     }
 
-    /// A record of the lane itself; it has no key.
+    /// Prepares a record of the lane itself, which has no key.
     pub(crate) fn of_lane(body: &Body, time: DateTime<Utc>) -> Self {
         let mut bytes = Vec::with_capacity(body.encoded_len());
         body.encode(&mut bytes);
@@ -86,8 +86,8 @@ impl Prepared {
         }
     }
 
-    /// The messages that carry this body at a place: one, unless its size exceeds what the bus takes.
-    /// Then a stand-in keeps the place, and the record goes to the dead-letter topic in parts; its size.
+    /// The messages for this body at a place: one, unless it is too large for the bus. Then a stand-in takes the place,
+    /// and the record goes to the dead-letter topic in parts. Also returns its size, if it was too large.
     pub(crate) fn messages(
         &self,
         place: &Place,
@@ -121,7 +121,7 @@ impl Prepared {
         let head =
             pb::Record { position: Some(position(place)), received_at: timestamp(place.received_at), body: None };
         let mut value = Vec::with_capacity(head.encoded_len() + body.len());
-        // A vector takes all of it: encoding can't fail.
+        // A vector has room for everything, so encoding can't fail.
         head.encode_raw(&mut value);
         value.extend_from_slice(body);
         Message {
@@ -143,7 +143,7 @@ impl Prepared {
 
 /// The parts of a record that is too large, each below the limit.
 fn dead_letters(message: &Message, place: &Place, message_bytes: usize, into: &mut Vec<Message>) {
-    // What a part has around its bytes: position, topic, key, headers.
+    // The size of a part without its bytes: position, topic, key, headers.
     const AROUND: usize = 2048;
     let part_bytes = message_bytes.saturating_sub(AROUND + message.key.as_str().len()).max(1024);
     let parts = message.value.chunks(part_bytes);
@@ -169,14 +169,14 @@ fn dead_letters(message: &Message, place: &Place, message_bytes: usize, into: &m
     }
 }
 
-/// Key, value, and a bound on what the headers need, in bytes.
+/// The size of key and value, and a bound on the size of the headers, in bytes.
 fn message_size(message: &Message) -> usize {
     // Names of headers, fixed values, and the overhead of a record in Kafka's format.
     const HEADERS: usize = 768;
     let id = message.attributes.id.len();
     let stream =
         message.attributes.stream.as_ref().map_or(0, |it| it.account.as_str().len() + it.resource.as_str().len());
-    // The key is a header or two as well.
+    // The key is in a header or two as well.
     HEADERS + 3 * message.key.as_str().len() + message.value.len() + 2 * id + stream
 }
 
@@ -191,7 +191,7 @@ fn position(place: &Place) -> pb::Position {
     }
 }
 
-/// The identity of a record: the same when it is written again.
+/// The id of a record, which is the same when it is written again.
 fn id(place: &Place) -> String {
     match &place.stream {
         Some((stream, sequence)) => format!("{stream}:{}:{sequence}", place.epoch),
@@ -281,7 +281,7 @@ mod tests {
     }
 
     /// Protobuf's own rule: from year 1 to year 9999, and a second has no more than its nanoseconds.
-    fn is_valid(time: Option<pbjson_types::Timestamp>) -> bool {
+    fn is_valid(time: Option<bridge_contract::Timestamp>) -> bool {
         time.is_none_or(|time| {
             (-62_135_596_800..=253_402_300_799).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos)
         })

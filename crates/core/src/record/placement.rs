@@ -1,11 +1,11 @@
-//! Where things go: gid to lane, stream to shard.
+//! Maps gids to lanes and streams to shards.
 
 use crate::ids::{ShardId, StreamId};
 use std::num::NonZeroU32;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The lane of a key among `lanes`, as the Java client of Kafka partitions it by
-/// default, so that joins with topics of the same key line up.
+/// The lane of a key among `lanes`. It is the default partition of Kafka's Java client, so that joins with topics of
+/// the same key match.
 ///
 /// ```
 /// # use std::num::NonZeroU32;
@@ -19,8 +19,8 @@ pub fn lane_of(key: &[u8], lanes: NonZeroU32) -> u32 {
     (murmur2(key) & 0x7fff_ffff) % lanes
 }
 
-/// The shard of a stream. Changing this moves every stream away from its
-/// checkpoint: it is part of the checkpoint's format.
+/// The shard of a stream. A change of this function would move every stream away from its checkpoint: it is part of the
+/// checkpoint's format.
 #[must_use]
 pub fn shard_of(stream: &StreamId, shards: NonZeroU32) -> ShardId {
     let hash = xxh3_64(stream.to_string().as_bytes());

@@ -1,13 +1,13 @@
-//! Lane counters of one shard: contiguous, so that a consumer can tell what is missing.
+//! Lane counters of one shard: without holes, so that consumers notice missing records.
 //!
-//! There are two copies of them: the committed one, and one that a batch stages. When
-//! the batch is on the bus the staged copy takes the place of the committed one;
-//! when it surely isn't, the staged copy is dropped, and the same records get the same numbers.
+//! There are two copies of them: the committed one, and one that a batch stages. When the batch is on the bus, the
+//! staged copy replaces the committed one. When it certainly isn't, the staged copy is dropped, and the same records
+//! get the same sequences.
 
 use crate::ids::Topic;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The counters of a shard, over all topics that it ever wrote.
+/// The counters of a shard, over all topics that it has ever written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
     epoch: u64,
@@ -15,19 +15,19 @@ pub struct Counters {
     changed: BTreeSet<Topic>,
 }
 
-/// The lanes of one topic.
+/// The counters of one topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lanes {
-    /// Over how many lanes keys were spread when the topic was last written; 0 before.
+    /// The number of lanes to which keys were spread when the topic was last written; 0 before.
     pub count: u32,
-    /// By lane.
+    /// The last record of each lane, by the number of the lane.
     pub counters: Vec<LaneCounter>,
 }
 
 /// The last record of a shard in a lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneCounter {
-    /// The record's epoch; 0 where there is none.
+    /// The record's epoch; 0 if there is no record.
     pub epoch: u64,
     /// The record's lane sequence.
     pub last: u64,
@@ -40,20 +40,20 @@ impl Counters {
         Self { epoch, topics, changed: BTreeSet::new() }
     }
 
-    /// The epoch in which sequences are given.
+    /// The epoch of the next sequences.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// The last record of the epoch before, if the lane has to begin this one: with an `EpochStart`.
+    /// The last record of the epoch before, if the lane has to begin this epoch with an `EpochStart`.
     #[must_use]
     pub fn begins(&self, topic: &Topic, lane: u32) -> Option<LaneCounter> {
         let counter = self.counter(topic, lane);
         (counter.epoch != self.epoch).then_some(counter)
     }
 
-    /// Gives the lane's next sequence.
+    /// Takes the lane's next sequence.
     pub fn next(&mut self, topic: &Topic, lane: u32) -> u64 {
         let last = match self.begins(topic, lane) {
             Some(_) => 0,
@@ -70,8 +70,8 @@ impl Counters {
         last + 1
     }
 
-    /// From now on the topic's keys are spread over so many lanes. Over how many they were spread before, if that
-    /// was another number.
+    /// Sets the number of lanes to which the topic's keys are spread from now on. Returns the number before, if it was
+    /// another one.
     pub fn spread(&mut self, topic: &Topic, count: u32) -> Option<u32> {
         let before = self.topics.get(topic).map_or(0, |lanes| lanes.count);
         if before == count {
@@ -102,7 +102,7 @@ impl Counters {
         self.topics.iter()
     }
 
-    /// The counters of the topics that changed since this was asked last, for the checkpoint.
+    /// The counters of the topics that changed since the last call, for the checkpoint.
     pub fn take_changed(&mut self) -> Vec<(Topic, Lanes)> {
         let with_lanes = |topic: Topic| self.topics.get(&topic).cloned().map(|lanes| (topic, lanes));
         std::mem::take(&mut self.changed).into_iter().filter_map(with_lanes).collect()

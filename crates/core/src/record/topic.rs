@@ -1,8 +1,8 @@
-//! Which output topic an event goes to.
+//! The output topic of an event.
 
 use crate::ids::{StreamId, Topic};
 
-/// A topic name with places to fill: `{resource_type}`, `{workspace}`, `{stream}`.
+/// A topic name with variables: `{resource_type}`, `{workspace}`, `{stream}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicTemplate {
     parts: Vec<Part>,
@@ -12,47 +12,47 @@ pub struct TopicTemplate {
 enum Part {
     Text(Topic),
     ResourceType,
-    /// The gid of the workspace; configuration allows it for workspace streams alone.
+    /// The gid of the workspace. The configuration allows it only for workspace streams.
     Workspace,
     /// The gid of the watched resource.
     Stream,
 }
 
-/// Why a text is no topic name, or no template of one.
+/// Why a text isn't a topic name, or a template of one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
-    /// A place that nothing fills.
+    /// A variable with an unknown name.
     #[error("knows no other variable than `{{resource_type}}`, `{{workspace}}` and `{{stream}}`")]
     UnknownVariable,
     /// A `{` without its `}`.
     #[error("has a `{{` without its `}}`")]
     Unclosed,
-    /// A letter that no topic name has.
+    /// A character that isn't allowed in topic names.
     #[error("may only have the letters a-z, A-Z, 0-9, `.`, `_` and `-`")]
     IllegalLetter,
-    /// Nothing.
+    /// The name is empty.
     #[error("is empty")]
     Empty,
-    /// One of the two names that Kafka keeps for itself.
+    /// One of the two names that Kafka reserves: `.` and `..`.
     #[error("can't be the name of a topic")]
     Reserved,
-    /// Longer than a topic name may be.
+    /// The name is, or may become, longer than Kafka allows. The number is its length in bytes.
     #[error("may become {0} bytes long, and the name of a Kafka topic has {LONGEST_TOPIC} at most")]
     TooLong(usize),
 }
 
-/// A Kafka topic name has at most this many bytes (`Topic.MAX_NAME_LENGTH` of Kafka).
+/// The maximum length of a Kafka topic name, in bytes (`Topic.MAX_NAME_LENGTH` of Kafka).
 const LONGEST_TOPIC: usize = 249;
-/// Asana's longest resource type today has 22 letters, and the set is open.
+/// The maximum length of a resource type, in bytes. Asana's longest one today has 22 letters, and the set is open.
 const LONGEST_RESOURCE_TYPE: usize = 64;
 
-/// What stands for resource types that make no legal part of a topic name.
+/// Replaces resource types that aren't allowed in a topic name.
 const OTHER: &str = "other";
 
 /// Checks the name of a topic.
 ///
 /// # Errors
-/// [`TopicError`], in the words of a sentence that begins with the key.
+/// [`TopicError`], as a part of a sentence that begins with the key.
 pub fn check_name(name: &str) -> Result<(), TopicError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     match name {
@@ -68,7 +68,7 @@ impl TopicTemplate {
     /// Reads a template whose topics are legal for streams with a gid of up to `longest_gid` bytes.
     ///
     /// # Errors
-    /// [`TopicError`], in the words of a sentence that begins with the key.
+    /// [`TopicError`], as a part of a sentence that begins with the key.
     pub fn parse(text: &str, longest_gid: usize) -> Result<Self, TopicError> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -94,7 +94,7 @@ impl TopicTemplate {
         Ok(Self { parts })
     }
 
-    /// The same topic for everything.
+    /// A template with the same topic for everything.
     #[must_use]
     pub fn fixed(topic: &str) -> Self {
         Self { parts: vec![Part::Text(topic.into())] }
@@ -109,13 +109,13 @@ impl TopicTemplate {
         }
     }
 
-    /// Whether the topic depends on the workspace, which is known of workspace streams alone.
+    /// Whether the topic depends on the workspace, which is known only for workspace streams.
     #[must_use]
     pub fn uses_workspace(&self) -> bool {
         self.parts.contains(&Part::Workspace)
     }
 
-    /// The topic for events on resources of a type, seen by a stream.
+    /// The topic for events on resources of a type, in a stream.
     #[must_use]
     pub fn topic(&self, stream: &StreamId, resource_type: &str) -> Topic {
         if let Some(topic) = self.only_topic() {
@@ -129,7 +129,7 @@ impl TopicTemplate {
         self.parts.iter().map(place).collect::<String>().into()
     }
 
-    /// Whether [`topic`](Self::topic) can give this topic for the stream, with some type of resource.
+    /// Whether [`topic`](Self::topic) can return this topic for the stream, with some type of resource.
     #[must_use]
     pub fn may_give(&self, stream: &StreamId, topic: &Topic) -> bool {
         fn matches(parts: &[Part], stream: &StreamId, text: &str) -> bool {
@@ -148,7 +148,8 @@ impl TopicTemplate {
     }
 }
 
-/// The set of resource types is Asana's, and open; the set of topic names is not to grow with nonsense.
+/// The part of a topic name for a resource type. Asana's set of types is open, and strange types must not create new
+/// topics.
 fn topic_part(resource_type: &str) -> &str {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if !resource_type.is_empty() && resource_type.len() <= LONGEST_RESOURCE_TYPE && resource_type.bytes().all(legal) {

@@ -1,34 +1,34 @@
-//! One trace for each page, so that what became of a poll can be followed through the bus.
+//! One trace for each page, so that a poll can be followed through the bus.
 
 use chrono::{DateTime, Utc};
 use std::fmt;
 use xxhash_rust::xxh3::Xxh3;
 
-/// A trace, and the span in it that made a record.
+/// A trace, and its span that created a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
     id: u128,
     span: u64,
-    /// The span in it that asked Asana.
+    /// The span of the request to Asana.
     request: u64,
     sampled: bool,
 }
 
-/// Which traces are reported.
+/// The sampling of traces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sampling {
-    /// Those whose last 63 bits are below it: 2^63 for all.
+    /// A trace is reported if its last 63 bits are below this: 2^63 for all.
     below: u64,
 }
 
 impl Sampling {
-    /// None.
+    /// Reports no traces.
     pub const NONE: Self = Self { below: 0 };
-    /// All.
+    /// Reports all traces.
     pub const ALL: Self = Self { below: 1 << 63 };
 
-    /// This part of them, by their ids, so that all who follow a trace decide alike, as OpenTelemetry's
-    /// `TraceIdRatioBased`. `None` where it isn't between 0 and 1.
+    /// Reports this part of the traces, by their ids, so that all programs decide alike, as OpenTelemetry's
+    /// `TraceIdRatioBased`. `None` if the part isn't between 0 and 1.
     #[must_use]
     pub fn ratio(part: f64) -> Option<Self> {
         #[expect(
@@ -48,7 +48,7 @@ impl Sampling {
 }
 
 impl Trace {
-    /// The trace of a page: `poll` is its number within the session. What comes from no poll has number 0.
+    /// The trace of a page. `poll` is its number within the session, or 0 without a poll.
     #[must_use]
     pub fn new(replica: &str, poll: u64, at: DateTime<Utc>) -> Self {
         let mut hash = Xxh3::new();
@@ -60,11 +60,11 @@ impl Trace {
         hash.update(b"span");
         let span = hash.digest();
         hash.update(b"request");
-        // Zero is no id (Trace Context, sections 3.2.2.3 and 3.2.2.4).
+        // Zero isn't a valid id (Trace Context, sections 3.2.2.3 and 3.2.2.4).
         Self { id: id.max(1), span: span.max(1), request: hash.digest().max(1), sampled: false }
     }
 
-    /// The same, reported or not.
+    /// The same trace, with the decision whether it is reported.
     #[must_use]
     pub fn sampled(self, sampling: Sampling) -> Self {
         Self { sampled: sampling.takes(self.id), ..self }
@@ -76,26 +76,26 @@ impl Trace {
         self.sampled
     }
 
-    /// What all of its spans have in common.
+    /// The id that all of its spans have in common.
     #[must_use]
     pub fn id(&self) -> u128 {
         self.id
     }
 
-    /// The span that made the records.
+    /// The span that created the records.
     #[must_use]
     pub fn span(&self) -> u64 {
         self.span
     }
 
-    /// The span of the request that the records came with; the other one's parent.
+    /// The span of the request that returned the records. It is the parent of [`span`](Self::span).
     #[must_use]
     pub fn request(&self) -> u64 {
         self.request
     }
 }
 
-/// As W3C Trace Context, level 1, has it in `traceparent`: version, trace, span, flags.
+/// The form of `traceparent` in W3C Trace Context, level 1: version, trace, span, flags.
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.id, self.span, u8::from(self.sampled))

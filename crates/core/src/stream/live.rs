@@ -1,8 +1,8 @@
-//! A stream's place in Asana's event stream, and what an answer proves of it.
+//! A stream's position in Asana's event stream, and what an answer proves about it.
 //!
-//! Asana fixes a token's page when it is asked for first, and gives the same again to whoever asks again. So a page
-//! that may have been requested before proves nothing of the time since: it is complete only up to when the token was
-//! given.
+//! Asana fixes a token's page at the first poll with it, and returns the same page to later polls. So a page that may
+//! have been requested before proves nothing about the time since: it is complete only up to the time when the token
+//! was returned.
 
 use crate::ids::SyncToken;
 use crate::outcome::poll::Page;
@@ -11,30 +11,31 @@ use crate::record::event::Event;
 use chrono::{DateTime, Utc};
 use xxhash_rust::xxh3::Xxh3;
 
-/// A stream's place in Asana's event stream.
+/// A stream's position in Asana's event stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Live {
     /// The token of the next poll.
     pub token: SyncToken,
-    /// When it came, by the host's clock; it is dead 24 hours later at the latest.
+    /// The time when the token was received, by the host's clock. It expires 24 hours later at the latest.
     pub token_received_at: DateTime<Utc>,
-    /// By Asana's clock: what it could show before is on no page of this token or a later one.
+    /// By Asana's clock: events that Asana could show before this time aren't on a page of this token or a later one.
     pub token_given_after: DateTime<Utc>,
-    /// By Asana's clock: nothing that it could show before is missing. From the last poll that left nothing waiting.
+    /// By Asana's clock: no event that Asana could show before this time is missing. From the last poll after which no
+    /// more events were waiting.
     pub last_complete_poll_at: DateTime<Utc>,
-    /// What a page that came with this very token as its next one has shown.
+    /// The events of a page that returned this same token as the next one.
     pub served: Served,
-    /// The token may have been asked with before, and its page be as it was then. Not durable: true of each token that
-    /// was restored.
+    /// Whether the token may have been used before, so that its page may be older. Not stored: it is true for each
+    /// restored token.
     pub maybe_asked: bool,
 }
 
-/// The events that a page had which came with the token that was sent.
+/// The events on a page that returned the token that was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Served {
-    /// Number of events.
+    /// The number of these events.
     pub events: u32,
-    /// Of their fingerprints, in order.
+    /// The hash of their fingerprints, in order.
     pub hash: [u8; 16],
 }
 
@@ -47,7 +48,7 @@ impl Served {
         Self { events: u32::try_from(events.len()).unwrap_or(u32::MAX), hash: hash.digest128().to_be_bytes() }
     }
 
-    /// How many of these are the ones that it has, at their beginning.
+    /// The number of these events at the beginning of `events`, if they are the same.
     #[must_use]
     pub fn among(&self, events: &[Event]) -> usize {
         let count = usize::try_from(self.events).unwrap_or(usize::MAX);
@@ -57,7 +58,7 @@ impl Served {
 }
 
 impl Live {
-    /// The place of a token that was given without events. `stamp`: of the answer.
+    /// The position of a token that came without events. `stamp` is that of the answer.
     #[must_use]
     pub fn given(before: Option<&Self>, token: SyncToken, received_at: DateTime<Utc>, stamp: Option<Stamp>) -> Self {
         let given_after = before.map_or(DateTime::UNIX_EPOCH, |live| live.token_given_after);
@@ -74,11 +75,11 @@ impl Live {
         }
     }
 
-    /// The place behind a page. `stamp`: of its answer.
+    /// The position after a page. `stamp` is that of its answer.
     #[must_use]
     pub fn behind(before: Option<&Self>, page: &Page, stamp: Option<Stamp>) -> Self {
         let stays = before.filter(|live| live.token == page.next);
-        // A token that is given back with nothing hasn't been used up: that proves what a first ask would.
+        // A token that is returned without events wasn't used up: that proves the same as a first poll.
         let is_unused = stays.is_some() && page.events.is_empty() && !page.has_more;
         let is_first_ask = is_unused || before.is_none_or(|live| !live.maybe_asked);
         let (given_after, complete) = before.map_or((DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH), |live| {

@@ -37,7 +37,7 @@ fn a_shard_without_a_live_stream_is_complete_up_to_a_time_that_has_passed_at_asa
     bench.wait(10 * MINUTE);
     let passed = bench.now.wall - TimeDelta::seconds(1);
     bench.now.wall += TimeDelta::days(1);
-    let watermark = pb::Watermark { complete_up_to: Some(passed.into()), shards: 1, lanes: 1 };
+    let watermark = pb::Watermark { complete_up_to: timestamp(passed), shards: 1, lanes: 1 };
     assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
 }
 

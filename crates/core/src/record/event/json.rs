@@ -1,12 +1,12 @@
-//! The JSON of an event, made again.
+//! Creates the JSON of an event from its fields.
 
 use bridge_contract::pb;
 use bridge_contract::time::{asana_form, date_time};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// The event's JSON: the text itself where it was kept, else the ordinary form
-/// made again from the fields. A changed value that is no JSON, in a record that the bridge didn't write, is left out.
+/// The event's JSON: the original text if it was kept, otherwise the ordinary form, created from the fields. A changed
+/// value that isn't JSON, in a record that the bridge didn't write, is left out.
 ///
 /// ```
 /// use bridge_core::record::event::{to_json, Event};

@@ -1,9 +1,9 @@
-//! Asana's event as data. What the types don't know is kept as text.
+//! Asana's event as data. What the types don't contain is kept as text.
 //!
-//! An event is read strictly first: every key known, every value of the documented type. Then its JSON can be made
-//! again from the typed fields ([`to_json`]), and they alone go on the wire; a changed value that is more than a
-//! reference has its own text among them. Anything else keeps its text in `raw_json`, byte for byte, and the typed
-//! fields hold what of it they can.
+//! An event is read strictly first: every key is known, every value has the documented type. Then its JSON can be
+//! created again from the typed fields ([`to_json`]), and only these are published. A changed value that is more than a
+//! reference has its own text among them. Any other event keeps its text in `raw_json`, byte for byte, and the typed
+//! fields contain as much of it as possible.
 
 mod json;
 mod read;
@@ -19,7 +19,7 @@ pub use json::to_json;
 pub struct Event(pub pb::Event);
 
 impl Event {
-    /// Reads an event. Never fails: text that is no event at all is carried raw.
+    /// Reads an event. Never fails: a text that isn't an event is kept as raw text.
     #[must_use]
     pub fn parse(raw: &RawValue) -> Self {
         let text = raw.get();
@@ -37,13 +37,13 @@ impl Event {
         Action::parse(&self.0.action)
     }
 
-    /// The gid of the resource that changed, where the event has one.
+    /// The gid of the resource that changed, if the event has one.
     #[must_use]
     pub fn gid(&self) -> Option<&str> {
         self.0.resource.as_ref().map(|resource| resource.gid.as_str()).filter(|gid| !gid.is_empty())
     }
 
-    /// The type of the resource that changed, where the event has one.
+    /// The type of the resource that changed, if the event has one.
     #[must_use]
     pub fn resource_type(&self) -> Option<&str> {
         self.0.resource.as_ref().map(|it| it.resource_type.as_str()).filter(|it| !it.is_empty())

@@ -1,4 +1,4 @@
-//! Reading an event: strictly, and whatever can be read.
+//! Reads an event: strictly, or as far as it can be read.
 
 use crate::lenient::{Object, gid, object, string};
 use bridge_contract::pb;
@@ -42,7 +42,7 @@ struct StrictChange<'a> {
     removed_value: Option<&'a RawValue>,
 }
 
-/// A compact object.
+/// A compact object of Asana.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Reference<'a> {
@@ -56,12 +56,12 @@ struct Reference<'a> {
     resource_subtype: Option<Cow<'a, str>>,
 }
 
-/// A key that has to be there, and may be null.
+/// A key that must exist, and may be null.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(from)
 }
 
-/// A key that may be absent, and whose null isn't taken for its absence: only text can be null.
+/// A key that may be missing. Null doesn't count as missing: only text may be null.
 fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
@@ -78,7 +78,7 @@ impl Reference<'_> {
 }
 
 impl<'a> Strict<'a> {
-    /// The event, and its time as it was written; `None` where that can't be written again as it was.
+    /// The event, and its time as it was written; `None` if the text can't be created again from the fields.
     fn into_pb(self) -> Option<(pb::Event, Cow<'a, str>)> {
         let resource = |Object(reference): Object<Reference<'_>>| reference.into_pb();
         let created_at = time::parse(&self.created_at).filter(|time| asana_form(*time) == self.created_at)?;
@@ -103,11 +103,11 @@ impl<'a> Strict<'a> {
     }
 }
 
-/// The event, where it is of the ordinary form, and its time as it was written.
+/// The event, if it has the ordinary form, and its time as it was written.
 ///
-/// A changed value has its own text. Where that is one that many a parser refuses, such as a number beyond all bounds
-/// or too deep a nest, the event isn't ordinary: so whoever finds no `raw_json` can read what
-/// [`to_json`](super::to_json) makes.
+/// A changed value has its own text. If that is a text that many parsers reject, such as a number out of range or too
+/// deep a nesting, the event isn't ordinary. So an event without `raw_json` can be read from the result of
+/// [`to_json`](super::to_json).
 pub(super) fn ordinary(text: &str) -> Option<(pb::Event, Cow<'_, str>)> {
     let (event, created_at) = object::<Strict<'_>>(text).and_then(Strict::into_pb)?;
     let is_rich = event.change.as_ref().is_some_and(|change| {
@@ -119,8 +119,8 @@ pub(super) fn ordinary(text: &str) -> Option<(pb::Event, Cow<'_, str>)> {
     (!is_rich || serde_json::from_str::<serde_json::Value>(text).is_ok()).then_some((event, created_at))
 }
 
-/// An object of which each value is read on its own. Skipping a value
-/// doesn't recurse, so that no depth of nesting hides the keys beside it.
+/// An object of which each value is read on its own. Skipping a value doesn't recurse, so that no depth of nesting
+/// hides the keys beside it.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Loose<'a> {
@@ -168,7 +168,7 @@ struct LooseChange<'a> {
     removed_value: Option<&'a RawValue>,
 }
 
-/// The fields that can be read out of an event of any shape, and its time as it was written.
+/// The fields that can be read of an event of any shape, and its time as it was written.
 pub(super) fn loose(text: &str) -> (pb::Event, Cow<'_, str>) {
     let event: Loose<'_> = object(text).unwrap_or_default();
     let created_at = match string(event.created_at) {
@@ -205,7 +205,7 @@ fn reference(raw: Option<&RawValue>) -> Option<pb::Resource> {
     })
 }
 
-/// A value of a change: what of it is a reference, and its text where that isn't all.
+/// A value of a change: its reference, and its text if the reference doesn't contain all of it.
 fn value(raw: &RawValue) -> pb::ChangeValue {
     match object::<Reference<'_>>(raw.get()) {
         Some(it) => pb::ChangeValue { resource: Some(it.into_pb()), json: String::new() },

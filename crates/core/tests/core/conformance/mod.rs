@@ -188,7 +188,7 @@ fn the_vectors_are_what_this_library_says() {
         .filter(|name| name.contains(".json"))
         .collect();
     assert_eq!(files, names, "files without a vector, or vectors without a file");
-    assert!(stale.is_empty(), "{stale:?}: run `UPDATE=1 cargo test --test conformance` and read the difference");
+    assert!(stale.is_empty(), "{stale:?}: run `make generate` and read the difference");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The records that vectors are made of.
 
+use bridge_contract::Timestamp;
 use bridge_contract::pb::{self, record::Body};
-use pbjson_types::Timestamp;
 
 #[derive(Clone, Copy)]
 pub(super) struct At {

@@ -375,7 +375,7 @@ fn judge_times(asana: &Asana, bus: &Bus) -> Verdict {
     verdict
 }
 
-fn time(time: Option<&pbjson_types::Timestamp>) -> DateTime<Utc> {
+fn time(time: Option<&bridge_contract::Timestamp>) -> DateTime<Utc> {
     let time = time.expect("a time");
     DateTime::from_timestamp(time.seconds, time.nanos.cast_unsigned()).expect("a valid time")
 }

@@ -42,7 +42,7 @@ fn any_order_of_crashes_and_faults_loses_and_doubles_nothing() {
 /// Runs a seed, and names it should it fail.
 fn checked(seed: u64) -> Verdict {
     std::panic::catch_unwind(|| World::new(seed).run()).unwrap_or_else(|_| {
-        panic!("seed {seed} failed: run it alone with SIMULATION_SEED={seed} cargo test --test simulation")
+        panic!("seed {seed} failed: run it alone with SIMULATION_SEED={seed} cargo test -p asana-event-bridge-core simulation")
     })
 }
 

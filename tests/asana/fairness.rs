@@ -1,0 +1,124 @@
+//! What is wrong with one stream stops no other of its account.
+use bridge_core::checkpoint;
+use bridge_core::engine::schedule::budget::Limit;
+use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSpec};
+use bridge_core::ids::{ShardId, StreamId, StreamKind};
+use bridge_core::now::Now;
+use bridge_core::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Probed, Verdict};
+use bridge_core::outcome::stamp::Stamp;
+use bridge_core::record::batch::{OutputTopic, StoredCheckpoint};
+use bridge_core::record::topic::TopicTemplate;
+use bridge_core::record::trace::Sampling;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+const STREAMS: usize = 10;
+const HOURS: u64 = 4;
+/// How long Asana takes.
+const ANSWER: Duration = Duration::from_millis(200);
+
+/// An account of ten streams, each with something to poll for every few seconds.
+fn engine(requests_per_minute: u32, now: Now) -> Engine {
+    let settings = Settings {
+        shards: NonZeroU32::MIN,
+        topic: TopicTemplate::parse("t", 16).unwrap(),
+        min_interval: Duration::from_secs(2),
+        max_interval: Duration::from_secs(5),
+        linger: Duration::ZERO,
+        max_records: 100,
+        max_pending_bytes: 1 << 20,
+        watermark_interval: Duration::ZERO,
+        replica: "r".to_owned(),
+        dead_letter_topic: "dead".to_owned(),
+        crawl: CrawlSettings::default(),
+        all_known: true,
+        sampling: Sampling::NONE,
+    };
+    let limit = Limit {
+        requests_per_minute: NonZeroU32::new(requests_per_minute).unwrap(),
+        max_in_flight: NonZeroU16::new(10).unwrap(),
+    };
+    let streams: Vec<_> = (0..STREAMS)
+        .map(|n| StreamSpec { id: StreamId::new("main", n.to_string()), kind: StreamKind::Resource })
+        .collect();
+    let mut engine = Engine::new(settings, 1000, &[AccountSpec { name: "main".into(), limit }], &streams);
+    let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
+    engine.assign(now, ShardId(0), nothing);
+    engine
+}
+
+/// How often each stream was polled in some hours, if the first is answered so.
+fn polls(requests_per_minute: u32, fault: Option<&PollOutcome>) -> BTreeMap<StreamId, usize> {
+    let begin = Now { monotonic: Duration::ZERO, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
+    let (mut now, mut engine) = (begin, engine(requests_per_minute, begin));
+    let (mut counts, mut answers) = (BTreeMap::new(), Vec::new());
+    while now.monotonic < Duration::from_secs(HOURS * 3600) {
+        while let Some(probe) = engine.next_probe(now) {
+            let probed = Probed { verdict: Verdict::Lives, stamp: None, received_at: now.wall };
+            engine.handle_probe(now, &probe, probed);
+        }
+        while let Some(poll) = engine.next_poll(now) {
+            *counts.entry(poll.stream.id.clone()).or_default() += 1;
+            answers.push((now.monotonic + ANSWER, poll));
+        }
+        for (_, poll) in answers.extract_if(.., |(at, _)| *at <= now.monotonic) {
+            let is_bad = poll.stream.id.resource.as_str() == "0";
+            let outcome = match fault.filter(|_| is_bad) {
+                Some(fault) => fault.clone(),
+                None if poll.token.is_none() || poll.form == PollForm::Fresh => PollOutcome::TokenReset("a".into()),
+                None => page(now.wall),
+            };
+            engine.handle_outcome(
+                now,
+                &poll,
+                Polled { outcome, stamp: Stamp::new(now.wall, ANSWER), received_at: now.wall },
+            );
+        }
+        while let Some(topic) = engine.next_topic_refresh(now) {
+            engine.set_topic(now, topic, OutputTopic { lanes: NonZeroU32::MIN, message_bytes: usize::MAX });
+        }
+        if engine.take_batch(now).is_some() {
+            engine.committed(now);
+        }
+        now = now.after(Duration::from_millis(100));
+    }
+    counts
+}
+
+fn page(now: DateTime<Utc>) -> PollOutcome {
+    let next = now.timestamp_millis().to_string().into();
+    PollOutcome::Page(Page { events: Vec::new(), next, has_more: false, received_at: now, bytes: 10 })
+}
+
+#[test]
+fn the_other_nine_are_polled_as_often_as_with_ten_healthy_ones() {
+    // One account has room, another hasn't.
+    for requests_per_minute in [300, 60] {
+        let healthy = polls(requests_per_minute, None);
+        for fault in [
+            PollOutcome::Denied(Denial::Unauthorized),
+            PollOutcome::Denied(Denial::LegalBlock),
+            PollOutcome::Denied(Denial::BadRequest),
+            PollOutcome::Denied(Denial::Forbidden),
+            PollOutcome::Failed(Failure::Gateway { status: 408 }),
+            PollOutcome::Failed(Failure::Malformed("garbage".to_owned())),
+            PollOutcome::Failed(Failure::TimedOut),
+            PollOutcome::Page(Page {
+                events: Vec::new(),
+                next: "a".into(),
+                has_more: true,
+                received_at: DateTime::UNIX_EPOCH,
+                bytes: 10,
+            }),
+        ] {
+            let counts = polls(requests_per_minute, Some(&fault));
+            for (id, count) in counts.iter().filter(|(id, _)| id.resource.as_str() != "0") {
+                let before = healthy[id];
+                assert!(100 * count >= 95 * before, "{requests_per_minute} {fault:?}: {id} {count} of {before}");
+            }
+            println!("{requests_per_minute} a minute, {fault:?}: {counts:?}");
+        }
+    }
+}

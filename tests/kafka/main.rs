@@ -1,0 +1,22 @@
+//! The Kafka sink against a real broker, and its table of errors.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise, look at the clock, and print"
+)]
+
+mod broker;
+mod errors;
+#[path = "../support/kafka.rs"]
+mod kafka_support;
+mod schema_registry;
+#[path = "../support/scripted_http.rs"]
+mod scripted_http;
+#[path = "../support/mod.rs"]
+mod support;

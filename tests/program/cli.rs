@@ -1,0 +1,108 @@
+//! The command line from outside: exit codes, messages, shipped examples.
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn bridge(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
+    command.args(arguments).env_clear().env("POD_NAME", "test");
+    command
+}
+
+#[track_caller]
+fn run(command: &mut Command, exit: i32) -> (String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("it runs");
+    let (stdout, stderr) = (String::from_utf8(stdout).expect("UTF-8"), String::from_utf8(stderr).expect("UTF-8"));
+    assert_eq!(status.code(), Some(exit), "{command:?}\n{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+fn example(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/config").join(name).display().to_string()
+}
+
+#[test]
+fn bad_usage_exits_with_64_and_help_with_0() {
+    for arguments in
+        [&["frob"][..], &["check-config"], &["config-schema", "x"], &["config-schema", "--log-level", "a=b=c"]]
+    {
+        let (stdout, stderr) = run(&mut bridge(arguments), 64);
+        assert!(stdout.is_empty() && stderr.contains("error: "), "{stderr}");
+    }
+    let (stdout, _) = run(&mut bridge(&["--help"]), 0);
+    assert!(stdout.contains("check-config") && stdout.contains("64  wrong usage"), "{stdout}");
+    let (stdout, _) = run(&mut bridge(&["--version"]), 0);
+    assert_eq!(stdout, format!("asana-event-bridge {}\n", env!("CARGO_PKG_VERSION")));
+    let (stdout, _) = run(&mut bridge(&["check-config", "--help"]), 0);
+    assert!(stdout.contains("Examples:"), "{stdout}");
+}
+
+#[test]
+fn every_shipped_example_is_fine() {
+    let secrets = tempfile::tempdir().expect("a folder");
+    for name in
+        ["asana-token", "kafka-password", "client-secret", "refresh-token", "registry-password", "service-token"]
+    {
+        std::fs::write(secrets.path().join(name), "hunter2\n").expect("write");
+    }
+    let expected = [
+        ("console.yaml", "1 stream, 1 account, sink console"),
+        ("file.yaml", "2 streams, 1 account, sink file"),
+        ("kafka-sasl-tls.yaml", "1 stream, 1 account, sink kafka"),
+        ("kafka-schema-registry.yaml", "1 stream, 1 account, sink kafka"),
+        ("kafka.yaml", "1 stream, 1 account, sink kafka"),
+        ("nats.yaml", "1 stream, 1 account, sink nats"),
+        ("several-accounts.yaml", "2 streams, 2 accounts, sink kafka"),
+    ];
+    let mut shipped: Vec<String> = std::fs::read_dir(example(""))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    shipped.sort();
+    assert_eq!(shipped, expected.map(|(name, _)| name));
+    for (name, summary) in expected {
+        let file = example(name);
+        let mut command = bridge(&["check-config", &file]);
+        command.env("ASANA_TOKEN", "x").env("NATS_PASSWORD", "x").env("KAFKA_SERVERS", "a:9092");
+        command.env("CREDENTIALS_DIRECTORY", secrets.path());
+        assert_eq!(run(&mut command, 0), (format!("{file} is ok: {summary}\n"), String::new()));
+    }
+}
+
+#[test]
+fn problems_are_listed_and_exit_with_64() {
+    let file = example("console.yaml");
+    let (stdout, stderr) = run(bridge(&["check-config", &file]).env("ASANA_EVENT_BRIDGE__SINKS", "1"), 64);
+    assert_eq!(stdout, "");
+    assert_eq!(
+        stderr,
+        "2 problems:\n\
+         accounts.main.token.env: the environment variable ASANA_TOKEN is not set\n\
+         ASANA_EVENT_BRIDGE__SINKS: overrides no known key; did you mean SINK instead of SINKS?\n"
+    );
+    let (_, stderr) = run(&mut bridge(&["check-config", "/nowhere.yaml"]), 64);
+    assert!(stderr.starts_with("1 problem:\nthe file: /nowhere.yaml can't be read: "), "{stderr}");
+}
+
+#[test]
+fn warnings_are_no_problems() {
+    let file = example("file.yaml");
+    let mut command = bridge(&["check-config", &file]);
+    command.env("ASANA_TOKEN", "x").env("ASANA_EVENT_BRIDGE__ACCOUNTS__MAIN__REQUESTS_PER_MINUTE", "1");
+    command.env("ASANA_EVENT_BRIDGE__POLLING__MAX_INTERVAL", "10s");
+    let (stdout, _) = run(&mut command, 0);
+    let (first, rest) = stdout.split_once('\n').expect("two lines");
+    assert!(first.contains(" is ok: "), "{stdout}");
+    assert!(rest.starts_with("warning: accounts.main.requestsPerMinute: 1 a minute can't poll 2 streams"), "{stdout}");
+}
+
+#[test]
+fn the_schema_accepts_what_the_program_accepts() {
+    let (stdout, _) = run(&mut bridge(&["config-schema"]), 0);
+    let schema: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let text = std::fs::read_to_string(example("kafka.yaml")).expect("readable");
+    let mut document: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+    assert!(validator.is_valid(&document));
+    document["sink"]["kafak"] = serde_json::json!({});
+    assert!(!validator.is_valid(&document));
+}
