@@ -11,7 +11,6 @@ fn the_reference_of_the_configuration_is_up_to_date() {
 }
 
 /// Compares what stands between two marks of a document with what should, or writes it under `UPDATE=1`.
-#[expect(clippy::disallowed_methods, reason = "a test")]
 pub(crate) fn check_part(document: &str, fresh: &str) {
     const BEGIN: &str = "make generate -->\n";
     const END: &str = "<!-- End of what is generated -->";

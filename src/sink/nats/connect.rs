@@ -17,10 +17,14 @@ const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 const NOBODY_THERE: &str =
     "check `sink.nats.servers`, that the servers run, and that nothing between keeps them apart from here";
 
-/// Connects to the servers.
+/// Connects, logs in, and waits until the client is connected.
 ///
-/// [`SinkError::Setup`] for an invalid address, [`SinkError::Refused`] if client and server don't agree on credentials
-/// or TLS, [`SinkError::Unavailable`] for other errors.
+/// # Errors
+/// [`SinkError::Setup`] for an address that isn't one, [`SinkError::Refused`] for credentials that the server rejects,
+/// [`SinkError::Unavailable`] otherwise.
+///
+/// # Cancel safety
+/// May be dropped and called again.
 pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
     let servers = &settings.config.servers;
     let addresses: Result<Vec<ServerAddr>, _> = servers.iter().map(|server| server.parse::<ServerAddr>()).collect();

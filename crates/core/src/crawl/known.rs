@@ -146,7 +146,7 @@ pub enum Change {
 impl Change {
     /// The resource that an event is about, which isn't the one that only contains it.
     #[must_use]
-    pub fn told(&self) -> Option<&Gid> {
+    pub fn subject(&self) -> Option<&Gid> {
         match self {
             Self::Touched { gid, resource_type: Some(_), .. } | Self::Gone { gid } => Some(gid),
             Self::Touched { .. }

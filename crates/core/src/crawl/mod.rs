@@ -134,7 +134,7 @@ impl Purpose {
     }
 }
 
-/// What couldn't be read.
+/// The listings that couldn't be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOuts {
     /// The listings by name, up to [`MOST_LEFT_OUT`].
@@ -250,13 +250,13 @@ impl Crawl {
         }
     }
 
-    /// Whether its end heals the source gap of this id: it was open when the crawl began.
+    /// Whether its end heals the gap: it was open when the crawl began.
     #[must_use]
     pub fn heals(&self, gap_id: &str) -> bool {
         self.gap_ids.iter().any(|it| it == gap_id)
     }
 
-    /// Whether what is as it was isn't published.
+    /// Whether unchanged resources aren't published.
     #[must_use]
     pub fn only_differences(&self) -> bool {
         self.compared && self.reason == Reason::Reconciliation

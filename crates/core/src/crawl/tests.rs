@@ -96,7 +96,7 @@ fn a_list_that_fails_holds_up_no_other_and_is_left_out_in_the_end() {
 }
 
 #[test]
-fn a_list_that_comes_further_is_begun_anew_for_ever_and_any_other_isnt() {
+fn only_a_list_that_comes_further_is_read_again_without_limit() {
     let mut crawl = crawl(StreamKind::Resource);
     advance(&mut crawl, &[item("9", 0)], None, Depth::Tasks);
     for further in 1..20 {

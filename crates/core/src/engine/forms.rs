@@ -71,7 +71,8 @@ impl Engine {
 }
 
 impl Entry {
-    /// Whether a stream has been asked since then and not been answered with 400, as far as that counts for another one.
+    /// Whether a stream has been asked since then and not been answered with 400, as far as that counts for another
+    /// one.
     fn is_well_since(&self, since: Duration, own: &StreamId, other: &StreamId) -> bool {
         let is_refused = matches!(self.committed.state, State::Suspended { .. });
         let was_answered = self.polling.is_none() && self.sent_at.is_some_and(|at| at >= since);

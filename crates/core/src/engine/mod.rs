@@ -1,22 +1,22 @@
 //! The bridge without its edges: owned shards, their streams, and what is on its way to the bus.
 //!
-//! A driver feeds it and does what it says:
+//! A driver feeds it and does what it decides:
 //!
 //! 1. [`assign`](Engine::assign) and [`revoke`](Engine::revoke) as ownership changes, and
 //!    [`reconfigure`](Engine::reconfigure) as the configuration does;
 //! 2. [`next_probe`](Engine::next_probe) until it gives nothing more, and each answer back by
 //!    [`handle_probe`](Engine::handle_probe); then [`next_poll`](Engine::next_poll) and
-//!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by [`next_crawl_step`](Engine::next_crawl_step)
-//!    and [`handle_crawl_step`](Engine::handle_crawl_step);
+//!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by
+//!    [`next_crawl_step`](Engine::next_crawl_step) and [`handle_crawl_step`](Engine::handle_crawl_step);
 //! 3. when no commit runs: [`next_topic_refresh`](Engine::next_topic_refresh) and, if there is none,
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
 //! 4. sleep until [`next_deadline`](Engine::next_deadline) or until one of these happens; and
 //!    [`request_poll`](Engine::request_poll) when a webhook reports a change on a stream.
 //!
-//! A stream has one page under way at the most, from its poll to its commit: the next token is used
-//! only when what came with it is on the bus, since Asana may refuse to go back. Beside it the stream's crawl has one step
-//! under way at the most.
+//! A stream has one page under way at the most, from its poll to its commit: the next token is used only when what came
+//! with it is on the bus, since Asana may refuse to go back. Beside it the stream's crawl has one step under way at the
+//! most.
 
 mod accounts;
 #[cfg(test)]
@@ -63,8 +63,8 @@ use std::time::Duration;
 use topics::OutputTopics;
 pub use topics::{TopicFailure, TopicVerdict};
 
-/// How often all of a shard's checkpoint is written, whether it changed or not: a JetStream stream with a `max_age` forgets
-/// what is older (before nats-server 2.11 the checkpoint, too), and the least that is allowed is 2 days.
+/// How often all of a shard's checkpoint is written, whether it changed or not: a JetStream stream with a `max_age`
+/// forgets what is older (before nats-server 2.11 the checkpoint, too), and the least that is allowed is 2 days.
 const REFRESH: Backoff = Backoff { first: Duration::from_secs(6 * 3600), longest: Duration::from_secs(6 * 3600) };
 
 /// Within this time the streams of a new shard are due.
@@ -119,7 +119,7 @@ impl Engine {
         engine
     }
 
-    /// A shard is this replica's now, and so are its streams.
+    /// This replica owns the shard and its streams from now on.
     pub fn assign(&mut self, now: Now, shard: ShardId, state: ShardState) {
         self.revoke(now, &[shard]);
         let ShardState { counters, mut streams } = state;
@@ -137,8 +137,8 @@ impl Engine {
         self.end_parked(now, shard);
     }
 
-    /// Shards have another owner: what waits for a commit is dropped, and the new owner polls it again. If a commit is under
-    /// way, its result doesn't count for these shards.
+    /// Shards have another owner: what waits for a commit is dropped, and the new owner polls it again. If a commit is
+    /// under way, its result doesn't count for these shards.
     pub fn revoke(&mut self, now: Now, shards: &[ShardId]) {
         for shard in shards {
             self.queue.forget_staged(*shard);
@@ -151,8 +151,8 @@ impl Engine {
         self.drop_orphans();
     }
 
-    /// The configuration is this from now on; while a commit is under way, from its end on. The number of shards, the topic and
-    /// the replica's name must be as they were.
+    /// The configuration is this from now on; while a commit is under way, from its end on. The number of shards, the
+    /// topic and the replica's name must be as they were.
     pub fn reconfigure(&mut self, now: Now, settings: Settings, accounts: &[AccountSpec], streams: &[StreamSpec]) {
         let configuration = Configuration { settings, accounts: accounts.to_vec(), streams: streams.to_vec() };
         if self.queue.is_idle() {
@@ -193,7 +193,7 @@ impl Engine {
         }
     }
 
-    /// Says of each stream that isn't polled any more that it has ended.
+    /// Publishes of each stream that isn't polled any more that it has ended.
     fn end_parked(&mut self, now: Now, shard: ShardId) {
         let parked = self.shards.get(&shard).filter(|_| self.settings.all_known).map(|shard| &shard.parked);
         let mut ended: Vec<_> =

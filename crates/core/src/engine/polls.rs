@@ -22,9 +22,9 @@ pub struct Poll {
     pub stream: StreamSpec,
     /// The token to send.
     pub token: Option<SyncToken>,
-    /// How to ask.
+    /// Which form of request.
     pub form: PollForm,
-    /// Of what it brings.
+    /// The trace of the page that it brings.
     pub trace: Trace,
 }
 
@@ -85,9 +85,9 @@ impl Engine {
         let is_page = matches!(polled.outcome, PollOutcome::Page(_));
         let latest = self.accounts.ahead_of_asana(now);
         let (state, mut effects) = entry.committed.step(id, poll.form, polled, latest);
-        let is_told =
+        let is_known =
             effects.notice == Some(Notice::TokenRepeated) && std::mem::replace(&mut entry.reported_repeated, true);
-        effects.notice = effects.notice.filter(|_| !is_told);
+        effects.notice = effects.notice.filter(|_| !is_known);
         if is_page && poll.is_bare() && effects.notice.is_none() && !std::mem::replace(&mut entry.reported_bare, true) {
             effects.notice = Some(Notice::PolledBare);
         }

@@ -1,8 +1,9 @@
-//! Whose refusal it is: a 401 or 451 to one request needn't be about the credential, so the credential itself is probed.
+//! Whose refusal it is: a 401 or 451 to one request needn't be about the credential, so the credential itself is
+//! probed.
 //!
 //! ```text
 //! 401, 451 ──► held ──► probe ──► accepted: the stream alone is refused
-//!                         │ └───► rejected: the account pauses, and is probed until it is accepted; then all are due again
+//!                         │ └───► rejected: the account pauses, and is probed until it is accepted; then all are due
 //!                         └─────► unknown: the stream is polled again, with backoff
 //! ```
 
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn who_isnt_answered_by_asana_is_asked_again_after_a_second_and_by_and_by_more_slowly() {
+    fn a_stream_without_an_answer_of_asana_is_polled_again_with_backoff() {
         let mut bench = Bench::new();
         bench.wait(MINUTE);
         let mut waits = Vec::new();
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_is_said_once_and_when_it_is_right() {
+    fn a_wrong_clock_is_reported_once_and_so_is_a_right_one() {
         let mut bench = Bench::new();
         for (ahead, expected) in [
             (50, None),
@@ -216,7 +217,7 @@ mod tests {
         bench.wait(MINUTE);
         let again = bench.poll().unwrap();
         let page = bench.page();
-        assert_eq!((again.form, bench.answer(&again, page)), (PollForm::Bare, None), "said once");
+        assert_eq!((again.form, bench.answer(&again, page)), (PollForm::Bare, None), "reported once");
     }
 
     #[test]
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_comes_in_place_of_a_refused_one_is_a_gap_that_says_so() {
+    fn a_token_in_place_of_a_refused_one_opens_a_gap_with_that_reason() {
         let mut bench = Bench::new();
         answered(&mut bench, PollOutcome::Denied(Denial::BadRequest));
         bench.wait(SECOND);

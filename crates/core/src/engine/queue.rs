@@ -80,8 +80,8 @@ impl Queue {
         }
     }
 
-    /// Takes the oldest that are ready, up to `room` messages by their `weight`, but at least one. `None` while a commit
-    /// is under way.
+    /// Takes the oldest that are ready, up to `room` messages by their `weight`, but at least one. `None` while a
+    /// commit is under way.
     pub(super) fn take(&mut self, room: usize, weight: impl Fn(&Pending) -> usize) -> Option<Taken> {
         let Commit::Idle = self.commit else { return None };
         let mut taken = Taken { pending: Vec::new(), messages: 0 };

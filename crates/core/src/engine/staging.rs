@@ -30,9 +30,9 @@ pub(crate) struct Staged {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) counters: BTreeMap<ShardId, Counters>,
     pub(crate) messages: usize,
-    /// What is worth knowing of it once it is on the bus.
+    /// For the log, once it is on the bus.
     pub(crate) notices: Vec<(StreamId, Notice)>,
-    /// Of the commit itself.
+    /// The trace of the commit itself.
     pub(crate) trace: Trace,
 }
 
@@ -51,7 +51,7 @@ impl Staged {
     }
 }
 
-/// What is to be said of a shard as a whole: up to when its topics are complete.
+/// Up to when the topics of a shard are complete.
 #[derive(Debug)]
 pub(crate) struct ShardWatermark {
     pub(crate) shard: ShardId,
@@ -197,8 +197,8 @@ impl Staging<'_> {
         }
     }
 
-    /// Ends the crawl wherever its beginning is, and then the gaps that it heals wherever they are. What was left out of
-    /// the state holds up no gap: it follows when it could be read.
+    /// Ends the crawl wherever its beginning is, and then the gaps that it heals wherever they are. What was left out
+    /// of the state holds up no gap: it follows when it could be read.
     fn end_crawl(&mut self, stream: &mut StreamStaging<'_>, end: &pb::SnapshotEnd) {
         let Some(crawl) = stream.next.crawl.take() else { return };
         self.announce(stream, &crawl.topics, &Body::SnapshotEnd(end.clone()));

@@ -16,26 +16,26 @@ use std::time::Duration;
 /// All of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
-    /// When it was so.
+    /// The time of this status, by the host's clock.
     pub at: DateTime<Utc>,
-    /// Those that are owned, by number.
+    /// The owned shards, by number.
     pub shards: Vec<ShardStatus>,
-    /// By name.
+    /// The accounts, by name.
     pub accounts: Vec<AccountStatus>,
     /// Those of the owned shards, by name.
     pub streams: Vec<StreamStatus>,
     /// Pages that wait for the bus, those of the running commit included.
     pub pending_pages: usize,
-    /// What they weigh, in bytes.
+    /// Size of these pages, in bytes.
     pub pending_bytes: usize,
-    /// Past this nothing is polled.
+    /// Largest size, in bytes. Beyond it nothing is polled.
     pub max_pending_bytes: usize,
 }
 
 /// An owned shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardStatus {
-    /// Which.
+    /// The shard.
     pub shard: ShardId,
     /// Its epoch.
     pub epoch: u64,
@@ -44,14 +44,14 @@ pub struct ShardStatus {
 /// This replica's part of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountStatus {
-    /// Which.
+    /// The account.
     pub name: AccountName,
-    /// What may be sent.
+    /// What is left of its budget.
     pub allowance: Allowance,
     /// For how long the stream that is due for longest has been waiting, for the budget or for memory; one that Asana
     /// refuses goes behind all others, and doesn't count.
     pub delay: Duration,
-    /// How Asana refuses its credential, if so: nothing of it is polled.
+    /// How Asana rejects its credential, if it does: its streams aren't polled.
     pub refused: Option<Denial>,
     /// The least by which the host's clock is ahead of Asana's, by the latest answer; behind if it is negative, zero if
     /// they may be the same.
@@ -61,13 +61,13 @@ pub struct AccountStatus {
 /// A stream of an owned shard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamStatus {
-    /// Which.
+    /// The stream.
     pub id: StreamId,
     /// Which request polls it.
     pub kind: StreamKind,
-    /// Where it is.
+    /// The stream's shard.
     pub shard: ShardId,
-    /// How it is.
+    /// Where in its life it is.
     pub phase: Phase,
     /// The last poll that left nothing waiting.
     pub last_complete_poll_at: Option<DateTime<Utc>>,
@@ -94,7 +94,7 @@ pub struct StreamStatus {
 /// A crawl under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrawlStatus {
-    /// Why.
+    /// Why it began.
     pub reason: Reason,
     /// When it began.
     pub begun_at: DateTime<Utc>,
@@ -104,7 +104,7 @@ pub struct CrawlStatus {
     pub reading: Option<Listing>,
     /// How many pages of it were read.
     pub pages: u32,
-    /// How often it was begun anew without coming further.
+    /// How often it was read again from its beginning without coming further.
     pub restarts: u32,
     /// How many lists wait to be read, as far as they are known.
     pub waiting: usize,
@@ -152,9 +152,9 @@ impl Phase {
 /// A stream, and where its progress is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamPlace<'a> {
-    /// Which.
+    /// The stream.
     pub stream: &'a StreamId,
-    /// Where it is.
+    /// The stream's shard.
     pub shard: ShardId,
     /// The shard's epoch; nothing where the shard isn't owned any more.
     pub epoch: Option<u64>,

@@ -1,7 +1,7 @@
 //! The output topics: what is known of each, and when each is checked again.
 //!
-//! A page waits until all its topics are known. Partitions may be added to a topic, so the driver checks it again from time to
-//! time: a *refresh*. One refresh is under way at most.
+//! A page waits until all its topics are known. Partitions may be added to a topic, so the driver checks it again from
+//! time to time: a *refresh*. One refresh is under way at most.
 
 use super::pending::Pending;
 use super::schedule::backoff::Backoff;
@@ -106,7 +106,8 @@ impl OutputTopics {
         self.refreshes.iter().any(|(topic, refresh)| refresh.required && self.is_known(topic))
     }
 
-    /// The next topic to check. One that blocks commits goes first. Of the others, one comes between two batches that are due.
+    /// The next topic to check. One that blocks commits goes first. Of the others, one comes between two batches that
+    /// are due.
     pub(super) fn next_refresh(&mut self, now: Now, is_batch_due: bool) -> Option<Topic> {
         let due = || self.refreshes.iter().filter(|(_, refresh)| refresh.due <= now.monotonic);
         let urgent = due().find(|(topic, refresh)| refresh.required && self.is_known(topic));

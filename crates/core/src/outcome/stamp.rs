@@ -145,7 +145,7 @@ mod tests {
         assert_eq!((clock.passed(second(8)), clock.age(second(8))), (Some(at(102)), Some(second(3))));
         assert_eq!(clock.ahead(second(8)), Some(at(102)));
         clock.set(second(3610), second(3610), stamp(3000, 0));
-        assert_eq!(clock.passed(second(3610)), Some(at(2999)), "what was told an hour ago is told anew");
+        assert_eq!(clock.passed(second(3610)), Some(at(2999)), "what is an hour old is replaced");
         assert_eq!(clock.ahead(second(3610)), Some(at(3001)));
         clock.set(second(3611), second(3611), stamp(9000, 0));
         assert_eq!(clock.ahead(second(3611)), Some(at(9001)), "the machine was suspended");

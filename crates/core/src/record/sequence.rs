@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn another_number_of_lanes_is_told_once() {
+    fn another_number_of_lanes_is_returned_once() {
         let topic = Topic::from("t");
         let mut counters = Counters::new(9, BTreeMap::new());
         assert_eq!(counters.spread(&topic, 6), None, "the first time is no change");

@@ -11,7 +11,7 @@
 //!
 //! Beside it a [`Crawl`] may be under way, while polling goes on.
 //!
-//! Asana answers "no token yet" and "dead token" alike: only the state tells which it is.
+//! Asana answers "no token yet" and "dead token" alike: only the state distinguishes them.
 
 pub mod live;
 mod notice;
@@ -51,11 +51,12 @@ pub struct Stream {
     pub left_out: LeftOuts,
     /// Source gaps that were healed but for what was left out, up to 64.
     pub partly_healed: Vec<OpenGap>,
-    /// It was said to have ended, and wasn't polled since.
+    /// Its end was published, and it wasn't polled since.
     pub ended: bool,
 }
 
-/// So many source gaps are remembered that were healed in part. Of those before it isn't said that the rest was, too.
+/// The largest number of source gaps that are remembered after they were healed in part. Of older ones it isn't
+/// published when the rest is healed, too.
 pub(crate) const MOST_PARTLY_HEALED: usize = 64;
 
 /// Where in its life a stream is.
@@ -65,9 +66,9 @@ pub enum State {
     Establish,
     /// It has one.
     Live(Live),
-    /// Asana refuses to have it polled; it is asked again, slowly.
+    /// Asana refuses to have it polled. It is polled again with backoff.
     Suspended {
-        /// Why.
+        /// Asana's refusal.
         denial: Denial,
         /// How often in a row.
         denials: u32,
@@ -93,7 +94,7 @@ pub struct OpenGap {
 }
 
 impl OpenGap {
-    /// What its records say.
+    /// The body of its records.
     #[must_use]
     pub fn record(&self) -> pb::SourceGap {
         pb::SourceGap {
@@ -108,7 +109,7 @@ impl OpenGap {
 /// What follows from an outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effects {
-    /// What is to be told in every lane, before anything else.
+    /// What every lane announces, before anything else.
     pub announcement: Option<Body>,
     /// The source gap that has just opened.
     pub gap: Option<OpenGap>,
@@ -129,11 +130,11 @@ pub enum Pace {
     AtOnce,
     /// Events came: at the shortest interval.
     Active,
-    /// None came: slow down.
+    /// None came: the interval grows.
     Idle,
-    /// No usable answer: back off.
+    /// No usable answer: after a delay that grows with failures in a row.
     Retry,
-    /// Refused: ask again after a long while, longer with each refusal in a row.
+    /// Refused: after a long delay that grows with refusals in a row.
     Suspended(u32),
     /// The whole account waits.
     AccountPause(Duration),
@@ -289,7 +290,7 @@ impl Stream {
             .is_some_and(|(live, gap)| live.last_complete_poll_at <= gap.resumed_at);
         let received_at = next.token_received_at.to_rfc3339_opts(SecondsFormat::Millis, true);
         let gap = self.live().map(|before| OpenGap {
-            // The sequence tells two gaps of the same millisecond apart.
+            // The sequence distinguishes two gaps of the same millisecond.
             id: format!("{id}@{received_at}/{}", self.last_sequence),
             reason: match form {
                 PollForm::Full | PollForm::Bare => SourceGapReason::TokenExpired,
@@ -348,7 +349,7 @@ impl Stream {
         (self.state.clone(), effects)
     }
 
-    /// Whether consumers were told that it isn't polled.
+    /// Whether it was published that it isn't polled.
     fn resumes(&self) -> bool {
         self.ended || matches!(self.state, State::Suspended { .. })
     }

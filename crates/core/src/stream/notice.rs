@@ -9,11 +9,11 @@ use std::time::Duration;
 /// What a person may want to know of a crawl.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CrawlNotice {
-    /// Its resources are read anew.
+    /// A crawl begins.
     Begun(Reason),
     /// All of them were read.
     Ended {
-        /// Why.
+        /// Why it begins.
         reason: Reason,
         /// How many snapshots were published.
         snapshots: u64,
@@ -24,7 +24,7 @@ pub enum CrawlNotice {
     },
     /// A list of its crawl, or an object, gives no usable answer, and is tried again.
     Retries {
-        /// Which.
+        /// The list or the object.
         listing: Listing,
         /// Why, in the words of the metrics.
         reason: &'static str,
@@ -35,16 +35,16 @@ pub enum CrawlNotice {
     Splits(Listing),
     /// Lists of its crawl showed much less than was known to be in them: they are read again.
     CameShort {
-        /// How many lists.
+        /// Number of lists.
         lists: usize,
         /// How many resources they didn't show.
         unseen: u64,
     },
-    /// Items of a list have no gid: nothing can be told of them.
+    /// Items of a list have no gid: nothing can be published of them.
     Unidentified {
         /// Of which list.
         listing: Listing,
-        /// How many.
+        /// Number of items.
         count: usize,
     },
     /// The rate limit was hit by requests of a crawl that has an account of its own.
@@ -73,11 +73,11 @@ pub enum Notice {
     Throttled(Duration),
     /// No usable answer.
     Failed(Failure),
-    /// It isn't told to be polled any more.
+    /// The configuration doesn't name it any more.
     Ended,
     /// Of its crawl.
     Crawl(CrawlNotice),
-    /// These resources changed and no event told of it, within the time that events may take.
+    /// These resources changed, and no event came within the time that events may take.
     Missed(Vec<Gid>),
     /// A record was larger than what the bus takes: the dead-letter topic has it.
     DeadLetter {

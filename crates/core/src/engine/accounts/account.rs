@@ -111,7 +111,8 @@ impl Account {
         self.answered_at
     }
 
-    /// The stream is scheduled, or its poll waits for the verdict on the credential: it isn't being polled, and waits for no commit.
+    /// The stream is scheduled, or its poll waits for the verdict on the credential: it isn't being polled, and waits
+    /// for no commit.
     pub(super) fn is_waiting(&self, stream: &StreamId) -> bool {
         self.polls.due(stream).is_some() || self.credential.is_held(stream)
     }

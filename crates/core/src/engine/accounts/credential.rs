@@ -7,7 +7,8 @@ use crate::outcome::poll::{Denial, Polled};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long an account waits whose credential was rejected: somebody has to act, and a rotated token file is noticed by then.
+/// How long an account waits whose credential was rejected: somebody has to act, and a rotated token file is noticed by
+/// then.
 pub(in crate::engine) const REJECTED_PAUSE: Duration = Duration::from_secs(60);
 /// A credential that was accepted isn't checked again for this duration.
 pub(in crate::engine) const VERDICT_LIFE: Duration = Duration::from_secs(60);

@@ -136,8 +136,8 @@ impl Accounts {
         }
     }
 
-    /// A request of the account was refused with 401 or 451. Returns whether its credential is known to be accepted, so that the
-    /// refusal is about what was requested. If not, a probe is requested.
+    /// A request of the account was refused with 401 or 451. Returns whether its credential is known to be accepted, so
+    /// that the refusal is about what was requested. If not, a probe is requested.
     pub(super) fn is_accepted(&mut self, now: Now, name: &AccountName) -> bool {
         let Some(account) = self.by_name.get_mut(name) else { return false };
         let is_accepted = account.credential.is_accepted(now);
@@ -200,8 +200,8 @@ impl Accounts {
         ProbeResult::Waits
     }
 
-    /// An answer to a request that was sent at `sent_at`, with its stamp and the host's time when it was received: Asana's own
-    /// answers contain its time.
+    /// An answer to a request that was sent at `sent_at`, with its stamp and the host's time when it was received:
+    /// Asana's own answers contain its time.
     pub(super) fn note_time(
         &mut self,
         now: Now,
@@ -230,8 +230,8 @@ impl Accounts {
         self.asana_clock.ahead(now.monotonic)
     }
 
-    /// The present, its wall time no later than Asana's if an answer contained that: clocks of several hosts, and one that
-    /// jumps, can't be compared.
+    /// The present, its wall time no later than Asana's if an answer contained that: clocks of several hosts, and one
+    /// that jumps, can't be compared.
     pub(super) fn by_asana(&self, now: Now) -> Now {
         Now { wall: self.passed_at_asana(now).unwrap_or(now.wall), ..now }
     }

@@ -32,9 +32,9 @@ impl Engine {
         self.queue.push(pending, &self.topics);
     }
 
-    /// The next output topic to check, if one is due: one that isn't known yet, or that may have changed. The driver answers by
-    /// [`set_topic`](Self::set_topic) or [`topic_failed`](Self::topic_failed). One that blocks commits goes first; of the others, one comes between
-    /// two batches that are due.
+    /// The next output topic to check, if one is due: one that isn't known yet, or that may have changed. The driver
+    /// answers by [`set_topic`](Self::set_topic) or [`topic_failed`](Self::topic_failed). One that blocks commits goes
+    /// first; of the others, one comes between two batches that are due.
     pub fn next_topic_refresh(&mut self, now: Now) -> Option<Topic> {
         let is_batch_due = self.may_commit() && self.batch_due().is_some_and(|due| due <= now.monotonic);
         self.topics.next_refresh(now, is_batch_due)
@@ -49,7 +49,8 @@ impl Engine {
         before
     }
 
-    /// A topic couldn't be checked, or can't be used: it is checked again after a delay. Returns whether the session goes on.
+    /// A topic couldn't be checked, or can't be used: it is checked again after a delay. Returns whether the session
+    /// goes on.
     pub fn topic_failed(&mut self, now: Now, topic: &Topic, failure: TopicFailure) -> TopicVerdict {
         let is_only = self.settings.topic.only_topic().is_some();
         self.topics.failed(now, topic, failure, is_only)
@@ -66,7 +67,7 @@ impl Engine {
     }
 
     /// The topics that something that is true of the whole stream concerns: all that its shard wrote and the stream may
-    /// have written, or at least one. Where it has to be said in others too, they get it when the stream comes to them.
+    /// have written, or at least one. Other topics get it when the stream comes to them.
     pub(super) fn topics_of_stream(&self, id: &StreamId, shard: ShardId) -> BTreeSet<Topic> {
         let template = &self.settings.topic;
         let written = self.shards.get(&shard).into_iter().flat_map(|shard| shard.counters.topics());
@@ -167,7 +168,7 @@ impl Engine {
         (!self.draining && !self.settings.watermark_interval.is_zero()).then_some(shard.watermark_at)
     }
 
-    /// The topics that consumers look for the shard's records in.
+    /// The topics in which consumers find the shard's records.
     fn topics_of(&self, shard: ShardId) -> Vec<Topic> {
         let template = &self.settings.topic;
         let specs = self.specs.get(&shard).map_or(&[][..], Vec::as_slice);
@@ -177,8 +178,8 @@ impl Engine {
     }
 
     /// The time, by Asana's clock, at or after which each of the shard's streams that can be polled was polled to its
-    /// end. What is committed counts, so that all of it is on the bus. Without such a stream, a time that has passed at Asana;
-    /// none where no answer told one, or the first token of a stream is under way.
+    /// end. What is committed counts, so that all of it is on the bus. Without such a stream, a time that has passed at
+    /// Asana; none if no answer contained one, or the first token of a stream is under way.
     fn complete_up_to(&self, now: Now, shard: ShardId) -> Option<DateTime<Utc>> {
         let specs = self.specs.get(&shard).into_iter().flatten();
         let specs = specs.filter_map(|spec| Some((spec, self.streams.get(&spec.id)?)));
@@ -196,7 +197,7 @@ impl Engine {
             }
             State::Establish | State::Suspended { .. } => None,
         });
-        // As long as it isn't said that it has ended, whatever was polled before may be again.
+        // Until its end is published, a stream that was polled before may be polled again.
         let parked = self.shards.get(&shard).map(|shard| &shard.parked);
         let parked = parked.into_iter().flat_map(BTreeMap::values).filter(|stream| !stream.ended);
         let parked = parked.filter_map(|stream| Some(stream.live()?.last_complete_poll_at));

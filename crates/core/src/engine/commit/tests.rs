@@ -29,7 +29,7 @@ fn nothing_is_complete_as_long_as_a_stream_may_be_found_again() {
 }
 
 #[test]
-fn a_shard_without_a_live_stream_says_a_time_that_has_passed_at_asana() {
+fn a_shard_without_a_live_stream_is_complete_up_to_a_time_that_has_passed_at_asana() {
     let mut bench = Bench::new();
     let settings = Settings { watermark_interval: MINUTE, ..bench.engine.settings.clone() };
     bench.reconfigure(settings, false);
@@ -42,7 +42,7 @@ fn a_shard_without_a_live_stream_says_a_time_that_has_passed_at_asana() {
 }
 
 #[test]
-fn where_no_answer_told_asanas_time_it_is_asked_for_once_and_nothing_is_said_before() {
+fn asanas_time_is_requested_once_if_no_answer_contained_it_and_no_watermark_is_written_before() {
     let mut bench = Bench::new();
     bench.restart(MINUTE);
     let settings = bench.engine.settings.clone();
@@ -64,7 +64,7 @@ fn where_no_answer_told_asanas_time_it_is_asked_for_once_and_nothing_is_said_bef
 }
 
 #[test]
-fn a_stream_that_comes_back_says_so_though_its_first_poll_fails() {
+fn a_stream_that_comes_back_is_resumed_though_its_first_poll_fails() {
     let mut bench = Bench::new();
     let settings = bench.engine.settings.clone();
     bench.reconfigure(settings.clone(), false);

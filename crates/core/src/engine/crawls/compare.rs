@@ -1,4 +1,4 @@
-//! What tells whether a resource is as it was.
+//! Finds out whether a resource is as it was.
 
 use crate::outcome::list::Item;
 use bridge_contract::pb;
@@ -11,9 +11,10 @@ const NAMES: [&str; 4] = ["name", "resource_subtype", "text", "title"];
 /// What a listing showed of a resource, as two hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hashes {
-    /// Of its whole state, but for what its neighbours are called. Never 0 or [`NOT_VISIBLE`](crate::crawl::known::NOT_VISIBLE).
+    /// Of its whole state, but for what its neighbours are called. Never 0 or
+    /// [`NOT_VISIBLE`](crate::crawl::known::NOT_VISIBLE).
     pub(super) whole: u64,
-    /// Of what an event tells of if it changes: where it is, and when Asana says that it was modified. Tags, followers,
+    /// Of what events report when it changes: where it is, and when it was modified. Tags, followers,
     /// dependencies and likes change without the latter (Asana's reference "Tasks", `modified_at`).
     pub(super) evident: u64,
 }
@@ -61,8 +62,8 @@ fn forget_names(value: &mut Value) {
     }
 }
 
-/// Whether Asana tells of such a change by an event that names the resource. What is nested in another comes and goes
-/// with it; and no event says that an attachment was added (Asana's guide "Webhooks", in its version of 2022-10).
+/// Whether Asana reports such a change by an event that names the resource. What is nested in another comes and goes
+/// with it; and no event reports that an attachment was added (Asana's guide "Webhooks", in its version of 2022-10).
 pub(super) fn has_event(change: pb::SnapshotChange, nested: bool, resource_type: &str) -> bool {
     let is_added_attachment = change == pb::SnapshotChange::Created && resource_type == "attachment";
     change != pb::SnapshotChange::Unchanged && !nested && !is_added_attachment
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_change_the_state_and_nothing_that_an_event_would_tell() {
+    fn tags_change_the_state_and_nothing_that_events_report() {
         let before = of(r#"{"name":"a","tags":[]}"#, 5);
         let after = of(r#"{"tags":[{"gid":"7","name":"red"}],"name":"a"}"#, 5);
         assert_ne!(before.whole, after.whole);

@@ -103,7 +103,8 @@ impl Engine {
         found
     }
 
-    /// The snapshot of one resource that is where `place` says, if there is something to tell; what is to be read below.
+    /// The snapshot of one resource that is where `place` says, if there is something to publish. Returns what is to be
+    /// read below.
     pub(super) fn show(
         &mut self,
         turn: &CrawlTurn<'_>,
@@ -115,7 +116,7 @@ impl Engine {
         let CrawlTurn { id, crawl, .. } = turn;
         let gid = Gid::from(item.resource.gid.as_str());
         let (number, hashes) = (crawl.number(), hashes(item));
-        // This crawl told of it before, and reads what is below.
+        // This crawl published it before, and reads what is below.
         if entry.is_some_and(|entry| entry.crawl == number && entry.hash == hashes.whole) {
             return Vec::new();
         }
@@ -128,7 +129,7 @@ impl Engine {
         let resource_type = item.resource.resource_type.clone();
         let is_nested = place.of != id.resource;
         if has_event(change, is_nested, &resource_type)
-            && self.would_be_told(id, change, item, entry.is_some_and(|entry| is_evidently(entry, hashes)))
+            && self.surely_has_event(id, change, item, entry.is_some_and(|entry| is_evidently(entry, hashes)))
         {
             self.suspect(turn, gid.clone(), entry, item.modified_at);
         }
@@ -148,7 +149,7 @@ impl Engine {
     }
 }
 
-/// Whether nothing changed that an event would tell of, or that can't be known.
+/// Whether nothing changed that events report, or this can't be known.
 fn is_evidently(entry: &known::Entry, hashes: Hashes) -> bool {
     entry.evident == hashes.evident || entry.evident == 0 || entry.hash == NOT_VISIBLE
 }

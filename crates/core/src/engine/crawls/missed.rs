@@ -1,4 +1,4 @@
-//! What changed and no event told of.
+//! What changed without an event.
 
 use super::{CrawlTurn, Crawling, Engine};
 use crate::crawl::known;
@@ -12,13 +12,13 @@ use bridge_contract::pb;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// So many deletions of unknown parents are remembered.
+/// The largest number of deletions with unknown parents that are remembered.
 const MOST_DELETIONS: usize = 256;
-/// A resource that changed so soon around such a deletion changed by it.
+/// A resource that changed within this time before or after such a deletion may have changed by it.
 const DELETION_TIME: TimeDelta = TimeDelta::seconds(2);
 
-/// Deletions whose events didn't say what the deleted resource was a part of. Each has changed one resource of which no event
-/// tells.
+/// Deletions whose events didn't name what the deleted resource was a part of. Each has changed one resource without an
+/// event of its own.
 #[derive(Debug, Default)]
 pub(super) struct Deletions {
     /// None is known of those until then: an earlier owner received their events, or there were too many.
@@ -48,7 +48,7 @@ impl Deletions {
 }
 
 impl Engine {
-    /// What events that have just come do to what is known of their resources.
+    /// How events that have just come change what is known of their resources.
     pub(in crate::engine) fn note_events(
         &mut self,
         id: &StreamId,
@@ -63,7 +63,8 @@ impl Engine {
             let Event(event) = event;
             let parent = event.parent.as_ref().map(|parent| Gid::from(parent.gid.as_str()));
             if let Some(parent) = parent.clone() {
-                // That something comes into a section changes nothing of the section, and its list shows it all the same.
+                // That something comes into a section changes nothing of the section, and its list shows it all the
+                // same.
                 let resource_type = event.parent.as_ref().map_or("", |parent| parent.resource_type.as_str());
                 if matches!(What::alone(resource_type), Some(What::Project | What::Task | What::Goal)) {
                     entry.crawling.touch(parent.clone());
@@ -94,7 +95,7 @@ impl Engine {
     /// What events name whose commit isn't done.
     pub(super) fn touched_by_waiting(&self, id: &StreamId) -> BTreeSet<Gid> {
         let polled = self.queue.all().filter(|it| it.id == *id && matches!(it.change, Change::Polled { .. }));
-        polled.flat_map(|pending| &pending.known).filter_map(known::Change::told).cloned().collect()
+        polled.flat_map(|pending| &pending.known).filter_map(known::Change::subject).cloned().collect()
     }
 
     /// A gap has opened: what changed meanwhile is explained by it.
@@ -105,9 +106,9 @@ impl Engine {
         }
     }
 
-    /// Whether an event would surely have told of such a change. Not of what changes without an event; nor of what is older
+    /// Whether such a change surely has an event. Not of what changes without an event; nor of what is older
     /// than the last crawl, whose list may have come short.
-    pub(super) fn would_be_told(
+    pub(super) fn surely_has_event(
         &self,
         id: &StreamId,
         change: pb::SnapshotChange,
@@ -121,7 +122,7 @@ impl Engine {
         item.created_at.zip(last_crawl).is_some_and(|(created, crawl)| created > crawl)
     }
 
-    /// Remembers what changed though no event told of it, if that is so: one may still come.
+    /// Remembers what changed without an event, if that is so: the event may still come.
     pub(super) fn suspect(
         &mut self,
         turn: &CrawlTurn<'_>,
@@ -131,12 +132,12 @@ impl Engine {
     ) {
         let CrawlTurn { now, id, crawl } = turn;
         let waits = |pending: &Pending| pending.id == **id && pending.known.iter().any(|change| change.names(&gid));
-        let is_told = self.queue.all().any(waits);
-        // Until when an event may come can't be said as long as it isn't known how late it is at Asana.
+        let has_event = self.queue.all().any(waits);
+        // Until Asana's time is known, it isn't known until when an event may come.
         let Some(latest) = self.accounts.ahead_of_asana(*now) else { return };
         let Some(entry) = self.streams.get_mut(id) else { return };
         let last_crawl = entry.committed.last_crawl_at.map_or(0, |at| at.timestamp_millis());
-        let is_explained = is_told
+        let is_explained = has_event
             || known.is_some_and(|known| known.touched_at >= last_crawl)
             || modified_at.is_some_and(|at| entry.crawling.deletions.may_explain(at));
         if crawl.only_differences() && entry.crawling.counts && !is_explained {
@@ -144,16 +145,16 @@ impl Engine {
         }
     }
 
-    /// The resources of each stream that changed and no event came in time, though it was asked for: what Asana didn't tell.
+    /// The resources of each stream that changed and whose events didn't come in time, though the stream was polled.
     pub fn take_missed(&mut self) -> Vec<(StreamId, Vec<Gid>)> {
         let mut missed = Vec::new();
         for (id, entry) in self.streams.iter_mut().filter(|(_, entry)| !entry.crawling.suspects.is_empty()) {
             let State::Live(live) = &entry.committed.state else { continue };
             let suspects = std::mem::take(&mut entry.crawling.suspects).into_iter();
-            let (awaited, untold): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            let (awaited, missing): (BTreeMap<_, _>, BTreeMap<_, _>) =
                 suspects.partition(|(_, until)| *until > live.last_complete_poll_at);
             entry.crawling.suspects = awaited;
-            missed.extend((!untold.is_empty()).then(|| (id.clone(), untold.into_keys().collect())));
+            missed.extend((!missing.is_empty()).then(|| (id.clone(), missing.into_keys().collect())));
         }
         missed
     }
@@ -198,8 +199,8 @@ mod tests {
         assert_eq!(["7", "8", "9"].map(|gid| touched.contains(&Gid::from(gid))), [true, false, true]);
     }
 
-    /// Whether a task is called missed that a reconciliation finds modified, that much later than the stream was polled last by
-    /// an earlier owner, who had begun the crawl.
+    /// Whether a task is called missed that a reconciliation finds modified, that much later than the stream was polled
+    /// last by an earlier owner, who had begun the crawl.
     fn is_missed(later: TimeDelta, prepare: impl FnOnce(&mut Bench)) -> bool {
         let mut bench = Bench::new();
         let id = bench.id.clone();

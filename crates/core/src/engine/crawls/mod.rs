@@ -1,7 +1,7 @@
 //! Crawls, step by step, beside the polls.
 //!
-//! A step asks the index whether it can be compared with, reads a page of a list, or finds out what became of what the crawl
-//! didn't see (`absence`). What it finds is committed before the next step.
+//! A step asks the index whether it can be compared with, reads a page of a list, or finds out what became of what the
+//! crawl didn't see (`absence`). What it finds is committed before the next step.
 
 mod absence;
 mod compare;
@@ -203,7 +203,7 @@ impl Engine {
         (self.settings.topic.topic(id, &prepared.resource_type), prepared)
     }
 
-    /// Has what a step found committed; the next step comes behind that.
+    /// Commits what a step found. The next step follows the commit.
     fn wait_for_step(&mut self, turn: CrawlTurn<'_>, found: Found) {
         let CrawlTurn { now, id, mut crawl } = turn;
         let Found { topics, records, known, notice, ends_crawl, received_at, bytes } = found;
@@ -234,8 +234,8 @@ impl Engine {
         is_news.then_some(if is_own { Notice::Throttled(pause) } else { Notice::Crawl(CrawlNotice::Throttled(pause)) })
     }
 
-    /// A request got no usable answer. Whether that counts against what was asked for: if Asana has given the account nothing
-    /// else since the last time, it says nothing of this one, and the whole crawl waits.
+    /// A request got no usable answer. Whether that counts against what was asked for: if Asana has given the account
+    /// nothing else since the last time, the failure isn't about what was requested, and the whole crawl waits.
     fn count_failure(&mut self, now: Now, id: &StreamId) -> bool {
         let answered_at = self.accounts.get(&id.account).map_or(Duration::ZERO, Account::answered_at);
         let Some(Entry { crawling, .. }) = self.streams.get_mut(id) else { return false };
@@ -334,7 +334,7 @@ struct CrawlTurn<'a> {
     crawl: Crawl,
 }
 
-/// What a step found.
+/// What a step found, for the commit.
 struct Found {
     topics: BTreeSet<Topic>,
     records: Vec<(Topic, Prepared)>,

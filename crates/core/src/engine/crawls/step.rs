@@ -9,9 +9,9 @@ use crate::outcome::list::{ListOutcome, Listing, What};
 pub struct CrawlStep {
     /// Says which step an answer is to.
     pub number: u64,
-    /// Whose.
+    /// The stream.
     pub stream: StreamId,
-    /// What is to be done.
+    /// What the driver does.
     pub step: Step,
 }
 
@@ -22,13 +22,13 @@ pub enum Step {
     Compare(Mark),
     /// Reads a page, and looks its items up in the index.
     List {
-        /// By whose credential.
+        /// The account whose credential reads it.
         account: AccountName,
-        /// Of what.
+        /// The list.
         listing: Listing,
-        /// Where it begins.
+        /// The page's offset; `None`: the list's beginning.
         offset: Option<String>,
-        /// How many items it has at the most.
+        /// Largest number of items.
         limit: u8,
     },
     /// Asks the index for lists that came short.
@@ -51,7 +51,7 @@ pub enum Step {
     Ask(Listing),
     /// Asks the index for what lies in something that is gone.
     Below {
-        /// In what.
+        /// The resource that is gone.
         of: Gid,
         /// By these lists.
         lists: &'static [What],

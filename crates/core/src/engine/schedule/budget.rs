@@ -67,14 +67,14 @@ pub struct Allowance {
     pub left: u64,
     /// Requests that are sent and not answered.
     pub in_flight: u16,
-    /// How long nothing is sent, because Asana said so.
+    /// How long nothing is sent, because Asana limited the rate.
     pub pause: Duration,
 }
 
-/// A thousandth of a request a minute, for a nanosecond: a rate in thousandths of requests a minute and a time in
-/// nanoseconds multiply to it, without rounding.
-/// A refused request counts, too, so that asking again at once would only shrink the budget.
+/// The shortest pause. A refused request counts, too, so that sending it again at once would only shrink the budget.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// One request. The unit is a thousandth of a request a minute, for a nanosecond: a rate in thousandths of requests a
+/// minute and a time in nanoseconds multiply to it, without rounding.
 const REQUEST: u128 = 1_000 * 60_000_000_000;
 
 impl Budget {
@@ -121,8 +121,8 @@ impl Budget {
         if self.barred || self.share.owned == 0 { None } else { self.probe_available_at() }
     }
 
-    /// When the next probe may be sent; `None` while too many requests are in flight. Without a share they are so rare that
-    /// they don't count.
+    /// When the next probe may be sent; `None` while too many requests are in flight. Without a share they are so rare
+    /// that they don't count.
     #[must_use]
     pub fn probe_available_at(&self) -> Option<Duration> {
         if self.share.owned == 0 {
@@ -161,7 +161,8 @@ impl Budget {
         available
     }
 
-    /// Takes a probe out of the budget, for which there must be time: see [`probe_available_at`](Self::probe_available_at).
+    /// Takes a probe out of the budget, for which there must be time: see
+    /// [`probe_available_at`](Self::probe_available_at).
     pub fn take_probe(&mut self, now: Now) {
         self.count(now);
         self.credit = self.credit.saturating_sub(REQUEST);
@@ -173,8 +174,8 @@ impl Budget {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Nothing is sent for a while, a second at least, and no burst after it: Asana said so. Whether that is
-    /// news: answers to requests that were in flight together say the same.
+    /// Nothing is sent for a while, a second at least, and no burst after it: Asana limited the rate. Returns
+    /// whether that is news: requests that were in flight together get the same answer.
     pub fn pause(&mut self, now: Now, pause: Duration) -> bool {
         let pause = pause.max(LEAST_PAUSE);
         let is_news = self.paused_until <= now.monotonic;

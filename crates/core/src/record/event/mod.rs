@@ -37,7 +37,7 @@ impl Event {
         Action::parse(&self.0.action)
     }
 
-    /// The gid of the resource that changed, where the event has one.
+    /// The gid of the resource that changed, if the event has one.
     #[must_use]
     pub fn gid(&self) -> Option<&str> {
         self.0.resource.as_ref().map(|resource| resource.gid.as_str()).filter(|gid| !gid.is_empty())
@@ -155,8 +155,11 @@ mod tests {
             let event = parse(&text);
             assert_eq!(event.raw_json, "", "{text}");
             assert!(to_json(&event).contains(&format!(r#""new_value":{value}"#)), "{}", to_json(&event));
-            let told = event.change.and_then(|change| change.new_value).expect("a value");
-            assert_eq!((told.json.as_str(), told.resource.as_ref().map(|it| it.gid.as_str())), (value, resource));
+            let value_of = event.change.and_then(|change| change.new_value).expect("a value");
+            assert_eq!(
+                (value_of.json.as_str(), value_of.resource.as_ref().map(|it| it.gid.as_str())),
+                (value, resource)
+            );
         }
         let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
         for value in [deep.as_str(), "1e400", r#""\ud800""#] {

@@ -157,8 +157,8 @@ impl Log {
 }
 
 impl Asana {
-    /// A project with tasks and no sections; two tasks on a page, offsets that may expire, and pages that may come short:
-    /// they leave out a task, or are taken for the last.
+    /// A project with tasks and no sections; two tasks on a page, offsets that may expire, and pages that may come
+    /// short: they leave out a task, or are taken for the last.
     pub(crate) fn list(
         &self,
         stream: &StreamId,

@@ -411,8 +411,8 @@ impl World {
     }
 
     fn catch_up(&mut self) {
-        // Streams are asked every 8 s at the least. Each is reconciled some time in an interval and a tenth of it, and a
-        // crawl that was begun before the quiet needs another.
+        // Streams are asked every 8 s at the least. Each is reconciled some time in an interval and a tenth of it, and
+        // a crawl that was begun before the quiet needs another.
         let end = self.now.after(3 * RECONCILE);
         while self.now.monotonic < end.monotonic {
             self.probe(0, false);

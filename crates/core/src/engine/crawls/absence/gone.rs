@@ -14,7 +14,7 @@ use crate::stream::Notice;
 use bridge_contract::pb::{self, SnapshotChange};
 
 impl Engine {
-    /// Something is said of all that lies in a resource, and then of itself.
+    /// The same is published of all that lies in a resource, and then of the resource itself.
     pub(super) fn fall(&mut self, now: Now, id: &StreamId, falling: Falling) -> Option<Notice> {
         let absences = &mut self.streams.get_mut(id)?.crawling.absences;
         let lists = falling.lists;

@@ -1,9 +1,9 @@
 //! What the index knows and no list of a crawl showed.
 //!
-//! Absence from a list proves nothing: lists come short, and who is dragged while one is read may be on no page of it. So each
-//! such resource is asked for alone, by the stream's own credential:
+//! Absence from a list proves nothing: lists come short, and who is dragged while one is read may be on no page of it.
+//! So each such resource is asked for alone, by the stream's own credential:
 //!
-//! | answer | what is said |
+//! | answer | what is published |
 //! | --- | --- |
 //! | 200, and it lies below the stream's resource | a snapshot like any other |
 //! | 200, and it doesn't | `LEFT`: it lives |
@@ -11,8 +11,9 @@
 //! | 403 | `NOT_VISIBLE`, and its type isn't complete |
 //! | anything else | nothing, and its type isn't complete |
 //!
-//! What lies in something that isn't seen itself waits for the verdict on that. If the index doesn't know what a subtask,
-//! a story, an attachment or a section lies in any more, that is asked for first: one answer is for all of them.
+//! What lies in something that isn't seen itself waits for the verdict on that. If the index doesn't know what a
+//! subtask, a story, an attachment or a section lies in any more, that is asked for first: one answer is for all of
+//! them.
 
 mod gone;
 mod verdict;
@@ -40,7 +41,7 @@ const ON_TASK: &[What] = &[What::TaskStories, What::Attachments];
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Absences {
     waiting: VecDeque<Question>,
-    /// What is said of all that lies in something.
+    /// What is published of all that lies in something.
     falling: Option<Falling>,
     /// The last that the index named.
     after: Option<Gid>,
@@ -148,7 +149,7 @@ fn lists_of(what: What) -> &'static [What] {
 }
 
 impl Engine {
-    /// Lists that came short are read again, once, before their missing resources are asked for one by one.
+    /// Lists that came short are read again, once, before their missing resources are requested one by one.
     pub(super) fn handle_shortfalls(&mut self, mut turn: CrawlTurn<'_>, short: Vec<Shortfall>) -> Option<Notice> {
         turn.crawl.reread = true;
         let unread = turn.crawl.absent_from().unread;

@@ -1,4 +1,4 @@
-//! What an answer says of a resource that was requested alone.
+//! What follows from an answer about a resource that was requested alone.
 
 use super::gone::{reference, stateless};
 use super::{Falling, ON_TASK, Question, lists_of};
@@ -14,11 +14,11 @@ use crate::outcome::poll::Denial;
 use crate::stream::{CrawlNotice, Notice};
 use bridge_contract::pb::SnapshotChange;
 
-/// So far a chain of what is a part of what is followed: Asana allows five levels of subtasks.
+/// The largest number of steps from a resource to what it is a part of: Asana allows five levels of subtasks.
 const MOST_HOPS: u32 = 8;
 
 impl Engine {
-    /// What Asana says of something that was asked for alone.
+    /// Asana's answer to a request for one resource alone.
     pub(in crate::engine::crawls) fn handle_asked(
         &mut self,
         turn: CrawlTurn<'_>,
@@ -115,7 +115,8 @@ impl Engine {
         }
     }
 
-    /// What something absent lay in lives. The index didn't know it: what lies in it is found by its lists, if it is here.
+    /// What something absent lay in lives. The index didn't know it: what lies in it is found by its lists, if it is
+    /// here.
     fn handle_container(
         &mut self,
         mut turn: CrawlTurn<'_>,
@@ -147,7 +148,7 @@ impl Engine {
     fn handle_hidden(&mut self, mut turn: CrawlTurn<'_>, mut question: Question) -> Option<Notice> {
         let (now, id) = (turn.now, turn.id);
         if question.is_of_container() {
-            // That says nothing of what lay in it.
+            // This isn't about what lay in it.
             question.ask = Question::itself(&question.absent)?;
             self.streams.get_mut(id)?.crawling.absences.wait(question);
             self.end_step(now, id);
@@ -180,7 +181,7 @@ impl Engine {
         Some(notice)
     }
 
-    /// It can't be found out what became of it: that is left out, and nothing is said of it.
+    /// It can't be found out what became of it: it is left out, and nothing is published of it.
     fn undecided(&mut self, mut turn: CrawlTurn<'_>, question: Question, reason: &'static str) -> Option<Notice> {
         let absent = question.absent;
         let listing = Question::itself(&absent).unwrap_or(question.ask);
