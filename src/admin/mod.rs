@@ -21,6 +21,7 @@ pub use report::{
 
 use crate::clock::Clock;
 use crate::config::{Checked, CheckedAdmin};
+use crate::http_server::{self, MAX_CONNECTIONS};
 use crate::observe::Observer;
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, StatusCode, header};
@@ -59,16 +60,14 @@ pub enum AdminError {
         /// What the system says.
         source: io::Error,
     },
-    /// The listener failed.
-    #[error("admin port: {0}")]
-    Serve(io::Error),
 }
 
 impl AdminError {
     /// Whether somebody has to change the configuration; else the port is taken, which may pass.
     #[must_use]
     pub fn is_setup(&self) -> bool {
-        matches!(self, Self::Listen { source, .. } if source.kind() != io::ErrorKind::AddrInUse)
+        let Self::Listen { source, .. } = self;
+        source.kind() != io::ErrorKind::AddrInUse
     }
 }
 
@@ -112,21 +111,18 @@ impl Admin {
 
     /// Serves for ever; from `stop` on the replica isn't ready.
     ///
-    /// # Errors
-    /// [`AdminError::Serve`].
-    ///
     /// # Cancel safety
     /// Dropping the future closes the listener.
-    pub async fn serve(self, stop: CancellationToken) -> Result<(), AdminError> {
+    pub async fn serve(self, stop: CancellationToken) -> Infallible {
         let watcher = Arc::clone(&self.watcher);
         let app = router(self.watcher, self.status_page);
         tokio::select! {
-            served = axum::serve(self.listener, app).into_future() => served.map_err(AdminError::Serve),
+            never = http_server::serve(self.listener, app, MAX_CONNECTIONS) => never,
             never = async {
                 stop.cancelled().await;
                 watcher.stopping();
                 std::future::pending::<Infallible>().await
-            } => match never {},
+            } => never,
         }
     }
 }

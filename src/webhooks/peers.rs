@@ -12,6 +12,8 @@ pub(super) const FORWARDED: &str = "x-asana-event-bridge-forwarded";
 
 /// Well below the 10 s that Asana waits.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// Shorter than what a replica's server keeps an idle connection for, so that no delivery is sent into one that is being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All replicas, possibly including this one, by names that resolve to their addresses.
 pub(super) struct Peers {
@@ -21,7 +23,8 @@ pub(super) struct Peers {
 
 impl Peers {
     pub(super) fn new(names: Vec<String>) -> Self {
-        let builder = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]);
+        let builder =
+            reqwest::Client::builder().timeout(TIMEOUT).pool_idle_timeout(IDLE_TIMEOUT).no_proxy().tls_certs_only([]);
         // Only the setup of TLS could fail, and none is needed: its signature proves that a forwarded delivery is Asana's.
         Self { names, client: builder.build().unwrap_or_default() }
     }

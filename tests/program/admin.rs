@@ -1,6 +1,6 @@
 //! The admin port of a real process: probes, metrics, streams, the status page, and no secrets in any of it.
 
-use crate::support::program::{Program, Simulator, admin_url};
+use crate::support::program::{Program, Simulator, admin_url, assert_closed, idle_connections};
 use crate::support::scene::rename;
 use crate::support::wait_for;
 use asana_event_bridge::admin::Report;
@@ -287,6 +287,24 @@ fn a_log_line_of_a_stream_has_its_shard_and_epoch_beside_the_message() {
     assert_eq!(line["stream"], "main/1");
     assert_eq!((line["shard"].as_u64(), line["epoch"].as_u64()), (Some(shard.shard.into()), shard.epoch));
     assert_eq!(line["level"], "INFO");
+}
+
+#[test]
+fn idle_connections_stop_neither_the_admin_port_nor_the_polls() {
+    let bench = Bench::new("");
+    bench.wait_until_live();
+    let address = bench.admin.strip_prefix("http://").unwrap();
+    let before = bench.bridge.open_files();
+    let mut idle = idle_connections(address, 300);
+    assert_eq!(bench.get("/livez").0, 200);
+    let more = bench.bridge.open_files().saturating_sub(before);
+    assert!(more < 80, "{more} more file descriptors");
+    bench.offer("1", 0..7);
+    bench.wait("seven events", |report| report.streams.iter().any(|it| it.events == 7));
+    // The first made room for others, the last had its time.
+    let last = idle.pop().unwrap();
+    assert_closed(idle.remove(0), Duration::from_secs(5));
+    assert_closed(last, Duration::from_secs(15));
 }
 
 #[test]

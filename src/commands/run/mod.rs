@@ -128,7 +128,7 @@ async fn serve(
     tokio::select! {
         ended = running => ended?,
         failed = watching => return failed,
-        served = serving => served?,
+        never = serving => match never {},
     }
     Ok(Exit::Ok)
 }
@@ -182,7 +182,7 @@ pub async fn run(
         }
     };
     tokio::select! {
-        ended = serving => Ok(ended?),
+        never = serving => match never {},
         ended = bridge::run(plans, || sink.open(), index, polls, renewals, observer, stop) => Ok(ended?),
         never = replan(checked.clone(), discovery, reloads, &plans_to, told.as_ref()) => match never {},
         never = reload::watch_files(sink.credential_files(), renewals_to) => match never {},
