@@ -14,7 +14,7 @@
 //! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
 //! | `commands` | the program's commands | through all of these |
 //! | `http_server` | serves HTTP to peers that may be hostile | HTTP |
-//! | `clock`, `finding`, `one_line` | what several of these need | the clock |
+//! | `clock`, `escape`, `finding`, `one_line` | what several of these need | the clock |
 //!
 //! Every decision is in the crate `bridge_core`, what consumers read in `bridge_contract`, how they read it in
 //! `bridge_consumer`.
@@ -26,6 +26,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod discovery;
+pub mod escape;
 pub mod finding;
 pub mod http_server;
 pub mod index;

@@ -7,10 +7,14 @@ use super::streams::StreamsArgs;
 use super::tail::TailArgs;
 use super::verify::VerifyArgs;
 use crate::config::{LocalSink, Source};
+use crate::escape::printable;
+use anstyle::Style;
 use asana_simulator::SimulateArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::{FormatFields, format};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -114,6 +118,20 @@ fn log_level(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
+/// Fields as `name=value`. What comes from Asana or a bus can't move the cursor of a terminal, nor begin another line.
+fn text_fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
+    format::debug_fn(|writer, field, value| {
+        let text = format!("{value:?}");
+        let text = printable(&text);
+        let style = if writer.has_ansi_escapes() { Style::new().italic() } else { Style::new() };
+        match field.name() {
+            "message" => write!(writer, "{text}"),
+            name => write!(writer, "{style}{name}{style:#}={text}"),
+        }
+    })
+    .delimited(" ")
+}
+
 impl LogArgs {
     pub(super) fn is_json(&self) -> bool {
         matches!(self.log_format, LogFormat::Json)
@@ -126,7 +144,7 @@ impl LogArgs {
             .with_writer(std::io::stderr)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let started = match self.log_format {
-            LogFormat::Text => logs.try_init(),
+            LogFormat::Text => logs.fmt_fields(text_fields()).try_init(),
             // All fields are on the top level of the object, so that `stream` is `stream` in any log store.
             LogFormat::Json => logs.json().flatten_event(true).try_init(),
         };
@@ -205,6 +223,8 @@ impl From<RunArgs> for Source {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
@@ -213,6 +233,41 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_text_line_is_one_line_whatever_it_tells() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let logs = tracing_subscriber::fmt().fmt_fields(text_fields()).with_ansi(false).without_time();
+        let logs = logs.with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(logs, || {
+            let hostile = "a\u{1b}[2J\nERROR b\u{202e}c";
+            tracing::warn!(name = hostile, stream = %hostile, count = 2, "something happened");
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let (_, fields) = text.split_once(": ").unwrap();
+        assert_eq!(
+            fields,
+            concat!(
+                r#"something happened name="a\u{1b}[2J\nERROR b\u{202e}c" stream=a\u{1b}[2J\nERROR b\u{202e}c count=2"#,
+                "\n"
+            )
+        );
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod verify;
 pub use exit::{Exit, Failure};
 pub use output::Output;
 
+use crate::escape::printable;
 use crate::one_line::one_line;
 use clap::Parser as _;
 use cli::{Cli, Command};
@@ -80,7 +81,8 @@ fn report(error: &dyn Failure, as_json: bool) -> Exit {
             tracing::error!(reason = line, "ended with an error");
         } else {
             // With standard error gone there is nowhere left to say it.
-            drop(writeln!(std::io::stderr(), "{line}"));
+            let lines = line.lines().map(printable).collect::<Vec<_>>().join("\n");
+            drop(writeln!(std::io::stderr(), "{lines}"));
         }
     }
     exit
