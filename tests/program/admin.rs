@@ -308,6 +308,30 @@ fn idle_connections_stop_neither_the_admin_port_nor_the_polls() {
 }
 
 #[test]
+fn the_status_page_has_to_be_requested_by_a_known_name() {
+    let bench = Bench::new("allowedHosts: [bridge.example.com]");
+    let ask = |path: &str, host: &str| {
+        let request = reqwest::Client::new().get(format!("{}{path}", bench.admin)).header("host", host);
+        bench.runtime.block_on(async {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        })
+    };
+    for host in ["localhost", "127.0.0.1:8080", "[::1]", "bridge.example.com", "BRIDGE.example.com:80"] {
+        assert_eq!(ask("/", host).0, 200, "{host}");
+    }
+    for path in ["/", "/api/streams", "/status.js"] {
+        let (status, text) = ask(path, "rebound.example.org");
+        assert!(status == 403 && text.contains("`admin.allowedHosts`"), "{status} {text}");
+    }
+    for path in ["/livez", "/metrics"] {
+        assert_eq!(ask(path, "rebound.example.org").0, 200, "{path}");
+    }
+    assert_eq!(ask("/nothing", "rebound.example.org").0, 404);
+}
+
+#[test]
 fn many_streams_have_no_metrics_of_their_own_and_the_page_can_be_switched_off() {
     let bench = Bench::new("streamMetrics: 2, statusPage: false");
     let metrics = wait_for("three streams", PATIENCE, || {

@@ -106,7 +106,7 @@ async fn serve(
 ) -> Result<Exit, Box<dyn Failure>> {
     let stop = stop_on_signal()?;
     let (reloads_to, reloads) = mpsc::channel(1);
-    let admin = match checked.admin {
+    let admin = match &checked.admin {
         Some(admin) => Some(Admin::listen(admin, &checked).await?),
         None => None,
     };
