@@ -14,7 +14,7 @@
 //! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
 //! | `commands` | the program's commands | through all of these |
 //! | `http_server` | serves HTTP to peers that may be hostile | HTTP |
-//! | `clock`, `escape`, `finding`, `one_line` | what several of these need | the clock |
+//! | `clock`, `escape`, `finding`, `fold`, `one_line` | what several of these need | the clock |
 //!
 //! Every decision is in the crate `bridge_core`, what consumers read in `bridge_contract`, how they read it in
 //! `bridge_consumer`.
@@ -28,6 +28,7 @@ pub mod config;
 pub mod discovery;
 pub mod escape;
 pub mod finding;
+pub mod fold;
 pub mod http_server;
 pub mod index;
 pub mod observe;

@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::{FormatFields, format};
 
 const EXIT_CODES: &str = "\
@@ -76,7 +77,8 @@ An editor with a YAML language server then completes and checks a file whose fir
 }
 
 impl Command {
-    /// Directives that silence the logs of some parts, unless `--log-level` names these parts.
+    /// Directives that silence the logs of some parts, unless `--log-level` names these parts. The client of NATS tells in
+    /// events what it logs, and these events are logged.
     fn silences(&self) -> &'static str {
         match self {
             // The doctor provokes refusals on purpose, and its own lines report the results.
@@ -89,10 +91,12 @@ impl Command {
             | Self::Streams(_)
             | Self::Checkpoint(_)
             | Self::CheckConfig(_)
-            | Self::ConfigSchema => "",
+            | Self::ConfigSchema => "async_nats=off,",
         }
     }
 }
+
+const DEFAULT_LEVEL: &str = "info";
 
 /// Options of logging.
 #[derive(Args, Debug)]
@@ -103,7 +107,7 @@ pub(super) struct LogArgs {
     log_format: LogFormat,
     /// Minimum level of log lines (error, warn, info, debug, trace), also per part of the
     /// program, such as `info,asana_event_bridge::asana=debug`
-    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "LEVEL", value_parser = log_level)]
+    #[arg(long, global = true, env = "RUST_LOG", default_value = DEFAULT_LEVEL, value_name = "LEVEL", value_parser = log_level)]
     log_level: String,
 }
 
@@ -113,9 +117,19 @@ enum LogFormat {
     Json,
 }
 
-/// Rejects a text that isn't a valid level, which would silence all logs.
+/// Rejects a text that isn't a valid level. The filter would take a word that isn't a level for a part of the program, and silence all
+/// other parts.
 fn log_level(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    const LEVELS: &str =
+        "the levels are error, warn, info, debug, trace and off, and for a part of the program PART=LEVEL";
+    if text.trim().is_empty() {
+        return Ok(DEFAULT_LEVEL.to_owned());
+    }
+    let words = text.split(',').map(str::trim).filter(|word| !word.contains(['=', '[', ':']));
+    if let Some(word) = words.filter(|word| !word.is_empty()).find(|word| word.parse::<LevelFilter>().is_err()) {
+        return Err(format!("{word} is no level: {LEVELS}"));
+    }
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| format!("{error}: {LEVELS}"))
 }
 
 /// Fields as `name=value`. What comes from Asana or a bus can't move the cursor of a terminal, nor begin another line.
@@ -233,6 +247,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_rejected() {
+        for wrong in ["warning", "verbose", "info,verbose", "asana_event_bridge=verbose", "hyper"] {
+            let error = log_level(wrong).unwrap_err();
+            assert!(error.contains("error, warn, info, debug, trace"), "{wrong}: {error}");
+        }
+        for fine in [
+            "warn",
+            "INFO",
+            "off",
+            "info,asana_event_bridge::asana=debug",
+            "asana_event_bridge::asana",
+            "3",
+            "info, x=off",
+        ] {
+            assert_eq!(log_level(fine).as_deref(), Ok(fine));
+        }
+        assert_eq!(log_level("").as_deref(), Ok("info"));
     }
 
     /// Keeps what is written.

@@ -332,6 +332,33 @@ fn the_status_page_has_to_be_requested_by_a_known_name() {
 }
 
 #[test]
+fn an_outage_of_asana_is_one_line_for_each_account_and_kind_of_failure() {
+    let bench = Bench::new("");
+    bench.wait_until_live();
+    for resource in ["1", "2"] {
+        let fault = json!({ "kind": "status", "status": 500, "resource": resource, "endpoint": "events" });
+        bench.simulator.post("/_sim/faults", &fault);
+    }
+    bench.wait("failures", |report| report.failures.iter().filter(|it| it.kind == "server").count() > 4);
+    let log = std::fs::read_to_string(bench.file("bridge.log")).unwrap();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let failed: Vec<_> = lines.filter(|line| line["message"] == "poll failed, retrying with backoff").collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["reason"], "server");
+}
+
+#[test]
+fn the_log_begins_with_what_runs() {
+    let bench = Bench::new("");
+    let log = std::fs::read_to_string(bench.file("bridge.log")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!((first["level"].as_str(), first["message"].as_str()), (Some("INFO"), Some("bridge starting")));
+    assert_eq!(first["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((first["sink"].as_str(), first["replica"].as_str()), (Some("file"), Some("r1")));
+    assert_eq!((first["streams"].as_u64(), first["accounts"].as_u64()), (Some(3), Some(2)));
+}
+
+#[test]
 fn many_streams_have_no_metrics_of_their_own_and_the_page_can_be_switched_off() {
     let bench = Bench::new("streamMetrics: 2, statusPage: false");
     let metrics = wait_for("three streams", PATIENCE, || {

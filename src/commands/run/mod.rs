@@ -84,6 +84,7 @@ impl Failure for RunError {
 pub fn execute(source: &Source) -> Result<Exit, Box<dyn Failure>> {
     let environment = Environment::of_process();
     let checked = config::load(source, &environment)?;
+    say_start(&checked);
     for warning in &checked.warnings {
         tracing::warn!(reason = %warning, "configuration warning");
     }
@@ -95,6 +96,18 @@ pub fn execute(source: &Source) -> Result<Exit, Box<dyn Failure>> {
     // the process ends it, and what it would have told the bus, the bus finds out by its timeouts.
     runtime.shutdown_background();
     ended
+}
+
+fn say_start(checked: &Checked) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        sink = checked.sink.name(),
+        streams = checked.streams.len(),
+        rules = checked.discovery.rules.len(),
+        accounts = checked.accounts.len(),
+        replica = checked.replica,
+        "bridge starting"
+    );
 }
 
 /// The bridge, its admin port, and the watch on its configuration: whichever ends first ends all.
@@ -110,7 +123,7 @@ async fn serve(
         Some(admin) => Some(Admin::listen(admin, &checked).await?),
         None => None,
     };
-    let mut observers = Observers(vec![Arc::new(LogObserver)]);
+    let mut observers = Observers(vec![Arc::new(LogObserver::default())]);
     observers.0.extend(admin.as_ref().map(Admin::observer));
     observers.0.extend(tracer.observer());
     let observers = Arc::new(observers);
