@@ -16,7 +16,7 @@ use crate::observe::{BridgeEvent, Observer, SessionEnd};
 
 use crate::asana::Source;
 use crate::index::service::IndexHandle;
-use crate::sink::{CommitError, Committer, Ownership, SinkError};
+use crate::sink::{Committer, Ownership, SinkError};
 use bridge_core::checkpoint::CheckpointError;
 use bridge_core::engine::schedule::backoff::Backoff;
 use bridge_core::engine::{AccountSpec, Settings, StreamSpec};
@@ -128,11 +128,7 @@ where
                 // After a session of some length, the count of failures starts again.
                 failures = if now > began + REOPEN.longest { 1 } else { failures + 1 };
                 let pause = REOPEN.delay(failures, &replica);
-                if let SessionEnd::Commit(CommitError::Fenced(_)) = end {
-                    tracing::info!(reason = %end, retry_in = ?pause, "session ended, rejoining");
-                } else {
-                    tracing::warn!(reason = %end, retry_in = ?pause, "session ended, restarting from the bus");
-                }
+                observer.notify(&BridgeEvent::Restarting { end: &end, retry_in: pause });
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = stop.cancelled() => {}
@@ -211,7 +207,7 @@ mod tests {
             }
             Ok(opened)
         };
-        let observer = Arc::new(LogObserver);
+        let observer = Arc::new(LogObserver::default());
         let end = run(plans, open, index, poll_requests, renewals, observer, stop.clone()).await;
         (script.into_inner().unwrap().len(), end)
     }

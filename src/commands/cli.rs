@@ -7,10 +7,15 @@ use super::streams::StreamsArgs;
 use super::tail::TailArgs;
 use super::verify::VerifyArgs;
 use crate::config::{LocalSink, Source};
+use crate::escape::printable;
+use anstyle::Style;
 use asana_simulator::SimulateArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::{FormatFields, format};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -72,7 +77,8 @@ An editor with a YAML language server then completes and checks a file whose fir
 }
 
 impl Command {
-    /// Directives that silence the logs of some parts, unless `--log-level` names these parts.
+    /// Directives that silence the logs of some parts, unless `--log-level` names these parts. The client of NATS tells in
+    /// events what it logs, and these events are logged.
     fn silences(&self) -> &'static str {
         match self {
             // The doctor provokes refusals on purpose, and its own lines report the results.
@@ -85,10 +91,12 @@ impl Command {
             | Self::Streams(_)
             | Self::Checkpoint(_)
             | Self::CheckConfig(_)
-            | Self::ConfigSchema => "",
+            | Self::ConfigSchema => "async_nats=off,",
         }
     }
 }
+
+const DEFAULT_LEVEL: &str = "info";
 
 /// Options of logging.
 #[derive(Args, Debug)]
@@ -99,7 +107,7 @@ pub(super) struct LogArgs {
     log_format: LogFormat,
     /// Minimum level of log lines (error, warn, info, debug, trace), also per part of the
     /// program, such as `info,asana_event_bridge::asana=debug`
-    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "LEVEL", value_parser = log_level)]
+    #[arg(long, global = true, env = "RUST_LOG", default_value = DEFAULT_LEVEL, value_name = "LEVEL", value_parser = log_level)]
     log_level: String,
 }
 
@@ -109,9 +117,33 @@ enum LogFormat {
     Json,
 }
 
-/// Rejects a text that isn't a valid level, which would silence all logs.
+/// Rejects a text that isn't a valid level. The filter would take a word that isn't a level for a part of the program, and silence all
+/// other parts.
 fn log_level(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    const LEVELS: &str =
+        "the levels are error, warn, info, debug, trace and off, and for a part of the program PART=LEVEL";
+    if text.trim().is_empty() {
+        return Ok(DEFAULT_LEVEL.to_owned());
+    }
+    let words = text.split(',').map(str::trim).filter(|word| !word.contains(['=', '[', ':']));
+    if let Some(word) = words.filter(|word| !word.is_empty()).find(|word| word.parse::<LevelFilter>().is_err()) {
+        return Err(format!("{word} is no level: {LEVELS}"));
+    }
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| format!("{error}: {LEVELS}"))
+}
+
+/// Fields as `name=value`. What comes from Asana or a bus can't move the cursor of a terminal, nor begin another line.
+fn text_fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
+    format::debug_fn(|writer, field, value| {
+        let text = format!("{value:?}");
+        let text = printable(&text);
+        let style = if writer.has_ansi_escapes() { Style::new().italic() } else { Style::new() };
+        match field.name() {
+            "message" => write!(writer, "{text}"),
+            name => write!(writer, "{style}{name}{style:#}={text}"),
+        }
+    })
+    .delimited(" ")
 }
 
 impl LogArgs {
@@ -126,7 +158,7 @@ impl LogArgs {
             .with_writer(std::io::stderr)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let started = match self.log_format {
-            LogFormat::Text => logs.try_init(),
+            LogFormat::Text => logs.fmt_fields(text_fields()).try_init(),
             // All fields are on the top level of the object, so that `stream` is `stream` in any log store.
             LogFormat::Json => logs.json().flatten_event(true).try_init(),
         };
@@ -205,6 +237,8 @@ impl From<RunArgs> for Source {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
@@ -213,6 +247,61 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_rejected() {
+        for wrong in ["warning", "verbose", "info,verbose", "asana_event_bridge=verbose", "hyper"] {
+            let error = log_level(wrong).unwrap_err();
+            assert!(error.contains("error, warn, info, debug, trace"), "{wrong}: {error}");
+        }
+        for fine in [
+            "warn",
+            "INFO",
+            "off",
+            "info,asana_event_bridge::asana=debug",
+            "asana_event_bridge::asana",
+            "3",
+            "info, x=off",
+        ] {
+            assert_eq!(log_level(fine).as_deref(), Ok(fine));
+        }
+        assert_eq!(log_level("").as_deref(), Ok("info"));
+    }
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_text_line_is_one_line_whatever_it_tells() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let logs = tracing_subscriber::fmt().fmt_fields(text_fields()).with_ansi(false).without_time();
+        let logs = logs.with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(logs, || {
+            let hostile = "a\u{1b}[2J\nERROR b\u{202e}c";
+            tracing::warn!(name = hostile, stream = %hostile, count = 2, "something happened");
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let (_, fields) = text.split_once(": ").unwrap();
+        assert_eq!(
+            fields,
+            concat!(
+                r#"something happened name="a\u{1b}[2J\nERROR b\u{202e}c" stream=a\u{1b}[2J\nERROR b\u{202e}c count=2"#,
+                "\n"
+            )
+        );
     }
 
     #[test]

@@ -369,6 +369,7 @@ struct Counts {
     commits: AtomicU64,
     /// The durations of the latest commits.
     latencies: Mutex<Vec<Duration>>,
+    log: LogObserver,
 }
 
 impl Counts {
@@ -384,14 +385,20 @@ impl Observer for Counts {
     #[expect(clippy::wildcard_enum_match_arm, reason = "it follows a few events only")]
     fn notify(&self, event: &BridgeEvent<'_>) {
         match event {
+            // The view shows what goes well.
+            BridgeEvent::Stream(_, Notice::Established) => return,
             BridgeEvent::Committed(summary) => {
                 self.events.fetch_add(summary.events as u64, Ordering::Relaxed);
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.latencies);
             }
-            BridgeEvent::Stream(_, Notice::Established) => {}
-            BridgeEvent::CommitFailed(_) | BridgeEvent::Stream(..) => LogObserver.notify(event),
-            _ => {}
+            BridgeEvent::CommitFailed(_)
+            | BridgeEvent::Polled { .. }
+            | BridgeEvent::Restarting { .. }
+            | BridgeEvent::Stream(..)
+            | BridgeEvent::Turned(..) => {}
+            _ => return,
         }
+        self.log.notify(event);
     }
 }

@@ -30,6 +30,7 @@ pub mod verify;
 pub use exit::{Exit, Failure};
 pub use output::Output;
 
+use crate::escape::printable;
 use crate::one_line::one_line;
 use clap::Parser as _;
 use cli::{Cli, Command};
@@ -79,8 +80,9 @@ fn report(error: &dyn Failure, as_json: bool) -> Exit {
         if as_json && tracing::enabled!(tracing::Level::ERROR) {
             tracing::error!(reason = line, "ended with an error");
         } else {
-            // If standard error is closed, there is nowhere left to report it.
-            drop(writeln!(std::io::stderr(), "{line}"));
+            // With standard error gone there is nowhere left to say it.
+            let lines = line.lines().map(printable).collect::<Vec<_>>().join("\n");
+            drop(writeln!(std::io::stderr(), "{lines}"));
         }
     }
     exit

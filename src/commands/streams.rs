@@ -4,7 +4,9 @@ use super::process::runtime;
 use super::{Exit, Failure, Output};
 use crate::admin::Report;
 use crate::admin::report::{AccountReport, FailureReport, StreamReport, Totals};
+use crate::escape::printable;
 use crate::one_line::one_line;
+use reqwest::StatusCode;
 use std::fmt;
 use std::time::Duration;
 
@@ -18,7 +20,8 @@ Examples:
   asana-event-bridge streams --output json | jq '.streams[] | select(.state != \"live\")'
 
 It asks the admin port of one replica (the configuration's `admin.listen`), and each replica
-tells of the streams that it has. The stalest come first:
+tells of the streams that it has. It may be named by its address, as localhost, or by a name in
+`admin.allowedHosts`. The stalest come first:
 
   STALE   the time since a poll left nothing waiting; `-` where there has been none
   TOKEN   how long the sync token is good at the most: Asana gives it 24 hours
@@ -77,9 +80,15 @@ pub async fn fetch(args: &StreamsArgs) -> Result<Report, StreamsError> {
     let failed = |reason: String| StreamsError { url: args.url.clone(), reason };
     let asked = async {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
-        client.get(&url).send().await?.error_for_status()?.bytes().await
+        let answer = client.get(&url).send().await?;
+        Ok((answer.status(), answer.bytes().await?))
     };
-    let body = asked.await.map_err(|error| failed(one_line(&error.without_url())))?;
+    let (status, body) = asked.await.map_err(|error: reqwest::Error| failed(one_line(&error.without_url())))?;
+    if !status.is_success() {
+        let words = String::from_utf8_lossy(&body);
+        let words = words.lines().next().filter(|_| status == StatusCode::FORBIDDEN).unwrap_or_default();
+        return Err(failed(format!("{status} {}", printable(words)).trim_end().to_owned()));
+    }
     serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))
 }
 

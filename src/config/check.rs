@@ -30,6 +30,8 @@ pub(super) struct Check<'a> {
     pub(super) environment: &'a Environment,
     pub(super) problems: Problems,
     pub(super) warnings: Vec<String>,
+    /// Hosts to which secrets may be sent without TLS.
+    pub(super) insecure_hosts: Vec<String>,
 }
 
 impl Check<'_> {
@@ -40,8 +42,11 @@ impl Check<'_> {
 
 /// Checks everything that the schema can't express. Connects to nothing.
 pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checked>, Problems) {
-    let mut check = Check { environment, problems: Problems::default(), warnings: Vec::new() };
+    let mut check =
+        Check { environment, problems: Problems::default(), warnings: Vec::new(), insecure_hosts: Vec::new() };
     let root = Place::default();
+    check.insecure_hosts = check.hosts(&config.insecure_hosts, &root.key("insecureHosts"));
+    check.proxy_variables();
 
     if config.accounts.is_empty() {
         check.problem(&root.key("accounts"), "is empty: name an account, such as `main: {token: {env: ASANA_TOKEN}}`");
@@ -106,15 +111,22 @@ impl Check<'_> {
                 None
             }
         };
-        let base_url = self.url(account.base_url.trim_end_matches('/'), &place.key("baseUrl"));
+        let base_url = self.secret_url(account.base_url.trim_end_matches('/'), &place.key("baseUrl"));
         if account.request_timeout.0 < SHORTEST_REQUEST_TIMEOUT {
             self.problem(&place.key("requestTimeout"), "must be 1s at least");
         }
+        self.certificates(account.ca_file.as_deref(), &place.key("caFile"));
+        let proxy = account.proxy.as_deref().map(|proxy| self.url(proxy, &place.key("proxy")));
         let headers = self.headers(&account.headers, &place.key("headers"));
         Some(CheckedAccount {
             name: AccountName::from(name),
             credential: credential?,
             base_url: base_url?,
+            ca_file: account.ca_file.clone(),
+            proxy: match proxy {
+                Some(proxy) => Some(proxy?),
+                None => None,
+            },
             requests_per_minute: account.requests_per_minute,
             max_in_flight: account.max_in_flight,
             request_timeout: account.request_timeout.0,
@@ -128,7 +140,7 @@ impl Check<'_> {
         }
         let client_secret = self.secret(&oauth.client_secret, &place.key("clientSecret"));
         let refresh_token = self.secret(&oauth.refresh_token, &place.key("refreshToken"));
-        let token_url = self.url(&oauth.token_url, &place.key("tokenUrl"));
+        let token_url = self.secret_url(&oauth.token_url, &place.key("tokenUrl"));
         Some(CheckedOauth {
             client_id: oauth.client_id.clone(),
             client_secret: client_secret?,
@@ -280,8 +292,9 @@ impl Check<'_> {
             self.problem(&place.key("listen"), problem);
             return None;
         };
+        let allowed_hosts = self.hosts(&admin.allowed_hosts, &place.key("allowedHosts"));
         let stream_metrics = usize::try_from(admin.stream_metrics).unwrap_or(usize::MAX);
-        Some(CheckedAdmin { listen, status_page: admin.status_page, stream_metrics })
+        Some(CheckedAdmin { listen, status_page: admin.status_page, allowed_hosts, stream_metrics })
     }
 
     fn crawl(&mut self, crawl: &CrawlConfig, accounts: &BTreeMap<String, AccountConfig>, place: &Place) {

@@ -140,12 +140,14 @@ impl CheckedWebhooks {
 }
 
 /// Checked settings of the admin port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedAdmin {
     /// The address and port to listen on.
     pub listen: SocketAddr,
     /// Whether to serve the status page.
     pub status_page: bool,
+    /// The names by which browsers may open the status page, besides `localhost` and addresses.
+    pub allowed_hosts: Vec<String>,
     /// The number of streams up to which each stream has its own metrics.
     pub stream_metrics: usize,
 }
@@ -159,6 +161,10 @@ pub struct CheckedAccount {
     pub credential: Credential,
     /// The address of Asana's API, `http` or `https`, without a slash at the end of its path.
     pub base_url: Url,
+    /// A PEM file with the certificate authorities that may sign Asana's certificate, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The proxy for all requests, instead of the one in the environment.
+    pub proxy: Option<Url>,
     /// The maximum number of requests a minute, over all replicas.
     pub requests_per_minute: NonZeroU32,
     /// The maximum number of requests in flight at the same time.

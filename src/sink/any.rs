@@ -40,6 +40,18 @@ pub struct Naming {
     pub has_watermarks: bool,
 }
 
+/// The bus committed: what its clients reported may be over.
+pub fn bus_works() {
+    kafka::bus_works();
+    nats::bus_works();
+}
+
+/// Writes a line to the log for each problem that a client of a bus reported, and that is over.
+pub fn tell_over() {
+    kafka::tell_over();
+    nats::tell_over();
+}
+
 impl Sink {
     /// The sink that the configuration names.
     #[must_use]

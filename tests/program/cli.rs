@@ -28,6 +28,8 @@ fn bad_usage_exits_with_64_and_help_with_0() {
         let (stdout, stderr) = run(&mut bridge(arguments), 64);
         assert!(stdout.is_empty() && stderr.contains("error: "), "{stderr}");
     }
+    let (_, stderr) = run(bridge(&["config-schema"]).env("RUST_LOG", "warning"), 64);
+    assert!(stderr.contains("warning is no level: the levels are error, warn, info, debug, trace"), "{stderr}");
     let (stdout, _) = run(&mut bridge(&["--help"]), 0);
     assert!(stdout.contains("check-config") && stdout.contains("64  wrong usage"), "{stdout}");
     let (stdout, _) = run(&mut bridge(&["--version"]), 0);

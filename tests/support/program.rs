@@ -3,7 +3,8 @@
 use super::wait_for;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -78,6 +79,11 @@ impl Program {
         Duration::from_millis(10 * ticks)
     }
 
+    /// The number of its file descriptors.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its files").count()
+    }
+
     /// SIGSTOP or SIGCONT, say.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.child.id(), name);
@@ -107,6 +113,21 @@ impl Drop for Program {
         if let Some(line) = told.filter(|_| !std::thread::panicking()) {
             panic!("a secret is in the log: {line}");
         }
+    }
+}
+
+/// Connections that send nothing.
+pub(crate) fn idle_connections(address: &str, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| TcpStream::connect(address).expect("connect")).collect()
+}
+
+/// Panics unless the other side closes the connection in time.
+pub(crate) fn assert_closed(mut connection: TcpStream, timeout: Duration) {
+    connection.set_read_timeout(Some(timeout)).expect("a timeout");
+    match connection.read(&mut [0]) {
+        Ok(0) => {}
+        Ok(_) => panic!("an answer to nothing"),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
     }
 }
 

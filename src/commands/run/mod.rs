@@ -84,6 +84,7 @@ impl Failure for RunError {
 pub fn execute(source: &Source) -> Result<Exit, Box<dyn Failure>> {
     let environment = Environment::of_process();
     let checked = config::load(source, &environment)?;
+    say_start(&checked);
     for warning in &checked.warnings {
         tracing::warn!(reason = %warning, "configuration warning");
     }
@@ -97,7 +98,19 @@ pub fn execute(source: &Source) -> Result<Exit, Box<dyn Failure>> {
     ended
 }
 
-/// Runs the bridge, its admin port, and the watch on its configuration. When one of them ends, all end.
+fn say_start(checked: &Checked) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        sink = checked.sink.name(),
+        streams = checked.streams.len(),
+        rules = checked.discovery.rules.len(),
+        accounts = checked.accounts.len(),
+        replica = checked.replica,
+        "bridge starting"
+    );
+}
+
+/// The bridge, its admin port, and the watch on its configuration: whichever ends first ends all.
 async fn serve(
     source: &Source,
     environment: &Environment,
@@ -106,11 +119,11 @@ async fn serve(
 ) -> Result<Exit, Box<dyn Failure>> {
     let stop = stop_on_signal()?;
     let (reloads_to, reloads) = mpsc::channel(1);
-    let admin = match checked.admin {
+    let admin = match &checked.admin {
         Some(admin) => Some(Admin::listen(admin, &checked).await?),
         None => None,
     };
-    let mut observers = Observers(vec![Arc::new(LogObserver)]);
+    let mut observers = Observers(vec![Arc::new(LogObserver::default())]);
     observers.0.extend(admin.as_ref().map(Admin::observer));
     observers.0.extend(tracer.observer());
     let observers = Arc::new(observers);
@@ -128,7 +141,7 @@ async fn serve(
     tokio::select! {
         ended = running => ended?,
         failed = watching => return failed,
-        served = serving => served?,
+        never = serving => match never {},
     }
     Ok(Exit::Ok)
 }
@@ -182,7 +195,7 @@ pub async fn run(
         }
     };
     tokio::select! {
-        ended = serving => Ok(ended?),
+        never = serving => match never {},
         ended = bridge::run(plans, || sink.open(), index, polls, renewals, observer, stop) => Ok(ended?),
         never = replan(checked.clone(), discovery, reloads, &plans_to, told.as_ref()) => match never {},
         never = reload::watch_files(sink.credential_files(), renewals_to) => match never {},

@@ -7,6 +7,7 @@ use super::process::{runtime, stop_on_signal};
 use super::{Exit, Failure, run};
 use crate::commands::left_out::LeftOutLine;
 use crate::config::{self, Environment, Source};
+use crate::escape::printable;
 use crate::sink::reader::Reader;
 use anstyle::{AnsiColor, Style};
 use bridge_consumer::detect::{Continuity, News, Start, Verdict};
@@ -58,7 +59,7 @@ pub async fn print(reader: &mut Reader, args: &TailArgs, to: &mut impl Write) ->
             }
             Ok(None) => return Ok(()),
             Err(ReadError::NoRecord { place, reason }) => match args.output {
-                Form::Text | Form::Template(_) => Some(marked(&format!("{place} is no record: {reason}"))),
+                Form::Text | Form::Template(_) => Some(marked(&printable(&format!("{place} is no record: {reason}")))),
                 Form::Json => Some(serde_json::json!({ "place": place, "no_record": reason }).to_string()),
             },
             Err(error) => return Err(error.into()),
@@ -139,7 +140,7 @@ fn shown(received: &Received, verdict: &Verdict, form: &Form, is_wanted: bool) -
 fn text(received: &Received) -> String {
     let position = received.record.position.clone().unwrap_or_default();
     let time = time(happened(received).as_ref());
-    let stream = if position.stream.is_empty() { "-" } else { &position.stream };
+    let stream = or_dash(&position.stream);
     let place = place(&received.topic, received.lane, &position);
     let dim = Style::new().dimmed();
     format!("{dim}{time}{dim:#}  {stream}  {dim}{place}{dim:#}  {}", body(received))
@@ -160,7 +161,7 @@ fn time(time: Option<&Timestamp>) -> String {
 }
 
 fn place(topic: &Topic, lane: u32, position: &pb::Position) -> String {
-    format!("{topic}[{lane}]/{}.{}.{}", position.shard, position.epoch, position.lane_sequence)
+    format!("{}[{lane}]/{}.{}.{}", printable(topic.as_str()), position.shard, position.epoch, position.lane_sequence)
 }
 
 /// The content of a record, in a few words.
@@ -233,13 +234,13 @@ fn resource(resource: Option<&pb::Resource>) -> String {
 }
 
 fn or_dash(text: &str) -> String {
-    if text.is_empty() { "-".to_owned() } else { text.escape_debug().to_string() }
+    if text.is_empty() { "-".to_owned() } else { printable(text).into_owned() }
 }
 
 /// What is missing before the record, by lane only: lanes are read side by side, and streams spread over them.
 fn losses(received: &Received, verdict: &Verdict) -> Vec<String> {
     let position = received.record.position.clone().unwrap_or_default();
-    let lane = format!("{}[{}]/{}", received.topic, received.lane, position.shard);
+    let lane = format!("{}[{}]/{}", printable(received.topic.as_str()), received.lane, position.shard);
     let mut losses = Vec::new();
     if let Some(News::EpochChanged { previous_epoch, missing }) = &verdict.news
         && let Some(lost) = lost_at_the_end(*previous_epoch, *missing)

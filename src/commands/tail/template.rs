@@ -102,7 +102,7 @@ impl Field {
             Self::Received => time(record.received_at.as_ref()),
             Self::Stream => or_dash(&position.stream),
             Self::Place => place(&received.topic, received.lane, &position),
-            Self::Topic => received.topic.to_string(),
+            Self::Topic => or_dash(received.topic.as_str()),
             Self::Lane => received.lane.to_string(),
             Self::Key => or_dash(&received.key),
             Self::Body => body(received),

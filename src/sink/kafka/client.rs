@@ -2,6 +2,7 @@
 
 use super::KafkaSettings;
 use crate::config::KafkaGroupProtocol;
+use crate::fold::{CALM, Line, Over, SharedFold};
 use crate::sink::SinkError;
 use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;
@@ -13,7 +14,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How much librdkafka puts into one request for a partition: its own default for `batch.size`.
@@ -40,6 +41,9 @@ const TRANSACTION_TIMEOUT_MS: &str = "60000";
 /// librdkafka's default of 10 s, plus half of it as jitter, is longer than the session timeout: a broker's short
 /// absence would cost the membership.
 const RECONNECT_BACKOFF_MAX_MS: &str = "1000";
+
+/// What librdkafka reports, by its facility or code. All clients of the process together: they lose the same brokers.
+static PROBLEMS: LazyLock<SharedFold<String, ()>> = LazyLock::new(|| SharedFold::new(CALM));
 
 /// Forwards librdkafka's logs.
 #[derive(Clone, Copy, Debug)]
@@ -98,20 +102,50 @@ fn cause(line: &str) -> &str {
     told.rsplit_once(" (after ").map_or(told, |(cause, _)| cause).trim_end()
 }
 
+/// The cluster does what it should.
+pub(in crate::sink) fn bus_works() {
+    PROBLEMS.recover(&());
+}
+
+/// Writes a line for each of librdkafka's problems that is over.
+pub(in crate::sink) fn tell_over() {
+    for (facility, Over { count, lasted }) in PROBLEMS.take_over() {
+        let seconds = lasted.as_secs();
+        tracing::info!(target: "librdkafka", facility, count, seconds, "problem of the Kafka client is over");
+    }
+}
+
+/// Writes a problem, folded.
+pub(super) fn problem(facility: &str, detail: &str) {
+    match PROBLEMS.report(facility.to_owned(), ()) {
+        Some(Line::Begins) => {
+            tracing::warn!(target: "librdkafka", facility, detail, "problem reported by the Kafka client");
+        }
+        Some(Line::Lasts { count, lasted, .. }) => {
+            let seconds = lasted.as_secs();
+            tracing::warn!(target: "librdkafka", facility, detail, count, seconds,
+                "problem still reported by the Kafka client");
+        }
+        None => {}
+    }
+}
+
 /// Writes one line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
-        // The properties go to all clients, and each one logs those that it can't use.
-        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        // The properties go to all clients, and each says which it can't use.
+        _ if facility == "CONFWARN" => {
+            tracing::debug!(target: "librdkafka", facility, detail = line, "Kafka client");
+        }
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(target: "librdkafka", facility, "{line}");
+            tracing::error!(target: "librdkafka", facility, detail = line, "failure of the Kafka client");
         }
-        // Mostly a lost connection, which librdkafka restores itself.
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-            tracing::warn!(target: "librdkafka", facility, "{line}");
+        // Mostly a lost connection, which librdkafka opens again by itself.
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => problem(facility, line),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "librdkafka", facility, detail = line, "Kafka client");
         }
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, detail = line, "Kafka client"),
     }
 }
 
@@ -120,7 +154,8 @@ pub(super) fn report(error: &KafkaError, reason: &str) {
     match error.rdkafka_error_code() {
         // A restore asks for the end of a partition: that is no error.
         Some(RDKafkaErrorCode::PartitionEOF) => {}
-        code => tracing::warn!(target: "librdkafka", ?code, "{reason}"),
+        Some(code) => problem(&format!("{code:?}"), reason),
+        None => problem("ERROR", reason),
     }
 }
 

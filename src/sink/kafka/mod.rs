@@ -35,6 +35,7 @@ use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, OutputTopic};
+pub(in crate::sink) use client::{bus_works, tell_over};
 pub use examine::examine;
 use group::Group;
 use membership::Membership;

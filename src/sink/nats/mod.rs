@@ -55,6 +55,7 @@ use crate::config::{CheckedNats, NatsConfig, NatsLogin};
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, OutputTopic};
 pub use connect::connect;
+pub(in crate::sink) use connect::{bus_works, tell_over};
 use error::ShardError;
 pub use examine::examine;
 use futures_util::{StreamExt as _, stream};
