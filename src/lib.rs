@@ -13,7 +13,7 @@
 //! | `admin` | probes, metrics, a status page | HTTP |
 //! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
 //! | `commands` | the program's commands | through all of these |
-//! | `clock`, `finding`, `one_line` | what several of these need | the clock |
+//! | `clock`, `finding`, `one_line`, `record_text` | what several of these need | the clock |
 //!
 //! Every decision is in the crate `bridge_core`, what consumers read in `bridge_contract`, how they read it in
 //! `bridge_consumer`.
@@ -31,5 +31,6 @@ pub mod observe;
 pub mod one_line;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+mod record_text;
 pub mod sink;
 pub mod webhooks;

@@ -3,6 +3,7 @@
 use super::checkpoint::CheckpointArgs;
 use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
+use super::gid::{gid, workspace};
 use super::streams::StreamsArgs;
 use super::tail::TailArgs;
 use super::verify::VerifyArgs;
@@ -154,7 +155,7 @@ pub(super) struct CheckConfigArgs {
 #[command(after_help = "\
 Examples:
   Try it with only a token; records are printed as JSON lines:
-    ASANA_TOKEN=… asana-event-bridge run --resource 1204619611402340
+    ASANA_TOKEN=… asana-event-bridge run --resource https://app.asana.com/0/1204619611402340/list
 
   The same with `asana-event-bridge simulate` instead of Asana:
     ASANA_TOKEN=simulator ASANA_BASE_URL=http://127.0.0.1:8080/api/1.0 \\
@@ -176,12 +177,12 @@ pub(super) struct RunArgs {
     #[arg(long, value_enum, value_name = "SINK")]
     sink: Option<LocalSinkArg>,
     /// Poll this task, project or goal instead of the configured streams; repeat it for more.
-    /// The gid is the long number in the address of the page in Asana
-    #[arg(long, value_name = "GID")]
+    /// The gid is the long number in the address of the page in Asana. The whole address is accepted, too
+    #[arg(long, value_name = "GID", value_parser = gid)]
     resource: Vec<String>,
     /// Poll this whole workspace (service accounts only) instead of the configured streams;
     /// repeat it for more
-    #[arg(long, value_name = "GID")]
+    #[arg(long, value_name = "GID", value_parser = workspace)]
     workspace: Vec<String>,
 }
 

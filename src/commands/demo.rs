@@ -3,11 +3,12 @@
 use super::process::{runtime, stop_on_signal};
 use super::{Exit, Failure, Output};
 use crate::commands::ledger::{Ledger, StreamLedger};
+use crate::commands::place::{PlaceError, Records};
 use crate::commands::run::{self, RunError};
-use crate::commands::tail;
 use crate::commands::verify::{Report, Verification};
 use crate::config::{self, Checked, Environment, Problems, Source};
 use crate::observe::{BridgeEvent, LogObserver, Observer};
+use crate::record_text::{Names, summary};
 use crate::sink::reader::Reader;
 use asana_simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
 use bridge_consumer::{From, ReadError, Until};
@@ -87,7 +88,10 @@ pub enum DemoError {
     /// See there.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// See there.
+    /// The records can't be reached.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The bus can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The bridge ended before the demonstration did.
@@ -112,6 +116,7 @@ impl Failure for DemoError {
     fn exit(&self) -> Exit {
         match self {
             Self::Run(error) => error.exit(),
+            Self::Place(error) => error.exit(),
             Self::Read(_) | Self::Stuck(_) => Exit::Unavailable,
             Self::Simulator(_) | Self::Embedded(_) | Self::Config(_) | Self::BridgeEnded | Self::Io(_) => {
                 Exit::Internal
@@ -292,7 +297,7 @@ impl Stage<'_> {
                 received = reader.next() => if let Some(received) = received? {
                     watch.verification.take(&received);
                     watch.read = watch.verification.events();
-                    watch.last = tail::body(&received);
+                    watch.last = summary(&received.record, Names::NameOrGid);
                 },
                 () = &mut tick => break,
             }
@@ -343,9 +348,9 @@ struct Watch {
 async fn open_reader(checked: &Checked) -> Result<Reader, DemoError> {
     let mut waited = Duration::ZERO;
     loop {
-        let place = run::place(checked).await.map_err(RunError::from)?;
-        match Reader::open(place, From::Start, Until::Stopped).await {
-            Err(ReadError::Unavailable { .. }) if waited < PATIENCE => {}
+        let records = Records::Configured(Box::new(checked.into()));
+        match records.open(From::Start, Until::Stopped).await {
+            Err(error) if error.exit() == Exit::Unavailable && waited < PATIENCE => {}
             opened => return Ok(opened?),
         }
         tokio::time::sleep(TICK).await;

@@ -10,6 +10,8 @@
 //! | `run` | the bridge: wiring, the plan that a configuration is, changes while it runs |
 //! | `check` | `check-config` and `config-schema` |
 //! | `checkpoint`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
+//! | `place` | where `tail` and `verify` find records |
+//! | `gid` | gids on the command line |
 //! | `ledger` | what a simulator offered, for `verify` and `demo` |
 
 mod check;
@@ -18,9 +20,10 @@ mod cli;
 pub mod demo;
 pub mod doctor;
 mod exit;
+mod gid;
 pub mod ledger;
-mod left_out;
 mod output;
+pub mod place;
 mod process;
 pub mod run;
 pub mod streams;

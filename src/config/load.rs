@@ -2,9 +2,9 @@
 
 use super::environment::Environment;
 use super::problem::{Place, Problems};
-use super::{Checked, check, document};
+use super::{Checked, CheckedReading, check, document};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the configuration comes from: a file, flags, or flags over a file.
 #[derive(Clone, Debug, Default)]
@@ -46,14 +46,7 @@ impl Source {
 pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Problems> {
     let mut document = match (&source.document, &source.file) {
         (Some(document), _) => document.clone(),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                let mut problems = Problems::default();
-                problems.add(Place::default(), format!("{} can't be read: {error}", path.display()));
-                problems
-            })?;
-            document::parse(&text)?
-        }
+        (None, Some(path)) => read(path)?,
         (None, None) => without_file(environment),
     };
     apply_flags(&mut document, source);
@@ -64,6 +57,39 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Probl
         checked
     });
     problems.or(checked)
+}
+
+/// Reads and checks what a reader of the records needs of the file: it may have a `sink` section alone. The credentials of accounts
+/// aren't read.
+///
+/// # Errors
+/// All problems, each with its place.
+pub fn load_reading(path: &Path, environment: &Environment) -> Result<CheckedReading, Problems> {
+    let mut document = read(path)?;
+    if let Some(document) = document.as_object_mut() {
+        // What readers don't need isn't checked, so that it may name secrets and variables that they don't have.
+        document.retain(|key, _| !NOT_FOR_READERS.contains(&key.as_str()));
+        document.insert("accounts".to_owned(), json!({}));
+    }
+    let (config, mut problems) = document::read(document, environment);
+    let checked = config.and_then(|config| {
+        let (checked, found) = check::check_reading(config, environment);
+        problems.add_unless_known(found);
+        checked
+    });
+    problems.or(checked)
+}
+
+/// The keys of the file that matter to the bridge only.
+const NOT_FOR_READERS: [&str; 6] = ["accounts", "polling", "crawl", "index", "admin", "webhooks"];
+
+fn read(path: &Path) -> Result<Value, Problems> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let mut problems = Problems::default();
+        problems.add(Place::default(), format!("{} can't be read: {error}", path.display()));
+        problems
+    })?;
+    document::parse(&text)
 }
 
 fn without_file(environment: &Environment) -> Value {

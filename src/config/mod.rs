@@ -25,13 +25,13 @@ mod webhooks;
 pub use check_bus::is_checkpoint_name;
 pub use checked::{
     Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth,
-    CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern, NatsLogin,
-    RegistryLogin,
+    CheckedReading, CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern,
+    NatsLogin, RegistryLogin,
 };
 pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
-pub use load::{LocalSink, Source, load};
+pub use load::{LocalSink, Source, load, load_reading};
 pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
@@ -533,6 +533,30 @@ pub struct NatsConfig {
     /// Certificates for TLS. Default: the system's certificate authorities, and no client certificate.
     #[serde(default)]
     pub tls: Option<NatsTlsConfig>,
+}
+
+impl NatsConfig {
+    /// A JetStream stream on these servers, with the defaults of all other settings.
+    #[must_use]
+    pub fn at(servers: Vec<String>, stream: String) -> Self {
+        Self {
+            servers,
+            stream,
+            subject_prefix: default_subject_prefix(),
+            checkpoint: None,
+            lanes: default_lanes(),
+            create: yes(),
+            replicas: default_replicas(),
+            max_age: default_max_age(),
+            duplicate_window: default_duplicate_window(),
+            credentials_file: None,
+            nkey_seed: None,
+            token: None,
+            user: None,
+            password: None,
+            tls: None,
+        }
+    }
 }
 
 fn default_jetstream() -> String {

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod by_address;
 mod checkpoint;
 mod cli;
 mod config;

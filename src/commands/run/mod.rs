@@ -22,10 +22,8 @@ use crate::index::service::IndexHandle;
 use crate::index::{Index, IndexError};
 use crate::observe::{BridgeEvent, LogObserver, Observer, Observers};
 use crate::sink::SinkError;
-use crate::sink::any::{Naming, Sink};
-use crate::sink::reader::Where;
+use crate::sink::any::Sink;
 use crate::webhooks::{self, WebhookError, WebhookServer};
-use bridge_core::ids::{StreamId, Topic};
 use plan::{accounts, plan, replan};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -187,24 +185,4 @@ pub async fn run(
         never = replan(checked.clone(), discovery, reloads, &plans_to, told.as_ref()) => match never {},
         never = reload::watch_files(sink.credential_files(), renewals_to) => match never {},
     }
-}
-
-/// Where the records of a configuration are, for a reader.
-///
-/// # Errors
-/// [`SinkError`].
-///
-/// # Cancel safety
-/// Nothing is left behind.
-pub async fn place(checked: &Checked) -> Result<Where, SinkError> {
-    let Naming { topic: template, .. } = Sink::new(checked).naming();
-    let streams = checked.streams.clone();
-    let discovers = !checked.discovery.rules.is_empty();
-    let is_output = move |topic: &Topic| {
-        // Which streams the rules give isn't known here: any digits in the name may be the gid of one.
-        let gids = topic.as_str().split(|letter: char| !letter.is_ascii_digit()).filter(|_| discovers);
-        let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().map(|it| it.id.clone()));
-        ids.any(|stream| template.may_give(&stream, topic))
-    };
-    Sink::new(checked).place(is_output).await
 }

@@ -1,6 +1,6 @@
 //! What a verification found, for a person and for a script.
 
-use crate::commands::left_out::LeftOutLine;
+use crate::record_text::LeftOutLine;
 use bridge_consumer::detect::{Behind, GapKey, LaneKey};
 use bridge_contract::pb::SourceGapHealed;
 use serde::Serialize;

@@ -59,7 +59,7 @@ impl ConsumerContext for Logs {}
 
 /// Hears why there is no connection: calls only say that there is none.
 #[derive(Debug, Default)]
-struct Heard(Mutex<Option<String>>);
+pub(super) struct Heard(Mutex<Option<String>>);
 
 impl ClientContext for Heard {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -80,11 +80,13 @@ impl ProducerContext for Heard {
 /// Why the cluster doesn't answer, in librdkafka's own words; none where it does, or nothing is said in a few seconds.
 /// Blocks. A client of admin requests doesn't tell what it logs, so that another one is asked.
 pub(super) fn why_no_answer(settings: &KafkaSettings, topic: &str) -> Option<String> {
-    let mut config = admin(settings);
-    // Whoever else listens to logs.
-    config.set_log_level(RDKafkaLogLevel::Info);
-    let asker: BaseProducer<Heard> = create(settings, &config, Heard::default()).ok()?;
+    let asker: BaseProducer<Heard> = create(settings, &asker(settings), Heard::default()).ok()?;
     asker.client().fetch_metadata(Some(topic), WHY_TIMEOUT).err()?;
+    heard(&asker)
+}
+
+/// Why a client has no connection, if librdkafka says so within a second.
+pub(super) fn heard(asker: &BaseProducer<Heard>) -> Option<String> {
     let heard = || asker.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
     (0..20).find_map(|_| {
         asker.poll(Duration::from_millis(50));
@@ -215,6 +217,14 @@ pub(super) fn uncommitted_reader(settings: &KafkaSettings) -> Result<BaseConsume
 /// What a replica's clients call themselves.
 pub(super) fn client_id(replica: &str) -> String {
     format!("asana-event-bridge-{replica}")
+}
+
+/// A client for anything but records, which tells why it has no connection.
+pub(super) fn asker(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = admin(settings);
+    // Whoever else listens to logs.
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
 }
 
 /// Makes a client.

@@ -8,6 +8,7 @@
 //! | `membership` | knows what may be written, and fences it |
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
+//! | `places` | checks what a reader needs: the cluster answers, and has the topics |
 //! | `headers` | names attributes as Kafka's consumers expect |
 //! | `registry` | puts schemas into a registry, and their ids before values |
 //! | `offline` | looks at checkpoints without owning them, hands them over |
@@ -25,12 +26,12 @@ mod group;
 mod headers;
 mod membership;
 pub mod offline;
+mod places;
 mod producer;
 mod registry;
 mod restore;
 mod topics;
 
-use super::reader::Where;
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
 use bridge_core::ids::Topic;
@@ -38,6 +39,7 @@ use bridge_core::record::batch::{Batch, OutputTopic};
 pub use examine::examine;
 use group::Group;
 use membership::Membership;
+pub(super) use places::{place, place_at};
 use producer::Producer;
 use registry::Frames;
 pub use registry::SchemaRegistry;
@@ -127,16 +129,6 @@ pub(super) fn credential_files(sink: &CheckedKafka) -> Vec<PathBuf> {
     // As librdkafka's properties name them.
     let properties = sink.config.properties.iter();
     secrets.chain(properties.filter(|(name, _)| name.ends_with(".location")).map(|(_, path)| path.into())).collect()
-}
-
-/// Where its records can be read: in topics that may be output topics, and have no other use.
-pub(super) fn place(settings: KafkaSettings, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Where {
-    let KafkaConfig { checkpoint_topic, dead_letter_topic, bootstrap_servers, mut properties, .. } = settings.config;
-    properties.extend(settings.secret_properties);
-    properties.insert("bootstrap.servers".to_owned(), bootstrap_servers);
-    let wanted =
-        move |name: &str| name != checkpoint_topic && name != dead_letter_topic && is_output(&Topic::from(name));
-    Where::Kafka { properties, wanted: Box::new(wanted) }
 }
 
 /// Begins a session: makes or checks the topics, has their schemas registered, fences an earlier process of the same

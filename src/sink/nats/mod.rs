@@ -39,6 +39,7 @@ pub mod offline;
 mod outgoing;
 mod ownership;
 mod patience;
+mod places;
 mod publish;
 mod restore;
 mod rights;
@@ -48,7 +49,6 @@ mod tenures;
 mod view;
 mod write_ahead;
 
-use super::reader::Where;
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedNats, NatsConfig, NatsLogin};
 use bridge_core::ids::{ShardId, Topic};
@@ -60,6 +60,7 @@ use futures_util::{StreamExt as _, stream};
 use head::{Session, Shard};
 use outgoing::Part;
 use ownership::{EVENTS, Owner};
+pub(super) use places::{place, place_at};
 use publish::Publisher;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -124,13 +125,6 @@ impl fmt::Debug for NatsSettings {
             .field("lease_time", &self.lease_time)
             .finish_non_exhaustive()
     }
-}
-
-/// Where its records can be read.
-pub(super) async fn place(settings: NatsSettings) -> Result<Where, SinkError> {
-    let client = connect(&settings).await?;
-    let NatsConfig { stream, subject_prefix: prefix, .. } = settings.config;
-    Ok(Where::Nats { client, stream, prefix })
 }
 
 /// Begins a session: connects, makes or checks the JetStream stream, and joins the other replicas.
