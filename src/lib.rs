@@ -13,7 +13,7 @@
 //! | `admin` | probes, metrics, a status page | HTTP |
 //! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
 //! | `commands` | the program's commands | through all of these |
-//! | `clock`, `finding`, `one_line`, `record_text` | what several of these need | the clock |
+//! | `clock`, `finding`, `one_line`, `record_text`, `stdout` | what several of these need | the clock, standard output |
 //!
 //! Every decision is in the crate `bridge_core`, what consumers read in `bridge_contract`, how they read it in
 //! `bridge_consumer`.
@@ -33,4 +33,5 @@ pub mod one_line;
 pub mod otlp;
 mod record_text;
 pub mod sink;
+mod stdout;
 pub mod webhooks;

@@ -62,6 +62,7 @@ const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Du
 /// `poll_requests` are polled at once. What comes out of `renewals` ends the session in order, and the next one begins at once.
 ///
 /// # Errors
+/// None if the reader of the console sink's output is gone: then it ends.
 /// [`BridgeError`]: the sink was never reachable, or a person has to act. Once a session ran, a bus that
 /// can't be reached, or doesn't accept the credentials any more, is waited for.
 ///
@@ -115,6 +116,10 @@ where
         observer.notify(&BridgeEvent::SessionEnded(&end));
         match end {
             SessionEnd::Stopped if stop.is_cancelled() => break,
+            SessionEnd::Sink(SinkError::ReaderGone) | SessionEnd::Commit(CommitError::Fatal(SinkError::ReaderGone)) => {
+                tracing::info!("standard output closed by its reader, ending");
+                break;
+            }
             SessionEnd::Stopped => tracing::info!("session ended, reopening with changed credentials"),
             SessionEnd::Checkpoint(error) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Setup { .. }) => return Err(error.into()),
@@ -219,6 +224,12 @@ mod tests {
     async fn a_login_that_was_accepted_once_is_tried_again() {
         let (left, end) = follow(vec![Ok(()), Err(refused()), Err(refused()), Ok(())]).await;
         assert!(left == 0 && end.is_ok(), "{left} {end:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_is_gone_ends_the_bridge_without_an_error() {
+        let (left, end) = follow(vec![Ok(()), Err(SinkError::ReaderGone)]).await;
+        assert!(left == 1 && end.is_ok(), "{left} {end:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! The command line: its commands, options and help texts.
 
+use super::Output;
 use super::checkpoint::CheckpointArgs;
 use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
@@ -7,9 +8,9 @@ use super::gid::{gid, workspace};
 use super::streams::StreamsArgs;
 use super::tail::TailArgs;
 use super::verify::VerifyArgs;
-use crate::config::{LocalSink, Source};
+use crate::config::{ConsoleOutput, LocalSink, Source};
 use asana_simulator::SimulateArgs;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
@@ -154,7 +155,7 @@ pub(super) struct CheckConfigArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  Try it with only a token; records are printed as JSON lines:
+  Try it with only a token; records are printed:
     ASANA_TOKEN=… asana-event-bridge run --resource https://app.asana.com/0/1204619611402340/list
 
   The same with `asana-event-bridge simulate` instead of Asana:
@@ -166,16 +167,20 @@ Examples:
 
 Stop it with SIGTERM or Ctrl-C: it commits what it has polled and releases its shards. Without
 --config the checkpoint is `asana-event-bridge.checkpoint` in the working directory, and the
-next start continues from it.")]
+next start continues from it. The console sink also ends when its reader does, as in `… | head`.")]
+#[command(group = ArgGroup::new("what").args(["config", "resource", "workspace"]).required(true).multiple(true))]
 pub(super) struct RunArgs {
     /// The configuration file (YAML). Without it, the bridge uses the token in `ASANA_TOKEN`, Asana
     /// at `ASANA_BASE_URL` (if set), and the console as sink
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["resource", "workspace"])]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Write to a local sink instead of the configured one: `console` prints records as JSON
-    /// lines, `file` appends them to `asana-events.jsonl`
+    /// Write to a local sink instead of the configured one: `console` prints records,
+    /// `file` appends them as JSON lines to `asana-events.jsonl`
     #[arg(long, value_enum, value_name = "SINK")]
     sink: Option<LocalSinkArg>,
+    /// Form of the console sink's lines: `text` for people, or `json`. Default: text on a terminal, else JSON
+    #[arg(long, value_enum, value_name = "FORM")]
+    output: Option<Output>,
     /// Poll this task, project or goal instead of the configured streams; repeat it for more.
     /// The gid is the long number in the address of the page in Asana. The whole address is accepted, too
     #[arg(long, value_name = "GID", value_parser = gid)]
@@ -198,7 +203,11 @@ impl From<RunArgs> for Source {
             LocalSinkArg::Console => LocalSink::Console,
             LocalSinkArg::File => LocalSink::File,
         });
-        Self { file: args.config, sink, resources: args.resource, workspaces: args.workspace, document: None }
+        let output = args.output.map(|output| match output {
+            Output::Text => ConsoleOutput::Text,
+            Output::Json => ConsoleOutput::Json,
+        });
+        Self { file: args.config, sink, output, resources: args.resource, workspaces: args.workspace, document: None }
     }
 }
 
@@ -220,13 +229,19 @@ mod tests {
     fn run_needs_a_file_or_something_to_poll() {
         assert!(parse("x run").is_err());
         assert!(parse("x run --sink console").is_err());
+        let why = parse("x run").expect_err("nothing to poll").to_string();
+        assert!(why.contains("--config <FILE>") && why.contains("--resource <GID>"), "{why}");
         let Ok(Command::Run(args)) = parse("x run --sink file --resource 1 --resource 2 --workspace 3") else {
             panic!("flags are enough")
         };
         let source = Source::from(args);
         assert_eq!((source.file, source.sink), (None, Some(LocalSink::File)));
         assert_eq!((source.resources, source.workspaces), (vec!["1".to_owned(), "2".to_owned()], vec!["3".to_owned()]));
-        assert!(matches!(parse("x run --config f.yaml --sink console"), Ok(Command::Run(_))));
+        assert!(matches!(parse("x run --config f.yaml --sink console --output text"), Ok(Command::Run(_))));
+        let pasted = "x run --resource https://app.asana.com/0/12/list --workspace https://app.asana.com/1/34/home";
+        let Ok(Command::Run(args)) = parse(pasted) else { panic!("addresses are accepted") };
+        assert_eq!((args.resource, args.workspace), (vec!["12".to_owned()], vec!["34".to_owned()]));
+        assert!(parse("x run --resource Launch").is_err_and(|why| why.to_string().contains("is no gid")));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::environment::Environment;
 use super::problem::{Place, Problems};
-use super::{Checked, CheckedReading, check, document};
+use super::{Checked, CheckedReading, ConsoleOutput, check, document};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,8 @@ pub struct Source {
     pub document: Option<Value>,
     /// A local sink, instead of the sink in the file.
     pub sink: Option<LocalSink>,
+    /// The form of the console sink's lines, instead of the form in the file. An error with another sink.
+    pub output: Option<ConsoleOutput>,
     /// Gids of tasks, projects or goals. If there are any, or any `workspaces`, they replace
     /// the streams of the file.
     pub resources: Vec<String>,
@@ -26,7 +28,7 @@ pub struct Source {
 /// A sink that needs no bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalSink {
-    /// JSON lines on standard output.
+    /// Lines on standard output.
     Console,
     /// JSON lines in `asana-events.jsonl` in the working directory.
     File,
@@ -49,8 +51,9 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Probl
         (None, Some(path)) => read(path)?,
         (None, None) => without_file(environment),
     };
-    apply_flags(&mut document, source);
+    let flagged = apply_flags(&mut document, source);
     let (config, mut problems) = document::read(document, environment);
+    problems.add_unless_known(flagged);
     let checked = config.and_then(|config| {
         let (checked, found) = check::check(config, environment);
         problems.add_unless_known(found);
@@ -100,14 +103,21 @@ fn without_file(environment: &Environment) -> Value {
     json!({ "accounts": { "main": account }, "streams": [], "sink": { "console": {} } })
 }
 
-fn apply_flags(document: &mut Value, source: &Source) {
-    let Some(document) = document.as_object_mut() else { return };
+fn apply_flags(document: &mut Value, source: &Source) -> Problems {
+    let mut problems = Problems::default();
+    let Some(document) = document.as_object_mut() else { return problems };
     if let Some(sink) = source.sink {
         let sink = match sink {
             LocalSink::Console => json!({ "console": {} }),
             LocalSink::File => json!({ "file": { "path": "asana-events.jsonl" } }),
         };
         document.insert("sink".to_owned(), sink);
+    }
+    if let Some(output) = source.output {
+        match document.get_mut("sink").and_then(|sink| sink.get_mut("console")).and_then(Value::as_object_mut) {
+            Some(console) => drop(console.insert("output".to_owned(), json!(output))),
+            None => problems.add_variable("--output", "is for the console sink: add `--sink console`"),
+        }
     }
     let resources = source.resources.iter().map(|gid| json!({ "resource": gid }));
     let streams: Vec<Value> =
@@ -116,4 +126,5 @@ fn apply_flags(document: &mut Value, source: &Source) {
         document.insert("streams".to_owned(), streams.into());
         document.remove("discovery");
     }
+    problems
 }

@@ -334,7 +334,7 @@ pub struct SinkConfig {
     pub kafka: Option<KafkaConfig>,
     /// A NATS server or cluster with JetStream.
     pub nats: Option<NatsConfig>,
-    /// JSON lines on standard output, to try the bridge.
+    /// Lines on standard output, to try the bridge.
     pub console: Option<ConsoleConfig>,
     /// JSON lines in a file, without a bus.
     pub file: Option<FileConfig>,
@@ -593,18 +593,34 @@ pub struct NatsTlsConfig {
     pub key_file: Option<PathBuf>,
 }
 
-/// JSON lines on standard output, to try the bridge.
+/// Lines on standard output, to try the bridge. If the reader of the output ends, the bridge ends, too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct ConsoleConfig {
+    /// The form of the lines: JSON as in a file, or text for people, which leaves out records that only serve the bookkeeping of
+    /// consumers. With `auto` it is text on a terminal, and else JSON.
+    pub output: ConsoleOutput,
     /// The path of the checkpoint file.
     pub checkpoint: PathBuf,
 }
 
 impl Default for ConsoleConfig {
     fn default() -> Self {
-        Self { checkpoint: "asana-event-bridge.checkpoint".into() }
+        Self { output: ConsoleOutput::default(), checkpoint: "asana-event-bridge.checkpoint".into() }
     }
+}
+
+/// The form of the lines on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ConsoleOutput {
+    /// Text on a terminal, and else JSON.
+    #[default]
+    Auto,
+    /// Text for people.
+    Text,
+    /// JSON objects, one per record.
+    Json,
 }
 
 /// JSON lines in a file, each record exactly once. After a crash the bridge cuts off unfinished lines.

@@ -1,7 +1,7 @@
 //! The log: each event that people may want to read, as a line.
 
 use super::{BridgeEvent, Observer};
-use crate::sink::CommitError;
+use crate::sink::{CommitError, SinkError};
 use bridge_core::crawl::LeftOut;
 use bridge_core::engine::{AccountNotice, StreamPlace};
 use bridge_core::ids::{AccountName, ShardId, StreamId};
@@ -86,6 +86,8 @@ impl Observer for LogObserver {
 fn commit_failed(error: &CommitError) {
     match error {
         CommitError::Fenced(_) => tracing::info!(%error, "commit fenced, shards taken over by another replica"),
+        // The end of the session says so.
+        CommitError::Fatal(SinkError::ReaderGone) => {}
         CommitError::Aborted(_) => tracing::warn!(%error, "commit aborted, writing the same records again"),
         CommitError::Unknown(_) | CommitError::Fatal(_) => {
             tracing::warn!(%error, "commit failed, restarting from the bus");

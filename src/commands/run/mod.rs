@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `mod` | the wiring: the one place that knows all parts |
 //! | `plan` | what a configuration is in the core's terms, and what needs a restart |
+//! | `readiness` | reports once that all streams are established |
 //! | `reload` | notices that the configuration was changed, or a file of credentials |
 //! | `tracer` | traces, or none |
 
 mod plan;
+mod readiness;
 pub mod reload;
 mod tracer;
 
@@ -25,6 +27,7 @@ use crate::sink::SinkError;
 use crate::sink::any::Sink;
 use crate::webhooks::{self, WebhookError, WebhookServer};
 use plan::{accounts, plan, replan};
+use readiness::Readiness;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -108,7 +111,7 @@ async fn serve(
         Some(admin) => Some(Admin::listen(admin, &checked).await?),
         None => None,
     };
-    let mut observers = Observers(vec![Arc::new(LogObserver)]);
+    let mut observers = Observers(vec![Arc::new(LogObserver), Arc::new(Readiness::new(checked.crawl.initial))]);
     observers.0.extend(admin.as_ref().map(Admin::observer));
     observers.0.extend(tracer.observer());
     let observers = Arc::new(observers);

@@ -7,6 +7,7 @@ use super::process::{runtime, stop_on_signal};
 use super::{Exit, Failure, Output};
 use crate::record_text::{Names, happened_at, summary, time};
 use crate::sink::reader::Reader;
+use crate::stdout::reader_gone;
 use anstyle::{AnsiColor, Style};
 use bridge_consumer::detect::{Continuity, News, Start, Verdict};
 use bridge_consumer::{Detector, ReadError, Received};
@@ -29,7 +30,10 @@ pub(super) fn execute(args: &TailArgs) -> Result<Exit, Box<dyn Failure>> {
             let mut reader = records.open(args.begin().into(), args.until()).await?;
             Ok::<_, TailError>(print(&mut reader, args, &mut stdout()).await?)
         };
-        stop.run_until_cancelled(tail).await.transpose()?;
+        tokio::select! {
+            tailed = stop.run_until_cancelled(tail) => tailed.transpose().map(drop)?,
+            () = reader_gone() => {}
+        }
         Ok(Exit::Ok)
     });
     // A thread that waits for a bus that doesn't answer can't be interrupted: the end of the process ends it.
