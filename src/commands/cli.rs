@@ -10,8 +10,9 @@ use super::tail::TailArgs;
 use super::verify::VerifyArgs;
 use crate::config::{ConsoleOutput, LocalSink, Source};
 use asana_simulator::SimulateArgs;
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
 const EXIT_CODES: &str = "\
@@ -145,10 +146,45 @@ Examples:
 
 Works exactly like the start of `run`: fills in variables ${NAME}, overrides keys from the environment,
 and reads secrets. Lists every problem with its place, and exits with 64 if there is one.")]
+#[command(group = ArgGroup::new("configuration").args(["file", "config"]).required(true).multiple(false))]
 pub(super) struct CheckConfigArgs {
     /// The configuration file (YAML)
     #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
+    file: Option<PathBuf>,
+    /// The same as FILE, as the other commands have it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// `text` for people, or `json`: one JSON object on the last line, also with the problems
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) output: Output,
+}
+
+impl CheckConfigArgs {
+    /// The file, given in one way or the other.
+    pub(super) fn file(&self) -> &Path {
+        self.file.as_deref().or(self.config.as_deref()).unwrap_or(Path::new(""))
+    }
+}
+
+/// The error, with the command that was probably meant if clap has no suggestion: clap doesn't recognise letters in the wrong order.
+pub(super) fn with_suggestion(mut error: clap::Error, words: impl IntoIterator<Item = String>) -> clap::Error {
+    let is_known = error.get(ContextKind::SuggestedSubcommand).is_some();
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    if is_known {
+        return error;
+    }
+    let mut parent = Cli::command();
+    for word in words {
+        let Some(child) = parent.find_subcommand(&word).cloned() else { continue };
+        parent = child;
+    }
+    let names = parent.get_subcommands().map(|command| command.get_name().to_owned());
+    let near = names.map(|name| (strsim::osa_distance(typed, &name), name)).min();
+    let most = if typed.chars().count() > 4 { 2 } else { 1 };
+    if let Some((_, name)) = near.filter(|(distance, _)| *distance <= most) {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![name]));
+    }
+    error
 }
 
 /// Run the bridge.
@@ -214,7 +250,6 @@ impl From<RunArgs> for Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
@@ -262,6 +297,36 @@ mod tests {
         assert!(parse("x doctor").is_err());
         assert!(parse("x doctor --config f.yaml --sample all --timeout 30s --output json").is_ok());
         assert!(parse("x doctor --config f.yaml --timeout 0s").is_err());
+    }
+
+    #[test]
+    fn a_mistyped_command_has_a_suggestion() {
+        let said = |line: &str| {
+            let words = line.split(' ').skip(1).map(str::to_owned);
+            with_suggestion(parse(line).expect_err("no such command"), words).to_string()
+        };
+        for (line, command) in [
+            ("x rnu", "'run'"),
+            ("x demmo", "'demo'"),
+            ("x veirfy", "'verify'"),
+            ("x doctro --config f", "'doctor'"),
+            ("x check", "'check-config'"),
+            ("x checkpoint sohw", "'show'"),
+            ("x checkpoint lits", "'list'"),
+        ] {
+            assert!(said(line).contains(command), "{line}: {}", said(line));
+        }
+        assert!(!said("x frobnicate").contains("similar"), "{}", said("x frobnicate"));
+    }
+
+    #[test]
+    fn a_configuration_is_checked_by_argument_or_option() {
+        for line in ["x check-config f.yaml", "x check-config --config f.yaml"] {
+            let Ok(Command::CheckConfig(args)) = parse(line) else { panic!("{line}") };
+            assert_eq!((args.file(), args.output), (Path::new("f.yaml"), Output::Text));
+        }
+        assert!(parse("x check-config").is_err());
+        assert!(parse("x check-config f.yaml --config g.yaml").is_err());
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use output::Output;
 
 use crate::one_line::one_line;
 use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{Cli, Command, with_suggestion};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -45,6 +45,8 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error =
+                with_suggestion(error, std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()));
             // Help and version are no errors, and a reader that is gone doesn't matter.
             drop(error.print());
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
@@ -69,7 +71,7 @@ fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
             process::runtime()?.block_on(asana_simulator::run(args))?;
             Ok(Exit::Ok)
         }
-        Command::CheckConfig(args) => check::config(&args.file),
+        Command::CheckConfig(args) => check::config(args.file(), args.output),
         Command::ConfigSchema => check::schema(),
     }
 }

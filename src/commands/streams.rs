@@ -13,7 +13,7 @@ use std::time::Duration;
 #[command(after_help = "\
 Examples:
   asana-event-bridge streams
-  asana-event-bridge streams --url http://bridge-0.bridge:8080 --limit 20
+  asana-event-bridge streams --url bridge-0.bridge:8080 --limit 20
   kubectl port-forward deployment/asana-event-bridge 8080 &
   asana-event-bridge streams --output json | jq '.streams[] | select(.state != \"live\")'
 
@@ -28,7 +28,7 @@ tells of the streams that it has. The stalest come first:
 
 Exits with 69 if nobody answers.")]
 pub struct StreamsArgs {
-    /// Where the replica's admin port is
+    /// The address of the replica's admin port. Without a scheme, as in `bridge-0.bridge:8080`, it is HTTP
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
     /// The most streams that are shown; the sums are of all
@@ -73,7 +73,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub async fn fetch(args: &StreamsArgs) -> Result<Report, StreamsError> {
     // Whoever comes second finds a provider, and is fine.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let url = format!("{}/api/streams?limit={}", args.url.trim_end_matches('/'), args.limit);
+    let base = if args.url.contains("://") { args.url.clone() } else { format!("http://{}", args.url) };
+    let url = format!("{}/api/streams?limit={}", base.trim_end_matches('/'), args.limit);
     let failed = |reason: String| StreamsError { url: args.url.clone(), reason };
     let asked = async {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
