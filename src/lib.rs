@@ -14,7 +14,7 @@
 //! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
 //! | `commands` | the program's commands | through all of these |
 //! | `http_server` | serves HTTP to peers that may be hostile | HTTP |
-//! | `clock`, `escape`, `finding`, `fold`, `one_line` | what several of these need | the clock |
+//! | `clock`, `escape`, `finding`, `fold`, `one_line`, `record_text`, `stdout` | what several of these need | the clock, standard output |
 //!
 //! Every decision is in the crate `bridge_core`, what consumers read in `bridge_contract`, how they read it in
 //! `bridge_consumer`.
@@ -35,5 +35,7 @@ pub mod observe;
 pub mod one_line;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+mod record_text;
 pub mod sink;
+mod stdout;
 pub mod webhooks;

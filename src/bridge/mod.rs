@@ -16,7 +16,7 @@ use crate::observe::{BridgeEvent, Observer, SessionEnd};
 
 use crate::asana::Source;
 use crate::index::service::IndexHandle;
-use crate::sink::{Committer, Ownership, SinkError};
+use crate::sink::{CommitError, Committer, Ownership, SinkError};
 use bridge_core::checkpoint::CheckpointError;
 use bridge_core::engine::schedule::backoff::Backoff;
 use bridge_core::engine::{AccountSpec, Settings, StreamSpec};
@@ -63,6 +63,7 @@ const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Du
 /// begins at once.
 ///
 /// # Errors
+/// None if the reader of the console sink's output is gone: the bridge ends then.
 /// [`BridgeError`]: the sink was never reachable, or the operator has to act. Once a session has run, the bridge keeps
 /// retrying a bus that can't be reached or that rejects the credentials.
 ///
@@ -116,6 +117,10 @@ where
         observer.notify(&BridgeEvent::SessionEnded(&end));
         match end {
             SessionEnd::Stopped if stop.is_cancelled() => break,
+            SessionEnd::Sink(SinkError::ReaderGone) | SessionEnd::Commit(CommitError::Fatal(SinkError::ReaderGone)) => {
+                tracing::info!("standard output closed by its reader, ending");
+                break;
+            }
             SessionEnd::Stopped => tracing::info!("session ended, reopening with changed credentials"),
             SessionEnd::Checkpoint(error) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Setup { .. }) => return Err(error.into()),
@@ -216,6 +221,12 @@ mod tests {
     async fn a_login_that_was_accepted_once_is_tried_again() {
         let (left, end) = follow(vec![Ok(()), Err(refused()), Err(refused()), Ok(())]).await;
         assert!(left == 0 && end.is_ok(), "{left} {end:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_is_gone_ends_the_bridge_without_an_error() {
+        let (left, end) = follow(vec![Ok(()), Err(SinkError::ReaderGone)]).await;
+        assert!(left == 1 && end.is_ok(), "{left} {end:?}");
     }
 
     #[tokio::test(start_paused = true)]

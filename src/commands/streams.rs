@@ -15,7 +15,7 @@ use std::time::Duration;
 #[command(after_help = "\
 Examples:
   asana-event-bridge streams
-  asana-event-bridge streams --url http://bridge-0.bridge:8080 --limit 20
+  asana-event-bridge streams --url bridge-0.bridge:8080 --limit 20
   kubectl port-forward deployment/asana-event-bridge 8080 &
   asana-event-bridge streams --output json | jq '.streams[] | select(.state != \"live\")'
 
@@ -31,7 +31,7 @@ tells of the streams that it has. It may be named by its address, as localhost, 
 
 Exits with 69 if nobody answers.")]
 pub struct StreamsArgs {
-    /// The URL of the replica's admin port
+    /// The address of the replica's admin port. Without a scheme, as in `bridge-0.bridge:8080`, it is HTTP
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
     /// The maximum number of streams that are printed. The sums count all streams
@@ -76,7 +76,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub async fn fetch(args: &StreamsArgs) -> Result<Report, StreamsError> {
     // If a provider is installed already, that one is used.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let url = format!("{}/api/streams?limit={}", args.url.trim_end_matches('/'), args.limit);
+    let base = if args.url.contains("://") { args.url.clone() } else { format!("http://{}", args.url) };
+    let url = format!("{}/api/streams?limit={}", base.trim_end_matches('/'), args.limit);
     let failed = |reason: String| StreamsError { url: args.url.clone(), reason };
     let asked = async {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;

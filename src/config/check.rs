@@ -1,8 +1,8 @@
 //! Turns the file's shape into types that can't be wrong, and collects every problem.
 
 use super::checked::{
-    Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedOauth, CheckedSink, Credential,
-    left_for_polls,
+    Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedOauth, CheckedReading, CheckedSink,
+    Credential, left_for_polls,
 };
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
@@ -69,7 +69,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     let webhooks = check.webhooks(&config.webhooks, &root.key("webhooks"));
     check.budgets(&config, &streams, &discovery);
     let admin = check.admin(&config.admin, &root.key("admin"));
-    let sink = check.sink(config.sink, &streams, &discovery, &root.key("sink"));
+    let sink = check.sink(config.sink, &streams, !discovery.rules.is_empty(), &root.key("sink"));
     let replica = check.replica(config.replica.as_deref());
     let (sampling, warning) = tracing::sampling(environment);
     check.warnings.extend(warning);
@@ -93,6 +93,36 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     });
     (checked, problems)
 }
+
+/// Checks what a reader of the records needs, as far as the schema can't express it.
+pub(super) fn check_reading(mut config: Config, environment: &Environment) -> (Option<CheckedReading>, Problems) {
+    let mut check =
+        Check { environment, problems: Problems::default(), warnings: Vec::new(), insecure_hosts: Vec::new() };
+    let spec = |stream: &StreamConfig| {
+        let of = |gid: &String, kind| StreamSpec { id: StreamId::new("", gid.as_str()), kind };
+        let resource = stream.resource.as_ref().map(|gid| of(gid, StreamKind::Resource));
+        resource.or_else(|| stream.workspace.as_ref().map(|gid| of(gid, StreamKind::Workspace)))
+    };
+    let streams: Vec<_> = config.streams.iter().filter_map(spec).collect();
+    let discovers = !config.discovery.rules.is_empty();
+    if let Some(kafka) = &mut config.sink.kafka {
+        // Records contain all that is needed to decode them.
+        kafka.schema_registry = None;
+    }
+    let sink = check.sink(config.sink, &streams, discovers, &Place::default().key("sink"));
+    let checked = sink.map(|sink| CheckedReading {
+        sink,
+        has_others: discovers || streams.is_empty(),
+        streams,
+        watermark_interval: config.commit.watermark_interval.0,
+        shards: config.shards,
+        replica: READER.to_owned(),
+    });
+    (checked, check.problems)
+}
+
+/// The name of a reader's connections.
+const READER: &str = "reader";
 
 impl Check<'_> {
     fn account(&mut self, name: &str, account: &AccountConfig, place: &Place) -> Option<CheckedAccount> {
@@ -347,7 +377,7 @@ impl Check<'_> {
         &mut self,
         sink: super::SinkConfig,
         streams: &[StreamSpec],
-        discovery: &CheckedDiscovery,
+        discovers: bool,
         place: &Place,
     ) -> Option<CheckedSink> {
         let named = [
@@ -359,7 +389,6 @@ impl Check<'_> {
         let named: Vec<&str> = named.into_iter().flatten().collect();
         match (named.as_slice(), sink.kafka, sink.nats, sink.console, sink.file) {
             ([_], Some(kafka), ..) => {
-                let discovers = !discovery.rules.is_empty();
                 self.kafka(kafka, streams, discovers, &place.key("kafka")).map(Box::new).map(CheckedSink::Kafka)
             }
             ([_], _, Some(nats), ..) => self.nats(nats, &place.key("nats")).map(Box::new).map(CheckedSink::Nats),

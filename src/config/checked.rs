@@ -52,6 +52,36 @@ pub struct Checked {
     pub warnings: Vec<String>,
 }
 
+/// What a reader of the records needs of a configuration: no account, and so no token of Asana's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedReading {
+    /// The sink that the records are in.
+    pub sink: CheckedSink,
+    /// The configured streams. Their accounts aren't checked.
+    pub streams: Vec<StreamSpec>,
+    /// Whether records may be of other streams, too: rules find some, or the configuration doesn't say which streams there are.
+    pub has_others: bool,
+    /// The bridge's interval between watermarks.
+    pub watermark_interval: Duration,
+    /// The number of shards.
+    pub shards: NonZeroU32,
+    /// The name of the reader's connections.
+    pub replica: String,
+}
+
+impl From<&Checked> for CheckedReading {
+    fn from(checked: &Checked) -> Self {
+        Self {
+            sink: checked.sink.clone(),
+            streams: checked.streams.clone(),
+            has_others: !checked.discovery.rules.is_empty(),
+            watermark_interval: checked.commit.watermark_interval.0,
+            shards: checked.shards,
+            replica: checked.replica.clone(),
+        }
+    }
+}
+
 /// Rules of discovery. The account of each rule exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedDiscovery {

@@ -27,13 +27,13 @@ mod webhooks;
 pub use check_bus::is_checkpoint_name;
 pub use checked::{
     Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth,
-    CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern, NatsLogin,
-    RegistryLogin,
+    CheckedReading, CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern,
+    NatsLogin, RegistryLogin,
 };
 pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
-pub use load::{LocalSink, Source, load};
+pub use load::{LocalSink, Source, load, load_reading};
 pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
@@ -352,7 +352,7 @@ pub struct SinkConfig {
     pub kafka: Option<KafkaConfig>,
     /// A NATS server or cluster with JetStream.
     pub nats: Option<NatsConfig>,
-    /// JSON lines on standard output, to try the bridge.
+    /// Lines on standard output, to try the bridge.
     pub console: Option<ConsoleConfig>,
     /// JSON lines in a file, without a bus.
     pub file: Option<FileConfig>,
@@ -553,6 +553,30 @@ pub struct NatsConfig {
     pub tls: Option<NatsTlsConfig>,
 }
 
+impl NatsConfig {
+    /// A JetStream stream on these servers, with the defaults of all other settings.
+    #[must_use]
+    pub fn at(servers: Vec<String>, stream: String) -> Self {
+        Self {
+            servers,
+            stream,
+            subject_prefix: default_subject_prefix(),
+            checkpoint: None,
+            lanes: default_lanes(),
+            create: yes(),
+            replicas: default_replicas(),
+            max_age: default_max_age(),
+            duplicate_window: default_duplicate_window(),
+            credentials_file: None,
+            nkey_seed: None,
+            token: None,
+            user: None,
+            password: None,
+            tls: None,
+        }
+    }
+}
+
 fn default_jetstream() -> String {
     "ASANA".to_owned()
 }
@@ -587,18 +611,34 @@ pub struct NatsTlsConfig {
     pub key_file: Option<PathBuf>,
 }
 
-/// JSON lines on standard output, to try the bridge.
+/// Lines on standard output, to try the bridge. If the reader of the output ends, the bridge ends, too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct ConsoleConfig {
+    /// The form of the lines: JSON as in a file, or text for people, which leaves out records that only serve the bookkeeping of
+    /// consumers. With `auto` it is text on a terminal, and else JSON.
+    pub output: ConsoleOutput,
     /// The path of the checkpoint file.
     pub checkpoint: PathBuf,
 }
 
 impl Default for ConsoleConfig {
     fn default() -> Self {
-        Self { checkpoint: "asana-event-bridge.checkpoint".into() }
+        Self { output: ConsoleOutput::default(), checkpoint: "asana-event-bridge.checkpoint".into() }
     }
+}
+
+/// The form of the lines on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ConsoleOutput {
+    /// Text on a terminal, and else JSON.
+    #[default]
+    Auto,
+    /// Text for people.
+    Text,
+    /// JSON objects, one per record.
+    Json,
 }
 
 /// JSON lines in a file, each record exactly once. After a crash the bridge cuts off unfinished lines.

@@ -2,7 +2,7 @@
 
 use super::folded::Folded;
 use super::{BridgeEvent, Observer, SessionEnd};
-use crate::sink::CommitError;
+use crate::sink::{CommitError, SinkError};
 use bridge_core::crawl::LeftOut;
 use bridge_core::engine::{AccountNotice, StreamPlace};
 use bridge_core::ids::{AccountName, ShardId, StreamId};
@@ -98,6 +98,8 @@ impl LogObserver {
     fn commit_failed(&self, error: &CommitError) {
         match error {
             CommitError::Fenced(_) => tracing::info!(%error, "commit fenced, shards taken over by another replica"),
+            // The end of the session says so.
+            CommitError::Fatal(SinkError::ReaderGone) => {}
             CommitError::Aborted(_) | CommitError::Unknown(_) | CommitError::Fatal(_) => {
                 self.folded.commit_failed(error);
             }

@@ -38,7 +38,7 @@ struct DataFile {
 /// It may be called again after it was dropped.
 pub async fn open(config: &CheckedFile, shards: NonZeroU32) -> Result<(FileCommitter, Ownership), SinkError> {
     let config = config.clone();
-    let (session, ownership) = Session::open(shards, move || DataFile::open(&config)).await?;
+    let (session, ownership) = Session::open(shards, local::json_lines, move || DataFile::open(&config)).await?;
     Ok((FileCommitter(session), ownership))
 }
 

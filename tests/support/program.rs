@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// The token of the account that most tests have.
@@ -44,6 +44,11 @@ impl Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
         command.envs(variables.iter().copied()).args(arguments).stdin(Stdio::null()).stdout(results).stderr(file);
         Self { child: command.spawn().expect("start the program"), log: log.to_owned() }
+    }
+
+    /// Its results, to be read by the test.
+    pub(crate) fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("its stdout")
     }
 
     /// SIGKILL, now.
@@ -167,7 +172,7 @@ impl Simulator {
         let arguments = [&["simulate", "--listen", "127.0.0.1:0"], quiet, arguments].concat();
         let mut program = Program::start(&arguments, log);
         let mut line = String::new();
-        BufReader::new(program.child.stdout.take().expect("its stdout")).read_line(&mut line).expect("read its stdout");
+        BufReader::new(program.take_stdout()).read_line(&mut line).expect("read its stdout");
         let url =
             line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no address: {line:?}")).to_owned();
         // Whoever comes second is told so, and is fine.

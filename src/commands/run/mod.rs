@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `mod` | the wiring: the only file that knows all parts |
 //! | `plan` | the configuration in the core's terms, and which changes need a restart |
+//! | `readiness` | reports once that all streams are established |
 //! | `reload` | notices changes of the configuration and of files with credentials |
 //! | `tracer` | traces, or none |
 
 mod plan;
+mod readiness;
 pub mod reload;
 mod tracer;
 
@@ -22,11 +24,10 @@ use crate::index::service::IndexHandle;
 use crate::index::{Index, IndexError};
 use crate::observe::{BridgeEvent, LogObserver, Observer, Observers};
 use crate::sink::SinkError;
-use crate::sink::any::{Naming, Sink};
-use crate::sink::reader::Where;
+use crate::sink::any::Sink;
 use crate::webhooks::{self, WebhookError, WebhookServer};
-use bridge_core::ids::{StreamId, Topic};
 use plan::{accounts, plan, replan};
+use readiness::Readiness;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -123,7 +124,8 @@ async fn serve(
         Some(admin) => Some(Admin::listen(admin, &checked).await?),
         None => None,
     };
-    let mut observers = Observers(vec![Arc::new(LogObserver::default())]);
+    let readiness = Readiness::new(checked.crawl.initial);
+    let mut observers = Observers(vec![Arc::new(LogObserver::default()), Arc::new(readiness)]);
     observers.0.extend(admin.as_ref().map(Admin::observer));
     observers.0.extend(tracer.observer());
     let observers = Arc::new(observers);
@@ -200,24 +202,4 @@ pub async fn run(
         never = replan(checked.clone(), discovery, reloads, &plans_to, told.as_ref()) => match never {},
         never = reload::watch_files(sink.credential_files(), renewals_to) => match never {},
     }
-}
-
-/// The place of a configuration's records, for a reader.
-///
-/// # Errors
-/// [`SinkError`]: the sink can't be used.
-///
-/// # Cancel safety
-/// Nothing is left behind.
-pub async fn place(checked: &Checked) -> Result<Where, SinkError> {
-    let Naming { topic: template, .. } = Sink::new(checked).naming();
-    let streams = checked.streams.clone();
-    let discovers = !checked.discovery.rules.is_empty();
-    let is_output = move |topic: &Topic| {
-        // The streams that rules find aren't known here: any digits in the name may be a stream's gid.
-        let gids = topic.as_str().split(|letter: char| !letter.is_ascii_digit()).filter(|_| discovers);
-        let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().map(|it| it.id.clone()));
-        ids.any(|stream| template.may_give(&stream, topic))
-    };
-    Sink::new(checked).place(is_output).await
 }

@@ -1,7 +1,7 @@
 //! The result of a verification, for people and for scripts.
 
-use crate::commands::left_out::LeftOutLine;
 use crate::escape::printable;
+use crate::record_text::LeftOutLine;
 use bridge_consumer::detect::{Behind, GapKey, LaneKey};
 use bridge_contract::pb::SourceGapHealed;
 use serde::Serialize;

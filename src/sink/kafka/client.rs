@@ -63,7 +63,7 @@ impl ConsumerContext for Logs {}
 
 /// Collects the reason why there is no connection: calls only report that there is none.
 #[derive(Debug, Default)]
-struct Heard(Mutex<Option<String>>);
+pub(super) struct Heard(Mutex<Option<String>>);
 
 impl ClientContext for Heard {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -84,11 +84,13 @@ impl ProducerContext for Heard {
 /// Why the cluster doesn't answer, in librdkafka's own words; `None` if it answers, or if nothing is logged within a
 /// few seconds. Blocks. A client of admin requests doesn't pass on its logs, so another client is used.
 pub(super) fn why_no_answer(settings: &KafkaSettings, topic: &str) -> Option<String> {
-    let mut config = admin(settings);
-    // At any level of our own logs.
-    config.set_log_level(RDKafkaLogLevel::Info);
-    let asker: BaseProducer<Heard> = create(settings, &config, Heard::default()).ok()?;
+    let asker: BaseProducer<Heard> = create(settings, &asker(settings), Heard::default()).ok()?;
     asker.client().fetch_metadata(Some(topic), WHY_TIMEOUT).err()?;
+    heard(&asker)
+}
+
+/// Why a client has no connection, if librdkafka says so within a second.
+pub(super) fn heard(asker: &BaseProducer<Heard>) -> Option<String> {
     let heard = || asker.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
     (0..20).find_map(|_| {
         asker.poll(Duration::from_millis(50));
@@ -249,6 +251,14 @@ pub(super) fn uncommitted_reader(settings: &KafkaSettings) -> Result<BaseConsume
 /// The client id of a replica's clients.
 pub(super) fn client_id(replica: &str) -> String {
     format!("asana-event-bridge-{replica}")
+}
+
+/// A client for anything but records, which tells why it has no connection.
+pub(super) fn asker(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = admin(settings);
+    // At any level of our own logs.
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
 }
 
 /// Creates a client of librdkafka.

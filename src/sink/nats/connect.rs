@@ -28,15 +28,8 @@ const NOBODY_THERE: &str =
 /// # Cancel safety
 /// May be dropped and called again.
 pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
-    let servers = &settings.config.servers;
-    let addresses: Result<Vec<ServerAddr>, _> = servers.iter().map(|server| server.parse::<ServerAddr>()).collect();
-    let addresses = addresses.map_err(|error| SinkError::Setup {
-        problem: format!("sink.nats.servers has an address that isn't one: {error}"),
-        remedy: "write each as nats://host:4222".to_owned(),
-    })?;
-    // An address may contain a password: only host and port are shown.
-    let shown: Vec<_> = addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect();
-    let shown = shown.join(", ");
+    let addresses = addresses(&settings.config.servers)?;
+    let shown = shown(&addresses);
     let action = format!("connect to NATS at {shown}");
     let refused = |problem: String, remedy: &str| SinkError::Refused { problem, remedy: remedy.to_owned() };
     let credentials = "check credentialsFile, nkeySeed, token or user and password in sink.nats";
@@ -63,6 +56,21 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
         }),
         Err(late) => Err(SinkError::unreached(action, late, NOBODY_THERE)),
     }
+}
+
+/// The addresses of the servers.
+pub(super) fn addresses(servers: &[String]) -> Result<Vec<ServerAddr>, SinkError> {
+    let addresses: Result<_, _> = servers.iter().map(|server| server.parse::<ServerAddr>()).collect();
+    addresses.map_err(|error| SinkError::Setup {
+        problem: format!("sink.nats.servers has an address that isn't one: {error}"),
+        remedy: "write each as nats://host:4222".to_owned(),
+    })
+}
+
+/// An address may contain a password: only host and port are shown.
+pub(super) fn shown(addresses: &[ServerAddr]) -> String {
+    let shown: Vec<_> = addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect();
+    shown.join(", ")
 }
 
 /// Whether client and server don't agree on TLS, which isn't a failure of the network.
