@@ -166,7 +166,7 @@ impl Observer for Watcher {
     fn notify(&self, event: &BridgeEvent<'_>) {
         match event {
             BridgeEvent::Committed(summary) => self.committed(summary),
-            BridgeEvent::CommitFailed(_) => LogObserver.notify(event),
+            BridgeEvent::CommitFailed(_) => LogObserver::default().notify(event),
             BridgeEvent::Stream(place, Notice::Established) => {
                 self.established.lock().unwrap().push(place.stream.clone());
                 self.changed.notify_one();

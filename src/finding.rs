@@ -1,5 +1,6 @@
 //! What `doctor` checked before the bridge runs, and the results.
 
+use crate::escape::printable;
 use serde::Serialize;
 use std::fmt;
 
@@ -109,7 +110,7 @@ impl fmt::Display for Finding {
         };
         let more = more.map(|more| format!("; {more}")).unwrap_or_default();
         let line = format!("{:<9} {}: {said}{more}", self.verdict.label(), self.what);
-        f.write_str(&line.replace(|letter: char| letter.is_control(), " "))
+        f.write_str(&printable(&line.replace('\n', " ")))
     }
 }
 

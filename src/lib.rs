@@ -13,7 +13,8 @@
 //! | `admin` | probes, metrics, a status page | HTTP |
 //! | `otlp` | tells an OpenTelemetry collector what became of each poll | HTTP |
 //! | `commands` | the program's commands | through all of these |
-//! | `clock`, `finding`, `one_line` | what several of these need | the clock |
+//! | `http_server` | serves HTTP to peers that may be hostile | HTTP |
+//! | `clock`, `escape`, `finding`, `fold`, `one_line`, `record_text`, `stdout` | what several of these need | the clock, standard output |
 //!
 //! Every decision is in the crate `bridge_core`, what consumers read in `bridge_contract`, how they read it in
 //! `bridge_consumer`.
@@ -25,11 +26,16 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod discovery;
+pub mod escape;
 pub mod finding;
+pub mod fold;
+pub mod http_server;
 pub mod index;
 pub mod observe;
 pub mod one_line;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+mod record_text;
 pub mod sink;
+mod stdout;
 pub mod webhooks;

@@ -9,6 +9,7 @@
 
 mod failures;
 mod health;
+mod hosts;
 mod metrics;
 #[cfg(test)]
 mod reference;
@@ -22,12 +23,15 @@ pub use report::{
 
 use crate::clock::Clock;
 use crate::config::{Checked, CheckedAdmin};
+use crate::http_server::{self, MAX_CONNECTIONS};
 use crate::observe::Observer;
 use axum::extract::{Query, State};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use hosts::AllowedHosts;
 use metrics::{Counted, PREFIX};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -60,16 +64,14 @@ pub enum AdminError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// The listener failed later.
-    #[error("admin port: {0}")]
-    Serve(io::Error),
 }
 
 impl AdminError {
     /// Whether the configuration must be changed. If not, the port is in use, which may pass.
     #[must_use]
     pub fn is_setup(&self) -> bool {
-        matches!(self, Self::Listen { source, .. } if source.kind() != io::ErrorKind::AddrInUse)
+        let Self::Listen { source, .. } = self;
+        source.kind() != io::ErrorKind::AddrInUse
     }
 }
 
@@ -78,7 +80,8 @@ impl AdminError {
 pub struct Admin {
     listener: TcpListener,
     watcher: Arc<Watcher>,
-    status_page: bool,
+    /// Without it there is no status page.
+    status_page: Option<AllowedHosts>,
 }
 
 impl Admin {
@@ -89,8 +92,10 @@ impl Admin {
     ///
     /// # Cancel safety
     /// Nothing is left behind.
-    pub async fn listen(admin: CheckedAdmin, checked: &Checked) -> Result<Self, AdminError> {
-        let CheckedAdmin { listen: address, status_page, stream_metrics } = admin;
+    pub async fn listen(admin: &CheckedAdmin, checked: &Checked) -> Result<Self, AdminError> {
+        let CheckedAdmin { listen: address, status_page, allowed_hosts, stream_metrics } = admin;
+        let (address, stream_metrics) = (*address, *stream_metrics);
+        let status_page = status_page.then(|| AllowedHosts::new(allowed_hosts));
         let failed = |source| AdminError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -113,21 +118,18 @@ impl Admin {
 
     /// Serves until dropped. After `stop` is cancelled, `/readyz` reports not ready.
     ///
-    /// # Errors
-    /// [`AdminError::Serve`] if the listener fails.
-    ///
     /// # Cancel safety
     /// Dropping the future closes the listener.
-    pub async fn serve(self, stop: CancellationToken) -> Result<(), AdminError> {
+    pub async fn serve(self, stop: CancellationToken) -> Infallible {
         let watcher = Arc::clone(&self.watcher);
         let app = router(self.watcher, self.status_page);
         tokio::select! {
-            served = axum::serve(self.listener, app).into_future() => served.map_err(AdminError::Serve),
+            never = http_server::serve(self.listener, app, MAX_CONNECTIONS) => never,
             never = async {
                 stop.cancelled().await;
                 watcher.stopping();
                 std::future::pending::<Infallible>().await
-            } => match never {},
+            } => never,
         }
     }
 }
@@ -138,20 +140,26 @@ struct Shared {
     registry: Arc<Registry>,
 }
 
-fn router(watcher: Arc<Watcher>, status_page: bool) -> Router {
+fn router(watcher: Arc<Watcher>, status_page: Option<AllowedHosts>) -> Router {
     let registry = Arc::new(registry(&watcher));
     let mut router = Router::new()
         .route("/livez", get(async |State(shared): State<Shared>| probe(shared.watcher.live())))
         .route("/readyz", get(async |State(shared): State<Shared>| probe(shared.watcher.ready())))
         .route("/metrics", get(metrics));
-    if status_page {
+    if let Some(hosts) = status_page {
         const HTML: &str = "text/html; charset=utf-8";
-        router = router
+        let page = Router::new()
             .route("/api/streams", get(streams))
             .route("/", get(async || asset(HTML, include_str!("page/index.html"))))
             .route("/status.css", get(async || asset("text/css; charset=utf-8", include_str!("page/status.css"))))
-            .route("/status.js", get(async || asset("text/javascript; charset=utf-8", include_str!("page/status.js"))));
+            .route("/status.js", get(async || asset("text/javascript; charset=utf-8", include_str!("page/status.js"))))
+            .route_layer(middleware::from_fn_with_state(hosts, hosts::check));
+        router = router.merge(page);
     }
+    router = router.layer(middleware::map_response(async |mut response: Response| {
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }));
     router.with_state(Shared { watcher, registry })
 }
 
@@ -197,9 +205,8 @@ async fn streams(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Re
     (GUARDS, Json(report)).into_response()
 }
 
-const GUARDS: [(HeaderName, &str); 4] = [
+const GUARDS: [(HeaderName, &str); 3] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
 ];

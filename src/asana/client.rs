@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, StatusCode, redirect};
 use std::fmt;
-use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use url::Url;
@@ -37,7 +37,15 @@ pub enum ClientError {
         /// Which URL it is. The URL itself isn't shown, because it may contain a password.
         role: &'static str,
     },
-    /// TLS can't be set up, mostly because the system has no CA certificates.
+    /// The certificates of authorities in `caFile` can't be read or used.
+    #[error("caFile {path}: {reason}", path = path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Mostly: the system has no certificates of authorities.
     #[error("TLS can't be set up: {0}")]
     Tls(String),
 }
@@ -74,15 +82,16 @@ impl Client {
 
     /// Like [`new`](Self::new), and `listener` is informed of changes of Asana's API that affect the account.
     pub(super) fn telling(account: CheckedAccount, listener: Option<Listener>) -> Result<Self, ClientError> {
-        let CheckedAccount { name, credential, base_url, request_timeout, max_in_flight, headers, .. } = account;
-        check_url(&base_url, "the base URL")?;
-        let token_url = match &credential {
+        check_url(&account.base_url, "the base URL")?;
+        let token_url = match &account.credential {
             Credential::Oauth(source) => Some(&source.token_url),
             Credential::Token(_) => None,
         };
         token_url.map_or(Ok(()), |url| check_url(url, "the token URL"))?;
-        let needs_tls = [Some(&base_url), token_url].into_iter().flatten().any(|url| url.scheme() == "https");
-        let http = http_client(needs_tls, max_in_flight)?;
+        let urls = [Some(&account.base_url), token_url, account.proxy.as_ref()];
+        let needs_tls = urls.into_iter().flatten().any(|url| url.scheme() == "https");
+        let http = http_client(&account, needs_tls)?;
+        let CheckedAccount { name, credential, base_url, request_timeout, headers, .. } = account;
         let tokens = match credential {
             Credential::Token(source) => Tokens::Fixed(source),
             Credential::Oauth(source) => Tokens::Oauth(Box::new(Oauth::new(source, http.clone(), request_timeout))),
@@ -200,7 +209,7 @@ fn check_url(url: &Url, role: &'static str) -> Result<(), ClientError> {
     if plain && usable { Ok(()) } else { Err(ClientError::Url { role }) }
 }
 
-fn http_client(needs_tls: bool, max_in_flight: NonZeroU16) -> Result<reqwest::Client, ClientError> {
+fn http_client(account: &CheckedAccount, needs_tls: bool) -> Result<reqwest::Client, ClientError> {
     use rustls::crypto::{CryptoProvider, ring};
     // The HTTP library takes the process's provider. Losing the race to set it is as good as winning.
     if CryptoProvider::get_default().is_none() && ring::default_provider().install_default().is_err() {
@@ -209,12 +218,27 @@ fn http_client(needs_tls: bool, max_in_flight: NonZeroU16) -> Result<reqwest::Cl
     let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .redirect(redirect::Policy::none())
-        .pool_max_idle_per_host(usize::from(max_in_flight.get()))
+        .pool_max_idle_per_host(usize::from(account.max_in_flight.get()))
         .http2_keep_alive_interval(PING_INTERVAL)
         .http2_keep_alive_timeout(PING_INTERVAL);
-    // Without TLS no certificates are looked for, which a bare container doesn't have.
-    let builder = if needs_tls { builder } else { builder.tls_certs_only([]) };
-    builder.build().map_err(|error| ClientError::Tls(one_line(&error.without_url())))
+    let builder = match &account.ca_file {
+        Some(file) => builder.tls_certs_only(authorities(file)?),
+        None if needs_tls => builder,
+        // Without TLS no certificates are looked for, which a bare container doesn't have.
+        None => builder.tls_certs_only([]),
+    };
+    let unusable = |error: reqwest::Error| ClientError::Tls(one_line(&error.without_url()));
+    let builder = match &account.proxy {
+        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(unusable)?),
+        None => builder,
+    };
+    builder.build().map_err(unusable)
+}
+
+fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
+    let failed = |reason: String| ClientError::CaFile { path: file.to_owned(), reason };
+    let pem = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
+    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(one_line(&error)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "an edge: when nothing came is a fact of the wall clock")]

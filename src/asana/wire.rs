@@ -12,9 +12,11 @@ use bridge_core::record::event::Event;
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 /// The pause if Asana doesn't say how long; its official Java client waits as long.
@@ -24,16 +26,68 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// tokens come near their end of 24 hours.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The maximum length of Asana's error phrase that is kept, in characters. Real ones have five words.
+/// The most items of a page that are read. Asana gives at most 1,000 events for one token, and 100 items of a list: a page of
+/// more than this isn't Asana's, and would cost many times its own size in memory.
+const MAX_ITEMS: usize = 10_000;
+
+/// The longest sync token or offset that is accepted, in bytes. Real ones have tens to some hundreds. A longer one would be in
+/// every checkpoint of its stream from then on, and in the head of each request, which servers limit to 8 KiB.
+const MAX_TOKEN: usize = 4 << 10;
+
+/// The longest part of Asana's phrase that is kept. Real ones have five words.
 const MAX_PHRASE: usize = 120;
 
 #[derive(Deserialize)]
 struct PageBody<'a> {
     #[serde(borrow)]
-    data: Vec<&'a RawValue>,
+    data: Items<&'a RawValue>,
     sync: String,
     /// Absent from answers before 2023. Then the page counts as the last one.
     has_more: Option<bool>,
+}
+
+/// A list of which no more is kept than a page may have.
+struct Items<T> {
+    kept: Vec<T>,
+    has_more: bool,
+}
+
+impl<T> Items<T> {
+    fn all(self, what: &str) -> Result<Vec<T>, Failure> {
+        if self.has_more {
+            return Err(Failure::Malformed(format!("the {what} has more than {MAX_ITEMS} items")));
+        }
+        Ok(self.kept)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Items<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut kept = Vec::new();
+                while kept.len() < MAX_ITEMS {
+                    let Some(item) = list.next_element()? else { return Ok(Items { kept, has_more: false }) };
+                    kept.push(item);
+                }
+                let mut has_more = false;
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    has_more = true;
+                }
+                Ok(Items { kept, has_more })
+            }
+        }
+
+        deserializer.deserialize_seq(Reader(PhantomData))
+    }
 }
 
 #[derive(Deserialize)]
@@ -200,7 +254,7 @@ fn is_envelope(body: &[u8]) -> bool {
 fn page(body: &[u8], received_at: DateTime<Utc>) -> Result<Page, Failure> {
     let PageBody { data, sync, has_more } = object(body, "page")?;
     Ok(Page {
-        events: data.into_iter().map(Event::parse).collect(),
+        events: data.all("page")?.into_iter().map(Event::parse).collect(),
         next: token(sync, "page")?,
         has_more: has_more.unwrap_or(false),
         received_at,
@@ -216,6 +270,9 @@ fn reset(body: &[u8]) -> Result<SyncToken, Failure> {
 fn token(sync: String, what: &str) -> Result<SyncToken, Failure> {
     if sync.is_empty() {
         return Err(Failure::Malformed(format!("the {what} has an empty sync token")));
+    }
+    if sync.len() > MAX_TOKEN {
+        return Err(Failure::Malformed(format!("the {what} has a sync token of more than {MAX_TOKEN} bytes")));
     }
     Ok(sync.into())
 }
@@ -248,8 +305,9 @@ pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Resu
 }
 
 #[derive(Deserialize)]
+#[serde(bound = "T: Deserialize<'de>")]
 struct ListBody<T> {
-    data: Vec<T>,
+    data: Items<T>,
     /// Null or absent on the last page.
     next_page: Option<NextPage>,
 }
@@ -270,7 +328,10 @@ pub(super) fn list_page<'a, T: Deserialize<'a>>(
     if next_offset.as_deref().is_some_and(|next| next.is_empty() || Some(next) == offset) {
         return Err(Failure::Malformed("the page of a list leads nowhere but to itself".into()));
     }
-    Ok((data, next_offset))
+    if next_offset.as_deref().is_some_and(|next| next.len() > MAX_TOKEN) {
+        return Err(Failure::Malformed(format!("the page of a list has an offset of more than {MAX_TOKEN} bytes")));
+    }
+    Ok((data.all("page of a list")?, next_offset))
 }
 
 /// A reason in our own words: the library's words quote values, which may be names or a sync token.
@@ -355,6 +416,33 @@ mod tests {
     fn a_date_is_seen_from_the_answers_own_clock() {
         let asanas_clock = "Tue, 24 Nov 2026 08:59:00 GMT";
         assert_eq!(wait("Tue, 24 Nov 2026 08:59:10 GMT", Some(asanas_clock)), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_is_larger_than_anything_of_asanas_is_malformed() {
+        let items = |count: usize| vec!["{}"; count].join(",");
+        let page = |count, sync: &str| {
+            page(format!(r#"{{"data":[{}],"sync":"{sync}"}}"#, items(count)).as_bytes(), DateTime::UNIX_EPOCH)
+        };
+        let list = |count, offset: &str| {
+            let body = format!(r#"{{"data":[{}],"next_page":{{"offset":"{offset}"}}}}"#, items(count));
+            list_page::<IgnoredAny>(body.as_bytes(), None).map(|(items, _)| items.len())
+        };
+        let (longest, too_long) = ("a".repeat(4096), "a".repeat(4097));
+        assert_eq!(page(10_000, &longest).unwrap().events.len(), 10_000);
+        assert_eq!(list(10_000, &longest), Ok(10_000));
+        assert!(reset(format!(r#"{{"sync":"{longest}"}}"#).as_bytes()).is_ok());
+        let failures = [
+            page(10_001, "a").map(drop),
+            page(0, &too_long).map(drop),
+            list(10_001, "a").map(drop),
+            list(0, &too_long).map(drop),
+            reset(format!(r#"{{"sync":"{too_long}"}}"#).as_bytes()).map(drop),
+        ];
+        for (failure, words) in failures.into_iter().zip(["10000", "4096", "10000", "4096", "4096"]) {
+            let Err(Failure::Malformed(text)) = failure else { panic!("{failure:?} instead of {words}") };
+            assert!(text.contains(words) && !text.contains(&too_long), "{text}");
+        }
     }
 
     #[test]

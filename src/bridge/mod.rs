@@ -63,6 +63,7 @@ const REOPEN: Backoff = Backoff { first: Duration::from_millis(500), longest: Du
 /// begins at once.
 ///
 /// # Errors
+/// None if the reader of the console sink's output is gone: the bridge ends then.
 /// [`BridgeError`]: the sink was never reachable, or the operator has to act. Once a session has run, the bridge keeps
 /// retrying a bus that can't be reached or that rejects the credentials.
 ///
@@ -116,6 +117,10 @@ where
         observer.notify(&BridgeEvent::SessionEnded(&end));
         match end {
             SessionEnd::Stopped if stop.is_cancelled() => break,
+            SessionEnd::Sink(SinkError::ReaderGone) | SessionEnd::Commit(CommitError::Fatal(SinkError::ReaderGone)) => {
+                tracing::info!("standard output closed by its reader, ending");
+                break;
+            }
             SessionEnd::Stopped => tracing::info!("session ended, reopening with changed credentials"),
             SessionEnd::Checkpoint(error) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Setup { .. }) => return Err(error.into()),
@@ -128,11 +133,7 @@ where
                 // After a session of some length, the count of failures starts again.
                 failures = if now > began + REOPEN.longest { 1 } else { failures + 1 };
                 let pause = REOPEN.delay(failures, &replica);
-                if let SessionEnd::Commit(CommitError::Fenced(_)) = end {
-                    tracing::info!(reason = %end, retry_in = ?pause, "session ended, rejoining");
-                } else {
-                    tracing::warn!(reason = %end, retry_in = ?pause, "session ended, restarting from the bus");
-                }
+                observer.notify(&BridgeEvent::Restarting { end: &end, retry_in: pause });
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = stop.cancelled() => {}
@@ -211,7 +212,7 @@ mod tests {
             }
             Ok(opened)
         };
-        let observer = Arc::new(LogObserver);
+        let observer = Arc::new(LogObserver::default());
         let end = run(plans, open, index, poll_requests, renewals, observer, stop.clone()).await;
         (script.into_inner().unwrap().len(), end)
     }
@@ -220,6 +221,12 @@ mod tests {
     async fn a_login_that_was_accepted_once_is_tried_again() {
         let (left, end) = follow(vec![Ok(()), Err(refused()), Err(refused()), Ok(())]).await;
         assert!(left == 0 && end.is_ok(), "{left} {end:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_is_gone_ends_the_bridge_without_an_error() {
+        let (left, end) = follow(vec![Ok(()), Err(SinkError::ReaderGone)]).await;
+        assert!(left == 1 && end.is_ok(), "{left} {end:?}");
     }
 
     #[tokio::test(start_paused = true)]

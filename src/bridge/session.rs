@@ -366,7 +366,9 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             Err(error) => {
                 let failure = match error {
                     SinkError::Unavailable { .. } => TopicFailure::Unavailable,
-                    SinkError::Refused { .. } | SinkError::Setup { .. } => TopicFailure::Unusable,
+                    SinkError::Refused { .. } | SinkError::Setup { .. } | SinkError::ReaderGone => {
+                        TopicFailure::Unusable
+                    }
                 };
                 match self.engine.topic_failed(now, topic, failure) {
                     TopicVerdict::Continue => Ok(()),

@@ -3,19 +3,22 @@
 use super::process::{runtime, stop_on_signal};
 use super::{Exit, Failure, Output};
 use crate::commands::ledger::{Ledger, StreamLedger};
+use crate::commands::place::{PlaceError, Records};
 use crate::commands::run::{self, RunError};
-use crate::commands::tail;
 use crate::commands::verify::{Report, Verification};
 use crate::config::{self, Checked, Environment, Problems, Source};
 use crate::observe::{BridgeEvent, LogObserver, Observer};
+use crate::record_text::{Names, summary};
 use crate::sink::reader::Reader;
 use asana_simulator::{Limits, Options, Scenario, Simulator, SimulatorError, WorldSize};
 use bridge_consumer::{ReadError, ReadFrom, Until};
 use bridge_core::stream::Notice;
+use indicatif::HumanCount;
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use serde_json::{Value, json};
+use std::fmt;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,8 +34,8 @@ Examples:
   asana-event-bridge demo
   asana-event-bridge demo --for 2min --rate 500 --bus kafka --address localhost:9092
 
-At the end every event that the simulator offered is looked for in what the consumer read.
-Exits with 1 if any is missing, twice or out of order.
+At the end every event that the simulator offered is compared with what the consumer read. The last line is the result.
+Exits with 1 if any event is missing, duplicated or out of order.
 
 The embedded bus is librdkafka's in-process broker. It is for show: it needs nothing, and it
 proves nothing about exactly-once. --bus kafka and --bus nats do the same on the real thing.")]
@@ -87,6 +90,9 @@ pub enum DemoError {
     /// The bridge failed.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The records couldn't be reached.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The bus couldn't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -112,6 +118,7 @@ impl Failure for DemoError {
     fn exit(&self) -> Exit {
         match self {
             Self::Run(error) => error.exit(),
+            Self::Place(error) => error.exit(),
             Self::Read(_) | Self::Stuck(_) => Exit::Unavailable,
             Self::Simulator(_) | Self::Embedded(_) | Self::Config(_) | Self::BridgeEnded | Self::Io(_) => {
                 Exit::Internal
@@ -124,13 +131,39 @@ impl Failure for DemoError {
 pub(super) fn execute(args: &DemoArgs) -> Result<Exit, Box<dyn Failure>> {
     runtime()?.block_on(async {
         let stop = stop_on_signal()?;
+        let mut out = std::io::stdout();
         let report = match args.output {
-            Output::Text => run(args, &stop, &mut std::io::stdout()).await?,
+            Output::Text => run(args, &stop, &mut out).await?,
             Output::Json => run(args, &stop, &mut std::io::stderr()).await?,
         };
-        args.output.show(&report)?;
+        match args.output {
+            Output::Text => write!(out, "{}", Conclusion(&report))?,
+            Output::Json => args.output.show(&report)?,
+        }
         Ok(Exit::of(report.is_ok()))
     })
+}
+
+/// The last lines for people: the faults, if there are any, and in one line how it ended.
+struct Conclusion<'a>(&'a Report);
+
+impl fmt::Display for Conclusion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(report) = self;
+        let is_ok = report.is_ok();
+        if !is_ok {
+            writeln!(f, "\n{report}")?;
+        }
+        let count = |number: u64| if number == 0 { "none".to_owned() } else { HumanCount(number).to_string() };
+        let ended = if is_ok { "finished" } else { "FAILED" };
+        let offered = HumanCount(report.offered.unwrap_or(report.read));
+        let (missing, duplicates, reordered) =
+            (count(report.missing), count(report.duplicates), count(report.reordered));
+        writeln!(
+            f,
+            "\ndemo {ended}: {offered} events, {missing} missing, {duplicates} duplicated, {reordered} out of order"
+        )
+    }
 }
 
 /// Runs the demonstration, and reports the result.
@@ -292,7 +325,7 @@ impl Stage<'_> {
                 received = reader.next() => if let Some(received) = received? {
                     watch.verification.take(&received);
                     watch.read = watch.verification.events();
-                    watch.last = tail::body(&received);
+                    watch.last = summary(&received.record, Names::NameOrGid);
                 },
                 () = &mut tick => break,
             }
@@ -343,9 +376,9 @@ struct Watch {
 async fn open_reader(checked: &Checked) -> Result<Reader, DemoError> {
     let mut waited = Duration::ZERO;
     loop {
-        let place = run::place(checked).await.map_err(RunError::from)?;
-        match Reader::open(place, ReadFrom::Start, Until::Stopped).await {
-            Err(ReadError::Unavailable { .. }) if waited < STEP_TIMEOUT => {}
+        let records = Records::Configured(Box::new(checked.into()));
+        match records.open(ReadFrom::Start, Until::Stopped).await {
+            Err(error) if error.exit() == Exit::Unavailable && waited < STEP_TIMEOUT => {}
             opened => return Ok(opened?),
         }
         tokio::time::sleep(TICK).await;
@@ -369,6 +402,7 @@ struct Counts {
     commits: AtomicU64,
     /// The durations of the latest commits.
     latencies: Mutex<Vec<Duration>>,
+    log: LogObserver,
 }
 
 impl Counts {
@@ -384,14 +418,36 @@ impl Observer for Counts {
     #[expect(clippy::wildcard_enum_match_arm, reason = "it follows a few events only")]
     fn notify(&self, event: &BridgeEvent<'_>) {
         match event {
+            // The view shows what goes well.
+            BridgeEvent::Stream(_, Notice::Established) => return,
             BridgeEvent::Committed(summary) => {
                 self.events.fetch_add(summary.events as u64, Ordering::Relaxed);
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.latencies);
             }
-            BridgeEvent::Stream(_, Notice::Established) => {}
-            BridgeEvent::CommitFailed(_) | BridgeEvent::Stream(..) => LogObserver.notify(event),
-            _ => {}
+            BridgeEvent::CommitFailed(_)
+            | BridgeEvent::Polled { .. }
+            | BridgeEvent::Restarting { .. }
+            | BridgeEvent::Stream(..)
+            | BridgeEvent::Turned(..) => {}
+            _ => return,
         }
+        self.log.notify(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_how_it_ended() {
+        let fine = Report { offered: Some(12_345), read: 12_345, ..Report::default() };
+        let last = "\ndemo finished: 12,345 events, none missing, none duplicated, none out of order\n";
+        assert_eq!(Conclusion(&fine).to_string(), last);
+        let failed = Conclusion(&Report { missing: 3, ..fine }).to_string();
+        let last = "demo FAILED: 12,345 events, 3 missing, none duplicated, none out of order";
+        assert_eq!(failed.lines().last(), Some(last), "{failed}");
+        assert!(failed.contains("not every event accounted for"), "{failed}");
     }
 }

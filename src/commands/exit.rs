@@ -81,6 +81,7 @@ impl Failure for SinkError {
         match self {
             Self::Refused { .. } | Self::Setup { .. } => Exit::Usage,
             Self::Unavailable { .. } => Exit::Unavailable,
+            Self::ReaderGone => Exit::Ok,
         }
     }
 }

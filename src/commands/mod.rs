@@ -10,6 +10,8 @@
 //! | `run` | the bridge: its wiring, its plan, and changes of the configuration while it runs |
 //! | `check` | `check-config` and `config-schema` |
 //! | `checkpoint`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
+//! | `place` | where `tail` and `verify` find records |
+//! | `gid` | gids on the command line |
 //! | `ledger` | the events that a simulator offered, for `verify` and `demo` |
 
 mod check;
@@ -18,9 +20,10 @@ mod cli;
 pub mod demo;
 pub mod doctor;
 mod exit;
+mod gid;
 pub mod ledger;
-mod left_out;
 mod output;
+pub mod place;
 mod process;
 pub mod run;
 pub mod streams;
@@ -30,9 +33,10 @@ pub mod verify;
 pub use exit::{Exit, Failure};
 pub use output::Output;
 
+use crate::escape::printable;
 use crate::one_line::one_line;
 use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{Cli, Command, with_suggestion};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -42,6 +46,8 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error =
+                with_suggestion(error, std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()));
             // Help and version are no errors, and a closed output doesn't matter.
             drop(error.print());
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
@@ -66,7 +72,7 @@ fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
             process::runtime()?.block_on(asana_simulator::run(args))?;
             Ok(Exit::Ok)
         }
-        Command::CheckConfig(args) => check::config(&args.file),
+        Command::CheckConfig(args) => check::config(args.file(), args.output),
         Command::ConfigSchema => check::schema(),
     }
 }
@@ -79,8 +85,9 @@ fn report(error: &dyn Failure, as_json: bool) -> Exit {
         if as_json && tracing::enabled!(tracing::Level::ERROR) {
             tracing::error!(reason = line, "ended with an error");
         } else {
-            // If standard error is closed, there is nowhere left to report it.
-            drop(writeln!(std::io::stderr(), "{line}"));
+            // With standard error gone there is nowhere left to say it.
+            let lines = line.lines().map(printable).collect::<Vec<_>>().join("\n");
+            drop(writeln!(std::io::stderr(), "{lines}"));
         }
     }
     exit

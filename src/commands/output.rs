@@ -1,5 +1,6 @@
 //! The output of results, for people and for scripts.
 
+use crate::escape::printable;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -19,10 +20,7 @@ impl Output {
     pub(super) fn show(self, result: &(impl Display + Serialize)) -> io::Result<()> {
         let mut out = io::stdout();
         match self {
-            Self::Text => {
-                let text = result.to_string();
-                writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(&text))
-            }
+            Self::Text => result.to_string().lines().try_for_each(|line| writeln!(out, "{}", printable(line))),
             Self::Json => writeln!(out, "{}", serde_json::to_string(result)?),
         }
     }

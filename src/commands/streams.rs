@@ -4,7 +4,9 @@ use super::process::runtime;
 use super::{Exit, Failure, Output};
 use crate::admin::Report;
 use crate::admin::report::{AccountReport, FailureReport, StreamReport, Totals};
+use crate::escape::printable;
 use crate::one_line::one_line;
+use reqwest::StatusCode;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,12 +15,13 @@ use std::time::Duration;
 #[command(after_help = "\
 Examples:
   asana-event-bridge streams
-  asana-event-bridge streams --url http://bridge-0.bridge:8080 --limit 20
+  asana-event-bridge streams --url bridge-0.bridge:8080 --limit 20
   kubectl port-forward deployment/asana-event-bridge 8080 &
   asana-event-bridge streams --output json | jq '.streams[] | select(.state != \"live\")'
 
 It asks the admin port of one replica (the configuration's `admin.listen`), and each replica
-tells of the streams that it has. The stalest come first:
+tells of the streams that it has. It may be named by its address, as localhost, or by a name in
+`admin.allowedHosts`. The stalest come first:
 
   STALE   the time since a poll left nothing waiting; `-` where there has been none
   TOKEN   how long the sync token is good at the most: Asana gives it 24 hours
@@ -28,7 +31,7 @@ tells of the streams that it has. The stalest come first:
 
 Exits with 69 if nobody answers.")]
 pub struct StreamsArgs {
-    /// The URL of the replica's admin port
+    /// The address of the replica's admin port. Without a scheme, as in `bridge-0.bridge:8080`, it is HTTP
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
     /// The maximum number of streams that are printed. The sums count all streams
@@ -73,13 +76,20 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub async fn fetch(args: &StreamsArgs) -> Result<Report, StreamsError> {
     // If a provider is installed already, that one is used.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let url = format!("{}/api/streams?limit={}", args.url.trim_end_matches('/'), args.limit);
+    let base = if args.url.contains("://") { args.url.clone() } else { format!("http://{}", args.url) };
+    let url = format!("{}/api/streams?limit={}", base.trim_end_matches('/'), args.limit);
     let failed = |reason: String| StreamsError { url: args.url.clone(), reason };
     let asked = async {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
-        client.get(&url).send().await?.error_for_status()?.bytes().await
+        let answer = client.get(&url).send().await?;
+        Ok((answer.status(), answer.bytes().await?))
     };
-    let body = asked.await.map_err(|error| failed(one_line(&error.without_url())))?;
+    let (status, body) = asked.await.map_err(|error: reqwest::Error| failed(one_line(&error.without_url())))?;
+    if !status.is_success() {
+        let words = String::from_utf8_lossy(&body);
+        let words = words.lines().next().filter(|_| status == StatusCode::FORBIDDEN).unwrap_or_default();
+        return Err(failed(format!("{status} {}", printable(words)).trim_end().to_owned()));
+    }
     serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))
 }
 

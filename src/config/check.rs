@@ -1,8 +1,8 @@
 //! Turns the file's shape into types that can't be wrong, and collects every problem.
 
 use super::checked::{
-    Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedOauth, CheckedSink, Credential,
-    left_for_polls,
+    Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedOauth, CheckedReading, CheckedSink,
+    Credential, left_for_polls,
 };
 use super::environment::Environment;
 use super::problem::{Place, Problems, nearest};
@@ -30,6 +30,8 @@ pub(super) struct Check<'a> {
     pub(super) environment: &'a Environment,
     pub(super) problems: Problems,
     pub(super) warnings: Vec<String>,
+    /// Hosts to which secrets may be sent without TLS.
+    pub(super) insecure_hosts: Vec<String>,
 }
 
 impl Check<'_> {
@@ -40,8 +42,11 @@ impl Check<'_> {
 
 /// Checks everything that the schema can't express. Connects to nothing.
 pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checked>, Problems) {
-    let mut check = Check { environment, problems: Problems::default(), warnings: Vec::new() };
+    let mut check =
+        Check { environment, problems: Problems::default(), warnings: Vec::new(), insecure_hosts: Vec::new() };
     let root = Place::default();
+    check.insecure_hosts = check.hosts(&config.insecure_hosts, &root.key("insecureHosts"));
+    check.proxy_variables();
 
     if config.accounts.is_empty() {
         check.problem(&root.key("accounts"), "is empty: name an account, such as `main: {token: {env: ASANA_TOKEN}}`");
@@ -64,7 +69,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     let webhooks = check.webhooks(&config.webhooks, &root.key("webhooks"));
     check.budgets(&config, &streams, &discovery);
     let admin = check.admin(&config.admin, &root.key("admin"));
-    let sink = check.sink(config.sink, &streams, &discovery, &root.key("sink"));
+    let sink = check.sink(config.sink, &streams, !discovery.rules.is_empty(), &root.key("sink"));
     let replica = check.replica(config.replica.as_deref());
     let (sampling, warning) = tracing::sampling(environment);
     check.warnings.extend(warning);
@@ -89,6 +94,36 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     (checked, problems)
 }
 
+/// Checks what a reader of the records needs, as far as the schema can't express it.
+pub(super) fn check_reading(mut config: Config, environment: &Environment) -> (Option<CheckedReading>, Problems) {
+    let mut check =
+        Check { environment, problems: Problems::default(), warnings: Vec::new(), insecure_hosts: Vec::new() };
+    let spec = |stream: &StreamConfig| {
+        let of = |gid: &String, kind| StreamSpec { id: StreamId::new("", gid.as_str()), kind };
+        let resource = stream.resource.as_ref().map(|gid| of(gid, StreamKind::Resource));
+        resource.or_else(|| stream.workspace.as_ref().map(|gid| of(gid, StreamKind::Workspace)))
+    };
+    let streams: Vec<_> = config.streams.iter().filter_map(spec).collect();
+    let discovers = !config.discovery.rules.is_empty();
+    if let Some(kafka) = &mut config.sink.kafka {
+        // Records contain all that is needed to decode them.
+        kafka.schema_registry = None;
+    }
+    let sink = check.sink(config.sink, &streams, discovers, &Place::default().key("sink"));
+    let checked = sink.map(|sink| CheckedReading {
+        sink,
+        has_others: discovers || streams.is_empty(),
+        streams,
+        watermark_interval: config.commit.watermark_interval.0,
+        shards: config.shards,
+        replica: READER.to_owned(),
+    });
+    (checked, check.problems)
+}
+
+/// The name of a reader's connections.
+const READER: &str = "reader";
+
 impl Check<'_> {
     fn account(&mut self, name: &str, account: &AccountConfig, place: &Place) -> Option<CheckedAccount> {
         if !is_name(name) {
@@ -106,15 +141,22 @@ impl Check<'_> {
                 None
             }
         };
-        let base_url = self.url(account.base_url.trim_end_matches('/'), &place.key("baseUrl"));
+        let base_url = self.secret_url(account.base_url.trim_end_matches('/'), &place.key("baseUrl"));
         if account.request_timeout.0 < SHORTEST_REQUEST_TIMEOUT {
             self.problem(&place.key("requestTimeout"), "must be 1s at least");
         }
+        self.certificates(account.ca_file.as_deref(), &place.key("caFile"));
+        let proxy = account.proxy.as_deref().map(|proxy| self.url(proxy, &place.key("proxy")));
         let headers = self.headers(&account.headers, &place.key("headers"));
         Some(CheckedAccount {
             name: AccountName::from(name),
             credential: credential?,
             base_url: base_url?,
+            ca_file: account.ca_file.clone(),
+            proxy: match proxy {
+                Some(proxy) => Some(proxy?),
+                None => None,
+            },
             requests_per_minute: account.requests_per_minute,
             max_in_flight: account.max_in_flight,
             request_timeout: account.request_timeout.0,
@@ -128,7 +170,7 @@ impl Check<'_> {
         }
         let client_secret = self.secret(&oauth.client_secret, &place.key("clientSecret"));
         let refresh_token = self.secret(&oauth.refresh_token, &place.key("refreshToken"));
-        let token_url = self.url(&oauth.token_url, &place.key("tokenUrl"));
+        let token_url = self.secret_url(&oauth.token_url, &place.key("tokenUrl"));
         Some(CheckedOauth {
             client_id: oauth.client_id.clone(),
             client_secret: client_secret?,
@@ -280,8 +322,9 @@ impl Check<'_> {
             self.problem(&place.key("listen"), problem);
             return None;
         };
+        let allowed_hosts = self.hosts(&admin.allowed_hosts, &place.key("allowedHosts"));
         let stream_metrics = usize::try_from(admin.stream_metrics).unwrap_or(usize::MAX);
-        Some(CheckedAdmin { listen, status_page: admin.status_page, stream_metrics })
+        Some(CheckedAdmin { listen, status_page: admin.status_page, allowed_hosts, stream_metrics })
     }
 
     fn crawl(&mut self, crawl: &CrawlConfig, accounts: &BTreeMap<String, AccountConfig>, place: &Place) {
@@ -334,7 +377,7 @@ impl Check<'_> {
         &mut self,
         sink: super::SinkConfig,
         streams: &[StreamSpec],
-        discovery: &CheckedDiscovery,
+        discovers: bool,
         place: &Place,
     ) -> Option<CheckedSink> {
         let named = [
@@ -346,7 +389,6 @@ impl Check<'_> {
         let named: Vec<&str> = named.into_iter().flatten().collect();
         match (named.as_slice(), sink.kafka, sink.nats, sink.console, sink.file) {
             ([_], Some(kafka), ..) => {
-                let discovers = !discovery.rules.is_empty();
                 self.kafka(kafka, streams, discovers, &place.key("kafka")).map(Box::new).map(CheckedSink::Kafka)
             }
             ([_], _, Some(nats), ..) => self.nats(nats, &place.key("nats")).map(Box::new).map(CheckedSink::Nats),

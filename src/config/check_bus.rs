@@ -137,8 +137,12 @@ impl Check<'_> {
         if config.urls.is_empty() {
             self.problem(&place.key("urls"), "is empty");
         }
-        let urls = config.urls.iter().enumerate();
-        let urls = urls.map(|(index, url)| self.url(url, &place.key("urls").item(index))).collect::<Option<_>>();
+        let has_login = config.user.is_some() || config.token.is_some();
+        let url = |(index, url): (usize, &String)| {
+            let place = place.key("urls").item(index);
+            if has_login { self.secret_url(url, &place) } else { self.url(url, &place) }
+        };
+        let urls = config.urls.iter().enumerate().map(url).collect::<Option<_>>();
         self.at_most_one(place, &[("user", config.user.is_some()), ("token", config.token.is_some())]);
         if config.user.is_some() != config.password.is_some() {
             self.problem(place, "`user` and `password` go together");

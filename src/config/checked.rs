@@ -52,6 +52,36 @@ pub struct Checked {
     pub warnings: Vec<String>,
 }
 
+/// What a reader of the records needs of a configuration: no account, and so no token of Asana's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedReading {
+    /// The sink that the records are in.
+    pub sink: CheckedSink,
+    /// The configured streams. Their accounts aren't checked.
+    pub streams: Vec<StreamSpec>,
+    /// Whether records may be of other streams, too: rules find some, or the configuration doesn't say which streams there are.
+    pub has_others: bool,
+    /// The bridge's interval between watermarks.
+    pub watermark_interval: Duration,
+    /// The number of shards.
+    pub shards: NonZeroU32,
+    /// The name of the reader's connections.
+    pub replica: String,
+}
+
+impl From<&Checked> for CheckedReading {
+    fn from(checked: &Checked) -> Self {
+        Self {
+            sink: checked.sink.clone(),
+            streams: checked.streams.clone(),
+            has_others: !checked.discovery.rules.is_empty(),
+            watermark_interval: checked.commit.watermark_interval.0,
+            shards: checked.shards,
+            replica: checked.replica.clone(),
+        }
+    }
+}
+
 /// Rules of discovery. The account of each rule exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedDiscovery {
@@ -140,12 +170,14 @@ impl CheckedWebhooks {
 }
 
 /// Checked settings of the admin port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedAdmin {
     /// The address and port to listen on.
     pub listen: SocketAddr,
     /// Whether to serve the status page.
     pub status_page: bool,
+    /// The names by which browsers may open the status page, besides `localhost` and addresses.
+    pub allowed_hosts: Vec<String>,
     /// The number of streams up to which each stream has its own metrics.
     pub stream_metrics: usize,
 }
@@ -159,6 +191,10 @@ pub struct CheckedAccount {
     pub credential: Credential,
     /// The address of Asana's API, `http` or `https`, without a slash at the end of its path.
     pub base_url: Url,
+    /// A PEM file with the certificate authorities that may sign Asana's certificate, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The proxy for all requests, instead of the one in the environment.
+    pub proxy: Option<Url>,
     /// The maximum number of requests a minute, over all replicas.
     pub requests_per_minute: NonZeroU32,
     /// The maximum number of requests in flight at the same time.

@@ -2,9 +2,9 @@
 
 use super::environment::Environment;
 use super::problem::{Place, Problems};
-use super::{Checked, check, document};
+use super::{Checked, CheckedReading, ConsoleOutput, check, document};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the configuration comes from: a file, flags, or flags over a file.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Source {
     pub document: Option<Value>,
     /// A local sink, instead of the sink in the file.
     pub sink: Option<LocalSink>,
+    /// The form of the console sink's lines, instead of the form in the file. An error with another sink.
+    pub output: Option<ConsoleOutput>,
     /// Gids of tasks, projects or goals. If there are any, or any `workspaces`, they replace
     /// the streams of the file.
     pub resources: Vec<String>,
@@ -26,7 +28,7 @@ pub struct Source {
 /// A sink that needs no bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalSink {
-    /// JSON lines on standard output.
+    /// Lines on standard output.
     Console,
     /// JSON lines in `asana-events.jsonl` in the working directory.
     File,
@@ -46,24 +48,51 @@ impl Source {
 pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Problems> {
     let mut document = match (&source.document, &source.file) {
         (Some(document), _) => document.clone(),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                let mut problems = Problems::default();
-                problems.add(Place::default(), format!("{} can't be read: {error}", path.display()));
-                problems
-            })?;
-            document::parse(&text)?
-        }
+        (None, Some(path)) => read(path)?,
         (None, None) => without_file(environment),
     };
-    apply_flags(&mut document, source);
+    let flagged = apply_flags(&mut document, source);
     let (config, mut problems) = document::read(document, environment);
+    problems.add_unless_known(flagged);
     let checked = config.and_then(|config| {
         let (checked, found) = check::check(config, environment);
         problems.add_unless_known(found);
         checked
     });
     problems.or(checked)
+}
+
+/// Reads and checks what a reader of the records needs of the file: it may have a `sink` section alone. The credentials of accounts
+/// aren't read.
+///
+/// # Errors
+/// All problems, each with its place.
+pub fn load_reading(path: &Path, environment: &Environment) -> Result<CheckedReading, Problems> {
+    let mut document = read(path)?;
+    if let Some(document) = document.as_object_mut() {
+        // What readers don't need isn't checked, so that it may name secrets and variables that they don't have.
+        document.retain(|key, _| !NOT_FOR_READERS.contains(&key.as_str()));
+        document.insert("accounts".to_owned(), json!({}));
+    }
+    let (config, mut problems) = document::read(document, environment);
+    let checked = config.and_then(|config| {
+        let (checked, found) = check::check_reading(config, environment);
+        problems.add_unless_known(found);
+        checked
+    });
+    problems.or(checked)
+}
+
+/// The keys of the file that matter to the bridge only.
+const NOT_FOR_READERS: [&str; 7] = ["accounts", "insecureHosts", "polling", "crawl", "index", "admin", "webhooks"];
+
+fn read(path: &Path) -> Result<Value, Problems> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let mut problems = Problems::default();
+        problems.add(Place::default(), format!("{} can't be read: {error}", path.display()));
+        problems
+    })?;
+    document::parse(&text)
 }
 
 fn without_file(environment: &Environment) -> Value {
@@ -74,14 +103,21 @@ fn without_file(environment: &Environment) -> Value {
     json!({ "accounts": { "main": account }, "streams": [], "sink": { "console": {} } })
 }
 
-fn apply_flags(document: &mut Value, source: &Source) {
-    let Some(document) = document.as_object_mut() else { return };
+fn apply_flags(document: &mut Value, source: &Source) -> Problems {
+    let mut problems = Problems::default();
+    let Some(document) = document.as_object_mut() else { return problems };
     if let Some(sink) = source.sink {
         let sink = match sink {
             LocalSink::Console => json!({ "console": {} }),
             LocalSink::File => json!({ "file": { "path": "asana-events.jsonl" } }),
         };
         document.insert("sink".to_owned(), sink);
+    }
+    if let Some(output) = source.output {
+        match document.get_mut("sink").and_then(|sink| sink.get_mut("console")).and_then(Value::as_object_mut) {
+            Some(console) => drop(console.insert("output".to_owned(), json!(output))),
+            None => problems.add_variable("--output", "is for the console sink: add `--sink console`"),
+        }
     }
     let resources = source.resources.iter().map(|gid| json!({ "resource": gid }));
     let streams: Vec<Value> =
@@ -90,4 +126,5 @@ fn apply_flags(document: &mut Value, source: &Source) {
         document.insert("streams".to_owned(), streams.into());
         document.remove("discovery");
     }
+    problems
 }

@@ -14,6 +14,7 @@ mod environment;
 mod expand;
 mod headers;
 mod load;
+mod network;
 mod problem;
 #[cfg(test)]
 pub(crate) mod reference;
@@ -26,13 +27,13 @@ mod webhooks;
 pub use check_bus::is_checkpoint_name;
 pub use checked::{
     Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth,
-    CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern, NatsLogin,
-    RegistryLogin,
+    CheckedReading, CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern,
+    NatsLogin, RegistryLogin,
 };
 pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
-pub use load::{LocalSink, Source, load};
+pub use load::{LocalSink, Source, load, load_reading};
 pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
@@ -53,6 +54,11 @@ pub struct Config {
     /// The accounts whose credentials poll Asana, by a name of your choice. The name is part of every
     /// stream's identity: if you rename an account, its streams start from scratch.
     pub accounts: BTreeMap<String, AccountConfig>,
+    /// Hosts to which the bridge may send secrets without encryption (`http://`), such as a simulator in the same private network.
+    /// Names or addresses, without ports. This machine (`localhost` and loopback addresses) is always allowed. Default: none, and
+    /// `baseUrl`, `tokenUrl` and a schema registry with a login need `https://`.
+    #[serde(default)]
+    pub insecure_hosts: Vec<String>,
     /// The streams to poll. May be left out if `discovery` has rules.
     #[serde(default)]
     pub streams: Vec<StreamConfig>,
@@ -106,6 +112,14 @@ pub struct AccountConfig {
     /// The address of Asana's API. Change it to run the bridge against `simulate`.
     #[serde(default = "default_base_url")]
     pub base_url: String,
+    /// A PEM file with the certificate authorities that may sign Asana's certificate, for networks whose proxy inspects TLS. The
+    /// bridge reads it when it starts, and when the account's settings change. Default: the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// The proxy for all requests of this account, such as `http://proxy.example.com:3128`. If the proxy needs a login, set it with
+    /// `HTTPS_PROXY` instead. Default: the proxy in the variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    #[serde(default)]
+    pub proxy: Option<String>,
     /// The maximum number of requests a minute, over all replicas. Asana allows 150
     /// in free domains and 1,500 in paid ones, for each token. Raise it in a paid domain; leave room for other users of the token.
     #[serde(default = "default_requests_per_minute")]
@@ -316,6 +330,9 @@ pub struct AdminConfig {
     pub listen: Option<String>,
     /// Whether to serve the status page at `/`, and its data as JSON at `/api/streams`. Set `false` to serve only probes and metrics.
     pub status_page: bool,
+    /// The names of hosts by which browsers may open the status page and `/api/streams`, besides `localhost` and addresses. Requests
+    /// for another name are rejected with 403, so that no foreign web page can read the status. Default: none.
+    pub allowed_hosts: Vec<String>,
     /// The number of streams up to which a replica has metrics for each single stream. A replica with more streams
     /// has only sums and the worst values. Lower it if your Prometheus should store fewer series.
     pub stream_metrics: u32,
@@ -323,7 +340,7 @@ pub struct AdminConfig {
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: None, status_page: true, stream_metrics: 1000 }
+        Self { listen: None, status_page: true, allowed_hosts: Vec::new(), stream_metrics: 1000 }
     }
 }
 
@@ -335,7 +352,7 @@ pub struct SinkConfig {
     pub kafka: Option<KafkaConfig>,
     /// A NATS server or cluster with JetStream.
     pub nats: Option<NatsConfig>,
-    /// JSON lines on standard output, to try the bridge.
+    /// Lines on standard output, to try the bridge.
     pub console: Option<ConsoleConfig>,
     /// JSON lines in a file, without a bus.
     pub file: Option<FileConfig>,
@@ -536,6 +553,30 @@ pub struct NatsConfig {
     pub tls: Option<NatsTlsConfig>,
 }
 
+impl NatsConfig {
+    /// A JetStream stream on these servers, with the defaults of all other settings.
+    #[must_use]
+    pub fn at(servers: Vec<String>, stream: String) -> Self {
+        Self {
+            servers,
+            stream,
+            subject_prefix: default_subject_prefix(),
+            checkpoint: None,
+            lanes: default_lanes(),
+            create: yes(),
+            replicas: default_replicas(),
+            max_age: default_max_age(),
+            duplicate_window: default_duplicate_window(),
+            credentials_file: None,
+            nkey_seed: None,
+            token: None,
+            user: None,
+            password: None,
+            tls: None,
+        }
+    }
+}
+
 fn default_jetstream() -> String {
     "ASANA".to_owned()
 }
@@ -570,18 +611,34 @@ pub struct NatsTlsConfig {
     pub key_file: Option<PathBuf>,
 }
 
-/// JSON lines on standard output, to try the bridge.
+/// Lines on standard output, to try the bridge. If the reader of the output ends, the bridge ends, too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct ConsoleConfig {
+    /// The form of the lines: JSON as in a file, or text for people, which leaves out records that only serve the bookkeeping of
+    /// consumers. With `auto` it is text on a terminal, and else JSON.
+    pub output: ConsoleOutput,
     /// The path of the checkpoint file.
     pub checkpoint: PathBuf,
 }
 
 impl Default for ConsoleConfig {
     fn default() -> Self {
-        Self { checkpoint: "asana-event-bridge.checkpoint".into() }
+        Self { output: ConsoleOutput::default(), checkpoint: "asana-event-bridge.checkpoint".into() }
     }
+}
+
+/// The form of the lines on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ConsoleOutput {
+    /// Text on a terminal, and else JSON.
+    #[default]
+    Auto,
+    /// Text for people.
+    Text,
+    /// JSON objects, one per record.
+    Json,
 }
 
 /// JSON lines in a file, each record exactly once. After a crash the bridge cuts off unfinished lines.

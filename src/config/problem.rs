@@ -72,6 +72,20 @@ pub struct Problem {
     message: String,
 }
 
+impl Problem {
+    /// The path of the key with the problem, or the name of the variable.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.variable.clone().unwrap_or_else(|| self.place.to_string())
+    }
+
+    /// What is wrong, and what to do.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.variable {

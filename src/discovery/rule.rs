@@ -5,6 +5,7 @@ use super::alone::{self, Verdict};
 use super::missing::Missing;
 use super::pass::Pass;
 use crate::config::CheckedRule;
+use crate::fold::{Fold, Line, Over};
 use bridge_core::engine::StreamSpec;
 use bridge_core::engine::schedule::backoff::Backoff;
 use bridge_core::ids::{AccountName, Gid};
@@ -39,9 +40,9 @@ pub(super) struct Rule {
     added: usize,
     /// The number of consecutive failures of the current round's lists.
     failures: u32,
-    /// The last failure that was reported. Each cause is reported once.
-    told: Option<&'static str>,
-    /// Whether it was reported that the rule shrank.
+    /// What fails, by cause.
+    problems: Fold<&'static str, ()>,
+    /// That it shrank was told.
     is_small: bool,
     /// The number of complete rounds.
     looks: u32,
@@ -70,7 +71,7 @@ impl Rule {
             missing: Missing::default(),
             added: 0,
             failures: 0,
-            told: None,
+            problems: Fold::new(Duration::ZERO),
             is_small: false,
             looks: 0,
             said: now,
@@ -137,7 +138,7 @@ impl Rule {
         }
         let pass = std::mem::replace(&mut self.pass, Pass::new(&self.spec));
         if pass.hidden > 0 {
-            self.say_hidden(pass.hidden);
+            self.say_hidden(now, pass.hidden);
             return self.rest(now, interval, false);
         }
         let shrank = self.compare(pass.found.len());
@@ -149,7 +150,7 @@ impl Rule {
             self.reads_again = true;
             return News { streams: false, shrank };
         }
-        self.say_whole(pass.too_deep);
+        self.say_whole(now, pass.too_deep);
         self.missing.looked(&missing);
         News { shrank, ..self.ask_on(now, interval) }
     }
@@ -203,9 +204,6 @@ impl Rule {
         self.say_end(ended.len());
         self.looks = self.looks.saturating_add(is_whole.into());
         (self.added, self.failures, self.reads_again) = (0, 0, false);
-        if is_whole {
-            self.told = None;
-        }
         self.due = now.monotonic + interval;
         self.said = self.due;
         News { streams: !ended.is_empty() || self.is_complete() != was_complete, shrank: false }
@@ -214,16 +212,21 @@ impl Rule {
     /// Keeps what is known, and retries the same page later.
     fn failed(&mut self, now: Now, reason: &'static str, detail: &str) {
         self.failures = self.failures.saturating_add(1);
+        let line = self.problems.report(now.monotonic, reason, ());
         let (account, of, list) = self.names();
         let what = self.spec.listing.what;
         let retry_in = RETRY.delay(self.failures, &format!("{account}/{of}/{what:?}"));
-        if self.told == Some(reason) {
-            tracing::debug!(%account, list, %of, reason, detail, ?retry_in, "discovery failed again");
-        } else {
-            tracing::warn!(%account, list, %of, reason, detail, ?retry_in,
-                "discovery failed, keeping the known streams");
+        match line {
+            Some(Line::Begins) => {
+                tracing::warn!(%account, list, %of, reason, detail, ?retry_in,
+                    "discovery failed, keeping the known streams");
+            }
+            Some(Line::Lasts { count, lasted, .. }) => {
+                tracing::warn!(%account, list, %of, reason, detail, ?retry_in, count, seconds = lasted.as_secs(),
+                    "discovery still failing, keeping the known streams");
+            }
+            None => tracing::debug!(%account, list, %of, reason, detail, ?retry_in, "discovery failed again"),
         }
-        self.told = Some(reason);
         self.due = now.monotonic + retry_in;
     }
 
@@ -253,24 +256,26 @@ impl Rule {
         }
     }
 
-    fn say_whole(&self, too_deep: usize) {
+    fn say_whole(&mut self, now: Now, too_deep: usize) {
+        self.problems.recover(now.monotonic, &());
+        let over = self.problems.take_over(now.monotonic);
         let (account, of, list) = self.names();
         if too_deep > 0 {
             tracing::warn!(%account, %of, count = too_deep, "portfolios nested too deep, not read");
         }
-        if self.told.is_some() {
-            tracing::info!(%account, list, %of, "discovery works again");
+        for (reason, Over { count, lasted }) in over {
+            let seconds = lasted.as_secs();
+            tracing::info!(%account, list, %of, reason, count, seconds, "discovery works again");
         }
     }
 
-    fn say_hidden(&mut self, portfolios: usize) {
-        const CAUSE: &str = "hidden";
-        if self.told != Some(CAUSE) {
+    fn say_hidden(&mut self, now: Now, portfolios: usize) {
+        // Somebody has to act; until then, to say it again at each look is of no use.
+        if self.problems.report(now.monotonic, "hidden", ()) == Some(Line::Begins) {
             let (account, of, _) = self.names();
             tracing::warn!(%account, %of, count = portfolios, hint = "no stream of the rule ends",
                 "nested portfolios refused by Asana");
         }
-        self.told = Some(CAUSE);
     }
 
     /// For logs: the account, the object whose list it is, and the list's name.

@@ -99,6 +99,7 @@ impl Index {
     pub fn open(folder: &Path) -> Result<Self, IndexError> {
         let path = folder.join(FILE);
         std::fs::create_dir_all(folder).map_err(|source| IndexError::Folder { path: folder.to_owned(), source })?;
+        create(&path).map_err(|source| IndexError::Folder { path: path.clone(), source })?;
         match Self::open_file(&path) {
             Ok(index) => return Ok(index),
             Err(error) => match error.sqlite_error_code() {
@@ -119,6 +120,7 @@ impl Index {
                 Ok(()) | Err(_) => {}
             }
         }
+        create(&path).map_err(|source| IndexError::Folder { path: path.clone(), source })?;
         Ok(Self::open_file(&path)?)
     }
 
@@ -337,6 +339,16 @@ fn find(store: &Connection, stream: &StreamId) -> rusqlite::Result<Option<Found>
             Ok(Found { id: row.get(0)?, mark, complete: row.get(3)? })
         })
         .optional()
+}
+
+/// Creates the store's file, if it isn't there, so that only this process's user can read the names in it. `SQLite` gives its other
+/// files the same mode.
+fn create(path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 fn damaged(how: String) -> rusqlite::Error {

@@ -1,12 +1,14 @@
 //! The log: each event that people may want to read, as a line.
 
-use super::{BridgeEvent, Observer};
-use crate::sink::CommitError;
+use super::folded::Folded;
+use super::{BridgeEvent, Observer, SessionEnd};
+use crate::sink::{CommitError, SinkError};
 use bridge_core::crawl::LeftOut;
 use bridge_core::engine::{AccountNotice, StreamPlace};
 use bridge_core::ids::{AccountName, ShardId, StreamId};
-use bridge_core::outcome::poll::Failure;
+use bridge_core::outcome::poll::PollOutcome;
 use bridge_core::stream::{CrawlNotice, Notice};
+use std::time::Duration;
 
 /// So many resources are named in a line of the log.
 const MOST_NAMED: usize = 20;
@@ -48,8 +50,10 @@ fn crawl_noticed(stream: &StreamId, notice: &CrawlNotice) {
 }
 
 /// Writes what happens to the log.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogObserver;
+#[derive(Debug, Default)]
+pub struct LogObserver {
+    folded: Folded,
+}
 
 impl Observer for LogObserver {
     fn notify(&self, event: &BridgeEvent<'_>) {
@@ -58,13 +62,22 @@ impl Observer for LogObserver {
                 tracing::error!(reason = problems, "configuration rejected, keeping the previous one");
             }
             BridgeEvent::Committed(summary) => {
+                self.folded.committed();
                 tracing::debug!(events = summary.events, messages = summary.messages, "batch committed");
             }
-            BridgeEvent::CommitFailed(error) => commit_failed(error),
+            BridgeEvent::CommitFailed(error) => self.commit_failed(error),
+            BridgeEvent::Restarting { end, retry_in } => self.restarting(end, *retry_in),
+            BridgeEvent::Polled { poll, outcome, .. } => {
+                if !matches!(outcome, PollOutcome::Failed(_)) {
+                    self.folded.answered(&poll.stream.id);
+                }
+            }
+            BridgeEvent::Turned(..) => self.folded.tell_over(),
             BridgeEvent::ShardAssigned(shard, epoch) => tracing::debug!(shard = shard.0, epoch, "shard acquired"),
             BridgeEvent::OwnershipChanged { shards, streams } => {
                 tracing::info!(shards = shards.len(), streams, "shard ownership changed");
             }
+            BridgeEvent::Stream(place, Notice::Failed(failure)) => self.folded.poll_failed(place, failure),
             BridgeEvent::Stream(place, notice) => stream(place, notice),
             BridgeEvent::Account(name, notice) => account(name, *notice),
             // Logged where they happen, or counted only.
@@ -72,10 +85,8 @@ impl Observer for LogObserver {
             | BridgeEvent::RuleShrank(_)
             | BridgeEvent::SessionOpened
             | BridgeEvent::SessionEnded(_)
-            | BridgeEvent::Turned(..)
             | BridgeEvent::Answered { .. }
             | BridgeEvent::ApiChange { .. }
-            | BridgeEvent::Polled { .. }
             | BridgeEvent::WebhookDelivered(_)
             | BridgeEvent::Webhooks { .. }
             | BridgeEvent::Committing(..) => {}
@@ -83,12 +94,23 @@ impl Observer for LogObserver {
     }
 }
 
-fn commit_failed(error: &CommitError) {
-    match error {
-        CommitError::Fenced(_) => tracing::info!(%error, "commit fenced, shards taken over by another replica"),
-        CommitError::Aborted(_) => tracing::warn!(%error, "commit aborted, writing the same records again"),
-        CommitError::Unknown(_) | CommitError::Fatal(_) => {
-            tracing::warn!(%error, "commit failed, restarting from the bus");
+impl LogObserver {
+    fn commit_failed(&self, error: &CommitError) {
+        match error {
+            CommitError::Fenced(_) => tracing::info!(%error, "commit fenced, shards taken over by another replica"),
+            // The end of the session says so.
+            CommitError::Fatal(SinkError::ReaderGone) => {}
+            CommitError::Aborted(_) | CommitError::Unknown(_) | CommitError::Fatal(_) => {
+                self.folded.commit_failed(error);
+            }
+        }
+    }
+
+    fn restarting(&self, end: &SessionEnd, retry_in: Duration) {
+        if let SessionEnd::Commit(CommitError::Fenced(_)) = end {
+            tracing::info!(reason = %end, ?retry_in, "session ended, rejoining");
+        } else {
+            self.folded.session_failed(end, retry_in);
         }
     }
 }
@@ -133,15 +155,8 @@ fn stream(place: &StreamPlace<'_>, notice: &Notice) {
             tracing::warn!(%stream, shard, epoch, count = gids.len(), resources,
                 "changes without an event found, snapshots published");
         }
-        Notice::Failed(Failure::Credential(words)) => {
-            let account = &stream.account;
-            let hint = "fix what the configuration names for it; it is read again";
-            tracing::error!(%account, reason = words, hint, "no usable credential for Asana");
-        }
-        Notice::Failed(failure) => {
-            tracing::warn!(%stream, shard, epoch, reason = failure.label(), detail = ?failure,
-                hint = "check connectivity to Asana", "poll failed, retrying with backoff");
-        }
+        // Folded.
+        Notice::Failed(_) => {}
     }
 }
 

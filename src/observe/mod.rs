@@ -1,5 +1,6 @@
 //! What happens in the bridge, as events that the log, metrics, traces and the status page match on.
 
+mod folded;
 mod log;
 
 pub use log::LogObserver;
@@ -30,6 +31,13 @@ pub enum BridgeEvent<'a> {
     SessionOpened,
     /// The session ended, or the sink couldn't be opened.
     SessionEnded(&'a SessionEnd),
+    /// The next session begins after a pause.
+    Restarting {
+        /// Why the last one ended.
+        end: &'a SessionEnd,
+        /// The pause.
+        retry_in: Duration,
+    },
     /// The session's loop turned: often, and at least once a second.
     Turned(&'a Engine, Now),
     /// A request to Asana was answered, or failed.

@@ -4,16 +4,17 @@ use super::console::ConsoleCommitter;
 use super::file::FileCommitter;
 use super::kafka::{KafkaCommitter, KafkaSettings};
 use super::nats::{NatsCommitter, NatsSettings};
-use super::reader::Where;
+use super::reader::{PlaceError, Where};
 use super::{CommitError, Committer, Ownership, SinkError, console, file, kafka, nats, offline};
-use crate::config::{Checked, CheckedSink, is_checkpoint_name};
+use crate::config::{Checked, CheckedReading, CheckedSink, is_checkpoint_name};
 use crate::finding::Finding;
 use bridge_core::checkpoint::reshard::Steps;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, OutputTopic, StoredCheckpoint};
 use bridge_core::record::topic::{TopicTemplate, check_name};
 use chrono::{DateTime, Utc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,11 +41,29 @@ pub struct Naming {
     pub has_watermarks: bool,
 }
 
+/// The bus committed: what its clients reported may be over.
+pub fn bus_works() {
+    kafka::bus_works();
+    nats::bus_works();
+}
+
+/// Writes a line to the log for each problem that a client of a bus reported, and that is over.
+pub fn tell_over() {
+    kafka::tell_over();
+    nats::tell_over();
+}
+
 impl Sink {
     /// The sink that the configuration names.
     #[must_use]
     pub fn new(checked: &Checked) -> Self {
         Self { of: checked.sink.clone(), shards: checked.shards, replica: checked.replica.clone() }
+    }
+
+    /// The sink of a configuration whose records are read only.
+    #[must_use]
+    pub fn reading(of: &CheckedReading) -> Self {
+        Self { of: of.sink.clone(), shards: of.shards, replica: of.replica.clone() }
     }
 
     /// Opens a session: connects, and prepares topics or files.
@@ -132,21 +151,80 @@ impl Sink {
     /// The place where readers find its records. Of Kafka's topics, those for which `is_output` is true.
     ///
     /// # Errors
-    /// [`SinkError`]: the sink can't be used. It is `Setup` for the console, which keeps nothing.
+    /// [`PlaceError`] if the bus doesn't answer within about 10 s, or doesn't have the topic or JetStream stream. It is
+    /// `Setup` for the console, which keeps nothing.
     ///
     /// # Cancel safety
     /// Cancel safe: dropping the future has no effect.
-    pub async fn place(&self, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Result<Where, SinkError> {
+    pub async fn place(&self, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Result<Where, PlaceError> {
         match &self.of {
             CheckedSink::Kafka(sink) => {
-                Ok(kafka::place(KafkaSettings::new(sink, self.shards, &self.replica)?, is_output))
+                let settings = KafkaSettings::new(sink, self.shards, &self.replica)?;
+                kafka::place(settings, sink.topic.only_topic().cloned(), is_output).await
             }
             CheckedSink::Nats(sink) => nats::place(NatsSettings::new(sink, self.shards, &self.replica)).await,
             CheckedSink::File(sink) => Ok(Where::File(sink.path.clone())),
-            CheckedSink::Console(_) => Err(SinkError::Setup {
+            CheckedSink::Console(_) => Err(PlaceError::Sink(SinkError::Setup {
                 problem: "the console keeps nothing that could be read".to_owned(),
                 remedy: "use another sink".to_owned(),
-            }),
+            })),
+        }
+    }
+}
+
+/// Records at an address, for readers that have no configuration.
+#[derive(Clone)]
+pub enum Address {
+    /// In topics of Kafka.
+    Kafka {
+        /// The brokers to connect to first, separated by commas.
+        servers: String,
+        /// The topics. All of them must exist.
+        topics: BTreeSet<String>,
+        /// Further properties of librdkafka.
+        properties: BTreeMap<String, String>,
+    },
+    /// In a JetStream stream.
+    Nats {
+        /// The addresses of the servers.
+        servers: Vec<String>,
+        /// The JetStream stream, which must exist.
+        stream: String,
+        /// The first tokens of the records' subjects. If none are given, the JetStream stream's subjects show them.
+        prefix: Option<String>,
+        /// A file with credentials (JWT and seed).
+        credentials: Option<PathBuf>,
+    },
+    /// In a file of JSON lines.
+    File(PathBuf),
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Properties and addresses may hold passwords.
+            Self::Kafka { topics, .. } => write!(f, "Kafka({topics:?})"),
+            Self::Nats { stream, .. } => write!(f, "Nats({stream})"),
+            Self::File(path) => write!(f, "File({})", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// Where the records can be read.
+    ///
+    /// # Errors
+    /// [`PlaceError`] if the bus doesn't answer within about 10 s, or doesn't have what is named.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn place(self) -> Result<Where, PlaceError> {
+        match self {
+            Self::Kafka { servers, topics, properties } => kafka::place_at(servers, topics, properties).await,
+            Self::Nats { servers, stream, prefix, credentials } => {
+                nats::place_at(servers, stream, prefix, credentials).await
+            }
+            Self::File(path) => Ok(Where::File(path)),
         }
     }
 }

@@ -38,7 +38,7 @@ struct DataFile {
 /// It may be called again after it was dropped.
 pub async fn open(config: &CheckedFile, shards: NonZeroU32) -> Result<(FileCommitter, Ownership), SinkError> {
     let config = config.clone();
-    let (session, ownership) = Session::open(shards, move || DataFile::open(&config)).await?;
+    let (session, ownership) = Session::open(shards, local::json_lines, move || DataFile::open(&config)).await?;
     Ok((FileCommitter(session), ownership))
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn writable(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
 impl DataFile {
     fn open(CheckedFile { path, checkpoint }: &CheckedFile) -> Result<Self, SinkError> {
         let existed = checkpoint.try_exists().map_err(|error| journal::failed("check for", checkpoint, error))?;
-        let data = OpenOptions::new().append(true).create(true).open(path);
+        let data = journal::private(OpenOptions::new().append(true).create(true)).open(path);
         let data = data.map_err(|error| journal::failed("open", path, error))?;
         journal::lock_file(&data, path)?;
         let found = length(&data, path)?;

@@ -236,10 +236,7 @@ fn write_whole(path: &Path, entries: &BTreeMap<u32, StoredCheckpoint>, data_leng
         return Err(error);
     }
     let mut options = OpenOptions::new();
-    options.append(true).create_new(true);
-    // The file contains sync tokens.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    private(options.append(true).create_new(true));
     let mut file = options.open(&new)?;
     file.write_all(&line)?;
     file.sync_all()?;
@@ -290,13 +287,20 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn lock(path: &Path) -> Result<File, SinkError> {
     let path = beside(path, ".lock");
-    let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let open = private(OpenOptions::new().create(true).truncate(false).write(true)).open(&path);
     let file = open.map_err(|error| failed("open", &path, error))?;
     lock_file(&file, &path)?;
     Ok(file)
 }
 
-/// Locks a file for this process until the file is closed.
+/// A file that is created can be read by this process's user alone: it has names of tasks, or sync tokens.
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+/// Takes a file for this process alone, until it is closed.
 pub(super) fn lock_file(file: &File, path: &Path) -> Result<(), SinkError> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => SinkError::Setup {

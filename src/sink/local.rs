@@ -3,7 +3,8 @@
 use super::journal::Journal;
 use super::{CommitError, Ownership, OwnershipEvent, SinkError};
 use bridge_contract::line::Line;
-use bridge_core::record::batch::{Batch, CheckpointWrite, OutputTopic, Target};
+use bridge_core::ids::Topic;
+use bridge_core::record::batch::{Batch, CheckpointWrite, Message, OutputTopic, Target};
 use std::num::NonZeroU32;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -17,19 +18,24 @@ pub(super) trait Output: Send + 'static {
     fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError>;
 }
 
+/// A batch as the lines of an output.
+pub(super) type Lines = fn(&Batch) -> Result<Vec<u8>, CommitError>;
+
 /// A session on an output.
 #[derive(Debug)]
 pub(super) struct Session<O> {
     /// Absent while a commit runs. It stays absent if a commit was dropped before its end.
     output: Option<O>,
-    /// Sends nothing more. It is closed with the session.
-    _ownership: mpsc::Sender<OwnershipEvent>,
+    lines: Lines,
+    /// Sends nothing more, unless the output ends. It is closed with the session.
+    ownership: mpsc::Sender<OwnershipEvent>,
 }
 
 impl<O: Output> Session<O> {
     /// Opens the output and assigns all of the `shards` shards.
     pub(super) async fn open(
         shards: NonZeroU32,
+        lines: Lines,
         open: impl FnOnce() -> Result<O, SinkError> + Send + 'static,
     ) -> Result<(Self, Ownership), SinkError> {
         let opened = spawn_blocking(move || {
@@ -43,11 +49,16 @@ impl<O: Output> Session<O> {
         sender
             .try_send(OwnershipEvent::Assigned(checkpoints))
             .map_err(|error| SinkError::unavailable("could not assign the shards", error.to_string()))?;
-        Ok((Self { output: Some(output), _ownership: sender }, ownership))
+        Ok((Self { output: Some(output), lines, ownership: sender }, ownership))
+    }
+
+    /// Where the session is told of its end.
+    pub(super) fn ownership(&self) -> mpsc::Sender<OwnershipEvent> {
+        self.ownership.clone()
     }
 
     pub(super) async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        let lines = lines(batch)?;
+        let lines = (self.lines)(batch)?;
         let checkpoints = batch.checkpoints.clone();
         let unknown =
             |why: String| CommitError::Unknown(SinkError::unavailable("a commit did not come to its end", why));
@@ -62,14 +73,22 @@ impl<O: Output> Session<O> {
     }
 }
 
-fn lines(batch: &Batch) -> Result<Vec<u8>, CommitError> {
+/// One JSON object for each record.
+pub(super) fn json_lines(batch: &Batch) -> Result<Vec<u8>, CommitError> {
+    lines(batch, |lines, topic, partition, message| {
+        Line::write(lines, topic, partition, message.key.as_str(), &message.value).map_err(|error| error.to_string())
+    })
+}
+
+/// What `write` appends for each message, with its topic and lane, or why it can't.
+pub(super) fn lines(
+    batch: &Batch,
+    write: impl Fn(&mut Vec<u8>, &Topic, u32, &Message) -> Result<(), String>,
+) -> Result<Vec<u8>, CommitError> {
     let mut lines = Vec::new();
     for message in &batch.messages {
         let written = match &message.target {
-            Target::Lane { topic, partition } => {
-                Line::write(&mut lines, topic, *partition, message.key.as_str(), &message.value)
-                    .map_err(|error| error.to_string())
-            }
+            Target::Lane { topic, partition } => write(&mut lines, topic, *partition, message),
             Target::DeadLetter => Err("no message is too large for a local sink".to_owned()),
         };
         written.map_err(|why| {

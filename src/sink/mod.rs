@@ -133,6 +133,9 @@ pub enum SinkError {
         /// What the operator has to do.
         remedy: String,
     },
+    /// The reader of standard output is gone, as in `… | head -1`: the bridge ends, and that is no failure.
+    #[error("the reader of standard output is gone")]
+    ReaderGone,
 }
 
 impl SinkError {
@@ -161,6 +164,7 @@ impl From<SinkError> for CheckResult {
             SinkError::Refused { problem, remedy } | SinkError::Setup { problem, remedy } => {
                 Self::Failed { problem, remedy }
             }
+            SinkError::ReaderGone => Self::failed(error.to_string(), "start it again with a reader"),
         }
     }
 }

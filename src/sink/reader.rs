@@ -1,5 +1,7 @@
 //! One reader for all kinds of sinks.
 
+use super::SinkError;
+use crate::escape::printable;
 use bridge_consumer::file::FileReader;
 use bridge_consumer::kafka::KafkaReader;
 use bridge_consumer::nats::NatsReader;
@@ -11,6 +13,73 @@ use std::time::Duration;
 
 /// The interval at which a file is checked for new lines.
 const FILE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why there is nothing to read.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// The bus can't be used.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The bus answers, and doesn't have what the records are in.
+    #[error("{what} doesn't exist at {at}; {others}")]
+    Missing {
+        /// The topic or the JetStream stream.
+        what: String,
+        /// The address of the bus.
+        at: String,
+        /// What is there instead, for people.
+        others: Others,
+    },
+    /// The JetStream stream is there, and its subjects don't show which prefix the records have.
+    #[error("the JetStream stream {stream} has the subjects {subjects}, and none is of a bridge; {remedy}")]
+    NoPrefix {
+        /// The JetStream stream.
+        stream: String,
+        /// Its subjects.
+        subjects: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+/// The things of a kind that a bus has, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Others {
+    kind: &'static str,
+    /// Sorted; none if the bus doesn't list them.
+    names: Option<Vec<String>>,
+}
+
+impl Others {
+    /// The maximum number of names in the sentence.
+    const SHOWN: usize = 20;
+
+    /// Things of a kind, in the plural. `names`: none if the bus doesn't list them.
+    pub(super) fn new(kind: &'static str, names: Option<Vec<String>>) -> Self {
+        let names = names.map(|mut names| {
+            names.sort_unstable();
+            names
+        });
+        Self { kind, names }
+    }
+}
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, names } = self;
+        let names = match names.as_deref() {
+            None => return write!(f, "the {kind} there can't be listed"),
+            Some([]) => return write!(f, "there are no {kind}"),
+            Some(names) => names,
+        };
+        let shown: Vec<_> = names.iter().take(Self::SHOWN).map(|name| printable(name)).collect();
+        write!(f, "{kind} there: {}", shown.join(", "))?;
+        match names.len().saturating_sub(Self::SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
 
 /// The place of the records.
 pub enum Where {
@@ -125,5 +194,20 @@ impl Reader {
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_instead_is_a_sentence() {
+        let names = |count: usize| (0..count).rev().map(|it| format!("t{it:02}")).collect();
+        let others = |count: usize| Others::new("topics", Some(names(count)));
+        assert_eq!(others(0).to_string(), "there are no topics");
+        assert_eq!(others(2).to_string(), "topics there: t00, t01");
+        assert!(others(22).to_string().ends_with("t19 and 2 more"));
+        assert_eq!(Others::new("topics", None).to_string(), "the topics there can't be listed");
     }
 }

@@ -29,12 +29,14 @@ mod target;
 use crate::asana::Accounts;
 use crate::bridge::Plan;
 use crate::config::CheckedWebhooks;
+use crate::http_server::{self, MAX_CONNECTIONS};
 use crate::observe::{BridgeEvent, Observer};
 use bridge_core::ids::{ShardId, StreamId};
 use endpoint::Endpoint;
 use hooks::Hooks;
 use peers::Peers;
 use registrar::Registrar;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,9 +62,6 @@ pub enum WebhookError {
     /// The key can't be read.
     #[error("webhooks.key: {0}")]
     Key(io::Error),
-    /// The listener failed later.
-    #[error("webhooks: {0}")]
-    Serve(io::Error),
 }
 
 impl WebhookError {
@@ -72,7 +71,6 @@ impl WebhookError {
         match self {
             Self::Listen { source, .. } => source.kind() != io::ErrorKind::AddrInUse,
             Self::Key(_) => true,
-            Self::Serve(_) => false,
         }
     }
 }
@@ -140,20 +138,16 @@ impl WebhookServer {
         Arc::new(Owns(self.owned_to.clone()))
     }
 
-    /// Serves, and maintains webhooks for the owned streams of the newest plan, until an error.
-    ///
-    /// # Errors
-    /// [`WebhookError::Serve`] if the listener fails.
+    /// Serves, and keeps webhooks registered for the owned streams of the newest plan, for ever.
     ///
     /// # Cancel safety
     /// Dropping the future closes the listener. Webhooks stay at Asana: the next owner of their streams replaces them.
-    pub async fn run(self, plans: watch::Receiver<Arc<Plan<Accounts>>>) -> Result<(), WebhookError> {
+    pub async fn run(self, plans: watch::Receiver<Arc<Plan<Accounts>>>) -> Infallible {
         let owned = self.owned_to.subscribe();
+        let router = endpoint::router(self.endpoint);
         tokio::select! {
-            served = axum::serve(self.listener, endpoint::router(self.endpoint)).into_future() => {
-                served.map_err(WebhookError::Serve)
-            }
-            never = self.registrar.run(plans, owned) => match never {},
+            never = http_server::serve(self.listener, router, MAX_CONNECTIONS) => never,
+            never = self.registrar.run(plans, owned) => never,
         }
     }
 }

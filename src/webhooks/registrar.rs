@@ -8,6 +8,7 @@ use crate::asana::{Accounts, Part, Refusal, Webhook};
 use crate::bridge::Plan;
 use crate::clock::Clock;
 use crate::config::CheckedWebhooks;
+use crate::fold::{Fold, Line, Over};
 use crate::observe::{BridgeEvent, Observer};
 use bridge_core::engine::schedule::backoff::Backoff;
 use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
@@ -56,8 +57,8 @@ struct Account {
     failures: u32,
     /// The number of consecutive rounds with a failure.
     bad_rounds: u32,
-    /// The last failure that was reported. Each cause is reported once.
-    told: Option<&'static str>,
+    /// What fails, by cause.
+    problems: Fold<&'static str, ()>,
     made: usize,
     deleted: usize,
 }
@@ -216,7 +217,7 @@ impl Account {
             failed: false,
             failures: 0,
             bad_rounds: 0,
-            told: None,
+            problems: Fold::new(Duration::ZERO),
             made: 0,
             deleted: 0,
         }
@@ -300,12 +301,16 @@ impl Account {
             Refusal::Failed(failure) => detail(failure),
             Refusal::Denied(_) | Refusal::Throttled { .. } => String::new(),
         };
-        if self.told == Some(reason) {
-            tracing::debug!(account = %name, stream, request, reason, detail, "webhook request failed again");
-        } else {
-            self.told = Some(reason);
-            tracing::warn!(account = %name, stream, request, reason, detail,
-                hint = "a stream without a webhook is polled at its interval", "webhook request failed");
+        match self.problems.report(now.monotonic, reason, ()) {
+            Some(Line::Begins) => {
+                tracing::warn!(account = %name, stream, request, reason, detail,
+                    hint = "a stream without a webhook is polled at its interval", "webhook request failed");
+            }
+            Some(Line::Lasts { count, lasted, .. }) => {
+                tracing::warn!(account = %name, stream, request, reason, detail, count, seconds = lasted.as_secs(),
+                    "webhook requests still failing");
+            }
+            None => tracing::debug!(account = %name, stream, request, reason, detail, "webhook request failed again"),
         }
         if task.is_look() {
             self.todo.clear();
@@ -323,7 +328,12 @@ impl Account {
         let (stale, failed) = (std::mem::take(&mut self.stale), std::mem::take(&mut self.failed));
         self.bad_rounds = if failed { self.bad_rounds.saturating_add(1) } else { 0 };
         if !failed {
-            (self.failures, self.told) = (0, None);
+            self.failures = 0;
+            self.problems.recover(now.monotonic, &());
+            for (reason, Over { count, lasted }) in self.problems.take_over(now.monotonic) {
+                let seconds = lasted.as_secs();
+                tracing::info!(account = %name, reason, count, seconds, "webhook requests succeed again");
+            }
         }
         let wait = match (failed, stale) {
             (true, _) => RETRY.delay(self.bad_rounds, name.as_str()).min(interval),

@@ -1,15 +1,17 @@
 //! The Asana edge against a scripted server: each answer to its outcome.
 
 use crate::scripted_http::{Recorded, ScriptedHttp, Step, answer, bytes, head};
+use crate::support::tls::Certificates;
 use asana_event_bridge::asana::{Client, ClientError};
 use asana_event_bridge::config::{CheckedAccount, CheckedOauth, Credential, Secret, SecretSource};
 use bridge_core::ids::{StreamId, StreamKind, SyncToken};
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Verdict};
 use bridge_core::record::event::to_json;
 use futures_util::future::join_all;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::num::{NonZeroU16, NonZeroU32};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ fn settings(url: &str, credential: Credential) -> CheckedAccount {
         name: "main".into(),
         credential,
         base_url: format!("{url}/api/1.0").parse().unwrap(),
+        ca_file: None,
+        proxy: None,
         request_timeout: Duration::from_secs(20),
         requests_per_minute: NonZeroU32::new(150).unwrap(),
         max_in_flight: NonZeroU16::new(8).unwrap(),
@@ -485,6 +489,54 @@ async fn an_answer_that_takes_too_long_times_out() {
         assert_eq!(poll(&Client::new(settings).unwrap()).await, PollOutcome::Failed(Failure::TimedOut));
         server.finish();
     }
+}
+
+#[tokio::test]
+async fn an_account_has_its_own_proxy() {
+    let proxy = ScriptedHttp::start([answer(200, &[], PAGE)]).await;
+    let settings = CheckedAccount {
+        proxy: Some(proxy.url().parse().unwrap()),
+        ..settings("http://asana.invalid", Credential::Token(text(TOKEN)))
+    };
+    page(poll(&Client::new(settings).unwrap()).await);
+    let requests = proxy.finish();
+    assert!(requests[0].target().starts_with("http://asana.invalid/api/1.0/events?"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn an_account_trusts_the_authorities_of_its_own_file_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Certificates::make(folder.path());
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-accept", "0", "-naccept", "2", "-www", "-cert"])
+        .arg(&made.certificate)
+        .arg("-key")
+        .arg(&made.key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| line.strip_prefix("ACCEPT ")?.rsplit(':').next().map(str::to_owned)).unwrap();
+    let asked = async |ca_file: Option<PathBuf>| {
+        let url = format!("https://localhost:{port}");
+        let settings = CheckedAccount { ca_file, ..settings(&url, Credential::Token(text(TOKEN))) };
+        poll(&Client::new(settings).unwrap()).await
+    };
+    let trusted = asked(Some(made.authority.clone())).await;
+    // The server speaks TLS, and isn't Asana.
+    assert!(matches!(trusted, PollOutcome::Failed(Failure::Malformed(_))), "{trusted:?}");
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let untrusted = asked(Some(Certificates::make(&other).authority)).await;
+    assert!(matches!(untrusted, PollOutcome::Failed(Failure::Connection(_))), "{untrusted:?}");
+    server.kill().ok();
+    server.wait().unwrap();
+    let missing = CheckedAccount {
+        ca_file: Some(folder.path().join("missing.pem")),
+        ..settings("https://localhost", Credential::Token(text(TOKEN)))
+    };
+    assert!(matches!(Client::new(missing).unwrap_err(), ClientError::CaFile { .. }));
 }
 
 // Token files

@@ -36,6 +36,8 @@ fn account(url: &str, timeout: Duration) -> CheckedAccount {
         name: "main".into(),
         credential: Credential::Token(SecretSource::Text(Secret::from("simulator".to_owned()))),
         base_url: format!("{url}/api/1.0").parse().unwrap(),
+        ca_file: None,
+        proxy: None,
         request_timeout: timeout,
         requests_per_minute: NonZeroU32::new(1500).unwrap(),
         max_in_flight: NonZeroU16::new(8).unwrap(),

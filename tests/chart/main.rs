@@ -645,7 +645,7 @@ fn the_schema_knows_the_programs_configuration() {
     remove(&mut definitions, "SinkConfig", &["console", "file"]); // A pod has no disk that outlives it.
     remove(&mut definitions, "AdminConfig", &["listen"]); // The chart's.
     remove(&mut definitions, "WebhooksConfig", &["listen", "peers"]); // The chart's, too.
-    for unused in ["ConsoleConfig", "FileConfig"] {
+    for unused in ["ConsoleConfig", "ConsoleOutput", "FileConfig"] {
         definitions.as_object_mut().unwrap().remove(unused).unwrap_or_else(|| panic!("no {unused}"));
     }
     schema["properties"]["config"] = config;

@@ -1,6 +1,6 @@
 //! The admin port of a real process: probes, metrics, streams, the status page, and no secrets in any of it.
 
-use crate::support::program::{Program, Simulator, admin_url};
+use crate::support::program::{Program, Simulator, admin_url, assert_closed, idle_connections};
 use crate::support::scene::rename;
 use crate::support::wait_for;
 use asana_event_bridge::admin::Report;
@@ -287,6 +287,75 @@ fn a_log_line_of_a_stream_has_its_shard_and_epoch_beside_the_message() {
     assert_eq!(line["stream"], "main/1");
     assert_eq!((line["shard"].as_u64(), line["epoch"].as_u64()), (Some(shard.shard.into()), shard.epoch));
     assert_eq!(line["level"], "INFO");
+}
+
+#[test]
+fn idle_connections_stop_neither_the_admin_port_nor_the_polls() {
+    let bench = Bench::new("");
+    bench.wait_until_live();
+    let address = bench.admin.strip_prefix("http://").unwrap();
+    let before = bench.bridge.open_files();
+    let mut idle = idle_connections(address, 300);
+    assert_eq!(bench.get("/livez").0, 200);
+    let more = bench.bridge.open_files().saturating_sub(before);
+    assert!(more < 80, "{more} more file descriptors");
+    bench.offer("1", 0..7);
+    bench.wait("seven events", |report| report.streams.iter().any(|it| it.events == 7));
+    // The first made room for others, the last had its time.
+    let last = idle.pop().unwrap();
+    assert_closed(idle.remove(0), Duration::from_secs(5));
+    assert_closed(last, Duration::from_secs(15));
+}
+
+#[test]
+fn the_status_page_has_to_be_requested_by_a_known_name() {
+    let bench = Bench::new("allowedHosts: [bridge.example.com]");
+    let ask = |path: &str, host: &str| {
+        let request = reqwest::Client::new().get(format!("{}{path}", bench.admin)).header("host", host);
+        bench.runtime.block_on(async {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        })
+    };
+    for host in ["localhost", "127.0.0.1:8080", "[::1]", "bridge.example.com", "BRIDGE.example.com:80"] {
+        assert_eq!(ask("/", host).0, 200, "{host}");
+    }
+    for path in ["/", "/api/streams", "/status.js"] {
+        let (status, text) = ask(path, "rebound.example.org");
+        assert!(status == 403 && text.contains("`admin.allowedHosts`"), "{status} {text}");
+    }
+    for path in ["/livez", "/metrics"] {
+        assert_eq!(ask(path, "rebound.example.org").0, 200, "{path}");
+    }
+    assert_eq!(ask("/nothing", "rebound.example.org").0, 404);
+}
+
+#[test]
+fn an_outage_of_asana_is_one_line_for_each_account_and_kind_of_failure() {
+    let bench = Bench::new("");
+    bench.wait_until_live();
+    for resource in ["1", "2"] {
+        let fault = json!({ "kind": "status", "status": 500, "resource": resource, "endpoint": "events" });
+        bench.simulator.post("/_sim/faults", &fault);
+    }
+    bench.wait("failures", |report| report.failures.iter().filter(|it| it.kind == "server").count() > 4);
+    let log = std::fs::read_to_string(bench.file("bridge.log")).unwrap();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let failed: Vec<_> = lines.filter(|line| line["message"] == "poll failed, retrying with backoff").collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["reason"], "server");
+}
+
+#[test]
+fn the_log_begins_with_what_runs() {
+    let bench = Bench::new("");
+    let log = std::fs::read_to_string(bench.file("bridge.log")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!((first["level"].as_str(), first["message"].as_str()), (Some("INFO"), Some("bridge starting")));
+    assert_eq!(first["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((first["sink"].as_str(), first["replica"].as_str()), (Some("file"), Some("r1")));
+    assert_eq!((first["streams"].as_u64(), first["accounts"].as_u64()), (Some(3), Some(2)));
 }
 
 #[test]

@@ -28,6 +28,8 @@ fn bad_usage_exits_with_64_and_help_with_0() {
         let (stdout, stderr) = run(&mut bridge(arguments), 64);
         assert!(stdout.is_empty() && stderr.contains("error: "), "{stderr}");
     }
+    let (_, stderr) = run(bridge(&["config-schema"]).env("RUST_LOG", "warning"), 64);
+    assert!(stderr.contains("warning is no level: the levels are error, warn, info, debug, trace"), "{stderr}");
     let (stdout, _) = run(&mut bridge(&["--help"]), 0);
     assert!(stdout.contains("check-config") && stdout.contains("64  wrong usage"), "{stdout}");
     let (stdout, _) = run(&mut bridge(&["--version"]), 0);
@@ -81,6 +83,38 @@ fn problems_are_listed_and_exit_with_64() {
     );
     let (_, stderr) = run(&mut bridge(&["check-config", "/nowhere.yaml"]), 64);
     assert!(stderr.starts_with("1 problem:\nthe file: /nowhere.yaml can't be read: "), "{stderr}");
+}
+
+#[test]
+fn a_configuration_is_checked_for_scripts_too() {
+    let file = example("console.yaml");
+    let arguments = ["check-config", "--config", &file, "--output", "json"];
+    let (stdout, stderr) = run(bridge(&arguments).env("ASANA_TOKEN", "x"), 0);
+    let report: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    let expected = serde_json::json!({
+        "file": file, "is_ok": true, "streams": 1, "accounts": 1, "sink": "console", "warnings": [], "problems": [],
+    });
+    assert_eq!((report, stderr.as_str()), (expected, ""));
+    let (stdout, stderr) = run(&mut bridge(&arguments), 64);
+    let report: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    let message = "the environment variable ASANA_TOKEN is not set";
+    let problems = serde_json::json!([{ "place": "accounts.main.token.env", "message": message }]);
+    assert_eq!((&report["is_ok"], &report["problems"], stderr.as_str()), (&false.into(), &problems, ""));
+}
+
+#[test]
+fn what_was_meant_is_suggested() {
+    let (_, stderr) = run(&mut bridge(&["rnu"]), 64);
+    assert!(stderr.contains("a similar subcommand exists: 'run'"), "{stderr}");
+    let (_, stderr) = run(&mut bridge(&["run"]), 64);
+    assert!(stderr.contains("--config <FILE>") && stderr.contains("--resource <GID>"), "{stderr}");
+    let (_, stderr) = run(&mut bridge(&["run", "--resource", "https://app.asana.com/0/portfolio/12/list"]), 64);
+    assert!(stderr.contains("the address of a portfolio"), "{stderr}");
+    let arguments = ["run", "--config", &example("file.yaml"), "--output", "text"];
+    let (_, stderr) = run(bridge(&arguments).env("ASANA_TOKEN", "x"), 64);
+    assert_eq!(stderr, "1 problem:\n--output: is for the console sink: add `--sink console`\n");
+    let (_, stderr) = run(&mut bridge(&["streams", "--url", "127.0.0.1:9"]), 69);
+    assert!(stderr.contains("no bridge answers at 127.0.0.1:9") && stderr.contains("refused"), "{stderr}");
 }
 
 #[test]

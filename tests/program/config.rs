@@ -132,6 +132,33 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     ),
     (
         "{env: TOKEN}}",
+        "{env: TOKEN}, baseUrl: 'http://asana.example.com/api/1.0', caFile: /nowhere/ca.pem, proxy: 'socks5://p:1080'}",
+        &[
+            "accounts.main.baseUrl: would send secrets without encryption: use https://, or list the host if you trust its \
+             network: `insecureHosts: [\"asana.example.com\"]`",
+            "accounts.main.caFile: the file can't be read: No such file or directory (os error 2)",
+            "accounts.main.proxy: must begin with https:// or http://",
+        ],
+    ),
+    (
+        "{token: {env: TOKEN}}",
+        "{oauth: {clientId: a, clientSecret: {env: TOKEN}, refreshToken: {env: TOKEN}, tokenUrl: 'http://10.0.0.1/token'}}",
+        &[
+            "accounts.main.oauth.tokenUrl: would send secrets without encryption: use https://, or list the host if you trust \
+             its network: `insecureHosts: [\"10.0.0.1\"]`",
+        ],
+    ),
+    (
+        "sink:",
+        "insecureHosts: ['http://x', 'y:80']\nadmin: {listen: '127.0.0.1:0', allowedHosts: ['z/']}\nsink:",
+        &[
+            "admin.allowedHosts[0]: is no host: write a name or an address, without scheme, port and path",
+            "insecureHosts[0]: is no host: write a name or an address, without scheme, port and path",
+            "insecureHosts[1]: is no host: write a name or an address, without scheme, port and path",
+        ],
+    ),
+    (
+        "{env: TOKEN}}",
         "{env: TOKEN}, baseUrl: 'https://me:pw@x'}",
         &["accounts.main.baseUrl: must hold no user or password"],
     ),
@@ -266,7 +293,7 @@ fn a_schema_registry_has_a_place_and_one_login() {
     let place = "sink.kafka.schemaRegistry";
     assert_problems(&registry("urls: []"), &[&format!("{place}.urls: is empty")]);
     assert_problems(
-        &registry("urls: ['http://r', 'ftp://r'], user: u, token: {env: TOKEN}, caFile: /nowhere/ca.pem"),
+        &registry("urls: ['https://r', 'ftp://r'], user: u, token: {env: TOKEN}, caFile: /nowhere/ca.pem"),
         &[
             &format!("{place}: has `token` and `user`: keep one"),
             &format!("{place}: `user` and `password` go together"),
@@ -274,10 +301,18 @@ fn a_schema_registry_has_a_place_and_one_login() {
             &format!("{place}.urls[1]: must begin with https:// or http://"),
         ],
     );
-    let checked = fine(&registry("urls: ['http://r/base'], user: u, password: {env: TOKEN}"));
+    assert_problems(
+        &registry("urls: ['http://r'], user: u, password: {env: TOKEN}"),
+        &[&format!(
+            "{place}.urls[0]: would send secrets without encryption: use https://, or list the host if you trust its network: \
+             `insecureHosts: [\"r\"]`"
+        )],
+    );
+    fine(&registry("urls: ['http://r']"));
+    let checked = fine(&registry("urls: ['https://r/base'], user: u, password: {env: TOKEN}"));
     let CheckedSink::Kafka(kafka) = &checked.sink else { panic!("Kafka") };
     let registry = kafka.schema_registry.as_ref().expect("there");
-    assert_eq!((registry.urls[0].as_str(), registry.register), ("http://r/base", true));
+    assert_eq!((registry.urls[0].as_str(), registry.register), ("https://r/base", true));
     assert_eq!(registry.subject_name_strategy, SubjectNameStrategy::TopicName);
     assert!(matches!(&registry.login, RegistryLogin::User { user, .. } if user == "u"), "{registry:?}");
     assert!(!format!("{checked:?}").contains("hunter2"), "{checked:?}");
@@ -466,6 +501,29 @@ fn an_override_of_nothing_is_a_problem() {
         let problems = problems_with(FINE, &environment(&[(&name, "[")]));
         assert_eq!(problems, [format!("{name}: {message}")]);
     }
+}
+
+#[test]
+fn secrets_go_without_encryption_to_this_machine_and_to_named_hosts_only() {
+    for host in ["localhost:1", "127.9.9.9", "[::1]:8080"] {
+        fine(&FINE.replace("{env: TOKEN}}", &format!("{{env: TOKEN}}, baseUrl: 'http://{host}/api/1.0'}}")));
+    }
+    let yaml = FINE.replace("{env: TOKEN}}", "{env: TOKEN}, baseUrl: 'http://Simulator:8888/api/1.0'}");
+    assert_eq!(problems_with(&yaml, &environment(&[])).len(), 1);
+    fine(&format!("insecureHosts: [simulator]\n{yaml}"));
+    let named = [("ASANA_EVENT_BRIDGE__INSECURE_HOSTS", "[simulator]")];
+    assert!(load_with(&yaml, &environment(&named)).is_ok());
+}
+
+#[test]
+fn a_proxy_that_would_be_ignored_is_a_problem() {
+    let problem = "is no address of a proxy: write `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, with special \
+                   characters percent-encoded, or unset the variable";
+    let variables = [("HTTPS_PROXY", "http://me:hunter#2@p:3128:1"), ("http_proxy", "socks5://p:1"), ("ALL_PROXY", "")];
+    let problems = problems_with(FINE, &environment(&variables));
+    assert_eq!(problems, [format!("HTTPS_PROXY: {problem}"), format!("http_proxy: {problem}")]);
+    let fine = [("HTTPS_PROXY", "http://me:secret@p:3128"), ("https_proxy", "not read"), ("ALL_PROXY", "p:3128")];
+    assert!(load_with(FINE, &environment(&fine)).is_ok());
 }
 
 #[test]

@@ -157,6 +157,15 @@ fn the_demonstration_accounts_for_every_event_on_every_bus() {
 }
 
 #[test]
+fn the_demonstration_ends_with_its_result() {
+    let output = program(&["demo", "--for", "2s"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let last = text.lines().last().unwrap_or_default();
+    assert!(last.starts_with("demo finished: ") && last.contains(" events, none missing, none duplicated"), "{text}");
+}
+
+#[test]
 fn what_cannot_work_is_said_with_the_right_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config.yaml");

@@ -140,3 +140,16 @@ async fn a_commit_without_records_moves_the_checkpoint_alone() {
     assert_eq!(next, 5);
     assert_eq!(std::fs::metadata(&config.path).unwrap().len(), 0);
 }
+
+#[tokio::test]
+async fn files_are_for_this_user_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let (mut committer, _) = open(&config).await.unwrap();
+    committer.commit(&batch(1, 3)).await.unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
+    }
+}

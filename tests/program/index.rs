@@ -382,3 +382,21 @@ fn a_store_that_is_open_is_refused_and_stays_whole() {
     let mark = Index::open(folder.path()).unwrap().mark(&streams()[0]).unwrap();
     assert_eq!(mark, Some(Mark { epoch: 1, sequence: 2 }));
 }
+
+#[test]
+fn its_files_are_for_this_user_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = Index::open(folder.path()).unwrap();
+    index
+        .apply(&[(
+            StreamId::new("main", "1"),
+            Update { from: Mark::default(), to: Mark::default(), changes: Vec::new() },
+        )])
+        .unwrap();
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "{}", file.path().display());
+    }
+}

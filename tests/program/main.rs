@@ -12,9 +12,11 @@
 )]
 
 mod admin;
+mod by_address;
 mod checkpoint;
 mod cli;
 mod config;
+mod console;
 mod doctor;
 mod end_to_end;
 mod file_sink;

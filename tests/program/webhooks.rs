@@ -4,7 +4,7 @@
 
 use crate::support::foreign::{Seen, read_lines, read_nats};
 use crate::support::judge::compare;
-use crate::support::program::{Program, Simulator};
+use crate::support::program::{Program, Simulator, idle_connections};
 use crate::support::scene::rename;
 use crate::support::service::Service;
 use crate::support::wait_for;
@@ -190,6 +190,21 @@ fn print_median(what: &str, took: &[Duration]) {
         "{what}: {} changes, polled every 60 s: median {median:?}, worst {worst:?} from change to record",
         took.len()
     );
+}
+
+#[test]
+fn idle_connections_delay_no_delivery() {
+    let mut bench = Bench::new();
+    let all = bench.streams.clone();
+    bench.configure("one", &bench.file_sink("records"), &bench.webhooks(bench.port, &[]), &every_minute(), &all);
+    let mut bridges = [bench.start("one")];
+    bench.wait_for_webhooks(STREAMS, 1, &mut bridges);
+    let before = bridges[0].open_files();
+    let _idle = idle_connections(&format!("127.0.0.1:{}", bench.port), 300);
+    let records = bench.path("records");
+    bench.deliver(2, &mut bridges, || read_lines(&records));
+    let more = bridges[0].open_files().saturating_sub(before);
+    assert!(more < 80, "{more} more file descriptors");
 }
 
 #[test]

@@ -59,7 +59,8 @@ fn sources(place: &Path) -> Vec<PathBuf> {
 /// The code, without comments and without what stands under `#[cfg(test)]` at the end of the file.
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).expect("a source");
-    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let tests = Regex::new(r"\n#\[cfg\(test\)\]\nmod \w+ \{").unwrap();
+    let code = tests.split(&text).next().unwrap_or_default();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 

@@ -3,9 +3,10 @@
 use super::wait_for;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// The token of the account that most tests have.
@@ -45,6 +46,11 @@ impl Program {
         Self { child: command.spawn().expect("start the program"), log: log.to_owned() }
     }
 
+    /// Its results, to be read by the test.
+    pub(crate) fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("its stdout")
+    }
+
     /// SIGKILL, now.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("kill the program");
@@ -78,6 +84,11 @@ impl Program {
         Duration::from_millis(10 * ticks)
     }
 
+    /// The number of its file descriptors.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its files").count()
+    }
+
     /// SIGSTOP or SIGCONT, say.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.child.id(), name);
@@ -107,6 +118,21 @@ impl Drop for Program {
         if let Some(line) = told.filter(|_| !std::thread::panicking()) {
             panic!("a secret is in the log: {line}");
         }
+    }
+}
+
+/// Connections that send nothing.
+pub(crate) fn idle_connections(address: &str, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| TcpStream::connect(address).expect("connect")).collect()
+}
+
+/// Panics unless the other side closes the connection in time.
+pub(crate) fn assert_closed(mut connection: TcpStream, timeout: Duration) {
+    connection.set_read_timeout(Some(timeout)).expect("a timeout");
+    match connection.read(&mut [0]) {
+        Ok(0) => {}
+        Ok(_) => panic!("an answer to nothing"),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
     }
 }
 
@@ -146,7 +172,7 @@ impl Simulator {
         let arguments = [&["simulate", "--listen", "127.0.0.1:0"], quiet, arguments].concat();
         let mut program = Program::start(&arguments, log);
         let mut line = String::new();
-        BufReader::new(program.child.stdout.take().expect("its stdout")).read_line(&mut line).expect("read its stdout");
+        BufReader::new(program.take_stdout()).read_line(&mut line).expect("read its stdout");
         let url =
             line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no address: {line:?}")).to_owned();
         // Whoever comes second is told so, and is fine.

@@ -77,9 +77,13 @@ ipFamilies: {{ toJson . }}
 {{- printf "%s%s" $repository $version }}
 {{- end }}
 
-{{/* The bridge's configuration file: `config`, the address of the admin port and, with webhooks, that of their port and of the peers. */}}
+{{/* The bridge's configuration file: `config`, the address of the admin port, the names of its Service and, with webhooks, that of their port and of the peers. */}}
 {{- define "bridge.config" -}}
-{{- $admin := merge (dict "listen" (printf "%s:8080" .Values.listenAddress)) (.Values.config.admin | default dict) }}
+{{- $admin := .Values.config.admin | default dict }}
+{{- $name := include "bridge.fullname" . }}
+{{- $inNamespace := printf "%s.%s" $name .Release.Namespace }}
+{{- $hosts := concat (list $name $inNamespace (printf "%s.svc" $inNamespace)) ($admin.allowedHosts | default list) | uniq }}
+{{- $admin = merge (dict "listen" (printf "%s:8080" .Values.listenAddress) "allowedHosts" $hosts) $admin }}
 {{- $added := dict "admin" $admin }}
 {{- with .Values.config.webhooks }}
 {{- $peers := list (printf "%s-webhook-peers.%s.svc:8081" (include "bridge.fullname" $) $.Release.Namespace) }}

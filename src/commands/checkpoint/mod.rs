@@ -13,6 +13,7 @@ pub use report::{
     Configured, Detail, GapReport, LaneReport, Listing, RetiredReport, ShardReport, StreamReport, StreamState, Totals,
 };
 
+use super::gid::stream_id;
 use super::process::runtime;
 use super::{Exit, Failure, Output};
 use crate::clock::Clock;
@@ -95,7 +96,7 @@ pub struct ShowArgs {
     #[expect(missing_docs, reason = "clap would take a doc for help")]
     pub common: CommonArgs,
     /// The stream, as ACCOUNT/GID
-    #[arg(value_name = "STREAM", value_parser = stream)]
+    #[arg(value_name = "STREAM", value_parser = stream_id)]
     pub stream: StreamId,
 }
 
@@ -116,7 +117,7 @@ pub struct ResetArgs {
     #[expect(missing_docs, reason = "clap would take a doc for help")]
     pub common: CommonArgs,
     /// The streams, as ACCOUNT/GID
-    #[arg(value_name = "STREAM", value_parser = stream, required_unless_present = "all")]
+    #[arg(value_name = "STREAM", value_parser = stream_id, required_unless_present = "all")]
     pub streams: Vec<StreamId>,
     /// Reset all stored streams
     #[arg(long, conflicts_with = "streams")]
@@ -154,10 +155,6 @@ pub struct MigrateArgs {
     /// Make the change. Without it, the command only prints what it would do
     #[arg(long)]
     pub yes: bool,
-}
-
-fn stream(text: &str) -> Result<StreamId, String> {
-    StreamId::parse(text).ok_or_else(|| "a stream is ACCOUNT/GID, such as main/1204619611402340".to_owned())
 }
 
 impl CheckpointCommand {

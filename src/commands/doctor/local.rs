@@ -10,7 +10,7 @@ use std::path::Path;
 /// Checks the index and the admin port.
 pub(super) fn examine(checked: &Checked) -> Vec<Finding> {
     let index = checked.index.path.as_deref().map(|folder| index(folder).of(format!("index {}", folder.display())));
-    let admin = checked.admin.map(|CheckedAdmin { listen, .. }| {
+    let admin = checked.admin.as_ref().map(|CheckedAdmin { listen, .. }| {
         let free = TcpListener::bind(listen).map(drop);
         admin(&free).of(format!("admin port {listen}"))
     });

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `mod` | the wiring: the only file that knows all parts |
 //! | `plan` | the configuration in the core's terms, and which changes need a restart |
+//! | `readiness` | reports once that all streams are established |
 //! | `reload` | notices changes of the configuration and of files with credentials |
 //! | `tracer` | traces, or none |
 
 mod plan;
+mod readiness;
 pub mod reload;
 mod tracer;
 
@@ -22,11 +24,10 @@ use crate::index::service::IndexHandle;
 use crate::index::{Index, IndexError};
 use crate::observe::{BridgeEvent, LogObserver, Observer, Observers};
 use crate::sink::SinkError;
-use crate::sink::any::{Naming, Sink};
-use crate::sink::reader::Where;
+use crate::sink::any::Sink;
 use crate::webhooks::{self, WebhookError, WebhookServer};
-use bridge_core::ids::{StreamId, Topic};
 use plan::{accounts, plan, replan};
+use readiness::Readiness;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +85,7 @@ impl Failure for RunError {
 pub fn execute(source: &Source) -> Result<Exit, Box<dyn Failure>> {
     let environment = Environment::of_process();
     let checked = config::load(source, &environment)?;
+    say_start(&checked);
     for warning in &checked.warnings {
         tracing::warn!(reason = %warning, "configuration warning");
     }
@@ -97,7 +99,19 @@ pub fn execute(source: &Source) -> Result<Exit, Box<dyn Failure>> {
     ended
 }
 
-/// Runs the bridge, its admin port, and the watch on its configuration. When one of them ends, all end.
+fn say_start(checked: &Checked) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        sink = checked.sink.name(),
+        streams = checked.streams.len(),
+        rules = checked.discovery.rules.len(),
+        accounts = checked.accounts.len(),
+        replica = checked.replica,
+        "bridge starting"
+    );
+}
+
+/// The bridge, its admin port, and the watch on its configuration: whichever ends first ends all.
 async fn serve(
     source: &Source,
     environment: &Environment,
@@ -106,11 +120,12 @@ async fn serve(
 ) -> Result<Exit, Box<dyn Failure>> {
     let stop = stop_on_signal()?;
     let (reloads_to, reloads) = mpsc::channel(1);
-    let admin = match checked.admin {
+    let admin = match &checked.admin {
         Some(admin) => Some(Admin::listen(admin, &checked).await?),
         None => None,
     };
-    let mut observers = Observers(vec![Arc::new(LogObserver)]);
+    let readiness = Readiness::new(checked.crawl.initial);
+    let mut observers = Observers(vec![Arc::new(LogObserver::default()), Arc::new(readiness)]);
     observers.0.extend(admin.as_ref().map(Admin::observer));
     observers.0.extend(tracer.observer());
     let observers = Arc::new(observers);
@@ -128,7 +143,7 @@ async fn serve(
     tokio::select! {
         ended = running => ended?,
         failed = watching => return failed,
-        served = serving => served?,
+        never = serving => match never {},
     }
     Ok(Exit::Ok)
 }
@@ -182,29 +197,9 @@ pub async fn run(
         }
     };
     tokio::select! {
-        ended = serving => Ok(ended?),
+        never = serving => match never {},
         ended = bridge::run(plans, || sink.open(), index, polls, renewals, observer, stop) => Ok(ended?),
         never = replan(checked.clone(), discovery, reloads, &plans_to, told.as_ref()) => match never {},
         never = reload::watch_files(sink.credential_files(), renewals_to) => match never {},
     }
-}
-
-/// The place of a configuration's records, for a reader.
-///
-/// # Errors
-/// [`SinkError`]: the sink can't be used.
-///
-/// # Cancel safety
-/// Nothing is left behind.
-pub async fn place(checked: &Checked) -> Result<Where, SinkError> {
-    let Naming { topic: template, .. } = Sink::new(checked).naming();
-    let streams = checked.streams.clone();
-    let discovers = !checked.discovery.rules.is_empty();
-    let is_output = move |topic: &Topic| {
-        // The streams that rules find aren't known here: any digits in the name may be a stream's gid.
-        let gids = topic.as_str().split(|letter: char| !letter.is_ascii_digit()).filter(|_| discovers);
-        let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().map(|it| it.id.clone()));
-        ids.any(|stream| template.may_give(&stream, topic))
-    };
-    Sink::new(checked).place(is_output).await
 }

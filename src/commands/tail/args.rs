@@ -1,41 +1,47 @@
 //! The options of `tail`.
 
-use super::{Template, happened};
+use crate::commands::Output;
+use crate::commands::gid::{gid, stream};
+use crate::commands::place::PlaceArgs;
+use crate::record_text::{happened_at, is_bookkeeping};
 use bridge_consumer::{Received, Until};
 use bridge_contract::pb::record::Body;
 use bridge_contract::time::date_time;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
-use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Print records as they come.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  asana-event-bridge tail --config bridge.yaml
-  asana-event-bridge tail --config bridge.yaml --stream 1204619611402340 --action added
-  asana-event-bridge tail --config bridge.yaml --since 15min --output '{time} {action} {resource}'
-  asana-event-bridge tail --config bridge.yaml --from start --output json | jq .record.event
+  asana-event-bridge tail --kafka localhost:9092 --topic asana.events
+  asana-event-bridge tail --nats nats://localhost:4222 --stream ASANA --from start
+  asana-event-bridge tail --config bridge.yaml --asana-stream 1204619611402340 --action added
+  asana-event-bridge tail --config bridge.yaml --since 15min
+  asana-event-bridge tail --file asana-events.jsonl --from start --output json | jq .record.event
 
-Reads committed records only, and in no consumer group: nobody else is disturbed. Topics and partitions that
-come later are read from their start. Whatever the filters, what is missing, double or out of order is shown, and so is every
-source gap.")]
+It needs no Asana token. It reads committed records only, and joins no consumer group, so no consumer is disturbed.
+Topics and partitions that are created later are read from their start. Missing, duplicate and reordered records and
+source gaps are always shown, whatever the filters. Text leaves out the records that only serve the bookkeeping of
+consumers, such as watermarks; --all shows them.")]
 pub struct TailArgs {
-    /// The bridge's configuration file (YAML). The records of its sink are read
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc for help")]
+    pub place: PlaceArgs,
     /// The place to start. Default: the oldest record if --since or --until is given, otherwise the next record
     #[arg(long, value_enum, value_name = "WHERE")]
     pub from: Option<Begin>,
-    /// The format: `text` for people, `json` for one line of JSON per record, or a template such as `'{time} {action}
-    /// {resource}'` (write {{ and }} for braces)
-    #[arg(long, default_value = "text", value_name = "FORM")]
-    pub output: Form,
+    /// `text` for people, or `json`: one JSON object per record, as the file sink writes it, with the verdict if something is wrong
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+    /// Show all records in the text, also those that only serve the bookkeeping of consumers: watermarks, starts of epochs,
+    /// begin and end of snapshots, changes of lanes and of streams
+    #[arg(long)]
+    pub all: bool,
     /// End after this number of records
     #[arg(long, value_name = "COUNT")]
     pub limit: Option<u64>,
-    /// The filter of the records that are printed.
     #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc for help")]
     pub filter: Filter,
 }
 
@@ -43,22 +49,22 @@ pub struct TailArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Filters")]
 pub struct Filter {
-    /// A stream, as account/gid or the gid alone. All filters may be repeated
-    #[arg(long = "stream", value_name = "STREAM")]
+    /// Only records of this stream of the bridge: ACCOUNT/GID, or the GID alone. Repeat it for more, like the other filters
+    #[arg(long = "asana-stream", value_name = "STREAM", value_parser = stream)]
     pub streams: Vec<String>,
-    /// The type of the resource that changed, such as task
+    /// Only changes of resources of this type, such as `task`
     #[arg(long = "type", value_name = "TYPE")]
     pub types: Vec<String>,
-    /// The gid of the resource that changed, or of its parent
-    #[arg(long = "gid", value_name = "GID")]
+    /// Only changes of this resource, or of a resource whose parent it is: a gid, or the address of a page in Asana
+    #[arg(long = "gid", value_name = "GID", value_parser = gid)]
     pub gids: Vec<String>,
-    /// The action: added, changed, deleted, removed, undeleted
+    /// Only this action: added, changed, deleted, removed, undeleted
     #[arg(long = "action", value_name = "ACTION")]
     pub actions: Vec<String>,
-    /// Skip what happened earlier: a time such as 2026-01-02T03:04:05Z, or a duration before now such as 15min
+    /// Only what happened at this time or later: a time such as 2026-01-02T03:04:05Z, or an age such as 15min
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<DateTime<Utc>>,
-    /// Skip what happened at this time or later. Ends when all existing records have been read
+    /// Only what happened before this time. Ends when all existing records are read
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<DateTime<Utc>>,
 }
@@ -72,30 +78,6 @@ pub enum Begin {
     Start,
 }
 
-/// The format in which a record is printed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Text for people.
-    Text,
-    /// JSON, as the file sink writes it.
-    Json,
-    /// A template of the user.
-    Template(Template),
-}
-
-impl FromStr for Form {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            template if template.contains('{') => template.parse().map(Self::Template),
-            _ => Err("expected text, json, or a template such as '{time} {action} {resource}'".to_owned()),
-        }
-    }
-}
-
 impl From<Begin> for bridge_consumer::ReadFrom {
     fn from(begin: Begin) -> Self {
         match begin {
@@ -106,6 +88,13 @@ impl From<Begin> for bridge_consumer::ReadFrom {
 }
 
 impl TailArgs {
+    /// Whether the record is shown, if nothing is wrong with it.
+    #[must_use]
+    pub fn wants(&self, received: &Received) -> bool {
+        let is_hidden = self.output == Output::Text && !self.all && is_bookkeeping(&received.record);
+        !is_hidden && self.filter.wants(received)
+    }
+
     /// The place where it starts, from the option or its default.
     #[must_use]
     pub fn begin(&self) -> Begin {
@@ -136,7 +125,7 @@ impl Filter {
         let is = |of: Option<&str>, wanted: &[String]| {
             wanted.is_empty() || of.is_some_and(|of| wanted.iter().any(|wanted| wanted == of))
         };
-        let time = || happened(received).as_ref().and_then(date_time);
+        let time = || happened_at(record).as_ref().and_then(date_time);
         (streams.is_empty() || (!stream.is_empty() && streams.iter().any(of_stream)))
             && is(resource.map(|it| it.resource_type.as_str()), types)
             && (is(resource.map(|it| it.gid.as_str()), gids) || is(parent.map(|it| it.gid.as_str()), gids))

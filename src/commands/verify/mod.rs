@@ -4,9 +4,9 @@ mod ledger;
 mod report;
 
 use super::process::runtime;
-use super::{Exit, Failure, Output, run};
+use super::{Exit, Failure, Output};
 use crate::commands::ledger::Ledger;
-use crate::config::{self, Environment, Source};
+use crate::commands::place::PlaceArgs;
 use crate::sink::reader::Reader;
 use bridge_consumer::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
 use bridge_consumer::{Detector, ReadError, ReadFrom, Received, Until};
@@ -17,7 +17,6 @@ use chrono::{SecondsFormat, TimeDelta};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::Kept;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -34,15 +33,21 @@ const LATE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  asana-event-bridge verify --kafka localhost:9092 --topic asana.events
+  asana-event-bridge verify --nats nats://localhost:4222 --stream ASANA
   asana-event-bridge verify --config bridge.yaml
   asana-event-bridge verify --config bridge.yaml --ledger http://127.0.0.1:8080 --output json
 
-Exits with 1 if anything is missing, twice or out of order. Source gaps are announced losses:
-they are counted, and explain what is missing beside them.")]
+It needs no Asana token. It exits with 1 if a record is missing, duplicate or out of order. Source gaps are announced
+losses: they are counted, and explain what is missing beside them.")]
 pub struct VerifyArgs {
-    /// The bridge's configuration file (YAML). The records of its sink are read
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc for help")]
+    pub place: PlaceArgs,
+    /// The bridge's `commit.watermarkInterval`: a lane whose watermarks are older than those of other lanes by more than two
+    /// intervals has lost its last records. Default: the configuration's, or 60s without a configuration
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub watermark_interval: Option<Duration>,
     /// The address of a simulator, such as `http://127.0.0.1:8080`. Every event of its ledger must have been read
     #[arg(long, value_name = "URL")]
     pub ledger: Option<String>,
@@ -53,14 +58,15 @@ pub struct VerifyArgs {
 
 /// Runs the command.
 pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, Box<dyn Failure>> {
-    let checked = config::load(&Source::file(&args.config), &Environment::of_process())?;
+    let records = args.place.records()?;
+    let watermarks = args.watermark_interval.or_else(|| records.watermark_interval()).unwrap_or(WATERMARKS);
     runtime()?.block_on(async {
         let ledger = match &args.ledger {
             Some(url) => Some(Ledger::fetch(url).await?),
             None => None,
         };
-        let mut reader = Reader::open(run::place(&checked).await?, ReadFrom::Start, Until::End).await?;
-        let report = read(&mut reader, ledger.as_ref(), checked.commit.watermark_interval.0).await?;
+        let mut reader = records.open(ReadFrom::Start, Until::End).await?;
+        let report = read(&mut reader, ledger.as_ref(), watermarks).await?;
         args.output.show(&report)?;
         Ok(Exit::of(report.is_ok()))
     })

@@ -1,6 +1,7 @@
 //! The result of a verification, for people and for scripts.
 
-use crate::commands::left_out::LeftOutLine;
+use crate::escape::printable;
+use crate::record_text::LeftOutLine;
 use bridge_consumer::detect::{Behind, GapKey, LaneKey};
 use bridge_contract::pb::SourceGapHealed;
 use serde::Serialize;
@@ -135,16 +136,17 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for lane in self.lanes.iter().filter(|lane| lane.missing + lane.duplicates + lane.reordered > 0) {
             let LaneReport { topic, lane, read, missing, duplicates, reordered } = lane;
+            let topic = printable(topic);
             writeln!(
                 f,
                 "{topic}[{lane}]: {read} records, {missing} missing, {duplicates} duplicates, {reordered} reordered"
             )?;
         }
         for stream in self.streams.iter().filter(|stream| stream.missing > 0) {
-            writeln!(f, "{}: {} events read, {} missing", stream.stream, stream.read, stream.missing)?;
+            writeln!(f, "{}: {} events read, {} missing", printable(&stream.stream), stream.read, stream.missing)?;
         }
         for Behind { key, watermark, others } in &self.cut_off {
-            let (topic, lane, shard) = (&key.topic, key.lane, key.shard);
+            let (topic, lane, shard) = (printable(&key.topic), key.lane, key.shard);
             let end = watermark.map_or_else(|| "nothing".to_owned(), |time| time.to_string());
             writeln!(
                 f,
@@ -152,6 +154,7 @@ impl fmt::Display for Report {
             )?;
         }
         for LaneKey { topic, lane, shard } in &self.unknown_ends {
+            let topic = printable(topic);
             writeln!(
                 f,
                 "{topic}[{lane}]: shard {shard} started an epoch, and the end of the one before isn't known: \
@@ -159,10 +162,11 @@ impl fmt::Display for Report {
             )?;
         }
         for PartlyHealed { stream, gap_id, left_out } in &self.healed_in_part {
+            let [stream, gap_id, left_out] = [stream, gap_id, left_out].map(|text| printable(text));
             writeln!(f, "{stream}: source gap {gap_id} is healed in part; left out: {left_out}")?;
         }
         for example in &self.examples {
-            writeln!(f, "missing: {example}")?;
+            writeln!(f, "missing: {}", printable(example))?;
         }
         if self.trimmed {
             writeln!(f, "The bus no longer has its oldest records; checked from where its lanes begin now.")?;
@@ -182,6 +186,7 @@ impl fmt::Display for Report {
             writeln!(f, "{what}: {count}")?;
         }
         for (topic, time) in &self.complete_up_to {
+            let topic = printable(topic);
             match time {
                 Some(time) => writeln!(f, "{topic} is complete up to {time}")?,
                 None => writeln!(f, "{topic}: no time is known that it is complete up to")?,

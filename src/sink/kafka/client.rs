@@ -2,6 +2,7 @@
 
 use super::KafkaSettings;
 use crate::config::KafkaGroupProtocol;
+use crate::fold::{CALM, Line, Over, SharedFold};
 use crate::sink::SinkError;
 use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;
@@ -13,7 +14,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How much librdkafka puts into one request for a partition: its own default for `batch.size`.
@@ -41,6 +42,9 @@ const TRANSACTION_TIMEOUT_MS: &str = "60000";
 /// absence would cost the membership.
 const RECONNECT_BACKOFF_MAX_MS: &str = "1000";
 
+/// What librdkafka reports, by its facility or code. All clients of the process together: they lose the same brokers.
+static PROBLEMS: LazyLock<SharedFold<String, ()>> = LazyLock::new(|| SharedFold::new(CALM));
+
 /// Forwards librdkafka's logs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Logs;
@@ -59,7 +63,7 @@ impl ConsumerContext for Logs {}
 
 /// Collects the reason why there is no connection: calls only report that there is none.
 #[derive(Debug, Default)]
-struct Heard(Mutex<Option<String>>);
+pub(super) struct Heard(Mutex<Option<String>>);
 
 impl ClientContext for Heard {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -80,11 +84,13 @@ impl ProducerContext for Heard {
 /// Why the cluster doesn't answer, in librdkafka's own words; `None` if it answers, or if nothing is logged within a
 /// few seconds. Blocks. A client of admin requests doesn't pass on its logs, so another client is used.
 pub(super) fn why_no_answer(settings: &KafkaSettings, topic: &str) -> Option<String> {
-    let mut config = admin(settings);
-    // At any level of our own logs.
-    config.set_log_level(RDKafkaLogLevel::Info);
-    let asker: BaseProducer<Heard> = create(settings, &config, Heard::default()).ok()?;
+    let asker: BaseProducer<Heard> = create(settings, &asker(settings), Heard::default()).ok()?;
     asker.client().fetch_metadata(Some(topic), WHY_TIMEOUT).err()?;
+    heard(&asker)
+}
+
+/// Why a client has no connection, if librdkafka says so within a second.
+pub(super) fn heard(asker: &BaseProducer<Heard>) -> Option<String> {
     let heard = || asker.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
     (0..20).find_map(|_| {
         asker.poll(Duration::from_millis(50));
@@ -98,20 +104,52 @@ fn cause(line: &str) -> &str {
     told.rsplit_once(" (after ").map_or(told, |(cause, _)| cause).trim_end()
 }
 
+/// The cluster does what it should.
+pub(in crate::sink) fn bus_works() {
+    PROBLEMS.recover(&());
+}
+
+/// Writes a line for each of librdkafka's problems that is over.
+pub(in crate::sink) fn tell_over() {
+    for (facility, Over { count, lasted }) in PROBLEMS.take_over() {
+        let seconds = lasted.as_secs();
+        tracing::info!(target: "librdkafka", facility, count, seconds, "problem of the Kafka client is over");
+    }
+}
+
+/// Writes a problem, folded.
+pub(super) fn problem(facility: &str, detail: &str) {
+    match PROBLEMS.report(facility.to_owned(), ()) {
+        Some(Line::Begins) => {
+            tracing::warn!(target: "librdkafka", facility, detail, "problem reported by the Kafka client");
+        }
+        Some(Line::Lasts { count, lasted, .. }) => {
+            let seconds = lasted.as_secs();
+            tracing::warn!(target: "librdkafka", facility, detail, count, seconds,
+                "problem still reported by the Kafka client");
+        }
+        None => {}
+    }
+}
+
 /// Writes one line of librdkafka's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
-        // The properties go to all clients, and each one logs those that it can't use.
-        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        // The properties go to all clients, and each says which it can't use.
+        _ if facility == "CONFWARN" => {
+            tracing::debug!(target: "librdkafka", facility, detail = line, "line of the Kafka client");
+        }
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(target: "librdkafka", facility, "{line}");
+            tracing::error!(target: "librdkafka", facility, detail = line, "failure of the Kafka client");
         }
-        // Mostly a lost connection, which librdkafka restores itself.
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-            tracing::warn!(target: "librdkafka", facility, "{line}");
+        // Mostly a lost connection, which librdkafka opens again by itself.
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => problem(facility, line),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "librdkafka", facility, detail = line, "line of the Kafka client");
         }
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Debug => {
+            tracing::debug!(target: "librdkafka", facility, detail = line, "line of the Kafka client")
+        }
     }
 }
 
@@ -120,7 +158,8 @@ pub(super) fn report(error: &KafkaError, reason: &str) {
     match error.rdkafka_error_code() {
         // A restore asks for the end of a partition: that is no error.
         Some(RDKafkaErrorCode::PartitionEOF) => {}
-        code => tracing::warn!(target: "librdkafka", ?code, "{reason}"),
+        Some(code) => problem(&format!("{code:?}"), reason),
+        None => problem("ERROR", reason),
     }
 }
 
@@ -214,6 +253,14 @@ pub(super) fn uncommitted_reader(settings: &KafkaSettings) -> Result<BaseConsume
 /// The client id of a replica's clients.
 pub(super) fn client_id(replica: &str) -> String {
     format!("asana-event-bridge-{replica}")
+}
+
+/// A client for anything but records, which tells why it has no connection.
+pub(super) fn asker(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = admin(settings);
+    // At any level of our own logs.
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
 }
 
 /// Creates a client of librdkafka.

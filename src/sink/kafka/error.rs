@@ -158,24 +158,79 @@ pub(super) fn unknown(step: Step, error: KafkaError) -> CommitError {
 /// The lack of a connection, with librdkafka's last message about it. It passes if a broker is away for a while, so the
 /// bridge retries. Otherwise the operator has to act.
 pub(super) fn no_connection(trouble: String) -> (String, &'static str) {
-    let has = |words: &[&str]| words.iter().any(|word| trouble.contains(word));
-    let nobody_there = "check `sink.kafka.bootstrapServers`, that the brokers run, and that nothing between keeps them \
-                        apart from here";
-    let remedy = if has(&["Connect to", "resolve"]) {
-        nobody_there
-    } else if has(&["certificate verify failed", "certificate could not be verified"]) {
-        "give the authority that signed the brokers' certificates as `ssl.ca.location` in `sink.kafka.properties`, and \
-         see that `bootstrapServers` has the names that the certificates have"
-    } else if has(&["SASL", "uthentication"]) {
-        "check `sasl.mechanisms` and `sasl.username` in `sink.kafka.properties`, and `sasl.password` in \
-         `sink.kafka.secretProperties`"
-    } else if has(&["SSL", "ssl://", "security.protocol", "Disconnected"]) {
-        "check `security.protocol` and the properties that begin with `ssl.` in `sink.kafka.properties`, and that Kafka \
-         is at `bootstrapServers`"
-    } else {
-        nobody_there
-    };
+    let remedy = Obstacle::of(&trouble).remedy();
     (trouble, remedy)
+}
+
+/// What keeps a client from the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// No broker answers at the addresses.
+    Unreachable,
+    /// A broker's certificate isn't trusted.
+    Certificate,
+    /// The brokers don't accept the login.
+    Login,
+    /// The client and the brokers use different protocols.
+    Protocol,
+}
+
+impl Obstacle {
+    /// By librdkafka's words.
+    pub(super) fn of(trouble: &str) -> Self {
+        let has = |words: &[&str]| words.iter().any(|word| trouble.contains(word));
+        if has(&["Connect to", "resolve"]) {
+            Self::Unreachable
+        } else if has(&["certificate verify failed", "certificate could not be verified"]) {
+            Self::Certificate
+        } else if has(&["SASL", "uthentication"]) {
+            Self::Login
+        } else if has(&["SSL", "ssl://", "security.protocol", "Disconnected"]) {
+            Self::Protocol
+        } else {
+            Self::Unreachable
+        }
+    }
+
+    /// What to do, by the names of the configuration.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::Unreachable => {
+                "check `sink.kafka.bootstrapServers`, that the brokers run, and that nothing between keeps them \
+                 apart from here"
+            }
+            Self::Certificate => {
+                "give the authority that signed the brokers' certificates as `ssl.ca.location` in \
+                 `sink.kafka.properties`, and see that `bootstrapServers` has the names that the certificates have"
+            }
+            Self::Login => {
+                "check `sasl.mechanisms` and `sasl.username` in `sink.kafka.properties`, and `sasl.password` in \
+                 `sink.kafka.secretProperties`"
+            }
+            Self::Protocol => {
+                "check `security.protocol` and the properties that begin with `ssl.` in `sink.kafka.properties`, \
+                 and that Kafka is at `bootstrapServers`"
+            }
+        }
+    }
+
+    /// What to do, by the options of a command without a configuration.
+    pub(super) fn remedy_of_options(self) -> &'static str {
+        match self {
+            Self::Unreachable => {
+                "check the address in `--kafka`, that the brokers run, and that nothing between keeps them apart from here"
+            }
+            Self::Certificate => {
+                "give the authority that signed the brokers' certificates with `-X ssl.ca.location=FILE`, and use the \
+                 names that the certificates have in `--kafka`"
+            }
+            Self::Login => "check `-X sasl.mechanisms=…`, `-X sasl.username=…` and `-X sasl.password=…`",
+            Self::Protocol => {
+                "check `-X security.protocol=…` and the properties that begin with `ssl.`, and that Kafka is at the \
+                 address in `--kafka`"
+            }
+        }
+    }
 }
 
 /// The error of a setup step, with a remedy if there is one.
@@ -266,6 +321,8 @@ mod tests {
             ),
         ] {
             assert!(no_connection(trouble.to_owned()).1.contains(remedy), "{trouble}");
+            let remedy = if remedy == "bootstrapServers" { "--kafka" } else { remedy };
+            assert!(Obstacle::of(trouble).remedy_of_options().contains(remedy), "{trouble}");
         }
     }
 

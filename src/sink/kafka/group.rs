@@ -119,7 +119,7 @@ fn run(member: &BaseConsumer<Member>, restored: &std_mpsc::Receiver<Restored>) {
                     context.send(OwnershipEvent::Failed(failure));
                     return;
                 }
-                tracing::warn!(%error, "group member reported an error");
+                client::problem("MEMBER", &error.to_string());
             }
         }
         for outcome in restored.try_iter() {

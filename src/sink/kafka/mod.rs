@@ -8,6 +8,7 @@
 //! | `membership` | knows what may be written, and fences it |
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
+//! | `places` | checks what a reader needs: the cluster answers, and has the topics |
 //! | `headers` | names attributes as Kafka's consumers expect |
 //! | `registry` | registers schemas, and puts their ids before values |
 //! | `offline` | reads checkpoints without owning them, and moves them |
@@ -25,19 +26,21 @@ mod group;
 mod headers;
 mod membership;
 pub mod offline;
+mod places;
 mod producer;
 mod registry;
 mod restore;
 mod topics;
 
-use super::reader::Where;
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, OutputTopic};
+pub(in crate::sink) use client::{bus_works, tell_over};
 pub use examine::examine;
 use group::Group;
 use membership::Membership;
+pub(super) use places::{place, place_at};
 use producer::Producer;
 use registry::Frames;
 pub use registry::SchemaRegistry;
@@ -128,16 +131,6 @@ pub(super) fn credential_files(sink: &CheckedKafka) -> Vec<PathBuf> {
     // The names of librdkafka's properties for files.
     let properties = sink.config.properties.iter();
     secrets.chain(properties.filter(|(name, _)| name.ends_with(".location")).map(|(_, path)| path.into())).collect()
-}
-
-/// The place where readers find the records: the topics that may be output topics and have no other use.
-pub(super) fn place(settings: KafkaSettings, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Where {
-    let KafkaConfig { checkpoint_topic, dead_letter_topic, bootstrap_servers, mut properties, .. } = settings.config;
-    properties.extend(settings.secret_properties);
-    properties.insert("bootstrap.servers".to_owned(), bootstrap_servers);
-    let wanted =
-        move |name: &str| name != checkpoint_topic && name != dead_letter_topic && is_output(&Topic::from(name));
-    Where::Kafka { properties, wanted: Box::new(wanted) }
 }
 
 /// Opens a session: creates or checks the topics, registers their schemas, fences an earlier process of the same

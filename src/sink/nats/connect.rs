@@ -1,10 +1,12 @@
 //! The connection to the servers.
 
 use super::{NatsSettings, login};
+use crate::fold::{CALM, Line, Over, SharedFold};
 use crate::sink::SinkError;
 use async_nats::client::Client;
 use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
 use std::error::Error;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// The timeout of the first connection, over all servers. After it, the client reconnects forever.
@@ -26,15 +28,8 @@ const NOBODY_THERE: &str =
 /// # Cancel safety
 /// May be dropped and called again.
 pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
-    let servers = &settings.config.servers;
-    let addresses: Result<Vec<ServerAddr>, _> = servers.iter().map(|server| server.parse::<ServerAddr>()).collect();
-    let addresses = addresses.map_err(|error| SinkError::Setup {
-        problem: format!("sink.nats.servers has an address that isn't one: {error}"),
-        remedy: "write each as nats://host:4222".to_owned(),
-    })?;
-    // An address may contain a password: only host and port are shown.
-    let shown: Vec<_> = addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect();
-    let shown = shown.join(", ");
+    let addresses = addresses(&settings.config.servers)?;
+    let shown = shown(&addresses);
     let action = format!("connect to NATS at {shown}");
     let refused = |problem: String, remedy: &str| SinkError::Refused { problem, remedy: remedy.to_owned() };
     let credentials = "check credentialsFile, nkeySeed, token or user and password in sink.nats";
@@ -61,6 +56,21 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, SinkError> {
         }),
         Err(late) => Err(SinkError::unreached(action, late, NOBODY_THERE)),
     }
+}
+
+/// The addresses of the servers.
+pub(super) fn addresses(servers: &[String]) -> Result<Vec<ServerAddr>, SinkError> {
+    let addresses: Result<_, _> = servers.iter().map(|server| server.parse::<ServerAddr>()).collect();
+    addresses.map_err(|error| SinkError::Setup {
+        problem: format!("sink.nats.servers has an address that isn't one: {error}"),
+        remedy: "write each as nats://host:4222".to_owned(),
+    })
+}
+
+/// An address may contain a password: only host and port are shown.
+pub(super) fn shown(addresses: &[ServerAddr]) -> String {
+    let shown: Vec<_> = addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect();
+    shown.join(", ")
 }
 
 /// Whether client and server don't agree on TLS, which isn't a failure of the network.
@@ -94,24 +104,80 @@ fn options(settings: &NatsSettings) -> ConnectOptions {
     options
 }
 
+/// The kinds of problems that events tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Problem {
+    Connection,
+    Login,
+    Permissions,
+}
+
+/// The problems that last. All clients of the process together: they lose the same servers.
+static PROBLEMS: LazyLock<SharedFold<Problem, ()>> = LazyLock::new(|| SharedFold::new(CALM));
+
+/// The servers do what they should.
+pub(in crate::sink) fn bus_works() {
+    PROBLEMS.recover(&());
+}
+
+/// Writes a line for each problem that is over.
+pub(in crate::sink) fn tell_over() {
+    for (problem, Over { count, lasted }) in PROBLEMS.take_over() {
+        tracing::info!(?problem, count, seconds = lasted.as_secs(), "problem with NATS is over");
+    }
+}
+
 fn log(event: &Event) {
     match event {
         // A publish without permission gets no answer: this event is the only report of it.
         Event::ServerError(ServerError::Other(words)) if words.to_lowercase().contains("permissions violation") => {
-            tracing::error!(reason = %words, hint = "allow it in the user's permissions", "permission denied by NATS");
+            permission_denied(words);
         }
         Event::ServerError(ServerError::AuthorizationViolation) => {
-            tracing::error!(
-                hint = "the credentials in sink.nats are read at each attempt",
-                "login rejected by NATS, retrying"
-            );
+            login_rejected();
         }
-        Event::Connected => tracing::info!("connected to NATS"),
+        Event::Connected => {
+            bus_works();
+            tracing::info!("connected to NATS");
+        }
         Event::Draining | Event::Closed => tracing::debug!(%event, "connection to NATS closed"),
         Event::Disconnected
         | Event::LameDuckMode
         | Event::SlowConsumer(_)
         | Event::ServerError(_)
-        | Event::ClientError(_) => tracing::warn!(%event, "problem with the connection to NATS"),
+        | Event::ClientError(_) => connection_problem(event),
+    }
+}
+
+fn permission_denied(words: &str) {
+    const HINT: &str = "allow it in the user's permissions";
+    match PROBLEMS.report(Problem::Permissions, ()) {
+        Some(Line::Begins) => tracing::error!(reason = words, hint = HINT, "permission denied by NATS"),
+        Some(Line::Lasts { count, lasted, .. }) => {
+            let seconds = lasted.as_secs();
+            tracing::error!(reason = words, hint = HINT, count, seconds, "permissions still denied by NATS");
+        }
+        None => {}
+    }
+}
+
+fn login_rejected() {
+    const HINT: &str = "the credentials in sink.nats are read at each attempt";
+    match PROBLEMS.report(Problem::Login, ()) {
+        Some(Line::Begins) => tracing::error!(hint = HINT, "login rejected by NATS, retrying"),
+        Some(Line::Lasts { count, lasted, .. }) => {
+            tracing::error!(hint = HINT, count, seconds = lasted.as_secs(), "login still rejected by NATS");
+        }
+        None => {}
+    }
+}
+
+fn connection_problem(event: &Event) {
+    match PROBLEMS.report(Problem::Connection, ()) {
+        Some(Line::Begins) => tracing::warn!(%event, "problem with the connection to NATS"),
+        Some(Line::Lasts { count, lasted, .. }) => {
+            tracing::warn!(%event, count, seconds = lasted.as_secs(), "problem with the connection to NATS continues");
+        }
+        None => {}
     }
 }

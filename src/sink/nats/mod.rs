@@ -39,6 +39,7 @@ mod member;
 pub mod offline;
 mod outgoing;
 mod ownership;
+mod places;
 mod publish;
 mod restore;
 mod retries;
@@ -49,18 +50,19 @@ mod tenures;
 mod view;
 mod write_ahead;
 
-use super::reader::Where;
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedNats, NatsConfig, NatsLogin};
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, OutputTopic};
 pub use connect::connect;
+pub(in crate::sink) use connect::{bus_works, tell_over};
 use error::ShardError;
 pub use examine::examine;
 use futures_util::{StreamExt as _, stream};
 use head::{Session, Shard};
 use outgoing::Part;
 use ownership::{EVENTS, Owner};
+pub(super) use places::{place, place_at};
 use publish::Publisher;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -126,13 +128,6 @@ impl fmt::Debug for NatsSettings {
             .field("lease_time", &self.lease_time)
             .finish_non_exhaustive()
     }
-}
-
-/// The place where readers find the records.
-pub(super) async fn place(settings: NatsSettings) -> Result<Where, SinkError> {
-    let client = connect(&settings).await?;
-    let NatsConfig { stream, subject_prefix: prefix, .. } = settings.config;
-    Ok(Where::Nats { client, stream, prefix })
 }
 
 /// Opens a session: connects, creates or checks the JetStream stream, and joins the other replicas.

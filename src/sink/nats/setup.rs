@@ -82,7 +82,7 @@ pub(super) async fn examine(
 }
 
 /// The JetStream stream's settings; `None` if it doesn't exist.
-async fn find(jetstream: &jetstream::Context, name: &str) -> Result<Option<Config>, SinkError> {
+pub(super) async fn find(jetstream: &jetstream::Context, name: &str) -> Result<Option<Config>, SinkError> {
     let error = match jetstream.get_stream(name).await {
         Ok(stream) => return Ok(Some(stream.cached_info().config.clone())),
         Err(error) => error,
