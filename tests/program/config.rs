@@ -80,7 +80,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "sink:",
         "qqq: 1\nsink:",
         &[
-            "qqq: unknown key; known here: accounts, admin, commit, crawl, discovery, index, polling, replica, shards, sink, streams, webhooks",
+            "qqq: unknown key; known here: accounts, admin, commit, crawl, discovery, index, insecureHosts, polling, replica, shards, sink, streams, webhooks",
         ],
     ),
     (
