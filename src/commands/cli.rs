@@ -300,15 +300,7 @@ mod tests {
             let error = log_level(wrong).unwrap_err();
             assert!(error.contains("error, warn, info, debug, trace"), "{wrong}: {error}");
         }
-        for fine in [
-            "warn",
-            "INFO",
-            "off",
-            "info,asana_event_bridge::asana=debug",
-            "asana_event_bridge::asana",
-            "3",
-            "info, x=off",
-        ] {
+        for fine in ["warn", "INFO", "off", "info,asana_event_bridge::asana=debug", "asana_event_bridge::asana", "3"] {
             assert_eq!(log_level(fine).as_deref(), Ok(fine));
         }
         assert_eq!(log_level("").as_deref(), Ok("info"));

@@ -30,7 +30,7 @@ pub(super) fn gid(text: &str) -> Result<String, String> {
     }
     match segments.as_slice() {
         // The older form: /0/PROJECT/…, and /0/PROJECT/TASK, with 0 for no project.
-        ["0", _, task, ..] if is_gid(task) => Ok((*task).to_owned()),
+        ["0", project, task, ..] if is_number(project) && is_gid(task) => Ok((*task).to_owned()),
         ["0", project, ..] if is_gid(project) => Ok((*project).to_owned()),
         _ => Err("is an address without the gid of a task, project or goal".to_owned()),
     }
@@ -66,8 +66,12 @@ pub(super) fn stream_id(text: &str) -> Result<StreamId, String> {
     id.ok_or_else(|| "a stream is ACCOUNT/GID, such as main/1204619611402340".to_owned())
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn is_gid(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.bytes().any(|byte| byte != b'0')
+    is_number(text) && text.bytes().any(|byte| byte != b'0')
 }
 
 /// The path of an address at Asana, without what follows it; none of another text.

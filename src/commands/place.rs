@@ -10,6 +10,10 @@ use clap::ArgGroup;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Options of one place aren't for another: clap drops what an option requires if that is excluded by its group.
+const NOT_KAFKA: [&str; 3] = ["nats", "file", "config"];
+const NOT_NATS: [&str; 3] = ["kafka", "file", "config"];
+
 /// Where the records are: exactly one place.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Where the records are (exactly one of --kafka, --nats, --file and --config)")]
@@ -19,23 +23,23 @@ pub struct PlaceArgs {
     #[arg(long, value_name = "HOST[,HOST]")]
     pub kafka: Option<String>,
     /// With --kafka: the topic of the records. Repeat it for more
-    #[arg(long = "topic", value_name = "TOPIC", requires = "kafka", default_value = "asana.events")]
+    #[arg(long = "topic", value_name = "TOPIC", requires = "kafka", conflicts_with_all = NOT_KAFKA, default_value = "asana.events")]
     pub topics: Vec<String>,
     /// With --kafka: a property of librdkafka, such as `security.protocol=ssl`. Repeat it for more. Other users of this machine
     /// can see the command line: for a password, write a `sink` section, and use --config
-    #[arg(short = 'X', value_name = "PROPERTY=VALUE", requires = "kafka", value_parser = property)]
+    #[arg(short = 'X', value_name = "PROPERTY=VALUE", requires = "kafka", conflicts_with_all = NOT_KAFKA, value_parser = property)]
     pub properties: Vec<(String, String)>,
     /// The address of a NATS server, such as `nats://localhost:4222`. Several are separated by commas
     #[arg(long, value_name = "URL")]
     pub nats: Option<String>,
     /// With --nats: the JetStream stream of the records. To choose streams of the bridge, see --asana-stream of `tail`
-    #[arg(long, value_name = "STREAM", requires = "nats", default_value = "ASANA")]
+    #[arg(long, value_name = "STREAM", requires = "nats", conflicts_with_all = NOT_NATS, default_value = "ASANA")]
     pub stream: String,
     /// With --nats: the first tokens of the records' subjects. Default: `asana`, or what the JetStream stream's subjects begin with
-    #[arg(long, value_name = "PREFIX", requires = "nats")]
+    #[arg(long, value_name = "PREFIX", requires = "nats", conflicts_with_all = NOT_NATS)]
     pub prefix: Option<String>,
     /// With --nats: a file with credentials (JWT and seed)
-    #[arg(long, value_name = "FILE", requires = "nats")]
+    #[arg(long, value_name = "FILE", requires = "nats", conflicts_with_all = NOT_NATS)]
     pub creds: Option<PathBuf>,
     /// A file of JSON lines, as the sinks `file` and `console` write it
     #[arg(long, value_name = "PATH")]

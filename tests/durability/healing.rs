@@ -63,6 +63,9 @@ fn after_the_last_reconciliation_the_state_is_asanas() {
         site.simulator.post("/_sim/faults", &json!({ "kind": "expire_offsets" }));
     }
 
+    // Whatever chance did so far: changes of which no event comes.
+    site.simulator.post("/_sim/faults", &json!({ "kind": "drop", "probability": 1 }));
+    site.simulator.post("/_sim/actions", &json!({ "count": 300 }));
     println!("silence, and a last reconciliation, after {:?}", begun.elapsed());
     site.simulator.post("/_sim/rate", &json!({ "events_per_second": 0 }));
     site.simulator.delete("/_sim/faults");

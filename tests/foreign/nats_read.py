@@ -11,7 +11,7 @@ import json
 import sys
 
 import nats
-from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 
 # Seconds for one answer. A server that has just come back, on a busy machine, takes longer than the client's own 5 s.
@@ -24,7 +24,10 @@ async def main(address, stream, filter_subject):
     subscription = await jetstream.pull_subscribe(
         filter_subject,
         stream=stream,
-        config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, filter_subject=filter_subject),
+        # Without acknowledgements nothing is delivered again, however busy the machine is.
+        config=ConsumerConfig(
+            deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, filter_subject=filter_subject
+        ),
     )
     pending = (await subscription.consumer_info()).num_pending
     while pending > 0:
@@ -36,7 +39,6 @@ async def main(address, stream, filter_subject):
                 "headers": dict(message.headers or {}),
                 "value": base64.b64encode(message.data).decode(),
             }))
-            await message.ack()
             pending -= 1
     await connection.close()
 

@@ -148,7 +148,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
             tracing::info!(target: "librdkafka", facility, detail = line, "line of the Kafka client");
         }
         RDKafkaLogLevel::Debug => {
-            tracing::debug!(target: "librdkafka", facility, detail = line, "line of the Kafka client")
+            tracing::debug!(target: "librdkafka", facility, detail = line, "line of the Kafka client");
         }
     }
 }
