@@ -1,11 +1,11 @@
-//! A [`Fold`] with its clock, for whoever is told of problems from several tasks.
+//! A [`Fold`] with its own clock, for problems that several tasks report.
 
 use super::{Fold, Line, Over};
 use crate::clock::Clock;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// See the [module](self).
+/// A [`Fold`] that several tasks share, with its own clock.
 #[derive(Debug)]
 pub struct SharedFold<K, W> {
     clock: Clock,
