@@ -15,7 +15,9 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 /// The number of connections of a listener. For one more, the one that has been without a request for longest is closed. Two
 /// listeners leave half of 256 file descriptors, the smallest limit in use, to Asana, the bus and files.
@@ -25,6 +27,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time within which the head of each further request must arrive. Longer than the 60 s for which nginx and the load balancers
 /// of clouds keep a connection that they don't use: else they would send requests into connections that are being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The time that an answer may take to reach its peer when the connection has to make room for another.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug)]
@@ -37,17 +42,27 @@ enum Activity {
     Idle(Duration),
 }
 
-/// An [`Activity`] that the connection's task and the listener share.
+/// What the task of a connection and the listener share.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<Activity>>);
+struct Shared {
+    activity: Arc<Mutex<Activity>>,
+    /// Some connection answered a request.
+    answered: Arc<Notify>,
+    /// The connection is to be closed.
+    closing: CancellationToken,
+}
 
 impl Shared {
     fn get(&self) -> Activity {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, activity: Activity) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = activity;
+        *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = activity;
+    }
+
+    fn is_new(&self) -> bool {
+        matches!(self.get(), Activity::New(_))
     }
 
     /// Since when there is no request.
@@ -65,6 +80,7 @@ struct Connections {
     most: usize,
     tasks: JoinSet<()>,
     open: Vec<(AbortHandle, Shared)>,
+    answered: Arc<Notify>,
 }
 
 /// Serves for ever, up to `most` connections at the same time.
@@ -72,7 +88,8 @@ struct Connections {
 /// # Cancel safety
 /// Dropping the future closes the listener and all connections.
 pub async fn serve(mut listener: TcpListener, router: Router, most: usize) -> Infallible {
-    let mut connections = Connections { clock: Clock::start(), most, tasks: JoinSet::new(), open: Vec::new() };
+    let mut connections =
+        Connections { clock: Clock::start(), most, tasks: JoinSet::new(), open: Vec::new(), answered: Arc::default() };
     loop {
         // Errors are logged there, and waited out.
         let (socket, _) = Listener::accept(&mut listener).await;
@@ -83,37 +100,47 @@ pub async fn serve(mut listener: TcpListener, router: Router, most: usize) -> In
 
 impl Connections {
     /// Closes the connection that has been without a request for longest, if there are too many. If all have one, waits for
-    /// the first that ends.
+    /// the first answer.
     async fn make_room(&mut self) {
         while self.tasks.try_join_next().is_some() {}
-        self.open.retain(|(task, _)| !task.is_finished());
         while self.tasks.len() >= self.most {
-            let idle = self.open.iter().filter_map(|(task, activity)| Some((activity.idle_since()?, task)));
-            if let Some((_, task)) = idle.min_by_key(|(since, _)| *since) {
-                task.abort();
-            }
-            self.tasks.join_next().await;
             self.open.retain(|(task, _)| !task.is_finished());
+            let idle = self.open.iter().filter_map(|(_, shared)| Some((shared.idle_since()?, shared)));
+            if let Some((_, shared)) = idle.min_by_key(|(since, _)| *since) {
+                shared.closing.cancel();
+                self.tasks.join_next().await;
+            } else {
+                tokio::select! {
+                    _ = self.tasks.join_next() => {}
+                    () = self.answered.notified() => {}
+                }
+            }
         }
+        self.open.retain(|(task, _)| !task.is_finished());
     }
 
     fn add(&mut self, socket: TcpStream, router: Router) {
-        let activity = Shared(Arc::new(Mutex::new(Activity::New(self.clock.now().monotonic))));
-        let task = self.tasks.spawn(hold(socket, router, activity.clone(), self.clock));
-        self.open.push((task, activity));
+        let shared = Shared {
+            activity: Arc::new(Mutex::new(Activity::New(self.clock.now().monotonic))),
+            answered: Arc::clone(&self.answered),
+            closing: CancellationToken::new(),
+        };
+        let task = self.tasks.spawn(hold(socket, router, shared.clone(), self.clock));
+        self.open.push((task, shared));
     }
 }
 
 /// Answers the requests of a connection until it ends.
-async fn hold(socket: TcpStream, router: Router, activity: Shared, clock: Clock) {
+async fn hold(socket: TcpStream, router: Router, shared: Shared, clock: Clock) {
     let router = TowerToHyperService::new(router);
     let answer = service_fn(|request| {
-        activity.set(Activity::Busy);
+        shared.set(Activity::Busy);
         let answer = router.call(request);
-        let activity = activity.clone();
+        let shared = shared.clone();
         async move {
             let answer = answer.await;
-            activity.set(Activity::Idle(clock.now().monotonic));
+            shared.set(Activity::Idle(clock.now().monotonic));
+            shared.answered.notify_one();
             answer
         }
     });
@@ -123,10 +150,21 @@ async fn hold(socket: TcpStream, router: Router, activity: Shared, clock: Clock)
     tokio::select! {
         // What is wrong with a connection is its peer's to know.
         _ = connection.as_mut() => return,
-        () = tokio::time::sleep(HEAD_TIMEOUT) => {}
+        () = shared.closing.cancelled() => {}
+        () = unused(&shared) => {}
     }
-    if !matches!(activity.get(), Activity::New(_)) {
-        connection.await.ok();
+    if !shared.is_new() {
+        // The last answer may still be on its way.
+        connection.as_mut().graceful_shutdown();
+        tokio::time::timeout(CLOSE_TIMEOUT, connection).await.ok();
+    }
+}
+
+/// Ends if no request came in time.
+async fn unused(shared: &Shared) {
+    tokio::time::sleep(HEAD_TIMEOUT).await;
+    if !shared.is_new() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -137,7 +175,7 @@ mod tests {
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    /// Serves at most two connections. `/` answers at once, `/slow` after a minute.
+    /// Serves at most two connections. `/` answers at once, `/slow` after a minute, `/large` with more than sockets hold.
     async fn start() -> (SocketAddr, JoinSet<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -146,6 +184,7 @@ mod tests {
             "slow"
         };
         let router = Router::new().route("/", get(async || "ok")).route("/slow", get(slow));
+        let router = router.route("/large", get(async || "x".repeat(16 << 20) + "large"));
         let mut server = JoinSet::new();
         server.spawn(async move { match serve(listener, router, 2).await {} });
         (address, server)
@@ -223,6 +262,19 @@ mod tests {
         }
         let is_open = busy.try_read(&mut [0]).unwrap_err();
         assert_eq!(is_open.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn an_answer_on_its_way_is_read_to_its_end() {
+        let (address, _server) = start().await;
+        let mut reader = TcpStream::connect(address).await.unwrap();
+        ask(&mut reader, "/large").await;
+        reader.read_exact(&mut [0; 100]).await.unwrap();
+        let mut others = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        for socket in &mut others {
+            ask(socket, "/slow").await;
+        }
+        answer(&mut reader, "large").await;
     }
 
     #[tokio::test(start_paused = true)]
