@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// An Asana, and a bridge that writes to a file.
 struct Bench<A> {
@@ -101,7 +101,7 @@ impl<A> Bench<A> {
     }
 
     fn wait<T>(&mut self, what: &str, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
-        wait_for(what, PATIENCE, || {
+        wait_for(what, TIMEOUT, || {
             if let Some(bridge) = &mut self.bridge {
                 bridge.assert_running();
             }

@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A refused credential is tried once a minute.
-const PATIENCE: Duration = Duration::from_secs(150);
+const TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Thresholds that are passed within seconds; the times that rules wait are the chart's own.
 const THRESHOLDS: [&str; 6] = [
@@ -75,7 +75,7 @@ impl Bench {
         let log = folder.path().join("bridge.log");
         let arguments = ["run", "--config", file.to_str().unwrap(), "--log-format", "json"];
         let bridge = Program::start_into(&arguments, &log, &folder.path().join("records"));
-        let admin = wait_for("the admin port", PATIENCE, || admin_url(&log));
+        let admin = wait_for("the admin port", TIMEOUT, || admin_url(&log));
         Self { folder, simulator, bridge, admin }
     }
 
@@ -98,7 +98,7 @@ impl Bench {
     }
 
     fn wait(&mut self, what: &str, holds: impl Fn(&Scrape) -> bool) -> Scrape {
-        wait_for(what, PATIENCE, || {
+        wait_for(what, TIMEOUT, || {
             self.bridge.assert_running();
             Some(self.scrape()).filter(&holds)
         })

@@ -22,7 +22,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn kafka() -> &'static str {
     static KAFKA: OnceLock<Service> = OnceLock::new();
@@ -66,7 +66,7 @@ fn produce(topic: &str, lane: u32, values: impl IntoIterator<Item = Vec<u8>>) {
         let record = BaseRecord::to(topic).partition(lane.cast_signed()).key("1200").payload(&value);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
 }
 
 fn events(lane: u32, sequences: impl IntoIterator<Item = u64>) -> Vec<Vec<u8>> {
@@ -80,7 +80,7 @@ fn join(group: &str, topic: &str) -> KafkaGroup {
 }
 
 async fn next(group: &KafkaGroup) -> Delivered {
-    tokio::time::timeout(PATIENCE, group.next()).await.expect("a record in time").unwrap()
+    tokio::time::timeout(TIMEOUT, group.next()).await.expect("a record in time").unwrap()
 }
 
 async fn verdicts(group: &KafkaGroup, count: usize) -> Vec<Continuity> {
@@ -130,7 +130,7 @@ async fn a_partition_that_goes_to_another_member_is_followed_on() {
     // Both read; what comes while they change hands may come twice, and each time it is in order.
     let two = join("rebalance", "rebalance");
     let (mut by_one, mut by_two, mut sequence) = (0, 0, 20);
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     while by_one == 0 || by_two == 0 || sequence < 60 {
         assert!(std::time::Instant::now() < deadline, "{by_one} and {by_two} records");
         sequence += 1;
@@ -181,7 +181,7 @@ async fn the_state_of_64_shards_fits_beside_the_offset() {
     let bare: BaseConsumer = client().set("group.id", "fits").create().unwrap();
     let mut asked = TopicPartitionList::new();
     asked.add_partition("fits", 0);
-    let committed = bare.committed_offsets(asked, PATIENCE).unwrap();
+    let committed = bare.committed_offsets(asked, TIMEOUT).unwrap();
     let element = committed.find_partition("fits", 0).unwrap();
     let metadata = element.metadata();
     println!("64 shards with 4 holes each: {} letters of metadata", metadata.len());
@@ -219,7 +219,7 @@ async fn a_member_knows_up_to_when_its_own_partitions_are_complete() {
     let groups = [join("own", "own"), join("own", "own")];
     let of = |lane: u32, group: &KafkaGroup| group.detector(|it| it.lane_complete_up_to("own", lane)).is_some();
     let settled = |one: &KafkaGroup, other: &KafkaGroup| of(0, one) && of(1, other) && !of(1, one) && !of(0, other);
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     let [one, other] = &groups;
     // Nothing is committed, so that whoever gets a partition begins at its start.
     while !settled(one, other) && !settled(other, one) {
@@ -244,7 +244,7 @@ async fn topics_and_partitions_that_come_later_are_read_from_their_start() {
     let wanted = |name: &str| name.starts_with("later.");
     let mut reader = KafkaReader::open(&properties, wanted, ReadFrom::Now, Until::Stopped).unwrap();
     let mut read = async || {
-        let received = tokio::time::timeout(PATIENCE, reader.next()).await.expect("in time").unwrap().unwrap();
+        let received = tokio::time::timeout(TIMEOUT, reader.next()).await.expect("in time").unwrap().unwrap();
         (received.topic.to_string(), received.lane, received.record.position.unwrap().lane_sequence)
     };
     make_topic("later.one", 1).await;
@@ -260,9 +260,9 @@ async fn topics_and_partitions_that_come_later_are_read_from_their_start() {
         grown.unwrap();
     }
     // The producer has to hear of the partition, too.
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     let bare: BaseConsumer = client().create().unwrap();
-    let partitions = || bare.fetch_metadata(Some("later.one"), PATIENCE).unwrap().topics()[0].partitions().len();
+    let partitions = || bare.fetch_metadata(Some("later.one"), TIMEOUT).unwrap().topics()[0].partitions().len();
     while partitions() < 2 {
         assert!(std::time::Instant::now() < deadline);
     }
@@ -299,7 +299,7 @@ async fn make_stream(client: &async_nats::Client, name: &str) {
 async fn read(reader: &mut NatsDurable, count: usize) -> Vec<Continuity> {
     let mut verdicts = Vec::new();
     for _ in 0..count {
-        let delivered = tokio::time::timeout(PATIENCE, reader.next()).await.expect("a record in time").unwrap();
+        let delivered = tokio::time::timeout(TIMEOUT, reader.next()).await.expect("a record in time").unwrap();
         verdicts.push(delivered.verdict.continuity);
     }
     verdicts
@@ -348,22 +348,22 @@ async fn a_restart_does_not_blind_a_durable_reader() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_that_was_cut_off_while_the_consumer_was_made_anew_loses_nothing() {
     let client = nats().await;
-    make_stream(&client, "anew").await;
-    publish(&client, "anew", "9", 0, events(0, 1..=4)).await;
-    let options = DurableOptions { from: ReadFrom::Now, ..DurableOptions::new("anew", "anew", "reader") };
+    make_stream(&client, "recreated").await;
+    publish(&client, "recreated", "9", 0, events(0, 1..=4)).await;
+    let options = DurableOptions { from: ReadFrom::Now, ..DurableOptions::new("recreated", "recreated", "reader") };
     let mut first = NatsDurable::open(client.clone(), &options).await.unwrap();
-    publish(&client, "anew", "9", 0, events(0, [5, 6])).await;
+    publish(&client, "recreated", "9", 0, events(0, [5, 6])).await;
     read(&mut first, 1).await;
     drop(first);
     // What was to be read from is kept, the old consumer is gone, and the new one isn't there.
     let context = async_nats::jetstream::new(client.clone());
-    context.get_key_value(BUCKET).await.unwrap().put("anew.reader.recreate", "5".into()).await.unwrap();
-    context.get_stream("anew").await.unwrap().delete_consumer("reader").await.unwrap();
+    context.get_key_value(BUCKET).await.unwrap().put("recreated.reader.recreate", "5".into()).await.unwrap();
+    context.get_stream("recreated").await.unwrap().delete_consumer("reader").await.unwrap();
     let mut second = NatsDurable::open(client.clone(), &options).await.unwrap();
     let sequences = [second.next().await.unwrap().sequence, second.next().await.unwrap().sequence];
     assert_eq!(sequences, [5, 6]);
     second.commit().await.unwrap();
-    assert_eq!(context.get_key_value(BUCKET).await.unwrap().get("anew.reader.recreate").await.unwrap(), None);
+    assert_eq!(context.get_key_value(BUCKET).await.unwrap().get("recreated.reader.recreate").await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -376,10 +376,10 @@ async fn a_delivery_that_went_to_somebody_else_is_not_acknowledged() {
     let thief: PullConsumer = stream.get_consumer("reader").await.unwrap();
     publish(&client, "stolen", "9", 0, events(0, [1])).await;
     assert_eq!(read(&mut reader, 1).await, [Continuity::InOrder]);
-    let stolen = thief.fetch().max_messages(1).expires(PATIENCE).messages().await.unwrap();
+    let stolen = thief.fetch().max_messages(1).expires(TIMEOUT).messages().await.unwrap();
     publish(&client, "stolen", "9", 0, events(0, 2..=5)).await;
     let to_the_end = async { while reader.next().await.is_ok() {} };
-    tokio::time::timeout(PATIENCE, to_the_end).await.expect("the server gives one to each");
+    tokio::time::timeout(TIMEOUT, to_the_end).await.expect("the server gives one to each");
     reader.commit().await.unwrap();
     let seen = reader.detector().total().read;
     drop((reader, stolen));

@@ -44,7 +44,7 @@ const DAMAGED: &str = "damaged.events";
 
 /// What fetches and builds on a slow machine may take.
 const BUILDING: Duration = Duration::from_secs(1200);
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -110,7 +110,7 @@ fn every_consumer_finds_what_is_on_the_topic_and_what_was_taken_from_it() {
     bridge.offer(600);
     bridge.wait_for_events(|| read_kafka(&service.address, TOPIC));
     bridge.simulator.post("/_sim/faults", &json!({ "kind": "kill_tokens", "resource": bridge.streams[0] }));
-    wait_for("the source gap", PATIENCE, || bridge.log().contains("source gap announced").then_some(()));
+    wait_for("the source gap", TIMEOUT, || bridge.log().contains("source gap announced").then_some(()));
     bridge.offer(200);
     bridge.wait_for_events(|| read_kafka(&service.address, TOPIC));
     let offered = bridge.stop();
@@ -244,7 +244,7 @@ impl Bridge {
         });
         std::fs::write(path("config.yaml"), config.to_string()).unwrap();
         let mut program = Program::start(&["run", "--config", &path("config.yaml")], Path::new(&path("bridge.log")));
-        wait_for("all streams to be established", PATIENCE, || {
+        wait_for("all streams to be established", TIMEOUT, || {
             program.assert_running();
             (simulator.get("/_sim/ledger")["established"].as_object().unwrap().len() >= STREAMS).then_some(())
         });
@@ -274,7 +274,7 @@ impl Bridge {
 
     /// What is on the bus when every event that was offered is there.
     fn wait_for_events(&mut self, read: impl Fn() -> Vec<Seen>) -> Vec<Seen> {
-        wait_for(&format!("{} events on the bus", self.offered), PATIENCE, || {
+        wait_for(&format!("{} events on the bus", self.offered), TIMEOUT, || {
             self.program.assert_running();
             let seen = read();
             let count = |wanted: fn(&Body) -> bool| {
@@ -475,7 +475,7 @@ fn copy(bootstrap: &str, records: &[Seen]) {
         let message = BaseRecord::to(DAMAGED).partition(seen.lane.parse().unwrap()).key(&seen.key).payload(&seen.value);
         producer.send(message).map_err(|(error, _)| error).unwrap();
     }
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
 }
 
 /// Runs all consumers to their ends, at the same time; what each printed.

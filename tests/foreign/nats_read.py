@@ -15,12 +15,12 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 
 # Seconds for one answer. A server that has just come back, on a busy machine, takes longer than the client's own 5 s.
-PATIENCE = 60
+TIMEOUT = 60
 
 
 async def main(address, stream, filter_subject):
-    connection = await nats.connect(f"nats://{address}", connect_timeout=PATIENCE)
-    jetstream = connection.jetstream(timeout=PATIENCE)
+    connection = await nats.connect(f"nats://{address}", connect_timeout=TIMEOUT)
+    jetstream = connection.jetstream(timeout=TIMEOUT)
     subscription = await jetstream.pull_subscribe(
         filter_subject,
         stream=stream,
@@ -31,7 +31,7 @@ async def main(address, stream, filter_subject):
     )
     pending = (await subscription.consumer_info()).num_pending
     while pending > 0:
-        for message in await subscription.fetch(min(pending, 500), timeout=PATIENCE):
+        for message in await subscription.fetch(min(pending, 500), timeout=TIMEOUT):
             tokens = message.subject.split(".")
             print(json.dumps({
                 "lane": tokens[2],

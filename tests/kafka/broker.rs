@@ -1,7 +1,7 @@
 //! The Kafka sink on a real Apache Kafka.
 
 use crate::kafka_support::{
-    PATIENCE, Replica, Session, bare_producer, broker, checkpoint, header, message, refused, replica, settings, step,
+    Replica, Session, TIMEOUT, bare_producer, broker, checkpoint, header, message, refused, replica, settings, step,
     write_more, write_open,
 };
 use crate::support::foreign::read_kafka;
@@ -128,8 +128,8 @@ async fn a_restore_waits_for_what_a_live_predecessor_has_open() {
     // Time for a restore that doesn't wait, and for one that aborts what isn't its own.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert!(!second.is_finished());
-    producer.commit_transaction(PATIENCE).unwrap();
-    let second = tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap();
+    producer.commit_transaction(TIMEOUT).unwrap();
+    let second = tokio::time::timeout(TIMEOUT, second).await.unwrap().unwrap();
     assert_eq!(second.restored.get(&shards[0]).unwrap().get("stream").unwrap(), b"late");
     second.close().await;
     first.close().await;
@@ -171,7 +171,7 @@ async fn an_heir_aborts_at_once_what_a_dead_predecessor_left_open() {
 /// Makes the coordinator forget a member, which isn't told: Kafka's `LeaveGroup`, version 0, in its name.
 fn expel(bootstrap: &str, group: &str) {
     let looker: BaseConsumer = rdkafka::ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
-    let groups = looker.fetch_group_list(Some(group), PATIENCE).unwrap();
+    let groups = looker.fetch_group_list(Some(group), TIMEOUT).unwrap();
     let member = groups.groups().first().unwrap().members().first().unwrap().id().to_owned();
     let text = |text: &str| [&i16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
     let header = [13_i16.to_be_bytes(), 0_i16.to_be_bytes()].concat();
@@ -210,7 +210,7 @@ async fn a_zombie_cannot_commit_and_could_without_the_group_metadata() {
     // The control: the same records in a transaction that doesn't name the group's generation.
     let bare = bare_producer(broker(), "zombie-without", 60_000);
     write_open(&bare, &settings, 0, "unfenced");
-    bare.commit_transaction(PATIENCE).unwrap();
+    bare.commit_transaction(TIMEOUT).unwrap();
     assert_eq!(seen(broker(), &settings.config.topic), ["1", "2", "unfenced"]);
     heir.committer.commit(&step(&settings, 0, "3")).await.unwrap();
     heir.close().await;
@@ -263,7 +263,7 @@ async fn a_revocation_waits_for_its_answer_and_the_heir_sees_the_last_commit() {
         assert!(matches!(error, CommitError::Aborted(_)), "{error}");
     }
     done.send(()).unwrap();
-    let second = tokio::time::timeout(PATIENCE, opened).await.unwrap().unwrap();
+    let second = tokio::time::timeout(TIMEOUT, opened).await.unwrap().unwrap();
     assert_eq!(second.restored.get(&moved).unwrap().get("stream").unwrap(), b"last");
     let error = first.committer.commit(&step(&settings, moved.0, "late")).await.unwrap_err();
     assert!(matches!(error, CommitError::Aborted(_)), "{error}");
@@ -279,7 +279,7 @@ async fn a_revocation_waits_for_its_answer_and_the_heir_sees_the_last_commit() {
 async fn settled(replicas: &[&Replica], counts: &[usize]) {
     let start = now();
     while !replicas.iter().zip(counts).all(|(replica, count)| replica.shards().len() == *count) {
-        assert!(start.elapsed() < PATIENCE, "{:?}", replicas.iter().map(|replica| replica.work()).collect::<Vec<_>>());
+        assert!(start.elapsed() < TIMEOUT, "{:?}", replicas.iter().map(|replica| replica.work()).collect::<Vec<_>>());
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
@@ -433,7 +433,7 @@ async fn new_partitions_are_found_by_asking_again_and_new_shards_are_refused() {
     grow(&settings.config.topic, 5).await;
     let start = now();
     while session.committer.output_topic(&topic).await.unwrap().lanes.get() != 5 {
-        assert!(start.elapsed() < PATIENCE);
+        assert!(start.elapsed() < TIMEOUT);
     }
     let mut batch = step(&settings, 0, "first");
     batch.messages.push(message(&settings, 4, 0, "last"));
@@ -471,7 +471,7 @@ async fn ten_thousand_streams_are_restored_in_one_go() {
     let opened = start.elapsed();
     let mut found = (0, 0);
     while found.0 < 32 {
-        let event = tokio::time::timeout(PATIENCE, ownership.recv()).await.unwrap().unwrap();
+        let event = tokio::time::timeout(TIMEOUT, ownership.recv()).await.unwrap().unwrap();
         let OwnershipEvent::Assigned(shards) = event else { panic!("{event:?}") };
         found.0 += shards.len();
         found.1 += shards.iter().map(|(_, stored)| stored.len()).sum::<usize>();
@@ -577,7 +577,7 @@ async fn an_outage_in_the_middle_of_commits_loses_and_doubles_nothing() {
         }
         slowest = slowest.max(start.elapsed());
         after += u32::from(outage.is_finished());
-        assert!(slowest < PATIENCE * 2);
+        assert!(slowest < TIMEOUT * 2);
     }
     println!("{number} commits; the slowest took {slowest:?}");
     let service = outage.join().unwrap();

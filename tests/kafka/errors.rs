@@ -2,7 +2,7 @@
 //!
 //! It has no isolation and checks no group: exactly-once is shown on the real thing (`kafka_broker`, `kill`).
 
-use crate::kafka_support::{PATIENCE, Session, settings, step};
+use crate::kafka_support::{Session, TIMEOUT, settings, step};
 use asana_event_bridge::sink::kafka::{KafkaCommitter, KafkaSettings};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent};
 use rdkafka::mocking::MockCluster;
@@ -126,7 +126,7 @@ async fn a_membership_that_an_outage_cost_is_told_and_won_again_in_the_same_sess
     };
     let commit = commit_at_last(committer, &settings);
     let both = async { tokio::join!(commit, told) };
-    tokio::time::timeout(PATIENCE * 2, both).await.expect("the shards and the commit in time");
+    tokio::time::timeout(TIMEOUT * 2, both).await.expect("the shards and the commit in time");
     session.close().await;
 }
 

@@ -1,7 +1,7 @@
 //! The NATS sink against real servers: a current one with atomic batches and an old one without.
 
 use crate::nats_support::{
-    After, PATIENCE, Proxy, Seen, Witness, assigned, batch, by_shard, eventually, exactly, message, next, session,
+    After, Proxy, Seen, TIMEOUT, Witness, assigned, batch, by_shard, eventually, exactly, message, next, session,
     settings,
 };
 use crate::nats_worker::{Worker, assert_contiguous, balanced, progress};
@@ -91,7 +91,7 @@ on_both_servers!(
     a_replica_that_comes_back_has_its_leases_at_once,
     a_taken_lease_is_noticed_and_the_others_stay,
     of_two_replicas_with_one_name_the_later_one_works,
-    an_unanswered_revocation_ends_with_the_patience,
+    an_unanswered_revocation_ends_with_the_timeout,
 );
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +235,7 @@ async fn finish_between_claim_and_redo(address: &str, stream: &str) -> bool {
     let subject = format!("{stream}._checkpoint.0.head");
     let mut heads = client.subscribe(subject.clone()).await.unwrap();
     let mut next_head = async || {
-        let message = tokio::time::timeout(PATIENCE, heads.next()).await.unwrap().unwrap();
+        let message = tokio::time::timeout(TIMEOUT, heads.next()).await.unwrap().unwrap();
         message.headers.unwrap().get("Asana-Bridge-Head").unwrap().to_string()
     };
     let write = async |head: &str, rollup: bool| {
@@ -516,7 +516,7 @@ async fn of_two_replicas_with_one_name_the_later_one_works(address: &str) {
     elder.committer.close().await;
 }
 
-async fn an_unanswered_revocation_ends_with_the_patience(address: &str) {
+async fn an_unanswered_revocation_ends_with_the_timeout(address: &str) {
     let mut deaf = session(settings(address, "deaf")).await;
     let begin = Instant::now();
     let (peer, mut peers) =

@@ -18,7 +18,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const SECRETS: [&str; 2] = ["1/1203:hush-main", "1/1207:hush-other"];
 
 /// A bridge with an admin port that writes to a file.
@@ -66,7 +66,7 @@ impl Bench {
         let arguments = ["run", "--config", config.to_str().unwrap(), "--log-format", "json", "--log-level", "trace"];
         let log = folder.path().join("bridge.log");
         let bridge = Program::start_into(&arguments, &log, &folder.path().join("bridge.out"));
-        let admin = wait_for("the admin port", PATIENCE, || admin_url(&log));
+        let admin = wait_for("the admin port", TIMEOUT, || admin_url(&log));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { folder, simulator, bridge, admin, runtime }
     }
@@ -95,7 +95,7 @@ impl Bench {
 
     /// Waits for a report of which this is true, within the time that a status may be old.
     fn wait(&self, what: &str, holds: impl Fn(&Report) -> bool) -> Report {
-        wait_for(what, PATIENCE, || Some(self.report()).filter(&holds))
+        wait_for(what, TIMEOUT, || Some(self.report()).filter(&holds))
     }
 
     fn offer(&self, resource: &str, events: std::ops::Range<u64>) {
@@ -361,7 +361,7 @@ fn the_log_begins_with_what_runs() {
 #[test]
 fn many_streams_have_no_metrics_of_their_own_and_the_page_can_be_switched_off() {
     let bench = Bench::new("streamMetrics: 2, statusPage: false");
-    let metrics = wait_for("three streams", PATIENCE, || {
+    let metrics = wait_for("three streams", TIMEOUT, || {
         Some(bench.metrics()).filter(|metrics| metrics.get("streams{state=\"live\"}") == Some(&3.0))
     });
     assert_eq!(metrics.get("stream_series_omitted"), Some(&1.0));
@@ -392,7 +392,7 @@ fn without_a_bus(listen: &str) -> (tempfile::TempDir, Program, PathBuf) {
 #[test]
 fn a_replica_that_never_reached_its_bus_is_alive_and_not_ready() {
     let (_folder, mut bridge, log) = without_a_bus("127.0.0.1:0");
-    let admin = wait_for("the admin port", PATIENCE, || {
+    let admin = wait_for("the admin port", TIMEOUT, || {
         bridge.assert_running();
         admin_url(&log)
     });
@@ -412,13 +412,13 @@ fn a_port_that_is_taken_or_not_ours_ends_the_program_with_words() {
     // An address of nobody: RFC 5737, section 3.
     for (listen, code) in [(taken.local_addr().unwrap().to_string(), 69), ("192.0.2.1:8080".to_owned(), 64)] {
         let (_folder, mut bridge, log) = without_a_bus(&listen);
-        let status = wait_for("its end", PATIENCE, || bridge.ended());
+        let status = wait_for("its end", TIMEOUT, || bridge.ended());
         let log = std::fs::read_to_string(&log).unwrap();
         assert_eq!(status.code(), Some(code), "{log}");
         assert!(log.contains(&format!("admin.listen: can't listen on {listen}: ")), "{log}");
     }
     let (_folder, mut bridge, log) = without_a_bus("8080");
-    let status = wait_for("its end", PATIENCE, || bridge.ended());
+    let status = wait_for("its end", TIMEOUT, || bridge.ended());
     let log = std::fs::read_to_string(&log).unwrap();
     assert_eq!(status.code(), Some(64), "{log}");
     assert!(log.contains("admin.listen: is no address with a port"), "{log}");

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const COLLECTOR_KEY: &str = "a-key-of-the-collector";
 
 /// What came, and how it is answered.
@@ -101,7 +101,7 @@ impl Bench {
         let arguments = ["run", "--config", config.to_str().unwrap()];
         let bridge = Program::start_with(&variables, &arguments, &folder.path().join("bridge.log"));
         let bench = Self { folder, simulator, bridge };
-        wait_for("the stream", PATIENCE, || bench.log().contains("stream established").then_some(()));
+        wait_for("the stream", TIMEOUT, || bench.log().contains("stream established").then_some(()));
         bench
     }
 
@@ -116,7 +116,7 @@ impl Bench {
 
     fn wait_for_events(&mut self, count: usize) {
         let file = self.folder.path().join("records.jsonl");
-        wait_for("the events in the file", PATIENCE, || {
+        wait_for("the events in the file", TIMEOUT, || {
             self.bridge.assert_running();
             let records = read_lines(&file).into_iter().map(|seen| pb::Record::decode(seen.value.as_slice()).unwrap());
             (records.filter(|record| matches!(record.body, Some(Body::Event(_)))).count() == count).then_some(())
@@ -174,7 +174,7 @@ fn a_poll_is_followed_to_its_commit() {
     );
     bench.offer(3);
     bench.wait_for_events(3);
-    let (poll, page, commit) = wait_for("its spans", PATIENCE, || followed(&collector.spans(), 3));
+    let (poll, page, commit) = wait_for("its spans", TIMEOUT, || followed(&collector.spans(), 3));
 
     assert_eq!([&poll.name, &page.name, &commit.name], ["poll", "page", "commit"]);
     assert_eq!([poll.kind(), page.kind(), commit.kind()], [SpanKind::Client, SpanKind::Internal, SpanKind::Producer]);
@@ -246,12 +246,12 @@ fn a_collector_that_refuses_is_said_once() {
     let mut bench = Bench::start(&format!("http://{}", collector.address), "50", &[]);
     bench.offer(5);
     bench.wait_for_events(5);
-    wait_for("several tries", PATIENCE, || (collector.requests().len() >= 5).then_some(()));
+    wait_for("several tries", TIMEOUT, || (collector.requests().len() >= 5).then_some(()));
     let said = |what: &str| bench.log().matches(what).count();
     assert_eq!(said("trace export failed"), 1, "{}", bench.log());
     assert_eq!(said("403 Forbidden"), 1);
     collector.answer(StatusCode::OK);
-    wait_for("its being well", PATIENCE, || (said("trace export works again") == 1).then_some(()));
+    wait_for("its being well", TIMEOUT, || (said("trace export works again") == 1).then_some(()));
     assert_eq!(said("trace export failed"), 1);
 }
 

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How long anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The broker that the tests of a binary share. It goes down with the process, whose end closes its input.
 pub(crate) fn broker() -> &'static str {
@@ -85,7 +85,7 @@ impl Session {
     }
 
     pub(crate) async fn event(&mut self) -> OwnershipEvent {
-        let event = tokio::time::timeout(PATIENCE, self.ownership.recv()).await.expect("an ownership event in time");
+        let event = tokio::time::timeout(TIMEOUT, self.ownership.recv()).await.expect("an ownership event in time");
         event.expect("the session goes on")
     }
 
@@ -253,7 +253,7 @@ pub(crate) fn bare_producer(bootstrap: &str, transactional_id: &str, timeout_ms:
         .set("transaction.timeout.ms", timeout_ms.to_string())
         .create()
         .unwrap();
-    producer.init_transactions(PATIENCE).unwrap();
+    producer.init_transactions(TIMEOUT).unwrap();
     producer
 }
 
@@ -275,5 +275,5 @@ pub(crate) fn write_open(producer: &BaseProducer, settings: &KafkaSettings, shar
 pub(crate) fn write_more(producer: &BaseProducer, settings: &KafkaSettings, shard: i32, key: &str, value: &[u8]) {
     let record = BaseRecord::to(&settings.config.checkpoint_topic).partition(shard).key(key).payload(value);
     producer.send(record).map_err(|(error, _)| error).unwrap();
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
 }

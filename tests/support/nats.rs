@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything takes that works.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings for a JetStream stream of its own on a server.
 pub(crate) fn settings(address: &str, stream: &str) -> NatsSettings {
@@ -66,7 +66,7 @@ pub(crate) async fn assigned(ownership: &mut Ownership, count: usize) -> BTreeMa
 }
 
 pub(crate) async fn next(ownership: &mut Ownership) -> OwnershipEvent {
-    tokio::time::timeout(PATIENCE, ownership.recv()).await.expect("nothing happened").unwrap()
+    tokio::time::timeout(TIMEOUT, ownership.recv()).await.expect("nothing happened").unwrap()
 }
 
 /// A client that isn't ours, for looking at what is there.
@@ -169,7 +169,7 @@ pub(crate) async fn eventually<T>(mut poll: impl AsyncFnMut() -> Option<T>) -> T
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, polling).await.expect("it never happened")
+    tokio::time::timeout(TIMEOUT, polling).await.expect("it never happened")
 }
 
 /// A batch of the shard: records `from..to` over three lanes, and the checkpoint that says `to`.

@@ -1,6 +1,6 @@
 //! A replica at work: commits record after record to each shard that it owns, and starts over as the bridge would.
 
-use super::nats_support::{PATIENCE, batch};
+use super::nats_support::{TIMEOUT, batch};
 use asana_event_bridge::sink::nats::{NatsCommitter, NatsSettings, open};
 use asana_event_bridge::sink::{CommitError, Committer as _, Ownership, OwnershipEvent};
 use bridge_core::ids::ShardId;
@@ -146,7 +146,7 @@ pub(crate) async fn balanced(workers: &[&Worker], counts: &[usize]) -> Duration 
     let begin = Instant::now();
     let owned = || workers.iter().map(|worker| worker.owns()).collect::<Vec<_>>();
     while owned() != counts {
-        assert!(begin.elapsed() < PATIENCE, "they own {:?}, wanted {counts:?}", owned());
+        assert!(begin.elapsed() < TIMEOUT, "they own {:?}, wanted {counts:?}", owned());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     begin.elapsed()
@@ -156,7 +156,7 @@ pub(crate) async fn balanced(workers: &[&Worker], counts: &[usize]) -> Duration 
 pub(crate) async fn progress(worker: &Worker, commits: usize) {
     let (begin, from) = (Instant::now(), worker.account().commits);
     while worker.account().commits < from + commits {
-        assert!(begin.elapsed() < PATIENCE, "{:?}", worker.account());
+        assert!(begin.elapsed() < TIMEOUT, "{:?}", worker.account());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

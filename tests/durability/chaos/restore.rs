@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 const REPLICAS: usize = 4;
 
 /// Many streams that were polled before.
@@ -77,14 +77,14 @@ impl Streams {
         let started = DateTime::<Utc>::from(SystemTime::now());
         self.replicas.iter_mut().take(replicas).for_each(Replica::start);
         let polled = self.wait_for_polls(1).saturating_sub(Duration::from_millis(reset));
-        let scheduled = wait_for("all streams to be scheduled", PATIENCE, || self.scheduled(replicas));
+        let scheduled = wait_for("all streams to be scheduled", TIMEOUT, || self.scheduled(replicas));
         self.stop(replicas);
         ColdStart { scheduled: (scheduled - started).to_std().unwrap(), polled }
     }
 
     /// Waits until each stream was polled so often; when the last one was, by the simulator's clock.
     fn wait_for_polls(&self, often: u64) -> Duration {
-        wait_for("polls of all streams", PATIENCE, || {
+        wait_for("polls of all streams", TIMEOUT, || {
             let polls = self.simulator.get("/_sim/polls");
             let streams = polls["streams"].as_object().unwrap();
             let polled = streams.values().filter(|stream| stream["polls"].as_u64() >= Some(often)).count();

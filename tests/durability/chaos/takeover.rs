@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const SHARDS: NonZeroU32 = NonZeroU32::new(32).unwrap();
 const STREAMS: u32 = 320;
 /// Longer than any takeover.
-const PATIENCE: Duration = Duration::from_secs(150);
+const TIMEOUT: Duration = Duration::from_secs(150);
 /// How long a paused replica is paused.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -94,7 +94,7 @@ impl Pair {
     /// Who has each shard, by its last poll, once all streams were polled again.
     fn owners(&self) -> BTreeMap<u32, usize> {
         self.reset();
-        let polls = wait_for("each stream's next poll", PATIENCE, || {
+        let polls = wait_for("each stream's next poll", TIMEOUT, || {
             let polls = self.polls();
             let streams = polls.0["streams"].as_object().unwrap();
             let polled = streams.values().filter(|stream| stream["polls"].as_u64() > Some(0)).count();
@@ -119,7 +119,7 @@ impl Pair {
                 return owners;
             }
             assert!(
-                since.elapsed() < PATIENCE,
+                since.elapsed() < TIMEOUT,
                 "the shards aren't shared: {of_first} of {} are the first's",
                 owners.len()
             );
@@ -134,7 +134,7 @@ impl Pair {
         let peer = &self.replicas[1 - victim].name;
         let started = self.reset();
         self.replicas[victim].signal(signal);
-        let last = wait_for(&format!("the takeover after SIG{signal}"), PATIENCE, || {
+        let last = wait_for(&format!("the takeover after SIG{signal}"), TIMEOUT, || {
             let polls = self.polls();
             let first = |shard: &u32| {
                 self.shards[shard].iter().filter_map(|stream| polls.millis(stream, peer, "first_ms")).min()

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long what is still under way may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A line of the verdict.
 struct Row {
@@ -81,7 +81,7 @@ fn row(what: &'static str, count: usize, besides: &str) -> Row {
 
 /// Reads the bus until what is owed is there, or nothing comes any more.
 fn settle(world: &World, outcome: &Outcome, clock: Clock) -> (Findings, usize) {
-    let until = clock.elapsed() + PATIENCE;
+    let until = clock.elapsed() + TIMEOUT;
     loop {
         let ledgers: BTreeMap<_, _> = world
             .streams

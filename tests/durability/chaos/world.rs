@@ -33,7 +33,7 @@ pub(crate) const ACCOUNTS: [Account; 4] = [
 ];
 
 /// How long a replica may take to end: Kubernetes gives a pod 30 s, and the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bus {
@@ -177,14 +177,14 @@ impl Replica {
     /// Waits for the end that SIGTERM asked for.
     pub(crate) fn end(&mut self) -> Result<(), String> {
         let (mut program, asked) = (self.take(), Instant::now());
-        while asked.elapsed() < PATIENCE {
+        while asked.elapsed() < TIMEOUT {
             match program.ended() {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => return Err(format!("{}: {status} after SIGTERM", self.name)),
                 None => std::thread::sleep(Duration::from_millis(20)),
             }
         }
-        Err(format!("{} doesn't end in {PATIENCE:?} after SIGTERM", self.name))
+        Err(format!("{} doesn't end in {TIMEOUT:?} after SIGTERM", self.name))
     }
 
     /// Whether its log says so.

@@ -9,7 +9,7 @@ use crate::support::wait_for;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The topics and rights of a bridge that nobody configured otherwise.
 const TOPICS: [&str; 3] = ["asana.checkpoints", "asana.dead-letters", "asana.events"];
@@ -101,7 +101,7 @@ fn kafka_is_tried_beside_a_bridge_and_nothing_of_it_stays() {
     let path = cluster.bench.write(&config);
     let log = cluster.bench.path("bridge.log");
     let mut bridge = Program::start(&["run", "--config", path.to_str().unwrap()], &log);
-    wait_for("the bridge", PATIENCE, || {
+    wait_for("the bridge", TIMEOUT, || {
         bridge.assert_running();
         std::fs::read_to_string(&log).unwrap().contains("stream established").then_some(())
     });
@@ -196,7 +196,7 @@ fn who_is_kept_out_is_told_why() {
     let log = cluster.bench.path("bridge.log");
     let path = cluster.bench.write(&config);
     let mut bridge = Program::start(&["run", "--config", path.to_str().unwrap()], &log);
-    let line = wait_for("the bridge's word", PATIENCE, || {
+    let line = wait_for("the bridge's word", TIMEOUT, || {
         bridge.assert_running();
         let log = std::fs::read_to_string(&log).unwrap();
         log.lines().find(|line| line.contains("session ended")).map(str::to_owned)
@@ -258,7 +258,7 @@ fn each_right_that_is_missing_is_told() {
     // What it found to be enough is enough.
     let log = cluster.bench.path("bridge.log");
     let mut bridge = Program::start(&["run", "--config", path.to_str().unwrap()], &log);
-    wait_for("the bridge", PATIENCE, || {
+    wait_for("the bridge", TIMEOUT, || {
         bridge.assert_running();
         std::fs::read_to_string(&log).unwrap().contains("re-crawl finished").then_some(())
     });

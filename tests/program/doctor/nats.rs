@@ -11,7 +11,7 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a bridge publishes to, by `docs/operations/doctor.md`.
 const PUBLISHED: [&str; 17] = [
@@ -110,7 +110,7 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     // What it found to be enough is enough, and it disturbs nobody.
     let (path, log) = (bench.write(&good), bench.path("bridge.log"));
     let mut bridge = Program::start(&["run", "--config", path.to_str().unwrap()], &log);
-    wait_for("the bridge", PATIENCE, || {
+    wait_for("the bridge", TIMEOUT, || {
         bridge.assert_running();
         std::fs::read_to_string(&log).unwrap().contains("re-crawl finished").then_some(())
     });
@@ -130,7 +130,7 @@ fn a_user_is_held_against_what_the_bridge_needs() {
     let log = bench.path("poor.log");
     let path = bench.write(&config("poor", "password"));
     let mut bridge = Program::start(&["run", "--config", path.to_str().unwrap()], &log);
-    let line = wait_for("the bridge's word", PATIENCE, || {
+    let line = wait_for("the bridge's word", TIMEOUT, || {
         bridge.assert_running();
         let log = std::fs::read_to_string(&log).unwrap();
         log.lines().find(|line| line.contains("permission denied by NATS")).map(str::to_owned)

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A bridge that writes to a file, with one or two streams of the simulator.
 struct Bench {
@@ -71,19 +71,19 @@ impl Bench {
 
     fn established(&mut self, resource: &str) {
         self.bridge.assert_running();
-        wait_for(&format!("stream {resource}"), PATIENCE, || {
+        wait_for(&format!("stream {resource}"), TIMEOUT, || {
             self.simulator.get("/_sim/ledger")["established"].get(resource).map(|_| ())
         });
     }
 
     fn arrived(&self, resource: &str, gids: &[&str]) {
-        wait_for(&format!("{gids:?} of {resource}"), PATIENCE, || {
+        wait_for(&format!("{gids:?} of {resource}"), TIMEOUT, || {
             (self.events().get(resource).is_some_and(|found| found == gids)).then_some(())
         });
     }
 
     fn logged(&self, words: &str) {
-        wait_for(words, PATIENCE, || {
+        wait_for(words, TIMEOUT, || {
             let log: PathBuf = self.folder.path().join("bridge.log");
             std::fs::read_to_string(log).unwrap().contains(words).then_some(())
         });

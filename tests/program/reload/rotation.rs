@@ -1,7 +1,7 @@
 //! Passwords of the bus are changed under a running bridge, at the bus first or in the file first. It goes on as the same
 //! process, and each event is there once.
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::support::foreign::{Seen, read_kafka, read_nats};
 use crate::support::judge::{compare, events};
 use crate::support::program::{Program, Simulator, TOKEN};
@@ -40,7 +40,7 @@ impl Bench {
         std::fs::write(path("config.yaml"), config.to_string()).unwrap();
         let bridge = Program::start(&["run", "--config", path("config.yaml").to_str().unwrap()], &path("bridge.log"));
         let mut bench = Self { folder, simulator, bridge, offered: 0 };
-        wait_for("the stream", PATIENCE, || {
+        wait_for("the stream", TIMEOUT, || {
             bench.bridge.assert_running();
             bench.simulator.get("/_sim/ledger")["established"].get("1").map(|_| ())
         });
@@ -69,7 +69,7 @@ impl Bench {
     /// Waits for all that was offered, through the same process.
     fn arrived(&mut self, read: impl Fn() -> Vec<Seen>) {
         let (bridge, offered) = (&mut self.bridge, self.offered);
-        let seen = wait_for("what was offered", PATIENCE, || {
+        let seen = wait_for("what was offered", TIMEOUT, || {
             bridge.assert_running();
             Some(read()).filter(|seen| events(seen) >= offered)
         });
@@ -80,7 +80,7 @@ impl Bench {
     fn said(&mut self, words: &str, times: usize) {
         let log = self.path("bridge.log");
         let bridge = &mut self.bridge;
-        wait_for(words, PATIENCE, || {
+        wait_for(words, TIMEOUT, || {
             bridge.assert_running();
             (std::fs::read_to_string(&log).unwrap().matches(words).count() >= times).then_some(())
         });
