@@ -122,8 +122,9 @@ bench-index: ## the state index: bytes for each of RESOURCES=1000000 resources, 
 	RESOURCES=$(RESOURCES) cargo bench --quiet --bench index
 
 .PHONY: generate
-generate: ## write what is generated and committed: Rust from proto, schemas, reference pages, conformance vectors
+generate: ## write what is generated and committed: code from proto, schemas, reference pages, conformance vectors
 	UPDATE=1 cargo test --quiet --lib reference
+	scripts/generate-clients
 	UPDATE=1 cargo test --quiet --test repository generated
 	UPDATE=1 cargo test --quiet -p asana-event-bridge-core conformance
 	UPDATE=1 cargo test --quiet --test chart

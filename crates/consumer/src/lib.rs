@@ -56,6 +56,11 @@ pub use record::{Action, Body, Event, Position, Record, Resource};
 
 pub use bridge_contract::{Topic, pb};
 
+/// The examples of the package's README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// A record, with its place on the bus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received {
