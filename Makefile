@@ -100,6 +100,11 @@ restore: ## how long a cold start takes with STREAMS=10000, of 1 replica and of 
 	RESTORE_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) RESTORE_STREAMS=$(STREAMS) \
 		cargo test --test durability chaos::the_chosen_bus_has_all_streams -- --nocapture
 
+.PHONY: recipes
+recipes: ## every recipe of docs/recipes against the real thing; downloads DuckDB and ClickHouse
+	scripts/bootstrap rust build python java
+	cargo test --test foreign recipes -- --include-ignored --nocapture --test-threads 1
+
 .PHONY: bench
 bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
 	scripts/bootstrap rust build python java

@@ -14,5 +14,6 @@
 mod consumer;
 mod consumers;
 mod packages;
+mod recipes;
 #[path = "../support/mod.rs"]
 mod support;

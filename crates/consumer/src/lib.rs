@@ -61,6 +61,11 @@ pub use bridge_contract::{Topic, pb};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The examples of the documentation, as tests.
+#[cfg(all(doctest, feature = "kafka", feature = "nats"))]
+#[doc = include_str!("../../../docs/consuming.md")]
+struct Consuming;
+
 /// A record, with its place on the bus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received {

@@ -1,4 +1,5 @@
-"""For consumers of asana-event-bridge: decode records, know whether any is missing, read custom fields.
+"""For consumers of asana-event-bridge: decode records, know whether any is missing, read custom fields,
+keep a table of all resources.
 
     detector = Detector()
     record = Record.FromString(message_value)
@@ -9,6 +10,7 @@ The types of records are in `asana_event_bridge.v1.record_pb2`, generated from t
 
 from asana_event_bridge.custom_field import CustomField, custom_field
 from asana_event_bridge.detector import Behind, Continuity, Detector, News, Tally, Verdict, rfc3339
+from asana_event_bridge.table import Row, row_of
 from asana_event_bridge.v1.record_pb2 import Event, Record, Snapshot
 
 __all__ = [
@@ -19,9 +21,11 @@ __all__ = [
     "Event",
     "News",
     "Record",
+    "Row",
     "Snapshot",
     "Tally",
     "Verdict",
     "custom_field",
     "rfc3339",
+    "row_of",
 ]
