@@ -54,7 +54,10 @@ const (
 	SourceGapOpened Kind = "source_gap_opened"
 	// SourceGapHealed says that the state of the stream's resources is correct again: see News.GapID.
 	SourceGapHealed Kind = "source_gap_healed"
-	// CompleteUpTo says that nothing of the lane and shard is missing up to News.Time.
+	// TailMissing says that a watermark names records of other shards that weren't seen, the last ones of their shards in the
+	// lane: News.Missing is their number. They may still come.
+	TailMissing Kind = "tail_missing"
+	// CompleteUpTo says that nothing of the lane is missing up to News.Time.
 	CompleteUpTo Kind = "complete_up_to"
 )
 
@@ -63,7 +66,7 @@ type News struct {
 	Kind Kind `json:"kind"`
 	// PreviousEpoch is the epoch before. It is nil for other kinds.
 	PreviousEpoch *uint64 `json:"previous_epoch,omitempty"`
-	// Missing is how many records are missing at the end of the previous epoch. It is nil if nobody knows.
+	// Missing is how many records are missing, at the end of the previous epoch or of other shards. It is nil if nobody knows.
 	Missing *uint64 `json:"missing,omitempty"`
 	GapID   string  `json:"gap_id,omitempty"`
 	// Time is written as RFC 3339.
@@ -102,7 +105,17 @@ type track struct {
 	watermark   time.Time // the latest
 	watermarkAt place
 	complete    time.Time // the latest that nothing is missing before
+	emptyAt     place     // its last record when a watermark said that it has no streams
 	isCut       bool      // an epoch's end isn't known
+}
+
+// lacks says whether something is missing.
+func (t *track) lacks() bool { return len(t.holes) > 0 || t.isCut }
+
+// isEmpty says whether it has no streams, and has written nothing since a watermark said so.
+func (t *track) isEmpty() bool {
+	epoch := slices.Max(slices.Collect(maps.Keys(t.ends)))
+	return t.emptyAt == place{epoch, t.ends[epoch]} && !t.lacks()
 }
 
 // place says where the next record stands, and how many are missing before it.
@@ -144,6 +157,7 @@ func (t *track) expect(last place) uint64 {
 	index, _ := slices.BinarySearchFunc(t.holes, last, hole.compare)
 	t.holes = slices.Insert(t.holes, index, hole{last, end + 1})
 	t.ends[last.epoch] = last.sequence
+	t.newest = max(t.newest, last.epoch)
 	t.tally.Missing += last.sequence - end
 	return last.sequence - end
 }
@@ -159,14 +173,30 @@ func (t *track) begin(epoch uint64, previous place) *News {
 	return &News{Kind: EpochChanged, PreviousEpoch: &previous.epoch, Missing: &missing}
 }
 
-// advance says whether the track has become complete up to a later time.
-func (t *track) advance() bool {
-	lacks := t.isCut || len(t.holes) > 0 && t.holes[0].compare(t.watermarkAt) < 0
-	if lacks || !t.watermark.After(t.complete) {
-		return false
+// note notes what a watermark says of it, and returns how many are newly missing. If the watermark is late, a newer one may
+// have said otherwise.
+func (t *track) note(progress *pb.ShardProgress, late bool) uint64 {
+	at := place{progress.GetEpoch(), progress.GetLaneSequence()}
+	missing := t.expect(at)
+	if until := progress.GetCompleteUpTo(); until != nil && until.AsTime().After(t.watermark) {
+		t.watermark, t.watermarkAt = until.AsTime(), at
 	}
-	t.complete = t.watermark
-	return true
+	if !late {
+		t.emptyAt = place{}
+		if progress.GetEmpty() {
+			t.emptyAt = at
+		}
+	}
+	t.advance()
+	return missing
+}
+
+// advance lets the latest watermark count once nothing before it is missing.
+func (t *track) advance() {
+	lacks := t.isCut || len(t.holes) > 0 && place{t.holes[0].epoch, t.holes[0].first}.compare(t.watermarkAt) <= 0
+	if !lacks && t.watermark.After(t.complete) {
+		t.complete = t.watermark
+	}
 }
 
 // Lane is a shard in a lane of the topic.
@@ -243,7 +273,7 @@ func (d *Detector) Observe(record *pb.Record) (verdict Verdict) {
 		previous := place{body.EpochStart.GetPreviousEpoch(), body.EpochStart.GetPreviousLaneSequence()}
 		verdict.News = t.begin(at.epoch, previous)
 	case *pb.Record_Watermark:
-		d.note(t, at, position.GetShard(), body.Watermark)
+		d.note(at.epoch, body.Watermark)
 	case *pb.Record_SourceGap:
 		gap.GapID = body.SourceGap.GetGapId()
 		if !d.healed[gap] {
@@ -258,26 +288,48 @@ func (d *Detector) Observe(record *pb.Record) (verdict Verdict) {
 	case *pb.Record_StreamEnded: // nobody heals its source gaps
 		maps.DeleteFunc(d.gaps, func(key gapKey, _ time.Time) bool { return key.lane == gap.lane && key.Stream == gap.Stream })
 	}
-	completed := t.advance()
+	told := d.advance(t, position.GetLane(), record.GetWatermark(), verdict.Continuity == Reordered)
 	if verdict.News == nil && newest > 0 && newest < at.epoch {
 		verdict.News = epochChanged(newest)
-	} else if verdict.News == nil && completed {
-		verdict.News = &News{Kind: CompleteUpTo, Time: RFC3339(t.complete)}
 	}
+	verdict.News = cmp.Or(verdict.News, told)
 	return verdict
+}
+
+// advance applies a watermark, and what waited for a record that came late.
+func (d *Detector) advance(t *track, lane uint32, watermark *pb.Watermark, late bool) *News {
+	if !late && watermark == nil {
+		return nil
+	}
+	inLane := func(it uint32) bool { return it == lane }
+	before, missing := d.completeUpTo(inLane), uint64(0)
+	for _, progress := range watermark.GetProgress() {
+		at := place{progress.GetEpoch(), progress.GetLaneSequence()}
+		if at.epoch != 0 && at.sequence != 0 && at.sequence != noSequence {
+			floor := place{at.epoch, at.sequence + 1}
+			missing += d.track(Lane{lane, progress.GetShard()}, floor).note(progress, late)
+		}
+	}
+	t.advance()
+	if missing > 0 {
+		return &News{Kind: TailMissing, Missing: &missing}
+	}
+	if after := d.completeUpTo(inLane); after.After(before) {
+		return &News{Kind: CompleteUpTo, Time: RFC3339(after)}
+	}
+	return nil
 }
 
 func epochChanged(previous uint64) *News {
 	return &News{Kind: EpochChanged, PreviousEpoch: &previous}
 }
 
-func (d *Detector) note(t *track, at place, shard uint32, watermark *pb.Watermark) {
-	if at.epoch >= d.epoch {
-		d.epoch, d.shards = at.epoch, watermark.GetShards()
+func (d *Detector) note(epoch uint64, watermark *pb.Watermark) {
+	if epoch >= d.epoch {
+		d.epoch, d.shards = epoch, watermark.GetShards()
 	}
-	d.lanes[shard] = max(d.lanes[shard], watermark.GetLanes())
-	if until := watermark.GetCompleteUpTo().AsTime(); until.After(t.watermark) {
-		t.watermark, t.watermarkAt = until, at
+	for _, progress := range watermark.GetProgress() {
+		d.lanes[progress.GetShard()] = max(d.lanes[progress.GetShard()], watermark.GetLanes())
 	}
 }
 
@@ -293,23 +345,38 @@ func (d *Detector) track(key Lane, floor place) *track {
 
 // CompleteUpTo is the time up to which all lanes of all shards are complete. It is zero if one of them has no watermark yet.
 func (d *Detector) CompleteUpTo() time.Time {
-	times := slices.Collect(maps.Values(d.gaps))
+	return d.completeUpTo(func(uint32) bool { return true })
+}
+
+func (d *Detector) completeUpTo(wanted func(lane uint32) bool) time.Time {
+	var times []time.Time
 	for shard := range d.shards {
-		for lane := range max(d.lanes[shard], 1) {
+		if d.lanes[shard] == 0 {
+			return time.Time{}
+		}
+		for lane := range d.lanes[shard] {
 			t := d.tracks[Lane{lane, shard}]
-			if t == nil {
+			switch {
+			case !wanted(lane):
+			case t == nil:
 				return time.Time{}
+			case !t.isEmpty():
+				times = append(times, t.complete)
 			}
-			times = append(times, t.complete)
 		}
 	}
 	for key, t := range d.tracks {
-		if key.Shard >= d.shards && (len(t.holes) > 0 || t.isCut) { // it has ended, and something of it is missing
+		if key.Shard >= d.shards && wanted(key.Lane) && t.lacks() { // it has ended, and something of it is missing
 			times = append(times, t.complete)
 		}
 	}
-	if d.shards == 0 {
+	if len(times) == 0 {
 		return time.Time{}
+	}
+	for key, since := range d.gaps {
+		if wanted(key.lane) {
+			times = append(times, since)
+		}
 	}
 	return slices.MinFunc(times, time.Time.Compare) // zero comes first
 }

@@ -103,7 +103,7 @@ where
                 let session = Session::new(
                     &mut plans,
                     &mut poll_requests,
-                    committer.batch_messages(),
+                    committer.batch_limits(),
                     index.clone(),
                     Arc::clone(&observer),
                     clock,

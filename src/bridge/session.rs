@@ -17,7 +17,7 @@ use bridge_core::engine::{
 use bridge_core::ids::{Gid, StreamId, Topic};
 use bridge_core::outcome::list::{ListOutcome, MOST_ON_A_PAGE};
 use bridge_core::outcome::poll::{Polled, Probed};
-use bridge_core::record::batch::OutputTopic;
+use bridge_core::record::batch::{BatchLimits, OutputTopic};
 use bridge_core::stream::Notice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,13 +82,13 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     pub(super) fn new(
         plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
         poll_requests: &'a mut mpsc::Receiver<StreamId>,
-        batch_messages: usize,
+        limits: BatchLimits,
         index: IndexHandle,
         observer: Arc<dyn Observer>,
         clock: Clock,
     ) -> Self {
         let plan = Arc::clone(&plans.borrow_and_update());
-        let engine = Engine::new(plan.settings.clone(), batch_messages, &plan.accounts, &plan.streams);
+        let engine = Engine::new(plan.settings.clone(), limits, &plan.accounts, &plan.streams);
         let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
         let (probes, polls, crawl_steps) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
         Self {

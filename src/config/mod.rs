@@ -295,7 +295,7 @@ pub struct CommitConfig {
     /// The maximum size of all pages that wait for the sink. Beyond it, polling pauses (backpressure). Lower it if
     /// the replica has little memory.
     pub max_pending: ByteSize,
-    /// The interval at which each shard writes a watermark into each lane of its output topics, on Kafka and NATS. With
+    /// The interval at which each replica writes a watermark into each lane of the output topics, on Kafka and NATS. With
     /// watermarks, consumers also notice if the last records of a lane are missing. `0s` turns them off.
     pub watermark_interval: HumanDuration,
 }

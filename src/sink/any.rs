@@ -10,7 +10,7 @@ use crate::config::{Checked, CheckedReading, CheckedSink, is_checkpoint_name};
 use crate::finding::Finding;
 use bridge_core::checkpoint::reshard::Steps;
 use bridge_core::ids::{ShardId, Topic};
-use bridge_core::record::batch::{Batch, OutputTopic, StoredCheckpoint};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint};
 use bridge_core::record::topic::{TopicTemplate, check_name};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -413,12 +413,12 @@ impl AnyCommitter {
 }
 
 impl Committer for AnyCommitter {
-    fn batch_messages(&self) -> usize {
+    fn batch_limits(&self) -> BatchLimits {
         match self {
-            Self::Kafka(it) => it.batch_messages(),
-            Self::Nats(it) => it.batch_messages(),
-            Self::Console(it) => it.batch_messages(),
-            Self::File(it) => it.batch_messages(),
+            Self::Kafka(it) => it.batch_limits(),
+            Self::Nats(it) => it.batch_limits(),
+            Self::Console(it) => it.batch_limits(),
+            Self::File(it) => it.batch_limits(),
         }
     }
 

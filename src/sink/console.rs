@@ -13,7 +13,7 @@ use crate::stdout;
 use anstyle::Style;
 use bridge_contract::pb;
 use bridge_core::ids::Topic;
-use bridge_core::record::batch::{Batch, CheckpointWrite, OutputTopic};
+use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, OutputTopic};
 use prost::Message as _;
 use std::io::{ErrorKind, IsTerminal as _, Stdout, Write};
 use std::num::NonZeroU32;
@@ -138,8 +138,8 @@ impl<W: Write + Send + 'static> Output for Destination<W> {
 }
 
 impl<W: Write + Send + 'static> Committer for ConsoleCommitter<W> {
-    fn batch_messages(&self) -> usize {
-        usize::MAX
+    fn batch_limits(&self) -> BatchLimits {
+        local::BATCH_LIMITS
     }
 
     async fn output_topic(&mut self, _topic: &Topic) -> Result<OutputTopic, SinkError> {

@@ -11,7 +11,7 @@ use super::{CommitError, Committer, Ownership, SinkError, offline};
 use crate::config::CheckedFile;
 use crate::finding::{CheckResult, Finding};
 use bridge_core::ids::Topic;
-use bridge_core::record::batch::{Batch, CheckpointWrite, OutputTopic};
+use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, OutputTopic};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::num::NonZeroU32;
@@ -139,8 +139,8 @@ fn mismatch(path: &Path, problem: &str) -> SinkError {
 }
 
 impl Committer for FileCommitter {
-    fn batch_messages(&self) -> usize {
-        usize::MAX
+    fn batch_limits(&self) -> BatchLimits {
+        local::BATCH_LIMITS
     }
 
     async fn output_topic(&mut self, _topic: &Topic) -> Result<OutputTopic, SinkError> {

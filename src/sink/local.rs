@@ -4,13 +4,16 @@ use super::journal::Journal;
 use super::{CommitError, Ownership, OwnershipEvent, SinkError};
 use bridge_contract::line::Line;
 use bridge_core::ids::Topic;
-use bridge_core::record::batch::{Batch, CheckpointWrite, Message, OutputTopic, Target};
+use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, Message, OutputTopic, Target};
 use std::num::NonZeroU32;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 /// One lane, so that the lines of all resources have one order, and no limit of size.
 pub(super) const OUTPUT_TOPIC: OutputTopic = OutputTopic { lanes: NonZeroU32::MIN, message_bytes: usize::MAX };
+
+/// A batch is one write.
+pub(super) const BATCH_LIMITS: BatchLimits = BatchLimits { messages: usize::MAX, spans_shards: true };
 
 /// The output for lines, and its journal.
 pub(super) trait Output: Send + 'static {

@@ -18,13 +18,13 @@ pub mod reader;
 
 use crate::finding::CheckResult;
 use bridge_core::ids::{ShardId, Topic};
-use bridge_core::record::batch::{Batch, OutputTopic, StoredCheckpoint};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes batches. There is one per session, and it is the only writer.
 pub trait Committer: Send {
-    /// The maximum number of messages and checkpoints in a batch. A single page may exceed it.
-    fn batch_messages(&self) -> usize;
+    /// What one batch may have.
+    fn batch_limits(&self) -> BatchLimits;
 
     /// The lanes and the maximum message size of an output topic, which is created or checked first.
     ///

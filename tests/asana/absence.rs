@@ -10,7 +10,7 @@ use bridge_core::now::Now;
 use bridge_core::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollOutcome, Polled};
 use bridge_core::outcome::stamp::Stamp;
-use bridge_core::record::batch::{OutputTopic, StoredCheckpoint};
+use bridge_core::record::batch::{BatchLimits, OutputTopic, StoredCheckpoint};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
 use chrono::DateTime;
@@ -107,7 +107,8 @@ impl Bench {
             Limit { requests_per_minute: NonZeroU32::new(60_000).unwrap(), max_in_flight: NonZeroU16::new(9).unwrap() };
         let accounts = ["main", "crawler"].map(|name| AccountSpec { name: name.into(), limit });
         let stream = StreamSpec { id: id.clone(), kind: StreamKind::Resource };
-        let mut engine = Engine::new(settings(crawler), 1_000, &accounts, &[stream]);
+        let mut engine =
+            Engine::new(settings(crawler), BatchLimits { messages: 1_000, spans_shards: true }, &accounts, &[stream]);
         let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
         engine.assign(now, ShardId(0), nothing);
         let (index, asana) = (Index::temporary().unwrap(), Asana::default());

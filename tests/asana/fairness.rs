@@ -6,7 +6,7 @@ use bridge_core::ids::{ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Probed, Verdict};
 use bridge_core::outcome::stamp::Stamp;
-use bridge_core::record::batch::{OutputTopic, StoredCheckpoint};
+use bridge_core::record::batch::{BatchLimits, OutputTopic, StoredCheckpoint};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
 use chrono::{DateTime, Utc};
@@ -43,7 +43,12 @@ fn engine(requests_per_minute: u32, now: Now) -> Engine {
     let streams: Vec<_> = (0..STREAMS)
         .map(|n| StreamSpec { id: StreamId::new("main", n.to_string()), kind: StreamKind::Resource })
         .collect();
-    let mut engine = Engine::new(settings, 1000, &[AccountSpec { name: "main".into(), limit }], &streams);
+    let mut engine = Engine::new(
+        settings,
+        BatchLimits { messages: 1_000, spans_shards: true },
+        &[AccountSpec { name: "main".into(), limit }],
+        &streams,
+    );
     let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
     engine.assign(now, ShardId(0), nothing);
     engine

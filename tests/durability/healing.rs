@@ -300,12 +300,12 @@ impl Site {
                         earliest.entry(shard).and_modify(|least| *least = at.min(*least)).or_insert(at);
                     }
                     Body::Watermark(watermark) => {
-                        let time = watermark.complete_up_to.unwrap();
-                        assert!(
-                            earliest.get(&shard).is_none_or(|earliest| *earliest >= time),
-                            "complete up to {time}, and an event of {:?} came later",
-                            earliest.get(&shard)
-                        );
+                        for progress in &watermark.progress {
+                            let later = earliest.get(&progress.shard);
+                            let holds = |later| !progress.empty && progress.complete_up_to <= Some(later);
+                            let is_true = later.is_none_or(|later| holds(*later));
+                            assert!(is_true, "{progress:?}, and an event of {later:?} came later");
+                        }
                     }
                     _ => {}
                 }

@@ -248,7 +248,8 @@ fn a_program_depends_on_the_rust_package_from_its_files() {
         let value = base64::engine::general_purpose::STANDARD.decode(record).unwrap();
         std::fs::write(at(&number.to_string()), value).unwrap();
         command.arg(number.to_string());
-        wanted += &format!("{continuity}\n");
+        wanted += &continuity;
+        wanted.push('\n');
     }
     assert_eq!(run(&mut command), wanted);
 }

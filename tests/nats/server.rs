@@ -11,7 +11,7 @@ use asana_event_bridge::sink::nats::{NatsSettings, open};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent, SinkError};
 use async_nats::jetstream;
 use bridge_core::ids::{ShardId, Topic};
-use bridge_core::record::batch::{Batch, CheckpointWrite, StoredCheckpoint};
+use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, StoredCheckpoint};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use std::sync::OnceLock;
@@ -96,9 +96,9 @@ on_both_servers!(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_current_server_has_atomic_batches() {
-    let batch_messages = async |address| session(settings(address, "limits")).await.committer.batch_messages();
-    assert_eq!(batch_messages(current()).await, 900);
-    assert_eq!(batch_messages(old()).await, 10_000);
+    let limits = async |address| session(settings(address, "limits")).await.committer.batch_limits();
+    assert_eq!(limits(current()).await, BatchLimits { messages: 900, spans_shards: true });
+    assert_eq!(limits(old()).await, BatchLimits { messages: 10_000, spans_shards: false });
 }
 
 async fn what_is_committed_is_there_and_is_restored(address: &str) {
@@ -383,7 +383,7 @@ async fn consumers_filter_by_lane_stream_type_and_gid(address: &str) {
 async fn ten_thousand_streams_are_restored_in_three_seconds(address: &str) {
     let settings = NatsSettings { shards: 32.try_into().unwrap(), ..settings(address, "many") };
     let mut first = session(settings.clone()).await;
-    let limit = first.committer.batch_messages().min(2_500);
+    let limit = first.committer.batch_limits().messages.min(2_500);
     let writes: Vec<_> = (0..10_000_u32)
         .map(|number| CheckpointWrite {
             shard: ShardId(number % 32),
@@ -620,7 +620,7 @@ async fn a_jetstream_stream_without_atomic_batches_gets_them_only_if_it_may() {
     assert!(error.contains("lacks allow_atomic and allow_msg_ttl and allow_rollup_hdrs"), "{error}");
     settings.config.create = true;
     let session = session(settings).await;
-    assert_eq!(session.committer.batch_messages(), 900);
+    assert_eq!(session.committer.batch_limits().messages, 900);
     session.committer.close().await;
 }
 

@@ -259,7 +259,7 @@ pub(crate) fn bare_producer(bootstrap: &str, transactional_id: &str, timeout_ms:
 
 /// What the first batch of a replica says of a shard.
 pub(crate) fn header(replica: &str) -> Vec<u8> {
-    let shard = pb::ShardCheckpoint { shards: 1, epoch: 1, replica: replica.to_owned() };
+    let shard = pb::ShardCheckpoint { shards: 1, epoch: 1, replica: replica.to_owned(), empty: false };
     pb::Checkpoint { format: 1, kind: Some(pb::checkpoint::Kind::Shard(shard)) }.encode_to_vec()
 }
 

@@ -1828,20 +1828,16 @@ func (x *EpochStart) GetPreviousLaneSequence() uint64 {
 	return 0
 }
 
-// Everything that Asana had offered of this shard's streams at a time is in this lane,
-// before this record. In every lane of the topic, every minute by default, so
-// that a consumer also notices if the last records of a lane are missing.
+// How far this lane is, by shard: a replica states it for the shards that it owns, in one record. In every lane of the
+// topic, every minute by default, so that a consumer also notices if the last records of a lane are missing.
 type Watermark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The time, by Asana's clock. Each stream of the shard that has a sync token and isn't suspended was polled
-	// at or after this time, and everything that Asana returned is on the bus. Asana
-	// may need some minutes until it offers a change. A suspended stream
-	// may bring older events when it is resumed. If the shard has no such stream: a time that has passed at Asana.
-	CompleteUpTo *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=complete_up_to,json=completeUpTo,proto3" json:"complete_up_to,omitempty"`
 	// The number of shards. A topic is complete up to the minimum over all shards and lanes.
-	Shards uint32 `protobuf:"varint,2,opt,name=shards,proto3" json:"shards,omitempty"`
+	Shards uint32 `protobuf:"varint,1,opt,name=shards,proto3" json:"shards,omitempty"`
 	// The number of lanes of the topic.
-	Lanes         uint32 `protobuf:"varint,3,opt,name=lanes,proto3" json:"lanes,omitempty"`
+	Lanes uint32 `protobuf:"varint,2,opt,name=lanes,proto3" json:"lanes,omitempty"`
+	// The shards that this watermark is about, each once. A shard that it doesn't name is as it was.
+	Progress      []*ShardProgress `protobuf:"bytes,3,rep,name=progress,proto3" json:"progress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1876,13 +1872,6 @@ func (*Watermark) Descriptor() ([]byte, []int) {
 	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{18}
 }
 
-func (x *Watermark) GetCompleteUpTo() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CompleteUpTo
-	}
-	return nil
-}
-
 func (x *Watermark) GetShards() uint32 {
 	if x != nil {
 		return x.Shards
@@ -1895,6 +1884,100 @@ func (x *Watermark) GetLanes() uint32 {
 		return x.Lanes
 	}
 	return 0
+}
+
+func (x *Watermark) GetProgress() []*ShardProgress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+// How far a shard is in a lane, before this record.
+type ShardProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The shard.
+	Shard uint32 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	// The epoch and the lane sequence of the shard's last record in this lane. If you haven't seen it, the records up to it are
+	// missing. For the shard of the watermark's own position: the watermark itself.
+	Epoch        uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	LaneSequence uint64 `protobuf:"varint,3,opt,name=lane_sequence,json=laneSequence,proto3" json:"lane_sequence,omitempty"`
+	// The time, by Asana's clock. Each stream of the shard that has a sync token and isn't suspended was polled
+	// at or after this time, and everything that Asana returned is on the bus. Asana
+	// may need some minutes until it offers a change. A suspended stream
+	// may bring older events when it is resumed. If the shard has no such stream: a time that has passed at Asana.
+	// Not set if `empty`, and if the time isn't known yet.
+	CompleteUpTo *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=complete_up_to,json=completeUpTo,proto3" json:"complete_up_to,omitempty"`
+	// The shard has no streams. It is complete, until a later record of the shard, or a later watermark that names
+	// it: before the shard's first stream is polled, a watermark says that it isn't empty any more.
+	Empty         bool `protobuf:"varint,5,opt,name=empty,proto3" json:"empty,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShardProgress) Reset() {
+	*x = ShardProgress{}
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShardProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShardProgress) ProtoMessage() {}
+
+func (x *ShardProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShardProgress.ProtoReflect.Descriptor instead.
+func (*ShardProgress) Descriptor() ([]byte, []int) {
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ShardProgress) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *ShardProgress) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ShardProgress) GetLaneSequence() uint64 {
+	if x != nil {
+		return x.LaneSequence
+	}
+	return 0
+}
+
+func (x *ShardProgress) GetCompleteUpTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompleteUpTo
+	}
+	return nil
+}
+
+func (x *ShardProgress) GetEmpty() bool {
+	if x != nil {
+		return x.Empty
+	}
+	return false
 }
 
 // From here on this shard distributes keys over another number of lanes. In every
@@ -1914,7 +1997,7 @@ type LanesChanged struct {
 
 func (x *LanesChanged) Reset() {
 	*x = LanesChanged{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2009,7 @@ func (x *LanesChanged) String() string {
 func (*LanesChanged) ProtoMessage() {}
 
 func (x *LanesChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2022,7 @@ func (x *LanesChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LanesChanged.ProtoReflect.Descriptor instead.
 func (*LanesChanged) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{19}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LanesChanged) GetPreviousCount() uint32 {
@@ -2079,10 +2162,16 @@ const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"EpochStart\x12%\n" +
 	"\x0eprevious_epoch\x18\x01 \x01(\x04R\rpreviousEpoch\x124\n" +
 	"\x16previous_lane_sequence\x18\x02 \x01(\x04R\x14previousLaneSequence\"{\n" +
-	"\tWatermark\x12@\n" +
-	"\x0ecomplete_up_to\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteUpTo\x12\x16\n" +
-	"\x06shards\x18\x02 \x01(\rR\x06shards\x12\x14\n" +
-	"\x05lanes\x18\x03 \x01(\rR\x05lanes\"K\n" +
+	"\tWatermark\x12\x16\n" +
+	"\x06shards\x18\x01 \x01(\rR\x06shards\x12\x14\n" +
+	"\x05lanes\x18\x02 \x01(\rR\x05lanes\x12@\n" +
+	"\bprogress\x18\x03 \x03(\v2$.asana_event_bridge.v1.ShardProgressR\bprogress\"\xb8\x01\n" +
+	"\rShardProgress\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12#\n" +
+	"\rlane_sequence\x18\x03 \x01(\x04R\flaneSequence\x12@\n" +
+	"\x0ecomplete_up_to\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteUpTo\x12\x14\n" +
+	"\x05empty\x18\x05 \x01(\bR\x05empty\"K\n" +
 	"\fLanesChanged\x12%\n" +
 	"\x0eprevious_count\x18\x01 \x01(\rR\rpreviousCount\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\rR\x05count*\x83\x01\n" +
@@ -2122,7 +2211,7 @@ func file_asana_event_bridge_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_asana_event_bridge_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_asana_event_bridge_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_asana_event_bridge_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_asana_event_bridge_v1_record_proto_goTypes = []any{
 	(CrawlReason)(0),              // 0: asana_event_bridge.v1.CrawlReason
 	(SnapshotChange)(0),           // 1: asana_event_bridge.v1.SnapshotChange
@@ -2147,12 +2236,13 @@ var file_asana_event_bridge_v1_record_proto_goTypes = []any{
 	(*StreamEnded)(nil),           // 20: asana_event_bridge.v1.StreamEnded
 	(*EpochStart)(nil),            // 21: asana_event_bridge.v1.EpochStart
 	(*Watermark)(nil),             // 22: asana_event_bridge.v1.Watermark
-	(*LanesChanged)(nil),          // 23: asana_event_bridge.v1.LanesChanged
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*ShardProgress)(nil),         // 23: asana_event_bridge.v1.ShardProgress
+	(*LanesChanged)(nil),          // 24: asana_event_bridge.v1.LanesChanged
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_asana_event_bridge_v1_record_proto_depIdxs = []int32{
 	5,  // 0: asana_event_bridge.v1.Record.position:type_name -> asana_event_bridge.v1.Position
-	24, // 1: asana_event_bridge.v1.Record.received_at:type_name -> google.protobuf.Timestamp
+	25, // 1: asana_event_bridge.v1.Record.received_at:type_name -> google.protobuf.Timestamp
 	6,  // 2: asana_event_bridge.v1.Record.event:type_name -> asana_event_bridge.v1.Event
 	10, // 3: asana_event_bridge.v1.Record.stand_in:type_name -> asana_event_bridge.v1.StandIn
 	12, // 4: asana_event_bridge.v1.Record.snapshot:type_name -> asana_event_bridge.v1.Snapshot
@@ -2162,14 +2252,14 @@ var file_asana_event_bridge_v1_record_proto_depIdxs = []int32{
 	17, // 8: asana_event_bridge.v1.Record.source_gap_healed:type_name -> asana_event_bridge.v1.SourceGapHealed
 	21, // 9: asana_event_bridge.v1.Record.epoch_start:type_name -> asana_event_bridge.v1.EpochStart
 	22, // 10: asana_event_bridge.v1.Record.watermark:type_name -> asana_event_bridge.v1.Watermark
-	23, // 11: asana_event_bridge.v1.Record.lanes_changed:type_name -> asana_event_bridge.v1.LanesChanged
+	24, // 11: asana_event_bridge.v1.Record.lanes_changed:type_name -> asana_event_bridge.v1.LanesChanged
 	18, // 12: asana_event_bridge.v1.Record.stream_suspended:type_name -> asana_event_bridge.v1.StreamSuspended
 	19, // 13: asana_event_bridge.v1.Record.stream_resumed:type_name -> asana_event_bridge.v1.StreamResumed
 	20, // 14: asana_event_bridge.v1.Record.stream_ended:type_name -> asana_event_bridge.v1.StreamEnded
 	7,  // 15: asana_event_bridge.v1.Event.resource:type_name -> asana_event_bridge.v1.Resource
 	7,  // 16: asana_event_bridge.v1.Event.parent:type_name -> asana_event_bridge.v1.Resource
 	8,  // 17: asana_event_bridge.v1.Event.change:type_name -> asana_event_bridge.v1.Change
-	24, // 18: asana_event_bridge.v1.Event.created_at:type_name -> google.protobuf.Timestamp
+	25, // 18: asana_event_bridge.v1.Event.created_at:type_name -> google.protobuf.Timestamp
 	7,  // 19: asana_event_bridge.v1.Event.user:type_name -> asana_event_bridge.v1.Resource
 	9,  // 20: asana_event_bridge.v1.Change.added_value:type_name -> asana_event_bridge.v1.ChangeValue
 	9,  // 21: asana_event_bridge.v1.Change.new_value:type_name -> asana_event_bridge.v1.ChangeValue
@@ -2179,21 +2269,22 @@ var file_asana_event_bridge_v1_record_proto_depIdxs = []int32{
 	5,  // 25: asana_event_bridge.v1.DeadLetter.position:type_name -> asana_event_bridge.v1.Position
 	7,  // 26: asana_event_bridge.v1.Snapshot.resource:type_name -> asana_event_bridge.v1.Resource
 	7,  // 27: asana_event_bridge.v1.Snapshot.parent:type_name -> asana_event_bridge.v1.Resource
-	24, // 28: asana_event_bridge.v1.Snapshot.modified_at:type_name -> google.protobuf.Timestamp
+	25, // 28: asana_event_bridge.v1.Snapshot.modified_at:type_name -> google.protobuf.Timestamp
 	1,  // 29: asana_event_bridge.v1.Snapshot.change:type_name -> asana_event_bridge.v1.SnapshotChange
 	0,  // 30: asana_event_bridge.v1.SnapshotBegin.reason:type_name -> asana_event_bridge.v1.CrawlReason
 	15, // 31: asana_event_bridge.v1.SnapshotEnd.left_out:type_name -> asana_event_bridge.v1.LeftOut
 	2,  // 32: asana_event_bridge.v1.SourceGap.reason:type_name -> asana_event_bridge.v1.SourceGapReason
-	24, // 33: asana_event_bridge.v1.SourceGap.last_complete_poll_at:type_name -> google.protobuf.Timestamp
-	24, // 34: asana_event_bridge.v1.SourceGap.resumed_at:type_name -> google.protobuf.Timestamp
+	25, // 33: asana_event_bridge.v1.SourceGap.last_complete_poll_at:type_name -> google.protobuf.Timestamp
+	25, // 34: asana_event_bridge.v1.SourceGap.resumed_at:type_name -> google.protobuf.Timestamp
 	3,  // 35: asana_event_bridge.v1.SourceGapHealed.restored:type_name -> asana_event_bridge.v1.Restored
 	15, // 36: asana_event_bridge.v1.SourceGapHealed.left_out:type_name -> asana_event_bridge.v1.LeftOut
-	24, // 37: asana_event_bridge.v1.Watermark.complete_up_to:type_name -> google.protobuf.Timestamp
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	23, // 37: asana_event_bridge.v1.Watermark.progress:type_name -> asana_event_bridge.v1.ShardProgress
+	25, // 38: asana_event_bridge.v1.ShardProgress.complete_up_to:type_name -> google.protobuf.Timestamp
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_asana_event_bridge_v1_record_proto_init() }
@@ -2224,7 +2315,7 @@ func file_asana_event_bridge_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_asana_event_bridge_v1_record_proto_rawDesc), len(file_asana_event_bridge_v1_record_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

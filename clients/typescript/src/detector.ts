@@ -1,6 +1,6 @@
 import { create, toJson } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
-import type { Record as BridgeRecord, Watermark } from "./gen/asana_event_bridge/v1/record_pb.js";
+import type { Record as BridgeRecord, ShardProgress, Watermark } from "./gen/asana_event_bridge/v1/record_pb.js";
 
 const NO_SEQUENCE = 2n ** 64n - 1n;
 const SECOND = 1_000_000_000n;
@@ -25,11 +25,14 @@ export type Continuity = "in_order" | "missing" | "reordered" | "duplicate" | "o
  *   set if nobody knows.
  * - `source_gap_opened`: Asana may have lost events of a stream.
  * - `source_gap_healed`: the state of the stream's resources is correct again.
- * - `complete_up_to`: nothing of the lane and shard is missing up to `time` (RFC 3339).
+ * - `tail_missing`: a watermark names `missing` records of other shards that weren't seen, the last ones of their shards in the
+ *   lane. They may still come.
+ * - `complete_up_to`: nothing of the lane is missing up to `time` (RFC 3339).
  */
 export type News =
   | { kind: "epoch_changed"; previous_epoch: bigint; missing?: bigint }
   | { kind: "source_gap_opened" | "source_gap_healed"; gap_id: string }
+  | { kind: "tail_missing"; missing: bigint }
   | { kind: "complete_up_to"; time: string };
 
 /** What the detector knows about one record. */
@@ -88,6 +91,7 @@ class Track {
   newest = 0n;
   watermark: { at: bigint; time: bigint } | undefined; // the latest
   complete: bigint | undefined; // the time of the latest that nothing is missing before
+  emptyAt: bigint | undefined; // its last place when a watermark said that it has no streams
   isCut = false; // an epoch's end isn't known
   private readonly ends = new Map<bigint, bigint>(); // the last place known of each epoch
 
@@ -128,6 +132,7 @@ class Track {
     if (last < this.floor || last <= end) return 0n;
     this.holes.splice(this.search(last), 0, { first: end + 1n, last });
     this.ends.set(last >> 64n, last);
+    if (last >> 64n > this.newest) this.newest = last >> 64n;
     this.tally.missing += last - end;
     return last - end;
   }
@@ -142,12 +147,36 @@ class Track {
     return { kind: "epoch_changed", previous_epoch: seen.reduce((one, other) => (one > other ? one : other)) };
   }
 
-  /** The time up to which the track has become complete, if it has. */
-  advance(): bigint | undefined {
+  /**
+   * Notes what a watermark says of it, and returns how many are newly missing. If the watermark is late, a newer one may have
+   * said otherwise.
+   */
+  note({ epoch, laneSequence, completeUpTo, empty }: ShardProgress, late: boolean): bigint {
+    const at = place(epoch, laneSequence);
+    const missing = this.expect(at);
+    const time = completeUpTo && nanoseconds(completeUpTo);
+    if (time !== undefined && (!this.watermark || this.watermark.time < time)) this.watermark = { at, time };
+    if (!late) this.emptyAt = empty ? at : undefined;
+    this.advance();
+    return missing;
+  }
+
+  /** The latest watermark counts once nothing before it is missing. */
+  advance(): void {
     const { watermark, complete, holes: [lowest] } = this;
-    if (!watermark || this.isCut || (complete !== undefined && watermark.time <= complete)) return undefined;
-    if (lowest && lowest.first < watermark.at) return undefined;
-    return (this.complete = watermark.time);
+    if (!watermark || this.isCut || (lowest && lowest.first <= watermark.at)) return;
+    if (complete === undefined || complete < watermark.time) this.complete = watermark.time;
+  }
+
+  /** Whether something is missing. */
+  get lacks(): boolean {
+    return this.holes.length > 0 || this.isCut;
+  }
+
+  /** Whether it has no streams, and has written nothing since a watermark said so. */
+  get isEmpty(): boolean {
+    const last = [...this.ends.values()].reduce((one, other) => (one > other ? one : other));
+    return this.emptyAt === last && !this.lacks;
   }
 
   private end(epoch: bigint): bigint {
@@ -201,7 +230,7 @@ export class Detector {
     if (body.case === "epochStart") {
       verdict.news = track.begin(epoch, body.value.previousEpoch, body.value.previousLaneSequence);
     } else if (body.case === "watermark") {
-      this.note(track, at, shard, body.value);
+      this.note(epoch, body.value);
     } else if (body.case === "sourceGap") {
       const { gapId: gap_id, lastCompletePollAt } = body.value;
       const key = JSON.stringify([lane, stream, gap_id]);
@@ -216,26 +245,31 @@ export class Detector {
     } else if (body.case === "streamEnded") {
       for (const [key, gap] of this.gaps) if (gap.lane === lane && gap.stream === stream) this.gaps.delete(key);
     }
-    const completed = track.advance();
-    if (!verdict.news && newest > 0n && newest < epoch) {
-      verdict.news = { kind: "epoch_changed", previous_epoch: newest };
-    } else if (!verdict.news && completed !== undefined) {
-      verdict.news = { kind: "complete_up_to", time: rfc3339(completed) };
-    }
+    const watermark = body.case === "watermark" ? body.value : undefined;
+    const told = this.advance(track, lane, watermark, verdict.continuity === "reordered");
+    if (!verdict.news && newest > 0n && newest < epoch) verdict.news = { kind: "epoch_changed", previous_epoch: newest };
+    if (!verdict.news && told) verdict.news = told;
     return verdict;
   }
 
-  /** The time up to which all lanes of all shards are complete. Undefined if one of them has no watermark yet. */
-  completeUpTo(): bigint | undefined {
-    const times: (bigint | undefined)[] = [...this.gaps.values()].map(({ since }) => since);
+  /** The time up to which the topic is complete, or one lane of it. Undefined if a shard has no watermark there yet. */
+  completeUpTo(wanted?: number): bigint | undefined {
+    const times: (bigint | undefined)[] = [];
     for (let shard = 0; shard < this.shards; shard++) {
-      for (let lane = 0; lane < (this.writes.get(shard) ?? 1); lane++) times.push(this.track(lane, shard)?.complete);
+      const lanes = this.writes.get(shard) ?? 0;
+      if (lanes === 0) return undefined;
+      for (let lane = 0; lane < lanes; lane++) {
+        const track = this.track(lane, shard);
+        if ((wanted ?? lane) === lane && !track?.isEmpty) times.push(track?.complete);
+      }
     }
-    for (const { shard, track } of this.tracks.values()) {
+    for (const { lane, shard, track } of this.tracks.values()) {
       // It has ended, and something of it is missing.
-      if (shard >= this.shards && (track.holes.length > 0 || track.isCut)) times.push(track.complete);
+      if ((wanted ?? lane) === lane && shard >= this.shards && track.lacks) times.push(track.complete);
     }
-    if (this.shards === 0 || times.includes(undefined)) return undefined;
+    if (times.length === 0) return undefined;
+    for (const { lane, since } of this.gaps.values()) if ((wanted ?? lane) === lane) times.push(since);
+    if (times.includes(undefined)) return undefined;
     return (times as bigint[]).reduce((one, other) => (one < other ? one : other));
   }
 
@@ -266,11 +300,29 @@ export class Detector {
     return this.tracks.get(`${lane}/${shard}`)?.track;
   }
 
-  private note(track: Track, at: bigint, shard: number, { completeUpTo, shards, lanes }: Watermark): void {
-    if (at >> 64n >= this.epoch) [this.epoch, this.shards] = [at >> 64n, shards];
-    this.writes.set(shard, Math.max(this.writes.get(shard) ?? 0, lanes));
-    const time = nanoseconds(completeUpTo);
-    if (!track.watermark || track.watermark.time < time) track.watermark = { at, time };
+  private note(epoch: bigint, { shards, lanes, progress }: Watermark): void {
+    if (epoch >= this.epoch) [this.epoch, this.shards] = [epoch, shards];
+    for (const { shard } of progress) this.writes.set(shard, Math.max(this.writes.get(shard) ?? 0, lanes));
+  }
+
+  /** Applies a watermark, and what waited for a record that came late. */
+  private advance(track: Track, lane: number, watermark: Watermark | undefined, late: boolean): News | undefined {
+    if (!late && !watermark) return undefined;
+    const before = this.completeUpTo(lane);
+    let missing = 0n;
+    for (const progress of watermark?.progress ?? []) {
+      const { shard, epoch, laneSequence } = progress;
+      if (epoch === 0n || laneSequence === 0n || laneSequence === NO_SEQUENCE) continue;
+      const floor = this.fromBeginning ? BEGINNING : place(epoch, laneSequence + 1n);
+      const named = this.track(lane, shard) ?? new Track(floor);
+      this.tracks.set(`${lane}/${shard}`, { lane, shard, track: named });
+      missing += named.note(progress, late);
+    }
+    track.advance();
+    if (missing > 0n) return { kind: "tail_missing", missing };
+    const after = this.completeUpTo(lane);
+    if (after === undefined || (before !== undefined && after <= before)) return undefined;
+    return { kind: "complete_up_to", time: rfc3339(after) };
   }
 }
 

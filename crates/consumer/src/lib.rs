@@ -47,6 +47,7 @@ pub mod nats;
 #[cfg(feature = "nats")]
 pub mod nats_durable;
 pub mod record;
+mod wire;
 
 pub use crate::detect::{Behind, Continuity, Detector, Limits, News, Start, StateError, Tally, Verdict, View};
 pub use custom_field::{CustomField, FieldValue};

@@ -1,6 +1,6 @@
 //! A record as Rust types to match on.
 
-use crate::detect::sighting::{Sighting, Signal};
+use crate::detect::sighting::{Progress, ShardProgress, Sighting, Signal};
 use bridge_contract::pb::{self, record};
 use bridge_contract::time::date_time;
 use chrono::{DateTime, Utc};
@@ -165,15 +165,15 @@ pub struct SourceGap {
     pub resumed_at: Option<DateTime<Utc>>,
 }
 
-/// Everything that Asana had offered of this shard's streams at a time is in this lane, before this record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far this lane is, by shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watermark {
-    /// The time, by Asana's clock.
-    pub complete_up_to: Option<DateTime<Utc>>,
     /// The number of shards of the bridge.
     pub shards: u32,
     /// The number of lanes of the topic.
     pub lanes: u32,
+    /// The shards that the watermark is about.
+    pub progress: Vec<ShardProgress>,
 }
 
 /// A hash of an event's content, 16 bytes.
@@ -229,7 +229,7 @@ impl<'a> From<&'a Record> for Sighting<'a> {
                 previous_lane_sequence: it.previous_lane_sequence,
             },
             Body::Watermark(it) => {
-                Signal::Watermark { complete_up_to: it.complete_up_to, shards: it.shards, lanes: it.lanes }
+                Signal::Watermark { shards: it.shards, lanes: it.lanes, progress: Progress::Read(&it.progress) }
             }
             Body::SourceGap(it) => Signal::SourceGap { gap_id: &it.gap_id, since: it.last_complete_poll_at },
             Body::SourceGapHealed(it) => Signal::SourceGapHealed { gap_id: &it.gap_id },
@@ -280,9 +280,9 @@ impl From<record::Body> for Body {
             record::Body::SourceGapHealed(it) => Self::SourceGapHealed(it),
             record::Body::EpochStart(it) => Self::EpochStart(it),
             record::Body::Watermark(it) => Self::Watermark(Watermark {
-                complete_up_to: it.complete_up_to.as_ref().and_then(date_time),
                 shards: it.shards,
                 lanes: it.lanes,
+                progress: it.progress.iter().map(ShardProgress::from).collect(),
             }),
             record::Body::LanesChanged(it) => Self::LanesChanged(it),
             record::Body::StreamSuspended(it) => Self::StreamSuspended(it),

@@ -406,7 +406,7 @@ fn plan_reset(
     // As any owner does with its first batch: a successor then knows whose open transaction it may have to abort.
     let written: BTreeSet<_> = writes.iter().map(|write| write.shard).collect();
     let headers = epochs.into_iter().filter(|(shard, _)| written.contains(shard));
-    writes.extend(headers.map(|(shard, epoch)| write_shard(shard, sink.shards(), epoch, sink.replica())));
+    writes.extend(headers.map(|(shard, epoch)| write_shard(shard, sink.shards(), epoch, sink.replica(), false)));
     if !reset.unknown.is_empty() {
         writes.clear();
     }

@@ -281,7 +281,8 @@ impl Verification {
                 let key = GapKey { stream: position.stream.clone(), gap_id };
                 self.heal(key, received.record.body.as_ref());
             }
-            Some(News::EpochChanged { .. } | News::CompleteUpTo { .. }) | None => {}
+            // What is missing is in the detector's counts.
+            Some(News::EpochChanged { .. } | News::TailMissing { .. } | News::CompleteUpTo { .. }) | None => {}
         }
         if verdict.continuity == Continuity::Duplicate || position.stream.is_empty() {
             return;
@@ -580,8 +581,12 @@ mod tests {
     fn a_tail_is_cut_off_when_it_is_two_rounds_of_watermarks_behind() {
         let watermark = |lane: u32, sequence: u64, minutes: i64| {
             let complete_up_to = Some(bridge_contract::Timestamp { seconds: minutes * 60, nanos: 0 });
-            let mut record = received(sequence, Body::Watermark(pb::Watermark { complete_up_to, shards: 2, lanes: 2 }));
+            let mut record = received(sequence, Body::Watermark(pb::Watermark::default()));
             let position = record.record.position.as_mut().expect("a position");
+            let pb::Position { shard, epoch, lane_sequence, .. } = *position;
+            let own = pb::ShardProgress { shard, epoch, lane_sequence, complete_up_to, empty: false };
+            let watermark = pb::Watermark { shards: 2, lanes: 2, progress: vec![own] };
+            record.record.body = Some(Body::Watermark(watermark));
             (position.lane, position.stream, position.stream_sequence) = (lane, String::new(), 0);
             Received { lane, ..record }
         };

@@ -35,7 +35,7 @@ mod topics;
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
 use bridge_core::ids::Topic;
-use bridge_core::record::batch::{Batch, OutputTopic};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
 pub(in crate::sink) use client::{bus_works, tell_over};
 pub use examine::examine;
 use group::Group;
@@ -206,8 +206,8 @@ impl KafkaCommitter {
 }
 
 impl Committer for KafkaCommitter {
-    fn batch_messages(&self) -> usize {
-        BATCH_MESSAGES
+    fn batch_limits(&self) -> BatchLimits {
+        BatchLimits { messages: BATCH_MESSAGES, spans_shards: true }
     }
 
     async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {

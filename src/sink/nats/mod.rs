@@ -53,7 +53,7 @@ mod write_ahead;
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedNats, NatsConfig, NatsLogin};
 use bridge_core::ids::{ShardId, Topic};
-use bridge_core::record::batch::{Batch, OutputTopic};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
 pub use connect::connect;
 pub(in crate::sink) use connect::{bus_works, tell_over};
 use error::ShardError;
@@ -207,8 +207,10 @@ pub struct NatsCommitter {
 }
 
 impl Committer for NatsCommitter {
-    fn batch_messages(&self) -> usize {
-        if self.publisher.abilities().atomic { atomic::MOST_MESSAGES - ATOMIC_ROOM } else { WRITE_AHEAD_MESSAGES }
+    fn batch_limits(&self) -> BatchLimits {
+        let spans_shards = self.publisher.abilities().atomic;
+        let messages = if spans_shards { atomic::MOST_MESSAGES - ATOMIC_ROOM } else { WRITE_AHEAD_MESSAGES };
+        BatchLimits { messages, spans_shards }
     }
 
     async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {

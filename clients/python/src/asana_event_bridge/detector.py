@@ -42,7 +42,9 @@ class News:
     are missing, None if nobody knows.
     kind `source_gap_opened`: Asana may have lost events of a stream; `gap_id`.
     kind `source_gap_healed`: the state of the stream's resources is correct again; `gap_id`.
-    kind `complete_up_to`: nothing of the lane and shard is missing up to `time` (RFC 3339).
+    kind `tail_missing`: a watermark names `missing` records of other shards that weren't seen, the last ones of their shards
+    in the lane. They may still come.
+    kind `complete_up_to`: nothing of the lane is missing up to `time` (RFC 3339).
     """
 
     kind: str
@@ -125,22 +127,21 @@ class Detector:
         if not verdict.is_new:
             return verdict  # its content was news once
         news = self._news(track, at, record)
-        completed = track.advance()
+        told = self._advance(track, at.lane, record, continuity is Continuity.REORDERED)
         if news is None and 0 < newest < at.epoch:
             news = News("epoch_changed", previous_epoch=newest)
-        elif news is None and completed is not None:
-            news = News("complete_up_to", time=rfc3339(completed))
-        return Verdict(continuity, missing, news)
+        return Verdict(continuity, missing, news or told)
 
-    def complete_up_to(self) -> int | None:
-        """The time up to which all lanes of all shards are complete. None if one of them has no watermark yet."""
-        places = [(lane, shard) for shard in range(self._shards) for lane in range(self._lanes.get(shard, 1))]
+    def complete_up_to(self, lane: int | None = None) -> int | None:
+        """The time up to which the topic is complete, or one lane of it. None if a shard has no watermark there yet."""
+        places = {(it, shard) for shard in range(self._shards) for it in range(self._lanes.get(shard, 0))}
         # A shard that has ended holds nothing back, unless some of it is missing.
-        lacking = [place for place, track in self._tracks.items() if track.holes or track.is_cut]
-        places += [(lane, shard) for lane, shard in lacking if shard >= self._shards]
-        tracks = [self._tracks.get(place) for place in places]
-        times = [track and track.complete for track in tracks] + list(self._gaps.values())
-        return None if self._shards == 0 or None in times else min(times)
+        places |= {place for place, track in self._tracks.items() if place[1] >= self._shards and track.lacks}
+        tracks = [self._tracks.get(place) for place in places if lane in (None, place[0])]
+        times = [track and track.complete for track in tracks if track is None or not track.is_empty]
+        if not times or None in times or any(shard not in self._lanes for shard in range(self._shards)):
+            return None
+        return min(times + [since for key, since in self._gaps.items() if lane in (None, key[0])])
 
     def behind(self) -> list[Behind]:
         """Lanes that may have lost their last records. Alert if one stays in this list though you read to its end."""
@@ -169,10 +170,8 @@ class Detector:
         if kind == "watermark":
             if at.epoch >= self._epoch:
                 self._epoch, self._shards = at.epoch, body.shards
-            self._lanes[at.shard] = max(self._lanes.get(at.shard, 0), body.lanes)
-            time = body.complete_up_to.ToNanoseconds()
-            if track.watermark is None or track.watermark[0] < time:
-                track.watermark = time, (at.epoch, at.lane_sequence)
+            for progress in body.progress:
+                self._lanes[progress.shard] = max(self._lanes.get(progress.shard, 0), body.lanes)
         if kind == "source_gap":
             key = at.lane, at.stream, body.gap_id
             if key not in self._healed:
@@ -188,6 +187,27 @@ class Detector:
         return None
 
 
+    def _advance(self, track: _Track, lane: int, record: Record, late: bool) -> News | None:
+        """Applies a watermark, and what waited for a record that came late."""
+        if not late and record.WhichOneof("body") != "watermark":
+            return None
+        before, missing = self.complete_up_to(lane), 0
+        for progress in record.watermark.progress:
+            if progress.epoch == 0 or progress.lane_sequence in (0, NO_SEQUENCE):
+                continue
+            if (lane, progress.shard) not in self._tracks:
+                floor = BEGINNING if self._from_beginning else (progress.epoch, progress.lane_sequence + 1)
+                self._tracks[lane, progress.shard] = _Track(floor)
+            missing += self._tracks[lane, progress.shard].note(progress, late)
+        track.advance()
+        if missing:
+            return News("tail_missing", missing=missing)
+        after = self.complete_up_to(lane)
+        if after is None or before is not None and after <= before:
+            return None
+        return News("complete_up_to", time=rfc3339(after))
+
+
 class _Track:
     """A shard in a lane. All (epoch, sequence) from the floor to the ends were seen, except the holes."""
 
@@ -199,7 +219,18 @@ class _Track:
         self.tally = Tally()
         self.watermark: tuple[int, tuple[int, int]] | None = None  # time, (epoch, sequence) of the latest
         self.complete: int | None = None  # the time of the latest that nothing is missing before
+        self.empty_at: tuple[int, int] | None = None  # its last record when a watermark said that it has no streams
         self.is_cut = False  # an epoch's end isn't known
+
+    @property
+    def lacks(self) -> bool:
+        """Something is missing."""
+        return bool(self.holes) or self.is_cut
+
+    @property
+    def is_empty(self) -> bool:
+        """It has no streams, and has written nothing since a watermark said so."""
+        return self.empty_at == max(self.ends.items()) and not self.lacks
 
     def place(self, epoch: int, sequence: int) -> tuple[Continuity, int]:
         """Where the next record stands, and how many are missing before it."""
@@ -228,6 +259,7 @@ class _Track:
         end = self.ends.get(epoch, 0)
         if (epoch, last) < self.floor or last <= end:
             return 0
+        self.newest = max(self.newest, epoch)
         insort(self.holes, (epoch, last, end + 1))
         self.ends[epoch] = last
         self.tally.missing += last - end
@@ -241,14 +273,26 @@ class _Track:
             return News("epoch_changed", previous_epoch=seen)
         return News("epoch_changed", previous_epoch=previous, missing=self.expect(previous, last))
 
-    def advance(self) -> int | None:
-        """The time up to which the track has become complete, if it has."""
-        if self.watermark is None or self.is_cut or (self.holes and self.holes[0][:2] < self.watermark[1]):
-            return None
-        if self.complete is not None and self.watermark[0] <= self.complete:
-            return None
-        self.complete = self.watermark[0]
-        return self.complete
+    def note(self, progress, late: bool) -> int:
+        """Notes what a watermark says of it, and returns how many are newly missing.
+
+        late: it was missing before, so that a newer one may have said otherwise.
+        """
+        at = progress.epoch, progress.lane_sequence
+        missing = self.expect(*at)
+        time = progress.complete_up_to.ToNanoseconds()
+        if progress.HasField("complete_up_to") and (self.watermark is None or self.watermark[0] < time):
+            self.watermark = time, at
+        if not late:
+            self.empty_at = at if progress.empty else None
+        self.advance()
+        return missing
+
+    def advance(self) -> None:
+        """The latest watermark counts once nothing before it is missing."""
+        lowest = self.holes and (self.holes[0][0], self.holes[0][2])
+        if self.watermark and not self.is_cut and not (lowest and lowest <= self.watermark[1]):
+            self.complete = max(self.complete or 0, self.watermark[0])
 
 
 def rfc3339(time: int) -> str:

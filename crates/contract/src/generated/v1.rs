@@ -373,23 +373,43 @@ pub struct EpochStart {
     #[prost(uint64, tag = "2")]
     pub previous_lane_sequence: u64,
 }
-/// Everything that Asana had offered of this shard's streams at a time is in this lane,
-/// before this record. In every lane of the topic, every minute by default, so
-/// that a consumer also notices if the last records of a lane are missing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+/// How far this lane is, by shard: a replica states it for the shards that it owns, in one record. In every lane of the
+/// topic, every minute by default, so that a consumer also notices if the last records of a lane are missing.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Watermark {
+    /// The number of shards. A topic is complete up to the minimum over all shards and lanes.
+    #[prost(uint32, tag = "1")]
+    pub shards: u32,
+    /// The number of lanes of the topic.
+    #[prost(uint32, tag = "2")]
+    pub lanes: u32,
+    /// The shards that this watermark is about, each once. A shard that it doesn't name is as it was.
+    #[prost(message, repeated, tag = "3")]
+    pub progress: ::prost::alloc::vec::Vec<ShardProgress>,
+}
+/// How far a shard is in a lane, before this record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShardProgress {
+    /// The shard.
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    /// The epoch and the lane sequence of the shard's last record in this lane. If you haven't seen it, the records up to it are
+    /// missing. For the shard of the watermark's own position: the watermark itself.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "3")]
+    pub lane_sequence: u64,
     /// The time, by Asana's clock. Each stream of the shard that has a sync token and isn't suspended was polled
     /// at or after this time, and everything that Asana returned is on the bus. Asana
     /// may need some minutes until it offers a change. A suspended stream
     /// may bring older events when it is resumed. If the shard has no such stream: a time that has passed at Asana.
-    #[prost(message, optional, tag = "1")]
+    /// Not set if `empty`, and if the time isn't known yet.
+    #[prost(message, optional, tag = "4")]
     pub complete_up_to: ::core::option::Option<crate::Timestamp>,
-    /// The number of shards. A topic is complete up to the minimum over all shards and lanes.
-    #[prost(uint32, tag = "2")]
-    pub shards: u32,
-    /// The number of lanes of the topic.
-    #[prost(uint32, tag = "3")]
-    pub lanes: u32,
+    /// The shard has no streams. It is complete, until a later record of the shard, or a later watermark that names
+    /// it: before the shard's first stream is polled, a watermark says that it isn't empty any more.
+    #[prost(bool, tag = "5")]
+    pub empty: bool,
 }
 /// From here on this shard distributes keys over another number of lanes. In every
 /// lane that exists now, before any event that is placed by the new number.

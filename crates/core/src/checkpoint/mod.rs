@@ -101,6 +101,8 @@ pub struct Header {
     pub epoch: u64,
     /// The replica that wrote the header.
     pub replica: String,
+    /// Whether consumers were told that the shard has no streams, and nothing else since.
+    pub empty: bool,
 }
 
 /// The checkpoint that replaced this one.
@@ -119,6 +121,8 @@ pub struct Retired {
 pub struct ShardState {
     /// The lane counters, with the epoch.
     pub counters: Counters,
+    /// See [`Header::empty`].
+    pub empty: bool,
     /// The streams that were ever established, with their state.
     pub streams: BTreeMap<StreamId, Stream>,
 }
@@ -205,8 +209,8 @@ pub fn restore(
     if header.is_none() && !stored.is_empty() {
         return Err(headless(shard));
     }
-    let epoch = header.map_or_else(|| fresh_epoch(now), |header| header.epoch);
-    Ok(ShardState { counters: Counters::new(epoch, lanes), streams })
+    let (epoch, empty) = header.map_or_else(|| (fresh_epoch(now), false), |header| (header.epoch, header.empty));
+    Ok(ShardState { counters: Counters::new(epoch, lanes), empty, streams })
 }
 
 /// The replica that wrote last, by the shard's header, which each owner's first batch renews.
@@ -235,10 +239,10 @@ pub(crate) fn fresh_epoch(now: DateTime<Utc>) -> u64 {
     u64::try_from(now.timestamp_millis()).unwrap_or(1)
 }
 
-/// The entry with the shard's header.
+/// The entry with the shard's header. `empty`: see [`Header::empty`].
 #[must_use]
-pub fn write_shard(shard: ShardId, shards: NonZeroU32, epoch: u64, replica: &str) -> CheckpointWrite {
-    let entry = pb::ShardCheckpoint { shards: shards.get(), epoch, replica: replica.to_owned() };
+pub fn write_shard(shard: ShardId, shards: NonZeroU32, epoch: u64, replica: &str, empty: bool) -> CheckpointWrite {
+    let entry = pb::ShardCheckpoint { shards: shards.get(), epoch, replica: replica.to_owned(), empty };
     write(shard, SHARD_KEY.to_owned(), Kind::Shard(entry))
 }
 
@@ -258,6 +262,7 @@ pub(crate) fn write_retired(
             shards: it.shards,
             epoch: it.epoch,
             replica: it.replica.clone(),
+            empty: it.empty,
         }),
     };
     write(shard, SHARD_KEY.to_owned(), Kind::Retired(entry))
@@ -429,7 +434,7 @@ pub(super) fn decode_topics(topics: Vec<pb::AnnouncedTopic>) -> BTreeMap<Topic, 
 
 impl From<pb::ShardCheckpoint> for Header {
     fn from(entry: pb::ShardCheckpoint) -> Self {
-        Self { shards: entry.shards, epoch: entry.epoch, replica: entry.replica }
+        Self { shards: entry.shards, epoch: entry.epoch, replica: entry.replica, empty: entry.empty }
     }
 }
 

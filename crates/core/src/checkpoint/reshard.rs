@@ -104,8 +104,9 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
         return Ok(Plan::Done);
     }
     let mut entries = entries(old, target.shards);
-    let mut headers: Vec<_> =
-        all_shards(target.shards).map(|shard| write_shard(shard, target.shards, epoch, target.replica)).collect();
+    let mut headers: Vec<_> = all_shards(target.shards)
+        .map(|shard| write_shard(shard, target.shards, epoch, target.replica, false))
+        .collect();
     // A shard that an earlier attempt made valid may have new progress since.
     entries.retain(|write| !valid.contains(&write.shard));
     headers.retain(|write| !valid.contains(&write.shard));
@@ -277,7 +278,7 @@ mod tests {
             let lanes = Lanes { count: 2, counters };
             let topic = Topic::from(format!("topic-{}", shard.0 % 2));
             let writes = [
-                write_shard(shard, number(shards), epoch, "r"),
+                write_shard(shard, number(shards), epoch, "r", false),
                 write_lanes(shard, &topic, &lanes),
                 write_stream(shard, &id, &stream),
             ];

@@ -7,7 +7,7 @@ use crate::ids::{ShardId, StreamId, StreamKind};
 use crate::now::Now;
 use crate::outcome::poll::{Page, PollOutcome, Polled};
 use crate::outcome::stamp::Stamp;
-use crate::record::batch::{Batch, OutputTopic, StoredCheckpoint};
+use crate::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint};
 use crate::record::topic::TopicTemplate;
 use crate::record::trace::Sampling;
 use crate::stream::Notice;
@@ -52,18 +52,20 @@ impl Bench {
 
     /// Another session has the shard, and watermarks are due so often.
     pub(super) fn restart(&mut self, watermark_interval: Duration) {
-        let Shard { counters, .. } = self.engine.shards.remove(&ShardId(0)).unwrap();
-        let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
+        let Shard { counters, empty, parked, .. } = self.engine.shards.remove(&ShardId(0)).unwrap();
+        let committed =
+            self.engine.streams.get(&self.id).map(|entry| &entry.committed).or_else(|| parked.get(&self.id));
+        let streams = BTreeMap::from([(self.id.clone(), committed.unwrap().clone())]);
         self.engine = engine(Settings { watermark_interval, ..self.engine.settings.clone() }, &self.id);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams });
     }
 
     /// The shard goes, and comes back as it is on the bus.
     pub(super) fn reassign(&mut self) {
-        let counters = self.engine.shards[&ShardId(0)].counters.clone();
+        let Shard { counters, empty, .. } = self.engine.shards[&ShardId(0)].clone();
         let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
         self.engine.revoke(self.now, &[ShardId(0)]);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams });
     }
 
     /// The configuration is this now, with the stream or without.
@@ -131,10 +133,11 @@ pub(super) fn settings(topic: &str) -> Settings {
 
 /// An engine of one shard and one stream.
 fn engine(settings: Settings, id: &StreamId) -> Engine {
-    Engine::new(settings, 100, &[account(id)], &[StreamSpec { id: id.clone(), kind: StreamKind::Resource }])
+    let limits = BatchLimits { messages: 100, spans_shards: true };
+    Engine::new(settings, limits, &[account(id)], &[StreamSpec { id: id.clone(), kind: StreamKind::Resource }])
 }
 
-fn account(id: &StreamId) -> AccountSpec {
+pub(super) fn account(id: &StreamId) -> AccountSpec {
     let limit =
         Limit { requests_per_minute: NonZeroU32::new(6000).unwrap(), max_in_flight: NonZeroU16::new(9).unwrap() };
     AccountSpec { name: id.account.clone(), limit }

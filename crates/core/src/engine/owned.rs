@@ -17,6 +17,8 @@ pub(crate) struct Shard {
     pub(crate) counters: Counters,
     /// The next batch is the first one of this replica for the shard, and writes the header of its checkpoint.
     pub(crate) header_due: bool,
+    /// Consumers were told that it has no streams, and nothing else since.
+    pub(crate) empty: bool,
     /// When its whole checkpoint is to be written again.
     pub(super) refresh_at: Duration,
     /// Streams with a checkpoint that aren't configured. They go on from it if they come back.

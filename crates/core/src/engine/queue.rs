@@ -48,15 +48,6 @@ enum Commit {
     Running(Staged),
 }
 
-/// What goes into the next batch.
-#[derive(Debug)]
-pub(super) struct Taken {
-    /// In order.
-    pub(super) pending: Vec<Pending>,
-    /// About how many messages these become.
-    pub(super) messages: usize,
-}
-
 impl Queue {
     /// Puts it behind all that waits. If one of its topics isn't known, it holds up only its own stream.
     pub(super) fn push(&mut self, pending: Pending, topics: &OutputTopics) {
@@ -82,17 +73,17 @@ impl Queue {
 
     /// Takes the oldest that are ready, up to `room` messages by their `weight`, but at least one. `None` while a
     /// commit is under way.
-    pub(super) fn take(&mut self, room: usize, weight: impl Fn(&Pending) -> usize) -> Option<Taken> {
+    pub(super) fn take(&mut self, room: usize, weight: impl Fn(&Pending) -> usize) -> Option<Vec<Pending>> {
         let Commit::Idle = self.commit else { return None };
-        let mut taken = Taken { pending: Vec::new(), messages: 0 };
+        let (mut taken, mut messages) = (Vec::new(), 0);
         while let Some(pending) = self.ready.front() {
-            taken.messages += weight(pending);
-            if taken.messages > room && !taken.pending.is_empty() {
+            messages += weight(pending);
+            if messages > room && !taken.is_empty() {
                 break;
             }
             let Some(pending) = self.ready.pop_front() else { break };
             self.ready_records -= pending.records.len();
-            taken.pending.push(pending);
+            taken.push(pending);
         }
         Some(taken)
     }

@@ -3,6 +3,7 @@
 use super::{Engine, Entry};
 use crate::ids::StreamId;
 use crate::now::Now;
+use crate::record::placement::shard_of;
 use crate::stream::{Pace, State};
 use std::time::Duration;
 
@@ -14,11 +15,12 @@ impl Engine {
     /// earliest. If a poll of it is under way, another follows, since the change may have come too late for that one. A
     /// stream that fails or is suspended keeps its delays. Returns whether the stream is this replica's.
     pub fn request_poll(&mut self, now: Now, id: &StreamId) -> bool {
+        let is_closed = self.is_closed(shard_of(id, self.settings.shards));
         let Some(entry) = self.streams.get_mut(id) else { return false };
         entry.poll_requested = true;
         // A change that isn't in Asana's stream yet when the webhook arrives will be there soon.
         entry.pacing.hasten(self.settings.intervals());
-        let is_well = entry.pacing.failures() == 0 && matches!(entry.committed.state, State::Live(_));
+        let is_well = !is_closed && entry.pacing.failures() == 0 && matches!(entry.committed.state, State::Live(_));
         if let Some(account) = self.accounts.get_mut(&id.account).filter(|_| is_well) {
             account.hasten_poll(id, entry.requested_at(now));
         }

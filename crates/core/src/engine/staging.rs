@@ -1,6 +1,7 @@
 //! Gives sequences to what waits, and makes a batch of it.
 
 use super::pending::{Change, Pending};
+use super::watermarks::ShardProgress;
 use super::{Settings, Shard};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::Crawl;
@@ -15,7 +16,7 @@ use crate::stream::{MOST_PARTLY_HEALED, Notice, Stream};
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::timestamp;
 use chrono::{DateTime, Utc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The topics that are known.
@@ -29,6 +30,8 @@ pub(crate) struct Staged {
     /// As they will be.
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) counters: BTreeMap<ShardId, Counters>,
+    /// What watermarks state of shards.
+    pub(crate) progress: Vec<ShardProgress>,
     pub(crate) messages: usize,
     /// For the log, once it is on the bus.
     pub(crate) notices: Vec<(StreamId, Notice)>,
@@ -45,18 +48,11 @@ impl Staged {
     /// Drops all of a shard, which has another owner: what the commit makes of it doesn't count here.
     pub(super) fn forget(&mut self, shard: ShardId) {
         self.counters.remove(&shard);
+        self.progress.retain(|it| it.shard != shard);
         for (pending, ..) in self.pending.extract_if(.., |(pending, ..)| pending.shard == shard) {
             self.streams.remove(&pending.id);
         }
     }
-}
-
-/// Up to when the topics of a shard are complete.
-#[derive(Debug)]
-pub(crate) struct ShardWatermark {
-    pub(crate) shard: ShardId,
-    pub(crate) complete_up_to: DateTime<Utc>,
-    pub(crate) topics: Vec<Topic>,
 }
 
 /// What a batch is made for: the owned shards, the topics that are known, and the settings.
@@ -67,7 +63,7 @@ pub(crate) struct Owner<'a> {
     pub(crate) settings: &'a Settings,
 }
 
-/// Stages what waits, in order, then watermarks. `committed`: a page's stream as it is on the bus.
+/// Stages what waits, in order, and then watermarks. `committed`: a page's stream as it is on the bus.
 ///
 /// # Panics
 /// If a shard isn't in `shards` or a topic isn't in `topics`. Nothing is lost then: nothing was committed.
@@ -75,7 +71,7 @@ pub(crate) fn stage<'a>(
     owner: Owner<'_>,
     taken: Vec<Pending>,
     committed: impl Fn(&Pending) -> Option<&'a Stream>,
-    watermarks: &[ShardWatermark],
+    progress: Vec<ShardProgress>,
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
     let Owner { shards, topics, settings } = owner;
@@ -83,15 +79,19 @@ pub(crate) fn stage<'a>(
     let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
-    for shard in taken.iter().map(|it| it.shard).chain(watermarks.iter().map(|it| it.shard)) {
+    let header = |shard, empty| {
+        let epoch = shards[&shard].counters.epoch();
+        write_shard(shard, settings.shards, epoch, &settings.replica, empty)
+    };
+    for shard in taken.iter().map(|it| it.shard).chain(progress.iter().map(|it| it.shard)) {
         counters.entry(shard).or_insert_with(|| {
-            let Shard { counters, header_due, .. } = &shards[&shard];
-            if *header_due {
-                checkpoints.push(write_shard(shard, settings.shards, counters.epoch(), &settings.replica));
-            }
+            let Shard { counters, header_due, empty, .. } = &shards[&shard];
+            checkpoints.extend(header_due.then(|| header(shard, *empty)));
             counters.clone()
         });
     }
+    // Each is fenced by its header.
+    checkpoints.extend(progress.iter().map(|it| header(it.shard, it.empty)));
     let mut pending = Vec::with_capacity(taken.len());
     let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
     for one in taken {
@@ -103,16 +103,13 @@ pub(crate) fn stage<'a>(
         streams.insert(one.id.clone(), next.clone());
         pending.push((one, before.mark(), next.mark()));
     }
-    for watermark in watermarks {
-        let Some(counters) = counters.get_mut(&watermark.shard) else { continue };
-        staging.watermark(watermark, counters);
-    }
+    staging.watermarks(&progress, &mut counters);
     for (shard, counters) in &mut counters {
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }
     let Staging { messages, notices, .. } = staging;
-    let staged = Staged { pending, streams, counters, messages: messages.len(), notices, trace };
+    let staged = Staged { pending, streams, counters, progress, messages: messages.len(), notices, trace };
     (staged, Batch { messages, checkpoints: newest(checkpoints) })
 }
 
@@ -252,24 +249,65 @@ impl Staging<'_> {
         }
     }
 
-    fn watermark(&mut self, watermark: &ShardWatermark, counters: &mut Counters) {
-        for topic in &watermark.topics {
-            self.spread(watermark.shard, topic, counters);
-            let body = pb::Watermark {
-                complete_up_to: timestamp(watermark.complete_up_to),
-                shards: self.settings.shards.get(),
-                lanes: self.topics[topic].lanes.get(),
+    /// One watermark in each lane of each topic, in the sequence of the first shard that isn't empty.
+    fn watermarks(&mut self, progress: &[ShardProgress], counters: &mut BTreeMap<ShardId, Counters>) {
+        let topics: BTreeSet<&Topic> = progress.iter().flat_map(|it| &it.topics).collect();
+        for topic in topics {
+            let named: Vec<_> = progress.iter().filter(|it| it.topics.contains(topic)).collect();
+            let Some(carrier) = named.iter().find(|it| !it.empty).or_else(|| named.first()).map(|it| it.shard) else {
+                continue;
             };
-            self.of_each_lane(watermark.shard, topic, &Body::Watermark(body), counters);
+            for it in &named {
+                let Some(counters) = counters.get_mut(&it.shard) else { continue };
+                self.spread(it.shard, topic, counters);
+                self.begin_lanes(it.shard, topic, counters);
+            }
+            for partition in 0..self.topics[topic].lanes.get() {
+                let lane = Lane { topic: topic.clone(), partition };
+                let body = self.watermark(&lane, carrier, &named, counters);
+                let Some(counters) = counters.get_mut(&carrier) else { continue };
+                self.of_lane(carrier, lane, &Prepared::of_lane(&Body::Watermark(body), self.now), counters);
+            }
+        }
+    }
+
+    /// The last record of each shard in a lane, with the watermark itself.
+    fn watermark(
+        &self,
+        lane: &Lane,
+        carrier: ShardId,
+        named: &[&ShardProgress],
+        counters: &BTreeMap<ShardId, Counters>,
+    ) -> pb::Watermark {
+        let progress = named.iter().filter_map(|it| {
+            let counters = counters.get(&it.shard)?;
+            let lane_sequence = counters.last(&lane.topic, lane.partition) + u64::from(it.shard == carrier);
+            Some(pb::ShardProgress {
+                shard: it.shard.0,
+                epoch: counters.epoch(),
+                lane_sequence,
+                complete_up_to: it.complete_up_to.and_then(timestamp),
+                empty: it.empty,
+            })
+        });
+        pb::Watermark {
+            shards: self.settings.shards.get(),
+            lanes: self.topics[&lane.topic].lanes.get(),
+            progress: progress.collect(),
         }
     }
 
     fn of_each_lane(&mut self, shard: ShardId, topic: &Topic, body: &Body, counters: &mut Counters) {
+        self.begin_lanes(shard, topic, counters);
         let prepared = Prepared::of_lane(body, self.now);
         for partition in 0..self.topics[topic].lanes.get() {
-            let lane = Lane { topic: topic.clone(), partition };
-            self.begin_lane(shard, &lane, counters);
-            self.of_lane(shard, lane, &prepared, counters);
+            self.of_lane(shard, Lane { topic: topic.clone(), partition }, &prepared, counters);
+        }
+    }
+
+    fn begin_lanes(&mut self, shard: ShardId, topic: &Topic, counters: &mut Counters) {
+        for partition in 0..self.topics[topic].lanes.get() {
+            self.begin_lane(shard, &Lane { topic: topic.clone(), partition }, counters);
         }
     }
 

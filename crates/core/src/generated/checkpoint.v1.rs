@@ -38,6 +38,9 @@ pub struct ShardCheckpoint {
     /// The replica that wrote it.
     #[prost(string, tag = "3")]
     pub replica: ::prost::alloc::string::String,
+    /// The last watermark that named the shard said that it has no streams.
+    #[prost(bool, tag = "4")]
+    pub empty: bool,
 }
 /// In the place of the shard as a whole: its progress goes on in another
 /// checkpoint, and nothing goes on from this one.

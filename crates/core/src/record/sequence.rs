@@ -53,12 +53,16 @@ impl Counters {
         (counter.epoch != self.epoch).then_some(counter)
     }
 
+    /// The last sequence of this epoch in the lane; 0 if it has none.
+    #[must_use]
+    pub fn last(&self, topic: &Topic, lane: u32) -> u64 {
+        let LaneCounter { epoch, last } = self.counter(topic, lane);
+        if epoch == self.epoch { last } else { 0 }
+    }
+
     /// Takes the lane's next sequence.
     pub fn next(&mut self, topic: &Topic, lane: u32) -> u64 {
-        let last = match self.begins(topic, lane) {
-            Some(_) => 0,
-            None => self.counter(topic, lane).last,
-        };
+        let last = self.last(topic, lane);
         let epoch = self.epoch;
         let (index, Lanes { counters, .. }) = (lane as usize, self.changing(topic));
         if counters.len() <= index {

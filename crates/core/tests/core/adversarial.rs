@@ -9,7 +9,7 @@ use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSp
 use bridge_core::ids::{ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::poll::{Page, PollOutcome, Polled};
-use bridge_core::record::batch::{OutputTopic, Target};
+use bridge_core::record::batch::{BatchLimits, OutputTopic, Target};
 use bridge_core::record::event::{Event, to_json};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
@@ -116,7 +116,7 @@ fn engine(now: Now) -> Engine {
         limit: Limit { requests_per_minute: NonZeroU32::new(1_000_000).unwrap(), max_in_flight: NonZeroU16::MIN },
     };
     let stream = StreamSpec { id: StreamId::new("main", "1"), kind: StreamKind::Resource };
-    let mut engine = Engine::new(settings, 10_000, &[account], &[stream]);
+    let mut engine = Engine::new(settings, BatchLimits { messages: 10_000, spans_shards: true }, &[account], &[stream]);
     let state = checkpoint::restore(ShardId(0), &BTreeMap::default(), NonZeroU32::MIN, now.wall).unwrap();
     engine.assign(now, ShardId(0), state);
     engine

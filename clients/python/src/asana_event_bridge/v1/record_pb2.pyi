@@ -293,14 +293,28 @@ class EpochStart(_message.Message):
     def __init__(self, previous_epoch: _Optional[int] = ..., previous_lane_sequence: _Optional[int] = ...) -> None: ...
 
 class Watermark(_message.Message):
-    __slots__ = ("complete_up_to", "shards", "lanes")
-    COMPLETE_UP_TO_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("shards", "lanes", "progress")
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     LANES_FIELD_NUMBER: _ClassVar[int]
-    complete_up_to: _timestamp_pb2.Timestamp
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
     shards: int
     lanes: int
-    def __init__(self, complete_up_to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., shards: _Optional[int] = ..., lanes: _Optional[int] = ...) -> None: ...
+    progress: _containers.RepeatedCompositeFieldContainer[ShardProgress]
+    def __init__(self, shards: _Optional[int] = ..., lanes: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[ShardProgress, _Mapping]]] = ...) -> None: ...
+
+class ShardProgress(_message.Message):
+    __slots__ = ("shard", "epoch", "lane_sequence", "complete_up_to", "empty")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LANE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_UP_TO_FIELD_NUMBER: _ClassVar[int]
+    EMPTY_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    epoch: int
+    lane_sequence: int
+    complete_up_to: _timestamp_pb2.Timestamp
+    empty: bool
+    def __init__(self, shard: _Optional[int] = ..., epoch: _Optional[int] = ..., lane_sequence: _Optional[int] = ..., complete_up_to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., empty: bool = ...) -> None: ...
 
 class LanesChanged(_message.Message):
     __slots__ = ("previous_count", "count")

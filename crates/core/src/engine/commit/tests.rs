@@ -2,17 +2,30 @@ use super::*;
 use crate::engine::bench::{Bench, MINUTE};
 use crate::engine::topics::{TopicFailure, TopicVerdict};
 use crate::ids::SyncToken;
-use crate::outcome::poll::{Failure, Page, PollOutcome, Probed, Verdict};
+use crate::outcome::poll::{Denial, Failure, Page, PollOutcome, Probed, Verdict};
 use crate::outcome::stamp::Stamp;
 use crate::record::event::Event;
+use crate::stream::State;
 use bridge_contract::pb::{self, record::Body};
-use bridge_contract::time::timestamp;
-use chrono::TimeDelta;
+use bridge_contract::time::date_time;
+use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message as _;
 
 fn bodies(batch: Option<Batch>) -> Vec<Body> {
     let records = batch.unwrap().messages.into_iter().map(|it| pb::Record::decode(it.value.as_slice()).unwrap());
     records.filter_map(|record| record.body).collect()
+}
+
+/// What the batch's watermarks state of the shard: a time, or none if it is empty.
+fn times(batch: Option<Batch>) -> Vec<Option<DateTime<Utc>>> {
+    let progress =
+        bodies(batch).into_iter().filter_map(|it| if let Body::Watermark(it) = it { Some(it.progress) } else { None });
+    let time = |it: pb::ShardProgress| {
+        let time = it.complete_up_to.as_ref().and_then(date_time);
+        assert!(!it.empty || time.is_none());
+        time
+    };
+    progress.flatten().map(time).collect()
 }
 
 #[test]
@@ -24,33 +37,35 @@ fn nothing_is_complete_as_long_as_a_stream_may_be_found_again() {
     bench.wait(60 * MINUTE);
     assert_eq!(bench.commit(), None, "the topic isn't known yet");
     bench.wait(MINUTE);
-    let watermark = pb::Watermark { complete_up_to: timestamp(live.last_complete_poll_at), shards: 1, lanes: 1 };
-    assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
+    assert_eq!(times(bench.commit()), [Some(live.last_complete_poll_at)]);
 }
 
 #[test]
 fn a_shard_without_a_live_stream_is_complete_up_to_a_time_that_has_passed_at_asana() {
     let mut bench = Bench::new();
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    bench.answer(&poll, PollOutcome::Denied(Denial::NotFound));
     let settings = Settings { watermark_interval: MINUTE, ..bench.engine.settings.clone() };
-    bench.reconfigure(settings, false);
-    bench.commit();
+    bench.reconfigure(settings, true);
     bench.wait(10 * MINUTE);
     let passed = bench.now.wall - TimeDelta::seconds(1);
     bench.now.wall += TimeDelta::days(1);
-    let watermark = pb::Watermark { complete_up_to: timestamp(passed), shards: 1, lanes: 1 };
-    assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
+    assert_eq!(times(bench.commit()), [Some(passed)]);
 }
 
 #[test]
 fn asanas_time_is_requested_once_if_no_answer_contained_it_and_no_watermark_is_written_before() {
     let mut bench = Bench::new();
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    bench.answer(&poll, PollOutcome::Denied(Denial::NotFound));
     bench.restart(MINUTE);
-    let settings = bench.engine.settings.clone();
-    bench.reconfigure(settings, false);
     let is_watermark = |body: &Body| matches!(body, Body::Watermark(_));
-    assert!(!bodies(bench.commit()).iter().any(is_watermark));
-    bench.wait(2 * MINUTE);
-    assert_eq!(bench.commit(), None);
+    for _ in 0..2 {
+        bench.wait(2 * MINUTE);
+        assert_eq!(bench.commit(), None, "first the topic isn't known, then the time");
+    }
     let probe = bench.engine.next_probe(bench.now).unwrap();
     for _ in 0..50 {
         bench.wait(MINUTE);
@@ -61,6 +76,34 @@ fn asanas_time_is_requested_once_if_no_answer_contained_it_and_no_watermark_is_w
     bench.engine.handle_probe(bench.now, &probe, probed);
     bench.wait(MINUTE);
     assert!(bodies(bench.commit()).iter().any(is_watermark));
+}
+
+#[test]
+fn an_empty_shard_is_stated_seldom_and_polled_only_when_it_is_stated_that_it_isnt_empty() {
+    let mut bench = Bench::new();
+    bench.restart(MINUTE);
+    let settings = bench.engine.settings.clone();
+    bench.reconfigure(settings.clone(), false);
+    assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamEnded(_))));
+    bench.wait(MINUTE);
+    let batch = bench.commit().unwrap();
+    assert_eq!(batch.shards(), [ShardId(0)], "it is fenced by what it names");
+    assert_eq!(times(Some(batch)), [None]);
+    let mut stated = 0;
+    for _ in 0..60 {
+        bench.wait(MINUTE);
+        stated += times(bench.commit().or_else(|| Some(Batch::default()))).len();
+    }
+    assert_eq!(stated, 4);
+    // Another session, whose configuration has a stream again.
+    bench.restart(MINUTE);
+    bench.wait(Duration::from_secs(1));
+    bench.engine.request_poll(bench.now, &bench.id.clone());
+    assert_eq!(bench.poll(), None, "consumers still believe that nothing can come");
+    assert_eq!(times(bench.commit()).len(), 1);
+    bench.wait(Duration::from_secs(1));
+    assert!(bench.poll().is_some());
+    assert!(!bench.engine.shards[&ShardId(0)].empty);
 }
 
 #[test]

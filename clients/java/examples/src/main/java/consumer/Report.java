@@ -68,6 +68,9 @@ record Report(
         } else if (news instanceof News.SourceGapHealed it) {
             json.addProperty("kind", "source_gap_healed");
             json.addProperty("gap_id", it.gapId());
+        } else if (news instanceof News.TailMissing it) {
+            json.addProperty("kind", "tail_missing");
+            json.addProperty("missing", it.missing());
         } else if (news instanceof News.CompleteUpTo it) {
             json.addProperty("kind", "complete_up_to");
             json.addProperty("time", it.time().toString());

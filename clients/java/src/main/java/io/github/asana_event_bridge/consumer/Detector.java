@@ -2,6 +2,7 @@ package io.github.asana_event_bridge.consumer;
 
 import com.google.protobuf.Timestamp;
 import io.github.asana_event_bridge.v1.Record;
+import io.github.asana_event_bridge.v1.ShardProgress;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -15,6 +16,7 @@ import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
 
 /**
@@ -123,19 +125,39 @@ public final class Detector {
                     epoch = at.epoch();
                     shards = watermark.getShards();
                 }
-                lanes.merge(lane.shard, watermark.getLanes(), Math::max);
-                track.note(at, instant(watermark.getCompleteUpTo()));
+                watermark.getProgressList().forEach(it -> lanes.merge(it.getShard(), watermark.getLanes(), Math::max));
                 yield null;
             }
             default -> null;
         };
-        boolean completed = track.advance();
+        News told = advance(track, lane.lane, record, verdict.continuity() == Continuity.REORDERED);
         if (news == null && newest != 0 && Long.compareUnsigned(newest, at.epoch()) < 0) {
             news = new News.EpochChanged(newest, OptionalLong.empty());
-        } else if (news == null && completed) {
-            news = new News.CompleteUpTo(track.complete);
         }
-        return new Verdict(verdict.continuity(), verdict.missing(), Optional.ofNullable(news));
+        return new Verdict(verdict.continuity(), verdict.missing(), Optional.ofNullable(news == null ? told : news));
+    }
+
+    /** Applies a watermark, and what waited for a record that came late. */
+    private News advance(Track track, int lane, Record record, boolean late) {
+        if (!late && !record.hasWatermark()) {
+            return null;
+        }
+        Instant before = completeUpTo(it -> it == lane);
+        long missing = 0;
+        for (ShardProgress progress : record.getWatermark().getProgressList()) {
+            Track.Place at = new Track.Place(progress.getEpoch(), progress.getLaneSequence());
+            if (at.epoch() != 0 && at.sequence() != 0 && at.sequence() != NO_SEQUENCE) {
+                Track.Place floor = fromBeginning ? BEGINNING : new Track.Place(at.epoch(), at.sequence() + 1);
+                Track named = tracks.computeIfAbsent(new Lane(lane, progress.getShard()), unused -> new Track(floor));
+                missing += named.note(progress, late);
+            }
+        }
+        track.advance();
+        if (missing > 0) {
+            return new News.TailMissing(missing);
+        }
+        Instant after = completeUpTo(it -> it == lane);
+        return before.isBefore(after) ? new News.CompleteUpTo(after) : null;
     }
 
     /**
@@ -144,19 +166,38 @@ public final class Detector {
      * @return the time; empty if one of them has no watermark yet
      */
     public Optional<Instant> completeUpTo() {
-        TreeSet<Instant> times = new TreeSet<>(gaps.values());
+        return known(completeUpTo(lane -> true));
+    }
+
+    /** The earliest instant stands for none. */
+    private Instant completeUpTo(IntPredicate wanted) {
+        TreeSet<Instant> times = new TreeSet<>();
         for (int shard = 0; shard < shards; shard++) {
-            for (int lane = 0; lane < lanes.getOrDefault(shard, 1); lane++) {
+            int count = lanes.getOrDefault(shard, 0);
+            if (count == 0) {
+                return Instant.MIN;
+            }
+            for (int lane = 0; lane < count; lane++) {
                 Track track = tracks.get(new Lane(lane, shard));
-                times.add(track == null ? Instant.MIN : track.complete);
+                if (wanted.test(lane) && (track == null || !track.isEmpty())) {
+                    times.add(track == null ? Instant.MIN : track.complete);
+                }
             }
         }
         tracks.forEach((lane, track) -> {
-            if (lane.shard >= shards && (track.isCut || !track.holes.isEmpty())) { // it has ended, and something of it is missing
+            if (wanted.test(lane.lane) && lane.shard >= shards && track.lacks()) { // it has ended, and something of it is missing
                 times.add(track.complete);
             }
         });
-        return shards == 0 ? Optional.empty() : known(times.first());
+        if (times.isEmpty()) {
+            return Instant.MIN;
+        }
+        gaps.forEach((gap, since) -> {
+            if (wanted.test(gap.lane)) {
+                times.add(since);
+            }
+        });
+        return times.first();
     }
 
     /**
@@ -213,7 +254,7 @@ public final class Detector {
         return Optional.of(time).filter(it -> !it.equals(Instant.MIN));
     }
 
-    private static Instant instant(Timestamp timestamp) {
+    static Instant instant(Timestamp timestamp) {
         return Instant.ofEpochSecond(timestamp.getSeconds(), timestamp.getNanos());
     }
 }

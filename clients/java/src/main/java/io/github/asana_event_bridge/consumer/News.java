@@ -28,7 +28,15 @@ public sealed interface News {
     record SourceGapHealed(String gapId) implements News {}
 
     /**
-     * Nothing of the lane and shard is missing up to a time.
+     * A watermark names records of other shards that weren't seen, the last ones of their shards in the lane. They may still
+     * come.
+     *
+     * @param missing how many
+     */
+    record TailMissing(long missing) implements News {}
+
+    /**
+     * Nothing of the lane is missing up to a time.
      *
      * @param time the time
      */

@@ -1,5 +1,6 @@
 package io.github.asana_event_bridge.consumer;
 
+import io.github.asana_event_bridge.v1.ShardProgress;
 import java.time.Instant;
 import java.util.HashMap;
 import java.util.Map;
@@ -25,6 +26,7 @@ final class Track {
     boolean isCut; // an epoch's end isn't known
     private long read, missing, duplicates, reordered, older;
     private Place watermarkAt;
+    private Place emptyAt; // its last record when a watermark said that it has no streams
     private final Place floor;
     private final Map<Long, Long> ends = new HashMap<>(); // the last sequence known of each epoch
 
@@ -71,6 +73,7 @@ final class Track {
         }
         holes.put(last, end + 1);
         ends.put(last.epoch, last.sequence);
+        newest = Long.compareUnsigned(newest, last.epoch) < 0 ? last.epoch : newest;
         missing += last.sequence - end;
         return last.sequence - end;
     }
@@ -90,19 +93,42 @@ final class Track {
         return new Tally(read, missing, duplicates, reordered, older);
     }
 
-    void note(Place at, Instant time) {
-        if (watermark.isBefore(time)) {
+    /**
+     * Notes what a watermark says of it, and returns how many are newly missing. If the watermark is late, a newer one may have
+     * said otherwise.
+     */
+    long note(ShardProgress progress, boolean late) {
+        Place at = new Place(progress.getEpoch(), progress.getLaneSequence());
+        long found = expect(at);
+        Instant time = Detector.instant(progress.getCompleteUpTo());
+        if (progress.hasCompleteUpTo() && watermark.isBefore(time)) {
             watermark = time;
             watermarkAt = at;
         }
+        if (!late) {
+            emptyAt = progress.getEmpty() ? at : null;
+        }
+        advance();
+        return found;
     }
 
-    /** Whether the track has become complete up to a later time. */
-    boolean advance() {
-        if (isCut || !complete.isBefore(watermark) || (!holes.isEmpty() && holes.firstKey().compareTo(watermarkAt) < 0)) {
-            return false;
+    /** The latest watermark counts once nothing before it is missing. */
+    void advance() {
+        boolean waits = !holes.isEmpty() && watermarkAt != null
+                && new Place(holes.firstKey().epoch, holes.firstEntry().getValue()).compareTo(watermarkAt) <= 0;
+        if (!isCut && !waits && complete.isBefore(watermark)) {
+            complete = watermark;
         }
-        complete = watermark;
-        return true;
+    }
+
+    /** Whether something is missing. */
+    boolean lacks() {
+        return isCut || !holes.isEmpty();
+    }
+
+    /** Whether it has no streams, and has written nothing since a watermark said so. */
+    boolean isEmpty() {
+        Place last = ends.entrySet().stream().map(it -> new Place(it.getKey(), it.getValue())).max(Place::compareTo).orElseThrow();
+        return last.equals(emptyAt) && !lacks();
     }
 }
