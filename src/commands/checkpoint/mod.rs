@@ -21,7 +21,7 @@ use crate::config::{self, Checked, Environment, Source};
 use crate::sink::any::Sink;
 use crate::sink::{CommitError, SinkError};
 use bridge_core::checkpoint::reshard::{MigrationError, Set};
-use bridge_core::checkpoint::{CheckpointError, read, restore, write_reset, write_shard};
+use bridge_core::checkpoint::{CheckpointError, Header, read, restore, write_reset, write_shard};
 use bridge_core::ids::StreamId;
 use bridge_core::record::batch::{Batch, CheckpointWrite};
 use chrono::{DateTime, Utc};
@@ -380,11 +380,12 @@ fn plan_reset(
     wanted: Option<&[StreamId]>,
     now: DateTime<Utc>,
 ) -> Result<(Vec<CheckpointWrite>, Reset), CheckpointsError> {
-    let (mut streams, mut epochs) = (BTreeMap::new(), BTreeMap::new());
+    let (mut streams, mut headers) = (BTreeMap::new(), BTreeMap::new());
     for (shard, checkpoint) in stored {
         let state = restore(*shard, checkpoint, sink.shards(), now)?;
         streams.extend(state.streams.into_iter().map(|(id, stream)| (id, (*shard, stream))));
-        epochs.insert(*shard, state.counters.epoch());
+        let (epoch, replica) = (state.counters.epoch(), sink.replica().to_owned());
+        headers.insert(*shard, Header { shards: sink.shards().get(), epoch, replica, empty: false });
     }
     let all: Vec<_> = streams.keys().cloned().collect();
     let mut reset = Reset { done: false, streams: Vec::new(), establishing: Vec::new(), unknown: Vec::new() };
@@ -405,8 +406,8 @@ fn plan_reset(
     }
     // As any owner does with its first batch: a successor then knows whose open transaction it may have to abort.
     let written: BTreeSet<_> = writes.iter().map(|write| write.shard).collect();
-    let headers = epochs.into_iter().filter(|(shard, _)| written.contains(shard));
-    writes.extend(headers.map(|(shard, epoch)| write_shard(shard, sink.shards(), epoch, sink.replica(), false)));
+    let headers = headers.iter().filter(|(shard, _)| written.contains(shard));
+    writes.extend(headers.map(|(shard, header)| write_shard(*shard, header)));
     if !reset.unknown.is_empty() {
         writes.clear();
     }

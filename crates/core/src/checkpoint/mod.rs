@@ -239,11 +239,10 @@ pub(crate) fn fresh_epoch(now: DateTime<Utc>) -> u64 {
     u64::try_from(now.timestamp_millis()).unwrap_or(1)
 }
 
-/// The entry with the shard's header. `empty`: see [`Header::empty`].
+/// The entry with the shard's header.
 #[must_use]
-pub fn write_shard(shard: ShardId, shards: NonZeroU32, epoch: u64, replica: &str, empty: bool) -> CheckpointWrite {
-    let entry = pb::ShardCheckpoint { shards: shards.get(), epoch, replica: replica.to_owned(), empty };
-    write(shard, SHARD_KEY.to_owned(), Kind::Shard(entry))
+pub fn write_shard(shard: ShardId, header: &Header) -> CheckpointWrite {
+    write(shard, SHARD_KEY.to_owned(), Kind::Shard(header.into()))
 }
 
 /// The entry that ends a shard, in the place of [`write_shard`]'s.
@@ -258,12 +257,7 @@ pub(crate) fn write_retired(
         shards: retired.shards,
         retired_at: timestamp(retired.at),
         replica: replica.to_owned(),
-        before: before.map(|it| pb::ShardCheckpoint {
-            shards: it.shards,
-            epoch: it.epoch,
-            replica: it.replica.clone(),
-            empty: it.empty,
-        }),
+        before: before.map(Into::into),
     };
     write(shard, SHARD_KEY.to_owned(), Kind::Retired(entry))
 }
@@ -434,7 +428,15 @@ pub(super) fn decode_topics(topics: Vec<pb::AnnouncedTopic>) -> BTreeMap<Topic, 
 
 impl From<pb::ShardCheckpoint> for Header {
     fn from(entry: pb::ShardCheckpoint) -> Self {
-        Self { shards: entry.shards, epoch: entry.epoch, replica: entry.replica, empty: entry.empty }
+        let pb::ShardCheckpoint { shards, epoch, replica, empty } = entry;
+        Self { shards, epoch, replica, empty }
+    }
+}
+
+impl From<&Header> for pb::ShardCheckpoint {
+    fn from(header: &Header) -> Self {
+        let Header { shards, epoch, replica, empty } = header.clone();
+        Self { shards, epoch, replica, empty }
     }
 }
 

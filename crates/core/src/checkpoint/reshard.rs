@@ -12,7 +12,8 @@
 //! from what it finds.
 
 use crate::checkpoint::{
-    CheckpointError, Contents, Retired, fresh_epoch, headless, write_lanes, write_retired, write_shard, write_stream,
+    CheckpointError, Contents, Header, Retired, fresh_epoch, headless, write_lanes, write_retired, write_shard,
+    write_stream,
 };
 use crate::ids::{ShardId, Topic};
 use crate::record::batch::CheckpointWrite;
@@ -104,9 +105,8 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
         return Ok(Plan::Done);
     }
     let mut entries = entries(old, target.shards);
-    let mut headers: Vec<_> = all_shards(target.shards)
-        .map(|shard| write_shard(shard, target.shards, epoch, target.replica, false))
-        .collect();
+    let header = Header { shards: target.shards.get(), epoch, replica: target.replica.to_owned(), empty: false };
+    let mut headers: Vec<_> = all_shards(target.shards).map(|shard| write_shard(shard, &header)).collect();
     // A shard that an earlier attempt made valid may have new progress since.
     entries.retain(|write| !valid.contains(&write.shard));
     headers.retain(|write| !valid.contains(&write.shard));
@@ -278,7 +278,7 @@ mod tests {
             let lanes = Lanes { count: 2, counters };
             let topic = Topic::from(format!("topic-{}", shard.0 % 2));
             let writes = [
-                write_shard(shard, number(shards), epoch, "r", false),
+                write_shard(shard, &Header { shards, epoch, replica: "r".to_owned(), empty: false }),
                 write_lanes(shard, &topic, &lanes),
                 write_stream(shard, &id, &stream),
             ];

@@ -10,6 +10,10 @@ fn stored(writes: Vec<CheckpointWrite>) -> StoredCheckpoint {
     writes.into_iter().map(|write| (write.key, write.value.expect("a value"))).collect()
 }
 
+fn header() -> Header {
+    Header { shards: 4, epoch: 9, replica: "r".to_owned(), empty: false }
+}
+
 fn restored(stored: &StoredCheckpoint) -> Result<ShardState, CheckpointError> {
     restore(SHARD, stored, SHARDS, DateTime::UNIX_EPOCH)
 }
@@ -48,7 +52,7 @@ fn what_was_written_is_restored() {
     let lanes = Lanes { count: 2, counters: vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()] };
     let topic = Topic::from("t");
     let stored = stored(vec![
-        write_shard(SHARD, SHARDS, 9, "r", false),
+        write_shard(SHARD, &header()),
         write_lanes(SHARD, &topic, &lanes),
         write_stream(SHARD, &id, &stream),
     ]);
@@ -64,7 +68,7 @@ fn what_was_written_is_restored() {
 
 #[test]
 fn what_is_not_understood_is_refused() {
-    let other = stored(vec![write_shard(SHARD, NonZeroU32::MIN, 9, "r", false)]);
+    let other = stored(vec![write_shard(SHARD, &Header { shards: 1, ..header() })]);
     assert_eq!(restored(&other), Err(CheckpointError::OtherShards { found: 1, configured: 4 }));
     let newer = pb::Checkpoint { format: 2, kind: None }.encode_to_vec();
     let newer = restored(&BTreeMap::from([("shard".to_owned(), newer)]));
@@ -81,10 +85,9 @@ fn what_is_not_understood_is_refused() {
 #[test]
 fn a_retired_shard_is_refused_with_the_way_on() {
     let retired = Retired { successor: "x: y".to_owned(), shards: 8, at: DateTime::UNIX_EPOCH };
-    let before = Header { shards: 4, epoch: 9, replica: "r".to_owned(), empty: false };
+    let before = header();
     for before in [Some(&before), None] {
-        let stored =
-            stored(vec![write_shard(SHARD, SHARDS, 9, "r", false), write_retired(SHARD, &retired, before, "q")]);
+        let stored = stored(vec![write_shard(SHARD, &header()), write_retired(SHARD, &retired, before, "q")]);
         assert_eq!(last_owner(&stored).as_deref(), Some("q"));
         let error = restored(&stored).expect_err("retired").to_string();
         assert!(error.contains("set shards: 8 and x: y"), "{error}");

@@ -3,7 +3,8 @@
 use super::crawls::Crawling;
 use super::forms::BadRequests;
 use super::schedule::pace::{Intervals, Pacing};
-use super::settings::StreamSpec;
+use super::settings::{Settings, StreamSpec};
+use crate::checkpoint::Header;
 use crate::ids::{StreamId, StreamKind};
 use crate::now::Now;
 use crate::record::sequence::Counters;
@@ -25,6 +26,18 @@ pub(crate) struct Shard {
     pub(super) parked: BTreeMap<StreamId, Stream>,
     /// When the next watermark is due.
     pub(super) watermark_at: Duration,
+}
+
+impl Shard {
+    /// The header of its checkpoint, as this replica writes it.
+    pub(crate) fn header(&self, settings: &Settings) -> Header {
+        Header {
+            shards: settings.shards.get(),
+            epoch: self.counters.epoch(),
+            replica: settings.replica.clone(),
+            empty: self.empty,
+        }
+    }
 }
 
 /// A stream of an owned shard.

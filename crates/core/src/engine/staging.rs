@@ -3,7 +3,7 @@
 use super::pending::{Change, Pending};
 use super::watermarks::ShardProgress;
 use super::{Settings, Shard};
-use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
+use crate::checkpoint::{Header, write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::Crawl;
 use crate::crawl::known::Mark;
 use crate::ids::{Lane, ShardId, StreamId, Topic};
@@ -61,6 +61,8 @@ pub(crate) struct Owner<'a> {
     pub(crate) shards: &'a BTreeMap<ShardId, Shard>,
     pub(crate) topics: &'a Topics,
     pub(crate) settings: &'a Settings,
+    /// The most shards in one watermark.
+    pub(crate) shards_at_once: usize,
 }
 
 /// Stages what waits, in order, and then watermarks. `committed`: a page's stream as it is on the bus.
@@ -74,24 +76,23 @@ pub(crate) fn stage<'a>(
     progress: Vec<ShardProgress>,
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
-    let Owner { shards, topics, settings } = owner;
+    let Owner { shards, topics, settings, shards_at_once } = owner;
     let trace = settings.trace(0, now);
     let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
-    let header = |shard, empty| {
-        let epoch = shards[&shard].counters.epoch();
-        write_shard(shard, settings.shards, epoch, &settings.replica, empty)
-    };
     for shard in taken.iter().map(|it| it.shard).chain(progress.iter().map(|it| it.shard)) {
         counters.entry(shard).or_insert_with(|| {
-            let Shard { counters, header_due, empty, .. } = &shards[&shard];
-            checkpoints.extend(header_due.then(|| header(shard, *empty)));
-            counters.clone()
+            let owned = &shards[&shard];
+            checkpoints.extend(owned.header_due.then(|| write_shard(shard, &owned.header(settings))));
+            owned.counters.clone()
         });
     }
     // Each is fenced by its header.
-    checkpoints.extend(progress.iter().map(|it| header(it.shard, it.empty)));
+    checkpoints.extend(progress.iter().map(|it| {
+        let header = Header { empty: it.empty, ..shards[&it.shard].header(settings) };
+        write_shard(it.shard, &header)
+    }));
     let mut pending = Vec::with_capacity(taken.len());
     let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
     for one in taken {
@@ -103,7 +104,9 @@ pub(crate) fn stage<'a>(
         streams.insert(one.id.clone(), next.clone());
         pending.push((one, before.mark(), next.mark()));
     }
-    staging.watermarks(&progress, &mut counters);
+    for progress in progress.chunks(shards_at_once) {
+        staging.watermarks(progress, &mut counters);
+    }
     for (shard, counters) in &mut counters {
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));

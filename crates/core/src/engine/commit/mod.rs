@@ -5,7 +5,7 @@ pub(super) mod summary;
 use super::pending::{Change, Next, Pending};
 use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
 use super::watermarks::ShardProgress;
-use super::{Engine, REFRESH, Settings, Shard};
+use super::{Engine, REFRESH, Shard};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::known::Update;
 use crate::engine::staging::{Owner, newest, stage};
@@ -93,7 +93,12 @@ impl Engine {
             Some(entry) => Some(&entry.committed),
             None => self.shards.get(&pending.shard)?.parked.get(&pending.id),
         };
-        let owner = Owner { shards: &self.shards, topics: self.topics.known(), settings: &self.settings };
+        let owner = Owner {
+            shards: &self.shards,
+            topics: self.topics.known(),
+            settings: &self.settings,
+            shards_at_once: self.shards_at_once(),
+        };
         let (staged, mut batch) = stage(owner, taken, committed, progress, now.wall);
         if !refreshed.is_empty() {
             batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
@@ -107,9 +112,8 @@ impl Engine {
         let due = self.shards.iter_mut().find(|(_, shard)| shard.refresh_at <= now.monotonic);
         let Some((&id, shard)) = due.filter(|_| !self.draining) else { return Vec::new() };
         shard.refresh_at = now.monotonic + REFRESH.delay(1, &id.to_string());
-        let Shard { counters, empty, parked, .. } = &*shard;
-        let Settings { shards, replica, .. } = &self.settings;
-        let mut writes = vec![write_shard(id, *shards, counters.epoch(), replica, *empty)];
+        let Shard { counters, parked, .. } = &*shard;
+        let mut writes = vec![write_shard(id, &shard.header(&self.settings))];
         writes.extend(counters.lanes().map(|(topic, lanes)| write_lanes(id, topic, lanes)));
         let polled = self.specs.get(&id).into_iter().flatten();
         let polled = polled.filter_map(|spec| Some((&spec.id, &self.streams.get(&spec.id)?.committed)));
