@@ -385,7 +385,7 @@ fn plan_reset(
         let state = restore(*shard, checkpoint, sink.shards(), now)?;
         streams.extend(state.streams.into_iter().map(|(id, stream)| (id, (*shard, stream))));
         let (epoch, replica) = (state.counters.epoch(), sink.replica().to_owned());
-        headers.insert(*shard, Header { shards: sink.shards().get(), epoch, replica, empty: false });
+        headers.insert(*shard, Header { shards: sink.shards().get(), epoch, replica, empty: state.empty });
     }
     let all: Vec<_> = streams.keys().cloned().collect();
     let mut reset = Reset { done: false, streams: Vec::new(), establishing: Vec::new(), unknown: Vec::new() };

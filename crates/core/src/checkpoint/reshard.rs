@@ -105,7 +105,8 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
         return Ok(Plan::Done);
     }
     let mut entries = entries(old, target.shards);
-    let header = Header { shards: target.shards.get(), epoch, replica: target.replica.to_owned(), empty: false };
+    // What was stated of the old shards may hold for the new ones that have their numbers, until these state otherwise.
+    let header = Header { shards: target.shards.get(), epoch, replica: target.replica.to_owned(), empty: true };
     let mut headers: Vec<_> = all_shards(target.shards).map(|shard| write_shard(shard, &header)).collect();
     // A shard that an earlier attempt made valid may have new progress since.
     entries.retain(|write| !valid.contains(&write.shard));
@@ -337,6 +338,7 @@ mod tests {
             prop_assert_eq!(all_streams(&after), all_streams(&before));
             for (shard, state) in all_shards(number(to)).zip(&after) {
                 prop_assert!(state.counters.epoch() > epoch && state.counters.epoch() >= 50);
+                prop_assert!(state.empty, "a shard of that number may have been stated to be empty before");
                 prop_assert!(state.streams.keys().all(|id| shard_of(id, number(to)) == shard));
                 prop_assert!(state.counters.topics().eq(after[0].counters.topics()), "each knows all topics");
                 for topic in state.counters.topics() {
