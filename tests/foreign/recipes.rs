@@ -209,6 +209,31 @@ fn a_table_in_sqlite_is_complete_after_kills() {
     compare("SQLite", &rows.unwrap().map(Result::unwrap).collect(), &told.rows);
 }
 
+#[test]
+fn each_missing_record_is_reported_once() {
+    // Holes, tails that only watermarks tell of, and ends of epochs.
+    for name in ["lane-epochs", "lane-joint-watermark-tail-lost", "lane-missing-for-good", "lane-random"] {
+        let vector = root().join(format!("proto/conformance/{name}.json"));
+        let program = "import base64, json, sys\n\
+            from asana_event_bridge import Detector, Record\n\
+            from rows import row_of_new\n\
+            detector = Detector()\n\
+            for step in json.load(open(sys.argv[1]))['steps']:\n    \
+                row_of_new(detector, Record.FromString(base64.b64decode(step['record'])))";
+        let mut command = python();
+        command.env("PYTHONPATH", root().join("docs/recipes")).args(["-c", program]).arg(&vector);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {said}");
+        let reported = said.lines().map(|line| line.split_once(" records are missing, seen at lane ").expect(line).0);
+        let reported: u64 = reported.map(|count| count.parse::<u64>().unwrap()).sum();
+        let vector: Value = serde_json::from_str(&std::fs::read_to_string(vector).unwrap()).unwrap();
+        let total = |name: &str| vector["after"]["total"][name].as_u64().unwrap();
+        // What came after all was missing once.
+        assert_eq!(reported, total("missing") + total("reordered"), "{name}: {said}");
+    }
+}
+
 /// The answer that `docs/consuming.md` gives in thirty lines.
 #[test]
 fn the_first_answer_of_the_documentation_is_right() {
