@@ -20,7 +20,7 @@ use crate::sink::{CommitError, Committer, Ownership, SinkError};
 use bridge_core::checkpoint::CheckpointError;
 use bridge_core::engine::schedule::backoff::Backoff;
 use bridge_core::engine::{AccountSpec, Settings, StreamSpec};
-use bridge_core::ids::StreamId;
+use bridge_core::ids::{Deployment, StreamId};
 use session::Session;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -187,6 +187,7 @@ mod tests {
             max_pending_bytes: 1_000,
             watermark_interval: Duration::from_secs(60),
             replica: "r".to_owned(),
+            deployment: Deployment::default(),
             dead_letter_topic: "dead".to_owned(),
             crawl: CrawlSettings::default(),
             all_known: true,

@@ -3,7 +3,7 @@
 use super::{AccountSpec, CrawlSettings, Engine, Poll, Settings, Shard, StreamSpec};
 use crate::checkpoint::{self, ShardState};
 use crate::engine::schedule::budget::Limit;
-use crate::ids::{ShardId, StreamId, StreamKind};
+use crate::ids::{Deployment, ShardId, StreamId, StreamKind};
 use crate::now::Now;
 use crate::outcome::poll::{Page, PollOutcome, Polled};
 use crate::outcome::stamp::Stamp;
@@ -55,7 +55,7 @@ impl Bench {
         let Shard { counters, .. } = self.engine.shards.remove(&ShardId(0)).unwrap();
         let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
         self.engine = engine(Settings { watermark_interval, ..self.engine.settings.clone() }, &self.id);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams, recreated_at: None });
     }
 
     /// The shard goes, and comes back as it is on the bus.
@@ -63,7 +63,7 @@ impl Bench {
         let counters = self.engine.shards[&ShardId(0)].counters.clone();
         let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
         self.engine.revoke(self.now, &[ShardId(0)]);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams, recreated_at: None });
     }
 
     /// The configuration is this now, with the stream or without.
@@ -122,6 +122,7 @@ pub(super) fn settings(topic: &str) -> Settings {
         max_pending_bytes: 1000,
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
+        deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings::default(),
         all_known: true,

@@ -84,13 +84,7 @@ pub(crate) fn stage<'a>(
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
     for shard in taken.iter().map(|it| it.shard).chain(watermarks.iter().map(|it| it.shard)) {
-        counters.entry(shard).or_insert_with(|| {
-            let Shard { counters, header_due, .. } = &shards[&shard];
-            if *header_due {
-                checkpoints.push(write_shard(shard, settings.shards, counters.epoch(), &settings.replica));
-            }
-            counters.clone()
-        });
+        counters.entry(shard).or_insert_with(|| shards[&shard].counters.clone());
     }
     let mut pending = Vec::with_capacity(taken.len());
     let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
@@ -98,6 +92,9 @@ pub(crate) fn stage<'a>(
         let Some(counters) = counters.get_mut(&one.shard) else { continue };
         let before = streams.get(&one.id).or_else(|| committed(&one)).cloned().unwrap_or_default();
         let next = staging.pending(&one, before.clone(), counters);
+        if before.is_new() {
+            counters.add_stream();
+        }
         checkpoints.extend(write_crawl(one.shard, &one.id, before.crawl.as_ref(), next.crawl.as_ref()));
         checkpoints.push(write_stream(one.shard, &one.id, &next));
         streams.insert(one.id.clone(), next.clone());
@@ -108,6 +105,10 @@ pub(crate) fn stage<'a>(
         staging.watermark(watermark, counters);
     }
     for (shard, counters) in &mut counters {
+        let owned = &shards[shard];
+        if owned.header_due || owned.counters.streams() != counters.streams() {
+            checkpoints.push(write_shard(*shard, &owned.header(settings, counters)));
+        }
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }

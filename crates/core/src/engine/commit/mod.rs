@@ -5,7 +5,7 @@ pub(super) mod summary;
 use super::pending::{Change, Next, Pending};
 use super::queue::Taken;
 use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
-use super::{Engine, Entry, REFRESH, Settings, Shard, StreamSpec};
+use super::{Engine, Entry, REFRESH, Shard, StreamSpec};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::known::Update;
 use crate::engine::staging::{Owner, ShardWatermark, newest, stage};
@@ -14,7 +14,7 @@ use crate::now::Now;
 use crate::record::batch::{Batch, CheckpointWrite, OutputTopic};
 use crate::record::placement::shard_of;
 use crate::record::trace::Trace;
-use crate::stream::{State, Stream};
+use crate::stream::State;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -110,13 +110,12 @@ impl Engine {
         let Some((&id, shard)) = due.filter(|_| !self.draining) else { return Vec::new() };
         shard.refresh_at = now.monotonic + REFRESH.delay(1, &id.to_string());
         let Shard { counters, parked, .. } = &*shard;
-        let Settings { shards, replica, .. } = &self.settings;
-        let mut writes = vec![write_shard(id, *shards, counters.epoch(), replica)];
+        let mut writes = vec![write_shard(id, &shard.header(&self.settings, counters))];
         writes.extend(counters.lanes().map(|(topic, lanes)| write_lanes(id, topic, lanes)));
         let polled = self.specs.get(&id).into_iter().flatten();
         let polled = polled.filter_map(|spec| Some((&spec.id, &self.streams.get(&spec.id)?.committed)));
         // One that was never polled has no entry yet.
-        for (stream, committed) in polled.chain(parked).filter(|(_, stream)| **stream != Stream::default()) {
+        for (stream, committed) in polled.chain(parked).filter(|(_, stream)| !stream.is_new()) {
             writes.push(write_stream(id, stream, committed));
             writes.extend(write_crawl(id, stream, None, committed.crawl.as_ref()));
         }
