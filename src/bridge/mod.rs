@@ -20,7 +20,7 @@ use crate::sink::{CommitError, Committer, Ownership, SinkError};
 use bridge_core::checkpoint::CheckpointError;
 use bridge_core::engine::schedule::backoff::Backoff;
 use bridge_core::engine::{AccountSpec, Settings, StreamSpec};
-use bridge_core::ids::{Deployment, StreamId};
+use bridge_core::ids::StreamId;
 use session::Session;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -164,6 +164,7 @@ mod tests {
     use crate::observe::LogObserver;
     use crate::sink::file;
     use bridge_core::engine::{CrawlSettings, Settings};
+    use bridge_core::ids::Deployment;
     use bridge_core::record::topic::TopicTemplate;
     use bridge_core::record::trace::Sampling;
     use std::num::NonZeroU32;

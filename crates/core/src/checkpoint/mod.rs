@@ -4,6 +4,7 @@
 //! piece for each page with listings below it. An entry that can't be understood is an error, never a fresh start.
 
 pub(crate) mod crawl;
+pub mod rebuild;
 pub mod reshard;
 
 use crate::checkpoint::crawl::{
