@@ -199,8 +199,8 @@ pub struct GapReport {
     pub stream: String,
     /// The id of the source gap, as in its records.
     pub gap_id: String,
-    /// The start of the gap: no event before this time is lost.
-    pub last_complete_poll_at: String,
+    /// The start of the gap: no event before this time is lost. Absent if it isn't known.
+    pub last_complete_poll_at: Option<String>,
     /// The end of the gap: no event after this time is lost.
     pub resumed_at: String,
 }
@@ -347,7 +347,7 @@ fn gap((stream, gap): (&StreamStatus, &OpenGap)) -> GapReport {
     GapReport {
         stream: stream.id.to_string(),
         gap_id: gap.id.clone(),
-        last_complete_poll_at: time(gap.last_complete_poll_at),
+        last_complete_poll_at: gap.last_complete_poll_at.map(time),
         resumed_at: time(gap.resumed_at),
     }
 }

@@ -164,6 +164,7 @@ mod tests {
     use crate::observe::LogObserver;
     use crate::sink::file;
     use bridge_core::engine::{CrawlSettings, Settings};
+    use bridge_core::ids::Deployment;
     use bridge_core::record::topic::TopicTemplate;
     use bridge_core::record::trace::Sampling;
     use std::num::NonZeroU32;
@@ -187,6 +188,7 @@ mod tests {
             max_pending_bytes: 1_000,
             watermark_interval: Duration::from_secs(60),
             replica: "r".to_owned(),
+            deployment: Deployment::default(),
             dead_letter_topic: "dead".to_owned(),
             crawl: CrawlSettings::default(),
             all_known: true,

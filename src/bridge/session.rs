@@ -402,7 +402,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             OwnershipEvent::Assigned(shards) => {
                 let now = self.clock.now();
                 for (shard, stored) in shards {
-                    let state = checkpoint::restore(shard, &stored, self.plan.settings.shards, now.wall)?;
+                    let state = checkpoint::restore(shard, &stored, self.plan.settings.expected(), now.wall)?;
                     self.engine.assign(now, shard, state);
                     self.observer.notify(&BridgeEvent::ShardAssigned(shard, self.engine.epoch(shard)));
                 }

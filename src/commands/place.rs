@@ -5,7 +5,7 @@ use crate::config::{self, CheckedReading, Environment, Problems};
 use crate::sink::any::{Address, Naming, Sink};
 use crate::sink::reader::{PlaceError as NoPlace, Reader, Where};
 use bridge_consumer::{ReadError, ReadFrom, Until};
-use bridge_core::ids::{StreamId, Topic};
+use bridge_core::ids::Topic;
 use clap::ArgGroup;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -145,13 +145,9 @@ impl Records {
 pub(super) async fn place_of(reading: &CheckedReading) -> Result<Where, NoPlace> {
     let sink = Sink::reading(reading);
     let Naming { topic: template, .. } = sink.naming();
-    let (streams, has_others) = (reading.streams.clone(), reading.has_others);
-    let is_output = move |topic: &Topic| {
-        // Which other streams there are isn't known here: any digits in the name may be the gid of one.
-        let gids = topic.as_str().split(|letter: char| !letter.is_ascii_digit()).filter(|_| has_others);
-        let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().map(|it| it.id.clone()));
-        ids.any(|stream| template.may_give(&stream, topic))
-    };
+    let streams: Vec<_> = reading.streams.iter().map(|stream| stream.id.clone()).collect();
+    let has_others = reading.has_others;
+    let is_output = move |topic: &Topic| template.may_give_any(&streams, has_others, topic);
     sink.place(is_output).await
 }
 

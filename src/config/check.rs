@@ -12,7 +12,7 @@ use super::{
     AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig,
 };
 use bridge_core::engine::StreamSpec;
-use bridge_core::ids::{AccountName, StreamId, StreamKind};
+use bridge_core::ids::{AccountName, Deployment, StreamId, StreamKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use url::Url;
@@ -22,6 +22,8 @@ use url::Url;
 const LONGEST_INTERVAL: Duration = Duration::from_secs(12 * 3600);
 /// The maximum share of a budget for crawls. Polls need the rest.
 const MOST_CRAWL_PERCENT: u32 = 90;
+/// The longest name of a deployment: room for a namespace and a release of Kubernetes.
+const LONGEST_DEPLOYMENT: usize = 128;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const SHORTEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -69,6 +71,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     let webhooks = check.webhooks(&config.webhooks, &root.key("webhooks"));
     check.budgets(&config, &streams, &discovery);
     let admin = check.admin(&config.admin, &root.key("admin"));
+    let deployment = check.deployment(config.deployment);
     let sink = check.sink(config.sink, &streams, !discovery.rules.is_empty(), &root.key("sink"));
     let replica = check.replica(config.replica.as_deref());
     let (sampling, warning) = tracing::sampling(environment);
@@ -87,6 +90,8 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         admin,
         webhooks,
         shards: config.shards,
+        deployment,
+        checkpoint: config.checkpoint,
         replica,
         sampling,
         warnings,
@@ -109,9 +114,11 @@ pub(super) fn check_reading(mut config: Config, environment: &Environment) -> (O
         // Records contain all that is needed to decode them.
         kafka.schema_registry = None;
     }
+    let deployment = check.deployment(config.deployment);
     let sink = check.sink(config.sink, &streams, discovers, &Place::default().key("sink"));
     let checked = sink.map(|sink| CheckedReading {
         sink,
+        deployment,
         has_others: discovers || streams.is_empty(),
         streams,
         watermark_interval: config.commit.watermark_interval.0,
@@ -420,6 +427,16 @@ impl Check<'_> {
             return None;
         }
         Some(CheckedFile { path: file.path, checkpoint })
+    }
+
+    fn deployment(&mut self, configured: Option<String>) -> Deployment {
+        let name = configured.unwrap_or_default();
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if name.len() > LONGEST_DEPLOYMENT || !name.chars().all(legal) {
+            let problem = format!("must be letters, digits, `-` and `_`, {LONGEST_DEPLOYMENT} of them at most");
+            self.problem(&Place::default().key("deployment"), problem);
+        }
+        name.into()
     }
 
     fn replica(&mut self, configured: Option<&str>) -> Option<String> {

@@ -60,6 +60,9 @@ const SECRET: [&str; 6] = [
     "ssl.keystore.password",
 ];
 
+/// The longest name of a checkpoint on NATS: room for the name of a deployment and a number of shards.
+pub const LONGEST_CHECKPOINT: usize = 160;
+
 /// Asana's gids have 16 digits today; they are numbers of 64 bits at the most.
 const LONGEST_GID: usize = 20;
 
@@ -217,7 +220,10 @@ impl Check<'_> {
             );
         }
         if config.checkpoint.as_deref().is_some_and(|name| !is_checkpoint_name(name)) {
-            self.problem(&place.key("checkpoint"), "must be letters, digits, `-` and `_`, 64 of them at most");
+            self.problem(
+                &place.key("checkpoint"),
+                format!("must be letters, digits, `-` and `_`, {LONGEST_CHECKPOINT} of them at most"),
+            );
         }
         if config.max_age.0 < SHORTEST_MAX_AGE {
             let reason = "must be 2days at least: checkpoints live in the same JetStream stream, and must outlive every sync token";
@@ -289,7 +295,7 @@ fn is_host_and_port(server: &str) -> bool {
 #[must_use]
 pub fn is_checkpoint_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    (1..=64).contains(&name.len()) && name.bytes().all(legal)
+    (1..=LONGEST_CHECKPOINT).contains(&name.len()) && name.bytes().all(legal)
 }
 
 fn nats_server(server: &str) -> Result<(), &'static str> {

@@ -43,6 +43,7 @@ pub(super) fn read(mut document: Value, environment: &Environment) -> (Option<Co
     for place in &broken {
         leave_out(&mut document, root, place);
     }
+    super::name_by_deployment(&mut document);
     match serde_json::from_value(document) {
         Ok(config) => (Some(config), problems),
         Err(error) if problems.is_empty() => {

@@ -24,7 +24,7 @@ mod tracing;
 mod units;
 mod webhooks;
 
-pub use check_bus::is_checkpoint_name;
+pub use check_bus::{LONGEST_CHECKPOINT, is_checkpoint_name};
 pub use checked::{
     Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth,
     CheckedReading, CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern,
@@ -85,6 +85,15 @@ pub struct Config {
     /// Webhooks, by which Asana notifies the bridge of changes, so that it polls at once.
     #[serde(default)]
     pub webhooks: WebhooksConfig,
+    /// The name of this deployment: all replicas that share the work. Letters, digits, `-` and `_`. It is part of the default names
+    /// of the consumer group, the checkpoint and the leases, and it is stored in the checkpoint, so that two deployments never
+    /// continue each other's progress. To change it later, you need `checkpoint adopt`. Default: none, which suits a single
+    /// deployment. The Helm chart sets it to `NAMESPACE_RELEASE`.
+    #[serde(default)]
+    pub deployment: Option<String>,
+    /// The checkpoint: the bridge's stored progress.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
     /// The number of shards, which is the maximum number of replicas that can share the work. It is part of the
     /// checkpoint's identity: to change it later, you need `checkpoint migrate`.
     #[serde(default = "default_shards")]
@@ -97,6 +106,26 @@ pub struct Config {
 
 fn default_shards() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(31)
+}
+
+/// The checkpoint: the bridge's stored progress.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct CheckpointConfig {
+    /// Whether the bridge may begin without a checkpoint. Set `never` once it has run: if the checkpoint is lost, the bridge then
+    /// refuses to start, instead of taking it for a first start.
+    pub create: CheckpointCreate,
+}
+
+/// Whether a checkpoint is created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CheckpointCreate {
+    /// It is created at the first start.
+    #[default]
+    IfAbsent,
+    /// The bridge refuses to start without one.
+    Never,
 }
 
 /// One credential for Asana, and its rate budget.
@@ -364,18 +393,18 @@ pub struct SinkConfig {
 pub struct KafkaConfig {
     /// The brokers to connect to first, each `host:port`, separated by commas.
     pub bootstrap_servers: String,
-    /// The output topic. The name may contain `{resource_type}`, `{workspace}` and `{stream}`; then there are several topics.
+    /// The output topic. Each deployment needs one of its own. The name may contain `{resource_type}`, `{workspace}` and `{stream}`; then there are several topics.
     #[serde(default = "default_topic")]
     pub topic: String,
     /// The compacted topic for checkpoints, with one partition for each shard. Once the bridge has run, change it only with
-    /// `checkpoint migrate`.
+    /// `checkpoint migrate`. Default with a `deployment`: `asana.checkpoints-DEPLOYMENT`.
     #[serde(default = "default_checkpoint_topic")]
     pub checkpoint_topic: String,
     /// The topic for records that are too large for the output topic.
     #[serde(default = "default_dead_letter_topic")]
     pub dead_letter_topic: String,
-    /// The consumer group with which replicas share the shards. It is also the prefix of transactional ids. Use another name
-    /// for each bridge on the same cluster.
+    /// The consumer group with which replicas share the shards. It is also the prefix of transactional ids. Default with a
+    /// `deployment`: `asana-event-bridge-DEPLOYMENT`.
     #[serde(default = "default_group_id")]
     pub group_id: String,
     /// Whether the replica is a static member of the group (`group.instance.id` is the replica's name). Set `true` if a replica
@@ -457,6 +486,22 @@ pub enum KafkaGroupProtocol {
     Consumer,
 }
 
+/// The default names with a deployment, in a document that doesn't have them.
+fn name_by_deployment(document: &mut serde_json::Value) {
+    let Some(deployment) = document.get("deployment").and_then(|it| it.as_str()).map(str::to_owned) else { return };
+    let Some(sink) = document.get_mut("sink").and_then(|sink| sink.as_object_mut()) else { return };
+    let names = [
+        ("kafka", "groupId", format!("{}-{deployment}", default_group_id())),
+        ("kafka", "checkpointTopic", format!("{}-{deployment}", default_checkpoint_topic())),
+        ("nats", "checkpoint", deployment),
+    ];
+    for (bus, key, name) in names {
+        if let Some(bus) = sink.get_mut(bus).and_then(|bus| bus.as_object_mut()) {
+            bus.entry(key).or_insert_with(|| name.into());
+        }
+    }
+}
+
 fn default_topic() -> String {
     "asana.events".to_owned()
 }
@@ -508,14 +553,14 @@ impl Default for KafkaTopicsConfig {
 pub struct NatsConfig {
     /// The addresses of the servers, such as `nats://host:4222`.
     pub servers: Vec<String>,
-    /// The name of the JetStream stream for records and checkpoints. Use another name for each bridge on the same servers.
+    /// The name of the JetStream stream for records and checkpoints. Each deployment needs one of its own.
     #[serde(default = "default_jetstream")]
     pub stream: String,
     /// The first tokens of every subject. Change it together with `stream`.
     #[serde(default = "default_subject_prefix")]
     pub subject_prefix: String,
     /// The name of the checkpoint: letters, digits, `-` and `_`. Set it only after `checkpoint migrate`, to the name that the
-    /// command prints. Default: none, and the checkpoint has no name.
+    /// command prints. Default: the `deployment`; without one, the checkpoint has no name.
     #[serde(default)]
     pub checkpoint: Option<String>,
     /// The number of lanes: the maximum number of consumers that can share the records.

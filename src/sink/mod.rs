@@ -5,6 +5,7 @@
 //! within a session. A session has two handles: the [`Committer`] writes, and the [`Ownership`] reports which shards
 //! this replica may write.
 
+pub mod admission;
 pub mod any;
 mod cloud_events;
 pub mod console;

@@ -5,7 +5,7 @@ use bridge_core::checkpoint;
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{AccountSpec, CrawlAnswer, CrawlSettings, Engine, Lookup, Settings, Step, StreamSpec};
-use bridge_core::ids::{Gid, ShardId, StreamId, StreamKind};
+use bridge_core::ids::{Deployment, Gid, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollOutcome, Polled};
@@ -244,6 +244,7 @@ fn settings(crawler: Option<&str>) -> Settings {
         max_pending_bytes: 100_000,
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
+        deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings {
             initial: true,

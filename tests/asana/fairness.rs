@@ -2,7 +2,7 @@
 use bridge_core::checkpoint;
 use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSpec};
-use bridge_core::ids::{ShardId, StreamId, StreamKind};
+use bridge_core::ids::{Deployment, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Probed, Verdict};
 use bridge_core::outcome::stamp::Stamp;
@@ -31,6 +31,7 @@ fn engine(requests_per_minute: u32, now: Now) -> Engine {
         max_pending_bytes: 1 << 20,
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
+        deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings::default(),
         all_known: true,

@@ -117,7 +117,7 @@ function row(stream) {
 const clock = (at) => at.replace("T", " ").replace(/\.\d+Z$/, " UTC");
 
 function gap(it) {
-  return element("li", "", element("b", "", it.stream), ` from ${clock(it.last_complete_poll_at)} to ${clock(it.resumed_at)}`,
+  return element("li", "", element("b", "", it.stream), ` from ${it.last_complete_poll_at ? clock(it.last_complete_poll_at) : "unknown"} to ${clock(it.resumed_at)}`,
     element("div", "quiet", it.gap_id));
 }
 

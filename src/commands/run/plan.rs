@@ -68,6 +68,8 @@ fn needs_restart(before: &Checked, after: &Checked) -> Vec<&'static str> {
     let differ = [
         ("sink", before.sink != after.sink),
         ("shards", before.shards != after.shards),
+        ("deployment", before.deployment != after.deployment),
+        ("checkpoint", before.checkpoint != after.checkpoint),
         ("replica", before.replica != after.replica),
         ("index", before.index != after.index),
         ("admin", before.admin != after.admin),
@@ -117,6 +119,7 @@ pub(super) fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: A
             max_pending_bytes: size(checked.commit.max_pending.0),
             watermark_interval,
             replica: checked.replica.clone(),
+            deployment: checked.deployment.clone(),
             dead_letter_topic,
             crawl: CrawlSettings {
                 initial: crawl.initial,

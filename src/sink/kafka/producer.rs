@@ -188,7 +188,12 @@ impl Producer {
             .partition(i32::try_from(partition).unwrap_or(i32::MAX))
             .key(message.key.as_str())
             .payload(value.as_ref())
-            .headers(headers::headers(message, &config.topic, frame.map(|frame| frame.schema.as_str())));
+            .headers(headers::headers(
+                message,
+                &config.topic,
+                &self.settings.deployment,
+                frame.map(|frame| frame.schema.as_str()),
+            ));
         self.send(record, flight).await
     }
 

@@ -115,6 +115,11 @@ impl Topics {
         }
     }
 
+    /// Whether the cluster answers, and lets the client see the checkpoint topic.
+    pub(super) async fn reach(&self) -> Result<(), SinkError> {
+        self.layout(&self.settings.config.checkpoint_topic).await.map(drop)
+    }
+
     /// Why the cluster doesn't answer, and a remedy.
     async fn connection_trouble(&self, error: &SinkError) -> Option<(String, &'static str)> {
         if !matches!(error, SinkError::Unavailable { .. }) {

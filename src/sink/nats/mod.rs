@@ -46,13 +46,14 @@ mod retries;
 mod rights;
 mod setup;
 mod subject;
+mod tails;
 mod tenures;
 mod view;
 mod write_ahead;
 
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedNats, NatsConfig, NatsLogin};
-use bridge_core::ids::{ShardId, Topic};
+use bridge_core::ids::{Deployment, ShardId, Topic};
 use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
 pub use connect::connect;
 pub(in crate::sink) use connect::{bus_works, tell_over};
@@ -71,6 +72,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use subject::Subjects;
+pub(super) use tails::tails;
 use tenures::{Foreign, Tenures};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -95,6 +97,8 @@ pub struct NatsSettings {
     pub login: NatsLogin,
     /// The number of shards.
     pub shards: NonZeroU32,
+    /// The deployment, which each record names.
+    pub deployment: Deployment,
     /// This replica's name, stable over its restarts and different from that of every other replica.
     pub replica: String,
     /// The time after which the lease of a crashed replica expires, if the bucket has to be created. [`LEASE_TIME`]
@@ -105,11 +109,12 @@ pub struct NatsSettings {
 impl NatsSettings {
     /// The settings of a configuration.
     #[must_use]
-    pub fn new(sink: &CheckedNats, shards: NonZeroU32, replica: &str) -> Self {
+    pub fn new(sink: &CheckedNats, shards: NonZeroU32, deployment: &Deployment, replica: &str) -> Self {
         Self {
             config: sink.config.clone(),
             login: sink.login.clone(),
             shards,
+            deployment: deployment.clone(),
             replica: replica.to_owned(),
             lease_time: LEASE_TIME,
         }
@@ -139,7 +144,7 @@ impl fmt::Debug for NatsSettings {
 /// It may be called again after it was dropped.
 pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), SinkError> {
     let client = connect(&settings).await?;
-    let NatsSettings { config, shards, replica, lease_time, .. } = settings;
+    let NatsSettings { config, shards, deployment, replica, lease_time, .. } = settings;
     let subjects = subjects(&config);
     let abilities = setup::prepare(&client, &config, &subjects).await?;
     // The client's inboxes are random and unique, so the session's id is, too.
@@ -168,6 +173,7 @@ pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), 
     tasks.spawn(owner.run(end.clone()));
     let committer = NatsCommitter {
         publisher,
+        deployment,
         session,
         lanes: config.lanes,
         owned: BTreeMap::new(),
@@ -196,6 +202,7 @@ fn bucket(config: &NatsConfig) -> String {
 #[derive(Debug)]
 pub struct NatsCommitter {
     publisher: Arc<Publisher>,
+    deployment: Deployment,
     session: Session,
     lanes: NonZeroU32,
     owned: BTreeMap<ShardId, Shard>,
@@ -227,7 +234,7 @@ impl Committer for NatsCommitter {
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         self.tenures.note(&mut self.owned);
-        let parts = outgoing::parts(self.publisher.subjects(), batch);
+        let parts = outgoing::parts(self.publisher.subjects(), &self.deployment, batch);
         if parts.is_empty() {
             return Ok(());
         }

@@ -55,14 +55,14 @@ pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredC
     Ok(stored)
 }
 
-/// The other replicas that hold leases.
+/// The replicas that hold leases, or only the others.
 ///
 /// # Errors
 /// The same as of [`open`](super::open).
 ///
 /// # Cancel safety
 /// Cancel safe: it only reads.
-pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> {
+pub async fn holders(settings: &NatsSettings, but_own: bool) -> Result<Vec<String>, SinkError> {
     let jetstream = jetstream::new(connect(settings).await?);
     let bucket = bucket(&settings.config);
     let action = || format!("read the leases in bucket {bucket}");
@@ -83,7 +83,7 @@ pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> 
     }
     holders.sort();
     holders.dedup();
-    holders.retain(|holder| *holder != settings.replica);
+    holders.retain(|holder| !but_own || *holder != settings.replica);
     Ok(holders)
 }
 
@@ -108,7 +108,7 @@ pub async fn hand_over(
     let (end, beginning) = (batch(retired), batch(headers));
     if old.publisher.abilities().atomic {
         let parts = [(&*old, &end), (&*new, &beginning)];
-        let parts = parts.map(|(of, batch)| outgoing::parts(of.publisher.subjects(), batch));
+        let parts = parts.map(|(of, batch)| outgoing::parts(of.publisher.subjects(), &of.deployment, batch));
         if parts.iter().map(atomic::size).sum::<usize>() <= atomic::MOST_MESSAGES {
             return together(old, new, parts).await;
         }

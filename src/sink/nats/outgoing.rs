@@ -3,7 +3,7 @@
 use super::subject::Subjects;
 use crate::sink::cloud_events::source;
 use async_nats::HeaderMap;
-use bridge_core::ids::ShardId;
+use bridge_core::ids::{Deployment, ShardId};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, Target};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeMap;
@@ -20,6 +20,9 @@ pub(super) const ROLLUP: &str = "Nats-Rollup";
 pub(super) const TTL: &str = "Nats-TTL";
 /// Marks an entry whose key was removed.
 pub(super) const REMOVED: &str = "Asana-Bridge-Removed";
+
+/// The name of the deployment that wrote the record, if it has one.
+pub(super) const DEPLOYMENT: &str = "ce-deployment";
 
 /// The characters that the NATS binding of `CloudEvents` percent-encodes in header values: blanks, quotes, the percent
 /// sign, and everything that isn't printable ASCII.
@@ -73,10 +76,10 @@ impl Part {
 }
 
 /// The parts of a batch, by shard.
-pub(super) fn parts(subjects: &Subjects, batch: &Batch) -> BTreeMap<ShardId, Part> {
+pub(super) fn parts(subjects: &Subjects, deployment: &Deployment, batch: &Batch) -> BTreeMap<ShardId, Part> {
     let mut parts: BTreeMap<ShardId, Part> = BTreeMap::new();
     for message in &batch.messages {
-        parts.entry(message.shard).or_default().messages.push(Outgoing::new(subjects, message));
+        parts.entry(message.shard).or_default().messages.push(Outgoing::new(subjects, deployment, message));
     }
     // An atomic batch accepts a subject with a rollup only once: the last write of a key counts.
     let mut entries: BTreeMap<(ShardId, &str), Option<bytes::Bytes>> = BTreeMap::new();
@@ -90,7 +93,7 @@ pub(super) fn parts(subjects: &Subjects, batch: &Batch) -> BTreeMap<ShardId, Par
 }
 
 impl Outgoing {
-    fn new(subjects: &Subjects, message: &Message) -> Self {
+    fn new(subjects: &Subjects, deployment: &Deployment, message: &Message) -> Self {
         let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
         let lane = match &message.target {
             Target::Lane { partition, .. } => Some(*partition),
@@ -109,6 +112,7 @@ impl Outgoing {
             header("traceparent", &trace.to_string()),
             header(MESSAGE_ID, id),
         ];
+        headers.extend(deployment.name().map(|name| header(DEPLOYMENT, name)));
         headers.extend(message.subject().map(|subject| header("ce-subject", subject)));
         Self { subject: subjects.message(message), headers, payload: message.value.clone().into(), lane }
     }
@@ -155,7 +159,7 @@ mod tests {
                 trace,
             },
         };
-        let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &message);
+        let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message);
         let headers: Vec<_> = out.headers.iter().map(|h| (h.name.as_str(), h.value.as_str())).collect();
         assert_eq!(
             headers,
@@ -169,16 +173,17 @@ mod tests {
                 ("content-type", "application/protobuf"),
                 ("traceparent", trace.to_string().as_str()),
                 ("Nats-Msg-Id", "a%20%22b%22%2050%25%C3%A9%0D%0A"),
+                ("ce-deployment", "a_b"),
                 ("ce-subject", "12"),
             ]
         );
         // Building the client's map panics on a value that would break the protocol.
-        assert_eq!(out.header_map().len(), 10);
+        assert_eq!(out.header_map().len(), 11);
 
         // An attribute has a legal value or isn't there.
         for key in ["", "1\n2", "1\u{85}", "1\u{fdd0}", "1\u{1ffff}"] {
             message.key = Gid::from(key);
-            let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &message);
+            let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message);
             assert!(out.headers.iter().all(|header| header.name != "ce-subject"), "{key:?}");
         }
     }
@@ -191,7 +196,7 @@ mod tests {
             value: value.map(|value| value.as_bytes().to_vec()),
         };
         let batch = Batch { messages: Vec::new(), checkpoints: vec![write(Some("old")), write(None)] };
-        let parts = parts(&Subjects::new(Topic::from("asana")), &batch);
+        let parts = parts(&Subjects::new(Topic::from("asana")), &Deployment::default(), &batch);
         assert_eq!(parts[&ShardId(1)].entries, [Entry { key: "k".to_owned(), value: None }]);
     }
 }

@@ -522,6 +522,9 @@ pub enum SourceGapReason {
     TokenExpired = 1,
     /// Asana kept answering 400 to a sync token that had been in use, and gave a new token to a request without one.
     TokenRefused = 2,
+    /// The bridge's checkpoint was lost, and an operator let the bridge continue without it. When the stream was polled
+    /// last, and even whether it was, isn't known.
+    CheckpointLost = 3,
 }
 impl SourceGapReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -533,6 +536,7 @@ impl SourceGapReason {
             Self::Unspecified => "SOURCE_GAP_REASON_UNSPECIFIED",
             Self::TokenExpired => "SOURCE_GAP_REASON_TOKEN_EXPIRED",
             Self::TokenRefused => "SOURCE_GAP_REASON_TOKEN_REFUSED",
+            Self::CheckpointLost => "SOURCE_GAP_REASON_CHECKPOINT_LOST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -541,6 +545,7 @@ impl SourceGapReason {
             "SOURCE_GAP_REASON_UNSPECIFIED" => Some(Self::Unspecified),
             "SOURCE_GAP_REASON_TOKEN_EXPIRED" => Some(Self::TokenExpired),
             "SOURCE_GAP_REASON_TOKEN_REFUSED" => Some(Self::TokenRefused),
+            "SOURCE_GAP_REASON_CHECKPOINT_LOST" => Some(Self::CheckpointLost),
             _ => None,
         }
     }

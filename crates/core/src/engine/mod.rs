@@ -124,21 +124,18 @@ impl Engine {
     /// This replica owns the shard and its streams from now on.
     pub fn assign(&mut self, now: Now, shard: ShardId, state: ShardState) {
         self.revoke(now, &[shard]);
-        let ShardState { counters, empty, mut streams } = state;
+        let ShardState { counters, empty, streams, recreated_at } = state;
         // The owner before may have known of lanes that were added since this replica checked.
         for topic in counters.topics() {
             self.topics.require(now, topic);
         }
-        let specs = self.specs.get(&shard).cloned().unwrap_or_default();
-        let committed: Vec<_> = specs.iter().map(|spec| streams.remove(&spec.id).unwrap_or_default()).collect();
         let watermark_at = now.monotonic + self.settings.watermark_interval;
         let refresh_at = now.monotonic + REFRESH.delay(1, &shard.to_string());
-        let owned = Shard { counters, header_due: true, empty, refresh_at, parked: streams, watermark_at };
+        let owned =
+            Shard { counters, header_due: true, empty, refresh_at, parked: streams, recreated_at, watermark_at };
         self.shards.insert(shard, owned);
         self.hasten_opening(now, shard);
-        for (spec, committed) in specs.iter().zip(committed) {
-            self.add_stream(now, spec, committed);
-        }
+        self.add_streams(now, shard);
         self.end_parked(now, shard);
     }
 
@@ -183,19 +180,25 @@ impl Engine {
         }
         self.set_accounts(now, accounts);
         for shard in &owned {
-            for spec in self.specs.get(shard).cloned().unwrap_or_default() {
-                if let Some(entry) = self.streams.get_mut(&spec.id) {
-                    entry.kind = spec.kind;
-                } else if let Some(shard) = self.shards.get_mut(shard) {
-                    let committed = shard.parked.remove(&spec.id).unwrap_or_default();
-                    self.add_stream(now, &spec, committed);
-                }
-            }
+            self.add_streams(now, *shard);
         }
         self.drop_orphans();
         for shard in owned {
             self.hasten_opening(now, shard);
             self.end_parked(now, shard);
+        }
+    }
+
+    /// The configured streams of an owned shard are polled.
+    fn add_streams(&mut self, now: Now, shard: ShardId) {
+        for spec in self.specs.get(&shard).cloned().unwrap_or_default() {
+            if let Some(entry) = self.streams.get_mut(&spec.id) {
+                entry.kind = spec.kind;
+            } else if let Some(shard) = self.shards.get_mut(&shard) {
+                let stored = shard.parked.remove(&spec.id);
+                let committed = shard.begin(now, stored);
+                self.add_stream(now, &spec, committed);
+            }
         }
     }
 

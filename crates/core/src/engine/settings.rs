@@ -2,8 +2,9 @@
 
 use super::schedule::budget::Limit;
 use super::schedule::pace::Intervals;
+use crate::checkpoint::Expected;
 use crate::crawl::Depth;
-use crate::ids::{AccountName, StreamId, StreamKind};
+use crate::ids::{AccountName, Deployment, StreamId, StreamKind};
 use crate::record::topic::TopicTemplate;
 use crate::record::trace::{Sampling, Trace};
 use chrono::{DateTime, Utc};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub watermark_interval: Duration,
     /// This replica's name, for the checkpoint.
     pub replica: String,
+    /// The deployment that the checkpoint belongs to.
+    pub deployment: Deployment,
     /// The topic for records that are too large for the bus. Their stand-ins name it.
     pub dead_letter_topic: String,
     /// When and how resources are crawled.
@@ -46,6 +49,12 @@ impl Settings {
     /// The shortest interval between two polls of a stream, and the longest.
     pub(super) fn intervals(&self) -> Intervals {
         Intervals { min: self.min_interval, max: self.max_interval }
+    }
+
+    /// What a checkpoint has to be, so that it can be continued.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        Expected { shards: self.shards, deployment: self.deployment.clone() }
     }
 
     /// A trace; `poll` as in [`Trace::new`].

@@ -3,7 +3,7 @@
 use super::pending::{Change, Pending};
 use super::watermarks::ShardProgress;
 use super::{Settings, Shard};
-use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
+use crate::checkpoint::{Header, write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::Crawl;
 use crate::crawl::known::Mark;
 use crate::ids::{Lane, ShardId, StreamId, Topic};
@@ -79,25 +79,19 @@ pub(crate) fn stage<'a>(
     let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
-    let header = |shard, empty| {
-        let epoch = shards[&shard].counters.epoch();
-        write_shard(shard, settings.shards, epoch, &settings.replica, empty)
-    };
-    for shard in taken.iter().map(|it| it.shard).chain(progress.iter().map(|it| it.shard)) {
-        counters.entry(shard).or_insert_with(|| {
-            let Shard { counters, header_due, empty, .. } = &shards[&shard];
-            checkpoints.extend(header_due.then(|| header(shard, *empty)));
-            counters.clone()
-        });
+    let stated: BTreeMap<ShardId, bool> = progress.iter().map(|it| (it.shard, it.empty)).collect();
+    for shard in taken.iter().map(|it| it.shard).chain(stated.keys().copied()) {
+        counters.entry(shard).or_insert_with(|| shards[&shard].counters.clone());
     }
-    // Each is fenced by its header.
-    checkpoints.extend(progress.iter().map(|it| header(it.shard, it.empty)));
     let mut pending = Vec::with_capacity(taken.len());
     let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
     for one in taken {
         let Some(counters) = counters.get_mut(&one.shard) else { continue };
         let before = streams.get(&one.id).or_else(|| committed(&one)).cloned().unwrap_or_default();
         let next = staging.pending(&one, before.clone(), counters);
+        if before.is_new() {
+            counters.add_stream();
+        }
         checkpoints.extend(write_crawl(one.shard, &one.id, before.crawl.as_ref(), next.crawl.as_ref()));
         checkpoints.push(write_stream(one.shard, &one.id, &next));
         streams.insert(one.id.clone(), next.clone());
@@ -105,6 +99,13 @@ pub(crate) fn stage<'a>(
     }
     staging.watermarks(&progress, &mut counters);
     for (shard, counters) in &mut counters {
+        let owned = &shards[shard];
+        // What a watermark names is fenced by its header.
+        let empty = stated.get(shard).copied();
+        if owned.header_due || empty.is_some() || owned.counters.streams() != counters.streams() {
+            let header = owned.header(settings, counters);
+            checkpoints.push(write_shard(*shard, &Header { empty: empty.unwrap_or(header.empty), ..header }));
+        }
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }

@@ -38,8 +38,17 @@ pub struct ShardCheckpoint {
     /// The replica that wrote it.
     #[prost(string, tag = "3")]
     pub replica: ::prost::alloc::string::String,
+    /// The deployment that it belongs to; empty where that has no name.
+    #[prost(string, tag = "4")]
+    pub deployment: ::prost::alloc::string::String,
+    /// When `checkpoint recreate` wrote it in the place of one that was lost; absent where nothing was lost.
+    #[prost(message, optional, tag = "5")]
+    pub recreated_at: ::core::option::Option<::bridge_contract::Timestamp>,
+    /// How many streams have an entry. It is written again with each first entry of a stream.
+    #[prost(uint32, tag = "6")]
+    pub streams: u32,
     /// The last watermark that named the shard said that it has no streams.
-    #[prost(bool, tag = "4")]
+    #[prost(bool, tag = "7")]
     pub empty: bool,
 }
 /// In the place of the shard as a whole: its progress goes on in another

@@ -6,7 +6,7 @@ use bridge_contract::pb::{self, record::Body};
 use bridge_core::checkpoint;
 use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSpec};
-use bridge_core::ids::{ShardId, StreamId, StreamKind};
+use bridge_core::ids::{Deployment, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::poll::{Page, PollOutcome, Polled};
 use bridge_core::record::batch::{BatchLimits, OutputTopic, Target};
@@ -106,6 +106,7 @@ fn engine(now: Now) -> Engine {
         max_pending_bytes: 1 << 20,
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
+        deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings::default(),
         all_known: true,

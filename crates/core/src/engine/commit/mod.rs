@@ -5,7 +5,7 @@ pub(super) mod summary;
 use super::pending::{Change, Next, Pending};
 use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
 use super::watermarks::ShardProgress;
-use super::{Engine, REFRESH, Settings, Shard};
+use super::{Engine, REFRESH, Shard};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::known::Update;
 use crate::engine::staging::{Owner, newest, stage};
@@ -14,7 +14,6 @@ use crate::now::Now;
 use crate::record::batch::{Batch, CheckpointWrite, OutputTopic};
 use crate::record::placement::shard_of;
 use crate::record::trace::Trace;
-use crate::stream::Stream;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use summary::{CommitSummary, CommittedPage};
@@ -107,14 +106,13 @@ impl Engine {
         let due = self.shards.iter_mut().find(|(_, shard)| shard.refresh_at <= now.monotonic);
         let Some((&id, shard)) = due.filter(|_| !self.draining) else { return Vec::new() };
         shard.refresh_at = now.monotonic + REFRESH.delay(1, &id.to_string());
-        let Shard { counters, empty, parked, .. } = &*shard;
-        let Settings { shards, replica, .. } = &self.settings;
-        let mut writes = vec![write_shard(id, *shards, counters.epoch(), replica, *empty)];
+        let Shard { counters, parked, .. } = &*shard;
+        let mut writes = vec![write_shard(id, &shard.header(&self.settings, counters))];
         writes.extend(counters.lanes().map(|(topic, lanes)| write_lanes(id, topic, lanes)));
         let polled = self.specs.get(&id).into_iter().flatten();
         let polled = polled.filter_map(|spec| Some((&spec.id, &self.streams.get(&spec.id)?.committed)));
         // One that was never polled has no entry yet.
-        for (stream, committed) in polled.chain(parked).filter(|(_, stream)| **stream != Stream::default()) {
+        for (stream, committed) in polled.chain(parked).filter(|(_, stream)| !stream.is_new()) {
             writes.push(write_stream(id, stream, committed));
             writes.extend(write_crawl(id, stream, None, committed.crawl.as_ref()));
         }

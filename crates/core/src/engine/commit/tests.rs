@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::Settings;
 use crate::engine::bench::{Bench, MINUTE};
 use crate::engine::topics::{TopicFailure, TopicVerdict};
 use crate::ids::SyncToken;

@@ -240,7 +240,7 @@ mod tests {
             let gap = OpenGap {
                 id: "g".to_owned(),
                 reason: pb::SourceGapReason::TokenExpired,
-                last_complete_poll_at: bench.now.wall,
+                last_complete_poll_at: Some(bench.now.wall),
                 resumed_at: bench.now.wall,
                 topics: BTreeMap::new(),
             };
