@@ -4,7 +4,6 @@
 //! values. Everything else is left out: Asana fills in names when a page is read, so the same event may have two names
 //! in two polls, and the fields of an object depend on the stream. `proto/conformance/README.md` describes it for other
 //! languages, and has test vectors.
-//! languages can follow, and has vectors.
 
 use bridge_contract::pb;
 use xxhash_rust::xxh3::Xxh3;

@@ -4,10 +4,10 @@ use super::backoff::Backoff;
 use crate::stream::Pace;
 use std::time::Duration;
 
-/// The delays after requests without a usable answer.
-pub(crate) const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
+/// The delays after polls without a usable answer.
+const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 /// The delays after Asana refused a stream. Each is far below the life of a sync token (24 hours).
-pub(crate) const SUSPENDED: Backoff = Backoff { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
+const SUSPENDED: Backoff = Backoff { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
 /// A poll without events makes the interval longer by this factor, up to the longest.
 const IDLE_GROWTH: (u32, u32) = (3, 2);
 
