@@ -4,10 +4,10 @@ use super::Output;
 use super::checkpoint::CheckpointArgs;
 use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
-use super::gid::{gid, workspace};
 use super::streams::StreamsArgs;
 use super::tail::TailArgs;
 use super::verify::VerifyArgs;
+use crate::config::gid::{gid, workspace};
 use crate::config::{ConsoleOutput, LocalSink, Source};
 use crate::escape::printable;
 use anstyle::Style;
@@ -24,7 +24,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   ok
   1   checks failed
-  64  wrong usage or configuration; every problem is listed with its place
+  64  wrong usage or configuration; every problem is listed with its line
   69  a required service can't be reached
   70  internal error
 
@@ -177,7 +177,7 @@ Examples:
   ASANA_EVENT_BRIDGE__SINK__KAFKA__TOPIC=test asana-event-bridge check-config bridge.yaml
 
 Works exactly like the start of `run`: fills in variables ${NAME}, overrides keys from the environment,
-and reads secrets. Lists every problem with its place, and exits with 64 if there is one.")]
+and reads secrets. Lists every problem with its line, and exits with 64 if there is one.")]
 #[command(group = ArgGroup::new("configuration").args(["file", "config"]).required(true).multiple(false))]
 pub(super) struct CheckConfigArgs {
     /// The configuration file (YAML)

@@ -11,7 +11,6 @@
 //! | `check` | `check-config` and `config-schema` |
 //! | `checkpoint`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
 //! | `place` | where `tail` and `verify` find records |
-//! | `gid` | gids on the command line |
 //! | `ledger` | the events that a simulator offered, for `verify` and `demo` |
 
 mod check;
@@ -20,7 +19,6 @@ mod cli;
 pub mod demo;
 pub mod doctor;
 mod exit;
-mod gid;
 pub mod ledger;
 mod output;
 pub mod place;

@@ -23,6 +23,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
+use support::tls::Certificates;
 
 /// What the pod needs beside the deadlines of the program: its start of stopping, and the bus's last answer.
 const SPARE_SECONDS: u64 = 5;
@@ -143,11 +144,22 @@ fn check_config(values: &Path) {
     let objects = objects(values, &[]);
     let config = object(&objects, "ConfigMap")["data"]["bridge.yaml"].as_str().expect("a file").to_owned();
     let folder = tempfile::tempdir().expect("a folder");
+    let certificates = Certificates::make(folder.path());
     let secrets = config.split_whitespace().filter_map(|word| word.strip_prefix("/secrets/"));
     for secret in secrets {
         let file = folder.path().join(secret);
         std::fs::create_dir_all(file.parent().unwrap()).expect("a folder");
-        std::fs::write(file, "secret").expect("write");
+        // librdkafka reads certificates when the configuration is checked.
+        let pem = match file.file_name().and_then(|name| name.to_str()) {
+            Some("ca.crt") => Some(&certificates.authority),
+            Some("tls.crt") => Some(&certificates.certificate),
+            Some("tls.key") => Some(&certificates.key),
+            _ => None,
+        };
+        match pem {
+            Some(pem) => std::fs::copy(pem, file).map(drop).expect("copy"),
+            None => std::fs::write(file, "secret").expect("write"),
+        }
     }
     let file = folder.path().join("bridge.yaml");
     std::fs::write(&file, config.replace("/secrets/", &format!("{}/", folder.path().display()))).expect("write");

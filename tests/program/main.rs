@@ -21,6 +21,7 @@ mod doctor;
 mod end_to_end;
 mod file_sink;
 mod index;
+mod mistakes;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod reload;

@@ -15,10 +15,10 @@ pub use report::{
     Configured, Detail, GapReport, LaneReport, Listing, RetiredReport, ShardReport, StreamReport, StreamState, Totals,
 };
 
-use super::gid::stream_id;
 use super::process::runtime;
 use super::{Exit, Failure, Output};
 use crate::clock::Clock;
+use crate::config::gid::stream_id;
 use crate::config::{self, Checked, Environment, Source};
 use crate::sink::any::Sink;
 use crate::sink::{CommitError, SinkError};
