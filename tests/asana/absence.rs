@@ -371,6 +371,34 @@ fn a_gap_is_healed_in_part_and_then_the_rest() {
 }
 
 #[test]
+fn what_cant_be_read_again_and_again_is_published_once() {
+    let mut bench = Bench::new();
+    bench.asana.failing.extend([(String::new(), What::Goal), ("1".to_owned(), What::TaskStories)]);
+    bench.run(Duration::from_secs(200));
+    assert_eq!(bench.healed(), [Restored::PartOfState], "{:?}", bench.said);
+    bench.said.clear();
+    bench.asana.lists_asked.clear();
+    bench.run(DAY / 12);
+    let asked = bench.asana.lists_asked.iter().filter(|(_, what)| *what == What::TaskStories).count();
+    assert!(asked >= 12, "it is tried again, six times each: {:?}", bench.asana.lists_asked);
+    assert_eq!(bench.said, [], "and nothing came of it");
+    // Another list can't be read either.
+    bench.asana.failing.insert(("1".to_owned(), What::Subtasks));
+    bench.reconcile();
+    bench.asana.failing.clear();
+    bench.said.clear();
+    bench.run(DAY / 12);
+    let kinds = bench.said.iter().map(|body| match body {
+        Body::SnapshotBegin(_) => "begin",
+        Body::SnapshotEnd(_) => "end",
+        Body::SourceGapHealed(_) => "healed",
+        _ => "other",
+    });
+    assert_eq!(kinds.collect::<Vec<_>>(), ["begin", "end", "healed"], "{:?}", bench.said);
+    assert_eq!((bench.end().left_out_count, bench.healed()), (0, vec![Restored::State]));
+}
+
+#[test]
 fn many_that_no_list_shows_are_looked_for_in_the_list_again_first() {
     let mut bench = Bench::new();
     let gids: Vec<_> = (100..200).map(|gid| gid.to_string()).collect();

@@ -25,7 +25,7 @@ use crate::ids::Gid;
 use crate::outcome::list::{Item, Listing, What};
 use crate::stream::{CrawlNotice, Notice};
 use bridge_contract::pb::SnapshotChange;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// What is gone with something that is gone. The tasks of a project may live on.
@@ -185,9 +185,13 @@ impl Engine {
         let entry = self.streams.get(id)?;
         let stream = &entry.committed;
         let gaps = stream.open_gaps.iter().filter(|gap| crawl.heals(&gap.id)).chain(&stream.partly_healed);
+        // What an earlier crawl left out, and this one couldn't read either, is no news.
+        let is_news = !crawl.topics.is_empty() || !crawl.left_out.is_the_same(&stream.left_out);
+        let unannounced = if crawl.topics.is_empty() { self.topics_of_crawl(id) } else { BTreeSet::new() };
         let gap_topics = gaps.clone().flat_map(|gap| gap.topics.keys());
+        let topics = crawl.topics.keys().chain(gap_topics).chain(&unannounced).filter(|_| is_news);
         let found = Found {
-            topics: crawl.topics.keys().chain(gap_topics).cloned().collect(),
+            topics: topics.cloned().collect(),
             notice: Some(Notice::Crawl(CrawlNotice::Ended {
                 reason: crawl.reason,
                 snapshots: crawl.snapshots,
