@@ -277,14 +277,23 @@ fn what_a_short_list_leaves_out_lives() {
 }
 
 #[test]
-fn what_is_gone_takes_along_what_lay_in_it_by_one_answer() {
+fn what_is_gone_takes_along_its_stories_by_one_answer() {
     let mut bench = Bench::new();
     bench.asana.tasks(&["2", "3"]);
     let deleted = SnapshotChange::Deleted;
     let expected = changes([("1", deleted), ("11", deleted), ("12", deleted), ("4", deleted)]);
     assert_eq!(bench.reconcile(), expected);
-    assert_eq!(bench.asana.asked, ["1", "4"]);
+    assert_eq!(bench.asana.asked, ["1", "4", "11"]);
     assert_eq!(bench.reconcile(), BTreeMap::new(), "said once");
+}
+
+#[test]
+fn a_subtask_that_moved_before_its_task_was_deleted_lives() {
+    let mut bench = Bench::new();
+    bench.asana.tasks(&["2", "3", "4"]);
+    bench.asana.alone.insert("11".to_owned(), Ok(item("11", "task", "8")));
+    let (deleted, left) = (SnapshotChange::Deleted, SnapshotChange::Left);
+    assert_eq!(bench.reconcile(), changes([("1", deleted), ("11", left), ("12", deleted)]));
 }
 
 #[test]

@@ -12,8 +12,8 @@
 //! | anything else | nothing, and its type isn't complete |
 //!
 //! What lies in something that isn't seen itself waits for the verdict on that. If the index doesn't know what a
-//! subtask, a story, an attachment or a section lies in any more, that is asked for first: one answer is for all of
-//! them.
+//! story, an attachment or a section lies in any more, that is asked for first: one answer is for all of them. A
+//! subtask may have moved before its task was deleted, so it is asked for itself.
 
 mod gone;
 mod verdict;
@@ -28,14 +28,11 @@ use bridge_contract::pb::SnapshotChange;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// What is gone with something that is gone. The tasks of a project may live on.
-const COMES_ALONG: [(What, &[What]); 3] = [
-    (What::Task, &[What::Subtasks, What::TaskStories, What::Attachments]),
-    (What::Goal, &[What::GoalStories]),
-    (What::Project, &[What::Sections]),
-];
 /// What goes wherever a task goes.
 const ON_TASK: &[What] = &[What::TaskStories, What::Attachments];
+/// What is gone with something that is gone. The tasks of a project and the subtasks of a task may live on elsewhere.
+const COMES_ALONG: [(What, &[What]); 3] =
+    [(What::Task, ON_TASK), (What::Goal, &[What::GoalStories]), (What::Project, &[What::Sections])];
 
 /// The search for what became of the absent, as far as this owner has come.
 #[derive(Debug, Default)]
