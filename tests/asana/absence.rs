@@ -29,6 +29,8 @@ struct Asana {
     alone: BTreeMap<String, Result<Item, ListOutcome>>,
     failing: BTreeSet<(String, What)>,
     asked: Vec<String>,
+    /// The number of tasks in the list of the project's tasks that have no gid.
+    unidentified: usize,
     /// By which account each list was asked for.
     lists_asked: Vec<(String, What)>,
     hidden_from_crawler: BTreeSet<What>,
@@ -41,7 +43,11 @@ impl Asana {
             return ListOutcome::Failed(Failure::Server { status: 500, phrase: None });
         }
         if !listing.what.is_object() {
-            return page(self.lists.get(&key).cloned().unwrap_or_default());
+            let mut outcome = page(self.lists.get(&key).cloned().unwrap_or_default());
+            if let (ListOutcome::Page(page), What::Tasks) = (&mut outcome, listing.what) {
+                page.unidentified = self.unidentified;
+            }
+            return outcome;
         }
         if is_alone {
             self.asked.push(key.0.clone());
@@ -405,6 +411,16 @@ fn what_cant_be_read_again_and_again_is_published_once() {
     });
     assert_eq!(kinds.collect::<Vec<_>>(), ["begin", "end", "healed"], "{:?}", bench.said);
     assert_eq!((bench.end().left_out_count, bench.healed()), (0, vec![Restored::State]));
+}
+
+#[test]
+fn a_type_of_which_something_has_no_gid_is_not_complete() {
+    let mut bench = Bench::new();
+    bench.said.clear();
+    bench.asana.unidentified = 1;
+    bench.asana.failing.insert((String::new(), What::Goal));
+    bench.run(Duration::from_secs(200));
+    assert_eq!(bench.end().complete_types, ["project", "section", "story"]);
 }
 
 #[test]
