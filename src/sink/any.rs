@@ -5,8 +5,8 @@ use super::file::FileCommitter;
 use super::kafka::{KafkaCommitter, KafkaSettings};
 use super::nats::{NatsCommitter, NatsSettings};
 use super::reader::{PlaceError, Where};
-use super::{CommitError, Committer, Ownership, SinkError, console, file, kafka, nats, offline};
-use crate::config::{Checked, CheckedReading, CheckedSink, is_checkpoint_name};
+use super::{CommitError, Committer, Ownership, SinkError, console, file, kafka, local, nats};
+use crate::config::{Checked, CheckedFile, CheckedReading, CheckedSink, is_checkpoint_name};
 use crate::finding::Finding;
 use bridge_core::checkpoint::reshard::Steps;
 use bridge_core::ids::{ShardId, Topic};
@@ -163,7 +163,7 @@ impl Sink {
                 kafka::place(settings, sink.topic.only_topic().cloned(), is_output).await
             }
             CheckedSink::Nats(sink) => nats::place(NatsSettings::new(sink, self.shards, &self.replica)).await,
-            CheckedSink::File(sink) => Ok(Where::File(sink.path.clone())),
+            CheckedSink::File(sink) => Ok(Where::File { file: sink.clone(), is_configured: true }),
             CheckedSink::Console(_) => Err(PlaceError::Sink(SinkError::Setup {
                 problem: "the console keeps nothing that could be read".to_owned(),
                 remedy: "use another sink".to_owned(),
@@ -224,7 +224,7 @@ impl Address {
             Self::Nats { servers, stream, prefix, credentials } => {
                 nats::place_at(servers, stream, prefix, credentials).await
             }
-            Self::File(path) => Ok(Where::File(path)),
+            Self::File(path) => Ok(Where::File { file: CheckedFile::at(path), is_configured: false }),
         }
     }
 }
@@ -335,8 +335,8 @@ impl Sink {
             CheckedSink::Nats(sink) => {
                 nats::offline::stored(&NatsSettings::new(sink, self.shards, &self.replica)).await
             }
-            CheckedSink::Console(sink) => offline::stored(&sink.checkpoint).await,
-            CheckedSink::File(sink) => offline::stored(&sink.checkpoint).await,
+            CheckedSink::Console(sink) => local::stored(&sink.checkpoint).await,
+            CheckedSink::File(sink) => local::stored(&sink.checkpoint).await,
         }
     }
 
@@ -362,7 +362,7 @@ impl Sink {
 }
 
 async fn local_users(checkpoint: &Path) -> Result<Vec<String>, SinkError> {
-    let held = offline::is_held(checkpoint).await?;
+    let held = local::is_held(checkpoint).await?;
     Ok(held.then(|| format!("a process that uses {}", checkpoint.display())).into_iter().collect())
 }
 

@@ -270,12 +270,15 @@ pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) -
 /// session.
 fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
     match error::setup(action, error) {
-        error @ (SinkError::Refused { .. } | SinkError::Setup { .. } | SinkError::ReaderGone) => Err(error),
         error @ SinkError::Unavailable { .. } => {
             tracing::warn!(%error, "reading checkpoints failed, retrying");
             std::thread::park_timeout(PAUSE * 10);
             Ok(())
         }
+        error @ (SinkError::Refused { .. }
+        | SinkError::Setup { .. }
+        | SinkError::Tampered { .. }
+        | SinkError::ReaderGone) => Err(error),
     }
 }
 
