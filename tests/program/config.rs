@@ -93,8 +93,8 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     ("sink:", "shards: many\nsink:", &["shards: must be an integer, not string"]),
     (
         "sink:",
-        "commit: {linger: 3}\nsink:",
-        &["commit.linger: must be a string, and without quotes it is a number: put it in quotes"],
+        "commit: {watermarkInterval: 3}\nsink:",
+        &["commit.watermarkInterval: must be a string, and without quotes it is a number: put it in quotes"],
     ),
     (
         "sink:",
