@@ -8,6 +8,7 @@
 //! | `membership` | knows what may be written, and fences it |
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
+//! | `polled` | polls the producer for delivery reports, without spinning |
 //! | `places` | checks what a reader needs: the cluster answers, and has the topics |
 //! | `headers` | names attributes as Kafka's consumers expect |
 //! | `registry` | registers schemas, and puts their ids before values |
@@ -27,6 +28,7 @@ mod headers;
 mod membership;
 pub mod offline;
 mod places;
+mod polled;
 mod producer;
 mod registry;
 mod restore;
