@@ -6,6 +6,7 @@ use super::membership::{Fence, Grant, Membership};
 use super::polled::PolledProducer;
 use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
+use crate::sink::cloud_events::PageTexts;
 use crate::sink::{CommitError, SinkError};
 use bridge_core::record::batch::{Batch, CheckpointWrite, Message, Target};
 use rdkafka::client::ClientContext;
@@ -161,9 +162,10 @@ impl Producer {
     }
 
     async fn send_messages(&self, batch: &Batch, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
+        let mut texts = PageTexts::default();
         for run in batch.messages.chunks(RUN) {
             for message in run {
-                self.send_message(message, frames, flight).await?;
+                self.send_message(message, frames, &mut texts, flight).await?;
             }
             tokio::task::yield_now().await;
         }
@@ -180,7 +182,13 @@ impl Producer {
         Ok(())
     }
 
-    async fn send_message(&self, message: &Message, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
+    async fn send_message(
+        &self,
+        message: &Message,
+        frames: &Frames,
+        texts: &mut PageTexts,
+        flight: &Arc<Flight>,
+    ) -> KafkaResult<()> {
         let config = &self.settings.config;
         let (topic, partition) = match &message.target {
             Target::Lane { topic, partition } => (topic.as_str(), *partition),
@@ -192,7 +200,7 @@ impl Producer {
             .partition(i32::try_from(partition).unwrap_or(i32::MAX))
             .key(message.key.as_str())
             .payload(value.as_ref())
-            .headers(headers::headers(message, &config.topic, frame.map(|frame| frame.schema.as_str())));
+            .headers(headers::headers(message, &config.topic, frame.map(|frame| frame.schema.as_str()), texts));
         self.send(record, flight).await
     }
 
