@@ -39,8 +39,8 @@ impl Pacing {
         self.count(now, pace);
         match pace {
             Pace::AtOnce => Duration::ZERO,
-            // After those that become due while the account pauses: it would have the same answer first again.
-            Pace::AccountPause(pause) => pause,
+            // No earlier than the others come again: it may be the one that is throttled each time.
+            Pace::AccountPause(pause) => pause.max(self.interval),
             Pace::Active => {
                 self.hasten(intervals);
                 self.interval
@@ -101,7 +101,7 @@ mod tests {
         let mut pacing = Pacing::new(INTERVALS);
         assert_eq!(waits(&mut pacing, [Pace::Idle; 4]), [15, 22, 30, 30]);
         assert_eq!(waits(&mut pacing, [Pace::AtOnce, Pace::Active, Pace::Idle]), [0, 10, 15]);
-        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND), Pace::Idle]), [1, 22], "a pause is no news");
+        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND), Pace::Idle]), [15, 22], "a pause is no news");
         pacing.hasten(INTERVALS);
         assert_eq!(waits(&mut pacing, [Pace::Idle]), [15]);
         let shorter = Intervals { min: SECOND, max: 5 * SECOND };
