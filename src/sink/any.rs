@@ -167,7 +167,10 @@ impl Sink {
         let header = stored.checkpoint.values().find_map(|contents| contents.header.as_ref());
         let expected = header.map_or_else(
             || self.expected(),
-            |header| Expected { shards: header.shards.try_into().unwrap_or(self.shards), deployment: header.deployment.clone() },
+            |header| Expected {
+                shards: header.shards.try_into().unwrap_or(self.shards),
+                deployment: header.deployment.clone(),
+            },
         );
         match Applicant::reading(expected).admit(&stored) {
             Err(SinkError::Setup { problem, .. }) => Ok(Some(problem)),

@@ -246,8 +246,13 @@ fn last_offset(
 pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) {
     let Some(key) = message.key().and_then(|key| std::str::from_utf8(key).ok()) else {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-        tracing::warn!(topic, partition, offset, hint = "only the bridge may write to the checkpoint topic",
-            "foreign record in the checkpoint topic ignored");
+        tracing::warn!(
+            topic,
+            partition,
+            offset,
+            hint = "only the bridge may write to the checkpoint topic",
+            "foreign record in the checkpoint topic ignored"
+        );
         return;
     };
     match message.payload() {

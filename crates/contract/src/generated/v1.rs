@@ -308,6 +308,9 @@ pub struct LeftOut {
 }
 /// Asana may have lost events of this stream between two times.
 ///
+/// If a gap that is open comes again with the same id, it has grown: the newer record counts. This happens only if a stream
+/// has many gaps that can't be healed.
+///
 /// It comes before any later event of the stream, in every lane of the topics that have the stream's records, or may have
 /// them, and that its shard has written to. If the stream comes to another topic later, that topic gets the gap before the
 /// stream's first event there, unless the gap is healed by then.
@@ -320,6 +323,7 @@ pub struct SourceGap {
     #[prost(enumeration = "SourceGapReason", tag = "2")]
     pub reason: i32,
     /// By Asana's clock: no event that Asana offered before this time is lost. From the last poll that is known to be complete.
+    /// Not set if the beginning isn't known: with the reason CHECKPOINT_LOST.
     #[prost(message, optional, tag = "3")]
     pub last_complete_poll_at: ::core::option::Option<crate::Timestamp>,
     /// By Asana's clock: Asana gave the new sync token at this time or before. No event that Asana offers after it is lost.
