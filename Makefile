@@ -13,6 +13,7 @@ COUNT ?= 20
 RECORDS ?= 10000000
 RESOURCES ?= 1000000
 MINUTES ?= 10
+ONLY ?=
 ROUNDS ?= 20
 STREAMS ?= 10000
 
@@ -101,9 +102,9 @@ restore: ## how long a cold start takes with STREAMS=10000, of 1 replica and of 
 		cargo test --test durability chaos::the_chosen_bus_has_all_streams -- --nocapture
 
 .PHONY: bench
-bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
+bench: ## the whole bridge on real Kafka and NATS beside the limit, and its steps; ONLY=catch_up is one section; LONG=1 more streams
 	scripts/bootstrap rust build python java
-	cargo bench --quiet --bench bridge
+	cargo bench --quiet --bench bridge -- $(ONLY)
 
 .PHONY: detect
 detect: ## lose, double and move RECORDS=10000000 records at random, and cut lanes: each must be found; SEED=1
