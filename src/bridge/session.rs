@@ -155,8 +155,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             turned = now.monotonic;
             self.observer.notify(&BridgeEvent::Turned(&self.engine, now));
             self.send_probes();
-            self.send_polls();
             self.send_crawl_steps();
+            self.send_polls();
             self.tell_missed();
             self.tell_accounts();
             if !self.busy {
@@ -366,9 +366,10 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             Err(error) => {
                 let failure = match error {
                     SinkError::Unavailable { .. } => TopicFailure::Unavailable,
-                    SinkError::Refused { .. } | SinkError::Setup { .. } | SinkError::ReaderGone => {
-                        TopicFailure::Unusable
-                    }
+                    SinkError::Refused { .. }
+                    | SinkError::Setup { .. }
+                    | SinkError::Tampered { .. }
+                    | SinkError::ReaderGone => TopicFailure::Unusable,
                 };
                 match self.engine.topic_failed(now, topic, failure) {
                     TopicVerdict::Continue => Ok(()),
@@ -402,7 +403,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             OwnershipEvent::Assigned(shards) => {
                 let now = self.clock.now();
                 for (shard, stored) in shards {
-                    let state = checkpoint::restore(shard, &stored, self.plan.settings.shards, now.wall)?;
+                    let state = checkpoint::restore(shard, &stored, self.plan.settings.expected(), now.wall)?;
                     self.engine.assign(now, shard, state);
                     self.observer.notify(&BridgeEvent::ShardAssigned(shard, self.engine.epoch(shard)));
                 }
@@ -413,6 +414,14 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 done.send(()).ok();
             }
             OwnershipEvent::Lost(shards) => self.engine.revoke(self.clock.now(), &shards),
+            OwnershipEvent::Emptied(shards) => {
+                tracing::warn!(
+                    shards = shards.len(),
+                    hint = "look who deletes from the topic or JetStream stream",
+                    "checkpoint entries deleted from the bus, writing all of them again"
+                );
+                self.engine.rewrite(self.clock.now(), &shards);
+            }
             OwnershipEvent::Failed(error) => return Err(error.into()),
         }
         self.tell_owned();

@@ -5,7 +5,7 @@ use asana_event_bridge::sink::nats::{LEASE_TIME, NatsCommitter, NatsSettings, op
 use asana_event_bridge::sink::{Ownership, OwnershipEvent};
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use bridge_core::ids::{Gid, ShardId, StreamId, Topic};
+use bridge_core::ids::{Deployment, Gid, ShardId, StreamId, Topic};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use bridge_core::record::trace::Trace;
 use chrono::DateTime;
@@ -34,6 +34,7 @@ pub(crate) fn settings(address: &str, stream: &str) -> NatsSettings {
         config: serde_json::from_value::<NatsConfig>(config).unwrap(),
         login: NatsLogin::Nobody,
         shards: 4.try_into().unwrap(),
+        deployment: Deployment::default(),
         replica: "replica-0".to_owned(),
         lease_time: LEASE_TIME,
     }

@@ -3,31 +3,21 @@
 //! A stream's resource is read by its gid instead of being polled: a poll without a sync token would create one, and
 //! whether that invalidates another one isn't documented.
 
+use super::asker::{AT_ONCE, Asker};
+use super::compare::{Contents, compare};
 use super::{Findings, Sample, judge, send};
-use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
-use crate::clock::Clock;
-use crate::config::{Checked, CheckedAccount, CheckedRule};
+use crate::asana::Look;
+use crate::config::{CheckedAccount, CheckedRule};
 use crate::discovery;
 use crate::finding::{CheckResult, Finding};
 use bridge_core::engine::StreamSpec;
-use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
 use bridge_core::ids::StreamKind;
-use bridge_core::outcome::list::{ListOutcome, Listing, MOST_ON_A_PAGE, What};
+use bridge_core::outcome::list::{ListOutcome, Listing, What};
 use bridge_core::outcome::poll::Denial;
 use futures_util::{StreamExt as _, stream};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::Mutex;
-
-/// The share of an account's rate, in percent. A bridge that runs at the same time rarely uses all of its rate.
-const PART: u32 = 50;
-
-/// The maximum number of requests in flight.
-const AT_ONCE: usize = 8;
-
-/// The maximum number of tries of a request that Asana throttles.
-const TRIES: u32 = 3;
 
 /// Up to this number of streams, each has a line. Of more streams, only those that can't be read have one.
 const LINES: usize = 50;
@@ -35,34 +25,12 @@ const LINES: usize = 50;
 /// The interval between two log lines with the number of streams that are left.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The pause before the next try while too many requests are in flight.
-const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(20);
-
 /// The kinds of resources that may be streams, the most likely first.
 const KINDS: [What; 3] = [What::Project, What::Task, What::Goal];
 
-/// Sends requests for one account.
-pub(super) struct Asker<'a> {
-    checked: &'a Checked,
-    accounts: &'a Accounts,
-    account: &'a CheckedAccount,
-    clock: Clock,
-    pace: Mutex<Budget>,
-    /// The index in [`KINDS`] of the last match: streams that follow each other are mostly of the same kind.
-    likeliest: AtomicUsize,
-}
-
 impl<'a> Asker<'a> {
-    pub(super) fn new(checked: &'a Checked, accounts: &'a Accounts, account: &'a CheckedAccount) -> Self {
-        let clock = Clock::start();
-        let whole = Limit { requests_per_minute: account.requests_per_minute, max_in_flight: account.max_in_flight };
-        let limit = whole.part(PART);
-        let mut pace = Budget::new(limit);
-        pace.set(clock.now(), limit, Share { owned: 1, all: 1 });
-        Self { checked, accounts, account, clock, pace: Mutex::new(pace), likeliest: AtomicUsize::new(0) }
-    }
-
-    pub(super) async fn examine(self, sample: Sample, to: &Findings) {
+    /// All checks of the account. `crawler` reads the lists of its crawls, if it isn't this account.
+    pub(super) async fn examine(&self, sample: Sample, crawler: Option<&Asker<'_>>, to: &Findings) {
         let name = &self.account.name;
         let me = self.look(&Look::Me).await;
         send(to, [judge::credential(&me).of(format!("credential of account {name}"))]).await;
@@ -76,11 +44,15 @@ impl<'a> Asker<'a> {
         };
         let (mut known, mut at_least) = (BTreeSet::new(), false);
         known.extend(self.streams().cloned());
+        let mut contents = Vec::new();
         for rule in self.rules() {
             let outcome = self.list(&rule.listing).await;
             match &outcome {
                 ListOutcome::Page(page) => {
                     let look = discovery::first_look(rule, page.clone());
+                    let what = if rule.listing.what == What::WorkspaceGoals { What::Goal } else { What::Project };
+                    let found: Vec<_> = look.streams.iter().collect();
+                    contents.extend(choose(&found, sample).into_iter().map(|found| Contents::of(&found.id, what)));
                     known.extend(look.streams);
                     at_least |= look.more;
                 }
@@ -94,7 +66,11 @@ impl<'a> Asker<'a> {
         }
         let budget = self.budget(known.len(), at_least);
         send(to, [budget.of(format!("budget of account {name}"))]).await;
-        self.try_streams(sample, &whose, to).await;
+        contents.extend(self.try_streams(sample, &whose, to).await);
+        if let Some(crawler) = crawler.filter(|_| !contents.is_empty()) {
+            let what = format!("crawls of account {name}");
+            send(to, [compare(self, crawler, contents).await.of(what)]).await;
+        }
     }
 
     fn untried(&self) -> Vec<Finding> {
@@ -128,24 +104,28 @@ impl<'a> Asker<'a> {
             streams: streams as u64,
             at_least,
             requests_per_minute: self.checked.left_for_polls(name, *requests_per_minute),
+            min_interval: self.checked.polling.min_interval.0,
             max_interval: self.checked.polling.max_interval.0,
         };
         budget.judge(name.as_str())
     }
 
-    async fn try_streams(&self, sample: Sample, whose: &str, to: &Findings) {
+    /// Reads each stream of the sample. Returns the contents of those that can be read.
+    async fn try_streams(&self, sample: Sample, whose: &str, to: &Findings) -> Vec<Contents> {
         let all: Vec<_> = self.streams().collect();
         let chosen = choose(&all, sample);
+        let mut contents = Vec::new();
         if chosen.is_empty() {
-            return;
+            return contents;
         }
         let name = &self.account.name;
         let count = chosen.len();
         let tries: Vec<_> = chosen.into_iter().map(|stream| self.try_stream(stream, whose)).collect();
-        let mut tries = stream::iter(tries).buffer_unordered(AT_ONCE);
+        let mut tries = stream::iter(tries).buffered(AT_ONCE);
         let (mut tried, mut bad, mut said) = (0, 0, self.clock.now().monotonic);
-        while let Some(finding) = tries.next().await {
+        while let Some((finding, readable)) = tries.next().await {
             tried += 1;
+            contents.extend(readable);
             let is_failed = finding.verdict.is_failed();
             bad += usize::from(is_failed);
             if count <= LINES || is_failed && bad <= LINES {
@@ -170,29 +150,32 @@ impl<'a> Asker<'a> {
             let what = format!("{} other stream(s) of account {name}", all.len() - count);
             send(to, [CheckResult::not_tried("only a sample is read, see `--sample`").of(what)]).await;
         }
+        contents
     }
 
-    async fn try_stream(&self, stream: &StreamSpec, whose: &str) -> Finding {
-        let verdict = match stream.kind {
+    /// Whether the stream can be read, and then its contents.
+    async fn try_stream(&self, stream: &StreamSpec, whose: &str) -> (Finding, Option<Contents>) {
+        let (verdict, what) = match stream.kind {
             StreamKind::Workspace => self.workspace(stream, whose).await,
             StreamKind::Resource => self.resource(stream, whose).await,
         };
-        verdict.of(format!("stream {}", stream.id))
+        (verdict.of(format!("stream {}", stream.id)), what.map(|what| Contents::of(&stream.id, what)))
     }
 
-    async fn workspace(&self, stream: &StreamSpec, whose: &str) -> CheckResult {
+    async fn workspace(&self, stream: &StreamSpec, whose: &str) -> (CheckResult, Option<What>) {
         let remedy = "correct or remove its entry in `streams`";
         match self.look(&Look::Workspace(stream.id.resource.clone())).await {
-            Ok(seen) => CheckResult::notice(
-                format!("workspace {:?} can be read", seen.name),
-                "its events are for service accounts in Enterprise+ domains only: the first poll shows it",
-            ),
-            Err(refusal) => judge::unread(&refusal.into(), whose, remedy),
+            Ok(seen) => {
+                let found = format!("workspace {:?} can be read", seen.name);
+                let advice = "its events are for service accounts in Enterprise+ domains only: the first poll shows it";
+                (CheckResult::notice(found, advice), Some(What::WorkspaceProjects))
+            }
+            Err(refusal) => (judge::unread(&refusal.into(), whose, remedy), None),
         }
     }
 
     /// Of which kind a gid is, only asking shows.
-    async fn resource(&self, stream: &StreamSpec, whose: &str) -> CheckResult {
+    async fn resource(&self, stream: &StreamSpec, whose: &str) -> (CheckResult, Option<What>) {
         let first = self.likeliest.load(Ordering::Relaxed);
         let mut refused = None;
         for (place, what) in (0..).zip(KINDS).cycle().skip(first).take(KINDS.len()) {
@@ -203,7 +186,7 @@ impl<'a> Asker<'a> {
                     let resource = page.items.first().map(|item| &item.resource);
                     let kind = resource.map_or("resource", |resource| &resource.resource_type);
                     let name = resource.and_then(|resource| resource.name.as_deref()).unwrap_or_default();
-                    return CheckResult::ok(format!("{kind} {name:?} can be read"));
+                    return (CheckResult::ok(format!("{kind} {name:?} can be read")), Some(what));
                 }
                 // Another user's resource. If the gid belongs to another kind, the request for that kind succeeds.
                 ListOutcome::Denied(Denial::Forbidden) => refused = Some(outcome),
@@ -221,66 +204,8 @@ impl<'a> Asker<'a> {
             }
         }
         let remedy = "correct or remove its entry in `streams`";
-        refused.map_or_else(
-            || CheckResult::unknown("nothing was requested"),
-            |outcome| judge::unread(&outcome, whose, remedy),
-        )
-    }
-
-    async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
-        let throttled = |outcome: &Result<_, Refusal>| match outcome {
-            Err(Refusal::Throttled { retry_after }) => Some(*retry_after),
-            Ok(_) | Err(Refusal::Denied(_) | Refusal::Failed(_)) => None,
-        };
-        self.patiently(async || self.accounts.look(&self.account.name, look).await, throttled).await
-    }
-
-    async fn list(&self, listing: &Listing) -> ListOutcome {
-        let throttled = |outcome: &ListOutcome| match outcome {
-            ListOutcome::Throttled { retry_after } => Some(*retry_after),
-            ListOutcome::Page(_)
-            | ListOutcome::OffsetExpired
-            | ListOutcome::CutOff
-            | ListOutcome::Denied(_)
-            | ListOutcome::Failed(_) => None,
-        };
-        self.patiently(async || self.accounts.list(&self.account.name, listing, None, MOST_ON_A_PAGE).await, throttled)
-            .await
-    }
-
-    /// Repeats a request while Asana throttles it, with the pauses that Asana demands.
-    async fn patiently<T>(&self, ask: impl AsyncFn() -> T, throttled: impl Fn(&T) -> Option<Duration>) -> T {
-        for _ in 1..TRIES {
-            let outcome = self.asked(ask()).await;
-            let Some(retry_after) = throttled(&outcome) else { return outcome };
-            self.pause(retry_after).await;
-        }
-        self.asked(ask()).await
-    }
-
-    /// Sends a request as soon as the account's rate allows one more.
-    async fn asked<T>(&self, request: impl Future<Output = T>) -> T {
-        loop {
-            let mut pace = self.pace.lock().await;
-            let now = self.clock.now();
-            if pace.take(now) {
-                break;
-            }
-            let wait = pace.available_at().map_or(IN_FLIGHT_PAUSE, |at| at.saturating_sub(now.monotonic));
-            drop(pace);
-            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
-        }
-        let outcome = request.await;
-        self.pace.lock().await.finish();
-        outcome
-    }
-
-    async fn pause(&self, retry_after: Duration) {
-        let now = self.clock.now();
-        if self.pace.lock().await.pause(now, retry_after) {
-            let (account, seconds) = (&self.account.name, retry_after.as_secs());
-            tracing::warn!(%account, seconds, "rate limit hit, waiting");
-        }
+        let unread = refused.map(|outcome| judge::unread(&outcome, whose, remedy));
+        (unread.unwrap_or_else(|| CheckResult::unknown("nothing was requested")), None)
     }
 }
 

@@ -40,8 +40,7 @@ pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredC
             };
         }
     }
-    // Nothing is written, so the abilities don't matter.
-    let abilities = Abilities { atomic: false, spare: false };
+    let abilities = Abilities::READER;
     let publisher = Publisher::new(client, name, subjects(&settings.config), abilities).await?;
     let mut stored: BTreeMap<ShardId, StoredCheckpoint> = BTreeMap::new();
     let filter = publisher.subjects().entries();
@@ -56,14 +55,14 @@ pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredC
     Ok(stored)
 }
 
-/// The other replicas that hold leases.
+/// The replicas that hold leases, or only the others.
 ///
 /// # Errors
 /// The same as of [`open`](super::open).
 ///
 /// # Cancel safety
 /// Cancel safe: it only reads.
-pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> {
+pub async fn holders(settings: &NatsSettings, but_own: bool) -> Result<Vec<String>, SinkError> {
     let jetstream = jetstream::new(connect(settings).await?);
     let bucket = bucket(&settings.config);
     let action = || format!("read the leases in bucket {bucket}");
@@ -84,7 +83,7 @@ pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> 
     }
     holders.sort();
     holders.dedup();
-    holders.retain(|holder| *holder != settings.replica);
+    holders.retain(|holder| !but_own || *holder != settings.replica);
     Ok(holders)
 }
 
@@ -109,8 +108,8 @@ pub async fn hand_over(
     let (end, beginning) = (batch(retired), batch(headers));
     if old.publisher.abilities().atomic {
         let writes = [(&*old, &end), (&*new, &beginning)];
-        let writes = writes.map(|(of, batch)| Writes::new(of.publisher.subjects(), batch));
-        if writes.iter().map(Writes::len).sum::<usize>() <= atomic::MOST_MESSAGES {
+        let writes = writes.map(|(of, batch)| Writes::new(of.publisher.subjects(), &of.deployment, batch));
+        if writes.iter().map(Writes::len).sum::<usize>() <= old.publisher.atomic_messages() {
             return together(old, new, writes).await;
         }
     }
@@ -136,7 +135,7 @@ async fn together(old: &mut NatsCommitter, new: &mut NatsCommitter, writes: [Wri
         Ok(_) => Ok(()),
         Err(PublishError { verdict, source }) => Err(match verdict {
             Reaction::Stale => CommitError::Fenced(source),
-            Reaction::Refused => CommitError::Aborted(source),
+            Reaction::Refused | Reaction::TooMany => CommitError::Aborted(source),
             Reaction::Impossible => CommitError::Fatal(source),
             Reaction::Duplicate | Reaction::Silent => CommitError::Unknown(source),
         }),

@@ -1,9 +1,9 @@
 //! Messages in the form in which they are published, and in which a write-ahead intent stores them.
 
 use super::subject::Subjects;
-use crate::sink::cloud_events::source;
+use crate::sink::cloud_events::PageTexts;
 use async_nats::HeaderMap;
-use bridge_core::ids::ShardId;
+use bridge_core::ids::{Deployment, ShardId};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, Target};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeMap;
@@ -20,6 +20,9 @@ pub(super) const ROLLUP: &str = "Nats-Rollup";
 pub(super) const TTL: &str = "Nats-TTL";
 /// Marks an entry whose key was removed.
 pub(super) const REMOVED: &str = "Asana-Bridge-Removed";
+
+/// The name of the deployment that wrote the record, if it has one.
+pub(super) const DEPLOYMENT: &str = "ce-deployment";
 
 /// The characters that the NATS binding of `CloudEvents` percent-encodes in header values: blanks, quotes, the percent
 /// sign, and everything that isn't printable ASCII.
@@ -75,9 +78,10 @@ pub(super) struct Writes {
 }
 
 impl Writes {
-    pub(super) fn new(subjects: &Subjects, batch: &Batch) -> Self {
-        let records = batch.messages.iter().map(|message| (message.shard, Outgoing::new(subjects, message)));
-        let records: Vec<_> = records.collect();
+    pub(super) fn new(subjects: &Subjects, deployment: &Deployment, batch: &Batch) -> Self {
+        let mut texts = PageTexts::default();
+        let mut outgoing = |message| Outgoing::new(subjects, deployment, message, &mut texts);
+        let records: Vec<_> = batch.messages.iter().map(|message| (message.shard, outgoing(message))).collect();
         let mut entries: BTreeMap<_, Vec<_>> = records.iter().map(|(shard, _)| (*shard, Vec::new())).collect();
         // An atomic batch accepts a subject with a rollup only once: the last write of a key counts.
         let mut last: BTreeMap<(ShardId, &str), Option<bytes::Bytes>> = BTreeMap::new();
@@ -112,7 +116,7 @@ impl Writes {
 }
 
 impl Outgoing {
-    fn new(subjects: &Subjects, message: &Message) -> Self {
+    fn new(subjects: &Subjects, deployment: &Deployment, message: &Message, texts: &mut PageTexts) -> Self {
         let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
         let lane = match &message.target {
             Target::Lane { partition, .. } => Some(*partition),
@@ -121,16 +125,17 @@ impl Outgoing {
         let mut headers = vec![
             header("ce-specversion", "1.0"),
             header("ce-id", id),
-            header("ce-source", &source(stream.as_ref(), subjects.prefix().as_str())),
+            header("ce-source", texts.source(stream.as_ref(), subjects.prefix().as_str())),
             header("ce-type", kind),
             header("ce-time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
             // The binding has a prefix for all attributes. The other header is for consumers that don't know
             // CloudEvents.
             header("ce-datacontenttype", "application/protobuf"),
             header("content-type", "application/protobuf"),
-            header("traceparent", &trace.to_string()),
+            header("traceparent", texts.traceparent(*trace)),
             header(MESSAGE_ID, id),
         ];
+        headers.extend(deployment.name().map(|name| header(DEPLOYMENT, name)));
         headers.extend(message.subject().map(|subject| header("ce-subject", subject)));
         Self { subject: subjects.message(message), headers, payload: message.value.clone().into(), lane }
     }
@@ -177,7 +182,8 @@ mod tests {
                 trace,
             },
         };
-        let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &message);
+        let out =
+            Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message, &mut PageTexts::default());
         let headers: Vec<_> = out.headers.iter().map(|h| (h.name.as_str(), h.value.as_str())).collect();
         assert_eq!(
             headers,
@@ -191,16 +197,18 @@ mod tests {
                 ("content-type", "application/protobuf"),
                 ("traceparent", trace.to_string().as_str()),
                 ("Nats-Msg-Id", "a%20%22b%22%2050%25%C3%A9%0D%0A"),
+                ("ce-deployment", "a_b"),
                 ("ce-subject", "12"),
             ]
         );
         // Building the client's map panics on a value that would break the protocol.
-        assert_eq!(out.header_map().len(), 10);
+        assert_eq!(out.header_map().len(), 11);
 
         // An attribute has a legal value or isn't there.
         for key in ["", "1\n2", "1\u{85}", "1\u{fdd0}", "1\u{1ffff}"] {
             message.key = Gid::from(key);
-            let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &message);
+            let out =
+                Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message, &mut PageTexts::default());
             assert!(out.headers.iter().all(|header| header.name != "ce-subject"), "{key:?}");
         }
     }
@@ -213,7 +221,7 @@ mod tests {
             value: value.map(|value| value.as_bytes().to_vec()),
         };
         let batch = Batch { messages: Vec::new(), checkpoints: vec![write(Some("old")), write(None)] };
-        let writes = Writes::new(&Subjects::new(Topic::from("asana")), &batch);
+        let writes = Writes::new(&Subjects::new(Topic::from("asana")), &Deployment::default(), &batch);
         assert_eq!(writes.entries[&ShardId(1)], [Entry { key: "k".to_owned(), value: None }]);
     }
 }

@@ -63,6 +63,11 @@ impl Subjects {
         vec![format!("{}.lane.>", self.prefix), format!("{}.dead-letter.>", self.prefix)]
     }
 
+    /// The records of a lane.
+    pub(super) fn lane(&self, lane: u32) -> String {
+        format!("{}.lane.{lane}.>", self.prefix)
+    }
+
     /// The head of a shard: its fence and its log of intents.
     pub(super) fn head(&self, shard: ShardId) -> String {
         format!("{}.{}.{shard}.head", self.prefix, self.checkpoint)

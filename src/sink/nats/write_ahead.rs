@@ -90,7 +90,8 @@ async fn attempt(
 
 /// Whether the commit counts. If so, it is finished.
 async fn settle(publisher: &Publisher, shard: ShardId, state: &mut Shard, id: &str) -> Result<bool, ShardError> {
-    let Claim { head, completed, pending, .. } = claim(publisher, &state.session, shard, Replace::Own).await?;
+    let Claim { replaced, head, completed, pending } = claim(publisher, &state.session, shard, Replace::Own).await?;
+    state.is_gone |= replaced == 0;
     state.head = head;
     state.completed = completed;
     if let Some(pending) = pending {

@@ -1,6 +1,6 @@
 //! Asana, and the machine itself.
 
-use super::{Bench, doctor};
+use super::{Bench, CRAWLER, doctor};
 use crate::support::program::Program;
 use crate::support::wait_for;
 use serde_json::{Value, json};
@@ -60,7 +60,10 @@ fn a_token_that_cant_be_read_is_a_fault_of_the_configuration() {
     let (code, lines, log) = doctor(&bench.write(&config), &[]);
     assert_eq!((code, lines.as_str()), (64, ""));
     let last = log.lines().last().unwrap();
-    assert!(last.starts_with("accounts.main.token.file: the secret can't be read: "), "{log}");
+    assert!(
+        last.contains("bridge.yaml:1:") && last.contains("accounts.main.token.file: the secret can't be read: "),
+        "{log}"
+    );
 }
 
 #[test]
@@ -114,6 +117,39 @@ fn rules_are_tried_and_their_streams_counted() {
     found.assert(missing, "failed", &["404", "correct the rule in `discovery.rules`"]);
     found.assert(&format!("rule for projects of workspace {workspace}, account main"), "ok", &["can be read"]);
     found.assert("budget of account main", "ok", &["at least "]);
+}
+
+#[test]
+fn what_the_account_for_crawls_doesnt_see_is_told() {
+    let bench = Bench::new();
+    let mut config = bench.config(&console());
+    config["accounts"]["crawler"] = config["accounts"]["main"].clone();
+    config["accounts"]["crawler"]["token"] = bench.secret("crawler");
+    config["streams"][0]["account"] = json!("main");
+    config["crawl"] = json!({ "account": "crawler" });
+    let found = bench.examine(&config, &[]);
+    found.assert_failed(&[]);
+    let crawls = "crawls of account main";
+    found.assert(crawls, "ok", &["account crawler sees what account main sees, in 1 of 1 stream(s)"]);
+
+    // It may not read the project itself, and a workspace's list of projects lacks it.
+    bench.simulator.post("/_sim/tokens", &json!({ "token": CRAWLER, "hidden_projects": [0] }));
+    let found = bench.examine(&config, &[]);
+    found.assert_failed(&[]);
+    let gid = config["streams"][0]["resource"].as_str().unwrap().to_owned();
+    found.assert(crawls, "notice", &[&format!("no access to 1 of 1 stream(s): main/{gid}"), "at its own rate"]);
+    let workspace = bench.simulator.get("/_sim/world")["workspaces"][0].clone();
+    config["streams"] = json!([{ "workspace": workspace, "account": "main" }]);
+    let found = bench.examine(&config, &[]);
+    found.assert_failed(&[crawls]);
+    found.assert(crawls, "failed", &["doesn't see everything that account main sees", &format!("(without {gid})")]);
+
+    // The streams of rules are compared, too.
+    config["streams"] = json!([]);
+    config["discovery"] = json!({ "rules": [{ "workspace": workspace, "account": "main" }] });
+    let found = bench.examine(&config, &[]);
+    found.assert_failed(&[]);
+    found.assert(crawls, "notice", &["no access to 1 of 10 stream(s)", &gid]);
 }
 
 #[test]
@@ -182,4 +218,30 @@ fn the_machines_own_things_are_tried() {
     found.assert(&format!("index {}", index.display()), "failed", &["can't be written", "`index.path`"]);
     found.assert(&format!("admin port {address}"), "notice", &["is in use"]);
     found.assert(&format!("file {}", bench.path("token/records.jsonl").display()), "failed", &["`sink.file.path`"]);
+}
+
+#[test]
+fn results_have_a_fixed_order_and_doubts_fail_if_strict() {
+    let bench = Bench::new();
+    let mut config = bench.config(&json!({ "file": { "path": bench.path("records") } }));
+    config["accounts"]["also"] = config["accounts"]["main"].clone();
+    let gid = &bench.simulator.projects()[0];
+    config["streams"] = json!([{ "resource": gid, "account": "main" }, { "resource": gid, "account": "also" }]);
+    let path = bench.write(&config);
+    let (code, first, _) = doctor(&path, &[]);
+    assert_eq!(code, 0, "{first}");
+    let places = ["account also", "stream also/", "account main", "stream main/", " ok, "];
+    let found: Vec<_> =
+        places.iter().map(|words| first.find(words).unwrap_or_else(|| panic!("{words} in {first}"))).collect();
+    assert!(found.is_sorted(), "{first}");
+    for _ in 0..2 {
+        let (code, again, _) = doctor(&path, &["--strict"]);
+        assert_eq!((code, &again), (0, &first), "nothing is in doubt");
+    }
+
+    config["streams"] = json!([{ "resource": gid, "account": "main" }, { "workspace": "1", "account": "main" }]);
+    let path = bench.write(&config);
+    let (code, said, _) = doctor(&path, &["--sample", "1"]);
+    assert!(code == 0 && said.ends_with("; not all could be checked (`--strict` exits with 1)\n"), "{said}");
+    assert_eq!(doctor(&path, &["--sample", "1", "--strict"]).0, 1);
 }

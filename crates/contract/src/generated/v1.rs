@@ -308,6 +308,9 @@ pub struct LeftOut {
 }
 /// Asana may have lost events of this stream between two times.
 ///
+/// If a gap that is open comes again with the same id, it has grown: the newer record counts. This happens only if a stream
+/// has many gaps that can't be healed.
+///
 /// It comes before any later event of the stream, in every lane of the topics that have the stream's records, or may have
 /// them, and that its shard has written to. If the stream comes to another topic later, that topic gets the gap before the
 /// stream's first event there, unless the gap is healed by then.
@@ -320,6 +323,7 @@ pub struct SourceGap {
     #[prost(enumeration = "SourceGapReason", tag = "2")]
     pub reason: i32,
     /// By Asana's clock: no event that Asana offered before this time is lost. From the last poll that is known to be complete.
+    /// Not set if the beginning isn't known: with the reason CHECKPOINT_LOST.
     #[prost(message, optional, tag = "3")]
     pub last_complete_poll_at: ::core::option::Option<crate::Timestamp>,
     /// By Asana's clock: Asana gave the new sync token at this time or before. No event that Asana offers after it is lost.
@@ -522,6 +526,9 @@ pub enum SourceGapReason {
     TokenExpired = 1,
     /// Asana kept answering 400 to a sync token that had been in use, and gave a new token to a request without one.
     TokenRefused = 2,
+    /// The bridge's checkpoint was lost, and an operator let the bridge continue without it. When the stream was polled
+    /// last, and even whether it was, isn't known.
+    CheckpointLost = 3,
 }
 impl SourceGapReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -533,6 +540,7 @@ impl SourceGapReason {
             Self::Unspecified => "SOURCE_GAP_REASON_UNSPECIFIED",
             Self::TokenExpired => "SOURCE_GAP_REASON_TOKEN_EXPIRED",
             Self::TokenRefused => "SOURCE_GAP_REASON_TOKEN_REFUSED",
+            Self::CheckpointLost => "SOURCE_GAP_REASON_CHECKPOINT_LOST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -541,6 +549,7 @@ impl SourceGapReason {
             "SOURCE_GAP_REASON_UNSPECIFIED" => Some(Self::Unspecified),
             "SOURCE_GAP_REASON_TOKEN_EXPIRED" => Some(Self::TokenExpired),
             "SOURCE_GAP_REASON_TOKEN_REFUSED" => Some(Self::TokenRefused),
+            "SOURCE_GAP_REASON_CHECKPOINT_LOST" => Some(Self::CheckpointLost),
             _ => None,
         }
     }

@@ -2893,6 +2893,7 @@ impl serde::Serialize for SourceGapReason {
             Self::Unspecified => "SOURCE_GAP_REASON_UNSPECIFIED",
             Self::TokenExpired => "SOURCE_GAP_REASON_TOKEN_EXPIRED",
             Self::TokenRefused => "SOURCE_GAP_REASON_TOKEN_REFUSED",
+            Self::CheckpointLost => "SOURCE_GAP_REASON_CHECKPOINT_LOST",
         };
         serializer.serialize_str(variant)
     }
@@ -2907,6 +2908,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapReason {
             "SOURCE_GAP_REASON_UNSPECIFIED",
             "SOURCE_GAP_REASON_TOKEN_EXPIRED",
             "SOURCE_GAP_REASON_TOKEN_REFUSED",
+            "SOURCE_GAP_REASON_CHECKPOINT_LOST",
         ];
 
         struct GeneratedVisitor;
@@ -2950,6 +2952,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapReason {
                     "SOURCE_GAP_REASON_UNSPECIFIED" => Ok(SourceGapReason::Unspecified),
                     "SOURCE_GAP_REASON_TOKEN_EXPIRED" => Ok(SourceGapReason::TokenExpired),
                     "SOURCE_GAP_REASON_TOKEN_REFUSED" => Ok(SourceGapReason::TokenRefused),
+                    "SOURCE_GAP_REASON_CHECKPOINT_LOST" => Ok(SourceGapReason::CheckpointLost),
                     _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
                 }
             }

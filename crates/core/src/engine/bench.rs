@@ -3,7 +3,7 @@
 use super::{AccountSpec, CrawlSettings, Engine, Poll, Settings, Shard, StreamSpec};
 use crate::checkpoint::{self, ShardState};
 use crate::engine::schedule::budget::Limit;
-use crate::ids::{ShardId, StreamId, StreamKind};
+use crate::ids::{Deployment, ShardId, StreamId, StreamKind};
 use crate::now::Now;
 use crate::outcome::poll::{Page, PollOutcome, Polled};
 use crate::outcome::stamp::Stamp;
@@ -57,7 +57,7 @@ impl Bench {
             self.engine.streams.get(&self.id).map(|entry| &entry.committed).or_else(|| parked.get(&self.id));
         let streams = BTreeMap::from([(self.id.clone(), committed.unwrap().clone())]);
         self.engine = engine(Settings { watermark_interval, ..self.engine.settings.clone() }, &self.id);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams });
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams, recreated_at: None });
     }
 
     /// The shard goes, and comes back as it is on the bus.
@@ -65,7 +65,7 @@ impl Bench {
         let Shard { counters, empty, .. } = self.engine.shards[&ShardId(0)].clone();
         let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
         self.engine.revoke(self.now, &[ShardId(0)]);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams });
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams, recreated_at: None });
     }
 
     /// The configuration is this now, with the stream or without.
@@ -119,11 +119,13 @@ pub(super) fn settings(topic: &str) -> Settings {
         topic: TopicTemplate::parse(topic, 16).unwrap(),
         min_interval: MINUTE,
         max_interval: MINUTE,
-        linger: Duration::ZERO,
+        commit_interval: Duration::ZERO,
+        quiet_wait: Duration::ZERO,
         max_records: 10,
         max_pending_bytes: 1000,
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
+        deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings::default(),
         all_known: true,

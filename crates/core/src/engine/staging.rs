@@ -11,7 +11,7 @@ use crate::record::batch::{Batch, CheckpointWrite, Message, OutputTopic};
 use crate::record::placement::lane_of;
 use crate::record::sequence::Counters;
 use crate::record::trace::Trace;
-use crate::record::{Place, Prepared};
+use crate::record::{InStream, Place, Prepared};
 use crate::stream::{MOST_PARTLY_HEALED, Notice, Stream};
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::timestamp;
@@ -81,24 +81,19 @@ pub(crate) fn stage<'a>(
     let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
-    for shard in taken.iter().map(|it| it.shard).chain(progress.iter().map(|it| it.shard)) {
-        counters.entry(shard).or_insert_with(|| {
-            let owned = &shards[&shard];
-            checkpoints.extend(owned.header_due.then(|| write_shard(shard, &owned.header(settings))));
-            owned.counters.clone()
-        });
+    let stated: BTreeMap<ShardId, bool> = progress.iter().map(|it| (it.shard, it.empty)).collect();
+    for shard in taken.iter().map(|it| it.shard).chain(stated.keys().copied()) {
+        counters.entry(shard).or_insert_with(|| shards[&shard].counters.clone());
     }
-    // Each is fenced by its header.
-    checkpoints.extend(progress.iter().map(|it| {
-        let header = Header { empty: it.empty, ..shards[&it.shard].header(settings) };
-        write_shard(it.shard, &header)
-    }));
     let mut pending = Vec::with_capacity(taken.len());
     let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
     for one in taken {
         let Some(counters) = counters.get_mut(&one.shard) else { continue };
         let before = streams.get(&one.id).or_else(|| committed(&one)).cloned().unwrap_or_default();
         let next = staging.pending(&one, before.clone(), counters);
+        if before.is_new() {
+            counters.add_stream();
+        }
         checkpoints.extend(write_crawl(one.shard, &one.id, before.crawl.as_ref(), next.crawl.as_ref()));
         checkpoints.push(write_stream(one.shard, &one.id, &next));
         streams.insert(one.id.clone(), next.clone());
@@ -108,6 +103,13 @@ pub(crate) fn stage<'a>(
         staging.watermarks(progress, &mut counters);
     }
     for (shard, counters) in &mut counters {
+        let owned = &shards[shard];
+        // What a watermark names is fenced by its header.
+        let empty = stated.get(shard).copied();
+        if owned.header_due || empty.is_some() || owned.counters.streams() != counters.streams() {
+            let header = owned.header(settings, counters);
+            checkpoints.push(write_shard(*shard, &Header { empty: empty.unwrap_or(header.empty), ..header }));
+        }
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }
@@ -138,6 +140,8 @@ struct Staging<'a> {
 /// A stream while one of its pages is staged.
 struct StreamStaging<'a> {
     pending: &'a Pending,
+    /// The stream's id.
+    text: Arc<str>,
     /// As it will be.
     next: Stream,
     counters: &'a mut Counters,
@@ -155,7 +159,7 @@ impl Staging<'_> {
             }
             Change::Ended => next.ended = true,
         }
-        let mut stream = StreamStaging { pending, next, counters };
+        let mut stream = StreamStaging { pending, text: pending.id.to_string().into(), next, counters };
         for topic in &pending.topics {
             self.spread(pending.shard, topic, stream.counters);
             if let Some(announcement) = &pending.announcement {
@@ -163,8 +167,11 @@ impl Staging<'_> {
             }
             self.prepare_topic(&mut stream, topic);
         }
+        let mut before = None;
         for (topic, prepared) in &pending.records {
-            self.prepare_topic(&mut stream, topic);
+            if before.replace(topic) != Some(topic) {
+                self.prepare_topic(&mut stream, topic);
+            }
             let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
             self.record(&mut stream, Lane { topic: topic.clone(), partition }, prepared);
         }
@@ -185,7 +192,10 @@ impl Staging<'_> {
             let has_it = gap.topics.insert(topic.clone(), lanes).unwrap_or(0);
             announced.push((Body::SourceGap(gap.record()), has_it));
         }
-        if let Some(crawl) = stream.next.crawl.as_mut().filter(|crawl| missing(&crawl.topics)) {
+        // A crawl of what was left out announces itself once it has something to publish.
+        let is_crawls = matches!(stream.pending.change, Change::Crawl(_));
+        let crawl = stream.next.crawl.as_mut().filter(|crawl| is_crawls || crawl.scope.is_empty());
+        if let Some(crawl) = crawl.filter(|crawl| missing(&crawl.topics)) {
             let has_it = Arc::make_mut(crawl).topics.insert(topic.clone(), lanes).unwrap_or(0);
             announced.push((Body::SnapshotBegin(crawl.begin_record()), has_it));
         }
@@ -316,7 +326,7 @@ impl Staging<'_> {
 
     /// Gives a record of the stream its place.
     fn record(&mut self, stream: &mut StreamStaging<'_>, lane: Lane, prepared: &Prepared) {
-        let StreamStaging { pending, next, counters } = stream;
+        let StreamStaging { pending, text, next, counters } = stream;
         self.begin_lane(pending.shard, &lane, counters);
         let epoch = counters.epoch();
         let place = Place {
@@ -324,7 +334,11 @@ impl Staging<'_> {
             epoch,
             lane_sequence: counters.next(&lane.topic, lane.partition),
             lane,
-            stream: Some((pending.id.clone(), next.next_sequence(epoch))),
+            stream: Some(InStream {
+                id: pending.id.clone(),
+                text: Arc::clone(text),
+                sequence: next.next_sequence(epoch),
+            }),
             received_at: pending.received_at,
             trace: pending.trace,
         };
@@ -354,9 +368,9 @@ impl Staging<'_> {
     fn push(&mut self, prepared: &Prepared, place: &Place) {
         let message_bytes = self.topics[&place.lane.topic].message_bytes;
         let refused = prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
-        if let (Some(bytes), Some((stream, _))) = (refused, &place.stream) {
+        if let (Some(bytes), Some(stream)) = (refused, &place.stream) {
             let notice = Notice::DeadLetter { gid: prepared.key.clone(), bytes };
-            self.notices.push((stream.clone(), notice));
+            self.notices.push((stream.id.clone(), notice));
         }
     }
 }

@@ -3,9 +3,10 @@
 pub(super) mod summary;
 
 use super::pending::{Change, Next, Pending};
+use super::queue::CommitPace;
 use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
 use super::watermarks::ShardProgress;
-use super::{Engine, REFRESH, Shard};
+use super::{Engine, REFRESH, Settings, Shard};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::known::Update;
 use crate::engine::staging::{Owner, newest, stage};
@@ -14,7 +15,6 @@ use crate::now::Now;
 use crate::record::batch::{Batch, CheckpointWrite, OutputTopic};
 use crate::record::placement::shard_of;
 use crate::record::trace::Trace;
-use crate::stream::Stream;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use summary::{CommitSummary, CommittedPage};
@@ -106,8 +106,17 @@ impl Engine {
         if !refreshed.is_empty() {
             batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
         }
-        self.queue.begin(staged);
+        self.queue.begin(now, staged);
         Some(batch)
+    }
+
+    /// The checkpoints of these shards were deleted from the bus: all of each is written again with the next batches.
+    pub fn rewrite(&mut self, now: Now, shards: &[ShardId]) {
+        for shard in shards {
+            if let Some(shard) = self.shards.get_mut(shard) {
+                shard.refresh_at = now.monotonic;
+            }
+        }
     }
 
     /// The whole checkpoint of a shard that is due for it, as it is on the bus.
@@ -116,12 +125,12 @@ impl Engine {
         let Some((&id, shard)) = due.filter(|_| !self.draining) else { return Vec::new() };
         shard.refresh_at = now.monotonic + REFRESH.delay(1, &id.to_string());
         let Shard { counters, parked, .. } = &*shard;
-        let mut writes = vec![write_shard(id, &shard.header(&self.settings))];
+        let mut writes = vec![write_shard(id, &shard.header(&self.settings, counters))];
         writes.extend(counters.lanes().map(|(topic, lanes)| write_lanes(id, topic, lanes)));
         let polled = self.specs.get(&id).into_iter().flatten();
         let polled = polled.filter_map(|spec| Some((&spec.id, &self.streams.get(&spec.id)?.committed)));
         // One that was never polled has no entry yet.
-        for (stream, committed) in polled.chain(parked).filter(|(_, stream)| **stream != Stream::default()) {
+        for (stream, committed) in polled.chain(parked).filter(|(_, stream)| !stream.is_new()) {
             writes.push(write_stream(id, stream, committed));
             writes.extend(write_crawl(id, stream, None, committed.crawl.as_ref()));
         }
@@ -139,8 +148,8 @@ impl Engine {
         let at_once = self.draining
             || self.is_full()
             || self.queue.ready_records() >= self.settings.max_records.min(self.limits.messages);
-        let linger = if at_once { Duration::ZERO } else { self.settings.linger };
-        let pages = self.queue.oldest().map(|arrived| arrived + linger);
+        let Settings { commit_interval: interval, quiet_wait, .. } = self.settings;
+        let pages = self.queue.due(if at_once { CommitPace::default() } else { CommitPace { interval, quiet_wait } });
         let watermark = self.shards.values().filter_map(|shard| self.watermark_due(shard)).min();
         let refresh = self.shards.values().map(|shard| shard.refresh_at).filter(|_| !self.draining).min();
         let due = pages.into_iter().chain(watermark).chain(refresh).min()?;

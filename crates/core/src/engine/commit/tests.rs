@@ -1,4 +1,5 @@
 use super::*;
+use crate::checkpoint::ShardState;
 use crate::engine::Settings;
 use crate::engine::bench::{Bench, MINUTE};
 use crate::engine::topics::{TopicFailure, TopicVerdict};
@@ -11,6 +12,7 @@ use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::date_time;
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message as _;
+use std::collections::BTreeMap;
 
 fn bodies(batch: Option<Batch>) -> Vec<Body> {
     let records = batch.unwrap().messages.into_iter().map(|it| pb::Record::decode(it.value.as_slice()).unwrap());
@@ -128,6 +130,51 @@ fn page(bench: &Bench, resource_type: &str, next: &str) -> PollOutcome {
     let event = serde_json::json!({ "action": "changed", "resource": { "gid": "7", "resource_type": resource_type } });
     let events = vec![Event::parse(&serde_json::value::to_raw_value(&event).unwrap())];
     PollOutcome::Page(Page { events, next: next.into(), has_more: false, received_at: bench.now.wall, bytes: 9 })
+}
+
+/// When the bench's only page is committed whose arrival is `after` the beginning of the commit before.
+fn committed_after(after: Duration, has_more: bool) -> Duration {
+    let mut bench = published();
+    let interval = Duration::from_secs(10);
+    bench.reconfigure(Settings { commit_interval: interval, ..bench.engine.settings.clone() }, true);
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    let (first, second) = (page(&bench, "task", "d"), page(&bench, "task", "e"));
+    bench.answer(&poll, first);
+    let began = bench.now.monotonic;
+    bench.engine.request_poll(bench.now, &bench.id.clone());
+    bench.wait(after);
+    let poll = bench.poll().unwrap();
+    let PollOutcome::Page(second) = second else { unreachable!("it is a page") };
+    let second = bench.polled(PollOutcome::Page(Page { has_more, ..second }));
+    bench.engine.handle_outcome(bench.now, &poll, second);
+    let due = bench.engine.batch_due().unwrap();
+    bench.wait(due.saturating_sub(bench.now.monotonic));
+    assert!(bench.engine.take_batch(bench.now).is_some(), "what is due is taken");
+    bench.now.monotonic.saturating_sub(began)
+}
+
+#[test]
+fn a_page_is_committed_at_once_unless_a_commit_began_just_before_and_nothing_more_waits() {
+    for (after, has_more, expected) in [(12, false, 12), (3, false, 10), (3, true, 3)] {
+        let committed = committed_after(Duration::from_secs(after), has_more);
+        assert_eq!(committed, Duration::from_secs(expected), "{after} s after, {has_more}");
+    }
+}
+
+#[test]
+fn a_page_without_events_waits_for_another_one() {
+    let mut bench = published();
+    let wait = Duration::from_secs(5);
+    bench.reconfigure(Settings { quiet_wait: wait, ..bench.engine.settings.clone() }, true);
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    let page = bench.page();
+    bench.engine.handle_outcome(bench.now, &poll, bench.polled(page));
+    assert_eq!(bench.engine.batch_due(), Some(bench.now.monotonic + wait));
+    assert_eq!(bench.engine.take_batch(bench.now), None);
+    bench.engine.reconfigure(bench.now, bench.engine.settings.clone(), &[], &[]);
+    assert!(bench.engine.batch_due().unwrap() <= bench.now.monotonic, "the end of a stream is committed at once");
 }
 
 #[test]
@@ -276,5 +323,34 @@ fn a_configuration_that_comes_during_a_commit_counts_from_its_end() {
         assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamEnded(_))));
         let parked = &bench.engine.shards[&ShardId(0)].parked[&bench.id];
         assert_eq!(parked.token().map(SyncToken::as_str), Some(if is_aborted { "c" } else { "d" }));
+    }
+}
+
+#[test]
+fn a_deleted_checkpoint_is_written_again_whole() {
+    let mut bench = published();
+    bench.wait(MINUTE);
+    assert!(bench.commit().is_none_or(|batch| batch.checkpoints.is_empty()));
+    bench.engine.rewrite(bench.now, &[ShardId(0), ShardId(7)]);
+    let batch = bench.commit().expect("a batch");
+    let keys: Vec<_> = batch.checkpoints.iter().map(|write| write.key.as_str()).collect();
+    assert_eq!(keys, ["lanes/t", "shard", "stream/main/1"], "header, counters and stream");
+    assert!(batch.messages.is_empty());
+}
+
+#[test]
+fn after_a_lost_checkpoint_a_stream_opens_a_gap_for_some_days() {
+    for (days, has_gap) in [(0, true), (6, true), (8, false)] {
+        let mut bench = Bench::new();
+        let counters = bench.engine.shards[&ShardId(0)].counters.clone();
+        let recreated_at = Some(bench.now.wall - TimeDelta::days(days));
+        let state = ShardState { counters, empty: false, streams: BTreeMap::new(), recreated_at };
+        bench.engine.assign(bench.now, ShardId(0), state);
+        bench.wait(MINUTE);
+        let poll = bench.poll().expect("a poll");
+        assert_eq!(poll.token, None);
+        bench.answer(&poll, PollOutcome::TokenReset("n".into()));
+        let stream = &bench.engine.streams[&bench.id].committed;
+        assert_eq!(stream.open_gaps.iter().map(|gap| gap.last_complete_poll_at).next(), has_gap.then_some(None));
     }
 }

@@ -1,10 +1,9 @@
 //! The lists of a crawl: what their pages show, and what becomes of those that can't be read.
 
 use super::compare::{Hashes, has_event, hashes};
-use super::{CrawlStep, CrawlTurn, Engine, Found, Step};
+use super::{CrawlStep, CrawlTurn, Engine, Found, RETRY, Step};
 use crate::crawl::known::{self, NOT_VISIBLE};
 use crate::crawl::{Crawl, Fate, Place, below};
-use crate::engine::schedule::pace::RETRY;
 use crate::ids::{Gid, StreamId};
 use crate::now::Now;
 use crate::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
@@ -97,6 +96,7 @@ impl Engine {
             }
         }
         if page.unidentified > 0 {
+            turn.crawl.incomplete_types.insert(listing.what.resource_type().to_owned());
             found.notice = Some(Notice::Crawl(CrawlNotice::Unidentified { listing, count: page.unidentified }));
         }
         turn.crawl.advance(page.next_offset.as_deref(), next);

@@ -10,7 +10,7 @@ use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{
     AccountSpec, CrawlAnswer, CrawlSettings, CrawlStep, Engine, Poll, Settings, Step, StreamSpec, TopicFailure,
 };
-use bridge_core::ids::{Gid, ShardId, StreamId, StreamKind};
+use bridge_core::ids::{Deployment, Gid, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::list::ListOutcome;
 use bridge_core::outcome::poll::{self, Denial, PollOutcome, Polled, Probed};
@@ -122,11 +122,13 @@ impl World {
             topic: TopicTemplate::parse(template, 16).unwrap(),
             min_interval: Duration::from_secs(1),
             max_interval: Duration::from_secs(8),
-            linger: Duration::from_millis(100),
+            commit_interval: Duration::from_millis(100),
+            quiet_wait: Duration::from_millis(300),
             max_records: 10,
             max_pending_bytes: 1000,
             watermark_interval: Duration::from_secs(4),
             replica: "r".to_owned(),
+            deployment: Deployment::default(),
             dead_letter_topic: "dead".to_owned(),
             crawl: CrawlSettings {
                 initial: true,

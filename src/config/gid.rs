@@ -1,4 +1,4 @@
-//! Gids on the command line: as such, or in the address of a page in Asana.
+//! Gids as people write them, on the command line and in the file: as such, or in the address of a page in Asana.
 
 use bridge_core::ids::StreamId;
 
@@ -10,7 +10,10 @@ const WITH_STREAM: [&str; 3] = ["task", "goal", "project"];
 const WITHOUT_STREAM: [(&str, &str); 3] = [("portfolio", "a portfolio"), ("team", "a team"), ("teams", "a team")];
 
 /// The gid of a task, project or goal.
-pub(super) fn gid(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// Why the text has none.
+pub fn gid(text: &str) -> Result<String, String> {
     if is_gid(text) {
         return Ok(text.to_owned());
     }
@@ -37,7 +40,10 @@ pub(super) fn gid(text: &str) -> Result<String, String> {
 }
 
 /// The gid of a workspace.
-pub(super) fn workspace(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// Why the text has none.
+pub fn workspace(text: &str) -> Result<String, String> {
     if is_gid(text) {
         return Ok(text.to_owned());
     }
@@ -52,8 +58,39 @@ pub(super) fn workspace(text: &str) -> Result<String, String> {
     }
 }
 
+/// The gid of a team.
+///
+/// # Errors
+/// Why the text has none.
+pub fn team(text: &str) -> Result<String, String> {
+    listed(text, &["team", "teams"], "a team")
+}
+
+/// The gid of a portfolio.
+///
+/// # Errors
+/// Why the text has none.
+pub fn portfolio(text: &str) -> Result<String, String> {
+    listed(text, &["portfolio"], "a portfolio")
+}
+
+fn listed(text: &str, words: &[&str], what: &str) -> Result<String, String> {
+    if is_gid(text) {
+        return Ok(text.to_owned());
+    }
+    let segments = segments(text);
+    let found = segments.as_deref().and_then(|segments| words.iter().find_map(|word| gid_after(segments, word)));
+    found.map(str::to_owned).ok_or_else(|| match segments {
+        Some(_) => format!("is an address without the gid of {what}"),
+        None => format!("is no gid: expected a number such as 1100000000000001, or the address of {what} in Asana"),
+    })
+}
+
 /// A stream as `account/gid`, or its gid alone.
-pub(super) fn stream(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// Why the text is none.
+pub fn stream(text: &str) -> Result<String, String> {
     match text.split_once('/') {
         Some((account, rest)) if segments(text).is_none() => Ok(format!("{account}/{}", gid(rest)?)),
         _ => gid(text),
@@ -61,7 +98,10 @@ pub(super) fn stream(text: &str) -> Result<String, String> {
 }
 
 /// A stream as `account/gid`.
-pub(super) fn stream_id(text: &str) -> Result<StreamId, String> {
+///
+/// # Errors
+/// What a stream is.
+pub fn stream_id(text: &str) -> Result<StreamId, String> {
     let id = stream(text).ok().and_then(|text| StreamId::parse(&text));
     id.ok_or_else(|| "a stream is ACCOUNT/GID, such as main/1204619611402340".to_owned())
 }
@@ -70,8 +110,9 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Gids are numbers of 64 bits. They begin with no zero.
 fn is_gid(text: &str) -> bool {
-    is_number(text) && text.bytes().any(|byte| byte != b'0')
+    is_number(text) && !text.starts_with('0') && text.parse::<u64>().is_ok()
 }
 
 /// The path of an address at Asana, without what follows it; none of another text.
