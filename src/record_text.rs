@@ -47,6 +47,9 @@ pub(crate) fn summary(record: &pb::Record, names: Names) -> String {
         Some(Body::StreamSuspended(it)) => format!("suspended: Asana answers {}", it.status),
         Some(Body::StreamResumed(_)) => "resumed".to_owned(),
         Some(Body::StreamEnded(_)) => "ended".to_owned(),
+        Some(Body::State(it)) => {
+            format!("state of {}", it.resource.as_ref().map_or("-", |resource| resource.gid.as_str()))
+        }
         Some(Body::LanesChanged(it)) => format!("{} lanes, after {}", it.count, it.previous_count),
         None => "a body that this version doesn't know".to_owned(),
     }
@@ -67,7 +70,8 @@ pub(crate) fn is_bookkeeping(record: &pb::Record) -> bool {
             | Body::SnapshotEnd(_)
             | Body::StreamSuspended(_)
             | Body::StreamResumed(_)
-            | Body::StreamEnded(_),
+            | Body::StreamEnded(_)
+            | Body::State(_),
         )
         | None => true,
     }

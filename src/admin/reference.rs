@@ -8,7 +8,9 @@ use crate::observe::{BridgeEvent, Observer as _, SessionEnd};
 use bridge_core::crawl::Reason;
 use bridge_core::engine::schedule::Freshness;
 use bridge_core::engine::schedule::budget::{Allowance, Limit, Share};
-use bridge_core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamPlace, StreamStatus};
+use bridge_core::engine::{
+    AccountStatus, CommitSummary, Phase, RefreshStatus, ShardStatus, Status, StreamPlace, StreamStatus,
+};
 use bridge_core::ids::{ShardId, StreamId, StreamKind};
 use bridge_core::outcome::list::{Listing, What};
 use bridge_core::outcome::poll::Denial;
@@ -159,6 +161,7 @@ fn sample() -> Arc<Watcher> {
         pending_pages: 0,
         pending_bytes: 0,
         max_pending_bytes: 0,
+        refresh: RefreshStatus::default(),
     });
     watcher
 }

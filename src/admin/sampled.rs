@@ -176,6 +176,24 @@ fn writer(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
         "Limit for `pending_bytes`, in bytes, above which nothing is polled: `commit.maxPending`",
         Some(&Unit::Bytes),
         of(|status| status.max_pending_bytes),
+    )?;
+    state(page, snapshot)
+}
+
+fn state(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let refresh = snapshot.status.as_deref().map(|status| status.refresh).unwrap_or_default();
+    page.one(
+        "state_resources_waiting",
+        "Number of changed resources that are to be read again, or are being read: `state.refresh`",
+        None,
+        number(refresh.waiting + refresh.ready),
+    )?;
+    page.one(
+        "state_lag",
+        "Time since the bridge received the oldest change whose resource it hasn't read again and published, in seconds: \
+         how far states are behind events. 0 if there is none",
+        Some(&Unit::Seconds),
+        refresh.oldest.map_or(0.0, |oldest| (snapshot.at - oldest).as_seconds_f64().max(0.0)),
     )
 }
 

@@ -241,7 +241,7 @@ impl Observer for Watcher {
             BridgeEvent::Account(account, notice) => {
                 self.seen().failures.account_noticed(self.clock.now().wall, account, *notice);
             }
-            BridgeEvent::Polled { .. } | BridgeEvent::Restarting { .. } => {}
+            BridgeEvent::Polled { .. } | BridgeEvent::Refresh(_) | BridgeEvent::Restarting { .. } => {}
         }
     }
 }

@@ -3,9 +3,10 @@
 use super::client::now;
 use super::{Client, ClientError, Listener, Look, Refusal, Seen, Source};
 use crate::config::CheckedAccount;
-use bridge_core::ids::{AccountName, StreamId, StreamKind, SyncToken};
+use bridge_core::ids::{AccountName, Gid, StreamId, StreamKind, SyncToken};
 use bridge_core::outcome::list::{ListOutcome, Listing};
 use bridge_core::outcome::poll::{Failure, PollForm, PollOutcome, Polled, Probed, Verdict};
+use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
 /// A client for each account. A stream is polled, and a list is read, by the client of its account.
@@ -83,6 +84,19 @@ impl Source for Accounts {
         match self.client(account) {
             Ok(client) => client.probe().await,
             Err(_failure) => Probed { verdict: Verdict::Unknown, stamp: None, received_at: now() },
+        }
+    }
+
+    async fn modified_tasks(
+        &self,
+        account: &AccountName,
+        project: &Gid,
+        since: DateTime<Utc>,
+        offset: Option<&str>,
+    ) -> ListOutcome {
+        match self.client(account) {
+            Ok(client) => client.modified_tasks(project, since, offset).await,
+            Err(failure) => ListOutcome::Failed(failure),
         }
     }
 

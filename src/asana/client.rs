@@ -10,8 +10,8 @@ use super::wire::Refusal;
 use super::{items, requests, wire};
 use crate::config::{CheckedAccount, Credential};
 use crate::one_line::one_line;
-use bridge_core::ids::{AccountName, StreamId, StreamKind, SyncToken};
-use bridge_core::outcome::list::{ListOutcome, Listing};
+use bridge_core::ids::{AccountName, Gid, StreamId, StreamKind, SyncToken};
+use bridge_core::outcome::list::{ListOutcome, Listing, What};
 use bridge_core::outcome::poll::{Denial, Failure, PollForm, Polled, Probed};
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -126,6 +126,18 @@ impl Client {
             Ok(answer) => {
                 let received_at = answer.received_at;
                 items::outcome(listing.what, offset, answer, received_at)
+            }
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// See [`Source::modified_tasks`](super::Source::modified_tasks). Takes at most as long as a poll.
+    pub async fn modified_tasks(&self, project: &Gid, since: DateTime<Utc>, offset: Option<&str>) -> ListOutcome {
+        let url = requests::modified_tasks(self.base_url(), project, since, offset);
+        match self.ask(Method::GET, url, None).await {
+            Ok(answer) => {
+                let received_at = answer.received_at;
+                items::outcome(What::Tasks, offset, answer, received_at)
             }
             Err(refusal) => refusal.into(),
         }

@@ -34,9 +34,10 @@ pub use look::{Look, Seen};
 pub use webhooks::{Part, Webhook};
 pub use wire::Refusal;
 
-use bridge_core::ids::{AccountName, StreamId, StreamKind, SyncToken};
+use bridge_core::ids::{AccountName, Gid, StreamId, StreamKind, SyncToken};
 use bridge_core::outcome::list::{ListOutcome, Listing};
 use bridge_core::outcome::poll::{PollForm, Polled, Probed};
+use chrono::{DateTime, Utc};
 
 /// Asana, as far as the bridge needs it.
 pub trait Source: Send + Sync {
@@ -74,5 +75,16 @@ pub trait Source: Send + Sync {
         listing: &Listing,
         offset: Option<&str>,
         limit: u8,
+    ) -> impl Future<Output = ListOutcome> + Send;
+
+    /// Requests the page that begins at `offset` of the tasks of a project that were modified at `since` or later.
+    ///
+    /// Total and cancel safe, as [`list`](Self::list).
+    fn modified_tasks(
+        &self,
+        account: &AccountName,
+        project: &Gid,
+        since: DateTime<Utc>,
+        offset: Option<&str>,
     ) -> impl Future<Output = ListOutcome> + Send;
 }

@@ -2,8 +2,9 @@
 
 use super::look::Look;
 use bridge_core::ids::{Gid, StreamId, StreamKind, SyncToken};
-use bridge_core::outcome::list::{Listing, What};
+use bridge_core::outcome::list::{Listing, MOST_ON_A_PAGE, What};
 use bridge_core::outcome::poll::PollForm;
+use chrono::{DateTime, SecondsFormat, Utc};
 use std::sync::LazyLock;
 use url::Url;
 
@@ -179,6 +180,16 @@ pub(super) fn list(base: &Url, listing: &Listing, offset: Option<&str>, limit: u
         query.extend(offset.map(|offset| ("offset", offset)));
     }
     below(base, path, &query)
+}
+
+/// The URL of a page of the tasks of `project` that were modified at `since` or later, below `base`.
+pub(super) fn modified_tasks(base: &Url, project: &Gid, since: DateTime<Utc>, offset: Option<&str>) -> Url {
+    let (fields, since) = (fields(What::Tasks).join(","), since.to_rfc3339_opts(SecondsFormat::Millis, true));
+    let limit = MOST_ON_A_PAGE.to_string();
+    let mut query =
+        vec![("project", project.as_str()), ("modified_since", &since), ("opt_fields", &fields), ("limit", &limit)];
+    query.extend(offset.map(|offset| ("offset", offset)));
+    below(base, &["tasks"], &query)
 }
 
 /// The URL of one object for `look`, below `base`.

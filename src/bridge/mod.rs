@@ -164,7 +164,7 @@ mod tests {
     use crate::index::Index;
     use crate::observe::LogObserver;
     use crate::sink::file;
-    use bridge_core::engine::{CrawlSettings, Settings};
+    use bridge_core::engine::{CrawlSettings, Settings, StateSettings};
     use bridge_core::ids::Deployment;
     use bridge_core::record::topic::TopicTemplate;
     use bridge_core::record::trace::Sampling;
@@ -195,6 +195,7 @@ mod tests {
             crawl: CrawlSettings::default(),
             all_known: true,
             sampling: Sampling::NONE,
+            state: StateSettings::default(),
         };
         let source = Arc::new(Accounts::default());
         let (_plans_to, plans) =

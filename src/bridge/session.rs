@@ -9,15 +9,18 @@ use crate::asana::Source;
 use crate::clock::Clock;
 use crate::index::service::IndexHandle;
 use crate::observe::{BridgeEvent, Observer, SessionEnd};
+use crate::sink::refresh_log::{Logged, Reading, RefreshLog};
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use bridge_core::checkpoint;
 use bridge_core::engine::{
-    CommitSummary, CrawlAnswer, CrawlStep, Engine, Poll, Probe, Step, TopicFailure, TopicVerdict,
+    CommitSummary, CrawlAnswer, CrawlStep, Engine, Poll, Probe, RefreshRead, RefreshRequest, Step, TopicFailure,
+    TopicVerdict,
 };
 use bridge_core::ids::{Gid, StreamId, Topic};
 use bridge_core::outcome::list::{ListOutcome, MOST_ON_A_PAGE};
 use bridge_core::outcome::poll::{Polled, Probed};
 use bridge_core::record::batch::{BatchLimits, OutputTopic};
+use bridge_core::state::EntryError;
 use bridge_core::stream::Notice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +68,9 @@ pub(super) struct Session<'a, S> {
     /// The index of the streams' published resources.
     index: IndexHandle,
     crawl_steps: JoinSet<(CrawlStep, CrawlAnswer, Duration)>,
+    refreshes: JoinSet<(RefreshRequest, ListOutcome, Duration)>,
+    /// The reading of the refresh log; entries of an earlier one don't count.
+    reading: u64,
     /// Whether the committer has a request that it hasn't answered.
     busy: bool,
     progress: Progress,
@@ -90,7 +96,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         let plan = Arc::clone(&plans.borrow_and_update());
         let engine = Engine::new(plan.settings.clone(), limits, &plan.accounts, &plan.streams);
         let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
-        let (probes, polls, crawl_steps) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        let (probes, polls, crawl_steps, refreshes) = (JoinSet::new(), JoinSet::new(), JoinSet::new(), JoinSet::new());
         Self {
             engine,
             plans,
@@ -102,6 +108,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             polls,
             index,
             crawl_steps,
+            refreshes,
+            reading: 0,
             busy: false,
             progress,
         }
@@ -110,16 +118,17 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     /// Runs until something ends the session, then closes the sink.
     pub(super) async fn run<C: Committer + 'static>(
         mut self,
-        committer: C,
+        mut committer: C,
         ownership: Ownership,
         stop: CancellationToken,
     ) -> SessionEnd {
         // At most one request is open: room for one.
         let (requests, inbox) = mpsc::channel(1);
         let (outbox, answers) = mpsc::channel(1);
+        let log = committer.refresh_log();
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(committer, inbox, outbox));
-        let end = match self.steps(&requests, answers, ownership, stop).await {
+        let end = match self.steps(&requests, answers, ownership, log, stop).await {
             Ok(()) => SessionEnd::Stopped,
             Err(end) => end,
         };
@@ -127,6 +136,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         self.probes.shutdown().await;
         self.polls.shutdown().await;
         self.crawl_steps.shutdown().await;
+        self.refreshes.shutdown().await;
         if tokio::time::timeout(CLOSE_TIMEOUT, tasks.join_all()).await.is_err() {
             tracing::warn!(
                 hint = "another replica takes over after the session timeout of the bus",
@@ -141,6 +151,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
         requests: &mpsc::Sender<Request>,
         mut answers: mpsc::Receiver<committer::CommitterReply>,
         mut ownership: Ownership,
+        mut log: RefreshLog,
         stop: CancellationToken,
     ) -> Result<(), SessionEnd> {
         let (mut grace_until, mut drain_until) = (None, None);
@@ -157,6 +168,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             self.send_probes();
             self.send_crawl_steps();
             self.send_polls();
+            self.send_refreshes();
             self.tell_missed();
             self.tell_accounts();
             if !self.busy {
@@ -169,6 +181,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                     self.handle_plan();
                 }
             }
+            self.follow_log(&log);
             self.send_request(requests).await?;
             if drain_until.is_some() && self.polls.is_empty() && self.engine.is_drained() {
                 return Ok(());
@@ -177,6 +190,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 Some(probed) = self.probes.join_next() => self.handle_probe(probed),
                 Some(polled) = self.polls.join_next() => self.handle_poll(polled),
                 Some(answered) = self.crawl_steps.join_next() => self.handle_crawl_step(answered),
+                Some(read) = self.refreshes.join_next() => self.handle_refresh(read),
+                Some(entries) = log.entries.recv(), if self.engine.wants_log() => self.handle_logged(entries?)?,
                 answer = answers.recv() => self.handle_answer(answer).await?,
                 // The engine's shards don't change during a commit.
                 event = ownership.recv(), if !self.busy => self.handle_ownership(event)?,
@@ -232,6 +247,66 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 (step, answer, clock.now().monotonic.saturating_sub(began))
             });
         }
+    }
+
+    fn send_refreshes(&mut self) {
+        while let Some(request) = self.engine.next_refresh(self.clock.now()) {
+            let (source, clock) = (Arc::clone(&self.plan.source), self.clock);
+            self.refreshes.spawn(async move {
+                let began = clock.now().monotonic;
+                let RefreshRequest { account, read, .. } = &request;
+                let outcome = match read {
+                    RefreshRead::One(listing) => source.list(account, listing, None, MOST_ON_A_PAGE).await,
+                    RefreshRead::Tasks { project, since, offset } => {
+                        source.modified_tasks(account, project, *since, offset.as_deref()).await
+                    }
+                };
+                (request, outcome, clock.now().monotonic.saturating_sub(began))
+            });
+        }
+    }
+
+    fn handle_refresh(&mut self, read: Result<(RefreshRequest, ListOutcome, Duration), JoinError>) {
+        let Some((request, outcome, took)) = finished(read) else { return };
+        let account = &request.account;
+        self.observer.notify(&BridgeEvent::Answered { account, outcome: outcome.label(), took });
+        if let Some(notice) = self.engine.handle_refresh(self.clock.now(), &request, outcome) {
+            self.observer.notify(&BridgeEvent::Refresh(&notice));
+        }
+    }
+
+    /// If shards have come or gone, the log is read where they say.
+    fn follow_log(&mut self, log: &RefreshLog) {
+        let tenures = self.engine.log_tenures();
+        if self.reading != tenures {
+            self.reading = tenures;
+            // Without a reader the session ends.
+            log.wanted.send(Reading { number: tenures, places: self.engine.log_places() }).ok();
+        }
+    }
+
+    fn handle_logged(&mut self, entries: Vec<Logged>) -> Result<(), SessionEnd> {
+        let now = self.clock.now();
+        for Logged { reading, shard, place, value } in entries {
+            if reading != self.reading {
+                continue;
+            }
+            match self.engine.note_logged(now, shard, place, &value) {
+                Ok(()) => {}
+                Err(error @ EntryError::Unreadable(_)) => tracing::warn!(
+                    %error,
+                    shard = shard.0,
+                    place,
+                    hint = "only the bridge may write to the refresh log",
+                    "foreign entry in the refresh log ignored"
+                ),
+                Err(error @ EntryError::NewerFormat(_)) => {
+                    let remedy = "upgrade this replica: a newer one has written to the refresh log".to_owned();
+                    return Err(SinkError::Setup { problem: error.to_string(), remedy }.into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends the committer its next request, if there is one.

@@ -11,7 +11,8 @@ use super::secret::{Secret, SecretSource};
 use super::suggest::nearest;
 use super::tracing;
 use super::{
-    AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig,
+    AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, RefreshConfig,
+    SecretConfig, StreamConfig,
 };
 use bridge_core::engine::StreamSpec;
 use bridge_core::ids::{AccountName, Deployment, StreamId, StreamKind};
@@ -65,6 +66,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     let streams = check.streams(&config);
     check.polling(&config.polling, &root.key("polling"));
     check.crawl(&config.crawl, &config.accounts, &root.key("crawl"));
+    check.state(&config.state, &config.sink, &root);
     if config.commit.max_pending.0 == 0 {
         check.problem(&root.key("commit").key("maxPending"), "must be above 0");
     }
@@ -82,7 +84,10 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     {
         check.problem(&root.key("webhooks").key("listen"), "is the same as `admin.listen`: use another port");
     }
-    let sink = check.sink(config.sink, &streams, !discovery.rules.is_empty(), &root.key("sink"));
+    let mut sink = check.sink(config.sink, &streams, !discovery.rules.is_empty(), &root.key("sink"));
+    if let Some(CheckedSink::Kafka(kafka)) = sink.as_mut().filter(|_| config.state.refresh == RefreshConfig::On) {
+        kafka.refresh_topic = Some(format!("{}-refresh", kafka.config.checkpoint_topic));
+    }
     let replica = check.replica(config.replica.as_deref());
     let (sampling, warning) = tracing::sampling(environment);
     check.warnings.extend(warning);
@@ -95,6 +100,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         sink,
         polling: config.polling,
         crawl: config.crawl,
+        state: config.state,
         commit: config.commit,
         index: config.index,
         admin,

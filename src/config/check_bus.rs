@@ -63,7 +63,7 @@ impl Check<'_> {
             Some(registry) => Some(self.schema_registry(registry, &place)?),
             None => None,
         };
-        Some(CheckedKafka { topic: topic?, config, secret_properties, schema_registry })
+        Some(CheckedKafka { topic: topic?, config, secret_properties, refresh_topic: None, schema_registry })
     }
 
     fn schema_registry(&mut self, config: &SchemaRegistryConfig, place: &Place) -> Option<CheckedSchemaRegistry> {
@@ -105,6 +105,16 @@ impl Check<'_> {
                 Err(problem) => self.problem(&place.key(key), problem.to_string()),
                 Ok(()) if *name == config.topic => {
                     self.problem(&place.key(key), "is the same topic as `topic`: write another name");
+                }
+                Ok(()) => {}
+            }
+        }
+        if let Some(name) = &config.state_topic {
+            let others = [&config.topic, &config.checkpoint_topic, &config.dead_letter_topic];
+            match check_name(name) {
+                Err(problem) => self.problem(&place.key("stateTopic"), problem.to_string()),
+                Ok(()) if others.contains(&name) => {
+                    self.problem(&place.key("stateTopic"), "is the same as another topic: write another name");
                 }
                 Ok(()) => {}
             }

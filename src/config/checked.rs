@@ -3,7 +3,7 @@
 use super::secret::SecretSource;
 use super::{
     ArchivedConfig, CheckpointConfig, CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig,
-    PollingConfig, SubjectNameStrategy,
+    PollingConfig, StateConfig, SubjectNameStrategy,
 };
 use bridge_core::engine::StreamSpec;
 use bridge_core::ids::{AccountName, Deployment};
@@ -34,6 +34,8 @@ pub struct Checked {
     pub polling: PollingConfig,
     /// When and how resources are re-crawled. The share of the budget is between 1 and 90 percent.
     pub crawl: CrawlConfig,
+    /// What is read again after events.
+    pub state: StateConfig,
     /// How records are batched into commits.
     pub commit: CommitConfig,
     /// The place of the index. Its path isn't empty.
@@ -273,6 +275,8 @@ pub struct CheckedKafka {
     pub topic: TopicTemplate,
     /// The sources of `config.secret_properties`, by property.
     pub secret_properties: BTreeMap<String, SecretSource>,
+    /// The topic of the refresh log, beside the checkpoint topic, if anything is read again.
+    pub refresh_topic: Option<String>,
     /// The checked `config.schema_registry`. Without one, values have no schema.
     pub schema_registry: Option<CheckedSchemaRegistry>,
 }

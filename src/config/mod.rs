@@ -7,6 +7,7 @@
 mod check;
 mod check_bus;
 mod check_discovery;
+mod check_state;
 mod checked;
 mod commit;
 mod crawl;
@@ -25,6 +26,7 @@ mod problem;
 pub(crate) mod reference;
 mod schema;
 mod secret;
+mod state;
 mod suggest;
 mod tracing;
 mod units;
@@ -46,6 +48,7 @@ pub use local::{ConsoleConfig, ConsoleOutput, FileConfig};
 pub use problem::{Mark, Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
+pub use state::{RefreshConfig, StateConfig};
 pub use units::{ByteSize, HumanDuration};
 pub use webhooks::WebhooksConfig;
 
@@ -89,6 +92,9 @@ pub struct Config {
     /// When and how resources are re-crawled.
     #[serde(default)]
     pub crawl: CrawlConfig,
+    /// Whether a resource's state is read again after an event.
+    #[serde(default)]
+    pub state: StateConfig,
     /// How records are batched into commits, and how often watermarks are written.
     #[serde(default)]
     pub commit: CommitConfig,
@@ -414,6 +420,11 @@ pub struct KafkaConfig {
     /// `checkpoint migrate`. Default with a `deployment`: `asana.checkpoints-DEPLOYMENT`.
     #[serde(default = "default_checkpoint_topic")]
     pub checkpoint_topic: String,
+    /// The compacted topic for the latest state of each resource, by gid. Needs `state.refresh`. Don't add partitions to it: keys
+    /// would move. Default: none.
+    #[serde(default)]
+    #[schemars(example = &"asana.state")]
+    pub state_topic: Option<String>,
     /// The topic for records that are too large for the output topic.
     #[serde(default = "default_dead_letter_topic")]
     pub dead_letter_topic: String,
@@ -588,6 +599,10 @@ pub struct NatsConfig {
     /// The number of lanes: the maximum number of consumers that can share the records.
     #[serde(default = "default_lanes")]
     pub lanes: NonZeroU32,
+    /// Whether the latest state of each resource is kept, on the subject `PREFIX.state.GID`. Needs `state.refresh`. Before
+    /// nats-server 2.11, states are deleted after `maxAge`.
+    #[serde(default)]
+    pub state: bool,
     /// Whether the bridge creates a missing JetStream stream. Set `false` if you create it yourself.
     #[serde(default = "yes")]
     pub create: bool,
@@ -632,6 +647,7 @@ impl NatsConfig {
             subject_prefix: default_subject_prefix(),
             checkpoint: None,
             lanes: default_lanes(),
+            state: false,
             create: yes(),
             replicas: default_replicas(),
             max_age: default_max_age(),

@@ -43,6 +43,16 @@ impl Source for Script {
         panic!("discovery doubts nobody")
     }
 
+    async fn modified_tasks(
+        &self,
+        _: &AccountName,
+        _: &Gid,
+        _: chrono::DateTime<chrono::Utc>,
+        _: Option<&str>,
+    ) -> ListOutcome {
+        panic!("discovery reads nothing again")
+    }
+
     #[expect(clippy::disallowed_methods, reason = "time stands still in a test, but for who sleeps")]
     async fn list(&self, _: &AccountName, listing: &Listing, offset: Option<&str>, _: u8) -> ListOutcome {
         self.asked.lock().unwrap().push((Instant::now(), listing.of.clone(), offset.map(str::to_owned)));

@@ -4,7 +4,7 @@ use super::folded::Folded;
 use super::{BridgeEvent, Observer, SessionEnd};
 use crate::sink::{CommitError, SinkError};
 use bridge_core::crawl::LeftOut;
-use bridge_core::engine::{AccountNotice, StreamPlace};
+use bridge_core::engine::{AccountNotice, RefreshNotice, StreamPlace};
 use bridge_core::ids::{AccountName, ShardId, StreamId};
 use bridge_core::outcome::poll::PollOutcome;
 use bridge_core::stream::{CrawlNotice, Notice};
@@ -49,6 +49,19 @@ fn crawl_noticed(stream: &StreamId, notice: &CrawlNotice) {
     }
 }
 
+/// What is said of resources that are read again.
+fn refresh_noticed(notice: &RefreshNotice) {
+    match notice {
+        RefreshNotice::GivenUp { stream, gid, reason } => {
+            tracing::warn!(%stream, %gid, reason, hint = "its next event reads it again, and so does reconciliation",
+                "changed resource unreadable, given up");
+        }
+        RefreshNotice::Throttled(account, pause) => {
+            tracing::warn!(%account, seconds = pause.as_secs(), "rate limit hit, reading changed resources paused");
+        }
+    }
+}
+
 /// Writes what happens to the log.
 #[derive(Debug, Default)]
 pub struct LogObserver {
@@ -80,6 +93,7 @@ impl Observer for LogObserver {
             BridgeEvent::Stream(place, Notice::Failed(failure)) => self.folded.poll_failed(place, failure),
             BridgeEvent::Stream(place, notice) => stream(place, notice),
             BridgeEvent::Account(name, notice) => account(name, *notice),
+            BridgeEvent::Refresh(notice) => refresh_noticed(notice),
             // Logged where they happen, or counted only.
             BridgeEvent::Configured { rejected: None }
             | BridgeEvent::RuleShrank(_)

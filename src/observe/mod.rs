@@ -7,7 +7,7 @@ pub use log::LogObserver;
 
 use crate::sink::{CommitError, SinkError};
 use bridge_core::checkpoint::CheckpointError;
-use bridge_core::engine::{AccountNotice, CommitSummary, Engine, Poll, StreamPlace};
+use bridge_core::engine::{AccountNotice, CommitSummary, Engine, Poll, RefreshNotice, StreamPlace};
 use bridge_core::ids::{AccountName, ShardId};
 use bridge_core::now::Now;
 use bridge_core::outcome::poll::PollOutcome;
@@ -49,6 +49,8 @@ pub enum BridgeEvent<'a> {
         /// The duration of the request.
         took: Duration,
     },
+    /// What happened while resources were read again.
+    Refresh(&'a RefreshNotice),
     /// Asana changes its API, and reports that this account's requests are affected. Once for each change, from
     /// whichever task sent the request.
     ApiChange {

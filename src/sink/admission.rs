@@ -210,7 +210,7 @@ fn owned(tail: &Tail, expected: &Expected) -> SinkError {
 mod tests {
     use super::*;
     use bridge_core::checkpoint::Header;
-    use bridge_core::record::sequence::{LaneCounter, Lanes};
+    use bridge_core::record::sequence::Lanes;
     use bridge_core::stream::Stream;
     use std::num::NonZeroU32;
 

@@ -6,6 +6,7 @@ use super::file::FileCommitter;
 use super::kafka::{KafkaCommitter, KafkaSettings};
 use super::nats::{NatsCommitter, NatsSettings};
 use super::reader::{PlaceError, Where};
+use super::refresh_log::RefreshLog;
 use super::{CommitError, Committer, Ownership, SinkError, console, file, kafka, local, nats};
 use crate::config::{
     Checked, CheckedFile, CheckedKafka, CheckedNats, CheckedReading, CheckedSink, LONGEST_CHECKPOINT,
@@ -43,6 +44,8 @@ pub struct Naming {
     pub topic: TopicTemplate,
     /// The topic for parts of records that are too large.
     pub dead_letter_topic: String,
+    /// The state topic, if there is one.
+    pub state_topic: Option<Topic>,
     /// Whether watermarks are written. They are, if readers can't see the end of the records otherwise.
     pub has_watermarks: bool,
 }
@@ -219,17 +222,21 @@ impl Sink {
             CheckedSink::Kafka(sink) => Naming {
                 topic: sink.topic.clone(),
                 dead_letter_topic: sink.config.dead_letter_topic.clone(),
+                state_topic: sink.config.state_topic.as_deref().map(Topic::from),
                 has_watermarks: true,
             },
             CheckedSink::Nats(sink) => {
                 let prefix = &sink.config.subject_prefix;
                 let dead_letter_topic = format!("{prefix}.dead-letter");
-                Naming { topic: TopicTemplate::fixed(prefix), dead_letter_topic, has_watermarks: true }
+                let state_topic = sink.config.state.then(|| Topic::from(format!("{prefix}.state")));
+                Naming { topic: TopicTemplate::fixed(prefix), dead_letter_topic, state_topic, has_watermarks: true }
             }
             // These accept records of any size, and their readers see the end of the records.
             CheckedSink::Console(_) | CheckedSink::File(_) => Naming {
                 topic: TopicTemplate::fixed(LOCAL_TOPIC),
                 dead_letter_topic: String::new(),
+                // A file keeps everything, and the snapshots among it.
+                state_topic: None,
                 has_watermarks: false,
             },
         }
@@ -553,6 +560,15 @@ impl Committer for AnyCommitter {
             Self::Nats(it) => it.commit(batch).await,
             Self::Console(it) => it.commit(batch).await,
             Self::File(it) => it.commit(batch).await,
+        }
+    }
+
+    fn refresh_log(&mut self) -> RefreshLog {
+        match self {
+            Self::Kafka(it) => it.refresh_log(),
+            Self::Nats(it) => it.refresh_log(),
+            Self::Console(it) => it.refresh_log(),
+            Self::File(it) => it.refresh_log(),
         }
     }
 

@@ -6,7 +6,8 @@
 
 use super::local::checkpoint::Checkpoint;
 use super::local::committed::Committed;
-use super::local::{self, Output, Session};
+use super::local::{self, Commit, Output, Session};
+use super::refresh_log::RefreshLog;
 use super::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use crate::config::{ConsoleConfig, ConsoleOutput};
 use crate::record_text::{Names, happened_at, is_bookkeeping, summary, time};
@@ -14,7 +15,7 @@ use crate::stdout;
 use anstyle::Style;
 use bridge_contract::pb;
 use bridge_core::ids::Topic;
-use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, OutputTopic};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
 use prost::Message as _;
 use std::io::{ErrorKind, IsTerminal as _, Stdout, Write};
 use std::num::NonZeroU32;
@@ -125,7 +126,7 @@ impl<W: Write + Send + 'static> Output for Destination<W> {
         &mut self.checkpoint
     }
 
-    fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError> {
+    fn commit(&mut self, lines: &[u8], commit: &Commit) -> Result<(), CommitError> {
         // Nothing can be withdrawn from a pipe, so no failure here is an `Aborted`.
         self.to.write_all(lines).and_then(|()| self.to.flush()).map_err(|error| {
             CommitError::Fatal(if error.kind() == ErrorKind::BrokenPipe {
@@ -134,7 +135,7 @@ impl<W: Write + Send + 'static> Output for Destination<W> {
                 SinkError::unavailable("could not write to standard output", error)
             })
         })?;
-        self.checkpoint.commit(checkpoints, Committed::default())
+        self.checkpoint.commit(commit, Committed::default())
     }
 }
 
@@ -151,6 +152,10 @@ impl<W: Write + Send + 'static> Committer for ConsoleCommitter<W> {
         self.session.commit(batch).await
     }
 
+    fn refresh_log(&mut self) -> RefreshLog {
+        self.session.refresh_log()
+    }
+
     async fn close(self) {}
 }
 
@@ -160,7 +165,7 @@ mod tests {
     use crate::sink::OwnershipEvent;
     use bridge_contract::pb::record::Body;
     use bridge_core::ids::ShardId;
-    use bridge_core::record::batch::{Attributes, Message, Target};
+    use bridge_core::record::batch::{Attributes, CheckpointWrite, Message, Target};
     use bridge_core::record::trace::Trace;
 
     const SHARDS: NonZeroU32 = NonZeroU32::MIN;

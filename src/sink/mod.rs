@@ -14,10 +14,12 @@ pub mod kafka;
 mod local;
 pub mod nats;
 pub mod reader;
+pub mod refresh_log;
 
 use crate::finding::CheckResult;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint};
+use refresh_log::RefreshLog;
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes batches. There is one per session, and it is the only writer.
@@ -42,6 +44,9 @@ pub trait Committer: Send {
     /// # Cancel safety
     /// Not cancel safe: await it to its end. If it is dropped before, the outcome is unknown.
     fn commit(&mut self, batch: &Batch) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// The refresh log. To be called once, before the first commit.
+    fn refresh_log(&mut self) -> RefreshLog;
 
     /// Ends the session gracefully: releases ownership so that another replica can take over at once.
     ///

@@ -18,12 +18,13 @@ use std::time::{Duration, Instant};
 const TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Thresholds that are passed within seconds; the times that rules wait are the chart's own.
-const THRESHOLDS: [&str; 6] = [
+const THRESHOLDS: [&str; 7] = [
     "prometheusRule.crawlSeconds=3",
     "prometheusRule.failingSeconds=3",
     "prometheusRule.staleSeconds=3",
     "prometheusRule.tokenLeftSeconds=86395",
     "prometheusRule.gapSeconds=3",
+    "prometheusRule.stateSeconds=3",
     "prometheusRule.pollDelaySeconds=3",
 ];
 
@@ -66,6 +67,7 @@ impl Bench {
                 { "resource": "3", "account": "other" },
             ],
             "polling": { "minInterval": "100ms", "maxInterval": "300ms" },
+            "state": { "refresh": "on" },
             "replica": "a",
             "admin": { "listen": "127.0.0.1:0" },
             "sink": sink,
@@ -224,6 +226,15 @@ fn asana_refuses(rules: &mut Rules) {
     let alerts = ["AsanaEventBridgeStreamFailing", "AsanaEventBridgeStreamStale", "AsanaEventBridgeSyncTokenNearEnd"];
     rules.judge_now(stale, &alerts);
     bench.end(fault);
+
+    // A change that can't be read again.
+    let fault = bench.fault(&json!({ "kind": "status", "status": 500, "resource": "7", "endpoint": "lists" }));
+    let event = json!({ "action": "changed", "resource": { "gid": "7", "resource_type": "task" } });
+    bench.simulator.post("/_sim/events", &json!({ "resource": "1", "events": [event] }));
+    let behind = bench.wait("an old state", |scrape| scrape.sum("state_lag_seconds", "") > 4.0);
+    rules.judge_now(behind, &["AsanaEventBridgeStateBehind"]);
+    bench.end(fault);
+    bench.wait("the state", |scrape| scrape.sum("state_lag_seconds", "") == 0.0);
 
     // A gap, and a crawl that can't read anything.
     let fault = bench.fault(&json!({ "kind": "status", "status": 500, "resource": "2", "endpoint": "lists" }));

@@ -52,6 +52,7 @@ pub(crate) fn settings(bootstrap: &str, name: &str, shards: u32) -> KafkaSetting
     KafkaSettings {
         config: serde_json::from_value(config).unwrap(),
         secret_properties: BTreeMap::new(),
+        refresh_topic: None,
         schema_registry: None,
         shards: NonZeroU32::new(shards).unwrap(),
         deployment: Deployment::default(),

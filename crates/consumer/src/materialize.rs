@@ -9,6 +9,9 @@
 //! [`Materializer::trusting_complete_types`], which drops unnamed resources at the end of a crawl. Then a table must be for one topic,
 //! because a crawl ends in each lane separately, and each topic has its own lanes.
 //!
+//! A snapshot that was read after an event belongs to no stream, so this table leaves it out. If you want the state of each resource
+//! rather than the resources of each stream, read the state topic.
+//!
 //! Pass each record to the [`Detector`](super::Detector) first, and leave out duplicates and older records.
 
 use super::record::{Action, Body, Event, Position, Record};
@@ -100,7 +103,7 @@ pub enum Removal {
 }
 
 impl Op {
-    /// The operation of a record. `None` if it changes nothing, such as a snapshot with `NOT_VISIBLE`.
+    /// The operation of a record. `None` if it changes nothing, such as a snapshot with `NOT_VISIBLE`, or one without a stream.
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
         let Position { epoch, lane, stream, stream_sequence, .. } = &record.position;
@@ -108,6 +111,8 @@ impl Op {
         let mark = Mark { epoch: *epoch, sequence: *stream_sequence };
         match &record.body {
             Body::Event(event) => Self::of_event(event, &record.position, mark),
+            // Read after an event: it belongs to no stream.
+            Body::Snapshot(_) if stream.is_empty() => None,
             Body::Snapshot(snapshot) => {
                 let resource = snapshot.resource.as_ref()?;
                 let gid = resource.gid.clone();
@@ -163,6 +168,7 @@ impl Op {
             | Body::StreamSuspended(_)
             | Body::StreamResumed
             | Body::StreamEnded
+            | Body::State(_)
             | Body::Unknown => None,
         }
     }

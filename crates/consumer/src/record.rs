@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use std::fmt;
 
 pub use bridge_contract::Action;
-pub use bridge_contract::pb::{ChangeValue, CrawlReason, Resource, Restored, SnapshotChange, SourceGapReason};
+pub use bridge_contract::pb::{
+    ChangeValue, CrawlReason, Resource, Restored, SnapshotChange, SnapshotReason, SourceGapReason,
+};
 
 /// One message of the bridge.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +62,7 @@ pub enum Body {
     Event(Event),
     /// An event or snapshot was too large for the bus. The dead-letter topic has it.
     StandIn(pb::StandIn),
-    /// The state of one resource, read by a crawl.
+    /// The state of one resource, read by a crawl, or after an event.
     Snapshot(Snapshot),
     /// A crawl of the stream's resources begins.
     SnapshotBegin(pb::SnapshotBegin),
@@ -82,6 +84,8 @@ pub enum Body {
     StreamResumed,
     /// The bridge no longer polls the stream.
     StreamEnded,
+    /// The latest state of a resource. Only in the state topic. Its position is that of the snapshot that it comes from.
+    State(pb::State),
     /// A body of a newer bridge. Ignore it, but count its position.
     Unknown,
 }
@@ -119,10 +123,10 @@ pub struct Change {
     pub value: Option<ChangeValue>,
 }
 
-/// The state of one resource, as a crawl read it.
+/// The state of one resource, as a crawl read it, or as it was read after an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// The crawl that the snapshot belongs to.
+    /// The crawl that the snapshot belongs to. Empty if it was read after an event.
     pub crawl_id: String,
     /// The resource whose state this is.
     pub resource: Option<Resource>,
@@ -134,6 +138,12 @@ pub struct Snapshot {
     pub modified_at: Option<DateTime<Utc>>,
     /// The difference from the state that the bridge published last.
     pub change: SnapshotChange,
+    /// Why it was read.
+    pub reason: SnapshotReason,
+    /// If it was read after an event: the position of the newest event that asked for it.
+    pub asked_by: Option<pb::Position>,
+    /// If it was read after an event: the streams that show the resource.
+    pub streams: Vec<String>,
 }
 
 /// Asana may have lost events of the stream between two times.
@@ -192,6 +202,7 @@ impl<'a> From<&'a Record> for Sighting<'a> {
             | Body::SnapshotEnd(_)
             | Body::StreamSuspended(_)
             | Body::StreamResumed
+            | Body::State(_)
             | Body::Unknown => Signal::None,
         };
         Self {
@@ -236,6 +247,7 @@ impl From<record::Body> for Body {
             record::Body::StreamSuspended(it) => Self::StreamSuspended(it),
             record::Body::StreamResumed(_) => Self::StreamResumed,
             record::Body::StreamEnded(_) => Self::StreamEnded,
+            record::Body::State(it) => Self::State(it),
         }
     }
 }
@@ -273,8 +285,12 @@ impl From<pb::Change> for Change {
 
 impl From<pb::Snapshot> for Snapshot {
     fn from(snapshot: pb::Snapshot) -> Self {
-        let pb::Snapshot { crawl_id, resource, parent, state_json, modified_at, change } = snapshot;
+        let pb::Snapshot { crawl_id, resource, parent, state_json, modified_at, change, reason, asked_by, streams } =
+            snapshot;
         Self {
+            reason: SnapshotReason::try_from(reason).unwrap_or_default(),
+            asked_by,
+            streams,
             crawl_id,
             resource,
             parent,

@@ -19,4 +19,5 @@ pub mod lenient;
 pub mod now;
 pub mod outcome;
 pub mod record;
+pub mod state;
 pub mod stream;

@@ -231,7 +231,7 @@ impl Totals {
 
 impl ShardReport {
     pub(super) fn new(shard: ShardId, contents: &Contents) -> Self {
-        let Contents { header, retired, lanes, streams } = contents;
+        let Contents { header, retired, refresh_place: _, lanes, streams } = contents;
         let lane = |lane: &bridge_core::record::sequence::LaneCounter| LaneReport {
             epoch: lane.epoch,
             last_sequence: lane.last,

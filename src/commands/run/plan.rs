@@ -3,14 +3,15 @@
 use super::RunError;
 use crate::asana::Accounts;
 use crate::bridge::Plan;
-use crate::config::{Checked, CheckedAccount, CrawlDepth};
+use crate::config::{Checked, CheckedAccount, CrawlDepth, RefreshConfig, StateConfig};
 use crate::discovery::Discovery;
 use crate::observe::{BridgeEvent, Observer};
 use crate::sink::any::{Naming, Sink};
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
-use bridge_core::engine::{AccountSpec, CrawlSettings, Settings};
-use bridge_core::ids::AccountName;
+use bridge_core::engine::{AccountSpec, CrawlSettings, Settings, StateSettings};
+use bridge_core::ids::{AccountName, Topic};
+use bridge_core::state::{Pace, Refreshed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -78,6 +79,7 @@ fn needs_restart(before: &Checked, after: &Checked) -> Vec<&'static str> {
         ("index", before.index != after.index),
         ("admin", before.admin != after.admin),
         ("webhooks", before.webhooks != after.webhooks),
+        ("state.refresh", before.state.refresh != after.state.refresh),
     ];
     differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
 }
@@ -100,7 +102,7 @@ pub(super) fn accounts(before: &Accounts, checked: &Checked) -> Result<Accounts,
 
 /// The configuration and the streams from its rules, in the core's terms.
 pub(super) fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: Arc<Accounts>) -> Plan<Accounts> {
-    let Naming { topic, dead_letter_topic, has_watermarks } = Sink::new(checked).naming();
+    let Naming { topic, dead_letter_topic, state_topic, has_watermarks } = Sink::new(checked).naming();
     let watermark_interval = if has_watermarks { checked.commit.watermark_interval.0 } else { Duration::ZERO };
     let account = |account: &CheckedAccount| {
         let requests_per_minute = checked.left_for_polls(&account.name, account.requests_per_minute);
@@ -143,9 +145,21 @@ pub(super) fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: A
             },
             all_known: discovery.is_complete(),
             sampling: checked.sampling,
+            state: state(&checked.state, state_topic),
         },
         accounts: checked.accounts.iter().map(account).collect(),
         streams: streams.into_values().cloned().collect(),
         source,
     }
+}
+
+/// What is read again, in the core's terms.
+fn state(config: &StateConfig, topic: Option<Topic>) -> StateSettings {
+    let refresh = match config.refresh {
+        RefreshConfig::Off => Refreshed::Nothing,
+        RefreshConfig::On if config.types.is_empty() => Refreshed::Everything,
+        RefreshConfig::On => Refreshed::Types(config.types.iter().cloned().collect()),
+    };
+    let pace = Pace { quiet: config.quiet_time.0, longest: config.longest_wait.0 };
+    StateSettings { refresh, topic, pace, budget_percent: config.budget_percent }
 }

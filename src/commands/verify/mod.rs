@@ -331,7 +331,8 @@ impl Verification {
                 | Body::LanesChanged(_)
                 | Body::StreamSuspended(_)
                 | Body::StreamResumed(_)
-                | Body::StreamEnded(_),
+                | Body::StreamEnded(_)
+                | Body::State(_),
             )
             | None => {}
         }

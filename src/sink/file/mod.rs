@@ -14,11 +14,12 @@ pub(super) use examine::{compare, examine};
 
 use super::local::checkpoint::Checkpoint;
 use super::local::committed::{Committed, Measure};
-use super::local::{self, Output, Session, beside, failed, folder, lock_file, private, sync_folder};
+use super::local::{self, Commit, Output, Session, beside, failed, folder, lock_file, private, sync_folder};
+use super::refresh_log::RefreshLog;
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::CheckedFile;
 use bridge_core::ids::Topic;
-use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, OutputTopic};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::num::NonZeroU32;
@@ -96,14 +97,14 @@ impl Output for DataFile {
         &mut self.checkpoint
     }
 
-    fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError> {
+    fn commit(&mut self, lines: &[u8], commit: &Commit) -> Result<(), CommitError> {
         self.check_undisturbed()?;
         let before = self.checkpoint.committed().bytes;
         let mut committed = self.committed.clone();
         committed.add(lines);
         let written = self.data.write_all(lines).and_then(|()| self.data.sync_data());
         let result = match written {
-            Ok(()) => self.checkpoint.commit(checkpoints, committed.committed()),
+            Ok(()) => self.checkpoint.commit(commit, committed.committed()),
             Err(error) => Err(CommitError::Aborted(failed("write", &self.path, error))),
         };
         match result {
@@ -199,6 +200,10 @@ impl Committer for FileCommitter {
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         self.0.commit(batch).await
+    }
+
+    fn refresh_log(&mut self) -> RefreshLog {
+        self.0.refresh_log()
     }
 
     async fn close(self) {}

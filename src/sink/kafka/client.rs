@@ -231,6 +231,15 @@ pub(super) fn committed_reader(settings: &KafkaSettings) -> Result<BaseConsumer<
     create(settings, &config, Logs)
 }
 
+/// Reads the refresh log, as it grows. If a place is gone, it begins where the log begins.
+pub(super) fn log_reader(settings: &KafkaSettings) -> Result<BaseConsumer<Logs>, SinkError> {
+    let mut config = reader(settings);
+    config.set("isolation.level", "read_committed").set("auto.offset.reset", "earliest");
+    // The brokers answer at once if there is something.
+    config.set("fetch.wait.max.ms", "500");
+    create(settings, &config, Logs)
+}
+
 /// The client ids of the group's members; none if the cluster can't list them, as for KIP-848's groups.
 pub(super) fn members(client: &BaseConsumer<Logs>, settings: &KafkaSettings) -> BTreeSet<String> {
     let group = settings.config.group_id.as_str();

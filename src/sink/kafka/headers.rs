@@ -21,7 +21,7 @@ pub(super) fn headers(
     let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
     let topic = match &message.target {
         Target::Lane { topic, .. } => topic.as_str(),
-        Target::DeadLetter => output,
+        Target::DeadLetter | Target::State { .. } | Target::RefreshLog(_) => output,
     };
     let headers = OwnedHeaders::new_with_capacity(13);
     let headers = with(headers, "ce_specversion", "1.0");
@@ -39,7 +39,7 @@ pub(super) fn headers(
     let headers = deployment.name().into_iter().fold(headers, |headers, name| with(headers, DEPLOYMENT, name));
     let headers = schema.into_iter().fold(headers, |headers, schema| with(headers, "ce_dataschema", schema));
     match &message.target {
-        Target::Lane { .. } => headers,
+        Target::Lane { .. } | Target::State { .. } | Target::RefreshLog(_) => headers,
         Target::DeadLetter => {
             let headers = with(headers, "__connect.errors.topic", output);
             with(headers, "__connect.errors.exception.message", "larger than the output topic takes")

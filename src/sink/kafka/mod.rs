@@ -8,6 +8,7 @@
 //! | `membership` | knows what may be written, and fences it |
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
+//! | `refresh_log` | reads the refresh log |
 //! | `tails` | reads the last record of each lane |
 //! | `places` | checks what a reader needs: the cluster answers, and has the topics |
 //! | `headers` | names attributes as Kafka's consumers expect |
@@ -29,11 +30,13 @@ mod membership;
 pub mod offline;
 mod places;
 mod producer;
+mod refresh_log;
 mod registry;
 mod restore;
 mod tails;
 mod topics;
 
+use super::refresh_log::{RefreshLog, pair};
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
 use bridge_core::ids::{Deployment, Topic};
@@ -69,6 +72,8 @@ pub struct KafkaSettings {
     pub config: KafkaConfig,
     /// The values of `config.secret_properties`, by property.
     pub secret_properties: BTreeMap<String, String>,
+    /// The topic of the refresh log, if anything is read again.
+    pub refresh_topic: Option<String>,
     /// The client of `config.schema_registry`, if there is one.
     pub schema_registry: Option<SchemaRegistry>,
     /// The number of shards, which is the number of partitions of the checkpoint topic.
@@ -81,10 +86,11 @@ pub struct KafkaSettings {
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, secret_properties, schema_registry, shards, deployment, replica } = self;
+        let Self { config, secret_properties, refresh_topic, schema_registry, shards, deployment, replica } = self;
         f.debug_struct("KafkaSettings")
             .field("config", config)
             .field("secret_properties", &secret_properties.keys().map(|name| (name, "…")).collect::<BTreeMap<_, _>>())
+            .field("refresh_topic", refresh_topic)
             .field("schema_registry", schema_registry)
             .field("shards", shards)
             .field("deployment", deployment)
@@ -115,6 +121,7 @@ impl KafkaSettings {
         Ok(Self {
             config: sink.config.clone(),
             secret_properties: sink.secret_properties.iter().map(read).collect::<Result<_, _>>()?,
+            refresh_topic: sink.refresh_topic.clone(),
             schema_registry: sink.schema_registry.clone().map(SchemaRegistry::new).transpose()?,
             shards,
             deployment: deployment.clone(),
@@ -125,11 +132,13 @@ impl KafkaSettings {
     /// The topics that are known before the first record. An output topic whose name is a template is created or
     /// checked when it is first written.
     fn topics(&self) -> Vec<(String, Role)> {
-        let KafkaConfig { topic, checkpoint_topic, dead_letter_topic, .. } = &self.config;
+        let KafkaConfig { topic, checkpoint_topic, dead_letter_topic, state_topic, .. } = &self.config;
         let output = (!topic.contains('{')).then(|| (topic.clone(), Role::Output));
         [(checkpoint_topic.clone(), Role::Checkpoint), (dead_letter_topic.clone(), Role::DeadLetter)]
             .into_iter()
             .chain(output)
+            .chain(self.refresh_topic.clone().map(|topic| (topic, Role::RefreshLog)))
+            .chain(state_topic.clone().map(|topic| (topic, Role::State)))
             .collect()
     }
 }
@@ -168,7 +177,7 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
     let outputs = names
         .into_iter()
         .zip(facts)
-        .filter(|((_, role), _)| *role == Role::Output)
+        .filter(|((_, role), _)| matches!(role, Role::Output | Role::State))
         .map(|((name, _), facts)| (Topic::from(name), facts))
         .collect();
 
@@ -185,11 +194,12 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
     let begun = tokio::task::spawn_blocking(begin).await;
     let (producer, group, ownership) =
         begun.unwrap_or_else(|error| Err(SinkError::unavailable("starting the clients of Kafka", error)))?;
-    Ok((KafkaCommitter { topics, outputs, frames, largest, producer, membership, group }, ownership))
+    Ok((KafkaCommitter { settings, topics, outputs, frames, largest, producer, membership, group }, ownership))
 }
 
 /// Writes batches to Kafka. If it is dropped, it leaves the group in the background.
 pub struct KafkaCommitter {
+    settings: Arc<KafkaSettings>,
     topics: Topics,
     /// The output topics that were checked.
     outputs: BTreeMap<Topic, TopicFacts>,
@@ -211,9 +221,16 @@ impl KafkaCommitter {
     /// Prepares an output topic. The producer's own limit was set when it was created, by the topics that were known
     /// then.
     async fn output(&mut self, topic: &Topic, facts: TopicFacts) -> Result<OutputTopic, SinkError> {
-        let frame = self.frames.prepare(topic.as_str(), Role::Output).await?;
+        let frame = self.frames.prepare(topic.as_str(), self.role(topic)).await?;
         let message_bytes = facts.message_bytes.min(self.largest).saturating_sub(frame);
         Ok(OutputTopic { lanes: facts.partitions, message_bytes })
+    }
+}
+
+impl KafkaCommitter {
+    fn role(&self, topic: &Topic) -> Role {
+        let is_state = self.settings.config.state_topic.as_deref() == Some(topic.as_str());
+        if is_state { Role::State } else { Role::Output }
     }
 }
 
@@ -230,7 +247,8 @@ impl Committer for KafkaCommitter {
             let facts = *facts;
             return self.output(topic, facts).await;
         }
-        let found = self.topics.ensure(&[(topic.as_str().to_owned(), Role::Output)]).await?;
+        let role = self.role(topic);
+        let found = self.topics.ensure(&[(topic.as_str().to_owned(), role)]).await?;
         let facts = found.into_iter().next().ok_or_else(|| {
             SinkError::unavailable(format!("looking at the topic {topic}"), "the cluster gave no answer for it")
         })?;
@@ -240,6 +258,12 @@ impl Committer for KafkaCommitter {
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         self.producer.commit(batch, &self.membership, &self.frames).await
+    }
+
+    fn refresh_log(&mut self) -> RefreshLog {
+        let (log, feed) = pair();
+        refresh_log::start(Arc::clone(&self.settings), feed);
+        log
     }
 
     async fn close(self) {
@@ -265,6 +289,7 @@ mod tests {
         KafkaSettings {
             config: serde_json::from_value(config).unwrap(),
             secret_properties: BTreeMap::new(),
+            refresh_topic: None,
             schema_registry: None,
             shards: NonZeroU32::MIN,
             deployment: Deployment::default(),

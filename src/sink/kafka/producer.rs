@@ -7,6 +7,7 @@ use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
 use crate::sink::cloud_events::PageTexts;
 use crate::sink::{CommitError, SinkError};
+use bridge_core::ids::ShardId;
 use bridge_core::record::batch::{Batch, CheckpointWrite, Message, Target};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -200,10 +201,13 @@ impl Producer {
         let (topic, partition) = match &message.target {
             Target::Lane { topic, partition } => (topic.as_str(), *partition),
             Target::DeadLetter => (config.dead_letter_topic.as_str(), 0),
+            Target::State { topic, partition } => (topic.as_str(), *partition),
+            Target::RefreshLog(part) => return self.send_logged(*part, message, flight).await,
         };
         let frame = frames.of(topic);
         let value = Frame::around(frame, &message.value);
-        let record = BaseRecord::with_opaque_to(topic, Arc::clone(flight))
+        let is_removal = matches!(message.target, Target::State { .. }) && message.value.is_empty();
+        let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(flight))
             .partition(i32::try_from(partition).unwrap_or(i32::MAX))
             .key(message.key.as_str())
             .payload(value.as_ref())
@@ -214,6 +218,20 @@ impl Producer {
                 frame.map(|frame| frame.schema.as_str()),
                 texts,
             ));
+        if is_removal {
+            record.payload = None;
+        }
+        self.send(record, flight).await
+    }
+
+    async fn send_logged(&self, part: ShardId, message: &Message, flight: &Arc<Flight>) -> KafkaResult<()> {
+        let Some(topic) = &self.settings.refresh_topic else {
+            return Err(KafkaError::MessageProduction(RDKafkaErrorCode::UnknownTopic));
+        };
+        let record = BaseRecord::with_opaque_to(topic, Arc::clone(flight))
+            .partition(client::partition_of(part))
+            .key(message.key.as_str())
+            .payload(message.value.as_slice());
         self.send(record, flight).await
     }
 

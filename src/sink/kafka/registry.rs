@@ -43,9 +43,9 @@ impl MessageType {
     /// The type of a topic's values; `None` for checkpoints, which have no schema.
     fn of(role: Role) -> Option<Self> {
         match role {
-            Role::Output => Some(RECORD),
+            Role::Output | Role::State => Some(RECORD),
             Role::DeadLetter => Some(DEAD_LETTER),
-            Role::Checkpoint => None,
+            Role::Checkpoint | Role::RefreshLog => None,
         }
     }
 

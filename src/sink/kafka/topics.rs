@@ -41,6 +41,10 @@ pub(super) enum Role {
     Checkpoint,
     /// The topic for parts of records that are too large for output topics.
     DeadLetter,
+    /// The refresh log.
+    RefreshLog,
+    /// The state topic.
+    State,
 }
 
 /// The properties of a topic that was checked.
@@ -377,16 +381,25 @@ impl Plan {
                 ("min.cleanable.dirty.ratio", "0.1"),
                 ("max.compaction.lag.ms", "3600000"),
             ],
+            // Its owners read only what is new. Each resource has one entry for each stream in the end.
+            Role::RefreshLog => &[("cleanup.policy", "compact"), ("max.message.bytes", NEW_MESSAGE_BYTES)],
+            Role::State => &[
+                ("cleanup.policy", "compact"),
+                ("max.message.bytes", NEW_MESSAGE_BYTES),
+                ("min.cleanable.dirty.ratio", "0.1"),
+                // A follower that is behind by more than this misses the removal of a resource.
+                ("delete.retention.ms", "604800000"),
+            ],
             Role::DeadLetter => &[("max.message.bytes", DEAD_LETTER_BYTES), ("retention.ms", DEAD_LETTER_RETENTION_MS)],
         };
         let own = own.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let given = match role {
             Role::Output => config.clone(),
-            Role::Checkpoint | Role::DeadLetter => std::collections::BTreeMap::new(),
+            Role::Checkpoint | Role::DeadLetter | Role::RefreshLog | Role::State => std::collections::BTreeMap::new(),
         };
         let partitions = match role {
-            Role::Output => partitions.get(),
-            Role::Checkpoint => settings.shards.get(),
+            Role::Output | Role::State => partitions.get(),
+            Role::Checkpoint | Role::RefreshLog => settings.shards.get(),
             Role::DeadLetter => 1,
         };
         Self {
@@ -427,12 +440,13 @@ impl Check<'_> {
 
         let policy = value("cleanup.policy");
         let fit = match self.role {
-            Role::Checkpoint => policy == "compact",
+            Role::Checkpoint | Role::RefreshLog | Role::State => policy == "compact",
             // Compaction would remove all events of a gid except the newest.
             Role::Output | Role::DeadLetter => !policy.contains("compact"),
         };
         if !fit {
-            let policy_wanted = if self.role == Role::Checkpoint { "compact" } else { "delete" };
+            let is_compacted = matches!(self.role, Role::Checkpoint | Role::RefreshLog | Role::State);
+            let policy_wanted = if is_compacted { "compact" } else { "delete" };
             differences.push(self.setting("cleanup.policy", &policy, policy_wanted, policy_wanted));
         }
         if layout.replicas < usize::from(wanted.replication_factor.get()) {
@@ -474,7 +488,7 @@ impl Check<'_> {
 
     /// Each shard's progress is in the partition of its number, so the numbers must be the same.
     fn shards(&self, layout: &Layout, differences: &mut Vec<Difference>) {
-        if self.role == Role::Checkpoint && layout.partitions != self.settings.shards.get() {
+        if matches!(self.role, Role::Checkpoint | Role::RefreshLog) && layout.partitions != self.settings.shards.get() {
             differences.push(Difference {
                 what: self.what(
                     "partitions",

@@ -7,7 +7,8 @@
 //! The database doesn't notice changed bytes inside values, so the sum of the entries' hashes is stored with them.
 
 use super::committed::Committed;
-use super::{beside, failed, lock_file, private, sync_folder};
+use super::refresh_log::{NewEntry, Stored};
+use super::{Commit, beside, failed, lock_file, private, sync_folder};
 use crate::sink::{CommitError, SinkError};
 use bridge_core::ids::ShardId;
 use bridge_core::record::batch::{CheckpointWrite, StoredCheckpoint};
@@ -42,6 +43,16 @@ const TABLES: &str = "
     ) STRICT;
     INSERT INTO state VALUES (0, 0, 0, 0);";
 
+/// The refresh log. Checkpoints of earlier versions don't have it.
+const LOG_TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS refresh_log (
+        place INTEGER PRIMARY KEY AUTOINCREMENT,
+        shard INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        value BLOB NOT NULL,
+        UNIQUE (shard, key)
+    ) STRICT;";
+
 /// The timeout of a lock: a command that reads the checkpoint holds it for some milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,6 +62,8 @@ pub(in crate::sink) struct Checkpoint {
     path: PathBuf,
     database: Connection,
     state: State,
+    /// What the last commit appended to the refresh log.
+    logged: Stored,
     /// The lock, held as long as this lives.
     _lock: File,
 }
@@ -89,7 +102,8 @@ impl Checkpoint {
         }
         let mut database = connect(path).map_err(|error| unreadable(path, error))?;
         let (_, state) = read(&mut database).map_err(|error| unreadable(path, error))?;
-        Ok(Self { path: path.to_owned(), database, state, _lock: lock })
+        database.execute_batch(LOG_TABLE).map_err(|error| unreadable(path, error))?;
+        Ok(Self { path: path.to_owned(), database, state, logged: Stored::new(), _lock: lock })
     }
 
     /// The entries of each of the `shards` shards.
@@ -116,19 +130,38 @@ impl Checkpoint {
         self.state.committed
     }
 
+    /// The refresh log of all shards.
+    ///
+    /// # Errors
+    /// `Setup` if it is damaged.
+    pub(in crate::sink) fn refresh_log(&mut self) -> Result<Stored, SinkError> {
+        let read = |database: &Connection| {
+            let mut statement = database.prepare("SELECT place, shard, key, value FROM refresh_log")?;
+            let rows = statement.query_map([], |row| {
+                let shard = ShardId(row.get(1)?);
+                Ok((row.get::<_, i64>(0)?.cast_unsigned(), NewEntry { shard, key: row.get(2)?, value: row.get(3)? }))
+            })?;
+            rows.collect::<rusqlite::Result<Stored>>()
+        };
+        read(&self.database).map_err(|error| unreadable(&self.path, error))
+    }
+
+    /// What the last commit appended to the refresh log, by place.
+    pub(in crate::sink) fn take_logged(&mut self) -> Stored {
+        std::mem::take(&mut self.logged)
+    }
+
     /// Makes a commit durable, with which so much of the output is committed.
     ///
     /// # Errors
     /// `Aborted` if certainly nothing of it is on the disk. `Fatal` too, but then a retry doesn't help. Otherwise `Unknown`.
-    pub(in crate::sink) fn commit(
-        &mut self,
-        writes: &[CheckpointWrite],
-        committed: Committed,
-    ) -> Result<(), CommitError> {
+    pub(in crate::sink) fn commit(&mut self, commit: &Commit, committed: Committed) -> Result<(), CommitError> {
+        self.logged.clear();
         let path = &self.path;
         let transaction = self.database.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = transaction.map_err(|error| not_written(path, error))?;
-        let sum = put(&transaction, self.state.sum, writes).map_err(|error| not_written(path, error))?;
+        let sum = put(&transaction, self.state.sum, &commit.checkpoints).map_err(|error| not_written(path, error))?;
+        let logged = log(&transaction, &commit.entries).map_err(|error| not_written(path, error))?;
         let state = State { committed, sum };
         set_state(&transaction, state).map_err(|error| not_written(path, error))?;
         transaction.commit().map_err(|error| match error.sqlite_error_code() {
@@ -136,6 +169,7 @@ impl Checkpoint {
             _ => CommitError::Unknown(failed("write the checkpoint", path, error)),
         })?;
         self.state = state;
+        self.logged = logged;
         Ok(())
     }
 }
@@ -246,6 +280,19 @@ fn read(database: &mut Connection) -> rusqlite::Result<(BTreeMap<ShardId, Stored
     Ok((entries, state))
 }
 
+/// Appends entries to the refresh log, each in the place of an earlier one with its key.
+fn log(to: &Transaction<'_>, entries: &[NewEntry]) -> rusqlite::Result<Stored> {
+    let mut insert =
+        to.prepare_cached("INSERT OR REPLACE INTO refresh_log (shard, key, value) VALUES (?, ?, ?) RETURNING place")?;
+    let mut logged = Stored::new();
+    for entry in entries {
+        let NewEntry { shard: ShardId(shard), key, value } = entry;
+        let place: i64 = insert.query_row(params![shard, key, value], |row| row.get(0))?;
+        logged.insert(place.cast_unsigned(), entry.clone());
+    }
+    Ok(logged)
+}
+
 /// Replaces entries, and returns the sum with the new ones.
 fn put(to: &Transaction<'_>, mut sum: u64, writes: &[CheckpointWrite]) -> rusqlite::Result<u64> {
     let mut remove = to.prepare_cached("DELETE FROM entry WHERE shard = ? AND key = ? RETURNING value")?;
@@ -315,6 +362,10 @@ fn not_written(path: &Path, error: rusqlite::Error) -> CommitError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of(checkpoints: impl Into<Vec<CheckpointWrite>>) -> Commit {
+        Commit { checkpoints: checkpoints.into(), entries: Vec::new() }
+    }
     use proptest::prelude::*;
 
     const SHARDS: NonZeroU32 = NonZeroU32::new(4).unwrap();
@@ -338,9 +389,13 @@ mod tests {
     /// A checkpoint with two commits, and its content after the first.
     fn two_commits(path: &Path) -> Content {
         let mut checkpoint = open(path).expect("a checkpoint");
-        checkpoint.commit(&[write(0, "a", Some(b"1")), write(3, "gone", Some(b"x"))], committed(1)).expect("commits");
+        checkpoint
+            .commit(&of([write(0, "a", Some(b"1")), write(3, "gone", Some(b"x"))]), committed(1))
+            .expect("commits");
         let first = content(path);
-        checkpoint.commit(&[write(0, "a", Some(&[7; 300])), write(3, "gone", None)], committed(2)).expect("commits");
+        checkpoint
+            .commit(&of([write(0, "a", Some(&[7; 300])), write(3, "gone", None)]), committed(2))
+            .expect("commits");
         first
     }
 
@@ -352,7 +407,7 @@ mod tests {
         let mut checkpoint = open(&path).expect("a checkpoint");
         let mut commit = |byte: u8| {
             let writes: Vec<_> = (0..40).map(|n| write(1, &format!("stream/{n}"), Some(&[byte; 900]))).collect();
-            checkpoint.commit(&writes, committed(byte.into())).expect("commits");
+            checkpoint.commit(&of(writes.clone()), committed(byte.into())).expect("commits");
             std::fs::read(&path).expect("reads")
         };
         let (first, second) = (commit(1), commit(2));
@@ -431,7 +486,7 @@ mod tests {
         two_commits(&path);
         let mut checkpoint = open(&path).expect("a checkpoint");
         checkpoint.entries(NonZeroU32::MIN).expect("the entry of shard 3 was removed");
-        checkpoint.commit(&[write(3, "a", Some(b"1"))], committed(3)).expect("commits");
+        checkpoint.commit(&of([write(3, "a", Some(b"1"))]), committed(3)).expect("commits");
         assert!(matches!(checkpoint.entries(NonZeroU32::MIN), Err(SinkError::Setup { .. })));
         assert_eq!(checkpoint.entries(SHARDS).expect("shards").len(), 4);
     }
@@ -447,10 +502,10 @@ mod tests {
         let reading = reader.transaction().expect("a transaction");
         reading.query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0)).expect("reads");
         let writes = [write(0, "a", Some(b"1")), write(3, "gone", Some(b"x"))];
-        let error = checkpoint.commit(&writes, committed(1)).expect_err("it is locked");
+        let error = checkpoint.commit(&of(writes.clone()), committed(1)).expect_err("it is locked");
         assert!(matches!(error, CommitError::Aborted(_)), "{error}");
         drop(reading);
-        checkpoint.commit(&writes, committed(1)).expect("commits");
+        checkpoint.commit(&of(writes.clone()), committed(1)).expect("commits");
         assert_eq!(content(&path), first);
     }
 
@@ -473,7 +528,7 @@ mod tests {
                 }
                 let writes: Vec<_> =
                     commit.iter().map(|(shard, key, value)| write(*shard, key, value.as_ref().map(|it| &it[..]))).collect();
-                checkpoint.commit(&writes, committed(number as u64)).expect("a commit");
+                checkpoint.commit(&of(writes.clone()), committed(number as u64)).expect("a commit");
                 prop_assert_eq!(checkpoint.committed(), committed(number as u64));
                 for CheckpointWrite { shard, key, value } in writes {
                     match value {

@@ -2,12 +2,15 @@
 
 pub(super) mod checkpoint;
 pub(super) mod committed;
+pub(super) mod refresh_log;
 
+use super::refresh_log::{RefreshLog, pair};
 use super::{CommitError, Ownership, OwnershipEvent, SinkError};
 use bridge_contract::line::Line;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, Message, OutputTopic, StoredCheckpoint, Target};
 use checkpoint::Checkpoint;
+use refresh_log::{NewEntry, Shared};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -15,7 +18,7 @@ use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 
 /// One lane, so that the lines of all resources have one order, and no limit of size.
 pub(super) const OUTPUT_TOPIC: OutputTopic = OutputTopic { lanes: NonZeroU32::MIN, message_bytes: usize::MAX };
@@ -26,7 +29,15 @@ pub(super) const BATCH_LIMITS: BatchLimits = BatchLimits { messages: usize::MAX,
 /// The output for lines, and its checkpoint.
 pub(super) trait Output: Send + 'static {
     fn checkpoint(&mut self) -> &mut Checkpoint;
-    fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError>;
+    fn commit(&mut self, lines: &[u8], commit: &Commit) -> Result<(), CommitError>;
+}
+
+/// What a commit stores besides the lines.
+#[derive(Debug, Default)]
+pub(super) struct Commit {
+    pub(super) checkpoints: Vec<CheckpointWrite>,
+    /// Of the refresh log.
+    pub(super) entries: Vec<NewEntry>,
 }
 
 /// A batch as the lines of an output.
@@ -40,6 +51,9 @@ pub(super) struct Session<O> {
     lines: Lines,
     /// Sends nothing more, unless the output ends. It is closed with the session.
     ownership: mpsc::Sender<OwnershipEvent>,
+    log: Shared,
+    /// Serves the refresh log; ends with the session.
+    reader: JoinSet<()>,
 }
 
 impl<O: Output> Session<O> {
@@ -52,15 +66,17 @@ impl<O: Output> Session<O> {
         let opened = spawn_blocking(move || {
             let mut output = open()?;
             let checkpoints = output.checkpoint().entries(shards)?;
-            Ok((output, checkpoints))
+            let log = output.checkpoint().refresh_log()?;
+            Ok((output, checkpoints, log))
         });
-        let (output, checkpoints) =
+        let (output, checkpoints, log) =
             opened.await.unwrap_or_else(|error| Err(SinkError::unavailable("could not open the output", error)))?;
         let (sender, ownership) = mpsc::channel(1);
         sender
             .try_send(OwnershipEvent::Assigned(checkpoints))
             .map_err(|error| SinkError::unavailable("could not assign the shards", error.to_string()))?;
-        Ok((Self { output: Some(output), lines, ownership: sender }, ownership))
+        let (log, reader) = (Shared::new(log), JoinSet::new());
+        Ok((Self { output: Some(output), lines, ownership: sender, log, reader }, ownership))
     }
 
     /// Where the session is told of its end.
@@ -68,20 +84,42 @@ impl<O: Output> Session<O> {
         self.ownership.clone()
     }
 
+    /// See [`Committer::refresh_log`](super::Committer::refresh_log).
+    pub(super) fn refresh_log(&mut self) -> RefreshLog {
+        let (log, feed) = pair();
+        self.reader.spawn(self.log.clone().serve(feed));
+        log
+    }
+
     pub(super) async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let lines = (self.lines)(batch)?;
-        let checkpoints = batch.checkpoints.clone();
+        let commit = Commit { checkpoints: batch.checkpoints.clone(), entries: entries(batch) };
         let unknown =
             |why: String| CommitError::Unknown(SinkError::unavailable("a commit did not come to its end", why));
         let mut output = self.output.take().ok_or_else(|| unknown("it was dropped".to_owned()))?;
         let committed = spawn_blocking(move || {
-            let result = output.commit(&lines, &checkpoints);
-            (output, result)
+            let result = output.commit(&lines, &commit);
+            let added = output.checkpoint().take_logged();
+            (output, result, added)
         });
-        let (output, result) = committed.await.map_err(|error| unknown(error.to_string()))?;
+        let (output, result, added) = committed.await.map_err(|error| unknown(error.to_string()))?;
         self.output = Some(output);
+        if result.is_ok() {
+            self.log.add(added);
+        }
         result
     }
+}
+
+/// What the batch appends to the refresh log.
+fn entries(batch: &Batch) -> Vec<NewEntry> {
+    let entry = |message: &Message| match message.target {
+        Target::RefreshLog(shard) => {
+            Some(NewEntry { shard, key: message.key.to_string(), value: message.value.clone() })
+        }
+        Target::Lane { .. } | Target::DeadLetter | Target::State { .. } => None,
+    };
+    batch.messages.iter().filter_map(entry).collect()
 }
 
 /// One JSON object for each record.
@@ -101,6 +139,9 @@ pub(super) fn lines(
         let written = match &message.target {
             Target::Lane { topic, partition } => write(&mut lines, topic, *partition, message),
             Target::DeadLetter => Err("no message is too large for a local sink".to_owned()),
+            Target::State { .. } => Err("a local sink has no state topic".to_owned()),
+            // It isn't part of the output.
+            Target::RefreshLog(_) => Ok(()),
         };
         written.map_err(|why| {
             CommitError::Fatal(SinkError::unavailable(format!("could not write record {}", message.attributes.id), why))

@@ -57,7 +57,7 @@ pub(super) async fn commit(
 pub(super) fn render(publisher: &Publisher, owned: &BTreeMap<ShardId, Shard>, id: &str, writes: Writes) -> Vec<Stored> {
     let subjects = publisher.subjects();
     let records = writes.records.into_iter().map(|(_, record)| Stored {
-        headers: record.header_map(),
+        headers: publisher.record_headers(&record),
         subject: record.subject,
         payload: record.payload,
     });

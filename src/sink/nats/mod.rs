@@ -41,6 +41,7 @@ mod outgoing;
 mod ownership;
 mod places;
 mod publish;
+mod refresh_log;
 mod restore;
 mod retries;
 mod rights;
@@ -51,6 +52,7 @@ mod tenures;
 mod view;
 mod write_ahead;
 
+use super::refresh_log::{RefreshLog, pair};
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedNats, NatsConfig, NatsLogin};
 use bridge_core::ids::{Deployment, ShardId, Topic};
@@ -227,7 +229,8 @@ impl Committer for NatsCommitter {
 
     async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {
         let prefix = self.publisher.subjects().prefix();
-        if topic == prefix {
+        let is_state = topic.as_str() == format!("{prefix}.state");
+        if topic == prefix || is_state {
             let largest = self.publisher.max_payload();
             // In a small message the headers take half at the most.
             let message_bytes = largest.saturating_sub(OVERHEAD_BYTES.min(largest / 2));
@@ -266,6 +269,12 @@ impl Committer for NatsCommitter {
             self.tell(lost, emptied).await;
         }
         outcome
+    }
+
+    fn refresh_log(&mut self) -> RefreshLog {
+        let (log, feed) = pair();
+        self.tasks.spawn(refresh_log::run(Arc::clone(&self.publisher), feed));
+        log
     }
 
     async fn close(mut self) {

@@ -120,7 +120,7 @@ impl Outgoing {
         let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
         let lane = match &message.target {
             Target::Lane { partition, .. } => Some(*partition),
-            Target::DeadLetter => None,
+            Target::DeadLetter | Target::State { .. } | Target::RefreshLog(_) => None,
         };
         let mut headers = vec![
             header("ce-specversion", "1.0"),
@@ -135,6 +135,13 @@ impl Outgoing {
             header("traceparent", texts.traceparent(*trace)),
             header(MESSAGE_ID, id),
         ];
+        if matches!(message.target, Target::State { .. } | Target::RefreshLog(_)) {
+            headers.push(header(ROLLUP, "sub"));
+        }
+        if matches!(message.target, Target::State { .. }) && message.value.is_empty() {
+            // As a key-value bucket marks a key that is gone.
+            headers.push(header("KV-Operation", "PURGE"));
+        }
         headers.extend(deployment.name().map(|name| header(DEPLOYMENT, name)));
         headers.extend(message.subject().map(|subject| header("ce-subject", subject)));
         Self { subject: subjects.message(message), headers, payload: message.value.clone().into(), lane }
@@ -143,6 +150,11 @@ impl Outgoing {
     /// The id by which duplicates are recognized.
     pub(super) fn message_id(&self) -> Option<&str> {
         self.headers.iter().find(|header| header.name == MESSAGE_ID).map(|header| header.value.as_str())
+    }
+
+    /// Whether it replaces the message before it on its subject, and stays until it is replaced itself.
+    pub(super) fn is_kept(&self) -> bool {
+        self.headers.iter().any(|header| header.name == ROLLUP)
     }
 
     pub(super) fn header_map(&self) -> HeaderMap {

@@ -131,10 +131,48 @@ impl Publisher {
     /// Publishes a record behind the message with the sequence `last`, which is the newest one on its subject (0: there
     /// is none), and waits until it is certainly stored. Returns its sequence.
     pub(super) async fn record(&self, record: &Outgoing, last: u64) -> Result<u64, PublishError> {
-        let mut headers = record.header_map();
+        let mut headers = self.record_headers(record);
         headers.insert(EXPECTED_STREAM, self.name.as_str());
         headers.insert(EXPECTED_LAST, last.to_string());
         self.publish(&record.subject, headers, record.payload.clone()).await
+    }
+
+    /// The headers of a record. `max_age` doesn't apply to what is kept.
+    pub(super) fn record_headers(&self, record: &Outgoing) -> HeaderMap {
+        let mut headers = record.header_map();
+        if record.is_kept() && self.abilities.spare {
+            headers.insert(TTL, "never");
+        }
+        headers
+    }
+
+    /// The matching messages from a sequence on, as they come.
+    pub(super) async fn follow(
+        &self,
+        start_sequence: u64,
+        filters: Vec<String>,
+    ) -> Result<impl futures_util::Stream<Item = Result<Found, SinkError>> + Unpin, SinkError> {
+        let action = format!("follow {} of JetStream stream {}", filters.join(", "), self.name);
+        let config = pull::OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: start_sequence.max(1) },
+            filter_subjects: filters,
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = self.stream.create_consumer(config).await;
+        let consumer = consumer.map_err(|error| SinkError::unavailable(action.clone(), error))?;
+        let messages = consumer.messages().await.map_err(|error| SinkError::unavailable(action.clone(), error))?;
+        Ok(messages.map(move |message| {
+            let message = message.map_err(|error| SinkError::unavailable(action.clone(), error))?;
+            let info = message.info().map_err(|error| SinkError::unavailable(action.clone(), error))?;
+            let sequence = info.stream_sequence;
+            let message = message.message;
+            Ok(Found {
+                subject: message.subject.to_string(),
+                sequence,
+                headers: message.headers.unwrap_or_default(),
+                payload: message.payload,
+            })
+        }))
     }
 
     /// Writes a checkpoint subject by compare-and-set. Returns its new sequence.

@@ -48,6 +48,11 @@ impl Subjects {
         let place = match &message.target {
             Target::Lane { partition, .. } => format!("lane.{partition}"),
             Target::DeadLetter => "dead-letter".to_owned(),
+            // The last token is all that a key-value bucket may have as its key.
+            Target::State { .. } => return format!("{}.state.{}", self.prefix, token(message.key.as_str())),
+            Target::RefreshLog(part) => {
+                return format!("{}.{part}.{}", self.refresh_log(), escape(message.key.as_str()));
+            }
         };
         let kind = token(resource_type);
         // Of a record without a stream the shard: a subject has one writer.
@@ -56,6 +61,34 @@ impl Subjects {
             None => message.shard.to_string(),
         };
         format!("{}.{place}.{account}.{resource}.{kind}.{gid}", self.prefix)
+    }
+
+    /// The part of the refresh log's subjects that all of them have. It belongs to the checkpoint, which has the places in it.
+    fn refresh_log(&self) -> String {
+        let name = self.checkpoint.strip_prefix("_checkpoint").unwrap_or_default();
+        format!("{}._refresh{name}", self.prefix)
+    }
+
+    /// The parts of the refresh log of some shards, with few filters.
+    pub(super) fn refresh_logs(&self, shards: &[ShardId]) -> Vec<String> {
+        let log = self.refresh_log();
+        if shards.len() > MOST_FILTERS {
+            return vec![format!("{log}.>")];
+        }
+        shards.iter().map(|shard| format!("{log}.{shard}.>")).collect()
+    }
+
+    /// The shard of an entry of the refresh log.
+    pub(super) fn shard_of_log(&self, subject: &str) -> Option<ShardId> {
+        let rest = subject.strip_prefix(&self.refresh_log())?.strip_prefix('.')?;
+        Some(ShardId(rest.split_once('.')?.0.parse().ok()?))
+    }
+
+    /// All that a commit writes besides checkpoints: records, dead letters, states and the refresh log.
+    pub(super) fn written(&self) -> Vec<String> {
+        let mut subjects = self.messages();
+        subjects.extend([format!("{}.state.*", self.prefix), format!("{}.>", self.refresh_log())]);
+        subjects
     }
 
     /// Every record and every dead letter, and no checkpoint.

@@ -243,7 +243,7 @@ pub(super) async fn redo(
     pending: &Pending,
 ) -> Result<Vec<Entry>, ShardError> {
     let mut part = read(publisher, shard, pending, state.head).await?;
-    let mut filters = publisher.subjects().messages();
+    let mut filters = publisher.subjects().written();
     filters.push(publisher.subjects().head(shard));
     let there = publisher.headers_from(pending.first, filters, state.head).await;
     let there = there.map_err(ShardError::Unknown)?;

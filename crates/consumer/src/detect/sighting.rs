@@ -190,7 +190,8 @@ impl<'a> From<&'a Body> for Signal<'a> {
             | Body::SnapshotBegin(_)
             | Body::SnapshotEnd(_)
             | Body::StreamSuspended(_)
-            | Body::StreamResumed(_) => Self::None,
+            | Body::StreamResumed(_)
+            | Body::State(_) => Self::None,
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Record {
     /// The content of the record. Numbers 10 to 29 are for bodies.
     #[prost(
         oneof = "record::Body",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
     )]
     pub body: ::core::option::Option<record::Body>,
 }
@@ -64,6 +64,9 @@ pub mod record {
         /// The bridge no longer polls the stream.
         #[prost(message, tag = "22")]
         StreamEnded(super::StreamEnded),
+        /// The latest state of a resource. Only in the state topic, by gid.
+        #[prost(message, tag = "23")]
+        State(super::State),
     }
 }
 /// The place of a record, by two counters. Both begin at 1.
@@ -88,7 +91,8 @@ pub struct Position {
     pub lane_sequence: u64,
     /// The stream, as "account/gid": the bridge's name of the credential, and the
     /// gid of the watched task, project, goal or workspace. Empty in a record of
-    /// the lane itself (EpochStart, Watermark, LanesChanged).
+    /// the lane itself (EpochStart, Watermark, LanesChanged), and in a Snapshot that
+    /// was read after an event.
     #[prost(string, tag = "5")]
     pub stream: ::prost::alloc::string::String,
     /// Contiguous for each (stream, epoch), over all topics and lanes. For
@@ -229,10 +233,10 @@ pub struct DeadLetter {
     #[prost(bytes = "vec", tag = "5")]
     pub part: ::prost::alloc::vec::Vec<u8>,
 }
-/// The state of one resource, as a crawl read it.
+/// The state of one resource, as a crawl read it, or as it was read after an event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Snapshot {
-    /// The crawl that the snapshot belongs to.
+    /// The crawl that the snapshot belongs to. Empty with another reason.
     #[prost(string, tag = "1")]
     pub crawl_id: ::prost::alloc::string::String,
     /// The resource.
@@ -251,6 +255,45 @@ pub struct Snapshot {
     /// The difference from the state that the bridge published last.
     #[prost(enumeration = "SnapshotChange", tag = "6")]
     pub change: i32,
+    /// Why it was read.
+    #[prost(enumeration = "SnapshotReason", tag = "7")]
+    pub reason: i32,
+    /// With the reason CHANGED: the position of the newest event that asked for it.
+    #[prost(message, optional, tag = "8")]
+    pub asked_by: ::core::option::Option<Position>,
+    /// With the reason CHANGED: the streams that show the resource now, as "account/gid"; see State.
+    #[prost(string, repeated, tag = "9")]
+    pub streams: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The latest state of a resource, in the state topic, which is compacted. The key is the gid. A resource that is deleted
+/// has no record: its last one has no value (on NATS: an empty one, with the header `KV-Operation: PURGE`).
+///
+/// A `State` is in the same commit as the Snapshot that it comes from, or follows the Snapshot of a crawl. Its position is that of
+/// this Snapshot in its own topic: to follow, continue there after it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct State {
+    /// The resource.
+    #[prost(message, optional, tag = "1")]
+    pub resource: ::core::option::Option<Resource>,
+    /// Everything that Asana returned of it, as JSON text, byte for byte.
+    #[prost(string, tag = "2")]
+    pub state_json: ::prost::alloc::string::String,
+    /// Asana's modified_at, if there is one.
+    #[prost(message, optional, tag = "3")]
+    pub modified_at: ::core::option::Option<crate::Timestamp>,
+    /// By Asana's clock: it was read at this time or later. Not set if Asana's time wasn't known.
+    #[prost(message, optional, tag = "4")]
+    pub read_after: ::core::option::Option<crate::Timestamp>,
+    /// The position of the newest event that asked for it. Not set if a crawl read it.
+    #[prost(message, optional, tag = "5")]
+    pub asked_by: ::core::option::Option<Position>,
+    /// The streams that show the resource now, as "account/gid": those whose resource is its project, its workspace or what it is
+    /// a part of, and those whose event or crawl asked for it. Other streams may show what is nested deeper.
+    #[prost(string, repeated, tag = "6")]
+    pub streams: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether a stream shows it. If not, nothing reports its changes any more, and it may have changed or be gone.
+    #[prost(bool, tag = "7")]
+    pub followed: bool,
 }
 /// A crawl of a stream's resources begins. Its snapshots follow, with events between them. In every lane of the stream's
 /// topics. If another crawl of the stream replaces a crawl, the replaced crawl has no SnapshotEnd.
@@ -513,6 +556,36 @@ impl SnapshotChange {
             "SNAPSHOT_CHANGE_DELETED" => Some(Self::Deleted),
             "SNAPSHOT_CHANGE_LEFT" => Some(Self::Left),
             "SNAPSHOT_CHANGE_NOT_VISIBLE" => Some(Self::NotVisible),
+            _ => None,
+        }
+    }
+}
+/// Why the bridge read the state of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SnapshotReason {
+    /// For the crawl that `crawl_id` names.
+    Unspecified = 0,
+    /// An event reported that the resource changed. The snapshot belongs to no crawl. It was read after the events of the
+    /// resource that come before it in the lane. Changes within a few seconds have one snapshot.
+    Changed = 1,
+}
+impl SnapshotReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SNAPSHOT_REASON_UNSPECIFIED",
+            Self::Changed => "SNAPSHOT_REASON_CHANGED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SNAPSHOT_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "SNAPSHOT_REASON_CHANGED" => Some(Self::Changed),
             _ => None,
         }
     }

@@ -1362,6 +1362,9 @@ impl serde::Serialize for Record {
                 record::Body::StreamEnded(v) => {
                     struct_ser.serialize_field("streamEnded", v)?;
                 }
+                record::Body::State(v) => {
+                    struct_ser.serialize_field("state", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -1400,6 +1403,7 @@ impl<'de> serde::Deserialize<'de> for Record {
             "streamResumed",
             "stream_ended",
             "streamEnded",
+            "state",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1419,6 +1423,7 @@ impl<'de> serde::Deserialize<'de> for Record {
             StreamSuspended,
             StreamResumed,
             StreamEnded,
+            State,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1455,6 +1460,7 @@ impl<'de> serde::Deserialize<'de> for Record {
                             "streamSuspended" | "stream_suspended" => Ok(GeneratedField::StreamSuspended),
                             "streamResumed" | "stream_resumed" => Ok(GeneratedField::StreamResumed),
                             "streamEnded" | "stream_ended" => Ok(GeneratedField::StreamEnded),
+                            "state" => Ok(GeneratedField::State),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1580,6 +1586,13 @@ impl<'de> serde::Deserialize<'de> for Record {
                                 return Err(serde::de::Error::duplicate_field("streamEnded"));
                             }
                             body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::StreamEnded)
+;
+                        }
+                        GeneratedField::State => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("state"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::State)
 ;
                         }
                     }
@@ -2009,6 +2022,15 @@ impl serde::Serialize for Snapshot {
         if self.change != 0 {
             len += 1;
         }
+        if self.reason != 0 {
+            len += 1;
+        }
+        if self.asked_by.is_some() {
+            len += 1;
+        }
+        if !self.streams.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Snapshot", len)?;
         if !self.crawl_id.is_empty() {
             struct_ser.serialize_field("crawlId", &self.crawl_id)?;
@@ -2030,6 +2052,17 @@ impl serde::Serialize for Snapshot {
                 .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.change)))?;
             struct_ser.serialize_field("change", &v)?;
         }
+        if self.reason != 0 {
+            let v = SnapshotReason::try_from(self.reason)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.reason)))?;
+            struct_ser.serialize_field("reason", &v)?;
+        }
+        if let Some(v) = self.asked_by.as_ref() {
+            struct_ser.serialize_field("askedBy", v)?;
+        }
+        if !self.streams.is_empty() {
+            struct_ser.serialize_field("streams", &self.streams)?;
+        }
         struct_ser.end()
     }
 }
@@ -2049,6 +2082,10 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
             "modified_at",
             "modifiedAt",
             "change",
+            "reason",
+            "asked_by",
+            "askedBy",
+            "streams",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -2059,6 +2096,9 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
             StateJson,
             ModifiedAt,
             Change,
+            Reason,
+            AskedBy,
+            Streams,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2086,6 +2126,9 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
                             "stateJson" | "state_json" => Ok(GeneratedField::StateJson),
                             "modifiedAt" | "modified_at" => Ok(GeneratedField::ModifiedAt),
                             "change" => Ok(GeneratedField::Change),
+                            "reason" => Ok(GeneratedField::Reason),
+                            "askedBy" | "asked_by" => Ok(GeneratedField::AskedBy),
+                            "streams" => Ok(GeneratedField::Streams),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2111,6 +2154,9 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
                 let mut state_json__ = None;
                 let mut modified_at__ = None;
                 let mut change__ = None;
+                let mut reason__ = None;
+                let mut asked_by__ = None;
+                let mut streams__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::CrawlId => {
@@ -2149,6 +2195,24 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
                             }
                             change__ = Some(map_.next_value::<SnapshotChange>()? as i32);
                         }
+                        GeneratedField::Reason => {
+                            if reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reason"));
+                            }
+                            reason__ = Some(map_.next_value::<SnapshotReason>()? as i32);
+                        }
+                        GeneratedField::AskedBy => {
+                            if asked_by__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("askedBy"));
+                            }
+                            asked_by__ = map_.next_value()?;
+                        }
+                        GeneratedField::Streams => {
+                            if streams__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("streams"));
+                            }
+                            streams__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Snapshot {
@@ -2158,6 +2222,9 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
                     state_json: state_json__.unwrap_or_default(),
                     modified_at: modified_at__,
                     change: change__.unwrap_or_default(),
+                    reason: reason__.unwrap_or_default(),
+                    asked_by: asked_by__,
+                    streams: streams__.unwrap_or_default(),
                 })
             }
         }
@@ -2565,6 +2632,77 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
             }
         }
         deserializer.deserialize_struct("asana_event_bridge.v1.SnapshotEnd", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SnapshotReason {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "SNAPSHOT_REASON_UNSPECIFIED",
+            Self::Changed => "SNAPSHOT_REASON_CHANGED",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for SnapshotReason {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "SNAPSHOT_REASON_UNSPECIFIED",
+            "SNAPSHOT_REASON_CHANGED",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = SnapshotReason;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "SNAPSHOT_REASON_UNSPECIFIED" => Ok(SnapshotReason::Unspecified),
+                    "SNAPSHOT_REASON_CHANGED" => Ok(SnapshotReason::Changed),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
     }
 }
 impl serde::Serialize for SourceGap {
@@ -3149,6 +3287,203 @@ impl<'de> serde::Deserialize<'de> for StandIn {
             }
         }
         deserializer.deserialize_struct("asana_event_bridge.v1.StandIn", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for State {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.resource.is_some() {
+            len += 1;
+        }
+        if !self.state_json.is_empty() {
+            len += 1;
+        }
+        if self.modified_at.is_some() {
+            len += 1;
+        }
+        if self.read_after.is_some() {
+            len += 1;
+        }
+        if self.asked_by.is_some() {
+            len += 1;
+        }
+        if !self.streams.is_empty() {
+            len += 1;
+        }
+        if self.followed {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.State", len)?;
+        if let Some(v) = self.resource.as_ref() {
+            struct_ser.serialize_field("resource", v)?;
+        }
+        if !self.state_json.is_empty() {
+            struct_ser.serialize_field("stateJson", &self.state_json)?;
+        }
+        if let Some(v) = self.modified_at.as_ref() {
+            struct_ser.serialize_field("modifiedAt", v)?;
+        }
+        if let Some(v) = self.read_after.as_ref() {
+            struct_ser.serialize_field("readAfter", v)?;
+        }
+        if let Some(v) = self.asked_by.as_ref() {
+            struct_ser.serialize_field("askedBy", v)?;
+        }
+        if !self.streams.is_empty() {
+            struct_ser.serialize_field("streams", &self.streams)?;
+        }
+        if self.followed {
+            struct_ser.serialize_field("followed", &self.followed)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for State {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "resource",
+            "state_json",
+            "stateJson",
+            "modified_at",
+            "modifiedAt",
+            "read_after",
+            "readAfter",
+            "asked_by",
+            "askedBy",
+            "streams",
+            "followed",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Resource,
+            StateJson,
+            ModifiedAt,
+            ReadAfter,
+            AskedBy,
+            Streams,
+            Followed,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "resource" => Ok(GeneratedField::Resource),
+                            "stateJson" | "state_json" => Ok(GeneratedField::StateJson),
+                            "modifiedAt" | "modified_at" => Ok(GeneratedField::ModifiedAt),
+                            "readAfter" | "read_after" => Ok(GeneratedField::ReadAfter),
+                            "askedBy" | "asked_by" => Ok(GeneratedField::AskedBy),
+                            "streams" => Ok(GeneratedField::Streams),
+                            "followed" => Ok(GeneratedField::Followed),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = State;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.State")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<State, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut resource__ = None;
+                let mut state_json__ = None;
+                let mut modified_at__ = None;
+                let mut read_after__ = None;
+                let mut asked_by__ = None;
+                let mut streams__ = None;
+                let mut followed__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Resource => {
+                            if resource__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("resource"));
+                            }
+                            resource__ = map_.next_value()?;
+                        }
+                        GeneratedField::StateJson => {
+                            if state_json__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("stateJson"));
+                            }
+                            state_json__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ModifiedAt => {
+                            if modified_at__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("modifiedAt"));
+                            }
+                            modified_at__ = map_.next_value()?;
+                        }
+                        GeneratedField::ReadAfter => {
+                            if read_after__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("readAfter"));
+                            }
+                            read_after__ = map_.next_value()?;
+                        }
+                        GeneratedField::AskedBy => {
+                            if asked_by__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("askedBy"));
+                            }
+                            asked_by__ = map_.next_value()?;
+                        }
+                        GeneratedField::Streams => {
+                            if streams__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("streams"));
+                            }
+                            streams__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Followed => {
+                            if followed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("followed"));
+                            }
+                            followed__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(State {
+                    resource: resource__,
+                    state_json: state_json__.unwrap_or_default(),
+                    modified_at: modified_at__,
+                    read_after: read_after__,
+                    asked_by: asked_by__,
+                    streams: streams__.unwrap_or_default(),
+                    followed: followed__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.State", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for StreamEnded {

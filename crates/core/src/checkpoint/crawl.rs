@@ -36,6 +36,7 @@ pub(crate) fn encode_crawl(crawl: &Crawl) -> pb::CrawlCheckpoint {
         left_out_more: crawl.left_out.more,
         reread: crawl.reread,
         scope: crawl.scope.iter().map(encode_listing).collect(),
+        feeds_state: crawl.feeds_state,
     }
 }
 
@@ -73,6 +74,7 @@ pub(crate) fn decode_crawl(entry: pb::CrawlCheckpoint, mut pieces: Pieces) -> Op
         left_out: decode_left_out(&entry.left_out, entry.left_out_more)?,
         reread: entry.reread,
         scope: entry.scope.iter().map(decode_listing).collect::<Option<_>>()?,
+        feeds_state: entry.feeds_state,
     })
 }
 

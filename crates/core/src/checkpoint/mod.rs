@@ -33,6 +33,7 @@ use std::sync::Arc;
 const FORMAT: u32 = 1;
 
 const SHARD_KEY: &str = "shard";
+const REFRESH_KEY: &str = "refresh";
 
 /// Why this program must not continue a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +114,8 @@ pub struct Contents {
     pub header: Option<Header>,
     /// The checkpoint that replaced this one, if it was migrated.
     pub retired: Option<Retired>,
+    /// The place in the shard's part of the refresh log; 0 if nothing of it is done.
+    pub refresh_place: u64,
     /// The lane counters of each topic.
     pub lanes: BTreeMap<Topic, Lanes>,
     /// The streams that were ever established, with their state.
@@ -190,6 +193,8 @@ pub struct ShardState {
     pub counters: Counters,
     /// See [`Header::empty`].
     pub empty: bool,
+    /// See [`Contents::refresh_place`].
+    pub refresh_place: u64,
     /// The streams that were ever established, with their state.
     pub streams: BTreeMap<StreamId, Stream>,
     /// The time when the checkpoint was written in the place of one that was lost.
@@ -218,6 +223,7 @@ pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, Check
                 contents.retired = Some(Retired { successor: entry.successor, shards: entry.shards, at });
                 contents.header = entry.before.map(Header::from);
             }
+            Kind::Refresh(entry) => contents.refresh_place = entry.next,
             Kind::Lanes(entry) => {
                 let counters = entry.lanes.iter();
                 let counters = counters.map(|it| LaneCounter { epoch: it.epoch, last: it.last_sequence }).collect();
@@ -266,7 +272,7 @@ pub fn restore(
     expected: impl Into<Expected>,
     now: DateTime<Utc>,
 ) -> Result<ShardState, CheckpointError> {
-    let Contents { header, retired, lanes, streams } = read(shard, stored)?;
+    let Contents { header, retired, refresh_place, lanes, streams } = read(shard, stored)?;
     if let Some(Retired { successor, shards, at }) = retired {
         return Err(CheckpointError::Retired { successor, shards, at });
     }
@@ -274,7 +280,7 @@ pub fn restore(
     let Some(header) = header else {
         let counters = Counters::new(fresh_epoch(now), lanes, count);
         return if stored.is_empty() {
-            Ok(ShardState { counters, empty: false, streams, recreated_at: None })
+            Ok(ShardState { counters, empty: false, refresh_place, streams, recreated_at: None })
         } else {
             Err(headless(shard))
         };
@@ -284,7 +290,8 @@ pub fn restore(
         return Err(CheckpointError::Incomplete { shard, found: streams.len(), expected: header.streams });
     }
     let counters = Counters::new(header.epoch, lanes, count);
-    Ok(ShardState { counters, empty: header.empty, streams, recreated_at: header.recreated_at })
+    let Header { empty, recreated_at, .. } = header;
+    Ok(ShardState { counters, empty, refresh_place, streams, recreated_at })
 }
 
 /// The replica that wrote last, by the shard's header, which each owner's first batch renews.
@@ -293,7 +300,7 @@ pub fn last_owner(stored: &StoredCheckpoint) -> Option<String> {
     let replica = match pb::Checkpoint::decode(stored.get(SHARD_KEY)?.as_slice()).ok()?.kind? {
         Kind::Shard(entry) => entry.replica,
         Kind::Retired(entry) => entry.replica,
-        Kind::Lanes(_) | Kind::Stream(_) | Kind::Crawl(_) | Kind::Queue(_) => return None,
+        Kind::Lanes(_) | Kind::Stream(_) | Kind::Crawl(_) | Kind::Queue(_) | Kind::Refresh(_) => return None,
     };
     Some(replica).filter(|replica| !replica.is_empty())
 }
@@ -335,6 +342,11 @@ pub(crate) fn write_retired(
         before: before.map(Into::into),
     };
     write(shard, SHARD_KEY.to_owned(), Kind::Retired(entry))
+}
+
+/// The entry with the place in the shard's part of the refresh log: what comes before it is done.
+pub(crate) fn write_refresh(shard: ShardId, next: u64) -> CheckpointWrite {
+    write(shard, REFRESH_KEY.to_owned(), Kind::Refresh(pb::RefreshPlace { next }))
 }
 
 /// The entry of a topic's lanes.
@@ -432,6 +444,7 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
         partly_healed: stream.partly_healed.iter().map(encode_gap).collect(),
         left_out: encode_left_out(&stream.left_out),
         left_out_more: stream.left_out.more,
+        in_state: stream.in_state,
     }
 }
 
@@ -484,6 +497,7 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         crawl: None,
         last_crawl_at: entry.last_crawl_at.map(|at| time(Some(&at))),
         ended: entry.ended,
+        in_state: entry.in_state,
         unknown_past: false,
     }
 }

@@ -65,7 +65,7 @@ pub fn rebuild(
         removed.extend(kept.keys().filter(|key| key.starts_with(CRAWL)).cloned());
         kept.retain(|key, _| !key.starts_with(CRAWL));
     }
-    let Contents { header, retired, lanes, streams } = read(shard, &kept)?;
+    let Contents { header, retired, refresh_place: _, lanes, streams } = read(shard, &kept)?;
     if let Some(it) = retired {
         return Err(CheckpointError::Retired { successor: it.successor, shards: it.shards, at: it.at });
     }

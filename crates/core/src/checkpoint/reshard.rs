@@ -19,6 +19,7 @@ use crate::ids::{Deployment, ShardId, Topic};
 use crate::record::batch::CheckpointWrite;
 use crate::record::placement::shard_of;
 use crate::record::sequence::Lanes;
+use crate::stream::Stream;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -212,7 +213,9 @@ fn entries(old: &Set, to: NonZeroU32) -> Vec<CheckpointWrite> {
         }
     }
     let streams = old.values().flat_map(|contents| &contents.streams);
-    entries.extend(streams.map(|(id, stream)| write_stream(shard_of(id, to), id, stream)));
+    // What was due in the refresh log isn't moved: gids have other shards. A crawl of each stream brings it.
+    let moved = |stream: &Stream| Stream { in_state: false, ..stream.clone() };
+    entries.extend(streams.map(|(id, stream)| write_stream(shard_of(id, to), id, &moved(stream))));
     entries
 }
 
@@ -228,7 +231,7 @@ mod tests {
     use crate::record::batch::StoredCheckpoint;
     use crate::record::sequence::LaneCounter;
     use crate::stream::live::Live;
-    use crate::stream::{OpenGap, State, Stream};
+    use crate::stream::{OpenGap, State};
     use bridge_contract::pb::SourceGapReason;
     use proptest::prelude::*;
     use std::sync::LazyLock;

@@ -64,6 +64,7 @@ fn what_was_written_is_restored() {
         write_shard(SHARD, &Header { streams: 1, ..header() }),
         write_lanes(SHARD, &topic, &lanes),
         write_stream(SHARD, &id, &stream),
+        write_refresh(SHARD, 77),
     ]);
     assert_eq!(last_owner(&stored).as_deref(), Some("r"));
     let mut lost = stored.clone();
@@ -72,6 +73,7 @@ fn what_was_written_is_restored() {
     let state = restored(&stored);
     let expected = ShardState {
         empty: false,
+        refresh_place: 77,
         counters: Counters::new(9, BTreeMap::from([(topic, lanes)]), 1),
         streams: BTreeMap::from([(id, stream)]),
         recreated_at: header().recreated_at,

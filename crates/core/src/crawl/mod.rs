@@ -111,6 +111,8 @@ pub struct Crawl {
     pub reread: bool,
     /// The listings that an earlier crawl left out: only these are read. Empty for a crawl of everything.
     pub scope: BTreeSet<Listing>,
+    /// Whether what it finds has gone to the state topic from its beginning on.
+    pub feeds_state: bool,
 }
 
 /// What a crawl is for.
@@ -230,6 +232,7 @@ impl Crawl {
             left_out: LeftOuts::default(),
             reread: !scope.is_empty(),
             scope,
+            feeds_state: false,
         };
         // An object that was left out is requested alone, like all resources that weren't seen.
         let lists = crawl.scope.iter().filter(|it| !it.what.is_object() || it.of == id.resource).cloned().collect();

@@ -1,6 +1,6 @@
 //! An engine to try things on.
 
-use super::{AccountSpec, CrawlSettings, Engine, Poll, Settings, Shard, StreamSpec};
+use super::{AccountSpec, CrawlSettings, Engine, Poll, Settings, Shard, StateSettings, StreamSpec};
 use crate::checkpoint::{self, ShardState};
 use crate::engine::schedule::budget::Limit;
 use crate::ids::{Deployment, ShardId, StreamId, StreamKind};
@@ -57,7 +57,11 @@ impl Bench {
             self.engine.streams.get(&self.id).map(|entry| &entry.committed).or_else(|| parked.get(&self.id));
         let streams = BTreeMap::from([(self.id.clone(), committed.unwrap().clone())]);
         self.engine = engine(Settings { watermark_interval, ..self.engine.settings.clone() }, &self.id);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams, recreated_at: None });
+        self.engine.assign(
+            self.now,
+            ShardId(0),
+            ShardState { counters, empty, refresh_place: 0, streams, recreated_at: None },
+        );
     }
 
     /// The shard goes, and comes back as it is on the bus.
@@ -65,7 +69,11 @@ impl Bench {
         let Shard { counters, empty, .. } = self.engine.shards[&ShardId(0)].clone();
         let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
         self.engine.revoke(self.now, &[ShardId(0)]);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams, recreated_at: None });
+        self.engine.assign(
+            self.now,
+            ShardId(0),
+            ShardState { counters, empty, refresh_place: 0, streams, recreated_at: None },
+        );
     }
 
     /// The configuration is this now, with the stream or without.
@@ -130,6 +138,7 @@ pub(super) fn settings(topic: &str) -> Settings {
         crawl: CrawlSettings::default(),
         all_known: true,
         sampling: Sampling::NONE,
+        state: StateSettings::default(),
     }
 }
 

@@ -8,7 +8,9 @@
 //!    [`handle_probe`](Engine::handle_probe); then the same for crawls, by
 //!    [`next_crawl_step`](Engine::next_crawl_step) and [`handle_crawl_step`](Engine::handle_crawl_step); then for polls,
 //!    which use what the others leave of the budgets, by [`next_poll`](Engine::next_poll) and
-//!    [`handle_outcome`](Engine::handle_outcome);
+//!    [`handle_outcome`](Engine::handle_outcome); and for what is read again, which has a budget of its own, by
+//!    [`next_refresh`](Engine::next_refresh) and [`handle_refresh`](Engine::handle_refresh), as long as entries of the refresh log
+//!    come by [`note_logged`](Engine::note_logged);
 //! 3. when no commit runs: [`next_topic_refresh`](Engine::next_topic_refresh) and, if there is none,
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
@@ -30,6 +32,7 @@ mod pending;
 mod polls;
 mod probes;
 mod queue;
+mod refresh;
 mod requests;
 pub mod schedule;
 mod settings;
@@ -46,8 +49,8 @@ use crate::record::Prepared;
 use crate::record::batch::BatchLimits;
 use crate::record::placement::shard_of;
 use crate::stream::{Notice, State, Stream};
-use accounts::Accounts;
 pub use accounts::{AccountNotice, Probe};
+use accounts::{Accounts, Terms};
 use bridge_contract::pb::{self, record::Body};
 use chrono::DateTime;
 pub use commit::summary::{CommitSummary, CommittedPage};
@@ -56,9 +59,11 @@ use owned::{Entry, Shard};
 use pending::{Change, Pending};
 pub use polls::Poll;
 use queue::Queue;
+use refresh::Refreshing;
+pub use refresh::{RefreshNotice, RefreshRead, RefreshRequest, RefreshStatus};
 use schedule::backoff::Backoff;
 use schedule::budget::Share;
-pub use settings::{AccountSpec, CrawlSettings, Settings, StreamSpec};
+pub use settings::{AccountSpec, CrawlSettings, Settings, StateSettings, StreamSpec};
 pub use status::{AccountStatus, CrawlStatus, Phase, ShardStatus, Status, StreamPlace, StreamStatus, token_left};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -88,6 +93,7 @@ pub struct Engine {
     specs: BTreeMap<ShardId, Vec<StreamSpec>>,
     shards: BTreeMap<ShardId, Shard>,
     streams: BTreeMap<StreamId, Entry>,
+    refresh: Refreshing,
     /// Number of requests and pages so far: each has its own.
     requests: u64,
     draining: bool,
@@ -105,6 +111,7 @@ impl Engine {
     /// An engine that owns nothing yet.
     #[must_use]
     pub fn new(settings: Settings, limits: BatchLimits, accounts: &[AccountSpec], streams: &[StreamSpec]) -> Self {
+        let refresh = Refreshing::new(settings.state.pace);
         let mut engine = Self {
             accounts: Accounts::default(),
             specs: by_shard(streams, settings.shards),
@@ -115,26 +122,39 @@ impl Engine {
             next_configuration: None,
             shards: BTreeMap::new(),
             streams: BTreeMap::new(),
+            refresh,
             requests: 0,
             draining: false,
         };
-        engine.set_accounts(Now { monotonic: Duration::ZERO, wall: DateTime::UNIX_EPOCH }, accounts);
+        let beginning = Now { monotonic: Duration::ZERO, wall: DateTime::UNIX_EPOCH };
+        engine.set_accounts(beginning, accounts);
+        engine.configure_refresh(beginning, false);
         engine
     }
 
     /// This replica owns the shard and its streams from now on.
     pub fn assign(&mut self, now: Now, shard: ShardId, state: ShardState) {
         self.revoke(now, &[shard]);
-        let ShardState { counters, empty, streams, recreated_at } = state;
+        let ShardState { counters, empty, refresh_place, streams, recreated_at } = state;
         // The owner before may have known of lanes that were added since this replica checked.
         for topic in counters.topics() {
             self.topics.require(now, topic);
         }
         let watermark_at = now.monotonic + self.settings.watermark_interval;
         let refresh_at = now.monotonic + REFRESH.delay(1, &shard.to_string());
-        let owned =
-            Shard { counters, header_due: true, empty, refresh_at, parked: streams, recreated_at, watermark_at };
+        let owned = Shard {
+            counters,
+            header_due: true,
+            empty,
+            refresh_place,
+            refresh_at,
+            parked: streams,
+            recreated_at,
+            watermark_at,
+        };
         self.shards.insert(shard, owned);
+        self.refresh_shard(now, shard);
+        self.share_refreshes(now);
         self.hasten_opening(now, shard);
         self.add_streams(now, shard);
         self.end_parked(now, shard);
@@ -145,12 +165,14 @@ impl Engine {
     pub fn revoke(&mut self, now: Now, shards: &[ShardId]) {
         for shard in shards {
             self.queue.forget_staged(*shard);
+            self.forget_refreshes(*shard);
             if self.shards.remove(shard).is_some() {
                 for spec in self.specs.get(shard).cloned().unwrap_or_default() {
                     self.remove_stream(now, &spec.id);
                 }
             }
         }
+        self.share_refreshes(now);
         self.drop_orphans();
     }
 
@@ -168,6 +190,7 @@ impl Engine {
     fn configure(&mut self, now: Now, configuration: &Configuration) {
         let Configuration { settings, accounts, streams } = configuration;
         let before = std::mem::replace(&mut self.specs, by_shard(streams, settings.shards));
+        let refreshed_before = self.settings.state.is_on();
         self.settings = settings.clone();
         let stays: BTreeSet<_> = streams.iter().map(|spec| &spec.id).collect();
         let owned: Vec<_> = self.shards.keys().copied().collect();
@@ -180,6 +203,7 @@ impl Engine {
             }
         }
         self.set_accounts(now, accounts);
+        self.configure_refresh(now, refreshed_before);
         for shard in &owned {
             self.add_streams(now, *shard);
         }
@@ -243,12 +267,31 @@ impl Engine {
         let owned = count(&mut self.streams.keys());
         let polled: BTreeSet<_> = self.specs.values().flatten().map(|spec| spec.id.account.clone()).collect();
         let percent = self.settings.crawl.budget_percent;
+        let refresh_percent = if self.settings.state.is_on() { self.settings.state.budget_percent.min(90) } else { 0 };
+        let refresh_share = self.refresh_share();
         self.accounts.set(now, accounts, self.settings.intervals(), |AccountSpec { name, limit }| {
+            let rest = if refresh_percent == 0 { *limit } else { limit.part(100 - refresh_percent) };
             let of = |counts: &BTreeMap<AccountName, usize>| counts.get(name).copied().unwrap_or_default();
             // An account that polls nothing is for crawls alone.
             let percent = if polled.contains(name) { percent } else { 100 };
-            (limit.part(percent), Share { owned: of(&owned), all: of(&all) })
+            Terms {
+                limit: rest,
+                crawl_limit: rest.part(percent),
+                share: Share { owned: of(&owned), all: of(&all) },
+                refresh_limit: limit.part(refresh_percent),
+                refresh_share,
+            }
         });
+    }
+
+    /// Gids spread over all shards, so this replica reads again as large a part of them as it has of the shards.
+    fn refresh_share(&self) -> Share {
+        let owned = if self.settings.state.is_on() { self.shards.len() } else { 0 };
+        Share { owned, all: self.settings.shards.get() as usize }
+    }
+
+    fn share_refreshes(&mut self, now: Now) {
+        self.accounts.share_refreshes(now, self.refresh_share());
     }
 
     fn change_share(&mut self, now: Now, id: &StreamId, change: impl Fn(usize) -> usize) {
@@ -333,9 +376,15 @@ impl Engine {
         let poll = self.accounts.next_poll_at().filter(|_| !self.is_full() && !self.draining);
         let is_free = self.queue.is_idle() && !self.topics.is_refreshing();
         let batch = if is_free && self.may_commit() { self.batch_due() } else { None };
-        let refresh = self.topics.next_due().filter(|_| is_free);
+        let topic = self.topics.next_due().filter(|_| is_free);
         let probe = self.accounts.next_probe_at().filter(|_| !self.draining);
-        poll.into_iter().chain(probe).chain(self.next_crawl_deadline()).chain(batch).chain(refresh).min()
+        poll.into_iter()
+            .chain(probe)
+            .chain(self.next_crawl_deadline())
+            .chain(self.next_refresh_deadline())
+            .chain(batch)
+            .chain(topic)
+            .min()
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Shard {
     pub(crate) header_due: bool,
     /// Consumers were told that it has no streams, and nothing else since.
     pub(crate) empty: bool,
+    /// The place in its part of the refresh log.
+    pub(super) refresh_place: u64,
     /// When its whole checkpoint is to be written again.
     pub(super) refresh_at: Duration,
     /// Streams with a checkpoint that aren't configured. They go on from it if they come back.

@@ -6,6 +6,7 @@ use crate::ids::{ShardId, StreamId, Topic};
 use crate::now::Now;
 use crate::record::Prepared;
 use crate::record::trace::Trace;
+use crate::state::Entry;
 use crate::stream::{Notice, OpenGap, Pace, State};
 use bridge_contract::pb;
 use chrono::{DateTime, Utc};
@@ -24,6 +25,8 @@ pub(crate) struct Pending {
     pub(crate) announcement: Option<Prepared>,
     /// Each with its topic.
     pub(crate) records: Vec<(Topic, Prepared)>,
+    /// What the refresh log gets with the records, each with the number of its record.
+    pub(crate) entries: Vec<(usize, Entry)>,
     /// The stream's crawl is complete with these records. The last record announces it.
     pub(crate) ends_crawl: Option<pb::SnapshotEnd>,
     pub(crate) received_at: DateTime<Utc>,
@@ -69,6 +72,7 @@ impl Pending {
             topics: BTreeSet::new(),
             announcement: None,
             records: Vec::new(),
+            entries: Vec::new(),
             ends_crawl: None,
             received_at: now.wall,
             trace,

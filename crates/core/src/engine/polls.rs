@@ -117,6 +117,7 @@ impl Engine {
         // No earlier than it is, since crawls that began before ask whether it is later.
         let latest = self.accounts.ahead_of_asana(now).unwrap_or(received_at);
         let known = self.note_events(id, &events, latest);
+        let entries = self.entries_of_events(&poll.stream, &events, received_at);
         let template = &self.settings.topic;
         let prepare = |event| {
             let prepared = Prepared::event(event, id, received_at);
@@ -131,6 +132,7 @@ impl Engine {
             announcement: announcement.map(|body| Prepared::of_stream(&body, id, received_at)),
             events: records.len(),
             records,
+            entries,
             received_at,
             notice,
             next: Next::Poll(pace),

@@ -11,6 +11,7 @@
 //! One commit is under way at most: while it is, [`take`](Queue::take) returns nothing, and only its result ends it.
 
 use super::pending::Pending;
+use super::refresh::Ready as Read;
 use super::schedule::backoff::Backoff;
 use super::staging::Staged;
 use super::topics::OutputTopics;
@@ -153,13 +154,15 @@ impl Queue {
     }
 
     /// The commit has failed and wrote nothing: what it had taken goes back to its place, and waits for a delay.
-    pub(super) fn aborted(&mut self, now: Now, replica: &str) {
-        let Some(staged) = self.end_commit() else { return };
+    /// Returns what was read again, for whom keeps that.
+    pub(super) fn aborted(&mut self, now: Now, replica: &str) -> Vec<Read> {
+        let Some(staged) = self.end_commit() else { return Vec::new() };
         self.aborts += 1;
         self.not_before = now.monotonic + ABORTED.delay(self.aborts, replica);
         for (pending, ..) in staged.pending.into_iter().rev() {
             self.ready.push_front(pending);
         }
+        staged.ready
     }
 
     fn end_commit(&mut self) -> Option<Staged> {
@@ -205,6 +208,11 @@ impl Queue {
         let due = if *quiet == pending.len() { arrived + pace.quiet_wait } else { arrived };
         let began = self.began.filter(|_| *with_more == 0);
         Some(began.map_or(due, |began| due.max(began + pace.interval)))
+    }
+
+    /// When what came at this time may be committed.
+    pub(super) fn paced(&self, arrived: Duration, pace: CommitPace) -> Duration {
+        self.began.map_or(arrived, |began| arrived.max(began + pace.interval))
     }
 
     /// Number of records that are ready.

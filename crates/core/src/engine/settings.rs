@@ -4,9 +4,11 @@ use super::schedule::budget::Limit;
 use super::schedule::pace::Intervals;
 use crate::checkpoint::Expected;
 use crate::crawl::Depth;
-use crate::ids::{AccountName, Deployment, StreamId, StreamKind};
+use crate::ids::{AccountName, Deployment, StreamId, StreamKind, Topic};
 use crate::record::topic::TopicTemplate;
 use crate::record::trace::{Sampling, Trace};
+use crate::state::{Pace as RefreshPace, Refreshed};
+use crate::stream::Stream;
 use chrono::{DateTime, Utc};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub all_known: bool,
     /// Which traces are reported.
     pub sampling: Sampling,
+    /// What is read again after events, and where the latest states go.
+    pub state: StateSettings,
 }
 
 impl Settings {
@@ -63,6 +67,44 @@ impl Settings {
     /// A trace; `poll` as in [`Trace::new`].
     pub(crate) fn trace(&self, poll: u64, at: DateTime<Utc>) -> Trace {
         Trace::new(&self.replica, poll, at).sampled(self.sampling)
+    }
+}
+
+/// What is read again after events, and where the latest states go.
+#[derive(Clone, Debug)]
+pub struct StateSettings {
+    /// The types that are read again after an event, and kept in the state topic.
+    pub refresh: Refreshed,
+    /// The state topic; `None`: there is none.
+    pub topic: Option<Topic>,
+    /// How long changes of a resource are gathered.
+    pub pace: RefreshPace,
+    /// The part of an account's rate with which resources are read again, in percent. Polls and crawls share the rest.
+    pub budget_percent: u32,
+}
+
+impl Default for StateSettings {
+    /// Nothing is read again.
+    fn default() -> Self {
+        let pace = RefreshPace { quiet: Duration::from_secs(2), longest: Duration::from_secs(30) };
+        Self { refresh: Refreshed::Nothing, topic: None, pace, budget_percent: 20 }
+    }
+}
+
+impl StateSettings {
+    /// Whether anything is read again.
+    pub(super) fn is_on(&self) -> bool {
+        self.refresh != Refreshed::Nothing
+    }
+
+    /// Whether the stream has to be crawled, so that all of it comes to the state topic.
+    pub(super) fn wants(&self, stream: &Stream) -> bool {
+        self.is_on() && self.topic.is_some() && !stream.in_state
+    }
+
+    /// The state topic, if resources of this type are kept in it.
+    pub(super) fn topic_of(&self, resource_type: &str) -> Option<&Topic> {
+        self.topic.as_ref().filter(|_| self.refresh.has(resource_type))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Gives sequences to what waits, and makes a batch of it.
 
 use super::pending::{Change, Pending};
+use super::refresh::Ready;
 use super::watermarks::ShardProgress;
 use super::{Settings, Shard};
-use crate::checkpoint::{Header, write_crawl, write_lanes, write_shard, write_stream};
+use crate::checkpoint::{Header, write_crawl, write_lanes, write_refresh, write_shard, write_stream};
 use crate::crawl::Crawl;
 use crate::crawl::known::Mark;
 use crate::ids::{Lane, ShardId, StreamId, Topic};
@@ -32,6 +33,10 @@ pub(crate) struct Staged {
     pub(crate) counters: BTreeMap<ShardId, Counters>,
     /// What watermarks state of shards.
     pub(crate) progress: Vec<ShardProgress>,
+    /// What was read again.
+    pub(crate) ready: Vec<Ready>,
+    /// How far each shard's refresh log is done.
+    pub(crate) places: BTreeMap<ShardId, u64>,
     pub(crate) messages: usize,
     /// For the log, once it is on the bus.
     pub(crate) notices: Vec<(StreamId, Notice)>,
@@ -49,6 +54,8 @@ impl Staged {
     pub(super) fn forget(&mut self, shard: ShardId) {
         self.counters.remove(&shard);
         self.progress.retain(|it| it.shard != shard);
+        self.ready.retain(|it| it.ticket.shard != shard);
+        self.places.remove(&shard);
         for (pending, ..) in self.pending.extract_if(.., |(pending, ..)| pending.shard == shard) {
             self.streams.remove(&pending.id);
         }
@@ -65,24 +72,35 @@ pub(crate) struct Owner<'a> {
     pub(crate) shards_at_once: usize,
 }
 
-/// Stages what waits, in order, and then watermarks. `committed`: a page's stream as it is on the bus.
+/// What a batch is made of.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) progress: Vec<ShardProgress>,
+    /// What was read again.
+    pub(crate) ready: Vec<Ready>,
+    /// How far the refresh log of each of their shards is done with it.
+    pub(crate) places: BTreeMap<ShardId, u64>,
+}
+
+/// Stages what waits, in order, then what was read again, and then watermarks. `committed`: a page's stream as it is on the bus.
 ///
 /// # Panics
 /// If a shard isn't in `shards` or a topic isn't in `topics`. Nothing is lost then: nothing was committed.
 pub(crate) fn stage<'a>(
     owner: Owner<'_>,
-    taken: Vec<Pending>,
+    taken: Taken,
     committed: impl Fn(&Pending) -> Option<&'a Stream>,
-    progress: Vec<ShardProgress>,
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
     let Owner { shards, topics, settings, shards_at_once } = owner;
+    let Taken { pending: taken, progress, ready, places } = taken;
     let trace = settings.trace(0, now);
-    let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
+    let mut staging = Staging::new(topics, settings, now, trace);
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
     let stated: BTreeMap<ShardId, bool> = progress.iter().map(|it| (it.shard, it.empty)).collect();
-    for shard in taken.iter().map(|it| it.shard).chain(stated.keys().copied()) {
+    for shard in taken.iter().map(|it| it.shard).chain(stated.keys().copied()).chain(places.keys().copied()) {
         counters.entry(shard).or_insert_with(|| shards[&shard].counters.clone());
     }
     let mut pending = Vec::with_capacity(taken.len());
@@ -99,6 +117,12 @@ pub(crate) fn stage<'a>(
         streams.insert(one.id.clone(), next.clone());
         pending.push((one, before.mark(), next.mark()));
     }
+    for one in &ready {
+        if let Some(counters) = counters.get_mut(&one.ticket.shard) {
+            staging.refreshed(one, counters);
+        }
+    }
+    checkpoints.extend(places.iter().map(|(shard, place)| write_refresh(*shard, *place)));
     for progress in progress.chunks(shards_at_once) {
         staging.watermarks(progress, &mut counters);
     }
@@ -113,8 +137,11 @@ pub(crate) fn stage<'a>(
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }
-    let Staging { messages, notices, .. } = staging;
-    let staged = Staged { pending, streams, counters, progress, messages: messages.len(), notices, trace };
+    let Staging { mut messages, notices, entries, .. } = staging;
+    messages.extend(entries.into_values());
+    let messages_count = messages.len();
+    let staged =
+        Staged { pending, streams, counters, progress, ready, places, messages: messages_count, notices, trace };
     (staged, Batch { messages, checkpoints: newest(checkpoints) })
 }
 
@@ -127,13 +154,15 @@ pub(crate) fn newest(writes: impl IntoIterator<Item = CheckpointWrite>) -> Vec<C
     newest.into_values().collect()
 }
 
-struct Staging<'a> {
-    topics: &'a Topics,
-    settings: &'a Settings,
+pub(super) struct Staging<'a> {
+    pub(super) topics: &'a Topics,
+    pub(super) settings: &'a Settings,
     now: DateTime<Utc>,
     /// Of what comes from no page.
-    trace: Trace,
-    messages: Vec<Message>,
+    pub(super) trace: Trace,
+    pub(super) messages: Vec<Message>,
+    /// Of the refresh log, by key: the last of each.
+    pub(super) entries: BTreeMap<String, Message>,
     notices: Vec<(StreamId, Notice)>,
 }
 
@@ -145,6 +174,13 @@ struct StreamStaging<'a> {
     /// As it will be.
     next: Stream,
     counters: &'a mut Counters,
+}
+
+impl<'a> Staging<'a> {
+    fn new(topics: &'a Topics, settings: &'a Settings, now: DateTime<Utc>, trace: Trace) -> Self {
+        let (messages, notices, entries) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { topics, settings, now, trace, messages, entries, notices }
+    }
 }
 
 impl Staging<'_> {
@@ -168,12 +204,15 @@ impl Staging<'_> {
             self.prepare_topic(&mut stream, topic);
         }
         let mut before = None;
-        for (topic, prepared) in &pending.records {
+        let mut entries = pending.entries.iter().peekable();
+        for (number, (topic, prepared)) in pending.records.iter().enumerate() {
             if before.replace(topic) != Some(topic) {
                 self.prepare_topic(&mut stream, topic);
             }
             let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
-            self.record(&mut stream, Lane { topic: topic.clone(), partition }, prepared);
+            let place = self.record(&mut stream, Lane { topic: topic.clone(), partition }, prepared);
+            let of_record = std::iter::from_fn(|| entries.next_if(|(of, _)| *of == number)).map(|(_, entry)| entry);
+            self.log(pending.shard, of_record, &place, prepared.time);
         }
         if let Some(end) = &pending.ends_crawl {
             self.end_crawl(&mut stream, end);
@@ -237,6 +276,7 @@ impl Staging<'_> {
         next.left_out = crawl.left_out.clone();
         if crawl.scope.is_empty() {
             next.last_crawl_at = Some(crawl.begun_at);
+            next.in_state |= crawl.feeds_state && !crawl.only_differences();
         }
     }
 
@@ -255,7 +295,7 @@ impl Staging<'_> {
     }
 
     /// Announces in every lane of a topic that it has another number of lanes, if so.
-    fn spread(&mut self, shard: ShardId, topic: &Topic, counters: &mut Counters) {
+    pub(super) fn spread(&mut self, shard: ShardId, topic: &Topic, counters: &mut Counters) {
         let count = self.topics[topic].lanes.get();
         if let Some(previous_count) = counters.spread(topic, count) {
             self.of_each_lane(shard, topic, &Body::LanesChanged(pb::LanesChanged { previous_count, count }), counters);
@@ -325,7 +365,7 @@ impl Staging<'_> {
     }
 
     /// Gives a record of the stream its place.
-    fn record(&mut self, stream: &mut StreamStaging<'_>, lane: Lane, prepared: &Prepared) {
+    fn record(&mut self, stream: &mut StreamStaging<'_>, lane: Lane, prepared: &Prepared) -> Place {
         let StreamStaging { pending, text, next, counters } = stream;
         self.begin_lane(pending.shard, &lane, counters);
         let epoch = counters.epoch();
@@ -343,10 +383,11 @@ impl Staging<'_> {
             trace: pending.trace,
         };
         self.push(prepared, &place);
+        place
     }
 
     /// The first record of an epoch in a lane contains the last one before it.
-    fn begin_lane(&mut self, shard: ShardId, lane: &Lane, counters: &mut Counters) {
+    pub(super) fn begin_lane(&mut self, shard: ShardId, lane: &Lane, counters: &mut Counters) {
         let Some(before) = counters.begins(&lane.topic, lane.partition) else { return };
         let start = pb::EpochStart { previous_epoch: before.epoch, previous_lane_sequence: before.last };
         self.of_lane(shard, lane.clone(), &Prepared::of_lane(&Body::EpochStart(start), self.now), counters);
@@ -365,7 +406,7 @@ impl Staging<'_> {
         self.push(prepared, &place);
     }
 
-    fn push(&mut self, prepared: &Prepared, place: &Place) {
+    pub(super) fn push(&mut self, prepared: &Prepared, place: &Place) {
         let message_bytes = self.topics[&place.lane.topic].message_bytes;
         let refused = prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
         if let (Some(bytes), Some(stream)) = (refused, &place.stream) {

@@ -1,6 +1,7 @@
 //! What the engine holds at a moment, as plain data: for metrics and for people, never for decisions.
 
 use super::crawls::Crawling;
+use super::refresh::RefreshStatus;
 use super::{Engine, Entry, TOKEN_LIFE};
 use crate::crawl::{Crawl, Place, Reading, Reason};
 use crate::engine::schedule::Freshness;
@@ -31,6 +32,8 @@ pub struct Status {
     pub pending_bytes: usize,
     /// Largest size, in bytes. Beyond it nothing is polled.
     pub max_pending_bytes: usize,
+    /// What is read again.
+    pub refresh: RefreshStatus,
 }
 
 /// An owned shard.
@@ -179,6 +182,7 @@ impl Engine {
             pending_pages: self.queue.all().count(),
             pending_bytes: self.queue.bytes(),
             max_pending_bytes: self.settings.max_pending_bytes,
+            refresh: self.refresh_status(),
         }
     }
 

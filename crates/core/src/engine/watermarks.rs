@@ -157,7 +157,9 @@ impl Engine {
         let template = &self.settings.topic;
         let specs = self.specs.get(&shard).map_or(&[][..], Vec::as_slice);
         let written = self.shards.get(&shard).into_iter().flat_map(|shard| shard.counters.topics());
-        let written = written.filter(|topic| specs.iter().any(|spec| template.may_give(&spec.id, topic)));
+        // What is read again belongs to no stream of the shard.
+        let is_on = self.settings.state.is_on();
+        let written = written.filter(|topic| is_on || specs.iter().any(|spec| template.may_give(&spec.id, topic)));
         written.chain(template.only_topic()).cloned().collect()
     }
 

@@ -5,7 +5,7 @@ pub struct Checkpoint {
     /// The least version of the format that a reader must understand.
     #[prost(uint32, tag = "1")]
     pub format: u32,
-    #[prost(oneof = "checkpoint::Kind", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "checkpoint::Kind", tags = "2, 3, 4, 5, 6, 7, 8")]
     pub kind: ::core::option::Option<checkpoint::Kind>,
 }
 /// Nested message and enum types in `Checkpoint`.
@@ -24,6 +24,8 @@ pub mod checkpoint {
         Crawl(super::CrawlCheckpoint),
         #[prost(message, tag = "7")]
         Queue(super::CrawlQueue),
+        #[prost(message, tag = "8")]
+        Refresh(super::RefreshPlace),
     }
 }
 /// A shard as a whole.
@@ -69,6 +71,48 @@ pub struct RetiredShard {
     /// Who wrote it.
     #[prost(string, tag = "5")]
     pub replica: ::prost::alloc::string::String,
+}
+/// How far the shard's part of the refresh log is done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshPlace {
+    /// The place of the first entry that isn't: Kafka's offset, JetStream's sequence, or the row of a local checkpoint.
+    #[prost(uint64, tag = "1")]
+    pub next: u64,
+}
+/// An entry of the refresh log, whose key is a gid: a resource has to be read again, or was read by a crawl.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshEntry {
+    /// The least version of the format that a reader must understand.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    #[prost(string, tag = "2")]
+    pub gid: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub resource_type: ::prost::alloc::string::String,
+    /// The stream that tells of it, as "account/gid".
+    #[prost(string, tag = "4")]
+    pub stream: ::prost::alloc::string::String,
+    /// Whether that is a whole workspace.
+    #[prost(bool, tag = "5")]
+    pub of_workspace: bool,
+    /// When it happened, by Asana's clock; absent where that isn't known.
+    #[prost(message, optional, tag = "6")]
+    pub happened_at: ::core::option::Option<::bridge_contract::Timestamp>,
+    /// When the bridge received it.
+    #[prost(message, optional, tag = "7")]
+    pub received_at: ::core::option::Option<::bridge_contract::Timestamp>,
+    /// It was reported as deleted.
+    #[prost(bool, tag = "8")]
+    pub deleted: bool,
+    /// The encoded asana_event_bridge.v1.Position of the record that the entry comes with.
+    #[prost(bytes = "vec", tag = "9")]
+    pub position: ::prost::alloc::vec::Vec<u8>,
+    /// The encoded asana_event_bridge.v1.Snapshot, if a crawl has read it; empty after an event.
+    #[prost(bytes = "vec", tag = "10")]
+    pub snapshot: ::prost::alloc::vec::Vec<u8>,
+    /// By Asana's clock: it wasn't read before; absent where that isn't known.
+    #[prost(message, optional, tag = "11")]
+    pub read_after: ::core::option::Option<::bridge_contract::Timestamp>,
 }
 /// The lane counters of one topic.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -142,6 +186,9 @@ pub struct StreamCheckpoint {
     /// How often it has events, when `sync_token` was given; absent where nothing was observed.
     #[prost(message, optional, tag = "16")]
     pub rate: ::core::option::Option<EventRate>,
+    /// A crawl has brought all of it to the state topic.
+    #[prost(bool, tag = "17")]
+    pub in_state: bool,
 }
 /// Counts of a stream's events, by which it is decided how often it is polled.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -205,6 +252,9 @@ pub struct CrawlCheckpoint {
     /// So many more than `left_out` couldn't be read.
     #[prost(uint64, tag = "19")]
     pub left_out_more: u64,
+    /// What it finds goes to the state topic, from its beginning on.
+    #[prost(bool, tag = "20")]
+    pub feeds_state: bool,
 }
 /// What a crawl has still to read.
 #[derive(Clone, PartialEq, ::prost::Message)]

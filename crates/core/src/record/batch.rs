@@ -42,7 +42,8 @@ pub struct Message {
     pub target: Target,
     /// The shard whose counters the message uses.
     pub shard: ShardId,
-    /// The message key: the gid of the resource that changed; empty for a record of the lane itself.
+    /// The message key: the gid of the resource that changed; empty for a record of the lane itself. In the refresh log, the
+    /// entry's key.
     pub key: Gid,
     /// The encoded value.
     pub value: Vec<u8>,
@@ -73,6 +74,16 @@ pub enum Target {
     },
     /// The dead-letter topic, in any partition.
     DeadLetter,
+    /// The refresh log: the part of this shard, which needn't be the message's own. The message's key is
+    /// [`Entry::key`](crate::state::Entry::key). Of messages with the same key only the last one is kept.
+    RefreshLog(ShardId),
+    /// The state topic. Of messages with the same key only the last one is kept. An empty value removes the key.
+    State {
+        /// The name of the topic.
+        topic: Topic,
+        /// The partition, from 0.
+        partition: u32,
+    },
 }
 
 /// The content of a message's headers, in the terms of `CloudEvents`. Each bus has its own names for them.

@@ -11,7 +11,7 @@ pub mod sequence;
 pub mod topic;
 pub mod trace;
 
-use crate::ids::{Gid, Lane, ShardId, StreamId};
+use crate::ids::{Gid, Lane, ShardId, StreamId, Topic};
 use crate::record::batch::{Attributes, Message, Target};
 use crate::record::event::Event;
 use crate::record::trace::Trace;
@@ -42,6 +42,18 @@ pub(crate) struct Place {
     pub(crate) lane_sequence: u64,
     /// `None` for a record of the lane itself.
     pub(crate) stream: Option<InStream>,
+    pub(crate) received_at: DateTime<Utc>,
+    pub(crate) trace: Trace,
+}
+
+/// The destination of a state, and where it comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct StatePlace {
+    pub(crate) shard: ShardId,
+    pub(crate) topic: Topic,
+    pub(crate) partition: u32,
+    /// Of the snapshot that it comes from.
+    pub(crate) position: pb::Position,
     pub(crate) received_at: DateTime<Utc>,
     pub(crate) trace: Trace,
 }
@@ -126,18 +138,45 @@ impl Prepared {
         Some(size)
     }
 
+    /// Prepares the state of a resource.
+    pub(crate) fn state(state: pb::State, received_at: DateTime<Utc>) -> Self {
+        let resource = state.resource.clone().unwrap_or_default();
+        let time = state.modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
+        Self {
+            key: Gid::from(resource.gid),
+            resource_type: Arc::from(resource.resource_type),
+            ..Self::of_lane(&Body::State(state), time)
+        }
+    }
+
+    /// The message for the state topic.
+    pub(crate) fn state_message(&self, place: &StatePlace) -> Message {
+        let position = &place.position;
+        // Of which lane the position is, isn't always in it: so the gid belongs to the identity.
+        let pb::Position { shard, epoch, lane, lane_sequence, stream, stream_sequence } = position;
+        let id = format!("state:{}:{stream}:{shard}:{epoch}:{lane}:{lane_sequence}:{stream_sequence}", self.key);
+        Message {
+            target: Target::State { topic: place.topic.clone(), partition: place.partition },
+            shard: place.shard,
+            key: self.key.clone(),
+            value: value(position.clone(), place.received_at, &self.body),
+            attributes: Attributes {
+                id,
+                kind: self.kind,
+                stream: None,
+                resource_type: Arc::clone(&self.resource_type),
+                time: self.time,
+                trace: place.trace,
+            },
+        }
+    }
+
     fn message(&self, place: &Place, body: &[u8], kind: &'static str) -> Message {
-        let head =
-            pb::Record { position: Some(position(place)), received_at: timestamp(place.received_at), body: None };
-        let mut value = Vec::with_capacity(head.encoded_len() + body.len());
-        // A vector has room for everything, so encoding can't fail.
-        head.encode_raw(&mut value);
-        value.extend_from_slice(body);
         Message {
             target: Target::Lane { topic: place.lane.topic.clone(), partition: place.lane.partition },
             shard: place.shard,
             key: self.key.clone(),
-            value,
+            value: value(position(place), place.received_at, body),
             attributes: Attributes {
                 id: id(place),
                 kind,
@@ -148,6 +187,16 @@ impl Prepared {
             },
         }
     }
+}
+
+/// The encoded record.
+fn value(position: pb::Position, received_at: DateTime<Utc>, body: &[u8]) -> Vec<u8> {
+    let head = pb::Record { position: Some(position), received_at: timestamp(received_at), body: None };
+    let mut value = Vec::with_capacity(head.encoded_len() + body.len());
+    // A vector has room for everything, so encoding can't fail.
+    head.encode_raw(&mut value);
+    value.extend_from_slice(body);
+    value
 }
 
 /// The parts of a record that is too large, each below the limit.
@@ -179,7 +228,7 @@ fn dead_letters(message: &Message, place: &Place, message_bytes: usize, into: &m
 }
 
 /// The size of key and value, and a bound on the size of the headers, in bytes.
-fn message_size(message: &Message) -> usize {
+pub(crate) fn message_size(message: &Message) -> usize {
     // Names of headers, fixed values, and the overhead of a record in Kafka's format.
     const HEADERS: usize = 768;
     let id = message.attributes.id.len();
@@ -189,7 +238,7 @@ fn message_size(message: &Message) -> usize {
     HEADERS + 3 * message.key.as_str().len() + message.value.len() + 2 * id + stream
 }
 
-fn position(place: &Place) -> pb::Position {
+pub(crate) fn position(place: &Place) -> pb::Position {
     pb::Position {
         shard: place.shard.0,
         epoch: place.epoch,
@@ -201,7 +250,7 @@ fn position(place: &Place) -> pb::Position {
 }
 
 /// The id of a record, which is the same when it is written again.
-fn id(place: &Place) -> String {
+pub(crate) fn id(place: &Place) -> String {
     match &place.stream {
         Some(InStream { text, sequence, .. }) => format!("{text}:{}:{sequence}", place.epoch),
         None => format!(
@@ -226,6 +275,7 @@ fn kind(body: &Body) -> &'static str {
         Body::StreamSuspended(_) => "asana_event_bridge.v1.StreamSuspended",
         Body::StreamResumed(_) => "asana_event_bridge.v1.StreamResumed",
         Body::StreamEnded(_) => "asana_event_bridge.v1.StreamEnded",
+        Body::State(_) => "asana_event_bridge.v1.State",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Maps gids to lanes and streams to shards.
 
-use crate::ids::{ShardId, StreamId};
+use crate::ids::{Gid, ShardId, StreamId};
 use std::num::NonZeroU32;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -23,8 +23,19 @@ pub fn lane_of(key: &[u8], lanes: NonZeroU32) -> u32 {
 /// checkpoint's format.
 #[must_use]
 pub fn shard_of(stream: &StreamId, shards: NonZeroU32) -> ShardId {
-    let hash = xxh3_64(stream.to_string().as_bytes());
-    let shard = hash % u64::from(shards.get());
+    shard_of_text(&stream.to_string(), shards)
+}
+
+/// The shard whose owner reads a resource again, and writes its state. It needn't be that of the streams that show the
+/// resource. A change of this function would leave entries of the refresh log unread, and let two owners write the same
+/// state: it is part of the checkpoint's format.
+#[must_use]
+pub fn shard_of_gid(gid: &Gid, shards: NonZeroU32) -> ShardId {
+    shard_of_text(gid.as_str(), shards)
+}
+
+fn shard_of_text(text: &str, shards: NonZeroU32) -> ShardId {
+    let shard = xxh3_64(text.as_bytes()) % u64::from(shards.get());
     ShardId(u32::try_from(shard).unwrap_or_default())
 }
 

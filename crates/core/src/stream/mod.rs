@@ -55,6 +55,8 @@ pub struct Stream {
     pub partly_healed: Vec<OpenGap>,
     /// Its end was published, and it wasn't polled since.
     pub ended: bool,
+    /// A crawl has brought all of it to the state topic.
+    pub in_state: bool,
     /// It may have been polled before: the checkpoint that would know was lost. Its first token opens a source gap. Not
     /// stored: it follows from the header of its shard.
     pub unknown_past: bool,
@@ -182,6 +184,7 @@ impl Stream {
             left_out: LeftOuts::default(),
             partly_healed: Vec::new(),
             ended: false,
+            in_state: false,
             unknown_past: false,
         }
     }

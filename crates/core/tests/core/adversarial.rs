@@ -5,7 +5,7 @@
 use bridge_contract::pb::{self, record::Body};
 use bridge_core::checkpoint;
 use bridge_core::engine::schedule::budget::Limit;
-use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSpec};
+use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StateSettings, StreamSpec};
 use bridge_core::ids::{Deployment, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::poll::{Page, PollOutcome, Polled};
@@ -112,6 +112,7 @@ fn engine(now: Now) -> Engine {
         crawl: CrawlSettings::default(),
         all_known: true,
         sampling: Sampling::NONE,
+        state: StateSettings::default(),
     };
     let account = AccountSpec {
         name: "main".into(),

@@ -13,6 +13,23 @@ use crate::stream::rate::EventRate;
 use chrono::TimeDelta;
 use std::time::Duration;
 
+/// Requests of about the last minute: older ones count less and less.
+#[derive(Clone, Copy, Debug, Default)]
+struct Use {
+    requests: f64,
+    counted_at: Duration,
+}
+
+impl Use {
+    fn at(self, now: Duration) -> f64 {
+        self.requests * (-now.saturating_sub(self.counted_at).as_secs_f64() / 60.0).exp()
+    }
+
+    fn add(&mut self, now: Duration) {
+        *self = Self { requests: self.at(now) + 1.0, counted_at: now };
+    }
+}
+
 /// A request is sent only if the budget, and for a crawl also the crawl's part of it, has one left.
 #[derive(Debug)]
 pub(in crate::engine) struct Account {
@@ -20,6 +37,9 @@ pub(in crate::engine) struct Account {
     intervals: Intervals,
     /// The part of the budget that crawls may use.
     crawl_budget: Budget,
+    /// The part of the account's limit with which changed resources are read again. The other two don't include it.
+    refresh_budget: Budget,
+    refresh_use: Use,
     /// When each stream is polled next. A stream that is being polled, or waits for a commit, isn't in it.
     polls: Schedule,
     /// When each stream's crawl goes on, or the next one begins. A stream with a step under way isn't in it.
@@ -37,6 +57,8 @@ impl Account {
             budget: Budget::new(limit),
             intervals: Intervals::default(),
             crawl_budget: Budget::new(limit),
+            refresh_budget: Budget::new(limit),
+            refresh_use: Use::default(),
             polls: Schedule::new(Terms::default()),
             crawls: DueStreams::default(),
             credential: Credential::default(),
@@ -46,11 +68,41 @@ impl Account {
     }
 
     /// From now on the limits, this replica's share of them, and the shortest and the longest interval are these.
-    pub(super) fn set(&mut self, now: Now, limit: Limit, crawl_limit: Limit, share: Share, intervals: Intervals) {
+    pub(super) fn set(&mut self, now: Now, terms: super::Terms, intervals: Intervals) {
+        let super::Terms { limit, crawl_limit, share, refresh_limit, refresh_share } = terms;
         self.intervals = intervals;
         self.crawl_budget.set(now, crawl_limit, share);
         self.budget.set(now, limit, share);
+        self.refresh_budget.set(now, refresh_limit, refresh_share);
         self.set_terms();
+    }
+
+    /// This replica's share of what is read again is this from now on.
+    pub(super) fn share_refreshes(&mut self, now: Now, share: Share) {
+        if self.refresh_budget.share() != share {
+            self.refresh_budget.set_share(now, share);
+        }
+    }
+
+    /// When a changed resource may be read again.
+    pub(in crate::engine) fn refresh_available_at(&self) -> Option<Duration> {
+        self.refresh_budget.available_at()
+    }
+
+    /// Whether requests that read again have to be saved: more than half of what may be sent is.
+    pub(in crate::engine) fn refresh_is_scarce(&self, now: Now) -> bool {
+        2.0 * self.refresh_use.at(now.monotonic) > 60.0 * self.refresh_budget.per_second()
+    }
+
+    /// A request that reads again is sent.
+    pub(in crate::engine) fn take_refresh_request(&mut self, now: Now) {
+        self.refresh_budget.take(now);
+        self.refresh_use.add(now.monotonic);
+    }
+
+    /// A request that reads again was answered, or failed.
+    pub(in crate::engine) fn refresh_request_finished(&mut self) {
+        self.refresh_budget.finish();
     }
 
     /// This replica's share is this from now on.
@@ -72,6 +124,7 @@ impl Account {
 
     /// Nothing is sent for this duration. Returns whether that is news.
     pub(in crate::engine) fn pause(&mut self, now: Now, pause: Duration) -> bool {
+        self.refresh_budget.pause(now, pause);
         self.budget.pause(now, pause)
     }
 
@@ -223,6 +276,7 @@ impl Account {
         let (was_rejected, held) = self.credential.accept(now);
         if was_rejected {
             self.budget.bar(false);
+            self.refresh_budget.bar(false);
         }
         (was_rejected, held)
     }
@@ -231,6 +285,7 @@ impl Account {
     pub(super) fn reject(&mut self, now: Now, denial: Denial) -> bool {
         self.budget.pause(now, REJECTED_PAUSE);
         self.budget.bar(true);
+        self.refresh_budget.bar(true);
         self.credential.probe_again(now.monotonic + REJECTED_PAUSE);
         self.credential.reject(denial)
     }

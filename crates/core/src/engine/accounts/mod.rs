@@ -62,6 +62,21 @@ pub(super) enum ProbeResult {
     Waits,
 }
 
+/// What this replica may send with an account.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Of polls and crawls, over all replicas.
+    pub(super) limit: Limit,
+    /// The part of it that crawls may use.
+    pub(super) crawl_limit: Limit,
+    /// This replica's share of both.
+    pub(super) share: Share,
+    /// Of what is read again, over all replicas.
+    pub(super) refresh_limit: Limit,
+    /// This replica's share of that.
+    pub(super) refresh_share: Share,
+}
+
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
@@ -73,19 +88,19 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// These are the accounts from now on. `terms`: the limit of an account's crawls, and this replica's share.
+    /// These are the accounts from now on, each with its `terms`.
     pub(super) fn set(
         &mut self,
         now: Now,
         specs: &[AccountSpec],
         intervals: Intervals,
-        terms: impl Fn(&AccountSpec) -> (Limit, Share),
+        terms: impl Fn(&AccountSpec) -> Terms,
     ) {
         self.by_name.retain(|name, _| specs.iter().any(|spec| spec.name == *name));
         for spec in specs {
-            let (crawl_limit, share) = terms(spec);
+            let terms = terms(spec);
             let account = self.by_name.entry(spec.name.clone()).or_insert_with(|| Account::new(spec.limit));
-            account.set(now, spec.limit, crawl_limit, share, intervals);
+            account.set(now, terms, intervals);
         }
     }
 
@@ -94,6 +109,13 @@ impl Accounts {
         if let Some(account) = self.by_name.get_mut(name) {
             let Share { owned, all } = account.share();
             account.set_share(now, Share { owned: change(owned), all });
+        }
+    }
+
+    /// This replica's share of what is read again is this from now on.
+    pub(super) fn share_refreshes(&mut self, now: Now, share: Share) {
+        for account in self.by_name.values_mut() {
+            account.share_refreshes(now, share);
         }
     }
 

@@ -7,9 +7,9 @@ use super::queue::CommitPace;
 use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
 use super::watermarks::ShardProgress;
 use super::{Engine, REFRESH, Settings, Shard};
-use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
+use crate::checkpoint::{write_crawl, write_lanes, write_refresh, write_shard, write_stream};
 use crate::crawl::known::Update;
-use crate::engine::staging::{Owner, newest, stage};
+use crate::engine::staging::{Owner, Taken, newest, stage};
 use crate::ids::{ShardId, StreamId, Topic};
 use crate::now::Now;
 use crate::record::batch::{Batch, CheckpointWrite, OutputTopic};
@@ -84,12 +84,16 @@ impl Engine {
         let progress = self.take_progress(now, room);
         // Watermarks have a batch of their own: there is always room for them, and no sink has to split one that is about
         // several shards.
-        let (taken, refreshed) = if progress.is_empty() {
-            (self.queue.take(room, |it| weight(it, &self.topics))?, self.take_refreshed(now))
-        } else {
+        let alone = !progress.is_empty();
+        let (taken, refreshed) = if alone {
             (Vec::new(), Vec::new())
+        } else {
+            (self.queue.take(room, |it| weight(it, &self.topics))?, self.take_refreshed(now))
         };
-        if taken.is_empty() && progress.is_empty() && refreshed.is_empty() {
+        let used: usize = taken.iter().map(|it| weight(it, &self.topics)).sum();
+        let has_room = !alone && (used == 0 || used + REFRESH_ROOM < room);
+        let ready = if has_room { self.take_ready(room.saturating_sub(used)) } else { Vec::new() };
+        if taken.is_empty() && progress.is_empty() && refreshed.is_empty() && ready.is_empty() {
             return None;
         }
         let committed = |pending: &Pending| match self.streams.get(&pending.id) {
@@ -102,7 +106,8 @@ impl Engine {
             settings: &self.settings,
             shards_at_once: self.shards_at_once(),
         };
-        let (staged, mut batch) = stage(owner, taken, committed, progress, now.wall);
+        let places = self.places_after(&ready);
+        let (staged, mut batch) = stage(owner, Taken { pending: taken, progress, ready, places }, committed, now.wall);
         if !refreshed.is_empty() {
             batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
         }
@@ -126,6 +131,7 @@ impl Engine {
         shard.refresh_at = now.monotonic + REFRESH.delay(1, &id.to_string());
         let Shard { counters, parked, .. } = &*shard;
         let mut writes = vec![write_shard(id, &shard.header(&self.settings, counters))];
+        writes.extend((shard.refresh_place > 0).then(|| write_refresh(id, shard.refresh_place)));
         writes.extend(counters.lanes().map(|(topic, lanes)| write_lanes(id, topic, lanes)));
         let polled = self.specs.get(&id).into_iter().flatten();
         let polled = polled.filter_map(|spec| Some((&spec.id, &self.streams.get(&spec.id)?.committed)));
@@ -149,10 +155,12 @@ impl Engine {
             || self.is_full()
             || self.queue.ready_records() >= self.settings.max_records.min(self.limits.messages);
         let Settings { commit_interval: interval, quiet_wait, .. } = self.settings;
-        let pages = self.queue.due(if at_once { CommitPace::default() } else { CommitPace { interval, quiet_wait } });
+        let pace = if at_once { CommitPace::default() } else { CommitPace { interval, quiet_wait } };
+        let pages = self.queue.due(pace);
+        let read = self.refresh_ready().map(|arrived| self.queue.paced(arrived, pace));
         let watermark = self.shards.values().filter_map(|shard| self.watermark_due(shard)).min();
         let refresh = self.shards.values().map(|shard| shard.refresh_at).filter(|_| !self.draining).min();
-        let due = pages.into_iter().chain(watermark).chain(refresh).min()?;
+        let due = pages.into_iter().chain(read).chain(watermark).chain(refresh).min()?;
         Some(due.max(self.queue.not_before()))
     }
 
@@ -167,6 +175,13 @@ impl Engine {
                 shard.header_due = false;
             }
         }
+        for (shard, place) in staged.places {
+            if let Some(shard) = self.shards.get_mut(&shard) {
+                shard.refreshed_to(place);
+            }
+        }
+        self.refreshed(now, &staged.ready);
+        summary.refreshed = staged.ready.len();
         for ShardProgress { shard, empty, .. } in staged.progress {
             self.stated(now, shard, empty);
         }
@@ -219,7 +234,8 @@ impl Engine {
 
     /// The batch is surely not on the bus: the same pages will be written again, with the same sequences.
     pub fn aborted(&mut self, now: Now) {
-        self.queue.aborted(now, &self.settings.replica);
+        let ready = self.queue.aborted(now, &self.settings.replica);
+        self.ready_again(ready);
         self.apply_next_configuration(now);
     }
 
@@ -231,12 +247,15 @@ impl Engine {
     }
 }
 
+/// What was read again waits for the next batch if pages leave less room than this: a few resources.
+const REFRESH_ROOM: usize = 20;
+
 /// About how many messages it becomes: its records, one announcement for each lane, and its checkpoints.
 fn weight(pending: &Pending, topics: &OutputTopics) -> usize {
     // The stream's checkpoint, its crawl's, and a piece that comes and one that goes.
     let checkpoints = if matches!(pending.change, Change::Crawl(_)) { 4 } else { 1 };
     let lanes = pending.topics.iter().map(|topic| topics.lanes(topic).unwrap_or(1));
-    pending.records.len() + checkpoints + lanes.sum::<usize>()
+    pending.records.len() + pending.entries.len() + checkpoints + lanes.sum::<usize>()
 }
 
 #[cfg(test)]

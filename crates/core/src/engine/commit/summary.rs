@@ -14,6 +14,8 @@ pub struct CommitSummary {
     pub messages: usize,
     /// Number of events.
     pub events: usize,
+    /// Number of resources that were read again.
+    pub refreshed: usize,
     /// Time of each page from its arrival to the end of its commit.
     pub latencies: Vec<Duration>,
     /// When each event happened.

@@ -344,7 +344,7 @@ fn after_a_lost_checkpoint_a_stream_opens_a_gap_for_some_days() {
         let mut bench = Bench::new();
         let counters = bench.engine.shards[&ShardId(0)].counters.clone();
         let recreated_at = Some(bench.now.wall - TimeDelta::days(days));
-        let state = ShardState { counters, empty: false, streams: BTreeMap::new(), recreated_at };
+        let state = ShardState { counters, empty: false, refresh_place: 0, streams: BTreeMap::new(), recreated_at };
         bench.engine.assign(bench.now, ShardId(0), state);
         bench.wait(MINUTE);
         let poll = bench.poll().expect("a poll");

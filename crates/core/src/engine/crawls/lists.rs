@@ -143,7 +143,7 @@ impl Engine {
         });
         if change != pb::SnapshotChange::Unchanged || !crawl.only_differences() {
             let snapshot = snapshot_of(crawl, item, Crawl::parent(place), change);
-            found.records.push(self.snapshot(id, snapshot, found.received_at));
+            self.find(id, snapshot, Some(item), found);
         }
         below(place.what, item, self.settings.crawl.depth)
     }
@@ -168,6 +168,7 @@ pub(super) fn snapshot_of(
         state_json: item.state_json.clone(),
         modified_at: item.modified_at.and_then(timestamp),
         change: change.into(),
+        ..pb::Snapshot::default()
     }
 }
 

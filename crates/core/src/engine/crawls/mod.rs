@@ -14,14 +14,16 @@ pub use step::{CrawlAnswer, CrawlStep, Lookup, Step};
 use super::accounts::Account;
 use super::pending::{Change, Next, Pending};
 use super::schedule::backoff::Backoff;
-use super::settings::CrawlSettings;
+use super::settings::{CrawlSettings, Settings};
 use super::{Engine, Entry};
 use crate::crawl::known;
 use crate::crawl::{Crawl, PageLimit, Place, Purpose, Reason};
 use crate::ids::{AccountName, Gid, StreamId, Topic};
 use crate::now::Now;
+use crate::outcome::list::Item;
 use crate::record::Prepared;
 use crate::record::placement::shard_of;
+use crate::state;
 use crate::stream::{CrawlNotice, Notice, State, Stream};
 use absence::Absences;
 use bridge_contract::pb;
@@ -63,6 +65,8 @@ pub(super) struct Crawling {
     /// What changed without an event so far, and until when one may come.
     suspects: BTreeMap<Gid, DateTime<Utc>>,
     deletions: Deletions,
+    /// By Asana's clock: when the last request of the crawl was sent, or before.
+    read_after: Option<DateTime<Utc>>,
 }
 
 impl Crawling {
@@ -96,10 +100,15 @@ impl Engine {
         self.accounts.get_mut(&id.account)?.crawl_step_taken(&id);
         // The index doesn't know of these yet, and may be asked before it does.
         let touched = self.touched_by_waiting(&id);
+        let read_after = self.accounts.passed_at_asana(now);
         let entry = self.streams.get_mut(&id)?;
         self.requests += 1;
         entry.crawling.step = Some(self.requests);
         entry.crawling.touched = touched;
+        // What the index adds to an answer isn't known any later than the answer.
+        if step.payer(&id).is_some() {
+            entry.crawling.read_after = read_after;
+        }
         Some(CrawlStep { number: self.requests, stream: id, step })
     }
 
@@ -171,17 +180,24 @@ impl Engine {
     fn begin_crawl(&mut self, now: Now, id: &StreamId, trusted: bool) -> Option<Notice> {
         let entry = self.streams.get_mut(id)?;
         let stream = &entry.committed;
-        let is_whole_due = entry.whole_crawl_due(now, id, &self.settings.crawl).is_some_and(|due| due <= now.monotonic);
+        let is_whole_due = entry.whole_crawl_due(now, id, &self.settings).is_some_and(|due| due <= now.monotonic);
         let is_rest = !is_whole_due && !stream.left_out.is_empty();
         let scope = if is_rest { stream.left_out.scope() } else { BTreeSet::new() };
         let gaps = stream.open_gaps.iter().chain(&stream.partly_healed);
         let gap_ids: Vec<_> = gaps.map(|gap| gap.id.clone()).collect();
-        let reason = if gap_ids.is_empty() { stream.wanted_crawl() } else { Reason::SourceGap };
+        let is_for_state = self.settings.state.wants(stream);
+        let reason = match (gap_ids.is_empty(), is_for_state) {
+            (false, _) => Reason::SourceGap,
+            (true, true) => Reason::Initial,
+            (true, false) => stream.wanted_crawl(),
+        };
         // No later than it is, since what happens from now on isn't unseen.
         let begun_at = self.accounts.passed_at_asana(now);
         let begun_at = begun_at.or_else(|| stream.live().map(|live| live.last_complete_poll_at));
         let begun_at = begun_at.unwrap_or(now.wall);
-        let crawl = Crawl::begin(id, entry.kind, Purpose { reason, gap_ids, scope, compared: trusted }, begun_at);
+        let purpose = Purpose { reason, gap_ids, scope, compared: trusted };
+        let feeds_state = self.settings.state.topic.is_some() && self.settings.state.is_on();
+        let crawl = Crawl { feeds_state, ..Crawl::begin(id, entry.kind, purpose, begun_at) };
         let (rest_tries, limit) = (entry.crawling.rest_tries + u32::from(is_rest), entry.crawling.limit);
         let touched = std::mem::take(&mut entry.crawling.touched);
         entry.crawling = Crawling {
@@ -210,15 +226,19 @@ impl Engine {
         self.topics_of_stream(id, shard_of(id, self.settings.shards))
     }
 
-    fn snapshot(&self, id: &StreamId, snapshot: pb::Snapshot, received_at: DateTime<Utc>) -> (Topic, Prepared) {
-        let prepared = Prepared::snapshot(snapshot, received_at);
-        (self.settings.topic.topic(id, &prepared.resource_type), prepared)
+    /// The snapshot is published with what was found. `item`: what Asana showed of the resource.
+    fn find(&self, id: &StreamId, snapshot: pb::Snapshot, item: Option<&Item>, found: &mut Found) {
+        let read_after = self.streams.get(id).and_then(|entry| entry.crawling.read_after);
+        let entry = self.entry_of_found(id, &snapshot, item, (read_after, found.received_at));
+        found.entries.extend(entry.map(|entry| (found.records.len(), entry)));
+        let prepared = Prepared::snapshot(snapshot, found.received_at);
+        found.records.push((self.settings.topic.topic(id, &prepared.resource_type), prepared));
     }
 
     /// Commits what a step found. The next step follows the commit.
     fn wait_for_step(&mut self, turn: CrawlTurn<'_>, found: Found) {
         let CrawlTurn { now, id, mut crawl } = turn;
-        let Found { mut topics, records, known, notice, ends_crawl, received_at, bytes } = found;
+        let Found { mut topics, records, entries, known, notice, ends_crawl, received_at, bytes } = found;
         if crawl.topics.is_empty() && !records.is_empty() {
             topics.extend(self.topics_of_crawl(id));
         }
@@ -230,6 +250,7 @@ impl Engine {
         let pending = Pending {
             topics,
             records,
+            entries,
             ends_crawl,
             received_at,
             notice,
@@ -276,7 +297,7 @@ impl Engine {
         let now = self.accounts.by_asana(now);
         let Some(account) = self.accounts.get_mut(&id.account) else { return };
         let Some(entry) = self.streams.get(id).filter(|entry| entry.crawling.step.is_none()) else { return };
-        let due = entry.crawl_due(now, id, &self.settings.crawl);
+        let due = entry.crawl_due(now, id, &self.settings);
         account.schedule_crawl(id, due.map(|due| due.max(entry.crawling.retry_at)));
     }
 
@@ -306,7 +327,7 @@ impl Engine {
 
 impl Entry {
     /// When its crawl goes on, or the next one begins; never, while it isn't polled.
-    fn crawl_due(&self, now: Now, id: &StreamId, settings: &CrawlSettings) -> Option<Duration> {
+    fn crawl_due(&self, now: Now, id: &StreamId, settings: &Settings) -> Option<Duration> {
         let State::Live(_) = self.committed.state else { return None };
         if let Some(crawl) = &self.committed.crawl {
             let due = match &crawl.place {
@@ -320,7 +341,11 @@ impl Entry {
     }
 
     /// When the next crawl of everything begins.
-    fn whole_crawl_due(&self, now: Now, id: &StreamId, settings: &CrawlSettings) -> Option<Duration> {
+    fn whole_crawl_due(&self, now: Now, id: &StreamId, settings: &Settings) -> Option<Duration> {
+        if settings.state.wants(&self.committed) {
+            return Some(now.monotonic);
+        }
+        let settings = &settings.crawl;
         let interval = TimeDelta::from_std(settings.reconcile_interval).ok().filter(|it| !it.is_zero());
         // Where in an interval a stream's turn is, so that not all of them come at once.
         let phase = interval.map(|it| {
@@ -353,6 +378,8 @@ struct CrawlTurn<'a> {
 struct Found {
     topics: BTreeSet<Topic>,
     records: Vec<(Topic, Prepared)>,
+    /// For the refresh log, each with the number of its record.
+    entries: Vec<(usize, state::Entry)>,
     known: Vec<known::Change>,
     notice: Option<Notice>,
     ends_crawl: Option<pb::SnapshotEnd>,
@@ -366,6 +393,7 @@ impl Found {
         Self {
             topics: BTreeSet::new(),
             records: Vec::new(),
+            entries: Vec::new(),
             known: Vec::new(),
             notice: None,
             ends_crawl: None,

@@ -13,12 +13,16 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::shared::Shared;
+
 /// A page is this long at the most: small, so that `has_more` is common.
 const PAGE: usize = 4;
 
 #[derive(Debug, Default)]
 pub(crate) struct Asana {
     pub(crate) streams: BTreeMap<StreamId, Log>,
+    /// How tasks are in several projects; `None`: each project has its own.
+    pub(crate) shared: Option<Shared>,
 }
 
 /// The events of one stream. Token `n:k` is the place before event `n`; it is dead while `k < alive_from`.
@@ -31,7 +35,7 @@ pub(crate) struct Log {
     /// The tasks that there are, each with how often it changed.
     pub(crate) tasks: BTreeMap<u32, u32>,
     /// From when until when each task lived, again and again.
-    lives: BTreeMap<u32, Vec<Life>>,
+    pub(super) lives: BTreeMap<u32, Vec<Life>>,
     /// Events that no poll ever tells.
     pub(crate) lost: usize,
     given: u32,
@@ -45,9 +49,12 @@ pub(crate) struct Log {
 impl Asana {
     /// Something changes that a stream sees. The text of an event says its place in the stream.
     pub(crate) fn happen(&mut self, stream: &StreamId, now: DateTime<Utc>, rng: &mut ChaCha8Rng) {
+        let kind = ["task", "story", "project"][rng.random_range(0..3)];
+        if kind == "task" && self.shared.is_some() {
+            return self.happen_to_shared(stream, now, rng, true);
+        }
         let log = self.streams.get_mut(stream).unwrap();
         let number = log.events.len();
-        let kind = ["task", "story", "project"][rng.random_range(0..3)];
         if kind == "task" && rng.random_bool(0.03) {
             return self.lose(stream, now, rng);
         }
@@ -72,6 +79,9 @@ impl Asana {
 
     /// A task changes, and no event tells of it.
     pub(crate) fn lose(&mut self, stream: &StreamId, now: DateTime<Utc>, rng: &mut ChaCha8Rng) {
+        if self.shared.is_some() {
+            return self.happen_to_shared(stream, now, rng, false);
+        }
         let log = self.streams.get_mut(stream).unwrap();
         log.change(rng.random_range(0..5), now, rng);
         log.lost += 1;
@@ -110,9 +120,9 @@ impl Asana {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Life {
-    born: DateTime<Utc>,
-    died: Option<DateTime<Utc>>,
+pub(super) struct Life {
+    pub(super) born: DateTime<Utc>,
+    pub(super) died: Option<DateTime<Utc>>,
 }
 
 impl Log {
@@ -168,10 +178,7 @@ impl Asana {
         now: DateTime<Utc>,
     ) -> ListOutcome {
         let log = &self.streams[stream];
-        let show = |(number, changes): (&u32, &u32)| Item {
-            created_at: log.lives[number].last().map(|life| life.born),
-            ..item(task(*number), "task", *changes, &stream.resource)
-        };
+        let show = |(number, changes): (&u32, &u32)| self.show(stream, *number, *changes);
         let from: u32 = offset.map_or(0, |offset| offset.parse().unwrap());
         let (mut items, mut next_offset) = match listing.what {
             What::Project => (vec![item(listing.of.as_str().parse().unwrap(), "project", 0, &stream.resource)], None),
@@ -179,12 +186,10 @@ impl Asana {
                 let next = log.tasks.keys().copied().filter(|number| *number >= from).nth(2);
                 (log.tasks.range(from..next.unwrap_or(u32::MAX)).map(show).collect(), next)
             }
-            What::Task => {
-                match log.tasks.iter().find(|(number, _)| task(**number).to_string() == listing.of.as_str()) {
-                    Some(found) => (vec![show(found)], None),
-                    None => return ListOutcome::Denied(Denial::NotFound),
-                }
-            }
+            What::Task => match self.find(stream, &listing.of) {
+                Some(found) => (vec![found], None),
+                None => return ListOutcome::Denied(Denial::NotFound),
+            },
             _ => (Vec::new(), None),
         };
         if listing.what == What::Tasks && short {
@@ -197,7 +202,7 @@ impl Asana {
     }
 }
 
-fn item(gid: u32, resource_type: &str, changes: u32, resource: &Gid) -> Item {
+pub(super) fn item(gid: u32, resource_type: &str, changes: u32, resource: &Gid) -> Item {
     let (gid, resource_type) = (gid.to_string(), resource_type.to_owned());
     Item {
         resource: pb::Resource { gid, resource_type, ..pb::Resource::default() },

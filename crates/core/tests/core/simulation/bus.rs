@@ -1,7 +1,10 @@
 //! A bus with atomic commits that are fenced by the owner of each shard.
 
+use bridge_contract::pb::{self, record::Body};
 use bridge_core::ids::{Lane, ShardId};
 use bridge_core::record::batch::{Batch, Message, StoredCheckpoint, Target};
+use chrono::{DateTime, Utc};
+use prost::Message as _;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
@@ -16,6 +19,10 @@ pub(crate) struct Bus {
     /// All of them, in the order in which they were committed.
     pub(crate) all: Vec<Message>,
     pub(crate) dead_letters: Vec<Message>,
+    /// All messages of the state topic, in order, each with the number of those that `all` had before, and by Asana's clock.
+    pub(crate) states: Vec<(usize, DateTime<Utc>, Message)>,
+    /// The parts of the refresh log: key and value by place. A place is empty once another of the same key follows.
+    pub(crate) log: BTreeMap<ShardId, Vec<Option<(String, Vec<u8>)>>>,
     checkpoints: BTreeMap<ShardId, StoredCheckpoint>,
     pub(crate) owners: BTreeMap<ShardId, Owner>,
 }
@@ -27,16 +34,18 @@ pub(crate) struct Fenced(pub(crate) Vec<ShardId>);
 impl Bus {
     pub(crate) fn new(lane_count: NonZeroU32) -> Self {
         let (lanes, checkpoints, owners) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { lane_count, lanes, all: Vec::new(), dead_letters: Vec::new(), checkpoints, owners }
+        let (all, dead_letters, states, log) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
+        Self { lane_count, lanes, all, dead_letters, states, log, checkpoints, owners }
     }
 
-    pub(crate) fn commit(&mut self, owner: Owner, batch: &Batch) -> Result<(), Fenced> {
+    pub(crate) fn commit(&mut self, now: DateTime<Utc>, owner: Owner, batch: &Batch) -> Result<(), Fenced> {
         assert!(batch.messages.iter().all(|message| batch.shards().contains(&message.shard)), "unfenced message");
         let lost = batch.shards().into_iter().filter(|shard| self.owners.get(shard) != Some(&owner));
         let lost: Vec<_> = lost.collect();
         if !lost.is_empty() {
             return Err(Fenced(lost));
         }
+        check_pairs(batch);
         for message in batch.messages.clone() {
             match &message.target {
                 Target::Lane { topic, partition } => {
@@ -45,6 +54,15 @@ impl Bus {
                     self.lanes.entry(lane).or_default().push(message);
                 }
                 Target::DeadLetter => self.dead_letters.push(message),
+                Target::State { .. } => self.states.push((self.all.len(), now, message)),
+                Target::RefreshLog(shard) => {
+                    let part = self.log.entry(*shard).or_default();
+                    let key = message.key.as_str().to_owned();
+                    part.iter_mut()
+                        .filter(|it| it.as_ref().is_some_and(|(other, _)| *other == key))
+                        .for_each(|it| *it = None);
+                    part.push(Some((key, message.value)));
+                }
             }
         }
         for write in &batch.checkpoints {
@@ -60,4 +78,37 @@ impl Bus {
     pub(crate) fn restore(&self, shard: ShardId) -> StoredCheckpoint {
         self.checkpoints.get(&shard).cloned().unwrap_or_default()
     }
+}
+
+/// A snapshot that was read after an event and its state are in the same commit, neither without the other.
+fn check_pairs(batch: &Batch) {
+    let record = |message: &Message| pb::Record::decode(message.value.as_slice()).unwrap();
+    let read =
+        batch.messages.iter().filter(|message| matches!(message.target, Target::Lane { .. })).filter_map(|message| {
+            match record(message).body {
+                Some(Body::Snapshot(it)) if it.reason() == pb::SnapshotReason::Changed => {
+                    Some((message.key.clone(), it))
+                }
+                _ => None,
+            }
+        });
+    let visible = read.filter(|(_, snapshot)| snapshot.change() != pb::SnapshotChange::NotVisible);
+    let snapshots: BTreeMap<_, _> = visible.map(|(key, it)| (key, (it.state_json.clone(), it.change()))).collect();
+    let states = batch.messages.iter().filter(|message| matches!(message.target, Target::State { .. }));
+    let mut paired = 0;
+    for message in states {
+        let is_gone = message.value.is_empty();
+        let of_crawl = !is_gone && record(message).position.is_some_and(|position| !position.stream.is_empty());
+        if let Some((state, change)) = snapshots.get(&message.key).filter(|_| !of_crawl) {
+            assert_eq!(is_gone, *change == pb::SnapshotChange::Deleted, "{}", message.key);
+            if let Some(Body::State(it)) = record(message).body {
+                assert_eq!(it.state_json, *state);
+            }
+            paired += 1;
+        } else {
+            // Gone, by a crawl; or its state was found by one.
+            assert!(is_gone || of_crawl, "a state without its snapshot: {}", message.key);
+        }
+    }
+    assert_eq!(paired, snapshots.len(), "a snapshot without its state");
 }

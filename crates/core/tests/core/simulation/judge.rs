@@ -2,6 +2,7 @@
 
 use super::asana::{Asana, Log, task};
 use super::bus::Bus;
+use super::judge_state::{States, judge_states};
 use super::world::{LANES, MOST_LANES, SHARDS};
 use bridge_consumer::materialize::{Mark, Row};
 use bridge_consumer::{Continuity, Detector, Materializer, News, Start};
@@ -33,6 +34,11 @@ pub(crate) struct Verdict {
     pub(crate) bounded: usize,
     /// Tasks that were called deleted.
     pub(crate) deleted: usize,
+    /// See [`States`].
+    pub(crate) states: usize,
+    pub(crate) read_again: usize,
+    pub(crate) removed: usize,
+    pub(crate) unknown: usize,
 }
 
 impl Verdict {
@@ -49,6 +55,10 @@ impl Verdict {
             lost: self.lost + other.lost,
             bounded: self.bounded + other.bounded,
             deleted: self.deleted + other.deleted,
+            states: self.states + other.states,
+            read_again: self.read_again + other.read_again,
+            removed: self.removed + other.removed,
+            unknown: self.unknown + other.unknown,
         }
     }
 }
@@ -58,7 +68,8 @@ type Records = BTreeMap<u64, (Lane, pb::Record)>;
 /// The lanes that have the record of a gap, or of its healing.
 type GapLanes = BTreeMap<String, BTreeSet<Lane>>;
 
-pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize) -> Verdict {
+/// `knows_streams`: the same streams were configured all the time.
+pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize, knows_streams: bool) -> Verdict {
     let mut verdict = Verdict { missed, ..Verdict::default() };
     let mut by_stream = read_lanes(bus, &mut verdict);
     for (stream, log) in &asana.streams {
@@ -72,7 +83,14 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize) -> Verdict {
         assert_eq!(read.healed, read.gaps, "stream {stream}: each gap is healed wherever it is");
         verdict.gaps += read.gaps.len();
     }
-    compare_state(asana, bus);
+    // Where nothing is crawled again, only the state topic has the newest states.
+    if !asana.shared.as_ref().is_some_and(|shared| shared.lossless) {
+        compare_state(asana, bus);
+    }
+    if asana.shared.is_some() {
+        let States { states, read_again, removed, unknown } = judge_states(asana, bus, knows_streams);
+        verdict = Verdict { states, read_again, removed, unknown, ..verdict };
+    }
     verdict.deleted = judge_deletions(asana, bus);
     let timed = judge_times(asana, bus);
     (verdict.lost, verdict.bounded) = (timed.lost, timed.bounded);
@@ -205,14 +223,19 @@ fn judge_deletions(asana: &Asana, bus: &Bus) -> usize {
     let mut count = 0;
     for message in &bus.all {
         let record = pb::Record::decode(message.value.as_slice()).expect("a record");
+        let received_at = time(record.received_at.as_ref());
         let (Some(position), Some(Body::Snapshot(snapshot))) = (record.position, record.body) else { continue };
         if snapshot.change() != pb::SnapshotChange::Deleted {
             continue;
         }
+        if position.stream.is_empty() {
+            // Its state was removed in the same commit, and is judged there.
+            continue;
+        }
         let gid: u32 = snapshot.resource.expect("a resource").gid.parse().expect("a number");
         let (stream, log) = asana.streams.iter().find(|(id, _)| id.to_string() == position.stream).expect("a stream");
-        let Some(number) = gid.checked_sub(task(0)).filter(|number| *number < 5) else { continue };
-        let at = time(record.received_at.as_ref());
+        let Some(number) = gid.checked_sub(task(0)).filter(|number| *number < 50) else { continue };
+        let at = received_at;
         let (from, to) = (at - TimeDelta::seconds(120), at + TimeDelta::seconds(120));
         assert!(!log.lived(number, from, to), "{stream}: task {number} lived when it was called deleted, at {at}");
         count += 1;
@@ -306,6 +329,8 @@ impl LaneOfShard {
 struct Times {
     /// Consumers were told that it isn't polled.
     is_out: bool,
+    /// What watermarks of each topic have stated of its shard since it is polled.
+    stated: BTreeMap<Topic, DateTime<Utc>>,
     complete_up_to: Option<DateTime<Utc>>,
     /// The event that is next, once one was seen.
     place: Option<usize>,
@@ -343,6 +368,11 @@ fn judge_times(asana: &Asana, bus: &Bus) -> Verdict {
                 let shard = shard_of(stream, SHARDS).0;
                 let own = watermark.progress.iter().find(|it| it.shard == shard && it.complete_up_to.is_some());
                 let own = own.map(|it| time(it.complete_up_to.as_ref()));
+                if let Some(own) = own {
+                    times.stated.insert(topic.clone(), own);
+                }
+                // What was stated of its shard while it wasn't polled says nothing of it.
+                let claim = claim.zip(times.stated.get(topic).copied()).map(|(claim, stated)| claim.min(stated));
                 times.complete_up_to = times.complete_up_to.max(own).max(claim);
             }
         }
@@ -351,6 +381,7 @@ fn judge_times(asana: &Asana, bus: &Bus) -> Verdict {
         let event = match record.body.clone().expect("a body") {
             Body::StreamSuspended(_) | Body::StreamEnded(_) => {
                 times.is_out = true;
+                times.stated.clear();
                 continue;
             }
             Body::StreamResumed(_) => {

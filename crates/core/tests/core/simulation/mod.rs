@@ -9,6 +9,8 @@ mod asana;
 mod bus;
 mod index;
 mod judge;
+mod judge_state;
+mod shared;
 mod world;
 
 use judge::Verdict;
@@ -36,7 +38,8 @@ fn any_order_of_crashes_and_faults_loses_and_doubles_nothing() {
     assert!(total.events > 12 * least && total.gaps > least && 2 * total.stand_ins > least, "{total:?}");
     assert!(total.watermarks > 20 * least && total.empty > least && total.lane_changes > least, "{total:?}");
     assert!(total.bounded > 4 * least && total.lost > least, "{total:?}");
-    assert!(total.crawls > 5 * least && total.missed > 5 * least, "{total:?}");
+    assert!(total.crawls > 5 * least && total.missed > 3 * least, "{total:?}");
+    assert!(total.states > 5 * least && 2 * total.removed > least && total.read_again > 2 * least, "{total:?}");
 }
 
 /// Runs a seed, and names it should it fail.

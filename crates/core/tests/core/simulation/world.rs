@@ -4,20 +4,23 @@ use super::asana::{Asana, Log, fault, list_fault};
 use super::bus::{Bus, Fenced, Owner};
 use super::index::Index;
 use super::judge::{Verdict, judge};
+use super::shared::Shared;
 use bridge_core::checkpoint;
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{
-    AccountSpec, CrawlAnswer, CrawlSettings, CrawlStep, Engine, Poll, Settings, Step, StreamSpec, TopicFailure,
+    AccountSpec, CrawlAnswer, CrawlSettings, CrawlStep, Engine, Poll, RefreshRequest, Settings, StateSettings, Step,
+    StreamSpec, TopicFailure,
 };
 use bridge_core::ids::{Deployment, Gid, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::list::ListOutcome;
-use bridge_core::outcome::poll::{self, Denial, PollOutcome, Polled, Probed};
+use bridge_core::outcome::poll::{self, Denial, Failure, PollOutcome, Polled, Probed};
 use bridge_core::outcome::stamp::Stamp;
 use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
+use bridge_core::state::{Pace as RefreshPace, Refreshed};
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -43,6 +46,8 @@ struct Session {
     is_dated: bool,
     /// Steps of crawls, in the same way.
     steps: Vec<(CrawlStep, CrawlAnswer)>,
+    /// What was read again, in the same way.
+    reads: Vec<(RefreshRequest, ListOutcome)>,
     index: Index,
 }
 
@@ -70,6 +75,8 @@ pub(crate) struct World {
     configured: usize,
     /// How many changes were said to have had no event.
     missed: usize,
+    /// The streams were configured anew.
+    was_reconfigured: bool,
 }
 
 impl World {
@@ -80,13 +87,14 @@ impl World {
             rng: ChaCha8Rng::seed_from_u64(seed),
             now: Now { monotonic: Duration::ZERO, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() },
             ahead: [TimeDelta::seconds(-7), TimeDelta::minutes(9)],
-            asana: Asana { streams: streams.collect() },
+            asana: Asana { streams: streams.collect(), shared: shared(seed) },
             bus: Bus::new(LANES),
             sessions: Vec::new(),
             next_owner: 0,
             // Some worlds begin with shards without streams, which get some later.
             configured: if seed.is_multiple_of(6) { 1 } else { STREAMS },
             missed: 0,
+            was_reconfigured: seed.is_multiple_of(6),
         };
         world.sessions = vec![world.session(), world.session()];
         for shard in 0..SHARDS.get() {
@@ -97,17 +105,23 @@ impl World {
 
     /// Runs to the end, lets the bridge catch up, and judges the log.
     pub(crate) fn run(mut self) -> Verdict {
-        for _ in 0..STEPS {
+        // What is read again needs its steps, too.
+        for _ in 0..if self.asana.shared.is_some() { 3 * STEPS } else { STEPS } {
             self.step();
         }
         self.settle();
         // What nobody tells the bridge, it finds.
-        for _ in 0..2 * STREAMS {
+        let is_lossless = self.asana.shared.as_ref().is_some_and(|shared| shared.lossless);
+        for _ in 0..if is_lossless { 0 } else { 2 * STREAMS } {
             let stream = self.any_stream();
             self.asana.lose(&stream, self.now.wall, &mut self.rng);
         }
         self.catch_up();
-        judge(&self.asana, &self.bus, self.missed)
+        if self.asana.shared.is_some() {
+            let status = self.sessions[0].engine.refresh_status();
+            assert_eq!((status.waiting, status.ready, status.oldest), (0, 0, None), "nothing is due any more");
+        }
+        judge(&self.asana, &self.bus, self.missed, !self.was_reconfigured)
     }
 
     /// As a replica sees it.
@@ -137,11 +151,27 @@ impl World {
                 account: None,
                 short_percent: 5,
                 short_count: 1,
-                reconcile_interval: RECONCILE,
+                reconcile_interval: match &self.asana.shared {
+                    Some(shared) if shared.lossless => Duration::ZERO,
+                    _ => RECONCILE,
+                },
                 late_events: Duration::from_secs(5),
             },
             all_known: true,
             sampling: Sampling::NONE,
+            state: self.state_settings(),
+        }
+    }
+
+    fn state_settings(&self) -> StateSettings {
+        if self.asana.shared.is_none() {
+            return StateSettings::default();
+        }
+        StateSettings {
+            refresh: Refreshed::Types(["task", "project"].map(str::to_owned).into()),
+            topic: Some("state".into()),
+            pace: RefreshPace { quiet: Duration::from_millis(700), longest: Duration::from_secs(5) },
+            budget_percent: 50,
         }
     }
 
@@ -170,6 +200,7 @@ impl World {
             is_dated: false,
             committing: None,
             steps: Vec::new(),
+            reads: Vec::new(),
             index: Index::default(),
         }
     }
@@ -204,6 +235,13 @@ impl World {
 
     fn step(&mut self) {
         let which = self.rng.random_range(0..self.sessions.len());
+        if self.asana.shared.is_some() && self.rng.random_bool(0.25) {
+            return match self.rng.random_range(0..3) {
+                0 => self.read_log(which),
+                1 => self.refresh(which, true),
+                _ => self.answer_refresh(which),
+            };
+        }
         match self.rng.random_range(0..100) {
             0..25 => {
                 let stream = self.any_stream();
@@ -256,6 +294,7 @@ impl World {
     fn reconfigure(&mut self, which: usize) {
         if self.sessions[which].committing.is_none() {
             self.configured = self.rng.random_range(1..=STREAMS);
+            self.was_reconfigured = true;
             let (settings, streams) = (self.settings(), self.streams());
             let now = self.now(which);
             self.sessions[which].engine.reconfigure(now, settings, &Self::accounts(), &streams);
@@ -363,6 +402,44 @@ impl World {
         self.missed += session.engine.take_missed().iter().map(|(_, gids)| gids.len()).sum::<usize>();
     }
 
+    /// The next entries of the owned parts of the refresh log.
+    fn read_log(&mut self, which: usize) {
+        let now = self.now(which);
+        let Session { engine, .. } = &mut self.sessions[which];
+        for (shard, place) in engine.log_places() {
+            let part = self.bus.log.get(&shard).map_or(&[][..], Vec::as_slice);
+            let entries = (place..).zip(part.iter().skip(place as usize));
+            let entries = entries.filter_map(|(place, entry)| Some((place, &entry.as_ref()?.1)));
+            for (place, value) in entries.take(self.rng.random_range(0..4)) {
+                engine.note_logged(now, shard, place, value).unwrap();
+            }
+        }
+    }
+
+    fn refresh(&mut self, which: usize, faults: bool) {
+        let now = self.now(which);
+        let session = &mut self.sessions[which];
+        let Some(request) = session.engine.next_refresh(now) else { return };
+        let answer = self.asana.refresh(&request, self.now.wall);
+        let answer = match self.rng.random_range(0..20) {
+            0 if faults => ListOutcome::Throttled { retry_after: Duration::from_secs(3) },
+            1 if faults => ListOutcome::Failed(Failure::TimedOut),
+            2 if faults => ListOutcome::Denied(Denial::Unauthorized),
+            _ => answer,
+        };
+        session.reads.push((request, answer));
+    }
+
+    fn answer_refresh(&mut self, which: usize) {
+        let now = self.now(which);
+        let session = &mut self.sessions[which];
+        if !session.reads.is_empty() {
+            let at = self.rng.random_range(0..session.reads.len());
+            let (request, answer) = session.reads.remove(at);
+            session.engine.handle_refresh(now, &request, answer);
+        }
+    }
+
     fn take(&mut self, which: usize, faults: bool) {
         let now = self.now(which);
         let session = &mut self.sessions[which];
@@ -371,7 +448,9 @@ impl World {
                 session.engine.topic_failed(now, &topic, TopicFailure::Unavailable);
                 continue;
             }
-            let known = OutputTopic { lanes: self.bus.lane_count, message_bytes: MESSAGE_BYTES };
+            // Nobody adds partitions to the state topic: keys would move.
+            let lanes = if topic == "state".into() { LANES } else { self.bus.lane_count };
+            let known = OutputTopic { lanes, message_bytes: MESSAGE_BYTES };
             session.engine.set_topic(now, topic, known);
         }
         if session.committing.is_none() {
@@ -391,7 +470,7 @@ impl World {
             2 => (true, Then::Restart),
             _ => (true, Then::Committed),
         };
-        let fenced = if reaches_bus { self.bus.commit(session.owner, &batch).err() } else { None };
+        let fenced = if reaches_bus { self.bus.commit(self.now.wall, session.owner, &batch).err() } else { None };
         match (then, fenced) {
             (Then::Restart, _) => self.restart(which),
             (_, Some(Fenced(lost))) => {
@@ -428,15 +507,29 @@ impl World {
             self.answer(0);
             self.crawl(0, false);
             self.answer_crawl(0);
+            self.read_log(0);
+            self.refresh(0, false);
+            self.answer_refresh(0);
             self.take(0, false);
             self.commit(0, false);
             let session = &self.sessions[0];
-            if session.answers.is_empty() && session.steps.is_empty() && session.committing.is_none() {
+            let is_log_read = session.engine.log_places().iter().all(|(shard, place)| {
+                let part = self.bus.log.get(shard).map_or(&[][..], Vec::as_slice);
+                part.iter().skip(*place as usize).all(Option::is_none)
+            });
+            let is_idle = session.answers.is_empty() && session.steps.is_empty() && session.reads.is_empty();
+            if is_idle && session.committing.is_none() && is_log_read {
                 let deadline = session.engine.next_deadline().expect("streams are always due some time");
                 self.now = self.now.after(deadline.saturating_sub(self.now.monotonic));
             }
         }
     }
+}
+
+/// Two fifths of the worlds have a state topic. In half of these, all changes are told, and nothing is crawled again.
+fn shared(seed: u64) -> Option<Shared> {
+    let lossless = seed % 10 == 5;
+    (seed % 5 == 0 || seed % 10 == 3).then(|| Shared::new(lossless))
 }
 
 enum Then {

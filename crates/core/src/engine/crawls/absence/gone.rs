@@ -75,7 +75,7 @@ impl Engine {
         change: SnapshotChange,
         found: &mut Found,
     ) {
-        let CrawlTurn { now, id, crawl } = turn;
+        let CrawlTurn { id, crawl, .. } = turn;
         let Absent { gid, entry, .. } = absent;
         let nested = entry.place.as_ref().is_none_or(|place| place.of != id.resource);
         if has_event(change, nested, &entry.resource_type) {
@@ -85,7 +85,7 @@ impl Engine {
             Some(item) => snapshot_of(crawl, item, None, change),
             None => stateless(crawl, reference(gid, &entry.resource_type), change),
         };
-        found.records.push(self.snapshot(id, snapshot, now.wall));
+        self.find(id, snapshot, item, found);
         found.known.push(known::Change::Gone { gid: gid.clone() });
     }
 

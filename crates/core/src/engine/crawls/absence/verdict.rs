@@ -158,7 +158,7 @@ impl Engine {
         if entry.hash != NOT_VISIBLE {
             let resource = reference(&gid, &entry.resource_type);
             let snapshot = stateless(&turn.crawl, resource, SnapshotChange::NotVisible);
-            found.records.push(self.snapshot(id, snapshot, now.wall));
+            self.find(id, snapshot, None, &mut found);
         }
         found.known.push(known::Change::Passed { gid, crawl: turn.crawl.number(), is_hidden: true });
         turn.crawl.incomplete_types.insert(entry.resource_type);

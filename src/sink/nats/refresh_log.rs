@@ -1,0 +1,66 @@
+//! Reads the refresh log: the last entry of each key is a message of the JetStream stream.
+
+use super::publish::Publisher;
+use super::subject::Subjects;
+use crate::sink::SinkError;
+use crate::sink::refresh_log::{Feed, Logged, Reading};
+use futures_util::StreamExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+type Entries = mpsc::Sender<Result<Vec<Logged>, SinkError>>;
+
+/// The pause after an error.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Reads until the session has ended.
+pub(super) async fn run(publisher: Arc<Publisher>, feed: Feed) {
+    let Feed { mut wanted, entries } = feed;
+    loop {
+        let reading = wanted.borrow_and_update().clone();
+        let end = tokio::select! {
+            changed = wanted.changed() => changed.is_err(),
+            () = entries.closed() => true,
+            end = follow(&publisher, &entries, &reading), if !reading.places.is_empty() => end,
+        };
+        if end {
+            return;
+        }
+    }
+}
+
+/// Gives the entries of a reading. Returns whether the session has ended.
+async fn follow(publisher: &Publisher, entries: &Entries, reading: &Reading) -> bool {
+    let mut next = reading.clone();
+    loop {
+        let first = next.places.values().copied().min().unwrap_or_default();
+        let shards: Vec<_> = next.places.keys().copied().collect();
+        match publisher.follow(first, publisher.subjects().refresh_logs(&shards)).await {
+            Ok(mut messages) => {
+                while let Some(message) = messages.next().await {
+                    let found = match message {
+                        Ok(found) => found,
+                        Err(error) => {
+                            tracing::debug!(%error, "reading the refresh log is interrupted");
+                            break;
+                        }
+                    };
+                    let Some(shard) = Subjects::shard_of_log(publisher.subjects(), &found.subject) else { continue };
+                    // Where several shards are read, the others begin earlier.
+                    let Some(place) = next.places.get_mut(&shard).filter(|place| found.sequence >= **place) else {
+                        continue;
+                    };
+                    *place = found.sequence + 1;
+                    let value = found.payload.into();
+                    let logged = Logged { reading: reading.number, shard, place: found.sequence, value };
+                    if entries.send(Ok(vec![logged])).await.is_err() {
+                        return true;
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "reading the refresh log failed, retrying"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
