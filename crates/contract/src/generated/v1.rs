@@ -275,7 +275,8 @@ pub struct State {
     /// The resource.
     #[prost(message, optional, tag = "1")]
     pub resource: ::core::option::Option<Resource>,
-    /// Everything that Asana returned of it, as JSON text, byte for byte.
+    /// Everything that Asana returned of it, as JSON text, byte for byte. Empty if it is larger than the bus takes: see the
+    /// StandIn of its snapshot.
     #[prost(string, tag = "2")]
     pub state_json: ::prost::alloc::string::String,
     /// Asana's modified_at, if there is one.
