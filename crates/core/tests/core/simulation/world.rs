@@ -106,7 +106,7 @@ impl World {
     /// Runs to the end, lets the bridge catch up, and judges the log.
     pub(crate) fn run(mut self) -> Verdict {
         // What is read again needs its steps, too.
-        for _ in 0..if self.asana.shared.is_some() { 3 * STEPS } else { STEPS } {
+        for _ in 0..if self.asana.shared.is_some() { 2 * STEPS } else { STEPS } {
             self.step();
         }
         self.settle();
@@ -254,6 +254,8 @@ impl World {
                     }
                 }
             }
+            // A dead token leaves nothing to read again after events: its crawl reads all.
+            25..27 if self.asana.shared.is_some() && self.rng.random_bool(0.9) => {}
             25..27 => {
                 let stream = self.any_stream();
                 self.asana.kill(&stream);
@@ -526,10 +528,10 @@ impl World {
     }
 }
 
-/// Two fifths of the worlds have a state topic. In half of these, all changes are told, and nothing is crawled again.
+/// A fifth of the worlds has a state topic. In half of these, all changes are told, and nothing is crawled again.
 fn shared(seed: u64) -> Option<Shared> {
     let lossless = seed % 10 == 5;
-    (seed % 5 == 0 || seed % 10 == 3).then(|| Shared::new(lossless))
+    (seed % 5 == 0).then(|| Shared::new(lossless))
 }
 
 enum Then {
