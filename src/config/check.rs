@@ -11,8 +11,8 @@ use super::secret::{Secret, SecretSource};
 use super::suggest::nearest;
 use super::tracing;
 use super::{
-    AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, RefreshConfig,
-    SecretConfig, StreamConfig,
+    AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, REFRESH_SUFFIX,
+    RefreshConfig, SecretConfig, StreamConfig,
 };
 use bridge_core::engine::StreamSpec;
 use bridge_core::ids::{AccountName, Deployment, StreamId, StreamKind};
@@ -86,7 +86,7 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
     }
     let mut sink = check.sink(config.sink, &streams, !discovery.rules.is_empty(), &root.key("sink"));
     if let Some(CheckedSink::Kafka(kafka)) = sink.as_mut().filter(|_| config.state.refresh == RefreshConfig::On) {
-        kafka.refresh_topic = Some(format!("{}-refresh", kafka.config.checkpoint_topic));
+        kafka.refresh_topic = Some(format!("{}{REFRESH_SUFFIX}", kafka.config.checkpoint_topic));
     }
     let replica = check.replica(config.replica.as_deref());
     let (sampling, warning) = tracing::sampling(environment);

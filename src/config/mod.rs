@@ -48,7 +48,7 @@ pub use local::{ConsoleConfig, ConsoleOutput, FileConfig};
 pub use problem::{Mark, Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
-pub use state::{RefreshConfig, StateConfig};
+pub use state::{REFRESH_SUFFIX, RefreshConfig, StateConfig};
 pub use units::{ByteSize, HumanDuration};
 pub use webhooks::WebhooksConfig;
 

@@ -5,6 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// What comes after the name of the checkpoint topic in the name of the refresh log's topic.
+pub const REFRESH_SUFFIX: &str = "-refresh";
+
 /// Whether a resource's state is read again after an event, and published as a snapshot. A state topic needs it, which has the
 /// latest state of each resource: `sink.kafka.stateTopic`, or `sink.nats.state`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -383,6 +383,8 @@ impl Sink {
                     return Err(format!("{name}: the topic is in use already; name a new one"));
                 }
                 *topic = name;
+                // The new checkpoint gets a log of its own with the first bridge.
+                sink.refresh_topic = None;
             }
             CheckedSink::Nats(sink) => {
                 let base = sink.config.checkpoint.as_deref().unwrap_or_default();

@@ -27,6 +27,7 @@ mod mistakes;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod reload;
+mod state;
 #[path = "../support/mod.rs"]
 mod support;
 mod webhooks;

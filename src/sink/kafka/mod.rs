@@ -38,7 +38,7 @@ mod topics;
 
 use super::refresh_log::{RefreshLog, pair};
 use super::{CommitError, Committer, Ownership, SinkError};
-use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
+use crate::config::{CheckedKafka, KafkaConfig, REFRESH_SUFFIX, SecretSource};
 use bridge_core::ids::{Deployment, Topic};
 use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
 pub(in crate::sink) use client::{bus_works, tell_over};
@@ -127,6 +127,13 @@ impl KafkaSettings {
             deployment: deployment.clone(),
             replica: replica.to_owned(),
         })
+    }
+
+    /// Whether no topic of events has this name, whatever the template of their names would allow.
+    fn is_other(&self, topic: &str) -> bool {
+        let KafkaConfig { checkpoint_topic, dead_letter_topic, state_topic, .. } = &self.config;
+        let is_log = topic.strip_suffix(REFRESH_SUFFIX) == Some(checkpoint_topic.as_str());
+        is_log || topic == checkpoint_topic || topic == dead_letter_topic || state_topic.as_deref() == Some(topic)
     }
 
     /// The topics that are known before the first record. An output topic whose name is a template is created or
@@ -304,6 +311,17 @@ mod tests {
         let printed = format!("{settings:?}");
         assert!(printed.contains("sasl.password"), "{printed}");
         assert!(!printed.contains("hunter2"), "{printed}");
+    }
+
+    #[test]
+    fn other_topics_arent_taken_for_topics_of_events() {
+        let mut settings = settings();
+        settings.config.state_topic = Some("asana.state".to_owned());
+        let others = ["asana.checkpoints", "asana.checkpoints-refresh", "asana.dead-letters", "asana.state"];
+        assert!(others.into_iter().all(|topic| settings.is_other(topic)));
+        assert!(
+            !["asana.events", "asana.events-refresh", "asana.task"].into_iter().any(|topic| settings.is_other(topic))
+        );
     }
 
     #[test]

@@ -31,15 +31,14 @@ pub(in crate::sink) async fn place(
         })
     };
     let there = asked.await?;
-    let (checkpoint_topic, dead_letter_topic) = (settings.config.checkpoint_topic, settings.config.dead_letter_topic);
-    let mut properties = settings.config.properties;
-    properties.extend(settings.secret_properties);
+    let mut properties = settings.config.properties.clone();
+    properties.extend(settings.secret_properties.clone());
     properties.insert("bootstrap.servers".to_owned(), address.clone());
-    let wanted =
-        move |name: &str| name != checkpoint_topic && name != dead_letter_topic && is_output(&Topic::from(name));
+    let template = settings.config.topic.clone();
+    let wanted = move |name: &str| !settings.is_other(name) && is_output(&Topic::from(name));
     if topic.is_none() && !there.iter().any(|name| wanted(name)) {
         let topics = Others::new("topics", Some(there.clone()));
-        tracing::info!(template = settings.config.topic, %topics, "no output topic exists yet");
+        tracing::info!(template, %topics, "no output topic exists yet");
     }
     require(&address, topic.iter().map(Topic::as_str), there)?;
     Ok(Where::Kafka { properties, wanted: Box::new(wanted) })

@@ -52,8 +52,7 @@ pub(in crate::sink) async fn tails(
         let found = ends(&reader, |topic| *topic == settings.config.checkpoint_topic)?;
         let emptied = found.iter().filter(|(_, (low, high))| *low > 0 && low == high);
         let emptied = emptied.filter_map(|((_, partition), _)| u32::try_from(*partition).ok()).map(ShardId).collect();
-        let others = [&settings.config.checkpoint_topic, &settings.config.dead_letter_topic];
-        let found = ends(&reader, |topic| !others.contains(&topic) && is_output(&Topic::from(topic.as_str())))?;
+        let found = ends(&reader, |topic| !settings.is_other(topic) && is_output(&Topic::from(topic.as_str())))?;
         Ok((read(&reader, found)?, emptied))
     };
     let done = tokio::task::spawn_blocking(work).await;

@@ -8,13 +8,16 @@ use crate::outcome::poll::{Denial, Failure, Page, PollOutcome, Polled};
 use crate::outcome::stamp::Stamp;
 use crate::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint, Target};
 use crate::record::event::Event;
-use crate::state::Refreshed;
+use crate::state::{Found, Refreshed};
 use bridge_contract::pb::record::Body;
 use chrono::SecondsFormat;
 use prost::Message as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use std::num::{NonZeroU16, NonZeroU32};
 
 const SECOND: Duration = Duration::from_secs(1);
+const SHARD: ShardId = ShardId(0);
 
 /// A bridge of one shard, its bus, and an Asana whose tasks have versions.
 struct World {
@@ -296,4 +299,136 @@ fn an_unusable_answer_is_tried_again_and_given_up_at_last() {
     assert!(matches!(&notices[..], [RefreshNotice::GivenUp { gid, .. }] if gid.as_str() == "100"), "{notices:?}");
     world.commit();
     assert_eq!(world.engine.refresh_status(), RefreshStatus::default(), "its place doesn't hold up the others");
+}
+
+/// A task that events and crawls of several replicas name, all at once: what was read is kept back for a while.
+struct Race {
+    world: World,
+    rng: ChaCha8Rng,
+    log: Vec<Vec<u8>>,
+    /// What crawls have read, and isn't in the log yet.
+    crawled: Vec<Entry>,
+    asked: Vec<(RefreshRequest, ListOutcome)>,
+    written: Vec<u32>,
+    /// Of these, without a request.
+    found: usize,
+}
+
+impl Race {
+    fn entry(&self, found: Option<Found>) -> Entry {
+        Entry {
+            gid: Gid::from("100"),
+            resource_type: "task".to_owned(),
+            stream: StreamId::new("main", "1"),
+            kind: StreamKind::Resource,
+            happened_at: Some(self.world.now.wall),
+            received_at: self.world.now.wall,
+            deleted: false,
+            position: pb::Position { stream: "main/1".to_owned(), ..pb::Position::default() },
+            found,
+        }
+    }
+
+    fn crawl(&mut self) {
+        let item = self.world.item("100").unwrap();
+        let snapshot = pb::Snapshot {
+            resource: Some(item.resource),
+            state_json: item.state_json,
+            streams: vec!["main/1".to_owned()],
+            ..pb::Snapshot::default()
+        };
+        let read_after = self.world.engine.accounts.passed_at_asana(self.world.now);
+        let entry = self.entry(Some(Found { snapshot, read_after }));
+        self.crawled.push(entry);
+    }
+
+    fn read_log(&mut self) {
+        let next = self.world.engine.log_places().values().copied().max().unwrap_or(0);
+        for (place, value) in (0_u64..).zip(&self.log).skip(next as usize) {
+            self.world.engine.note_logged(self.world.now, SHARD, place, value).unwrap();
+        }
+    }
+
+    /// Another replica has the shard: it knows the place in the log, and nothing else.
+    fn take_over(&mut self) {
+        let shard = &self.world.engine.shards[&SHARD];
+        let (counters, refresh_place) = (shard.counters.clone(), shard.refresh_place);
+        let streams = BTreeMap::new();
+        let state =
+            crate::checkpoint::ShardState { counters, empty: false, refresh_place, streams, recreated_at: None };
+        self.world.engine.assign(self.world.now, SHARD, state);
+        self.asked.clear();
+    }
+
+    fn step(&mut self) {
+        match self.rng.random_range(0..12) {
+            0 => {
+                let task = self.world.tasks.get_mut("100").unwrap();
+                (task.1, task.2) = (task.1 + 1, self.world.now.wall);
+                let entry = self.entry(None);
+                self.log.push(entry.encode());
+            }
+            1 => self.crawl(),
+            2..4 if !self.crawled.is_empty() => {
+                let at = self.rng.random_range(0..self.crawled.len());
+                let entry = self.crawled.swap_remove(at);
+                self.log.push(entry.encode());
+            }
+            4 => self.read_log(),
+            5..7 => {
+                if let Some(request) = self.world.engine.next_refresh(self.world.now) {
+                    let answer = self.world.answer(&request.read);
+                    self.asked.push((request, answer));
+                }
+            }
+            7..9 if !self.asked.is_empty() => {
+                let (request, answer) = self.asked.remove(0);
+                self.world.engine.handle_refresh(self.world.now, &request, answer);
+            }
+            9 => self.commit(),
+            10 if self.rng.random_bool(0.05) => self.take_over(),
+            _ => self.world.now = self.world.now.after(Duration::from_millis(self.rng.random_range(0..3_000))),
+        }
+    }
+
+    fn commit(&mut self) {
+        while let Some(topic) = self.world.engine.next_topic_refresh(self.world.now) {
+            let known = OutputTopic { lanes: NonZeroU32::MIN, message_bytes: 10_000 };
+            self.world.engine.set_topic(self.world.now, topic, known);
+        }
+        let Some(batch) = self.world.engine.take_batch(self.world.now) else { return };
+        for message in batch.messages.iter().filter(|message| matches!(message.target, Target::State { .. })) {
+            let record = pb::Record::decode(message.value.as_slice()).unwrap();
+            let Some(Body::State(state)) = record.body else { panic!("not a state") };
+            let version = state.state_json.parse().unwrap();
+            let last = self.written.last().copied().unwrap_or(0);
+            assert!(version >= last, "{version} follows {last}");
+            self.written.push(version);
+            self.found += usize::from(state.asked_by.is_none());
+        }
+        if self.rng.random_bool(0.1) {
+            self.world.engine.aborted(self.world.now);
+        } else {
+            self.world.engine.committed(self.world.now);
+        }
+    }
+}
+
+#[test]
+fn an_older_state_never_follows_a_newer_one_whoever_read_it() {
+    let (mut states, mut found) = (0, 0);
+    for seed in 0..100 {
+        let world = World::new(1, 6_000);
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let (log, crawled, asked, written) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut race = Race { world, rng, log, crawled, asked, written, found: 0 };
+        let now = race.world.now.wall;
+        race.world.tasks.insert("100".to_owned(), ("1".to_owned(), 1, now));
+        for _ in 0..1_000 {
+            race.step();
+        }
+        (states, found) = (states + race.written.len(), found + race.found);
+    }
+    println!("{states} states were written, {found} of them as a crawl had found them");
+    assert!(states > 2_000 && found > 200, "{states}, {found}");
 }

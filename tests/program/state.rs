@@ -1,0 +1,199 @@
+//! The state topic on real buses: what a follower has from it is what Asana has, though the bridge is killed.
+
+use crate::support::program::{Program, Simulator, TOKEN};
+use crate::support::service::Service;
+use crate::support::wait_for;
+use async_nats::jetstream;
+use bridge_contract::pb::{self, record::Body};
+use futures_util::StreamExt as _;
+use prost::Message as _;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+const PARTITIONS: i32 = 3;
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// All messages of a state topic in their order, each with its key. A removal has no value.
+type States = Vec<(String, Option<Vec<u8>>)>;
+
+/// The scene of both tests: a simulator with two projects, and a bridge that keeps their tasks' states.
+struct Scene {
+    folder: tempfile::TempDir,
+    simulator: Simulator,
+    projects: Vec<String>,
+}
+
+impl Scene {
+    fn new(sink: &Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let scenario = "world: { projects: 2 }\nlimits: { rate_per_minute: null, concurrent_reads: null }\n";
+        std::fs::write(path("scenario.yaml"), scenario).unwrap();
+        std::fs::write(path("token"), TOKEN).unwrap();
+        let simulator = Simulator::start(&["--scenario", &path("scenario.yaml")], Path::new(&path("simulator.log")));
+        let projects = simulator.projects();
+        let streams: Vec<Value> = projects.iter().map(|gid| json!({ "resource": gid })).collect();
+        let config = json!({
+            "accounts": { "main": {
+                "token": { "file": path("token") },
+                "baseUrl": format!("{}/api/1.0", simulator.url),
+                "requestsPerMinute": 1400,
+            }},
+            "streams": streams,
+            "polling": { "minInterval": "200ms", "maxInterval": "500ms" },
+            "crawl": { "reconcileInterval": "0s" },
+            "state": { "refresh": "on", "types": ["task", "project"], "quietTime": "500ms", "longestWait": "3s" },
+            "shards": 4,
+            "replica": "a",
+            "sink": sink,
+        });
+        std::fs::write(path("config.yaml"), config.to_string()).unwrap();
+        Self { folder, simulator, projects }
+    }
+
+    fn bridge(&self) -> Program {
+        let path = |name: &str| self.folder.path().join(name);
+        let config = path("config.yaml");
+        Program::start(&["run", "--config", config.to_str().unwrap()], &path("bridge.log"))
+    }
+
+    /// The names of all tasks in the projects, as Asana has them.
+    fn tasks(&self) -> BTreeMap<String, String> {
+        let of = |project: &String| self.simulator.list(&format!("/tasks?project={project}"), "name");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        self.projects.iter().flat_map(of).map(|task| (text(&task["gid"]), text(&task["name"]))).collect()
+    }
+}
+
+/// The names of the tasks that a follower has from the topic. No older state may follow a newer one.
+fn followed(states: States) -> BTreeMap<String, String> {
+    let (mut table, mut newest) = (BTreeMap::new(), BTreeMap::new());
+    for (gid, value) in states {
+        let Some(value) = value else {
+            table.remove(&gid);
+            continue;
+        };
+        let record = pb::Record::decode(value.as_slice()).unwrap();
+        let Some(Body::State(state)) = record.body else { panic!("not a state: {record:?}") };
+        let modified = state.modified_at.map(|at| (at.seconds, at.nanos));
+        let last = newest.insert(gid.clone(), modified).flatten();
+        assert!(last <= modified, "{gid}: {modified:?} follows {last:?}");
+        if state.resource.as_ref().unwrap().resource_type == "task" && state.followed {
+            let object: Value = serde_json::from_str(&state.state_json).unwrap();
+            table.insert(gid, object["name"].as_str().unwrap().to_owned());
+        }
+    }
+    table
+}
+
+fn the_states_are_asanas(sink: &Value, read: impl Fn() -> States) {
+    let scene = Scene::new(sink);
+    let mut bridge = scene.bridge();
+    let equal = || (followed(read()) == scene.tasks()).then_some(());
+    let wait = |bridge: &mut Program, what: &str| {
+        wait_for(what, TIMEOUT, || {
+            bridge.assert_running();
+            equal()
+        });
+    };
+    wait_for("the first crawl", TIMEOUT, || (!scene.tasks().is_empty()).then_some(()));
+    wait(&mut bridge, "the states of all tasks");
+
+    let task = scene.tasks().keys().next().unwrap().clone();
+    let change = |body: &Value| scene.simulator.post(&format!("/_sim/tasks/{task}"), body);
+    change(&json!({ "name": "one name" }));
+    change(&json!({ "name": "another name" }));
+    wait(&mut bridge, "the new name");
+    for round in 0..4 {
+        scene.simulator.post("/_sim/actions", &json!({ "count": 60 }));
+        std::thread::sleep(Duration::from_millis(300 * round));
+        bridge.kill();
+        scene.simulator.post("/_sim/actions", &json!({ "count": 20 }));
+        bridge = scene.bridge();
+    }
+    change(&json!({ "trashed": true }));
+    wait(&mut bridge, "the states after the kills");
+    let removed: BTreeSet<_> = read().into_iter().filter(|(_, value)| value.is_none()).map(|(gid, _)| gid).collect();
+    assert!(removed.contains(&task), "{task} was deleted, and only its tombstone says so: {removed:?}");
+    assert!(bridge.stop().success());
+}
+
+fn read_kafka(address: &str) -> States {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address).set("group.id", "follower").set("isolation.level", "read_committed");
+    config.set("enable.partition.eof", "true").set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut partitions = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        partitions.add_partition_offset("asana.state", partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&partitions).unwrap();
+    let (mut states, mut ended) = (States::new(), BTreeSet::new());
+    while ended.len() < PARTITIONS as usize {
+        match consumer.poll(Duration::from_secs(5)) {
+            Some(Ok(message)) => {
+                let key = String::from_utf8(message.key().unwrap().to_vec()).unwrap();
+                states.push((key, message.payload().map(<[u8]>::to_vec)));
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+            // The topic is made by the bridge.
+            Some(Err(_)) | None => return States::new(),
+        }
+    }
+    states
+}
+
+#[test]
+fn a_follower_of_kafkas_state_topic_has_what_asana_has() {
+    let service = Service::start("kafka", &[]);
+    let sink = json!({ "kafka": {
+        "bootstrapServers": service.address,
+        "stateTopic": "asana.state",
+        "topics": { "partitions": PARTITIONS, "replicationFactor": 1, "minInsyncReplicas": 1 },
+    }});
+    the_states_are_asanas(&sink, || read_kafka(&service.address));
+}
+
+fn read_nats(address: &str) -> States {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(format!("nats://{address}")).await.unwrap();
+        let Ok(stream) = jetstream::new(client).get_stream("ASANA").await else { return States::new() };
+        let config = jetstream::consumer::pull::Config {
+            filter_subject: "asana.state.*".to_owned(),
+            ack_policy: jetstream::consumer::AckPolicy::None,
+            ..jetstream::consumer::pull::Config::default()
+        };
+        let consumer = stream.create_consumer(config).await.unwrap();
+        let pending = consumer.cached_info().num_pending;
+        let mut states = States::new();
+        if pending == 0 {
+            return states;
+        }
+        let mut messages = consumer.fetch().max_messages(pending as usize).messages().await.unwrap();
+        while let Some(message) = messages.next().await {
+            let message = message.unwrap();
+            let is_removal = message.headers.as_ref().is_some_and(|headers| headers.get("KV-Operation").is_some());
+            assert_eq!(is_removal, message.payload.is_empty());
+            let gid = message.subject.as_str().rsplit('.').next().unwrap().to_owned();
+            states.push((gid, (!is_removal).then(|| message.payload.to_vec())));
+        }
+        states
+    })
+}
+
+#[test]
+fn a_follower_of_the_state_subjects_has_what_asana_has() {
+    for kind in ["nats", "nats-old"] {
+        let service = Service::start(kind, &[]);
+        let sink = json!({ "nats": { "servers": [format!("nats://{}", service.address)], "state": true } });
+        the_states_are_asanas(&sink, || read_nats(&service.address));
+    }
+}
