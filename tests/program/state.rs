@@ -15,7 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PARTITIONS: i32 = 3;
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -85,23 +85,40 @@ fn followed(states: States) -> BTreeMap<String, String> {
         let modified = state.modified_at.map(|at| (at.seconds, at.nanos));
         let last = newest.insert(gid.clone(), modified).flatten();
         assert!(last <= modified, "{gid}: {modified:?} follows {last:?}");
-        if state.resource.as_ref().unwrap().resource_type == "task" && state.followed {
-            let object: Value = serde_json::from_str(&state.state_json).unwrap();
+        let is_task = state.resource.as_ref().unwrap().resource_type == "task";
+        let object: Value = serde_json::from_str(&state.state_json).unwrap();
+        // A project's list of tasks has no subtasks.
+        if is_task && state.followed && object["projects"].as_array().is_some_and(|projects| !projects.is_empty()) {
             table.insert(gid, object["name"].as_str().unwrap().to_owned());
+        } else {
+            table.remove(&gid);
         }
     }
     table
 }
 
+/// What only one of them has.
+fn difference<'a>(
+    followed: &'a BTreeMap<String, String>,
+    tasks: &'a BTreeMap<String, String>,
+) -> [Vec<(&'a String, &'a String)>; 2] {
+    let only = |a: &'a BTreeMap<String, String>, b: &BTreeMap<String, String>| {
+        a.iter().filter(|(gid, name)| b.get(*gid) != Some(name)).collect()
+    };
+    [only(followed, tasks), only(tasks, followed)]
+}
+
 fn the_states_are_asanas(sink: &Value, read: impl Fn() -> States) {
     let scene = Scene::new(sink);
     let mut bridge = scene.bridge();
-    let equal = || (followed(read()) == scene.tasks()).then_some(());
     let wait = |bridge: &mut Program, what: &str| {
-        wait_for(what, TIMEOUT, || {
+        let mut last = (BTreeMap::new(), BTreeMap::new());
+        let end = Instant::now() + TIMEOUT;
+        while last.0 != last.1 || last.0.is_empty() {
+            assert!(Instant::now() < end, "waited in vain for {what}: {:?}", difference(&last.0, &last.1));
             bridge.assert_running();
-            equal()
-        });
+            last = (followed(read()), scene.tasks());
+        }
     };
     wait_for("the first crawl", TIMEOUT, || (!scene.tasks().is_empty()).then_some(()));
     wait(&mut bridge, "the states of all tasks");

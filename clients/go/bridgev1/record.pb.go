@@ -155,6 +155,56 @@ func (SnapshotChange) EnumDescriptor() ([]byte, []int) {
 	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{1}
 }
 
+// Why the bridge read the state of a resource.
+type SnapshotReason int32
+
+const (
+	// For the crawl that `crawl_id` names.
+	SnapshotReason_SNAPSHOT_REASON_UNSPECIFIED SnapshotReason = 0
+	// An event reported that the resource changed. The snapshot belongs to no crawl. It was read after the events of the
+	// resource that come before it in the lane. Changes within a few seconds have one snapshot.
+	SnapshotReason_SNAPSHOT_REASON_CHANGED SnapshotReason = 1
+)
+
+// Enum value maps for SnapshotReason.
+var (
+	SnapshotReason_name = map[int32]string{
+		0: "SNAPSHOT_REASON_UNSPECIFIED",
+		1: "SNAPSHOT_REASON_CHANGED",
+	}
+	SnapshotReason_value = map[string]int32{
+		"SNAPSHOT_REASON_UNSPECIFIED": 0,
+		"SNAPSHOT_REASON_CHANGED":     1,
+	}
+)
+
+func (x SnapshotReason) Enum() *SnapshotReason {
+	p := new(SnapshotReason)
+	*p = x
+	return p
+}
+
+func (x SnapshotReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SnapshotReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_asana_event_bridge_v1_record_proto_enumTypes[2].Descriptor()
+}
+
+func (SnapshotReason) Type() protoreflect.EnumType {
+	return &file_asana_event_bridge_v1_record_proto_enumTypes[2]
+}
+
+func (x SnapshotReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SnapshotReason.Descriptor instead.
+func (SnapshotReason) EnumDescriptor() ([]byte, []int) {
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{2}
+}
+
 // Why a source gap opened.
 type SourceGapReason int32
 
@@ -196,11 +246,11 @@ func (x SourceGapReason) String() string {
 }
 
 func (SourceGapReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_asana_event_bridge_v1_record_proto_enumTypes[2].Descriptor()
+	return file_asana_event_bridge_v1_record_proto_enumTypes[3].Descriptor()
 }
 
 func (SourceGapReason) Type() protoreflect.EnumType {
-	return &file_asana_event_bridge_v1_record_proto_enumTypes[2]
+	return &file_asana_event_bridge_v1_record_proto_enumTypes[3]
 }
 
 func (x SourceGapReason) Number() protoreflect.EnumNumber {
@@ -209,7 +259,7 @@ func (x SourceGapReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SourceGapReason.Descriptor instead.
 func (SourceGapReason) EnumDescriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{2}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{3}
 }
 
 // Which part of a source gap was restored.
@@ -248,11 +298,11 @@ func (x Restored) String() string {
 }
 
 func (Restored) Descriptor() protoreflect.EnumDescriptor {
-	return file_asana_event_bridge_v1_record_proto_enumTypes[3].Descriptor()
+	return file_asana_event_bridge_v1_record_proto_enumTypes[4].Descriptor()
 }
 
 func (Restored) Type() protoreflect.EnumType {
-	return &file_asana_event_bridge_v1_record_proto_enumTypes[3]
+	return &file_asana_event_bridge_v1_record_proto_enumTypes[4]
 }
 
 func (x Restored) Number() protoreflect.EnumNumber {
@@ -261,7 +311,7 @@ func (x Restored) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Restored.Descriptor instead.
 func (Restored) EnumDescriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{3}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
 // One message on the bus.
@@ -293,6 +343,7 @@ type Record struct {
 	//	*Record_StreamSuspended
 	//	*Record_StreamResumed
 	//	*Record_StreamEnded
+	//	*Record_State
 	Body          isRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -466,6 +517,15 @@ func (x *Record) GetStreamEnded() *StreamEnded {
 	return nil
 }
 
+func (x *Record) GetState() *State {
+	if x != nil {
+		if x, ok := x.Body.(*Record_State); ok {
+			return x.State
+		}
+	}
+	return nil
+}
+
 type isRecord_Body interface {
 	isRecord_Body()
 }
@@ -535,6 +595,11 @@ type Record_StreamEnded struct {
 	StreamEnded *StreamEnded `protobuf:"bytes,22,opt,name=stream_ended,json=streamEnded,proto3,oneof"`
 }
 
+type Record_State struct {
+	// The latest state of a resource. Only in the state topic, by gid.
+	State *State `protobuf:"bytes,23,opt,name=state,proto3,oneof"`
+}
+
 func (*Record_Event) isRecord_Body() {}
 
 func (*Record_StandIn) isRecord_Body() {}
@@ -561,6 +626,8 @@ func (*Record_StreamResumed) isRecord_Body() {}
 
 func (*Record_StreamEnded) isRecord_Body() {}
 
+func (*Record_State) isRecord_Body() {}
+
 // The place of a record, by two counters. Both begin at 1.
 //
 // Offsets of the bus can't show a loss: Kafka's transaction markers use up
@@ -579,7 +646,8 @@ type Position struct {
 	LaneSequence uint64 `protobuf:"varint,4,opt,name=lane_sequence,json=laneSequence,proto3" json:"lane_sequence,omitempty"`
 	// The stream, as "account/gid": the bridge's name of the credential, and the
 	// gid of the watched task, project, goal or workspace. Empty in a record of
-	// the lane itself (EpochStart, Watermark, LanesChanged).
+	// the lane itself (EpochStart, Watermark, LanesChanged), and in a Snapshot that
+	// was read after an event.
 	Stream string `protobuf:"bytes,5,opt,name=stream,proto3" json:"stream,omitempty"`
 	// Contiguous for each (stream, epoch), over all topics and lanes. For
 	// consumers of single streams. 0 if `stream` is empty.
@@ -1177,10 +1245,10 @@ func (x *DeadLetter) GetPart() []byte {
 	return nil
 }
 
-// The state of one resource, as a crawl read it.
+// The state of one resource, as a crawl read it, or as it was read after an event.
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The crawl that the snapshot belongs to.
+	// The crawl that the snapshot belongs to. Empty with another reason.
 	CrawlId string `protobuf:"bytes,1,opt,name=crawl_id,json=crawlId,proto3" json:"crawl_id,omitempty"`
 	// The resource.
 	Resource *Resource `protobuf:"bytes,2,opt,name=resource,proto3" json:"resource,omitempty"`
@@ -1192,7 +1260,13 @@ type Snapshot struct {
 	// Asana's modified_at, if there is one.
 	ModifiedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=modified_at,json=modifiedAt,proto3" json:"modified_at,omitempty"`
 	// The difference from the state that the bridge published last.
-	Change        SnapshotChange `protobuf:"varint,6,opt,name=change,proto3,enum=asana_event_bridge.v1.SnapshotChange" json:"change,omitempty"`
+	Change SnapshotChange `protobuf:"varint,6,opt,name=change,proto3,enum=asana_event_bridge.v1.SnapshotChange" json:"change,omitempty"`
+	// Why it was read.
+	Reason SnapshotReason `protobuf:"varint,7,opt,name=reason,proto3,enum=asana_event_bridge.v1.SnapshotReason" json:"reason,omitempty"`
+	// With the reason CHANGED: the position of the newest event that asked for it.
+	AskedBy *Position `protobuf:"bytes,8,opt,name=asked_by,json=askedBy,proto3" json:"asked_by,omitempty"`
+	// With the reason CHANGED: the streams that show the resource now, as "account/gid"; see State.
+	Streams       []string `protobuf:"bytes,9,rep,name=streams,proto3" json:"streams,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1269,6 +1343,133 @@ func (x *Snapshot) GetChange() SnapshotChange {
 	return SnapshotChange_SNAPSHOT_CHANGE_UNSPECIFIED
 }
 
+func (x *Snapshot) GetReason() SnapshotReason {
+	if x != nil {
+		return x.Reason
+	}
+	return SnapshotReason_SNAPSHOT_REASON_UNSPECIFIED
+}
+
+func (x *Snapshot) GetAskedBy() *Position {
+	if x != nil {
+		return x.AskedBy
+	}
+	return nil
+}
+
+func (x *Snapshot) GetStreams() []string {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+// The latest state of a resource, in the state topic, which is compacted. The key is the gid. A resource that is deleted
+// has no record: its last one has no value (on NATS: an empty one, with the header `KV-Operation: PURGE`).
+//
+// A `State` is in the same commit as the Snapshot that it comes from, or follows the Snapshot of a crawl. Its position is that of
+// this Snapshot in its own topic: to follow, continue there after it.
+type State struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource.
+	Resource *Resource `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Everything that Asana returned of it, as JSON text, byte for byte. Empty if it is larger than the bus takes: see the
+	// StandIn of its snapshot.
+	StateJson string `protobuf:"bytes,2,opt,name=state_json,json=stateJson,proto3" json:"state_json,omitempty"`
+	// Asana's modified_at, if there is one.
+	ModifiedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=modified_at,json=modifiedAt,proto3" json:"modified_at,omitempty"`
+	// By Asana's clock: it was read at this time or later. Not set if Asana's time wasn't known.
+	ReadAfter *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=read_after,json=readAfter,proto3" json:"read_after,omitempty"`
+	// The position of the newest event that asked for it. Not set if a crawl read it.
+	AskedBy *Position `protobuf:"bytes,5,opt,name=asked_by,json=askedBy,proto3" json:"asked_by,omitempty"`
+	// The streams that show the resource now, as "account/gid": those whose resource is its project, its workspace or what it is
+	// a part of, and those whose event or crawl asked for it. Other streams may show what is nested deeper.
+	Streams []string `protobuf:"bytes,6,rep,name=streams,proto3" json:"streams,omitempty"`
+	// Whether a stream shows it. If not, nothing reports its changes any more, and it may have changed or be gone.
+	Followed      bool `protobuf:"varint,7,opt,name=followed,proto3" json:"followed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *State) Reset() {
+	*x = State{}
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *State) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*State) ProtoMessage() {}
+
+func (x *State) ProtoReflect() protoreflect.Message {
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use State.ProtoReflect.Descriptor instead.
+func (*State) Descriptor() ([]byte, []int) {
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *State) GetResource() *Resource {
+	if x != nil {
+		return x.Resource
+	}
+	return nil
+}
+
+func (x *State) GetStateJson() string {
+	if x != nil {
+		return x.StateJson
+	}
+	return ""
+}
+
+func (x *State) GetModifiedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ModifiedAt
+	}
+	return nil
+}
+
+func (x *State) GetReadAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadAfter
+	}
+	return nil
+}
+
+func (x *State) GetAskedBy() *Position {
+	if x != nil {
+		return x.AskedBy
+	}
+	return nil
+}
+
+func (x *State) GetStreams() []string {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *State) GetFollowed() bool {
+	if x != nil {
+		return x.Followed
+	}
+	return false
+}
+
 // A crawl of a stream's resources begins. Its snapshots follow, with events between them. In every lane of the stream's
 // topics. If another crawl of the stream replaces a crawl, the replaced crawl has no SnapshotEnd.
 type SnapshotBegin struct {
@@ -1285,7 +1486,7 @@ type SnapshotBegin struct {
 
 func (x *SnapshotBegin) Reset() {
 	*x = SnapshotBegin{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[9]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1498,7 @@ func (x *SnapshotBegin) String() string {
 func (*SnapshotBegin) ProtoMessage() {}
 
 func (x *SnapshotBegin) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[9]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1511,7 @@ func (x *SnapshotBegin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotBegin.ProtoReflect.Descriptor instead.
 func (*SnapshotBegin) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{9}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SnapshotBegin) GetCrawlId() string {
@@ -1359,7 +1560,7 @@ type SnapshotEnd struct {
 
 func (x *SnapshotEnd) Reset() {
 	*x = SnapshotEnd{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[10]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1572,7 @@ func (x *SnapshotEnd) String() string {
 func (*SnapshotEnd) ProtoMessage() {}
 
 func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[10]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1585,7 @@ func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotEnd.ProtoReflect.Descriptor instead.
 func (*SnapshotEnd) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{10}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SnapshotEnd) GetCrawlId() string {
@@ -1445,7 +1646,7 @@ type LeftOut struct {
 
 func (x *LeftOut) Reset() {
 	*x = LeftOut{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[11]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +1658,7 @@ func (x *LeftOut) String() string {
 func (*LeftOut) ProtoMessage() {}
 
 func (x *LeftOut) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[11]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +1671,7 @@ func (x *LeftOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeftOut.ProtoReflect.Descriptor instead.
 func (*LeftOut) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{11}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LeftOut) GetOf() string {
@@ -1519,7 +1720,7 @@ type SourceGap struct {
 
 func (x *SourceGap) Reset() {
 	*x = SourceGap{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[12]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1732,7 @@ func (x *SourceGap) String() string {
 func (*SourceGap) ProtoMessage() {}
 
 func (x *SourceGap) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[12]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1745,7 @@ func (x *SourceGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceGap.ProtoReflect.Descriptor instead.
 func (*SourceGap) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{12}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SourceGap) GetGapId() string {
@@ -1595,7 +1796,7 @@ type SourceGapHealed struct {
 
 func (x *SourceGapHealed) Reset() {
 	*x = SourceGapHealed{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[13]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1808,7 @@ func (x *SourceGapHealed) String() string {
 func (*SourceGapHealed) ProtoMessage() {}
 
 func (x *SourceGapHealed) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[13]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1821,7 @@ func (x *SourceGapHealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceGapHealed.ProtoReflect.Descriptor instead.
 func (*SourceGapHealed) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{13}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SourceGapHealed) GetGapId() string {
@@ -1670,7 +1871,7 @@ type StreamSuspended struct {
 
 func (x *StreamSuspended) Reset() {
 	*x = StreamSuspended{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[14]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1883,7 @@ func (x *StreamSuspended) String() string {
 func (*StreamSuspended) ProtoMessage() {}
 
 func (x *StreamSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[14]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1896,7 @@ func (x *StreamSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamSuspended.ProtoReflect.Descriptor instead.
 func (*StreamSuspended) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{14}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StreamSuspended) GetStatus() uint32 {
@@ -1715,7 +1916,7 @@ type StreamResumed struct {
 
 func (x *StreamResumed) Reset() {
 	*x = StreamResumed{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[15]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1928,7 @@ func (x *StreamResumed) String() string {
 func (*StreamResumed) ProtoMessage() {}
 
 func (x *StreamResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[15]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1941,7 @@ func (x *StreamResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResumed.ProtoReflect.Descriptor instead.
 func (*StreamResumed) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 // The bridge no longer polls the stream, because its configuration or a rule no longer contains it. What a
@@ -1753,7 +1954,7 @@ type StreamEnded struct {
 
 func (x *StreamEnded) Reset() {
 	*x = StreamEnded{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[16]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +1966,7 @@ func (x *StreamEnded) String() string {
 func (*StreamEnded) ProtoMessage() {}
 
 func (x *StreamEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[16]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +1979,7 @@ func (x *StreamEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnded.ProtoReflect.Descriptor instead.
 func (*StreamEnded) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{16}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{17}
 }
 
 // The first record of a shard in a lane, in each epoch.
@@ -1795,7 +1996,7 @@ type EpochStart struct {
 
 func (x *EpochStart) Reset() {
 	*x = EpochStart{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[17]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +2008,7 @@ func (x *EpochStart) String() string {
 func (*EpochStart) ProtoMessage() {}
 
 func (x *EpochStart) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[17]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +2021,7 @@ func (x *EpochStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochStart.ProtoReflect.Descriptor instead.
 func (*EpochStart) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{17}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EpochStart) GetPreviousEpoch() uint64 {
@@ -1853,7 +2054,7 @@ type Watermark struct {
 
 func (x *Watermark) Reset() {
 	*x = Watermark{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[18]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +2066,7 @@ func (x *Watermark) String() string {
 func (*Watermark) ProtoMessage() {}
 
 func (x *Watermark) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[18]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +2079,7 @@ func (x *Watermark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watermark.ProtoReflect.Descriptor instead.
 func (*Watermark) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{18}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Watermark) GetShards() uint32 {
@@ -1926,7 +2127,7 @@ type ShardProgress struct {
 
 func (x *ShardProgress) Reset() {
 	*x = ShardProgress{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2139,7 @@ func (x *ShardProgress) String() string {
 func (*ShardProgress) ProtoMessage() {}
 
 func (x *ShardProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2152,7 @@ func (x *ShardProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardProgress.ProtoReflect.Descriptor instead.
 func (*ShardProgress) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{19}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ShardProgress) GetShard() uint32 {
@@ -2006,7 +2207,7 @@ type LanesChanged struct {
 
 func (x *LanesChanged) Reset() {
 	*x = LanesChanged{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2219,7 @@ func (x *LanesChanged) String() string {
 func (*LanesChanged) ProtoMessage() {}
 
 func (x *LanesChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2232,7 @@ func (x *LanesChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LanesChanged.ProtoReflect.Descriptor instead.
 func (*LanesChanged) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{20}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LanesChanged) GetPreviousCount() uint32 {
@@ -2052,7 +2253,7 @@ var File_asana_event_bridge_v1_record_proto protoreflect.FileDescriptor
 
 const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\"asana_event_bridge/v1/record.proto\x12\x15asana_event_bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\b\n" +
+	"\"asana_event_bridge/v1/record.proto\x12\x15asana_event_bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\b\n" +
 	"\x06Record\x12;\n" +
 	"\bposition\x18\x01 \x01(\v2\x1f.asana_event_bridge.v1.PositionR\bposition\x12;\n" +
 	"\vreceived_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -2072,7 +2273,8 @@ const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"\rlanes_changed\x18\x13 \x01(\v2#.asana_event_bridge.v1.LanesChangedH\x00R\flanesChanged\x12S\n" +
 	"\x10stream_suspended\x18\x14 \x01(\v2&.asana_event_bridge.v1.StreamSuspendedH\x00R\x0fstreamSuspended\x12M\n" +
 	"\x0estream_resumed\x18\x15 \x01(\v2$.asana_event_bridge.v1.StreamResumedH\x00R\rstreamResumed\x12G\n" +
-	"\fstream_ended\x18\x16 \x01(\v2\".asana_event_bridge.v1.StreamEndedH\x00R\vstreamEndedB\x06\n" +
+	"\fstream_ended\x18\x16 \x01(\v2\".asana_event_bridge.v1.StreamEndedH\x00R\vstreamEnded\x124\n" +
+	"\x05state\x18\x17 \x01(\v2\x1c.asana_event_bridge.v1.StateH\x00R\x05stateB\x06\n" +
 	"\x04body\"\xb0\x01\n" +
 	"\bPosition\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
@@ -2126,7 +2328,7 @@ const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"part_index\x18\x03 \x01(\rR\tpartIndex\x12\x1d\n" +
 	"\n" +
 	"part_count\x18\x04 \x01(\rR\tpartCount\x12\x12\n" +
-	"\x04part\x18\x05 \x01(\fR\x04part\"\xb6\x02\n" +
+	"\x04part\x18\x05 \x01(\fR\x04part\"\xcb\x03\n" +
 	"\bSnapshot\x12\x19\n" +
 	"\bcrawl_id\x18\x01 \x01(\tR\acrawlId\x12;\n" +
 	"\bresource\x18\x02 \x01(\v2\x1f.asana_event_bridge.v1.ResourceR\bresource\x127\n" +
@@ -2135,7 +2337,21 @@ const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"state_json\x18\x04 \x01(\tR\tstateJson\x12;\n" +
 	"\vmodified_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"modifiedAt\x12=\n" +
-	"\x06change\x18\x06 \x01(\x0e2%.asana_event_bridge.v1.SnapshotChangeR\x06change\"\x7f\n" +
+	"\x06change\x18\x06 \x01(\x0e2%.asana_event_bridge.v1.SnapshotChangeR\x06change\x12=\n" +
+	"\x06reason\x18\a \x01(\x0e2%.asana_event_bridge.v1.SnapshotReasonR\x06reason\x12:\n" +
+	"\basked_by\x18\b \x01(\v2\x1f.asana_event_bridge.v1.PositionR\aaskedBy\x12\x18\n" +
+	"\astreams\x18\t \x03(\tR\astreams\"\xcd\x02\n" +
+	"\x05State\x12;\n" +
+	"\bresource\x18\x01 \x01(\v2\x1f.asana_event_bridge.v1.ResourceR\bresource\x12\x1d\n" +
+	"\n" +
+	"state_json\x18\x02 \x01(\tR\tstateJson\x12;\n" +
+	"\vmodified_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"modifiedAt\x129\n" +
+	"\n" +
+	"read_after\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\treadAfter\x12:\n" +
+	"\basked_by\x18\x05 \x01(\v2\x1f.asana_event_bridge.v1.PositionR\aaskedBy\x12\x18\n" +
+	"\astreams\x18\x06 \x03(\tR\astreams\x12\x1a\n" +
+	"\bfollowed\x18\a \x01(\bR\bfollowed\"\x7f\n" +
 	"\rSnapshotBegin\x12\x19\n" +
 	"\bcrawl_id\x18\x01 \x01(\tR\acrawlId\x12:\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\".asana_event_bridge.v1.CrawlReasonR\x06reason\x12\x17\n" +
@@ -2196,7 +2412,10 @@ const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"\x19SNAPSHOT_CHANGE_UNCHANGED\x10\x03\x12\x1b\n" +
 	"\x17SNAPSHOT_CHANGE_DELETED\x10\x04\x12\x18\n" +
 	"\x14SNAPSHOT_CHANGE_LEFT\x10\x05\x12\x1f\n" +
-	"\x1bSNAPSHOT_CHANGE_NOT_VISIBLE\x10\x06*\xa5\x01\n" +
+	"\x1bSNAPSHOT_CHANGE_NOT_VISIBLE\x10\x06*N\n" +
+	"\x0eSnapshotReason\x12\x1f\n" +
+	"\x1bSNAPSHOT_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17SNAPSHOT_REASON_CHANGED\x10\x01*\xa5\x01\n" +
 	"\x0fSourceGapReason\x12!\n" +
 	"\x1dSOURCE_GAP_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fSOURCE_GAP_REASON_TOKEN_EXPIRED\x10\x01\x12#\n" +
@@ -2220,81 +2439,90 @@ func file_asana_event_bridge_v1_record_proto_rawDescGZIP() []byte {
 	return file_asana_event_bridge_v1_record_proto_rawDescData
 }
 
-var file_asana_event_bridge_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_asana_event_bridge_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_asana_event_bridge_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_asana_event_bridge_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_asana_event_bridge_v1_record_proto_goTypes = []any{
 	(CrawlReason)(0),              // 0: asana_event_bridge.v1.CrawlReason
 	(SnapshotChange)(0),           // 1: asana_event_bridge.v1.SnapshotChange
-	(SourceGapReason)(0),          // 2: asana_event_bridge.v1.SourceGapReason
-	(Restored)(0),                 // 3: asana_event_bridge.v1.Restored
-	(*Record)(nil),                // 4: asana_event_bridge.v1.Record
-	(*Position)(nil),              // 5: asana_event_bridge.v1.Position
-	(*Event)(nil),                 // 6: asana_event_bridge.v1.Event
-	(*Resource)(nil),              // 7: asana_event_bridge.v1.Resource
-	(*Change)(nil),                // 8: asana_event_bridge.v1.Change
-	(*ChangeValue)(nil),           // 9: asana_event_bridge.v1.ChangeValue
-	(*StandIn)(nil),               // 10: asana_event_bridge.v1.StandIn
-	(*DeadLetter)(nil),            // 11: asana_event_bridge.v1.DeadLetter
-	(*Snapshot)(nil),              // 12: asana_event_bridge.v1.Snapshot
-	(*SnapshotBegin)(nil),         // 13: asana_event_bridge.v1.SnapshotBegin
-	(*SnapshotEnd)(nil),           // 14: asana_event_bridge.v1.SnapshotEnd
-	(*LeftOut)(nil),               // 15: asana_event_bridge.v1.LeftOut
-	(*SourceGap)(nil),             // 16: asana_event_bridge.v1.SourceGap
-	(*SourceGapHealed)(nil),       // 17: asana_event_bridge.v1.SourceGapHealed
-	(*StreamSuspended)(nil),       // 18: asana_event_bridge.v1.StreamSuspended
-	(*StreamResumed)(nil),         // 19: asana_event_bridge.v1.StreamResumed
-	(*StreamEnded)(nil),           // 20: asana_event_bridge.v1.StreamEnded
-	(*EpochStart)(nil),            // 21: asana_event_bridge.v1.EpochStart
-	(*Watermark)(nil),             // 22: asana_event_bridge.v1.Watermark
-	(*ShardProgress)(nil),         // 23: asana_event_bridge.v1.ShardProgress
-	(*LanesChanged)(nil),          // 24: asana_event_bridge.v1.LanesChanged
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(SnapshotReason)(0),           // 2: asana_event_bridge.v1.SnapshotReason
+	(SourceGapReason)(0),          // 3: asana_event_bridge.v1.SourceGapReason
+	(Restored)(0),                 // 4: asana_event_bridge.v1.Restored
+	(*Record)(nil),                // 5: asana_event_bridge.v1.Record
+	(*Position)(nil),              // 6: asana_event_bridge.v1.Position
+	(*Event)(nil),                 // 7: asana_event_bridge.v1.Event
+	(*Resource)(nil),              // 8: asana_event_bridge.v1.Resource
+	(*Change)(nil),                // 9: asana_event_bridge.v1.Change
+	(*ChangeValue)(nil),           // 10: asana_event_bridge.v1.ChangeValue
+	(*StandIn)(nil),               // 11: asana_event_bridge.v1.StandIn
+	(*DeadLetter)(nil),            // 12: asana_event_bridge.v1.DeadLetter
+	(*Snapshot)(nil),              // 13: asana_event_bridge.v1.Snapshot
+	(*State)(nil),                 // 14: asana_event_bridge.v1.State
+	(*SnapshotBegin)(nil),         // 15: asana_event_bridge.v1.SnapshotBegin
+	(*SnapshotEnd)(nil),           // 16: asana_event_bridge.v1.SnapshotEnd
+	(*LeftOut)(nil),               // 17: asana_event_bridge.v1.LeftOut
+	(*SourceGap)(nil),             // 18: asana_event_bridge.v1.SourceGap
+	(*SourceGapHealed)(nil),       // 19: asana_event_bridge.v1.SourceGapHealed
+	(*StreamSuspended)(nil),       // 20: asana_event_bridge.v1.StreamSuspended
+	(*StreamResumed)(nil),         // 21: asana_event_bridge.v1.StreamResumed
+	(*StreamEnded)(nil),           // 22: asana_event_bridge.v1.StreamEnded
+	(*EpochStart)(nil),            // 23: asana_event_bridge.v1.EpochStart
+	(*Watermark)(nil),             // 24: asana_event_bridge.v1.Watermark
+	(*ShardProgress)(nil),         // 25: asana_event_bridge.v1.ShardProgress
+	(*LanesChanged)(nil),          // 26: asana_event_bridge.v1.LanesChanged
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
 }
 var file_asana_event_bridge_v1_record_proto_depIdxs = []int32{
-	5,  // 0: asana_event_bridge.v1.Record.position:type_name -> asana_event_bridge.v1.Position
-	25, // 1: asana_event_bridge.v1.Record.received_at:type_name -> google.protobuf.Timestamp
-	6,  // 2: asana_event_bridge.v1.Record.event:type_name -> asana_event_bridge.v1.Event
-	10, // 3: asana_event_bridge.v1.Record.stand_in:type_name -> asana_event_bridge.v1.StandIn
-	12, // 4: asana_event_bridge.v1.Record.snapshot:type_name -> asana_event_bridge.v1.Snapshot
-	13, // 5: asana_event_bridge.v1.Record.snapshot_begin:type_name -> asana_event_bridge.v1.SnapshotBegin
-	14, // 6: asana_event_bridge.v1.Record.snapshot_end:type_name -> asana_event_bridge.v1.SnapshotEnd
-	16, // 7: asana_event_bridge.v1.Record.source_gap:type_name -> asana_event_bridge.v1.SourceGap
-	17, // 8: asana_event_bridge.v1.Record.source_gap_healed:type_name -> asana_event_bridge.v1.SourceGapHealed
-	21, // 9: asana_event_bridge.v1.Record.epoch_start:type_name -> asana_event_bridge.v1.EpochStart
-	22, // 10: asana_event_bridge.v1.Record.watermark:type_name -> asana_event_bridge.v1.Watermark
-	24, // 11: asana_event_bridge.v1.Record.lanes_changed:type_name -> asana_event_bridge.v1.LanesChanged
-	18, // 12: asana_event_bridge.v1.Record.stream_suspended:type_name -> asana_event_bridge.v1.StreamSuspended
-	19, // 13: asana_event_bridge.v1.Record.stream_resumed:type_name -> asana_event_bridge.v1.StreamResumed
-	20, // 14: asana_event_bridge.v1.Record.stream_ended:type_name -> asana_event_bridge.v1.StreamEnded
-	7,  // 15: asana_event_bridge.v1.Event.resource:type_name -> asana_event_bridge.v1.Resource
-	7,  // 16: asana_event_bridge.v1.Event.parent:type_name -> asana_event_bridge.v1.Resource
-	8,  // 17: asana_event_bridge.v1.Event.change:type_name -> asana_event_bridge.v1.Change
-	25, // 18: asana_event_bridge.v1.Event.created_at:type_name -> google.protobuf.Timestamp
-	7,  // 19: asana_event_bridge.v1.Event.user:type_name -> asana_event_bridge.v1.Resource
-	9,  // 20: asana_event_bridge.v1.Change.added_value:type_name -> asana_event_bridge.v1.ChangeValue
-	9,  // 21: asana_event_bridge.v1.Change.new_value:type_name -> asana_event_bridge.v1.ChangeValue
-	9,  // 22: asana_event_bridge.v1.Change.removed_value:type_name -> asana_event_bridge.v1.ChangeValue
-	7,  // 23: asana_event_bridge.v1.ChangeValue.resource:type_name -> asana_event_bridge.v1.Resource
-	7,  // 24: asana_event_bridge.v1.StandIn.resource:type_name -> asana_event_bridge.v1.Resource
-	5,  // 25: asana_event_bridge.v1.DeadLetter.position:type_name -> asana_event_bridge.v1.Position
-	7,  // 26: asana_event_bridge.v1.Snapshot.resource:type_name -> asana_event_bridge.v1.Resource
-	7,  // 27: asana_event_bridge.v1.Snapshot.parent:type_name -> asana_event_bridge.v1.Resource
-	25, // 28: asana_event_bridge.v1.Snapshot.modified_at:type_name -> google.protobuf.Timestamp
-	1,  // 29: asana_event_bridge.v1.Snapshot.change:type_name -> asana_event_bridge.v1.SnapshotChange
-	0,  // 30: asana_event_bridge.v1.SnapshotBegin.reason:type_name -> asana_event_bridge.v1.CrawlReason
-	15, // 31: asana_event_bridge.v1.SnapshotEnd.left_out:type_name -> asana_event_bridge.v1.LeftOut
-	2,  // 32: asana_event_bridge.v1.SourceGap.reason:type_name -> asana_event_bridge.v1.SourceGapReason
-	25, // 33: asana_event_bridge.v1.SourceGap.last_complete_poll_at:type_name -> google.protobuf.Timestamp
-	25, // 34: asana_event_bridge.v1.SourceGap.resumed_at:type_name -> google.protobuf.Timestamp
-	3,  // 35: asana_event_bridge.v1.SourceGapHealed.restored:type_name -> asana_event_bridge.v1.Restored
-	15, // 36: asana_event_bridge.v1.SourceGapHealed.left_out:type_name -> asana_event_bridge.v1.LeftOut
-	23, // 37: asana_event_bridge.v1.Watermark.progress:type_name -> asana_event_bridge.v1.ShardProgress
-	25, // 38: asana_event_bridge.v1.ShardProgress.complete_up_to:type_name -> google.protobuf.Timestamp
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	6,  // 0: asana_event_bridge.v1.Record.position:type_name -> asana_event_bridge.v1.Position
+	27, // 1: asana_event_bridge.v1.Record.received_at:type_name -> google.protobuf.Timestamp
+	7,  // 2: asana_event_bridge.v1.Record.event:type_name -> asana_event_bridge.v1.Event
+	11, // 3: asana_event_bridge.v1.Record.stand_in:type_name -> asana_event_bridge.v1.StandIn
+	13, // 4: asana_event_bridge.v1.Record.snapshot:type_name -> asana_event_bridge.v1.Snapshot
+	15, // 5: asana_event_bridge.v1.Record.snapshot_begin:type_name -> asana_event_bridge.v1.SnapshotBegin
+	16, // 6: asana_event_bridge.v1.Record.snapshot_end:type_name -> asana_event_bridge.v1.SnapshotEnd
+	18, // 7: asana_event_bridge.v1.Record.source_gap:type_name -> asana_event_bridge.v1.SourceGap
+	19, // 8: asana_event_bridge.v1.Record.source_gap_healed:type_name -> asana_event_bridge.v1.SourceGapHealed
+	23, // 9: asana_event_bridge.v1.Record.epoch_start:type_name -> asana_event_bridge.v1.EpochStart
+	24, // 10: asana_event_bridge.v1.Record.watermark:type_name -> asana_event_bridge.v1.Watermark
+	26, // 11: asana_event_bridge.v1.Record.lanes_changed:type_name -> asana_event_bridge.v1.LanesChanged
+	20, // 12: asana_event_bridge.v1.Record.stream_suspended:type_name -> asana_event_bridge.v1.StreamSuspended
+	21, // 13: asana_event_bridge.v1.Record.stream_resumed:type_name -> asana_event_bridge.v1.StreamResumed
+	22, // 14: asana_event_bridge.v1.Record.stream_ended:type_name -> asana_event_bridge.v1.StreamEnded
+	14, // 15: asana_event_bridge.v1.Record.state:type_name -> asana_event_bridge.v1.State
+	8,  // 16: asana_event_bridge.v1.Event.resource:type_name -> asana_event_bridge.v1.Resource
+	8,  // 17: asana_event_bridge.v1.Event.parent:type_name -> asana_event_bridge.v1.Resource
+	9,  // 18: asana_event_bridge.v1.Event.change:type_name -> asana_event_bridge.v1.Change
+	27, // 19: asana_event_bridge.v1.Event.created_at:type_name -> google.protobuf.Timestamp
+	8,  // 20: asana_event_bridge.v1.Event.user:type_name -> asana_event_bridge.v1.Resource
+	10, // 21: asana_event_bridge.v1.Change.added_value:type_name -> asana_event_bridge.v1.ChangeValue
+	10, // 22: asana_event_bridge.v1.Change.new_value:type_name -> asana_event_bridge.v1.ChangeValue
+	10, // 23: asana_event_bridge.v1.Change.removed_value:type_name -> asana_event_bridge.v1.ChangeValue
+	8,  // 24: asana_event_bridge.v1.ChangeValue.resource:type_name -> asana_event_bridge.v1.Resource
+	8,  // 25: asana_event_bridge.v1.StandIn.resource:type_name -> asana_event_bridge.v1.Resource
+	6,  // 26: asana_event_bridge.v1.DeadLetter.position:type_name -> asana_event_bridge.v1.Position
+	8,  // 27: asana_event_bridge.v1.Snapshot.resource:type_name -> asana_event_bridge.v1.Resource
+	8,  // 28: asana_event_bridge.v1.Snapshot.parent:type_name -> asana_event_bridge.v1.Resource
+	27, // 29: asana_event_bridge.v1.Snapshot.modified_at:type_name -> google.protobuf.Timestamp
+	1,  // 30: asana_event_bridge.v1.Snapshot.change:type_name -> asana_event_bridge.v1.SnapshotChange
+	2,  // 31: asana_event_bridge.v1.Snapshot.reason:type_name -> asana_event_bridge.v1.SnapshotReason
+	6,  // 32: asana_event_bridge.v1.Snapshot.asked_by:type_name -> asana_event_bridge.v1.Position
+	8,  // 33: asana_event_bridge.v1.State.resource:type_name -> asana_event_bridge.v1.Resource
+	27, // 34: asana_event_bridge.v1.State.modified_at:type_name -> google.protobuf.Timestamp
+	27, // 35: asana_event_bridge.v1.State.read_after:type_name -> google.protobuf.Timestamp
+	6,  // 36: asana_event_bridge.v1.State.asked_by:type_name -> asana_event_bridge.v1.Position
+	0,  // 37: asana_event_bridge.v1.SnapshotBegin.reason:type_name -> asana_event_bridge.v1.CrawlReason
+	17, // 38: asana_event_bridge.v1.SnapshotEnd.left_out:type_name -> asana_event_bridge.v1.LeftOut
+	3,  // 39: asana_event_bridge.v1.SourceGap.reason:type_name -> asana_event_bridge.v1.SourceGapReason
+	27, // 40: asana_event_bridge.v1.SourceGap.last_complete_poll_at:type_name -> google.protobuf.Timestamp
+	27, // 41: asana_event_bridge.v1.SourceGap.resumed_at:type_name -> google.protobuf.Timestamp
+	4,  // 42: asana_event_bridge.v1.SourceGapHealed.restored:type_name -> asana_event_bridge.v1.Restored
+	17, // 43: asana_event_bridge.v1.SourceGapHealed.left_out:type_name -> asana_event_bridge.v1.LeftOut
+	25, // 44: asana_event_bridge.v1.Watermark.progress:type_name -> asana_event_bridge.v1.ShardProgress
+	27, // 45: asana_event_bridge.v1.ShardProgress.complete_up_to:type_name -> google.protobuf.Timestamp
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_asana_event_bridge_v1_record_proto_init() }
@@ -2316,6 +2544,7 @@ func file_asana_event_bridge_v1_record_proto_init() {
 		(*Record_StreamSuspended)(nil),
 		(*Record_StreamResumed)(nil),
 		(*Record_StreamEnded)(nil),
+		(*Record_State)(nil),
 	}
 	file_asana_event_bridge_v1_record_proto_msgTypes[2].OneofWrappers = []any{}
 	file_asana_event_bridge_v1_record_proto_msgTypes[3].OneofWrappers = []any{}
@@ -2324,8 +2553,8 @@ func file_asana_event_bridge_v1_record_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_asana_event_bridge_v1_record_proto_rawDesc), len(file_asana_event_bridge_v1_record_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   21,
+			NumEnums:      5,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

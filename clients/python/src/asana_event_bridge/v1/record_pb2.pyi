@@ -27,6 +27,11 @@ class SnapshotChange(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SNAPSHOT_CHANGE_LEFT: _ClassVar[SnapshotChange]
     SNAPSHOT_CHANGE_NOT_VISIBLE: _ClassVar[SnapshotChange]
 
+class SnapshotReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SNAPSHOT_REASON_UNSPECIFIED: _ClassVar[SnapshotReason]
+    SNAPSHOT_REASON_CHANGED: _ClassVar[SnapshotReason]
+
 class SourceGapReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SOURCE_GAP_REASON_UNSPECIFIED: _ClassVar[SourceGapReason]
@@ -50,6 +55,8 @@ SNAPSHOT_CHANGE_UNCHANGED: SnapshotChange
 SNAPSHOT_CHANGE_DELETED: SnapshotChange
 SNAPSHOT_CHANGE_LEFT: SnapshotChange
 SNAPSHOT_CHANGE_NOT_VISIBLE: SnapshotChange
+SNAPSHOT_REASON_UNSPECIFIED: SnapshotReason
+SNAPSHOT_REASON_CHANGED: SnapshotReason
 SOURCE_GAP_REASON_UNSPECIFIED: SourceGapReason
 SOURCE_GAP_REASON_TOKEN_EXPIRED: SourceGapReason
 SOURCE_GAP_REASON_TOKEN_REFUSED: SourceGapReason
@@ -59,7 +66,7 @@ RESTORED_STATE: Restored
 RESTORED_PART_OF_STATE: Restored
 
 class Record(_message.Message):
-    __slots__ = ("position", "received_at", "event", "stand_in", "snapshot", "snapshot_begin", "snapshot_end", "source_gap", "source_gap_healed", "epoch_start", "watermark", "lanes_changed", "stream_suspended", "stream_resumed", "stream_ended")
+    __slots__ = ("position", "received_at", "event", "stand_in", "snapshot", "snapshot_begin", "snapshot_end", "source_gap", "source_gap_healed", "epoch_start", "watermark", "lanes_changed", "stream_suspended", "stream_resumed", "stream_ended", "state")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +82,7 @@ class Record(_message.Message):
     STREAM_SUSPENDED_FIELD_NUMBER: _ClassVar[int]
     STREAM_RESUMED_FIELD_NUMBER: _ClassVar[int]
     STREAM_ENDED_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     position: Position
     received_at: _timestamp_pb2.Timestamp
     event: Event
@@ -90,7 +98,8 @@ class Record(_message.Message):
     stream_suspended: StreamSuspended
     stream_resumed: StreamResumed
     stream_ended: StreamEnded
-    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., stand_in: _Optional[_Union[StandIn, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., source_gap: _Optional[_Union[SourceGap, _Mapping]] = ..., source_gap_healed: _Optional[_Union[SourceGapHealed, _Mapping]] = ..., epoch_start: _Optional[_Union[EpochStart, _Mapping]] = ..., watermark: _Optional[_Union[Watermark, _Mapping]] = ..., lanes_changed: _Optional[_Union[LanesChanged, _Mapping]] = ..., stream_suspended: _Optional[_Union[StreamSuspended, _Mapping]] = ..., stream_resumed: _Optional[_Union[StreamResumed, _Mapping]] = ..., stream_ended: _Optional[_Union[StreamEnded, _Mapping]] = ...) -> None: ...
+    state: State
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., stand_in: _Optional[_Union[StandIn, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., source_gap: _Optional[_Union[SourceGap, _Mapping]] = ..., source_gap_healed: _Optional[_Union[SourceGapHealed, _Mapping]] = ..., epoch_start: _Optional[_Union[EpochStart, _Mapping]] = ..., watermark: _Optional[_Union[Watermark, _Mapping]] = ..., lanes_changed: _Optional[_Union[LanesChanged, _Mapping]] = ..., stream_suspended: _Optional[_Union[StreamSuspended, _Mapping]] = ..., stream_resumed: _Optional[_Union[StreamResumed, _Mapping]] = ..., stream_ended: _Optional[_Union[StreamEnded, _Mapping]] = ..., state: _Optional[_Union[State, _Mapping]] = ...) -> None: ...
 
 class Position(_message.Message):
     __slots__ = ("shard", "epoch", "lane", "lane_sequence", "stream", "stream_sequence")
@@ -195,20 +204,44 @@ class DeadLetter(_message.Message):
     def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., topic: _Optional[str] = ..., part_index: _Optional[int] = ..., part_count: _Optional[int] = ..., part: _Optional[bytes] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("crawl_id", "resource", "parent", "state_json", "modified_at", "change")
+    __slots__ = ("crawl_id", "resource", "parent", "state_json", "modified_at", "change", "reason", "asked_by", "streams")
     CRAWL_ID_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     STATE_JSON_FIELD_NUMBER: _ClassVar[int]
     MODIFIED_AT_FIELD_NUMBER: _ClassVar[int]
     CHANGE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ASKED_BY_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
     crawl_id: str
     resource: Resource
     parent: Resource
     state_json: str
     modified_at: _timestamp_pb2.Timestamp
     change: SnapshotChange
-    def __init__(self, crawl_id: _Optional[str] = ..., resource: _Optional[_Union[Resource, _Mapping]] = ..., parent: _Optional[_Union[Resource, _Mapping]] = ..., state_json: _Optional[str] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., change: _Optional[_Union[SnapshotChange, str]] = ...) -> None: ...
+    reason: SnapshotReason
+    asked_by: Position
+    streams: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, crawl_id: _Optional[str] = ..., resource: _Optional[_Union[Resource, _Mapping]] = ..., parent: _Optional[_Union[Resource, _Mapping]] = ..., state_json: _Optional[str] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., change: _Optional[_Union[SnapshotChange, str]] = ..., reason: _Optional[_Union[SnapshotReason, str]] = ..., asked_by: _Optional[_Union[Position, _Mapping]] = ..., streams: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class State(_message.Message):
+    __slots__ = ("resource", "state_json", "modified_at", "read_after", "asked_by", "streams", "followed")
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    STATE_JSON_FIELD_NUMBER: _ClassVar[int]
+    MODIFIED_AT_FIELD_NUMBER: _ClassVar[int]
+    READ_AFTER_FIELD_NUMBER: _ClassVar[int]
+    ASKED_BY_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWED_FIELD_NUMBER: _ClassVar[int]
+    resource: Resource
+    state_json: str
+    modified_at: _timestamp_pb2.Timestamp
+    read_after: _timestamp_pb2.Timestamp
+    asked_by: Position
+    streams: _containers.RepeatedScalarFieldContainer[str]
+    followed: bool
+    def __init__(self, resource: _Optional[_Union[Resource, _Mapping]] = ..., state_json: _Optional[str] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., read_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., asked_by: _Optional[_Union[Position, _Mapping]] = ..., streams: _Optional[_Iterable[str]] = ..., followed: bool = ...) -> None: ...
 
 class SnapshotBegin(_message.Message):
     __slots__ = ("crawl_id", "reason", "gap_ids")

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file asana_event_bridge/v1/record.proto.
  */
 export const file_asana_event_bridge_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("CiJhc2FuYV9ldmVudF9icmlkZ2UvdjEvcmVjb3JkLnByb3RvEhVhc2FuYV9ldmVudF9icmlkZ2UudjEi9AYKBlJlY29yZBIxCghwb3NpdGlvbhgBIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Qb3NpdGlvbhIvCgtyZWNlaXZlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoFZXZlbnQYCiABKAsyHC5hc2FuYV9ldmVudF9icmlkZ2UudjEuRXZlbnRIABIyCghzdGFuZF9pbhgLIAEoCzIeLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdGFuZEluSAASMwoIc25hcHNob3QYDCABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuU25hcHNob3RIABI+Cg5zbmFwc2hvdF9iZWdpbhgNIAEoCzIkLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TbmFwc2hvdEJlZ2luSAASOgoMc25hcHNob3RfZW5kGA4gASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNuYXBzaG90RW5kSAASNgoKc291cmNlX2dhcBgPIAEoCzIgLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Tb3VyY2VHYXBIABJDChFzb3VyY2VfZ2FwX2hlYWxlZBgQIAEoCzImLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Tb3VyY2VHYXBIZWFsZWRIABI4CgtlcG9jaF9zdGFydBgRIAEoCzIhLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5FcG9jaFN0YXJ0SAASNQoJd2F0ZXJtYXJrGBIgASgLMiAuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLldhdGVybWFya0gAEjwKDWxhbmVzX2NoYW5nZWQYEyABKAsyIy5hc2FuYV9ldmVudF9icmlkZ2UudjEuTGFuZXNDaGFuZ2VkSAASQgoQc3RyZWFtX3N1c3BlbmRlZBgUIAEoCzImLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdHJlYW1TdXNwZW5kZWRIABI+Cg5zdHJlYW1fcmVzdW1lZBgVIAEoCzIkLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdHJlYW1SZXN1bWVkSAASOgoMc3RyZWFtX2VuZGVkGBYgASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlN0cmVhbUVuZGVkSABCBgoEYm9keSJ2CghQb3NpdGlvbhINCgVzaGFyZBgBIAEoDRINCgVlcG9jaBgCIAEoBBIMCgRsYW5lGAMgASgNEhUKDWxhbmVfc2VxdWVuY2UYBCABKAQSDgoGc3RyZWFtGAUgASgJEhcKD3N0cmVhbV9zZXF1ZW5jZRgGIAEoBCLMAgoFRXZlbnQSDgoGYWN0aW9uGAEgASgJEjEKCHJlc291cmNlGAIgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlEi8KBnBhcmVudBgDIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRItCgZjaGFuZ2UYBCABKAsyHS5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ2hhbmdlEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KBHVzZXIYBiABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2USEQoEdHlwZRgHIAEoCUgAiAEBEhMKC2ZpbmdlcnByaW50GAggASgMEhAKCHJhd19qc29uGAkgASgJQgcKBV90eXBlIn4KCFJlc291cmNlEgsKA2dpZBgBIAEoCRIVCg1yZXNvdXJjZV90eXBlGAIgASgJEhEKBG5hbWUYAyABKAlIAIgBARIdChByZXNvdXJjZV9zdWJ0eXBlGAQgASgJSAGIAQFCBwoFX25hbWVCEwoRX3Jlc291cmNlX3N1YnR5cGUi0gEKBkNoYW5nZRINCgVmaWVsZBgBIAEoCRIOCgZhY3Rpb24YAiABKAkSNwoLYWRkZWRfdmFsdWUYAyABKAsyIi5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ2hhbmdlVmFsdWUSNQoJbmV3X3ZhbHVlGAQgASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLkNoYW5nZVZhbHVlEjkKDXJlbW92ZWRfdmFsdWUYBSABKAsyIi5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ2hhbmdlVmFsdWUiTgoLQ2hhbmdlVmFsdWUSMQoIcmVzb3VyY2UYASABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2USDAoEanNvbhgCIAEoCSKnAQoHU3RhbmRJbhIOCgZyZWFzb24YASABKAkSGQoRZGVhZF9sZXR0ZXJfdG9waWMYAiABKAkSFAoMcmVjb3JkX2J5dGVzGAMgASgEEhMKC2xpbWl0X2J5dGVzGAQgASgEEhMKC2ZpbmdlcnByaW50GAUgASgMEjEKCHJlc291cmNlGAYgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlIoQBCgpEZWFkTGV0dGVyEjEKCHBvc2l0aW9uGAEgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlBvc2l0aW9uEg0KBXRvcGljGAIgASgJEhIKCnBhcnRfaW5kZXgYAyABKA0SEgoKcGFydF9jb3VudBgEIAEoDRIMCgRwYXJ0GAUgASgMIvwBCghTbmFwc2hvdBIQCghjcmF3bF9pZBgBIAEoCRIxCghyZXNvdXJjZRgCIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRIvCgZwYXJlbnQYAyABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2USEgoKc3RhdGVfanNvbhgEIAEoCRIvCgttb2RpZmllZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoGY2hhbmdlGAYgASgOMiUuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNuYXBzaG90Q2hhbmdlImYKDVNuYXBzaG90QmVnaW4SEAoIY3Jhd2xfaWQYASABKAkSMgoGcmVhc29uGAIgASgOMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLkNyYXdsUmVhc29uEg8KB2dhcF9pZHMYAyADKAkipgEKC1NuYXBzaG90RW5kEhAKCGNyYXdsX2lkGAEgASgJEhEKCXNuYXBzaG90cxgCIAEoBBIWCg5jb21wbGV0ZV90eXBlcxgDIAMoCRIwCghsZWZ0X291dBgEIAMoCzIeLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5MZWZ0T3V0EhYKDmxlZnRfb3V0X2NvdW50GAUgASgEEhAKCGNvbXBhcmVkGAYgASgIIjMKB0xlZnRPdXQSCgoCb2YYASABKAkSDAoEd2hhdBgCIAEoCRIOCgZyZWFzb24YAyABKAkivgEKCVNvdXJjZUdhcBIOCgZnYXBfaWQYASABKAkSNgoGcmVhc29uGAIgASgOMiYuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNvdXJjZUdhcFJlYXNvbhI5ChVsYXN0X2NvbXBsZXRlX3BvbGxfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJlc3VtZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrABCg9Tb3VyY2VHYXBIZWFsZWQSDgoGZ2FwX2lkGAEgASgJEhAKCGNyYXdsX2lkGAIgASgJEjEKCHJlc3RvcmVkGAMgASgOMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc3RvcmVkEjAKCGxlZnRfb3V0GAQgAygLMh4uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLkxlZnRPdXQSFgoObGVmdF9vdXRfY291bnQYBSABKAQiIQoPU3RyZWFtU3VzcGVuZGVkEg4KBnN0YXR1cxgBIAEoDSIPCg1TdHJlYW1SZXN1bWVkIg0KC1N0cmVhbUVuZGVkIkQKCkVwb2NoU3RhcnQSFgoOcHJldmlvdXNfZXBvY2gYASABKAQSHgoWcHJldmlvdXNfbGFuZV9zZXF1ZW5jZRgCIAEoBCJiCglXYXRlcm1hcmsSDgoGc2hhcmRzGAEgASgNEg0KBWxhbmVzGAIgASgNEjYKCHByb2dyZXNzGAMgAygLMiQuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNoYXJkUHJvZ3Jlc3MihwEKDVNoYXJkUHJvZ3Jlc3MSDQoFc2hhcmQYASABKA0SDQoFZXBvY2gYAiABKAQSFQoNbGFuZV9zZXF1ZW5jZRgDIAEoBBIyCg5jb21wbGV0ZV91cF90bxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZW1wdHkYBSABKAgiNQoMTGFuZXNDaGFuZ2VkEhYKDnByZXZpb3VzX2NvdW50GAEgASgNEg0KBWNvdW50GAIgASgNKoMBCgtDcmF3bFJlYXNvbhIcChhDUkFXTF9SRUFTT05fVU5TUEVDSUZJRUQQABIbChdDUkFXTF9SRUFTT05fU09VUkNFX0dBUBABEh8KG0NSQVdMX1JFQVNPTl9SRUNPTkNJTElBVElPThACEhgKFENSQVdMX1JFQVNPTl9JTklUSUFMEAMq4gEKDlNuYXBzaG90Q2hhbmdlEh8KG1NOQVBTSE9UX0NIQU5HRV9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX0NIQU5HRV9DUkVBVEVEEAESGwoXU05BUFNIT1RfQ0hBTkdFX1VQREFURUQQAhIdChlTTkFQU0hPVF9DSEFOR0VfVU5DSEFOR0VEEAMSGwoXU05BUFNIT1RfQ0hBTkdFX0RFTEVURUQQBBIYChRTTkFQU0hPVF9DSEFOR0VfTEVGVBAFEh8KG1NOQVBTSE9UX0NIQU5HRV9OT1RfVklTSUJMRRAGKqUBCg9Tb3VyY2VHYXBSZWFzb24SIQodU09VUkNFX0dBUF9SRUFTT05fVU5TUEVDSUZJRUQQABIjCh9TT1VSQ0VfR0FQX1JFQVNPTl9UT0tFTl9FWFBJUkVEEAESIwofU09VUkNFX0dBUF9SRUFTT05fVE9LRU5fUkVGVVNFRBACEiUKIVNPVVJDRV9HQVBfUkVBU09OX0NIRUNLUE9JTlRfTE9TVBADKlQKCFJlc3RvcmVkEhgKFFJFU1RPUkVEX1VOU1BFQ0lGSUVEEAASEgoOUkVTVE9SRURfU1RBVEUQARIaChZSRVNUT1JFRF9QQVJUX09GX1NUQVRFEAJCQwofaW8uZ2l0aHViLmFzYW5hX2V2ZW50X2JyaWRnZS52MVABWh5hc2FuYV9ldmVudF9icmlkZ2UvdjE7YnJpZGdldjFiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiJhc2FuYV9ldmVudF9icmlkZ2UvdjEvcmVjb3JkLnByb3RvEhVhc2FuYV9ldmVudF9icmlkZ2UudjEiowcKBlJlY29yZBIxCghwb3NpdGlvbhgBIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Qb3NpdGlvbhIvCgtyZWNlaXZlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoFZXZlbnQYCiABKAsyHC5hc2FuYV9ldmVudF9icmlkZ2UudjEuRXZlbnRIABIyCghzdGFuZF9pbhgLIAEoCzIeLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdGFuZEluSAASMwoIc25hcHNob3QYDCABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuU25hcHNob3RIABI+Cg5zbmFwc2hvdF9iZWdpbhgNIAEoCzIkLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TbmFwc2hvdEJlZ2luSAASOgoMc25hcHNob3RfZW5kGA4gASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNuYXBzaG90RW5kSAASNgoKc291cmNlX2dhcBgPIAEoCzIgLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Tb3VyY2VHYXBIABJDChFzb3VyY2VfZ2FwX2hlYWxlZBgQIAEoCzImLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Tb3VyY2VHYXBIZWFsZWRIABI4CgtlcG9jaF9zdGFydBgRIAEoCzIhLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5FcG9jaFN0YXJ0SAASNQoJd2F0ZXJtYXJrGBIgASgLMiAuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLldhdGVybWFya0gAEjwKDWxhbmVzX2NoYW5nZWQYEyABKAsyIy5hc2FuYV9ldmVudF9icmlkZ2UudjEuTGFuZXNDaGFuZ2VkSAASQgoQc3RyZWFtX3N1c3BlbmRlZBgUIAEoCzImLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdHJlYW1TdXNwZW5kZWRIABI+Cg5zdHJlYW1fcmVzdW1lZBgVIAEoCzIkLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdHJlYW1SZXN1bWVkSAASOgoMc3RyZWFtX2VuZGVkGBYgASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlN0cmVhbUVuZGVkSAASLQoFc3RhdGUYFyABKAsyHC5hc2FuYV9ldmVudF9icmlkZ2UudjEuU3RhdGVIAEIGCgRib2R5InYKCFBvc2l0aW9uEg0KBXNoYXJkGAEgASgNEg0KBWVwb2NoGAIgASgEEgwKBGxhbmUYAyABKA0SFQoNbGFuZV9zZXF1ZW5jZRgEIAEoBBIOCgZzdHJlYW0YBSABKAkSFwoPc3RyZWFtX3NlcXVlbmNlGAYgASgEIswCCgVFdmVudBIOCgZhY3Rpb24YASABKAkSMQoIcmVzb3VyY2UYAiABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2USLwoGcGFyZW50GAMgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlEi0KBmNoYW5nZRgEIAEoCzIdLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5DaGFuZ2USLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoEdXNlchgGIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRIRCgR0eXBlGAcgASgJSACIAQESEwoLZmluZ2VycHJpbnQYCCABKAwSEAoIcmF3X2pzb24YCSABKAlCBwoFX3R5cGUifgoIUmVzb3VyY2USCwoDZ2lkGAEgASgJEhUKDXJlc291cmNlX3R5cGUYAiABKAkSEQoEbmFtZRgDIAEoCUgAiAEBEh0KEHJlc291cmNlX3N1YnR5cGUYBCABKAlIAYgBAUIHCgVfbmFtZUITChFfcmVzb3VyY2Vfc3VidHlwZSLSAQoGQ2hhbmdlEg0KBWZpZWxkGAEgASgJEg4KBmFjdGlvbhgCIAEoCRI3CgthZGRlZF92YWx1ZRgDIAEoCzIiLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5DaGFuZ2VWYWx1ZRI1CgluZXdfdmFsdWUYBCABKAsyIi5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ2hhbmdlVmFsdWUSOQoNcmVtb3ZlZF92YWx1ZRgFIAEoCzIiLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5DaGFuZ2VWYWx1ZSJOCgtDaGFuZ2VWYWx1ZRIxCghyZXNvdXJjZRgBIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRIMCgRqc29uGAIgASgJIqcBCgdTdGFuZEluEg4KBnJlYXNvbhgBIAEoCRIZChFkZWFkX2xldHRlcl90b3BpYxgCIAEoCRIUCgxyZWNvcmRfYnl0ZXMYAyABKAQSEwoLbGltaXRfYnl0ZXMYBCABKAQSEwoLZmluZ2VycHJpbnQYBSABKAwSMQoIcmVzb3VyY2UYBiABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2UihAEKCkRlYWRMZXR0ZXISMQoIcG9zaXRpb24YASABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUG9zaXRpb24SDQoFdG9waWMYAiABKAkSEgoKcGFydF9pbmRleBgDIAEoDRISCgpwYXJ0X2NvdW50GAQgASgNEgwKBHBhcnQYBSABKAwi9wIKCFNuYXBzaG90EhAKCGNyYXdsX2lkGAEgASgJEjEKCHJlc291cmNlGAIgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlEi8KBnBhcmVudBgDIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRISCgpzdGF0ZV9qc29uGAQgASgJEi8KC21vZGlmaWVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1CgZjaGFuZ2UYBiABKA4yJS5hc2FuYV9ldmVudF9icmlkZ2UudjEuU25hcHNob3RDaGFuZ2USNQoGcmVhc29uGAcgASgOMiUuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNuYXBzaG90UmVhc29uEjEKCGFza2VkX2J5GAggASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlBvc2l0aW9uEg8KB3N0cmVhbXMYCSADKAkihQIKBVN0YXRlEjEKCHJlc291cmNlGAEgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlEhIKCnN0YXRlX2pzb24YAiABKAkSLwoLbW9kaWZpZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJlYWRfYWZ0ZXIYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKCGFza2VkX2J5GAUgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlBvc2l0aW9uEg8KB3N0cmVhbXMYBiADKAkSEAoIZm9sbG93ZWQYByABKAgiZgoNU25hcHNob3RCZWdpbhIQCghjcmF3bF9pZBgBIAEoCRIyCgZyZWFzb24YAiABKA4yIi5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ3Jhd2xSZWFzb24SDwoHZ2FwX2lkcxgDIAMoCSKmAQoLU25hcHNob3RFbmQSEAoIY3Jhd2xfaWQYASABKAkSEQoJc25hcHNob3RzGAIgASgEEhYKDmNvbXBsZXRlX3R5cGVzGAMgAygJEjAKCGxlZnRfb3V0GAQgAygLMh4uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLkxlZnRPdXQSFgoObGVmdF9vdXRfY291bnQYBSABKAQSEAoIY29tcGFyZWQYBiABKAgiMwoHTGVmdE91dBIKCgJvZhgBIAEoCRIMCgR3aGF0GAIgASgJEg4KBnJlYXNvbhgDIAEoCSK+AQoJU291cmNlR2FwEg4KBmdhcF9pZBgBIAEoCRI2CgZyZWFzb24YAiABKA4yJi5hc2FuYV9ldmVudF9icmlkZ2UudjEuU291cmNlR2FwUmVhc29uEjkKFWxhc3RfY29tcGxldGVfcG9sbF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcmVzdW1lZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAisAEKD1NvdXJjZUdhcEhlYWxlZBIOCgZnYXBfaWQYASABKAkSEAoIY3Jhd2xfaWQYAiABKAkSMQoIcmVzdG9yZWQYAyABKA4yHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzdG9yZWQSMAoIbGVmdF9vdXQYBCADKAsyHi5hc2FuYV9ldmVudF9icmlkZ2UudjEuTGVmdE91dBIWCg5sZWZ0X291dF9jb3VudBgFIAEoBCIhCg9TdHJlYW1TdXNwZW5kZWQSDgoGc3RhdHVzGAEgASgNIg8KDVN0cmVhbVJlc3VtZWQiDQoLU3RyZWFtRW5kZWQiRAoKRXBvY2hTdGFydBIWCg5wcmV2aW91c19lcG9jaBgBIAEoBBIeChZwcmV2aW91c19sYW5lX3NlcXVlbmNlGAIgASgEImIKCVdhdGVybWFyaxIOCgZzaGFyZHMYASABKA0SDQoFbGFuZXMYAiABKA0SNgoIcHJvZ3Jlc3MYAyADKAsyJC5hc2FuYV9ldmVudF9icmlkZ2UudjEuU2hhcmRQcm9ncmVzcyKHAQoNU2hhcmRQcm9ncmVzcxINCgVzaGFyZBgBIAEoDRINCgVlcG9jaBgCIAEoBBIVCg1sYW5lX3NlcXVlbmNlGAMgASgEEjIKDmNvbXBsZXRlX3VwX3RvGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlbXB0eRgFIAEoCCI1CgxMYW5lc0NoYW5nZWQSFgoOcHJldmlvdXNfY291bnQYASABKA0SDQoFY291bnQYAiABKA0qgwEKC0NyYXdsUmVhc29uEhwKGENSQVdMX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF0NSQVdMX1JFQVNPTl9TT1VSQ0VfR0FQEAESHwobQ1JBV0xfUkVBU09OX1JFQ09OQ0lMSUFUSU9OEAISGAoUQ1JBV0xfUkVBU09OX0lOSVRJQUwQAyriAQoOU25hcHNob3RDaGFuZ2USHwobU05BUFNIT1RfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGwoXU05BUFNIT1RfQ0hBTkdFX0NSRUFURUQQARIbChdTTkFQU0hPVF9DSEFOR0VfVVBEQVRFRBACEh0KGVNOQVBTSE9UX0NIQU5HRV9VTkNIQU5HRUQQAxIbChdTTkFQU0hPVF9DSEFOR0VfREVMRVRFRBAEEhgKFFNOQVBTSE9UX0NIQU5HRV9MRUZUEAUSHwobU05BUFNIT1RfQ0hBTkdFX05PVF9WSVNJQkxFEAYqTgoOU25hcHNob3RSZWFzb24SHwobU05BUFNIT1RfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXU05BUFNIT1RfUkVBU09OX0NIQU5HRUQQASqlAQoPU291cmNlR2FwUmVhc29uEiEKHVNPVVJDRV9HQVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASIwofU09VUkNFX0dBUF9SRUFTT05fVE9LRU5fRVhQSVJFRBABEiMKH1NPVVJDRV9HQVBfUkVBU09OX1RPS0VOX1JFRlVTRUQQAhIlCiFTT1VSQ0VfR0FQX1JFQVNPTl9DSEVDS1BPSU5UX0xPU1QQAypUCghSZXN0b3JlZBIYChRSRVNUT1JFRF9VTlNQRUNJRklFRBAAEhIKDlJFU1RPUkVEX1NUQVRFEAESGgoWUkVTVE9SRURfUEFSVF9PRl9TVEFURRACQkMKH2lvLmdpdGh1Yi5hc2FuYV9ldmVudF9icmlkZ2UudjFQAVoeYXNhbmFfZXZlbnRfYnJpZGdlL3YxO2JyaWRnZXYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * One message on the bus.
@@ -153,6 +153,14 @@ export type Record = Message<"asana_event_bridge.v1.Record"> & {
      */
     value: StreamEnded;
     case: "streamEnded";
+  } | {
+    /**
+     * The latest state of a resource. Only in the state topic, by gid.
+     *
+     * @generated from field: asana_event_bridge.v1.State state = 23;
+     */
+    value: State;
+    case: "state";
   } | { case: undefined; value?: undefined };
 };
 
@@ -205,7 +213,8 @@ export type Position = Message<"asana_event_bridge.v1.Position"> & {
   /**
    * The stream, as "account/gid": the bridge's name of the credential, and the
    * gid of the watched task, project, goal or workspace. Empty in a record of
-   * the lane itself (EpochStart, Watermark, LanesChanged).
+   * the lane itself (EpochStart, Watermark, LanesChanged), and in a Snapshot that
+   * was read after an event.
    *
    * @generated from field: string stream = 5;
    */
@@ -545,13 +554,13 @@ export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
   messageDesc(file_asana_event_bridge_v1_record, 7);
 
 /**
- * The state of one resource, as a crawl read it.
+ * The state of one resource, as a crawl read it, or as it was read after an event.
  *
  * @generated from message asana_event_bridge.v1.Snapshot
  */
 export type Snapshot = Message<"asana_event_bridge.v1.Snapshot"> & {
   /**
-   * The crawl that the snapshot belongs to.
+   * The crawl that the snapshot belongs to. Empty with another reason.
    *
    * @generated from field: string crawl_id = 1;
    */
@@ -592,6 +601,27 @@ export type Snapshot = Message<"asana_event_bridge.v1.Snapshot"> & {
    * @generated from field: asana_event_bridge.v1.SnapshotChange change = 6;
    */
   change: SnapshotChange;
+
+  /**
+   * Why it was read.
+   *
+   * @generated from field: asana_event_bridge.v1.SnapshotReason reason = 7;
+   */
+  reason: SnapshotReason;
+
+  /**
+   * With the reason CHANGED: the position of the newest event that asked for it.
+   *
+   * @generated from field: asana_event_bridge.v1.Position asked_by = 8;
+   */
+  askedBy?: Position;
+
+  /**
+   * With the reason CHANGED: the streams that show the resource now, as "account/gid"; see State.
+   *
+   * @generated from field: repeated string streams = 9;
+   */
+  streams: string[];
 };
 
 /**
@@ -600,6 +630,75 @@ export type Snapshot = Message<"asana_event_bridge.v1.Snapshot"> & {
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
   messageDesc(file_asana_event_bridge_v1_record, 8);
+
+/**
+ * The latest state of a resource, in the state topic, which is compacted. The key is the gid. A resource that is deleted
+ * has no record: its last one has no value (on NATS: an empty one, with the header `KV-Operation: PURGE`).
+ *
+ * A `State` is in the same commit as the Snapshot that it comes from, or follows the Snapshot of a crawl. Its position is that of
+ * this Snapshot in its own topic: to follow, continue there after it.
+ *
+ * @generated from message asana_event_bridge.v1.State
+ */
+export type State = Message<"asana_event_bridge.v1.State"> & {
+  /**
+   * The resource.
+   *
+   * @generated from field: asana_event_bridge.v1.Resource resource = 1;
+   */
+  resource?: Resource;
+
+  /**
+   * Everything that Asana returned of it, as JSON text, byte for byte. Empty if it is larger than the bus takes: see the
+   * StandIn of its snapshot.
+   *
+   * @generated from field: string state_json = 2;
+   */
+  stateJson: string;
+
+  /**
+   * Asana's modified_at, if there is one.
+   *
+   * @generated from field: google.protobuf.Timestamp modified_at = 3;
+   */
+  modifiedAt?: Timestamp;
+
+  /**
+   * By Asana's clock: it was read at this time or later. Not set if Asana's time wasn't known.
+   *
+   * @generated from field: google.protobuf.Timestamp read_after = 4;
+   */
+  readAfter?: Timestamp;
+
+  /**
+   * The position of the newest event that asked for it. Not set if a crawl read it.
+   *
+   * @generated from field: asana_event_bridge.v1.Position asked_by = 5;
+   */
+  askedBy?: Position;
+
+  /**
+   * The streams that show the resource now, as "account/gid": those whose resource is its project, its workspace or what it is
+   * a part of, and those whose event or crawl asked for it. Other streams may show what is nested deeper.
+   *
+   * @generated from field: repeated string streams = 6;
+   */
+  streams: string[];
+
+  /**
+   * Whether a stream shows it. If not, nothing reports its changes any more, and it may have changed or be gone.
+   *
+   * @generated from field: bool followed = 7;
+   */
+  followed: boolean;
+};
+
+/**
+ * Describes the message asana_event_bridge.v1.State.
+ * Use `create(StateSchema)` to create a new message.
+ */
+export const StateSchema: GenMessage<State> = /*@__PURE__*/
+  messageDesc(file_asana_event_bridge_v1_record, 9);
 
 /**
  * A crawl of a stream's resources begins. Its snapshots follow, with events between them. In every lane of the stream's
@@ -635,7 +734,7 @@ export type SnapshotBegin = Message<"asana_event_bridge.v1.SnapshotBegin"> & {
  * Use `create(SnapshotBeginSchema)` to create a new message.
  */
 export const SnapshotBeginSchema: GenMessage<SnapshotBegin> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 9);
+  messageDesc(file_asana_event_bridge_v1_record, 10);
 
 /**
  * A crawl is complete. In every lane that has its SnapshotBegin.
@@ -695,7 +794,7 @@ export type SnapshotEnd = Message<"asana_event_bridge.v1.SnapshotEnd"> & {
  * Use `create(SnapshotEndSchema)` to create a new message.
  */
 export const SnapshotEndSchema: GenMessage<SnapshotEnd> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 10);
+  messageDesc(file_asana_event_bridge_v1_record, 11);
 
 /**
  * A list, or an object, that couldn't be read from Asana.
@@ -731,7 +830,7 @@ export type LeftOut = Message<"asana_event_bridge.v1.LeftOut"> & {
  * Use `create(LeftOutSchema)` to create a new message.
  */
 export const LeftOutSchema: GenMessage<LeftOut> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 11);
+  messageDesc(file_asana_event_bridge_v1_record, 12);
 
 /**
  * Asana may have lost events of this stream between two times.
@@ -781,7 +880,7 @@ export type SourceGap = Message<"asana_event_bridge.v1.SourceGap"> & {
  * Use `create(SourceGapSchema)` to create a new message.
  */
 export const SourceGapSchema: GenMessage<SourceGap> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 12);
+  messageDesc(file_asana_event_bridge_v1_record, 13);
 
 /**
  * A source gap is healed. In every lane that has its SourceGap. If only a part of the state could be restored, the bridge
@@ -831,7 +930,7 @@ export type SourceGapHealed = Message<"asana_event_bridge.v1.SourceGapHealed"> &
  * Use `create(SourceGapHealedSchema)` to create a new message.
  */
 export const SourceGapHealedSchema: GenMessage<SourceGapHealed> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 13);
+  messageDesc(file_asana_event_bridge_v1_record, 14);
 
 /**
  * Asana refuses polls of this stream: no access, or not found. The bridge polls it
@@ -853,7 +952,7 @@ export type StreamSuspended = Message<"asana_event_bridge.v1.StreamSuspended"> &
  * Use `create(StreamSuspendedSchema)` to create a new message.
  */
 export const StreamSuspendedSchema: GenMessage<StreamSuspended> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 14);
+  messageDesc(file_asana_event_bridge_v1_record, 15);
 
 /**
  * A suspended stream is polled again, with the sync token that it had. If the token was
@@ -869,7 +968,7 @@ export type StreamResumed = Message<"asana_event_bridge.v1.StreamResumed"> & {
  * Use `create(StreamResumedSchema)` to create a new message.
  */
 export const StreamResumedSchema: GenMessage<StreamResumed> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 15);
+  messageDesc(file_asana_event_bridge_v1_record, 16);
 
 /**
  * The bridge no longer polls the stream, because its configuration or a rule no longer contains it. What a
@@ -885,7 +984,7 @@ export type StreamEnded = Message<"asana_event_bridge.v1.StreamEnded"> & {
  * Use `create(StreamEndedSchema)` to create a new message.
  */
 export const StreamEndedSchema: GenMessage<StreamEnded> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 16);
+  messageDesc(file_asana_event_bridge_v1_record, 17);
 
 /**
  * The first record of a shard in a lane, in each epoch.
@@ -914,7 +1013,7 @@ export type EpochStart = Message<"asana_event_bridge.v1.EpochStart"> & {
  * Use `create(EpochStartSchema)` to create a new message.
  */
 export const EpochStartSchema: GenMessage<EpochStart> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 17);
+  messageDesc(file_asana_event_bridge_v1_record, 18);
 
 /**
  * How far this lane is, by shard: a replica states it for the shards that it owns, in one record. In every lane of the
@@ -950,7 +1049,7 @@ export type Watermark = Message<"asana_event_bridge.v1.Watermark"> & {
  * Use `create(WatermarkSchema)` to create a new message.
  */
 export const WatermarkSchema: GenMessage<Watermark> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 18);
+  messageDesc(file_asana_event_bridge_v1_record, 19);
 
 /**
  * How far a shard is in a lane, before this record.
@@ -1003,7 +1102,7 @@ export type ShardProgress = Message<"asana_event_bridge.v1.ShardProgress"> & {
  * Use `create(ShardProgressSchema)` to create a new message.
  */
 export const ShardProgressSchema: GenMessage<ShardProgress> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 19);
+  messageDesc(file_asana_event_bridge_v1_record, 20);
 
 /**
  * From here on this shard distributes keys over another number of lanes. In every
@@ -1035,7 +1134,7 @@ export type LanesChanged = Message<"asana_event_bridge.v1.LanesChanged"> & {
  * Use `create(LanesChangedSchema)` to create a new message.
  */
 export const LanesChangedSchema: GenMessage<LanesChanged> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 20);
+  messageDesc(file_asana_event_bridge_v1_record, 21);
 
 /**
  * Why the bridge crawls a stream's resources.
@@ -1142,6 +1241,34 @@ export const SnapshotChangeSchema: GenEnum<SnapshotChange> = /*@__PURE__*/
   enumDesc(file_asana_event_bridge_v1_record, 1);
 
 /**
+ * Why the bridge read the state of a resource.
+ *
+ * @generated from enum asana_event_bridge.v1.SnapshotReason
+ */
+export enum SnapshotReason {
+  /**
+   * For the crawl that `crawl_id` names.
+   *
+   * @generated from enum value: SNAPSHOT_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * An event reported that the resource changed. The snapshot belongs to no crawl. It was read after the events of the
+   * resource that come before it in the lane. Changes within a few seconds have one snapshot.
+   *
+   * @generated from enum value: SNAPSHOT_REASON_CHANGED = 1;
+   */
+  CHANGED = 1,
+}
+
+/**
+ * Describes the enum asana_event_bridge.v1.SnapshotReason.
+ */
+export const SnapshotReasonSchema: GenEnum<SnapshotReason> = /*@__PURE__*/
+  enumDesc(file_asana_event_bridge_v1_record, 2);
+
+/**
  * Why a source gap opened.
  *
  * @generated from enum asana_event_bridge.v1.SourceGapReason
@@ -1179,7 +1306,7 @@ export enum SourceGapReason {
  * Describes the enum asana_event_bridge.v1.SourceGapReason.
  */
 export const SourceGapReasonSchema: GenEnum<SourceGapReason> = /*@__PURE__*/
-  enumDesc(file_asana_event_bridge_v1_record, 2);
+  enumDesc(file_asana_event_bridge_v1_record, 3);
 
 /**
  * Which part of a source gap was restored.
@@ -1211,5 +1338,5 @@ export enum Restored {
  * Describes the enum asana_event_bridge.v1.Restored.
  */
 export const RestoredSchema: GenEnum<Restored> = /*@__PURE__*/
-  enumDesc(file_asana_event_bridge_v1_record, 3);
+  enumDesc(file_asana_event_bridge_v1_record, 4);
 
