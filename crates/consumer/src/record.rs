@@ -56,7 +56,6 @@ impl Position {
 /// The content of a record. Bodies without a type of their own here are the contract's types.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "nearly every record is an event: a box would cost each of them")]
 pub enum Body {
     /// Something changed in Asana.
     Event(Event),

@@ -226,6 +226,8 @@ fn create(path: &Path) -> Result<(), SinkError> {
         .open(&new)
         .map_err(|error| failed("create", &new, error))?;
     let written = connect(&new).and_then(|database| {
+        // Before the others: the end of the file then has what a cut would change.
+        database.execute_batch(LOG_TABLE)?;
         database.execute_batch(TABLES)?;
         database.pragma_update(None, "application_id", APPLICATION)?;
         database.pragma_update(None, "user_version", FORMAT)

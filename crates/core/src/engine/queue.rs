@@ -88,7 +88,7 @@ impl Ready {
 enum Commit {
     #[default]
     Idle,
-    Running(Staged),
+    Running(Box<Staged>),
 }
 
 /// How soon what is ready is committed.
@@ -142,7 +142,7 @@ impl Queue {
     /// The commit of what was taken begins.
     pub(super) fn begin(&mut self, now: Now, staged: Staged) {
         self.began = Some(now.monotonic);
-        self.commit = Commit::Running(staged);
+        self.commit = Commit::Running(Box::new(staged));
     }
 
     /// The commit has succeeded. Returns what counts from now on.
@@ -167,7 +167,7 @@ impl Queue {
 
     fn end_commit(&mut self) -> Option<Staged> {
         match std::mem::take(&mut self.commit) {
-            Commit::Running(staged) => Some(staged),
+            Commit::Running(staged) => Some(*staged),
             Commit::Idle => None,
         }
     }

@@ -45,7 +45,8 @@ impl Freshness {
         let last = self.read.entry(gid.clone()).or_insert(until);
         *last = until.max(*last);
         self.order.push_back((until, gid.clone()));
-        while let Some((_, oldest)) = self.order.pop_front_if(|(at, _)| *at < until - MEMORY) {
+        while self.order.front().is_some_and(|(at, _)| *at < until - MEMORY) {
+            let Some((_, oldest)) = self.order.pop_front() else { break };
             if self.read.get(&oldest).is_some_and(|last| *last < until - MEMORY) {
                 self.read.remove(&oldest);
             }

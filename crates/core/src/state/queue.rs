@@ -82,7 +82,7 @@ pub enum Thrift {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Job {
     /// One resource.
-    One(Ticket),
+    One(Box<Ticket>),
     /// Tasks of a project, by the list of those that were modified lately.
     Tasks {
         /// The project, or what may be one.
@@ -252,7 +252,7 @@ impl Queue {
     /// the other tasks of its project that are due.
     pub fn take(&mut self, now: Duration, account: &AccountName, thrift: Thrift) -> Option<Job> {
         let (gid, project) = self.first_due(now, account, thrift)?;
-        let Some(project) = project else { return self.remove(&gid).map(|(ticket, _)| Job::One(ticket)) };
+        let Some(project) = project else { return self.remove(&gid).map(|(ticket, _)| Job::One(ticket.into())) };
         self.read_at.retain(|_, at| *at + GATHERING > now);
         self.read_at.insert(project.clone(), now);
         let is_due = self.due.get(account)?.iter().take_while(|(due, _)| *due <= now);
@@ -263,7 +263,7 @@ impl Queue {
         let gids: Vec<_> = is_due.map(|(_, gid)| gid).filter(of_project).take(MOST_FOR_LIST).cloned().collect();
         let least = if thrift == Thrift::Scarce { 2 } else { LEAST_FOR_LIST };
         if gids.len() < least {
-            return self.remove(&gid).map(|(ticket, _)| Job::One(ticket));
+            return self.remove(&gid).map(|(ticket, _)| Job::One(ticket.into()));
         }
         let tickets = gids.iter().filter_map(|gid| Some(self.remove(gid)?.0)).collect();
         Some(Job::Tasks { project, tickets })

@@ -199,7 +199,12 @@ impl Engine {
         };
         let state = match change {
             SnapshotChange::Deleted => Some(StateChange::Remove { position: Some(entry.position.clone()) }),
-            _ => entries::found_state(entry),
+            SnapshotChange::Unspecified
+            | SnapshotChange::Created
+            | SnapshotChange::Updated
+            | SnapshotChange::Unchanged
+            | SnapshotChange::Left
+            | SnapshotChange::NotVisible => entries::found_state(entry),
         };
         self.refresh.fresh.note(shard, &entry.gid, latest);
         let ready = Ready { state, ..self.nothing_ready(now, ticket, entry.received_at) };
@@ -339,8 +344,11 @@ impl Engine {
                 self.get_ready(now, ready);
             }
         }
-        let orphans = self.refresh.follow.extract_if(.., |account, _| !self.accounts.contains(account));
-        let orphans: Vec<_> = orphans.flat_map(|(_, running)| running).collect();
+        let follow = std::mem::take(&mut self.refresh.follow).into_iter();
+        let (follow, orphans): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            follow.partition(|(account, _)| self.accounts.contains(account));
+        self.refresh.follow = follow;
+        let orphans: Vec<_> = orphans.into_values().flatten().collect();
         for running in orphans {
             self.put_back(now, running, now.monotonic);
         }

@@ -43,7 +43,7 @@ pub enum RefreshRead {
 #[derive(Clone, Debug)]
 pub(super) enum Running {
     One {
-        ticket: Ticket,
+        ticket: Box<Ticket>,
         what: What,
         /// How other accounts were refused.
         refused: Vec<(AccountName, Denial)>,
@@ -78,7 +78,7 @@ impl Running {
 
     pub(super) fn tickets(&self) -> impl Iterator<Item = &Ticket> {
         let (one, many) = match self {
-            Self::One { ticket, .. } => (Some(ticket), &[][..]),
+            Self::One { ticket, .. } => (Some(ticket.as_ref()), &[][..]),
             Self::Tasks { tickets, .. } => (None, tickets.as_slice()),
         };
         one.into_iter().chain(many)
@@ -86,7 +86,7 @@ impl Running {
 
     pub(super) fn into_tickets(self) -> Vec<Ticket> {
         match self {
-            Self::One { ticket, .. } => vec![ticket],
+            Self::One { ticket, .. } => vec![*ticket],
             Self::Tasks { tickets, .. } => tickets,
         }
     }
@@ -126,12 +126,11 @@ impl Engine {
         let budget = self.accounts.get(&account)?;
         budget.refresh_available_at().filter(|at| *at <= now.monotonic)?;
         let follow = self.refresh.follow.get_mut(&account).and_then(std::collections::VecDeque::pop_front);
-        let mut running = match follow {
-            Some(running) => running,
-            None => {
-                let thrift = if budget.refresh_is_scarce(now) { Thrift::Scarce } else { Thrift::Plenty };
-                Running::of(self.refresh.queue.take(now.monotonic, &account, thrift)?)?
-            }
+        let mut running = if let Some(running) = follow {
+            running
+        } else {
+            let thrift = if budget.refresh_is_scarce(now) { Thrift::Scarce } else { Thrift::Plenty };
+            Running::of(self.refresh.queue.take(now.monotonic, &account, thrift)?)?
         };
         running.sent(self.accounts.passed_at_asana(now));
         self.accounts.get_mut(&account)?.take_refresh_request(now);

@@ -84,7 +84,7 @@ impl World {
         if action == "deleted" {
             self.tasks.remove(gid);
         } else {
-            let task = self.tasks.entry(gid.to_owned()).or_insert((project.to_owned(), 0, at));
+            let task = self.tasks.entry(gid.to_owned()).or_insert_with(|| (project.to_owned(), 0, at));
             (task.1, task.2) = (task.1 + 1, at);
         }
         let event = serde_json::json!({
@@ -344,7 +344,7 @@ impl Race {
 
     fn read_log(&mut self) {
         let next = self.world.engine.log_places().values().copied().max().unwrap_or(0);
-        for (place, value) in (0_u64..).zip(&self.log).skip(next as usize) {
+        for (place, value) in (0_u64..).zip(&self.log).filter(|(place, _)| *place >= next) {
             self.world.engine.note_logged(self.world.now, SHARD, place, value).unwrap();
         }
     }

@@ -73,7 +73,7 @@ impl Engine {
         }
         match running {
             Running::One { ticket, what, refused, read_after } => {
-                let asked = Asked { account: request.account.clone(), ticket, what, refused, read_after };
+                let asked = Asked { account: request.account.clone(), ticket: *ticket, what, refused, read_after };
                 self.handle_one(now, asked, outcome)
             }
             Running::Tasks { .. } => self.handle_tasks(now, running, request, outcome),
@@ -155,14 +155,14 @@ impl Engine {
         };
         let next = may_see.into_iter().find(|name| !was_asked(name) && self.accounts.contains(name)).cloned();
         if let Some(next) = next {
-            let running = Running::One { ticket, what, refused, read_after: None };
+            let running = Running::One { ticket: ticket.into(), what, refused, read_after: None };
             return self.refresh.follow.entry(next).or_default().push_back(running);
         }
         let of_asker =
             |wanted: Denial| refused.iter().any(|(name, it)| *it == wanted && ticket.accounts.contains(name));
         let is_gone = of_asker(Denial::NotFound) && !of_asker(Denial::Forbidden);
         let change = if is_gone { SnapshotChange::Deleted } else { SnapshotChange::NotVisible };
-        let snapshot = self.snapshot_of_ticket(&ticket, change, &BTreeSet::new());
+        let snapshot = snapshot_of_ticket(&ticket, change, &BTreeSet::new());
         let state = (is_gone && self.settings.state.topic.is_some()).then_some(StateChange::Remove { position: None });
         self.publish_read(now, ticket, snapshot, state, now.wall);
     }
@@ -182,7 +182,7 @@ impl Engine {
             resource: Some(item.resource.clone()),
             state_json: item.state_json.clone(),
             modified_at: item.modified_at.and_then(timestamp),
-            ..self.snapshot_of_ticket(&ticket, change, &streams)
+            ..snapshot_of_ticket(&ticket, change, &streams)
         };
         let state = pb::State {
             resource: snapshot.resource.clone(),
@@ -196,23 +196,6 @@ impl Engine {
         let state = self.settings.state.topic_of(&item.resource.resource_type).map(|_| state);
         let state = state.map(|state| StateChange::Put { state: Box::new(state), position: None });
         self.publish_read(now, ticket, snapshot, state, received_at);
-    }
-
-    fn snapshot_of_ticket(
-        &self,
-        ticket: &Ticket,
-        change: SnapshotChange,
-        streams: &BTreeSet<StreamId>,
-    ) -> pb::Snapshot {
-        let (gid, resource_type) = (ticket.gid.to_string(), ticket.resource_type.clone());
-        pb::Snapshot {
-            resource: Some(pb::Resource { gid, resource_type, ..pb::Resource::default() }),
-            change: change.into(),
-            reason: SnapshotReason::Changed.into(),
-            asked_by: ticket.asked_by.clone(),
-            streams: streams.iter().map(StreamId::to_string).collect(),
-            ..pb::Snapshot::default()
-        }
     }
 
     fn publish_read(
@@ -278,7 +261,7 @@ impl Engine {
             match items.get(ticket.gid.as_str()) {
                 _ if !self.refresh.queue.is_current(&ticket) => {}
                 Some(item) if is_as_new(&ticket, item) => {
-                    self.show_read(now, ticket, item, (read_after, page.received_at))
+                    self.show_read(now, ticket, item, (read_after, page.received_at));
                 }
                 // Tags, followers and dependencies don't move `modified_at`.
                 Some(_) | None => rest.push(ticket),
@@ -306,4 +289,17 @@ struct Asked {
 /// Whether the item was modified when the last change happened, or later.
 fn is_as_new(ticket: &Ticket, item: &Item) -> bool {
     item.modified_at.zip(ticket.happened_at).is_some_and(|(modified, happened)| modified >= happened)
+}
+
+/// What is published of the resource, without its state.
+fn snapshot_of_ticket(ticket: &Ticket, change: SnapshotChange, streams: &BTreeSet<StreamId>) -> pb::Snapshot {
+    let (gid, resource_type) = (ticket.gid.to_string(), ticket.resource_type.clone());
+    pb::Snapshot {
+        resource: Some(pb::Resource { gid, resource_type, ..pb::Resource::default() }),
+        change: change.into(),
+        reason: SnapshotReason::Changed.into(),
+        asked_by: ticket.asked_by.clone(),
+        streams: streams.iter().map(StreamId::to_string).collect(),
+        ..pb::Snapshot::default()
+    }
 }

@@ -31,7 +31,7 @@ fn main() -> AccountName {
 
 fn one(job: Option<Job>) -> Ticket {
     match job {
-        Some(Job::One(ticket)) => ticket,
+        Some(Job::One(ticket)) => *ticket,
         other => panic!("{other:?} isn't one ticket"),
     }
 }
@@ -172,7 +172,7 @@ proptest! {
                 }
                 Step::Take => {
                     if let Some(Job::One(ticket)) = queue.take(now, &main(), Thrift::Plenty) {
-                        taken.push((ticket, entries.len()));
+                        taken.push((*ticket, entries.len()));
                     }
                 }
                 Step::PutBack(at) if !taken.is_empty() => {
@@ -196,7 +196,7 @@ proptest! {
             queue.put_back(ticket, now);
         }
         while let Some(Job::One(ticket)) = queue.take(now + 100 * SECOND, &main(), Thrift::Plenty) {
-            place = queue.place_after(SHARD, std::iter::once(&ticket)).unwrap();
+            place = queue.place_after(SHARD, std::iter::once(ticket.as_ref())).unwrap();
             queue.done(&ticket);
         }
         prop_assert!(queue.is_empty() && queue.oldest().is_none());

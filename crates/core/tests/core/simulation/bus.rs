@@ -11,6 +11,9 @@ use std::num::NonZeroU32;
 /// Names an owner: a replica's session. A later session of the same replica is another owner.
 pub(crate) type Owner = u32;
 
+/// Keys and values by place; none where another with the key follows.
+pub(crate) type LogPart = Vec<Option<(String, Vec<u8>)>>;
+
 #[derive(Debug)]
 pub(crate) struct Bus {
     /// Of each topic; it may grow.
@@ -22,7 +25,7 @@ pub(crate) struct Bus {
     /// All messages of the state topic, in order, each with the number of those that `all` had before, and by Asana's clock.
     pub(crate) states: Vec<(usize, DateTime<Utc>, Message)>,
     /// The parts of the refresh log: key and value by place. A place is empty once another of the same key follows.
-    pub(crate) log: BTreeMap<ShardId, Vec<Option<(String, Vec<u8>)>>>,
+    pub(crate) log: BTreeMap<ShardId, LogPart>,
     checkpoints: BTreeMap<ShardId, StoredCheckpoint>,
     pub(crate) owners: BTreeMap<ShardId, Owner>,
 }

@@ -88,7 +88,7 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize, knows_streams: bool
         compare_state(asana, bus);
     }
     if asana.shared.is_some() {
-        let States { states, read_again, removed, unknown } = judge_states(asana, bus, knows_streams);
+        let States { written: states, read_again, removed, unknown } = judge_states(asana, bus, knows_streams);
         verdict = Verdict { states, read_again, removed, unknown, ..verdict };
     }
     verdict.deleted = judge_deletions(asana, bus);

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct States {
     /// States that were written.
-    pub(crate) states: usize,
+    pub(crate) written: usize,
     /// Of these, by a reading after an event.
     pub(crate) read_again: usize,
     /// Resources that were removed.
@@ -42,7 +42,7 @@ pub(crate) fn judge_states(asana: &Asana, bus: &Bus, knows_streams: bool) -> Sta
         let last = newest.entry(gid.clone()).or_default();
         assert!(version >= *last, "{gid}: an older state {version} follows {last}");
         *last = version;
-        verdict.states += 1;
+        verdict.written += 1;
         verdict.read_again += usize::from(state.asked_by.is_some());
         assert_eq!(state.followed, !state.streams.is_empty());
         table.insert(gid, (*at, state));

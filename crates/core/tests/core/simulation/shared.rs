@@ -127,10 +127,10 @@ impl Asana {
         let (items, next_offset) = match &request.read {
             RefreshRead::One(Listing { of, what: What::Project }) => {
                 let id = StreamId::new(request.account.as_str(), of.as_str());
-                match self.streams.contains_key(&id) {
-                    true => (vec![item(of.as_str().parse().unwrap(), "project", 0, of)], None),
-                    false => return ListOutcome::Denied(Denial::NotFound),
+                if !self.streams.contains_key(&id) {
+                    return ListOutcome::Denied(Denial::NotFound);
                 }
+                (vec![item(of.as_str().parse().unwrap(), "project", 0, of)], None)
             }
             RefreshRead::One(listing) => match self.find(of_account(&request.account), &listing.of) {
                 Some(found) => (vec![found], None),

@@ -540,7 +540,7 @@ impl World {
 /// A fifth of the worlds has a state topic. In half of these, all changes are told, and nothing is crawled again.
 fn shared(seed: u64) -> Option<Shared> {
     let lossless = seed % 10 == 5;
-    (seed % 5 == 0).then(|| Shared::new(lossless))
+    seed.is_multiple_of(5).then(|| Shared::new(lossless))
 }
 
 enum Then {
