@@ -245,11 +245,7 @@ impl World {
     fn step(&mut self) {
         let which = self.rng.random_range(0..self.sessions.len());
         if self.asana.shared.is_some() && self.rng.random_bool(0.25) {
-            return match self.rng.random_range(0..3) {
-                0 => self.read_log(which),
-                1 => self.refresh(which, true),
-                _ => self.answer_refresh(which),
-            };
+            return self.refresh_steps(which);
         }
         match self.rng.random_range(0..100) {
             0..25 => {
@@ -298,6 +294,29 @@ impl World {
                 self.ahead[which] = TimeDelta::days(days) + TimeDelta::seconds(self.rng.random_range(-90..90));
             }
             _ => self.now = self.now.after(Duration::from_millis(self.rng.random_range(1..2_000))),
+        }
+    }
+
+    /// The way from an event to its state, which may end anywhere: single steps alone would rarely come so far.
+    fn refresh_steps(&mut self, which: usize) {
+        for step in 0..11 {
+            if self.rng.random_bool(0.08) {
+                return;
+            }
+            match step {
+                0 => self.poll(which, true),
+                1 => self.answer(which),
+                2 | 8 => self.take(which, true),
+                // A restart with each fifth commit would leave no time for anything.
+                3 | 9 => {
+                    let faults = self.rng.random_bool(0.3);
+                    self.commit(which, faults);
+                }
+                4 | 10 => self.read_log(which),
+                5 => self.now = self.now.after(Duration::from_millis(self.rng.random_range(1..800))),
+                6 => self.refresh(which, true),
+                _ => self.answer_refresh(which),
+            }
         }
     }
 
