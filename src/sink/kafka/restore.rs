@@ -14,7 +14,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The pause between two checks of an open transaction, and after an error.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -29,8 +29,14 @@ const fn looks_of_grace(protocol: KafkaGroupProtocol) -> u32 {
     }
 }
 
-/// The number of checks between two log lines about an open transaction: about 5 s.
-const LOOKS_PER_LOG: u32 = 250;
+/// The number of checks after which crashed replicas are looked for again: about 5 s.
+const LOOKS_PER_SEARCH: u32 = 250;
+
+/// The time between two log lines about an open transaction.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// An open transaction that lasts longer than this hangs: twice the time after which brokers abort one.
+const HANGING: Duration = Duration::from_secs(120);
 
 /// Identifies one reading. The reading ends early once all other copies of its ticket are dropped.
 #[derive(Clone, Debug)]
@@ -124,8 +130,8 @@ impl<'a> Reading<'a> {
     /// Waits until all transactions that began before the reading of the high watermarks are decided.
     fn wait_for_open_transactions(&self, ends: &Ends) -> Result<bool, SinkError> {
         let grace = looks_of_grace(self.settings.config.group_protocol);
-        let mut looks = 0_u32;
-        let mut ended = BTreeSet::new();
+        let (mut looks, mut ended) = (0_u32, BTreeSet::new());
+        let (begun, mut log_at) = (Instant::now(), Duration::ZERO);
         loop {
             let action = "reading the last stable offsets of the checkpoint topic";
             let Some(stable) = self.last_offsets(&self.committed, action)? else { return Ok(false) };
@@ -137,13 +143,26 @@ impl<'a> Reading<'a> {
             if open.is_empty() {
                 return Ok(true);
             }
-            if looks % LOOKS_PER_LOG == grace {
-                tracing::info!(shards = open.len(), shard_ids = ?open,
-                    "waiting for an open transaction of an earlier owner");
+            if looks % LOOKS_PER_SEARCH == grace {
+                if begun.elapsed() >= log_at {
+                    self.log_open(&open, begun.elapsed());
+                    log_at = begun.elapsed() + LOG_INTERVAL;
+                }
                 self.end_transactions_of_the_dead(&open, &mut ended)?;
             }
             looks += 1;
             std::thread::park_timeout(PAUSE);
+        }
+    }
+
+    fn log_open(&self, open: &[ShardId], waited: Duration) {
+        let (shards, seconds) = (open.len(), waited.as_secs());
+        if waited < HANGING {
+            tracing::info!(shards, seconds, shard_ids = ?open, "waiting for an open transaction of an earlier owner");
+        } else {
+            tracing::error!(topic = self.settings.config.checkpoint_topic, shards, seconds, partitions = ?open,
+                hint = "docs/operations/checkpoints.md describes how to find and abort a hanging transaction",
+                "open transaction hangs, shards wait");
         }
     }
 
