@@ -19,7 +19,8 @@ pub struct CrawlConfig {
     pub budget_percent: u32,
     /// The name of the account that reads the lists of crawls. Asana's limits are per token, so with another account crawls don't
     /// slow down polls. If no stream is polled by it, crawls have all of its rate. It may see less than the
-    /// stream's own account: the stream's own account requests what its lists don't show. Default: the stream's own account.
+    /// stream's own account: the stream's own account requests what its lists don't show. `doctor` compares what both see. Default: the
+    /// stream's own account.
     #[schemars(example = &"main")]
     pub account: Option<String>,
     /// The share of known resources, in percent, that may be missing from a list. If more are missing, and also more than

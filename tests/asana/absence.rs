@@ -29,6 +29,8 @@ struct Asana {
     alone: BTreeMap<String, Result<Item, ListOutcome>>,
     failing: BTreeSet<(String, What)>,
     asked: Vec<String>,
+    /// The number of tasks in the list of the project's tasks that have no gid.
+    unidentified: usize,
     /// By which account each list was asked for.
     lists_asked: Vec<(String, What)>,
     hidden_from_crawler: BTreeSet<What>,
@@ -41,7 +43,11 @@ impl Asana {
             return ListOutcome::Failed(Failure::Server { status: 500, phrase: None });
         }
         if !listing.what.is_object() {
-            return page(self.lists.get(&key).cloned().unwrap_or_default());
+            let mut outcome = page(self.lists.get(&key).cloned().unwrap_or_default());
+            if let (ListOutcome::Page(page), What::Tasks) = (&mut outcome, listing.what) {
+                page.unidentified = self.unidentified;
+            }
+            return outcome;
         }
         if is_alone {
             self.asked.push(key.0.clone());
@@ -279,14 +285,23 @@ fn what_a_short_list_leaves_out_lives() {
 }
 
 #[test]
-fn what_is_gone_takes_along_what_lay_in_it_by_one_answer() {
+fn what_is_gone_takes_along_its_stories_by_one_answer() {
     let mut bench = Bench::new();
     bench.asana.tasks(&["2", "3"]);
     let deleted = SnapshotChange::Deleted;
     let expected = changes([("1", deleted), ("11", deleted), ("12", deleted), ("4", deleted)]);
     assert_eq!(bench.reconcile(), expected);
-    assert_eq!(bench.asana.asked, ["1", "4"]);
+    assert_eq!(bench.asana.asked, ["1", "4", "11"]);
     assert_eq!(bench.reconcile(), BTreeMap::new(), "said once");
+}
+
+#[test]
+fn a_subtask_that_moved_before_its_task_was_deleted_lives() {
+    let mut bench = Bench::new();
+    bench.asana.tasks(&["2", "3", "4"]);
+    bench.asana.alone.insert("11".to_owned(), Ok(item("11", "task", "8")));
+    let (deleted, left) = (SnapshotChange::Deleted, SnapshotChange::Left);
+    assert_eq!(bench.reconcile(), changes([("1", deleted), ("11", left), ("12", deleted)]));
 }
 
 #[test]
@@ -370,6 +385,44 @@ fn a_gap_is_healed_in_part_and_then_the_rest() {
     bench.run(Duration::from_secs(600));
     assert_eq!(bench.healed(), [Restored::PartOfState, Restored::State]);
     assert!(!bench.snapshots().values().any(|change| *change == SnapshotChange::Deleted));
+}
+
+#[test]
+fn what_cant_be_read_again_and_again_is_published_once() {
+    let mut bench = Bench::new();
+    bench.asana.failing.extend([(String::new(), What::Goal), ("1".to_owned(), What::TaskStories)]);
+    bench.run(Duration::from_secs(200));
+    assert_eq!(bench.healed(), [Restored::PartOfState], "{:?}", bench.said);
+    bench.said.clear();
+    bench.asana.lists_asked.clear();
+    bench.run(DAY / 12);
+    let asked = bench.asana.lists_asked.iter().filter(|(_, what)| *what == What::TaskStories).count();
+    assert!(asked >= 12, "it is tried again, six times each: {:?}", bench.asana.lists_asked);
+    assert_eq!(bench.said, [], "and nothing came of it");
+    // Another list can't be read either.
+    bench.asana.failing.insert(("1".to_owned(), What::Subtasks));
+    bench.reconcile();
+    bench.asana.failing.clear();
+    bench.said.clear();
+    bench.run(DAY / 12);
+    let kinds = bench.said.iter().map(|body| match body {
+        Body::SnapshotBegin(_) => "begin",
+        Body::SnapshotEnd(_) => "end",
+        Body::SourceGapHealed(_) => "healed",
+        _ => "other",
+    });
+    assert_eq!(kinds.collect::<Vec<_>>(), ["begin", "end", "healed"], "{:?}", bench.said);
+    assert_eq!((bench.end().left_out_count, bench.healed()), (0, vec![Restored::State]));
+}
+
+#[test]
+fn a_type_of_which_something_has_no_gid_is_not_complete() {
+    let mut bench = Bench::new();
+    bench.said.clear();
+    bench.asana.unidentified = 1;
+    bench.asana.failing.insert((String::new(), What::Goal));
+    bench.run(Duration::from_secs(200));
+    assert_eq!(bench.end().complete_types, ["project", "section", "story"]);
 }
 
 #[test]

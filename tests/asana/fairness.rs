@@ -1,9 +1,12 @@
 //! What is wrong with one stream stops no other of its account.
 use bridge_core::checkpoint;
 use bridge_core::engine::schedule::budget::Limit;
-use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSpec};
+use bridge_core::engine::{
+    AccountSpec, CrawlAnswer, CrawlSettings, CrawlStep, Engine, Lookup, Settings, Step, StreamSpec,
+};
 use bridge_core::ids::{Deployment, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
+use bridge_core::outcome::list::{ListOutcome, ListPage};
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Probed, Verdict};
 use bridge_core::outcome::stamp::Stamp;
 use bridge_core::record::batch::{BatchLimits, OutputTopic, StoredCheckpoint};
@@ -33,7 +36,11 @@ fn engine(requests_per_minute: u32, now: Now) -> Engine {
         replica: "r".to_owned(),
         deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
-        crawl: CrawlSettings::default(),
+        crawl: CrawlSettings {
+            initial: true,
+            reconcile_interval: Duration::from_secs(900),
+            ..CrawlSettings::default()
+        },
         all_known: true,
         sampling: Sampling::NONE,
     };
@@ -55,11 +62,48 @@ fn engine(requests_per_minute: u32, now: Now) -> Engine {
     engine
 }
 
-/// How often each stream was polled in some hours, if the first is answered so.
-fn polls(requests_per_minute: u32, fault: Option<&PollOutcome>) -> BTreeMap<StreamId, usize> {
+/// How Asana answers for the first stream.
+#[derive(Debug)]
+enum Fault {
+    None,
+    Polls(PollOutcome),
+    Lists(ListOutcome),
+}
+
+impl Fault {
+    fn polled(&self, id: &StreamId) -> Option<PollOutcome> {
+        let Self::Polls(outcome) = self else { return None };
+        (id.resource.as_str() == "0").then(|| outcome.clone())
+    }
+
+    fn listed(&self, step: &CrawlStep, now: Now) -> CrawlAnswer {
+        match (&step.step, self) {
+            (Step::List { .. }, Self::Lists(outcome)) if step.stream.resource.as_str() == "0" => {
+                CrawlAnswer::without_page(outcome.clone())
+            }
+            (Step::List { .. }, _) => {
+                let page = ListPage {
+                    items: Vec::new(),
+                    unidentified: 0,
+                    next_offset: None,
+                    received_at: now.wall,
+                    bytes: 10,
+                };
+                CrawlAnswer::without_page(ListOutcome::Page(page))
+            }
+            (Step::Compare(_), _) => CrawlAnswer::Compare(true),
+            (Step::Weigh { .. }, _) => CrawlAnswer::Weigh(Lookup::Found(Vec::new())),
+            (Step::Sweep { .. }, _) => CrawlAnswer::Sweep(Lookup::Found(Vec::new())),
+            (Step::Ask(_) | Step::Below { .. }, _) => panic!("nothing is known that could be missing"),
+        }
+    }
+}
+
+/// How often each stream was polled in some hours.
+fn polls(requests_per_minute: u32, fault: &Fault) -> BTreeMap<StreamId, usize> {
     let begin = Now { monotonic: Duration::ZERO, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
     let (mut now, mut engine) = (begin, engine(requests_per_minute, begin));
-    let (mut counts, mut answers) = (BTreeMap::new(), Vec::new());
+    let (mut counts, mut answers, mut steps) = (BTreeMap::new(), Vec::new(), Vec::new());
     while now.monotonic < Duration::from_secs(HOURS * 3600) {
         while let Some(probe) = engine.next_probe(now) {
             let probed = Probed { verdict: Verdict::Lives, stamp: None, received_at: now.wall };
@@ -70,9 +114,8 @@ fn polls(requests_per_minute: u32, fault: Option<&PollOutcome>) -> BTreeMap<Stre
             answers.push((now.monotonic + ANSWER, poll));
         }
         for (_, poll) in answers.extract_if(.., |(at, _)| *at <= now.monotonic) {
-            let is_bad = poll.stream.id.resource.as_str() == "0";
-            let outcome = match fault.filter(|_| is_bad) {
-                Some(fault) => fault.clone(),
+            let outcome = match fault.polled(&poll.stream.id) {
+                Some(outcome) => outcome,
                 None if poll.token.is_none() || poll.form == PollForm::Fresh => PollOutcome::TokenReset("a".into()),
                 None => page(now.wall),
             };
@@ -81,6 +124,12 @@ fn polls(requests_per_minute: u32, fault: Option<&PollOutcome>) -> BTreeMap<Stre
                 &poll,
                 Polled { outcome, stamp: Stamp::new(now.wall, ANSWER), received_at: now.wall },
             );
+        }
+        while let Some(step) = engine.next_crawl_step(now) {
+            steps.push((now.monotonic + ANSWER, step));
+        }
+        for (_, step) in steps.extract_if(.., |(at, _)| *at <= now.monotonic) {
+            engine.handle_crawl_step(now, &step, fault.listed(&step, now));
         }
         while let Some(topic) = engine.next_topic_refresh(now) {
             engine.set_topic(now, topic, OutputTopic { lanes: NonZeroU32::MIN, message_bytes: usize::MAX });
@@ -102,24 +151,28 @@ fn page(now: DateTime<Utc>) -> PollOutcome {
 fn the_other_nine_are_polled_as_often_as_with_ten_healthy_ones() {
     // One account has room, another hasn't.
     for requests_per_minute in [300, 60] {
-        let healthy = polls(requests_per_minute, None);
+        let healthy = polls(requests_per_minute, &Fault::None);
+        let endless =
+            Page { events: Vec::new(), next: "a".into(), has_more: true, received_at: DateTime::UNIX_EPOCH, bytes: 10 };
+        let too_slow = || Failure::Server { status: 504, phrase: None };
         for fault in [
-            PollOutcome::Denied(Denial::Unauthorized),
-            PollOutcome::Denied(Denial::LegalBlock),
-            PollOutcome::Denied(Denial::BadRequest),
-            PollOutcome::Denied(Denial::Forbidden),
-            PollOutcome::Failed(Failure::Gateway { status: 408 }),
-            PollOutcome::Failed(Failure::Malformed("garbage".to_owned())),
-            PollOutcome::Failed(Failure::TimedOut),
-            PollOutcome::Page(Page {
-                events: Vec::new(),
-                next: "a".into(),
-                has_more: true,
-                received_at: DateTime::UNIX_EPOCH,
-                bytes: 10,
-            }),
+            Fault::Polls(PollOutcome::Denied(Denial::Unauthorized)),
+            Fault::Polls(PollOutcome::Denied(Denial::LegalBlock)),
+            Fault::Polls(PollOutcome::Denied(Denial::BadRequest)),
+            Fault::Polls(PollOutcome::Denied(Denial::Forbidden)),
+            Fault::Polls(PollOutcome::Failed(Failure::Gateway { status: 408 })),
+            Fault::Polls(PollOutcome::Failed(Failure::Malformed("garbage".to_owned()))),
+            Fault::Polls(PollOutcome::Failed(Failure::TimedOut)),
+            Fault::Polls(PollOutcome::Failed(too_slow())),
+            Fault::Polls(PollOutcome::Page(endless)),
+            Fault::Lists(ListOutcome::Failed(too_slow())),
+            Fault::Lists(ListOutcome::Failed(Failure::Gateway { status: 408 })),
+            Fault::Lists(ListOutcome::Failed(Failure::Malformed("garbage".to_owned()))),
+            Fault::Lists(ListOutcome::Denied(Denial::Unauthorized)),
+            Fault::Lists(ListOutcome::Denied(Denial::Forbidden)),
+            Fault::Lists(ListOutcome::OffsetExpired),
         ] {
-            let counts = polls(requests_per_minute, Some(&fault));
+            let counts = polls(requests_per_minute, &fault);
             for (id, count) in counts.iter().filter(|(id, _)| id.resource.as_str() != "0") {
                 let before = healthy[id];
                 assert!(100 * count >= 95 * before, "{requests_per_minute} {fault:?}: {id} {count} of {before}");
@@ -127,4 +180,13 @@ fn the_other_nine_are_polled_as_often_as_with_ten_healthy_ones() {
             println!("{requests_per_minute} a minute, {fault:?}: {counts:?}");
         }
     }
+}
+
+#[test]
+fn a_stream_that_is_throttled_each_time_comes_after_the_others() {
+    let throttled = Fault::Polls(PollOutcome::Throttled { retry_after: Duration::from_secs(1) });
+    let counts = polls(300, &throttled);
+    let bad = counts.iter().find(|(id, _)| id.resource.as_str() == "0").map(|(_, count)| *count).unwrap();
+    let least = counts.values().min().unwrap();
+    assert!(100 * bad <= 105 * least, "{counts:?}");
 }

@@ -3,6 +3,7 @@
 //! A stream's resource is read by its gid instead of being polled: a poll without a sync token would create one, and
 //! whether that invalidates another one isn't documented.
 
+use super::compare::{Contents, compare};
 use super::{Findings, Sample, judge, send};
 use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
 use crate::clock::Clock;
@@ -11,7 +12,7 @@ use crate::discovery;
 use crate::finding::{CheckResult, Finding};
 use bridge_core::engine::StreamSpec;
 use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
-use bridge_core::ids::StreamKind;
+use bridge_core::ids::{AccountName, StreamKind};
 use bridge_core::outcome::list::{ListOutcome, Listing, MOST_ON_A_PAGE, What};
 use bridge_core::outcome::poll::Denial;
 use futures_util::{StreamExt as _, stream};
@@ -24,7 +25,7 @@ use tokio::sync::Mutex;
 const PART: u32 = 50;
 
 /// The maximum number of requests in flight.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// The maximum number of tries of a request that Asana throttles.
 const TRIES: u32 = 3;
@@ -62,7 +63,12 @@ impl<'a> Asker<'a> {
         Self { checked, accounts, account, clock, pace: Mutex::new(pace), likeliest: AtomicUsize::new(0) }
     }
 
-    pub(super) async fn examine(self, sample: Sample, to: &Findings) {
+    pub(super) fn name(&self) -> &'a AccountName {
+        &self.account.name
+    }
+
+    /// All checks of the account. `crawler` reads the lists of its crawls, if it isn't this account.
+    pub(super) async fn examine(&self, sample: Sample, crawler: Option<&Asker<'_>>, to: &Findings) {
         let name = &self.account.name;
         let me = self.look(&Look::Me).await;
         send(to, [judge::credential(&me).of(format!("credential of account {name}"))]).await;
@@ -76,11 +82,15 @@ impl<'a> Asker<'a> {
         };
         let (mut known, mut at_least) = (BTreeSet::new(), false);
         known.extend(self.streams().cloned());
+        let mut contents = Vec::new();
         for rule in self.rules() {
             let outcome = self.list(&rule.listing).await;
             match &outcome {
                 ListOutcome::Page(page) => {
                     let look = discovery::first_look(rule, page.clone());
+                    let what = if rule.listing.what == What::WorkspaceGoals { What::Goal } else { What::Project };
+                    let found: Vec<_> = look.streams.iter().collect();
+                    contents.extend(choose(&found, sample).into_iter().map(|found| Contents::of(&found.id, what)));
                     known.extend(look.streams);
                     at_least |= look.more;
                 }
@@ -94,7 +104,11 @@ impl<'a> Asker<'a> {
         }
         let budget = self.budget(known.len(), at_least);
         send(to, [budget.of(format!("budget of account {name}"))]).await;
-        self.try_streams(sample, &whose, to).await;
+        contents.extend(self.try_streams(sample, &whose, to).await);
+        if let Some(crawler) = crawler.filter(|_| !contents.is_empty()) {
+            let what = format!("crawls of account {name}");
+            send(to, [compare(self, crawler, contents).await.of(what)]).await;
+        }
     }
 
     fn untried(&self) -> Vec<Finding> {
@@ -133,19 +147,22 @@ impl<'a> Asker<'a> {
         budget.judge(name.as_str())
     }
 
-    async fn try_streams(&self, sample: Sample, whose: &str, to: &Findings) {
+    /// Reads each stream of the sample. Returns the contents of those that can be read.
+    async fn try_streams(&self, sample: Sample, whose: &str, to: &Findings) -> Vec<Contents> {
         let all: Vec<_> = self.streams().collect();
         let chosen = choose(&all, sample);
+        let mut contents = Vec::new();
         if chosen.is_empty() {
-            return;
+            return contents;
         }
         let name = &self.account.name;
         let count = chosen.len();
         let tries: Vec<_> = chosen.into_iter().map(|stream| self.try_stream(stream, whose)).collect();
         let mut tries = stream::iter(tries).buffer_unordered(AT_ONCE);
         let (mut tried, mut bad, mut said) = (0, 0, self.clock.now().monotonic);
-        while let Some(finding) = tries.next().await {
+        while let Some((finding, readable)) = tries.next().await {
             tried += 1;
+            contents.extend(readable);
             let is_failed = finding.verdict.is_failed();
             bad += usize::from(is_failed);
             if count <= LINES || is_failed && bad <= LINES {
@@ -170,29 +187,32 @@ impl<'a> Asker<'a> {
             let what = format!("{} other stream(s) of account {name}", all.len() - count);
             send(to, [CheckResult::not_tried("only a sample is read, see `--sample`").of(what)]).await;
         }
+        contents
     }
 
-    async fn try_stream(&self, stream: &StreamSpec, whose: &str) -> Finding {
-        let verdict = match stream.kind {
+    /// Whether the stream can be read, and then its contents.
+    async fn try_stream(&self, stream: &StreamSpec, whose: &str) -> (Finding, Option<Contents>) {
+        let (verdict, what) = match stream.kind {
             StreamKind::Workspace => self.workspace(stream, whose).await,
             StreamKind::Resource => self.resource(stream, whose).await,
         };
-        verdict.of(format!("stream {}", stream.id))
+        (verdict.of(format!("stream {}", stream.id)), what.map(|what| Contents::of(&stream.id, what)))
     }
 
-    async fn workspace(&self, stream: &StreamSpec, whose: &str) -> CheckResult {
+    async fn workspace(&self, stream: &StreamSpec, whose: &str) -> (CheckResult, Option<What>) {
         let remedy = "correct or remove its entry in `streams`";
         match self.look(&Look::Workspace(stream.id.resource.clone())).await {
-            Ok(seen) => CheckResult::notice(
-                format!("workspace {:?} can be read", seen.name),
-                "its events are for service accounts in Enterprise+ domains only: the first poll shows it",
-            ),
-            Err(refusal) => judge::unread(&refusal.into(), whose, remedy),
+            Ok(seen) => {
+                let found = format!("workspace {:?} can be read", seen.name);
+                let advice = "its events are for service accounts in Enterprise+ domains only: the first poll shows it";
+                (CheckResult::notice(found, advice), Some(What::WorkspaceProjects))
+            }
+            Err(refusal) => (judge::unread(&refusal.into(), whose, remedy), None),
         }
     }
 
     /// Of which kind a gid is, only asking shows.
-    async fn resource(&self, stream: &StreamSpec, whose: &str) -> CheckResult {
+    async fn resource(&self, stream: &StreamSpec, whose: &str) -> (CheckResult, Option<What>) {
         let first = self.likeliest.load(Ordering::Relaxed);
         let mut refused = None;
         for (place, what) in (0..).zip(KINDS).cycle().skip(first).take(KINDS.len()) {
@@ -203,7 +223,7 @@ impl<'a> Asker<'a> {
                     let resource = page.items.first().map(|item| &item.resource);
                     let kind = resource.map_or("resource", |resource| &resource.resource_type);
                     let name = resource.and_then(|resource| resource.name.as_deref()).unwrap_or_default();
-                    return CheckResult::ok(format!("{kind} {name:?} can be read"));
+                    return (CheckResult::ok(format!("{kind} {name:?} can be read")), Some(what));
                 }
                 // Another user's resource. If the gid belongs to another kind, the request for that kind succeeds.
                 ListOutcome::Denied(Denial::Forbidden) => refused = Some(outcome),
@@ -221,10 +241,8 @@ impl<'a> Asker<'a> {
             }
         }
         let remedy = "correct or remove its entry in `streams`";
-        refused.map_or_else(
-            || CheckResult::unknown("nothing was requested"),
-            |outcome| judge::unread(&outcome, whose, remedy),
-        )
+        let unread = refused.map(|outcome| judge::unread(&outcome, whose, remedy));
+        (unread.unwrap_or_else(|| CheckResult::unknown("nothing was requested")), None)
     }
 
     async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
@@ -235,7 +253,7 @@ impl<'a> Asker<'a> {
         self.patiently(async || self.accounts.look(&self.account.name, look).await, throttled).await
     }
 
-    async fn list(&self, listing: &Listing) -> ListOutcome {
+    pub(super) async fn list(&self, listing: &Listing) -> ListOutcome {
         let throttled = |outcome: &ListOutcome| match outcome {
             ListOutcome::Throttled { retry_after } => Some(*retry_after),
             ListOutcome::Page(_)

@@ -1,7 +1,9 @@
 //! What an answer means for the bridge. No IO.
 
+use super::compare::Sight;
 use crate::asana::{Refusal, Seen};
 use crate::finding::CheckResult;
+use bridge_core::ids::StreamId;
 use bridge_core::outcome::list::{ListOutcome, ListPage};
 use bridge_core::outcome::poll::{Denial, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -105,6 +107,46 @@ pub(super) fn rule(outcome: &ListOutcome, whose: &str) -> CheckResult {
     }
 }
 
+/// The maximum number of streams that one line names.
+const MOST_NAMED: usize = 5;
+
+/// What the account for crawls sees of streams, beside what their own account sees.
+pub(super) fn sights(seen: &[(StreamId, Sight)], crawler: &str, own: &str) -> CheckResult {
+    let count = seen.len();
+    let names = |wanted: &dyn Fn(&Sight) -> bool| {
+        let all: Vec<_> = seen.iter().filter(|(_, sight)| wanted(sight)).map(|(id, sight)| named(id, sight)).collect();
+        let more = if all.len() > MOST_NAMED { ", …" } else { "" };
+        let first = all.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        (all.len(), format!("{} of {count} stream(s): {first}{more}", all.len()))
+    };
+    let (lacking, which) = names(&|sight| matches!(sight, Sight::Lacks(_)));
+    if lacking > 0 {
+        return CheckResult::failed(
+            format!("account {crawler} doesn't see everything that account {own} sees, in {which}"),
+            format!("give the user of account {crawler} access to it in Asana: crawls don't find what it doesn't see"),
+        );
+    }
+    let (refused, which) = names(&|sight| *sight == Sight::Refused);
+    if refused > 0 {
+        return CheckResult::notice(
+            format!("account {crawler} has no access to {which}"),
+            format!("give its user access in Asana: until then account {own} reads their lists, at its own rate"),
+        );
+    }
+    let same = seen.iter().filter(|(_, sight)| *sight == Sight::Same).count();
+    if same == 0 {
+        return CheckResult::unknown("there is no stream that both accounts could read now");
+    }
+    CheckResult::ok(format!("account {crawler} sees what account {own} sees, in {same} of {count} stream(s)"))
+}
+
+fn named(id: &StreamId, sight: &Sight) -> String {
+    match sight {
+        Sight::Lacks(gid) => format!("{id} (without {gid})"),
+        Sight::Same | Sight::Refused | Sight::Unknown => id.to_string(),
+    }
+}
+
 /// What it means that something can't be read.
 pub(super) fn unread(outcome: &ListOutcome, whose: &str, remedy: &str) -> CheckResult {
     match outcome {
@@ -195,6 +237,28 @@ mod tests {
         assert!(remedy.contains("accounts.main.requestsPerMinute"), "{remedy}");
         assert!(matches!(budget(500, 140, 215), CheckResult::Notice { .. }), "what it says is right");
         assert!(matches!(budget(0, 1, 1), CheckResult::Ok { .. }));
+    }
+
+    #[test]
+    fn what_crawls_wouldnt_find_is_a_failure_and_what_costs_more_a_notice() {
+        let stream = |number: usize| StreamId::new("main", number.to_string());
+        let judge = |all: &[Sight]| {
+            let seen: Vec<_> = all.iter().cloned().enumerate().map(|(n, sight)| (stream(n), sight)).collect();
+            sights(&seen, "crawls", "main").of("x").to_string()
+        };
+        let lacks = || Sight::Lacks("77".into());
+        let failed = judge(&[Sight::Same, Sight::Refused, lacks()]);
+        assert!(
+            failed.starts_with("FAILED") && failed.contains("in 1 of 3 stream(s): main/2 (without 77);"),
+            "{failed}"
+        );
+        let notice = judge(&[Sight::Same, Sight::Refused, Sight::Unknown]);
+        assert!(notice.starts_with("notice") && notice.contains("no access to 1 of 3 stream(s): main/1;"), "{notice}");
+        let ok = judge(&[Sight::Same, Sight::Unknown]);
+        assert!(ok.starts_with("ok") && ok.contains("1 of 2 stream(s)"), "{ok}");
+        assert!(judge(&[Sight::Unknown]).starts_with("unknown") && judge(&[]).starts_with("unknown"));
+        let many = judge(&vec![lacks(); 9]);
+        assert!(many.contains("main/4 (without 77), …;") && !many.contains("main/5"), "{many}");
     }
 
     #[test]

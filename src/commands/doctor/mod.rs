@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `mod` | the checks, all at the same time |
 //! | `asana` | checks Asana: credentials, rules, streams; at half of an account's rate |
+//! | `compare` | whether the account for crawls sees what the streams' own accounts see |
 //! | `judge` | what an answer means for the bridge; no IO |
 //! | `local` | what the bridge needs on its own machine |
 //! | `report` | all findings, for people and for scripts |
@@ -12,6 +13,7 @@
 //! more than one isn't documented), joins no group, takes no lease and writes no record.
 
 mod asana;
+mod compare;
 mod judge;
 mod local;
 mod report;
@@ -155,8 +157,11 @@ async fn accounts(checked: &Checked, args: &DoctorArgs, to: &Findings) {
             return send(to, [finding]).await;
         }
     };
-    let each = checked.accounts.iter().map(|account| Asker::new(checked, &accounts, account).examine(args.sample, to));
-    join_all(each).await;
+    let askers: Vec<_> = checked.accounts.iter().map(|account| Asker::new(checked, &accounts, account)).collect();
+    let crawler = checked.crawl.account.as_deref();
+    let crawler = askers.iter().find(|asker| Some(asker.name().as_str()) == crawler);
+    let of = |asker: &Asker<'_>| crawler.filter(|crawler| crawler.name() != asker.name());
+    join_all(askers.iter().map(|asker| asker.examine(args.sample, of(asker), to))).await;
 }
 
 async fn bus(checked: &Checked, args: &DoctorArgs, to: &Findings) {

@@ -1,6 +1,6 @@
 //! Asana, and the machine itself.
 
-use super::{Bench, doctor};
+use super::{Bench, CRAWLER, doctor};
 use crate::support::program::Program;
 use crate::support::wait_for;
 use serde_json::{Value, json};
@@ -114,6 +114,39 @@ fn rules_are_tried_and_their_streams_counted() {
     found.assert(missing, "failed", &["404", "correct the rule in `discovery.rules`"]);
     found.assert(&format!("rule for projects of workspace {workspace}, account main"), "ok", &["can be read"]);
     found.assert("budget of account main", "ok", &["at least "]);
+}
+
+#[test]
+fn what_the_account_for_crawls_doesnt_see_is_told() {
+    let bench = Bench::new();
+    let mut config = bench.config(&console());
+    config["accounts"]["crawler"] = config["accounts"]["main"].clone();
+    config["accounts"]["crawler"]["token"] = bench.secret("crawler");
+    config["streams"][0]["account"] = json!("main");
+    config["crawl"] = json!({ "account": "crawler" });
+    let found = bench.examine(&config, &[]);
+    found.assert_failed(&[]);
+    let crawls = "crawls of account main";
+    found.assert(crawls, "ok", &["account crawler sees what account main sees, in 1 of 1 stream(s)"]);
+
+    // It may not read the project itself, and a workspace's list of projects lacks it.
+    bench.simulator.post("/_sim/tokens", &json!({ "token": CRAWLER, "hidden_projects": [0] }));
+    let found = bench.examine(&config, &[]);
+    found.assert_failed(&[]);
+    let gid = config["streams"][0]["resource"].as_str().unwrap().to_owned();
+    found.assert(crawls, "notice", &[&format!("no access to 1 of 1 stream(s): main/{gid}"), "at its own rate"]);
+    let workspace = bench.simulator.get("/_sim/world")["workspaces"][0].clone();
+    config["streams"] = json!([{ "workspace": workspace, "account": "main" }]);
+    let found = bench.examine(&config, &[]);
+    found.assert_failed(&[crawls]);
+    found.assert(crawls, "failed", &["doesn't see everything that account main sees", &format!("(without {gid})")]);
+
+    // The streams of rules are compared, too.
+    config["streams"] = json!([]);
+    config["discovery"] = json!({ "rules": [{ "workspace": workspace, "account": "main" }] });
+    let found = bench.examine(&config, &[]);
+    found.assert_failed(&[]);
+    found.assert(crawls, "notice", &["no access to 1 of 10 stream(s)", &gid]);
 }
 
 #[test]

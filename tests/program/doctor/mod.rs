@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The token of another account.
+const CRAWLER: &str = "hush-crawler";
+
 /// A folder with secrets, and a simulator.
 struct Bench {
     folder: tempfile::TempDir,
@@ -21,8 +24,10 @@ impl Bench {
         let scenario = folder.path().join("scenario.yaml");
         std::fs::write(&scenario, "{ limits: { rate_per_minute: 0 } }").unwrap();
         let log = folder.path().join("simulator.log");
-        let simulator = Simulator::start(&["--scenario", scenario.to_str().unwrap()], &log);
-        for (name, text) in [("token", TOKEN), ("password", "hush-password"), ("wrong", "hush-wrong")] {
+        let arguments = ["--scenario", scenario.to_str().unwrap(), "--token", CRAWLER];
+        let simulator = Simulator::start(&arguments, &log);
+        let secrets = [("token", TOKEN), ("crawler", CRAWLER), ("password", "hush-password"), ("wrong", "hush-wrong")];
+        for (name, text) in secrets {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         Self { folder, simulator }

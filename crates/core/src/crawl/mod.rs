@@ -162,6 +162,14 @@ impl LeftOuts {
         self.named.len() as u64 + self.more
     }
 
+    /// Whether these are the same listings, left out for the same reasons, in any order.
+    #[must_use]
+    pub fn is_the_same(&self, other: &Self) -> bool {
+        let named = |all: &Self| all.named.iter().map(|it| (it.listing.clone(), it.reason.clone())).collect();
+        let [these, those]: [BTreeSet<_>; 2] = [named(self), named(other)];
+        self.more == other.more && these == those
+    }
+
     /// The listings to read later. Empty if there are too many: then everything is read.
     #[must_use]
     pub fn scope(&self) -> BTreeSet<Listing> {

@@ -183,7 +183,10 @@ impl Staging<'_> {
             let has_it = gap.topics.insert(topic.clone(), lanes).unwrap_or(0);
             announced.push((Body::SourceGap(gap.record()), has_it));
         }
-        if let Some(crawl) = stream.next.crawl.as_mut().filter(|crawl| missing(&crawl.topics)) {
+        // A crawl of what was left out announces itself once it has something to publish.
+        let is_crawls = matches!(stream.pending.change, Change::Crawl(_));
+        let crawl = stream.next.crawl.as_mut().filter(|crawl| is_crawls || crawl.scope.is_empty());
+        if let Some(crawl) = crawl.filter(|crawl| missing(&crawl.topics)) {
             let has_it = Arc::make_mut(crawl).topics.insert(topic.clone(), lanes).unwrap_or(0);
             announced.push((Body::SnapshotBegin(crawl.begin_record()), has_it));
         }

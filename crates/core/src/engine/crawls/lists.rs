@@ -96,6 +96,7 @@ impl Engine {
             }
         }
         if page.unidentified > 0 {
+            turn.crawl.incomplete_types.insert(listing.what.resource_type().to_owned());
             found.notice = Some(Notice::Crawl(CrawlNotice::Unidentified { listing, count: page.unidentified }));
         }
         turn.crawl.advance(page.next_offset.as_deref(), next);

@@ -197,10 +197,16 @@ impl Engine {
             ..Crawling::default()
         };
         let known = if trusted { Vec::new() } else { vec![known::Change::Distrust] };
-        let topics = self.topics_of_stream(id, shard_of(id, self.settings.shards));
+        // What was left out may be refused again, which is no news: such a crawl is announced when it publishes something.
+        let topics = if crawl.scope.is_empty() { self.topics_of_crawl(id) } else { BTreeSet::new() };
         let notice = Some(Notice::Crawl(CrawlNotice::Begun(reason)));
         self.wait_for_step(CrawlTurn { now, id, crawl }, Found { topics, known, notice, ..Found::at(now.wall) });
         None
+    }
+
+    /// The topics in which the beginning of a crawl is announced.
+    fn topics_of_crawl(&self, id: &StreamId) -> BTreeSet<Topic> {
+        self.topics_of_stream(id, shard_of(id, self.settings.shards))
     }
 
     fn snapshot(&self, id: &StreamId, snapshot: pb::Snapshot, received_at: DateTime<Utc>) -> (Topic, Prepared) {
@@ -211,7 +217,10 @@ impl Engine {
     /// Commits what a step found. The next step follows the commit.
     fn wait_for_step(&mut self, turn: CrawlTurn<'_>, found: Found) {
         let CrawlTurn { now, id, mut crawl } = turn;
-        let Found { topics, records, known, notice, ends_crawl, received_at, bytes } = found;
+        let Found { mut topics, records, known, notice, ends_crawl, received_at, bytes } = found;
+        if crawl.topics.is_empty() && !records.is_empty() {
+            topics.extend(self.topics_of_crawl(id));
+        }
         crawl.snapshots += records.len() as u64;
         let ends_crawl = ends_crawl.map(|end| pb::SnapshotEnd { snapshots: crawl.snapshots, ..end });
         self.requests += 1;

@@ -38,7 +38,9 @@ impl Pacing {
     pub(crate) fn next(&mut self, now: Duration, pace: Pace, intervals: Intervals, who: &str) -> Duration {
         self.count(now, pace);
         match pace {
-            Pace::AtOnce | Pace::AccountPause(_) => Duration::ZERO,
+            Pace::AtOnce => Duration::ZERO,
+            // After those that become due while the account pauses: it would have the same answer first again.
+            Pace::AccountPause(pause) => pause,
             Pace::Active => {
                 self.hasten(intervals);
                 self.interval
@@ -99,7 +101,7 @@ mod tests {
         let mut pacing = Pacing::new(INTERVALS);
         assert_eq!(waits(&mut pacing, [Pace::Idle; 4]), [15, 22, 30, 30]);
         assert_eq!(waits(&mut pacing, [Pace::AtOnce, Pace::Active, Pace::Idle]), [0, 10, 15]);
-        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND), Pace::Idle]), [0, 22], "a pause is no news");
+        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND), Pace::Idle]), [1, 22], "a pause is no news");
         pacing.hasten(INTERVALS);
         assert_eq!(waits(&mut pacing, [Pace::Idle]), [15]);
         let shorter = Intervals { min: SECOND, max: 5 * SECOND };

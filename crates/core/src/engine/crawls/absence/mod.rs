@@ -12,8 +12,8 @@
 //! | anything else | nothing, and its type isn't complete |
 //!
 //! What lies in something that isn't seen itself waits for the verdict on that. If the index doesn't know what a
-//! subtask, a story, an attachment or a section lies in any more, that is asked for first: one answer is for all of
-//! them.
+//! story, an attachment or a section lies in any more, that is asked for first: one answer is for all of them. A
+//! subtask may have moved before its task was deleted, so it is asked for itself.
 
 mod gone;
 mod verdict;
@@ -25,17 +25,14 @@ use crate::ids::Gid;
 use crate::outcome::list::{Item, Listing, What};
 use crate::stream::{CrawlNotice, Notice};
 use bridge_contract::pb::SnapshotChange;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// What is gone with something that is gone. The tasks of a project may live on.
-const COMES_ALONG: [(What, &[What]); 3] = [
-    (What::Task, &[What::Subtasks, What::TaskStories, What::Attachments]),
-    (What::Goal, &[What::GoalStories]),
-    (What::Project, &[What::Sections]),
-];
 /// What goes wherever a task goes.
 const ON_TASK: &[What] = &[What::TaskStories, What::Attachments];
+/// What is gone with something that is gone. The tasks of a project and the subtasks of a task may live on elsewhere.
+const COMES_ALONG: [(What, &[What]); 3] =
+    [(What::Task, ON_TASK), (What::Goal, &[What::GoalStories]), (What::Project, &[What::Sections])];
 
 /// The search for what became of the absent, as far as this owner has come.
 #[derive(Debug, Default)]
@@ -185,9 +182,13 @@ impl Engine {
         let entry = self.streams.get(id)?;
         let stream = &entry.committed;
         let gaps = stream.open_gaps.iter().filter(|gap| crawl.heals(&gap.id)).chain(&stream.partly_healed);
+        // What an earlier crawl left out, and this one couldn't read either, is no news.
+        let is_news = !crawl.topics.is_empty() || !crawl.left_out.is_the_same(&stream.left_out);
+        let unannounced = if crawl.topics.is_empty() { self.topics_of_crawl(id) } else { BTreeSet::new() };
         let gap_topics = gaps.clone().flat_map(|gap| gap.topics.keys());
+        let topics = crawl.topics.keys().chain(gap_topics).chain(&unannounced).filter(|_| is_news);
         let found = Found {
-            topics: crawl.topics.keys().chain(gap_topics).cloned().collect(),
+            topics: topics.cloned().collect(),
             notice: Some(Notice::Crawl(CrawlNotice::Ended {
                 reason: crawl.reason,
                 snapshots: crawl.snapshots,
