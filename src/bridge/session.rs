@@ -413,6 +413,14 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 done.send(()).ok();
             }
             OwnershipEvent::Lost(shards) => self.engine.revoke(self.clock.now(), &shards),
+            OwnershipEvent::Emptied(shards) => {
+                tracing::warn!(
+                    shards = shards.len(),
+                    hint = "look who deletes from the topic or JetStream stream",
+                    "checkpoint entries deleted from the bus, writing all of them again"
+                );
+                self.engine.rewrite(self.clock.now(), &shards);
+            }
             OwnershipEvent::Failed(error) => return Err(error.into()),
         }
         self.tell_owned();

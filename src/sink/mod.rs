@@ -69,6 +69,8 @@ pub enum OwnershipEvent {
     },
     /// Another replica already owns these shards: drop what is staged.
     Lost(Vec<ShardId>),
+    /// The stored checkpoints of these shards were deleted from the bus, wholly or in part: write them again.
+    Emptied(Vec<ShardId>),
     /// Ownership failed, and the session ends.
     Failed(SinkError),
 }

@@ -44,6 +44,11 @@ impl Flight {
 
     fn fail(&self, error: KafkaError) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.landed.notify_one();
+    }
+
+    fn failed(&self) -> Option<KafkaError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn land(&self) {
@@ -52,13 +57,17 @@ impl Flight {
         }
     }
 
-    /// Waits for all deliveries. Returns the first failure.
+    /// Waits for all deliveries, or for the first failure: the abort removes what is still in flight, which may take as
+    /// long as the transaction's timeout to fail by itself.
     async fn wait(&self) -> KafkaResult<()> {
         self.land();
-        self.landed.notified().await;
-        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(error) => Err(error),
-            None => Ok(()),
+        loop {
+            self.landed.notified().await;
+            match self.failed() {
+                Some(error) => return Err(error),
+                None if self.outstanding.load(Ordering::Acquire) == 0 => return Ok(()),
+                None => {}
+            }
         }
     }
 }
@@ -99,11 +108,24 @@ impl Producer {
     /// Creates the producer, and fences an earlier one with its transactional id. This aborts a transaction that the
     /// predecessor left open.
     pub(super) fn open(settings: Arc<KafkaSettings>, message_bytes: usize) -> Result<Self, SinkError> {
-        let inner: Inner = client::create(&settings, &client::producer(&settings, message_bytes), Deliveries)?;
+        let mut config = client::producer(&settings, message_bytes);
+        let mut shorter = client::SHORTER_TRANSACTIONS_MS.into_iter();
+        let mut inner: Inner = client::create(&settings, &config, Deliveries)?;
         for _ in 0..OPEN_REPEATS {
             let Err(error) = inner.init_transactions(REQUEST_TIMEOUT) else {
                 return Ok(Self { inner: Arc::new(inner), settings });
             };
+            if is_too_long(&inner, &error)
+                && let Some(timeout) = shorter.next()
+            {
+                tracing::info!(
+                    timeout_ms = timeout,
+                    "transaction timeout too long for the brokers, using a shorter one"
+                );
+                config.set("transaction.timeout.ms", timeout);
+                inner = client::create(&settings, &config, Deliveries)?;
+                continue;
+            }
             if sort(&inner, Step::Init, &error) != Fate::Repeat {
                 return Err(error::setup("initialising Kafka transactions", error));
             }
@@ -228,6 +250,12 @@ impl Producer {
 
 /// Repetitions of a call when a session opens: about a minute in all.
 const OPEN_REPEATS: u32 = 6;
+
+/// Whether the brokers' `transaction.max.timeout.ms` is below the client's timeout.
+fn is_too_long(producer: &Inner, error: &KafkaError) -> bool {
+    let fatal = producer.client().fatal_error().map(|(code, _)| code);
+    fatal.or_else(|| error.rdkafka_error_code()) == Some(RDKafkaErrorCode::InvalidTransactionTimeout)
+}
 
 /// What is to be done; a client at its end answers all calls alike, and keeps the cause apart.
 fn sort(producer: &Inner, step: Step, error: &KafkaError) -> Fate {

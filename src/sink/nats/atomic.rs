@@ -11,9 +11,6 @@ use bridge_core::ids::ShardId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// The maximum number of messages of an atomic batch: nats-server's default `max_batch_size`.
-pub(super) const MOST_MESSAGES: usize = 1_000;
-
 /// The number of messages of the parts, heads included.
 pub(super) fn size(parts: &BTreeMap<ShardId, Part>) -> usize {
     parts.values().map(|part| part.len() + 1).sum()
@@ -33,12 +30,17 @@ pub(super) async fn commit(
 ) -> Result<(), CommitError> {
     let layout = Layout::of(&parts);
     let batch = render(publisher, session, owned, id, parts);
+    let messages = batch.len();
     match publisher.atomic(id, batch).await {
         Ok(last) => {
             layout.committed(owned, last, id);
             Ok(())
         }
         Err(PublishError { verdict: Reaction::Impossible, source }) => Err(CommitError::Fatal(source)),
+        Err(PublishError { verdict: Reaction::TooMany, source }) => {
+            publisher.shrink_atomic(messages);
+            Err(CommitError::Aborted(source))
+        }
         Err(PublishError { verdict: Reaction::Refused, source }) => Err(CommitError::Aborted(source)),
         Err(PublishError { verdict: Reaction::Stale | Reaction::Silent, source }) => {
             settle(publisher, session, owned, id, &layout, source, foreign).await
@@ -128,6 +130,7 @@ async fn settle(
         let shard = owned.entry(*shard).or_default();
         shard.head = head;
         shard.completed = completed;
+        shard.is_gone |= replaced == 0;
     }
     if committed { Ok(()) } else { Err(CommitError::Aborted(why)) }
 }

@@ -216,14 +216,20 @@ pub struct NatsCommitter {
 impl Committer for NatsCommitter {
     fn batch_limits(&self) -> BatchLimits {
         let spans_shards = self.publisher.abilities().atomic;
-        let messages = if spans_shards { atomic::MOST_MESSAGES - ATOMIC_ROOM } else { WRITE_AHEAD_MESSAGES };
+        let messages = if spans_shards {
+            self.publisher.atomic_messages().saturating_sub(ATOMIC_ROOM).max(1)
+        } else {
+            WRITE_AHEAD_MESSAGES
+        };
         BatchLimits { messages, spans_shards }
     }
 
     async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {
         let prefix = self.publisher.subjects().prefix();
         if topic == prefix {
-            let message_bytes = self.publisher.max_payload().saturating_sub(OVERHEAD_BYTES);
+            let largest = self.publisher.max_payload();
+            // In a small message the headers take half at the most.
+            let message_bytes = largest.saturating_sub(OVERHEAD_BYTES.min(largest / 2));
             return Ok(OutputTopic { lanes: self.lanes, message_bytes });
         }
         Err(SinkError::Setup {
@@ -246,13 +252,16 @@ impl Committer for NatsCommitter {
         self.commits += 1;
         let id = format!("{}-{}", self.session.id, self.commits);
         let mut lost = Vec::new();
-        let outcome = if self.publisher.abilities().atomic && atomic::size(&parts) <= atomic::MOST_MESSAGES {
+        let outcome = if self.publisher.abilities().atomic && atomic::size(&parts) <= self.publisher.atomic_messages() {
             atomic::commit(&self.publisher, &self.session, &mut self.owned, &id, parts, &mut lost).await
         } else {
             self.write_ahead(&id, parts, &mut lost).await
         };
-        if !lost.is_empty() {
-            self.tell_lost(lost).await;
+        let is_gone = self.owned.values_mut().fold(false, |gone, shard| std::mem::take(&mut shard.is_gone) || gone);
+        // What deleted one head has probably deleted all.
+        let emptied = if is_gone { self.owned.keys().copied().collect() } else { Vec::new() };
+        if !lost.is_empty() || !emptied.is_empty() {
+            self.tell(lost, emptied).await;
         }
         outcome
     }
@@ -264,11 +273,11 @@ impl Committer for NatsCommitter {
 }
 
 impl NatsCommitter {
-    /// Reports to the session that shards belong to another replica.
-    async fn tell_lost(&mut self, shards: Vec<ShardId>) {
+    /// Reports to the session that shards belong to another replica, or that their entries were deleted.
+    async fn tell(&mut self, shards: Vec<ShardId>, emptied: Vec<ShardId>) {
         let (told, answer) = oneshot::channel();
         // Without the task the session ends in any case.
-        if self.foreign.send(Foreign { shards, told }).await.is_ok() {
+        if self.foreign.send(Foreign { shards, emptied, told }).await.is_ok() {
             answer.await.ok();
         }
     }

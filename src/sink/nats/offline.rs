@@ -39,8 +39,7 @@ pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredC
             };
         }
     }
-    // Nothing is written, so the abilities don't matter.
-    let abilities = Abilities { atomic: false, spare: false };
+    let abilities = Abilities::READER;
     let publisher = Publisher::new(client, name, subjects(&settings.config), abilities).await?;
     let mut stored: BTreeMap<ShardId, StoredCheckpoint> = BTreeMap::new();
     let filter = publisher.subjects().entries();
@@ -109,7 +108,7 @@ pub async fn hand_over(
     if old.publisher.abilities().atomic {
         let parts = [(&*old, &end), (&*new, &beginning)];
         let parts = parts.map(|(of, batch)| outgoing::parts(of.publisher.subjects(), &of.deployment, batch));
-        if parts.iter().map(atomic::size).sum::<usize>() <= atomic::MOST_MESSAGES {
+        if parts.iter().map(atomic::size).sum::<usize>() <= old.publisher.atomic_messages() {
             return together(old, new, parts).await;
         }
     }
@@ -139,7 +138,7 @@ async fn together(
         Ok(_) => Ok(()),
         Err(PublishError { verdict, source }) => Err(match verdict {
             Reaction::Stale => CommitError::Fenced(source),
-            Reaction::Refused => CommitError::Aborted(source),
+            Reaction::Refused | Reaction::TooMany => CommitError::Aborted(source),
             Reaction::Impossible => CommitError::Fatal(source),
             Reaction::Duplicate | Reaction::Silent => CommitError::Unknown(source),
         }),

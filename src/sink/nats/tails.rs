@@ -26,9 +26,7 @@ pub(in crate::sink) async fn tails(settings: &NatsSettings) -> Result<(Vec<Tail>
     let (name, subjects) = (settings.config.stream.clone(), subjects(&settings.config));
     let jetstream = jetstream::new(client.clone());
     let Some(config) = setup::find(&jetstream, &name).await? else { return Ok((Vec::new(), Vec::new())) };
-    // Nothing is written, so the abilities don't matter.
-    let abilities = Abilities { atomic: false, spare: false };
-    let publisher = Publisher::new(client, name.clone(), subjects, abilities).await?;
+    let publisher = Publisher::new(client, name.clone(), subjects, Abilities::READER).await?;
     let of_lane = async |lane: u32| tail(&publisher, lane).await;
     let tails: Vec<_> = (0..settings.config.lanes.get()).map(of_lane).collect();
     let tails: Vec<Option<Tail>> = stream::iter(tails).buffer_unordered(AT_ONCE).try_collect().await?;

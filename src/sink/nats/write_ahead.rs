@@ -92,7 +92,8 @@ async fn settle(
     state: &mut Shard,
     id: &str,
 ) -> Result<bool, ShardError> {
-    let Claim { head, completed, pending, .. } = claim(publisher, session, shard, Replace::Own).await?;
+    let Claim { replaced, head, completed, pending } = claim(publisher, session, shard, Replace::Own).await?;
+    state.is_gone |= replaced == 0;
     state.head = head;
     state.completed = completed;
     if let Some(pending) = pending {

@@ -101,6 +101,15 @@ impl Engine {
         Some(batch)
     }
 
+    /// The checkpoints of these shards were deleted from the bus: all of each is written again with the next batches.
+    pub fn rewrite(&mut self, now: Now, shards: &[ShardId]) {
+        for shard in shards {
+            if let Some(shard) = self.shards.get_mut(shard) {
+                shard.refresh_at = now.monotonic;
+            }
+        }
+    }
+
     /// The whole checkpoint of a shard that is due for it, as it is on the bus.
     fn take_refreshed(&mut self, now: Now) -> Vec<CheckpointWrite> {
         let due = self.shards.iter_mut().find(|(_, shard)| shard.refresh_at <= now.monotonic);
