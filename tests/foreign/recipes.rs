@@ -245,13 +245,21 @@ fn the_first_answer_of_the_documentation_is_right() {
     let said = run(python().args(["-c", &program]));
 
     let state = |row: &[Option<String>; 6]| serde_json::from_str::<Value>(row[5].as_deref()?).ok();
-    let mut open: Vec<_> = told.rows.iter().filter_map(state).collect();
-    open.retain(|it| it["resource_type"] == "task" && it["completed"] == false);
-    let wanted: BTreeSet<_> = open.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let mut open: BTreeSet<String> = BTreeSet::new();
+    let mut closed: BTreeSet<String> = BTreeSet::new();
+    for task in told.rows.iter().filter_map(state).filter(|it| it["resource_type"] == "task") {
+        let name = task["name"].as_str().unwrap().to_owned();
+        if task["completed"] == false {
+            open.insert(name)
+        } else {
+            closed.insert(name)
+        };
+    }
     let (tasks, end) = said.split_once("records missing: 0 open gaps: []\ncomplete up to: 20").expect(&said);
     assert!(end.ends_with("Z\n"), "{said}");
-    let found: BTreeSet<_> = tasks.lines().map(|line| line.split("  ").nth(1).expect(line)).collect();
-    assert_eq!(found, wanted);
+    let found: BTreeSet<_> = tasks.lines().map(|line| line.split("  ").nth(1).expect(line).to_owned()).collect();
+    // A task in two streams has two states, of which one may be older.
+    assert!(found.is_subset(&open) && open.difference(&found).all(|it| closed.contains(it)), "{open:?}\n{said}");
     assert!(tasks.contains("changed since: ") && found.len() > 10, "{said}");
 }
 
