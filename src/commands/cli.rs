@@ -61,7 +61,7 @@ pub(super) enum Command {
     Tail(TailArgs),
     /// Read all lanes from the start and report missing, duplicate or reordered records
     Verify(VerifyArgs),
-    /// Print the status of a running replica's streams, the stalest first
+    /// Print the status of a running replica's streams, those with trouble first
     Streams(StreamsArgs),
     /// Show and change the stored progress: list, show, reset, migrate
     Checkpoint(CheckpointArgs),

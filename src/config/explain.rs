@@ -104,19 +104,22 @@ impl Wrong<'_> {
         let wrong = match self.found {
             Value::Null => "has nothing in it",
             Value::String(_) | Value::Number(_) => "must not be the secret itself, but say where it is",
-            _ => "must say where the secret is",
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => "must say where the secret is",
         };
         let key = self.key();
         format!("{wrong}: write `{key}: {{env: VARIABLE}}` or `{key}: {{file: PATH}}`")
     }
 
     fn object(&self) -> String {
-        let is_root = *self.place == Place::default();
+        if *self.place == Place::default() {
+            let problem = if self.found.is_null() {
+                "is empty: examples/config has some to start from"
+            } else {
+                "must be keys with their values, such as `accounts: …`, `streams: …` and `sink: …`"
+            };
+            return problem.to_owned();
+        }
         match self.found {
-            Value::Null if is_root => "is empty: examples/config has some to start from".to_owned(),
-            _ if is_root => {
-                "must be keys with their values, such as `accounts: …`, `streams: …` and `sink: …`".to_owned()
-            }
             Value::Null if self.part.has_required() || self.part.any_key().is_some() => {
                 format!("has nothing in it; indent what belongs to it{}", self.such_as())
             }
@@ -131,7 +134,9 @@ impl Wrong<'_> {
                 let hint = such_as(self.root, &self.place.key(text));
                 format!("must be a key with its settings{hint}, in a line below `{}:`", self.key())
             }
-            _ => format!("must be keys with their values{}", self.such_as()),
+            Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Object(_) => {
+                format!("must be keys with their values{}", self.such_as())
+            }
         }
     }
 

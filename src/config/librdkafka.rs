@@ -170,10 +170,10 @@ impl Check<'_> {
         let mut producer = client.clone();
         let producer = producer.set("enable.idempotence", "true").create_with_context::<_, BaseProducer<Quiet>>(Quiet);
         let consumer = client.set("group.id", "check").create_with_context::<_, BaseConsumer<Quiet>>(Quiet);
-        let refused = [producer.err(), consumer.err()].into_iter().flatten().find_map(|error| match error {
-            KafkaError::ClientCreation(reason) => Some(reason),
-            _ => None,
-        });
+        let refused = [producer.err(), consumer.err()]
+            .into_iter()
+            .flatten()
+            .find_map(|error| if let KafkaError::ClientCreation(reason) = error { Some(reason) } else { None });
         if let Some(reason) = refused.filter(|reason| !secrets.iter().any(|(_, value)| reason.contains(value.expose())))
         {
             self.problem(place, format!("don't go together: {reason}"));

@@ -266,8 +266,9 @@ impl Lines<'_> {
     fn tab(&self) -> Option<Mark> {
         (self.mark.line.saturating_sub(1).max(1)..=self.mark.line + 1).find_map(|number| {
             let line = self.line(number);
-            let column = line.find(|letter: char| letter != ' ').filter(|at| line[*at..].starts_with('\t'))?;
-            Some(Mark { line: number, column: column as u64 + 1 })
+            let rest = line.trim_start_matches(' ');
+            let column = (line.len() - rest.len()) as u64 + 1;
+            rest.starts_with('\t').then_some(Mark { line: number, column })
         })
     }
 

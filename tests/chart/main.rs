@@ -115,6 +115,7 @@ fn everything() -> Vec<&'static str> {
         r#"podMonitor.scrapeTimeout="10s""#,
         r#"podMonitor.relabelings=[{"targetLabel":"x","replacement":"y"}]"#,
         r#"podMonitor.metricRelabelings=[{"action":"labeldrop","regex":"x"}]"#,
+        r#"prometheusRule.runbookUrl="https://git.example.com/alerts.md#""#,
         r#"prometheusRule.alertLabels={"team":"one"}"#,
         r#"prometheusRule.alertAnnotations={"link":"two"}"#,
     ]
@@ -753,6 +754,30 @@ fn every_alert_fires_when_it_must_and_not_before() {
 }
 
 #[test]
+fn the_threshold_of_staleness_follows_the_polling_interval() {
+    let threshold = |set: &str| {
+        let objects = objects(&example("production"), &[set]);
+        let rules = object(&objects, "PrometheusRule")["spec"].clone();
+        let mut rules = alerts(&rules).iter().filter(|rule| rule["alert"] == "AsanaEventBridgeStreamStale");
+        let expr = rules.next().unwrap()["expr"].as_str().unwrap().to_owned();
+        expr.rsplit_once("> ").unwrap().1.to_owned()
+    };
+    for (interval, seconds) in
+        [("300ms", "900"), ("2min", "900"), ("400sec", "1200"), ("1h 30m", "16200"), ("12h", "129600")]
+    {
+        assert_eq!(threshold(&format!("config.polling.maxInterval=\"{interval}\"")), seconds, "{interval}");
+    }
+    assert_eq!(threshold("prometheusRule.staleSeconds=7"), "7");
+}
+
+#[test]
+fn runbooks_have_urls_or_none() {
+    let with = |url: &str| template(&example("production"), &[&format!("prometheusRule.runbookUrl=\"{url}\"")]);
+    assert!(!with("docs/operations/alerts.md#").status.success(), "nobody could click on it");
+    assert!(!text(&with("").stdout).contains("runbook_url"));
+}
+
+#[test]
 fn every_alert_has_a_runbook() {
     let page = read("docs/operations/alerts.md");
     let headings: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## Asana")).collect();
@@ -762,6 +787,7 @@ fn every_alert_has_a_runbook() {
     for rule in alerts(&rules) {
         let anchor = rule["alert"].as_str().unwrap().to_lowercase();
         assert!(rule["annotations"]["runbook_url"].as_str().unwrap().ends_with(&format!("alerts.md#{anchor}")));
+        assert!(rule["annotations"]["runbook_url"].as_str().unwrap().starts_with("https://"), "a URL");
     }
 }
 

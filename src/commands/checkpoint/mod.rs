@@ -138,8 +138,10 @@ Examples:
   asana-event-bridge checkpoint reset --config bridge.yaml main/1204619611402340
   asana-event-bridge checkpoint reset --config bridge.yaml --all --yes
 
-The stream's next poll gets a new token. What happened between its last complete poll and that moment may be lost, so a
-SourceGap record of that window goes to every lane before anything later: a reset is never silent. Counters go on.
+Use it for a stream whose token doesn't work, although Asana doesn't reject it. The next poll gets a new token. Events between the
+last complete poll and that moment may be lost. So the bridge writes a SourceGap record of this window into every lane, before any
+later record of the stream: a reset is never silent. Counters
+continue.
 
 Without --yes nothing is changed, and the command exits with 1 after saying what it would do; also with 1 if a stream isn't
 stored. Exits with 69 if a bridge runs.")]
@@ -340,7 +342,10 @@ impl fmt::Display for Reset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { done, streams, establishing, unknown } = self;
         for ResetStream { stream, last_complete_poll_at } in streams {
-            writeln!(f, "{stream}: a new token at the next poll, and a source gap since {last_complete_poll_at}")?;
+            writeln!(
+                f,
+                "{stream}: the next poll gets a new token, and announces a source gap since {last_complete_poll_at}"
+            )?;
         }
         for stream in establishing {
             writeln!(f, "{stream}: has no token yet, nothing to reset")?;

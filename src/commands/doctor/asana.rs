@@ -158,7 +158,7 @@ impl<'a> Asker<'a> {
         let name = &self.account.name;
         let count = chosen.len();
         let tries: Vec<_> = chosen.into_iter().map(|stream| self.try_stream(stream, whose)).collect();
-        let mut tries = stream::iter(tries).buffer_unordered(AT_ONCE);
+        let mut tries = stream::iter(tries).buffered(AT_ONCE);
         let (mut tried, mut bad, mut said) = (0, 0, self.clock.now().monotonic);
         while let Some((finding, readable)) = tries.next().await {
             tried += 1;
