@@ -17,7 +17,7 @@ impl Engine {
         let Some(entry) = self.streams.get_mut(id) else { return false };
         entry.poll_requested = true;
         // A change that isn't in Asana's stream yet when the webhook arrives will be there soon.
-        entry.pacing.hasten(self.settings.intervals());
+        entry.pacing.expect_events();
         let is_well = entry.pacing.failures() == 0 && matches!(entry.committed.state, State::Live(_));
         if let Some(account) = self.accounts.get_mut(&id.account).filter(|_| is_well) {
             account.hasten_poll(id, entry.requested_at(now));
