@@ -3,7 +3,7 @@
 use super::{Engine, Entry};
 use crate::ids::StreamId;
 use crate::now::Now;
-use crate::stream::{Pace, State};
+use crate::stream::State;
 use std::time::Duration;
 
 /// The shortest interval between a poll and the next requested one: more requests don't lead to more polls.
@@ -30,11 +30,6 @@ impl Entry {
     /// A poll of it was sent.
     pub(super) fn sent(&mut self, now: Now, number: u64) {
         (self.polling, self.sent_at, self.poll_requested) = (Some(number), Some(now.monotonic), false);
-    }
-
-    /// Whether a request makes it due before its pace does.
-    pub(super) fn is_requested_for(&self, pace: Pace) -> bool {
-        self.poll_requested && matches!(pace, Pace::Active | Pace::Idle)
     }
 
     /// When a requested poll is due.

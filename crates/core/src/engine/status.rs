@@ -49,8 +49,9 @@ pub struct AccountStatus {
     pub name: AccountName,
     /// What is left of its budget.
     pub allowance: Allowance,
-    /// For how long the stream that is due for longest has been waiting, for the budget or for memory; one that Asana
-    /// refuses goes behind all others, and doesn't count.
+    /// For how long the stream that is due for longest has been waiting, for the budget or for memory, or the time by which the
+    /// longest interval that the budget gives exceeds the configured one. A stream that Asana refuses goes behind all
+    /// others, and doesn't count.
     pub delay: Duration,
     /// How fresh this replica's part of the budget keeps its streams, by their event rates so far.
     pub freshness: Freshness,

@@ -72,3 +72,59 @@ impl Outlook {
         long + (middle - long) * fades(hours) + (short - middle) * fades(minutes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Polled every `interval` seconds for so long, with an event every `every` seconds.
+    fn steady(interval: u32, every: u32, length: u32) -> EventRate {
+        let mut rate = EventRate::default();
+        for poll in 1..=length / interval {
+            let (from, to) = ((poll - 1) * interval, poll * interval);
+            let events = (from + 1..=to).filter(|second| second % every == 0);
+            rate.observe(interval.into(), events.map(|second| f64::from(to - second)));
+        }
+        rate
+    }
+
+    fn weight(rate: &EventRate, interval: f64) -> f64 {
+        rate.outlook(0.01).weight(interval)
+    }
+
+    #[test]
+    fn a_steady_rate_is_found_however_often_it_is_polled() {
+        for interval in [5, 60, 600] {
+            for every in [2, 20, 200] {
+                let found = weight(&steady(interval, every, 36_000), interval.into()) * f64::from(every);
+                assert!((0.75..1.3).contains(&found), "{interval} {every}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_without_history_is_as_all_are() {
+        assert!((weight(&EventRate::default(), 60.0) - 0.01).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_burst_counts_while_it_lasts_and_less_for_a_long_interval() {
+        let mut rate = steady(60, 600, 36_000);
+        let before = weight(&rate, 60.0);
+        rate.observe(60.0, (0..60).map(f64::from));
+        let (soon, late) = (weight(&rate, 10.0), weight(&rate, 3600.0));
+        assert!(soon > 20.0 * before && late < soon / 10.0, "{before} {soon} {late}");
+        rate.observe(3.0 * 3600.0, []);
+        let after = weight(&rate, 60.0);
+        assert!(after < 3.0 * before, "{before} {after}");
+    }
+
+    #[test]
+    fn silence_of_months_counts_and_a_wrong_clock_does_no_harm() {
+        let mut rate = steady(60, 60, 36_000);
+        rate.observe(90.0 * 86_400.0, []);
+        assert!(weight(&rate, 60.0) < 1e-4);
+        rate.observe(-3600.0, [-86_400.0]);
+        assert!(weight(&rate, 60.0).is_finite());
+    }
+}

@@ -231,12 +231,13 @@ impl Account {
 
     pub(in crate::engine) fn status(&self, now: Now, name: &AccountName) -> AccountStatus {
         let allowance: Allowance = self.budget.allowance(now);
-        let due = self.polls.next_unyielding().unwrap_or(now.monotonic);
+        let late = self.polls.next_unyielding().map_or(Duration::ZERO, |due| now.monotonic.saturating_sub(due));
+        let freshness = self.polls.freshness(1.0);
         AccountStatus {
             name: name.clone(),
             allowance,
-            delay: now.monotonic.saturating_sub(due),
-            freshness: self.polls.freshness(1.0),
+            delay: late.max(freshness.longest_interval.saturating_sub(self.intervals.max)),
+            freshness,
             freshness_of_twice: self.polls.freshness(2.0),
             refused: self.credential.rejected(),
             clock_offset: self.clock_offset,

@@ -11,6 +11,10 @@ use std::time::Duration;
 const MOST_UNEVEN: f64 = 1.4;
 /// 99 % of events wait no longer than this many times as long as if all streams were polled alike.
 const MOST_TAIL: f64 = 1.15;
+/// Half of a sync token's life, in seconds: no interval is longer, if the requests suffice for it.
+const LONGEST: f64 = 12.0 * 3600.0;
+/// So many requests a second are assumed at least, so that intervals are finite.
+const LEAST_REQUESTS: f64 = 1e-6;
 /// The rates that are told apart, in events a second: from one in two years on, eight to each doubling.
 const LEAST_RATE: f64 = 1.0 / 67_108_864.0;
 const STEPS: usize = 8 * 36;
@@ -100,15 +104,17 @@ impl Plan {
     /// nothing is known.
     pub(super) fn new(rates: &Rates, terms: Terms, part: f64, mean_rate: f64) -> Self {
         let Terms { requests, shortest, longest } = terms;
-        let requests = requests.max(f64::MIN_POSITIVE);
+        let requests = requests.max(LEAST_REQUESTS);
         let list = rates.list();
         let even = (rates.streams() / requests).max(shortest);
         let limit = if even > longest { MOST_UNEVEN * even } else { longest.min(MOST_UNEVEN * even) };
+        let limit = limit.min(even.max(LONGEST));
         let plan = |longest| Self { scale: 0.0, shortest, longest, limit, mean_rate }.scaled(&list, requests * part);
+        let even = (even / part).min(limit);
         let tail = MOST_TAIL * 0.99 * even;
         let mut best = plan(limit);
         if best.share_later_than(&list, tail) > 0.01 {
-            let (mut low, mut high) = (even.min(limit), limit);
+            let (mut low, mut high) = (even, limit);
             for _ in 0..6 {
                 let middle = f64::midpoint(low, high);
                 best = plan(middle);
@@ -173,5 +179,51 @@ impl Plan {
         }
         let mean = if events > 0.0 { waiting / events } else { 0.0 };
         Freshness { mean_delay: Duration::from_secs_f64(mean), longest_interval: Duration::from_secs_f64(longest) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// It takes the requests that there are, as far as the shortest interval allows, and keeps its bounds.
+        #[test]
+        fn it_takes_all_requests(
+            rates in proptest::collection::vec(-8.0_f64..2.0, 1..300),
+            per_stream in 0.0001_f64..0.3,
+            part in 0.75_f64..1.0,
+        ) {
+            let mut all = Rates::new();
+            for rate in &rates {
+                all.add(10.0_f64.powf(*rate));
+            }
+            let requests = all.streams() * per_stream;
+            let terms = Terms { requests, shortest: 5.0, longest: 60.0 };
+            let plan = Plan::new(&all, terms, part, 1.0);
+            let list = all.list();
+            let taken: f64 = list.iter().map(|(rate, streams)| streams / plan.constant(*rate)).sum();
+            let most = (requests * part).min(all.streams() / 5.0);
+            prop_assert!(taken <= most * 1.001 + all.streams() / plan.longest, "{taken} of {most}");
+            prop_assert!(taken >= most * 0.999, "{taken} of {most}");
+            let even = (1.0 / per_stream).max(5.0);
+            prop_assert!(plan.longest <= plan.limit && plan.limit <= even * MOST_UNEVEN * 1.001);
+            prop_assert!(plan.limit <= 60.0 || even > 60.0, "the longest interval holds if the requests suffice for it");
+            let freshness = plan.freshness(&all);
+            prop_assert!(freshness.mean_delay.as_secs_f64() <= even / 2.0 / part * 1.001, "no worse than polled alike");
+        }
+    }
+
+    #[test]
+    fn intervals_are_by_the_root_of_the_rates() {
+        let mut all = Rates::new();
+        for _ in 0..50 {
+            all.add(0.01);
+            all.add(0.012);
+        }
+        let plan = Plan::new(&all, Terms { requests: 1.0, shortest: 5.0, longest: 600.0 }, 1.0, 1.0);
+        let ratio = plan.constant(0.01) / plan.constant(0.012);
+        assert!((ratio - 1.2_f64.sqrt()).abs() < 1e-6, "{ratio}");
     }
 }

@@ -264,3 +264,125 @@ impl Schedule {
 fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stream(number: u32) -> StreamId {
+        StreamId::new("main", number.to_string())
+    }
+
+    fn at(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn schedule(streams: u32, requests: f64) -> Schedule {
+        let mut schedule = Schedule::new(Terms { requests, shortest: 1.0, longest: 20.0 });
+        for number in 0..streams {
+            schedule.add(stream(number), &EventRate::default());
+        }
+        schedule
+    }
+
+    #[test]
+    fn the_earliest_due_goes_first_and_each_stream_once() {
+        let mut schedule = schedule(2, 1.0);
+        schedule.set(&stream(0), at(3.0));
+        schedule.set(&stream(1), at(1.0));
+        schedule.set(&stream(0), at(2.0));
+        schedule.set_earlier(&stream(0), at(2.5));
+        schedule.set(&stream(7), at(0.0));
+        assert_eq!((schedule.next_due(), schedule.due(&stream(0))), (Some(at(1.0)), Some(at(2.0))));
+        assert_eq!(schedule.pop_due(at(0.5)), None);
+        assert_eq!(schedule.pop_due(at(9.0)), Some(stream(1)));
+        assert_eq!(schedule.pop_due(at(9.0)), Some(stream(0)));
+        schedule.set_earlier(&stream(0), at(2.5));
+        assert_eq!(schedule.pop_due(at(9.0)), None, "it is being polled");
+    }
+
+    #[test]
+    fn who_yields_goes_when_no_other_is_due_or_after_an_hour() {
+        let mut schedule = schedule(2, 1.0);
+        schedule.set_yielding(&stream(0), at(1.0));
+        schedule.set(&stream(1), at(5.0));
+        assert_eq!((schedule.next_due(), schedule.next_unyielding()), (Some(at(1.0)), Some(at(5.0))));
+        assert_eq!(schedule.pop_due(at(9.0)), Some(stream(1)));
+        assert_eq!(schedule.pop_due(at(9.0)), Some(stream(0)));
+        schedule.set_yielding(&stream(0), at(1.0));
+        schedule.set(&stream(1), at(5.0));
+        assert_eq!(schedule.pop_due(at(3601.0)), Some(stream(0)));
+    }
+
+    #[test]
+    fn a_busy_stream_is_polled_more_often_and_a_webhook_comes_before_the_interval() {
+        let mut schedule = schedule(10, 1.0);
+        let mut busy = EventRate::default();
+        busy.observe(100.0, (0..100).map(f64::from));
+        let mut quiet = EventRate::default();
+        quiet.observe(100.0, []);
+        for number in 0..10 {
+            schedule.set_by_rate(at(0.0), &stream(number), if number == 0 { &busy } else { &quiet }, at(0.0), None);
+        }
+        schedule.set_by_rate(at(1.0), &stream(0), &busy, at(0.5), None);
+        schedule.set_by_rate(at(1.0), &stream(1), &quiet, at(0.5), None);
+        schedule.set_by_rate(at(1.0), &stream(2), &quiet, at(0.5), Some(at(2.0)));
+        let due = |number| schedule.due(&stream(number)).unwrap();
+        assert!(due(0) < at(5.0) && due(1) > at(10.0), "{:?} {:?}", due(0), due(1));
+        assert_eq!(due(2), at(2.0));
+        let (once, twice) = (schedule.freshness(1.0), schedule.freshness(2.0));
+        assert!(once.mean_delay < at(2.5) && once.longest_interval > at(10.0), "{once:?}");
+        assert!(twice.mean_delay < once.mean_delay && twice.longest_interval < once.longest_interval, "{twice:?}");
+    }
+
+    #[test]
+    fn requests_besides_the_polls_make_intervals_longer() {
+        let wait = |others| {
+            let mut schedule = schedule(10, 1.0);
+            (0..others).for_each(|_| schedule.note_other(at(60.0)));
+            schedule.set_by_rate(at(60.0), &stream(0), &EventRate::default(), at(60.0), None);
+            schedule.due(&stream(0)).unwrap().as_secs_f64() - 60.0
+        };
+        let (alone, busy, busiest) = (wait(0), wait(12), wait(600));
+        assert!(
+            alone > 9.0 && alone < 11.0 && busy > 1.15 * alone && busiest < 1.4 * alone,
+            "{alone} {busy} {busiest}"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Whatever the streams' rates are taken for, and while streams come and go: with a budget that is spent as soon as
+        /// something is due, nobody waits much longer than with round robin.
+        #[test]
+        fn no_stream_starves(
+            rates in proptest::collection::vec(0.0_f64..9.0, 5..80),
+            news in proptest::collection::vec((0_u32..80, 0_u32..40), 600),
+        ) {
+            let streams = u32::try_from(rates.len()).unwrap();
+            let mut schedule = schedule(streams, 1.0);
+            let mut polled = vec![0.0; rates.len()];
+            for number in 0..streams {
+                schedule.set(&stream(number), at(0.0));
+            }
+            for (second, (number, events)) in (0_u32..).zip(news) {
+                let now = f64::from(second);
+                if let Some(id) = schedule.pop_due(at(now)) {
+                    let number: usize = id.resource.as_str().parse().unwrap();
+                    prop_assert!(now - polled[number] <= 1.5 * f64::from(streams) + 2.0, "{number} at {now}");
+                    polled[number] = now;
+                    let mut rate = EventRate::default();
+                    rate.observe(10.0_f64.powf(rates[number] - 3.0), (0..events).map(f64::from));
+                    schedule.set_by_rate(at(now), &id, &rate, at(now), None);
+                }
+                if number < streams && events == 0 {
+                    schedule.add(stream(number), &EventRate::default());
+                    schedule.set(&stream(number), at(now));
+                    polled[index(number)] = now;
+                }
+            }
+        }
+    }
+}
