@@ -13,6 +13,7 @@ COUNT ?= 20
 RECORDS ?= 10000000
 RESOURCES ?= 1000000
 MINUTES ?= 10
+HOURS ?= 6
 ROUNDS ?= 20
 STREAMS ?= 10000
 
@@ -120,6 +121,12 @@ detect: ## lose, double and move RECORDS=10000000 records at random, and cut lan
 bench-detect: ## decode and detect, records/s of one core
 	scripts/bootstrap
 	cargo bench --quiet -p asana-event-bridge-consumer --bench detect
+
+.PHONY: bench-schedule
+bench-schedule: ## delay, fairness and cost of the schedule beside round robin and the optimum; HOURS=6 SEED=1 STREAMS=1000000
+	scripts/bootstrap
+	HOURS=$(HOURS) SEED=$(SEED) STREAMS=$(if $(filter file,$(origin STREAMS)),1000000,$(STREAMS)) \
+		cargo bench --quiet -p asana-event-bridge-core --bench schedule
 
 .PHONY: bench-index
 bench-index: ## the state index: bytes for each of RESOURCES=1000000 resources, and how fast it is

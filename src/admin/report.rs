@@ -3,6 +3,7 @@
 
 use super::failures::Failure;
 use super::watcher::Snapshot;
+use bridge_core::engine::schedule::Freshness;
 use bridge_core::engine::{AccountStatus, CrawlStatus, Phase, StreamStatus, token_left};
 use bridge_core::ids::{ShardId, StreamKind};
 use bridge_core::outcome::poll::Denial;
@@ -89,8 +90,22 @@ pub struct AccountReport {
     pub refused_status: Option<u16>,
     /// The minimum offset of the host's clock from Asana's clock, in seconds. Positive if the host's clock is ahead.
     pub clock_offset_seconds: i64,
-    /// The age of the oldest overdue poll, in seconds: the time for which its stream has been due.
+    /// The age of the oldest overdue poll, in seconds, or the time by which the longest interval that the budget gives exceeds
+    /// `polling.maxInterval`.
     pub poll_delay_seconds: u64,
+    /// How fresh the budget keeps this replica's streams.
+    pub freshness: FreshnessReport,
+    /// How fresh twice the budget would keep them.
+    pub freshness_of_twice_the_budget: FreshnessReport,
+}
+
+/// How fresh a budget keeps streams, by how often they have had events so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FreshnessReport {
+    /// The time from an event to the poll that returns it, in seconds: the mean over events.
+    pub mean_delay_seconds: f64,
+    /// The longest interval between two polls of a stream, in seconds.
+    pub longest_interval_seconds: f64,
 }
 
 /// The records that are waiting for a commit.
@@ -310,7 +325,7 @@ fn shards(snapshot: &Snapshot) -> Vec<ShardReport> {
 }
 
 fn account(account: &AccountStatus) -> AccountReport {
-    let AccountStatus { name, allowance, delay, refused, clock_offset } = account;
+    let AccountStatus { name, allowance, delay, freshness, freshness_of_twice, refused, clock_offset } = account;
     AccountReport {
         account: name.to_string(),
         requests_per_minute: allowance.limit.requests_per_minute.get(),
@@ -322,6 +337,18 @@ fn account(account: &AccountStatus) -> AccountReport {
         refused_status: refused.map(Denial::status),
         clock_offset_seconds: clock_offset.num_seconds(),
         poll_delay_seconds: delay.as_secs(),
+        freshness: (*freshness).into(),
+        freshness_of_twice_the_budget: (*freshness_of_twice).into(),
+    }
+}
+
+impl From<Freshness> for FreshnessReport {
+    fn from(freshness: Freshness) -> Self {
+        let seconds = |time: Duration| (time.as_secs_f64() * 10.0).round() / 10.0;
+        Self {
+            mean_delay_seconds: seconds(freshness.mean_delay),
+            longest_interval_seconds: seconds(freshness.longest_interval),
+        }
     }
 }
 

@@ -134,10 +134,24 @@ fn accounts(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     )?;
     page.gauge(
         "account_poll_delay",
-        "Delay of the most overdue poll, in seconds. It grows if the budget is too small for the streams, or if the \
-         bus accepts nothing",
+        "Delay of polls, in seconds: of the most overdue one, or the time by which the longest interval that the budget \
+         gives exceeds `polling.maxInterval`. It is high if the budget is too small for the streams, or if the bus accepts \
+         nothing",
         Some(&Unit::Seconds),
         rows(|it| it.delay.as_secs_f64()),
+    )?;
+    page.gauge(
+        "account_expected_delay",
+        "Mean time from an event to the poll that returns it, in seconds, as the budget gives it to this replica's \
+         streams by how often they have had events. Twice the budget about halves it",
+        Some(&Unit::Seconds),
+        rows(|it| it.freshness.mean_delay.as_secs_f64()),
+    )?;
+    page.gauge(
+        "account_longest_interval",
+        "Longest interval between two polls of a stream that the budget gives, in seconds",
+        Some(&Unit::Seconds),
+        rows(|it| it.freshness.longest_interval.as_secs_f64()),
     )
 }
 

@@ -155,8 +155,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             turned = now.monotonic;
             self.observer.notify(&BridgeEvent::Turned(&self.engine, now));
             self.send_probes();
-            self.send_polls();
             self.send_crawl_steps();
+            self.send_polls();
             self.tell_missed();
             self.tell_accounts();
             if !self.busy {

@@ -152,10 +152,16 @@ impl fmt::Display for AccountReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { account, requests_per_minute, owned_streams, all_streams, .. } = self;
         let Self { requests_left, requests_in_flight, pause_seconds, poll_delay_seconds, refused_status, .. } = self;
+        let Self { freshness, freshness_of_twice_the_budget: twice, .. } = self;
         write!(
             f,
             "account {account}: {requests_per_minute} requests a minute for {all_streams} streams, {owned_streams} of them here; \
-             {requests_left} may be sent now, {requests_in_flight} in flight"
+             {requests_left} may be sent now, {requests_in_flight} in flight; an event waits {:.1} s on average for its \
+             poll, and a stream is polled every {:.0} s or more often (with twice the budget {:.1} s and {:.0} s)",
+            freshness.mean_delay_seconds,
+            freshness.longest_interval_seconds,
+            twice.mean_delay_seconds,
+            twice.longest_interval_seconds,
         )?;
         if let Some(status) = refused_status {
             write!(f, "; Asana refuses its credential ({status})")?;

@@ -407,8 +407,8 @@ impl Check<'_> {
             } else if of_account > polls_in(config.polling.max_interval.0.min(LONGEST_INTERVAL)) {
                 let pace = Duration::from_secs((of_account * 60).div_ceil(per_minute));
                 self.warnings.push(format!(
-                    "{place}: {per_minute} a minute can't poll {of_account} streams every {}; quiet ones will be polled \
-                     every {} at best",
+                    "{place}: {per_minute} a minute can't poll {of_account} streams every {}; they will be polled \
+                     every {} on average, quiet ones less often",
                     config.polling.max_interval,
                     humantime::format_duration(pace),
                 ));

@@ -15,7 +15,7 @@ pub struct CrawlConfig {
     pub initial: bool,
     /// The depth of a crawl. More depth costs more requests.
     pub depth: CrawlDepth,
-    /// The maximum share of an account's rate that crawls may use, in percent, from 1 to 90. Polls come first.
+    /// The maximum share of an account's rate that crawls may use, in percent, from 1 to 90. Polls use the rest.
     pub budget_percent: u32,
     /// The name of the account that reads the lists of crawls. Asana's limits are per token, so with another account crawls don't
     /// slow down polls. If no stream is polled by it, crawls have all of its rate. It may see less than the

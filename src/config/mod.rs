@@ -322,16 +322,18 @@ pub enum ArchivedConfig {
     Only,
 }
 
-/// The intervals at which streams are polled. Each stream has its own interval between the two settings: the shortest when
-/// events come, and gradually longer while no events come.
+/// The intervals at which streams are polled. The bridge learns how often each stream has events, and uses all of
+/// `requestsPerMinute` so that an event waits as short as possible on average: a stream with four times as many events is
+/// polled twice as often.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct PollingConfig {
-    /// The interval between two polls of a stream while events come. At least 100 ms. Lower it to get changes sooner, at the
-    /// cost of requests.
+    /// The shortest interval between two polls of a stream. At least 100 ms. Lower it to get changes sooner, at the cost of
+    /// requests. To leave a part of Asana's limit to other programs, lower `requestsPerMinute` instead.
     pub min_interval: HumanDuration,
-    /// The interval between two polls of a quiet stream. At most 12 hours, because a sync token dies after 24 hours. Raise it
-    /// if `requestsPerMinute` doesn't suffice for all streams.
+    /// The longest interval between two polls of a stream, if `requestsPerMinute` suffices for it. If it doesn't, no stream
+    /// waits longer than 1.4 times as long as if all were polled alike. At most 12 hours, because a sync token dies after 24
+    /// hours.
     pub max_interval: HumanDuration,
 }
 

@@ -612,7 +612,7 @@ fn a_budget_that_is_too_small_is_told() {
     assert_eq!(
         fine(&streams(2)).warnings,
         [
-            "accounts.main.requestsPerMinute: 1 a minute can't poll 2 streams every 1m; quiet ones will be polled every 2m at best",
+            "accounts.main.requestsPerMinute: 1 a minute can't poll 2 streams every 1m; they will be polled every 2m on average, quiet ones less often",
         ]
     );
     assert_eq!(fine(&streams(720)).warnings.len(), 1);

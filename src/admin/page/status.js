@@ -62,11 +62,14 @@ function tiles(report) {
   ];
 }
 
+/** What a budget gives: the mean delay of an event until its poll, and the longest interval of a stream. */
+const fresh = (it) => `${it.mean_delay_seconds} s on average (longest interval ${it.longest_interval_seconds} s)`;
+
 function account(it) {
   const share = it.all_streams ? (it.requests_per_minute * it.owned_streams) / it.all_streams : 0;
   const bar = element("progress", "");
-  // What a replica may save up is a tenth of its part of a minute, and one request at least.
-  bar.max = Math.max(1, Math.floor(share / 10));
+  // What a replica may save up is its part of a second, and one request at least.
+  bar.max = Math.max(1, Math.floor(share / 60));
   bar.value = Math.min(it.requests_left, bar.max);
   bar.setAttribute("aria-label", `${it.requests_left} requests left`);
   const made = element("div", "account",
@@ -74,7 +77,8 @@ function account(it) {
     element("p", "quiet", `${it.requests_per_minute} requests a minute; ${Math.round(share)} of them here, for ` +
       `${it.owned_streams} of ${plural(it.all_streams, "stream")}`),
     bar,
-    element("p", "quiet", `${it.requests_left} requests left now, ${it.requests_in_flight} in flight`));
+    element("p", "quiet", `${it.requests_left} requests left now, ${it.requests_in_flight} in flight`),
+    element("p", "quiet", `An event waits ${fresh(it.freshness)}; with twice the budget ${fresh(it.freshness_of_twice_the_budget)}`));
   if (it.refused_status) made.append(element("p", "", element("span", "state bad", `credential rejected by Asana (${it.refused_status})`)));
   else if (it.pause_seconds) made.append(element("p", "", element("span", "state bad", `rate limit hit, paused for ${span(it.pause_seconds)}`)));
   if (it.poll_delay_seconds > 5) made.append(element("p", "", element("span", "state warn", `polls delayed by ${span(it.poll_delay_seconds)}`)));

@@ -142,6 +142,7 @@ impl<'a> Asker<'a> {
             streams: streams as u64,
             at_least,
             requests_per_minute: self.checked.left_for_polls(name, *requests_per_minute),
+            min_interval: self.checked.polling.min_interval.0,
             max_interval: self.checked.polling.max_interval.0,
         };
         budget.judge(name.as_str())

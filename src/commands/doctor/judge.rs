@@ -57,20 +57,23 @@ pub(super) struct Budget {
     pub(super) at_least: bool,
     /// The number of requests a minute that polls may use.
     pub(super) requests_per_minute: NonZeroU32,
-    /// The interval between two polls of a quiet stream.
+    /// The shortest interval between two polls of a stream.
+    pub(super) min_interval: Duration,
+    /// The longest interval between two polls of a stream.
     pub(super) max_interval: Duration,
 }
 
 impl Budget {
     pub(super) fn judge(self, account: &str) -> CheckResult {
-        let Self { streams, at_least, requests_per_minute, max_interval } = self;
+        let Self { streams, at_least, requests_per_minute, max_interval, .. } = self;
         let allowed = u64::from(requests_per_minute.get());
         let interval = u64::try_from(max_interval.as_millis()).unwrap_or(u64::MAX).max(1);
         let needed = (streams * 60_000).div_ceil(interval);
         let at_least = if at_least { "at least " } else { "" };
         let pace = humantime::format_duration(max_interval);
         let found = format!(
-            "{at_least}{streams} stream(s) every {pace} take {at_least}{needed} of {allowed} requests a minute for polls"
+            "{at_least}{streams} stream(s) every {pace} take {at_least}{needed} of {allowed} requests a minute for polls; {}",
+            self.freshness()
         );
         let best = humantime::format_duration(Duration::from_secs((streams * 60).div_ceil(allowed)));
         if needed > allowed {
@@ -89,6 +92,18 @@ impl Budget {
             );
         }
         CheckResult::ok(found)
+    }
+
+    /// What the budget gives, and what twice the budget would. If events are spread unevenly over the streams, as
+    /// they are, the mean delay is less, since busy streams are polled more often.
+    fn freshness(self) -> String {
+        let allowed = u64::from(self.requests_per_minute.get());
+        let shortest = u64::try_from(self.min_interval.as_millis()).unwrap_or(u64::MAX);
+        let even = |times: u64| {
+            let interval = (self.streams * 60_000 / (allowed * times)).max(shortest);
+            humantime::format_duration(Duration::from_millis(interval / 200 * 100)).to_string()
+        };
+        format!("an event waits at most {} on average for its poll, with twice the budget {}", even(1), even(2))
     }
 }
 
@@ -222,7 +237,8 @@ mod tests {
     fn budget(streams: u64, per_minute: u32, seconds: u64) -> CheckResult {
         let requests_per_minute = NonZeroU32::new(per_minute).unwrap();
         let max_interval = Duration::from_secs(seconds);
-        Budget { streams, at_least: false, requests_per_minute, max_interval }.judge("main")
+        let min_interval = Duration::from_secs(1);
+        Budget { streams, at_least: false, requests_per_minute, min_interval, max_interval }.judge("main")
     }
 
     #[test]

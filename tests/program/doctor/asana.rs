@@ -60,7 +60,10 @@ fn a_token_that_cant_be_read_is_a_fault_of_the_configuration() {
     let (code, lines, log) = doctor(&bench.write(&config), &[]);
     assert_eq!((code, lines.as_str()), (64, ""));
     let last = log.lines().last().unwrap();
-    assert!(last.contains("bridge.yaml:1:") && last.contains("accounts.main.token.file: the secret can't be read: "), "{log}");
+    assert!(
+        last.contains("bridge.yaml:1:") && last.contains("accounts.main.token.file: the secret can't be read: "),
+        "{log}"
+    );
 }
 
 #[test]

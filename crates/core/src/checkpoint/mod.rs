@@ -18,6 +18,7 @@ use crate::outcome::poll::Denial;
 use crate::record::batch::{CheckpointWrite, StoredCheckpoint};
 use crate::record::sequence::{Counters, LaneCounter, Lanes};
 use crate::stream::live::{Live, Served};
+use crate::stream::rate::EventRate;
 use crate::stream::{OpenGap, State, Stream};
 use bridge_contract::Timestamp;
 use bridge_contract::pb::SourceGapReason;
@@ -418,6 +419,10 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
         token_received_at: live.and_then(|live| timestamp(live.token_received_at)),
         last_complete_poll_at: live.and_then(|live| timestamp(live.last_complete_poll_at)),
         token_given_after: live.and_then(|live| timestamp(live.token_given_after)),
+        rate: live
+            .map(|live| live.rate)
+            .filter(|rate| *rate != EventRate::default())
+            .map(|rate| pb::EventRate { observed_seconds: rate.observed, counts: rate.counts.to_vec() }),
         served_events: served.map_or(0, |served| served.events),
         served_hash: served.map(|served| served.hash.to_vec()).unwrap_or_default(),
         epoch: stream.epoch,
@@ -456,6 +461,7 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         token_given_after: time(entry.token_given_after.as_ref()),
         last_complete_poll_at: time(entry.last_complete_poll_at.as_ref()),
         served: served(entry.served_events, &entry.served_hash),
+        rate: entry.rate.map(decode_rate).unwrap_or_default(),
         // The owner before may have used the token in a poll.
         maybe_asked: true,
     });
@@ -479,6 +485,14 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         ended: entry.ended,
         unknown_past: false,
     }
+}
+
+/// It is learned again where it can't be read.
+fn decode_rate(rate: pb::EventRate) -> EventRate {
+    let is_legal = |number: &f32| number.is_finite() && *number >= 0.0;
+    let counts = <[f32; 3]>::try_from(rate.counts).ok().filter(|counts| counts.iter().all(is_legal));
+    let rate = counts.map(|counts| EventRate { observed: rate.observed_seconds, counts });
+    rate.filter(|rate| is_legal(&rate.observed)).unwrap_or_default()
 }
 
 fn served(events: u32, hash: &[u8]) -> Served {

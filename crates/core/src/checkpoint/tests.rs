@@ -34,6 +34,7 @@ fn live(at: DateTime<Utc>) -> Live {
         token_given_after: at,
         last_complete_poll_at: at,
         served: Served::default(),
+        rate: EventRate { observed: 86_400.5, counts: [7.25, 0.5, 0.0] },
         maybe_asked: true,
     }
 }

@@ -5,9 +5,10 @@
 //! 1. [`assign`](Engine::assign) and [`revoke`](Engine::revoke) as ownership changes, and
 //!    [`reconfigure`](Engine::reconfigure) as the configuration does;
 //! 2. [`next_probe`](Engine::next_probe) until it gives nothing more, and each answer back by
-//!    [`handle_probe`](Engine::handle_probe); then [`next_poll`](Engine::next_poll) and
-//!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by
-//!    [`next_crawl_step`](Engine::next_crawl_step) and [`handle_crawl_step`](Engine::handle_crawl_step);
+//!    [`handle_probe`](Engine::handle_probe); then the same for crawls, by
+//!    [`next_crawl_step`](Engine::next_crawl_step) and [`handle_crawl_step`](Engine::handle_crawl_step); then for polls,
+//!    which use what the others leave of the budgets, by [`next_poll`](Engine::next_poll) and
+//!    [`handle_outcome`](Engine::handle_outcome);
 //! 3. when no commit runs: [`next_topic_refresh`](Engine::next_topic_refresh) and, if there is none,
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
@@ -242,7 +243,7 @@ impl Engine {
         let owned = count(&mut self.streams.keys());
         let polled: BTreeSet<_> = self.specs.values().flatten().map(|spec| spec.id.account.clone()).collect();
         let percent = self.settings.crawl.budget_percent;
-        self.accounts.set(now, accounts, |AccountSpec { name, limit }| {
+        self.accounts.set(now, accounts, self.settings.intervals(), |AccountSpec { name, limit }| {
             let of = |counts: &BTreeMap<AccountName, usize>| counts.get(name).copied().unwrap_or_default();
             // An account that polls nothing is for crawls alone.
             let percent = if polled.contains(name) { percent } else { 100 };
@@ -264,7 +265,10 @@ impl Engine {
             live.maybe_asked = true;
         }
         self.change_share(now, &spec.id, |owned| owned + 1);
-        let entry = Entry::new(now, spec, committed, self.settings.intervals());
+        if let Some(account) = self.accounts.get_mut(&spec.id.account) {
+            account.add(&spec.id, &committed.rate());
+        }
+        let entry = Entry::new(now, spec, committed);
         self.streams.insert(spec.id.clone(), entry);
         if !self.is_closed(shard_of(&spec.id, self.settings.shards)) {
             self.schedule_first_poll(now, &spec.id);
@@ -282,8 +286,8 @@ impl Engine {
         let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
         let due = now.monotonic + turn;
         match committed.state {
-            State::Suspended { .. } => account.schedule_yielding_poll(id.clone(), due),
-            State::Establish | State::Live(_) => account.schedule_poll(id.clone(), due),
+            State::Suspended { .. } => account.schedule_yielding_poll(id, due),
+            State::Establish | State::Live(_) => account.schedule_poll(id, due),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::crawls::Crawling;
 use super::forms::BadRequests;
-use super::schedule::pace::{Intervals, Pacing};
+use super::schedule::pace::Pacing;
 use super::settings::{Settings, StreamSpec};
 use crate::checkpoint::Header;
 use crate::ids::{StreamId, StreamKind};
@@ -82,7 +82,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The stream has just come here.
-    pub(super) fn new(now: Now, spec: &StreamSpec, committed: Stream, intervals: Intervals) -> Self {
+    pub(super) fn new(now: Now, spec: &StreamSpec, committed: Stream) -> Self {
         Self {
             kind: spec.kind,
             crawling: Crawling::came(now, &spec.id, &committed),
@@ -90,7 +90,7 @@ impl Entry {
             polling: None,
             sent_at: None,
             poll_requested: false,
-            pacing: Pacing::new(intervals),
+            pacing: Pacing::default(),
             bad_requests: BadRequests::default(),
             reported_repeated: false,
             reported_bare: false,

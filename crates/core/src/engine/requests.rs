@@ -4,7 +4,7 @@ use super::{Engine, Entry};
 use crate::ids::StreamId;
 use crate::now::Now;
 use crate::record::placement::shard_of;
-use crate::stream::{Pace, State};
+use crate::stream::State;
 use std::time::Duration;
 
 /// The shortest interval between a poll and the next requested one: more requests don't lead to more polls.
@@ -19,7 +19,7 @@ impl Engine {
         let Some(entry) = self.streams.get_mut(id) else { return false };
         entry.poll_requested = true;
         // A change that isn't in Asana's stream yet when the webhook arrives will be there soon.
-        entry.pacing.hasten(self.settings.intervals());
+        entry.pacing.expect_events();
         let is_well = !is_closed && entry.pacing.failures() == 0 && matches!(entry.committed.state, State::Live(_));
         if let Some(account) = self.accounts.get_mut(&id.account).filter(|_| is_well) {
             account.hasten_poll(id, entry.requested_at(now));
@@ -32,11 +32,6 @@ impl Entry {
     /// A poll of it was sent.
     pub(super) fn sent(&mut self, now: Now, number: u64) {
         (self.polling, self.sent_at, self.poll_requested) = (Some(number), Some(now.monotonic), false);
-    }
-
-    /// Whether a request makes it due before its pace does.
-    pub(super) fn is_requested_for(&self, pace: Pace) -> bool {
-        self.poll_requested && matches!(pace, Pace::Active | Pace::Idle)
     }
 
     /// When a requested poll is due.

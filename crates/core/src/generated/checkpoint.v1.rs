@@ -139,6 +139,19 @@ pub struct StreamCheckpoint {
     /// So many more than `left_out` were left out.
     #[prost(uint64, tag = "15")]
     pub left_out_more: u64,
+    /// How often it has events, when `sync_token` was given; absent where nothing was observed.
+    #[prost(message, optional, tag = "16")]
+    pub rate: ::core::option::Option<EventRate>,
+}
+/// Counts of a stream's events, by which it is decided how often it is polled.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EventRate {
+    /// For how long it was observed.
+    #[prost(float, tag = "1")]
+    pub observed_seconds: f32,
+    /// Events, each of which counts less the older it is: by days, by hours and by minutes.
+    #[prost(float, repeated, tag = "2")]
+    pub counts: ::prost::alloc::vec::Vec<f32>,
 }
 /// A crawl of a stream's resources that is under way.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -51,7 +51,7 @@ impl Prepared {
     pub(crate) fn event(event: Event, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
         let key = event.gid().map_or_else(|| stream.resource.clone(), Gid::from);
         let resource_type = Arc::from(event.resource_type().unwrap_or_default());
-        let time = event.0.created_at.as_ref().and_then(date_time).unwrap_or(received_at);
+        let time = event.created_at().unwrap_or(received_at);
         let fingerprint = event.0.fingerprint.clone();
         Self { fingerprint, key, resource_type, time, ..Self::of_lane(&Body::Event(event.0), time) }
     }

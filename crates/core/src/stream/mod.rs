@@ -15,6 +15,7 @@
 
 pub mod live;
 mod notice;
+pub mod rate;
 
 pub use notice::{CrawlNotice, Notice};
 
@@ -25,6 +26,7 @@ use crate::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled}
 use crate::outcome::stamp::Stamp;
 use crate::record::event::Event;
 use crate::stream::live::Live;
+use crate::stream::rate::EventRate;
 use bridge_contract::pb::{self, SourceGapReason, record::Body};
 use bridge_contract::time::timestamp;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -202,6 +204,12 @@ impl Stream {
         self.live().map(|live| &live.token)
     }
 
+    /// How often it has events.
+    #[must_use]
+    pub fn rate(&self) -> EventRate {
+        self.live().map(|live| live.rate).unwrap_or_default()
+    }
+
     /// Its last record.
     #[must_use]
     pub fn mark(&self) -> Mark {
@@ -273,7 +281,7 @@ impl Stream {
     /// What of the page's events wasn't published, and on to the next token.
     fn turn(&self, mut page: Page, stamp: Option<Stamp>) -> (State, Effects) {
         let before = self.live();
-        let live = Live::behind(before, &page, stamp);
+        let mut live = Live::behind(before, &page, stamp);
         let same_token = before.is_some_and(|live| live.token == page.next);
         let is_repeated = same_token && !page.events.is_empty();
         let pace = match (page.has_more, page.events.is_empty()) {
@@ -283,6 +291,9 @@ impl Stream {
             (false, true) => Pace::Idle,
         };
         page.events.drain(..before.map_or(0, |live| live.served.among(&page.events)));
+        if let Some(before) = before {
+            live.observe(before, &page.events, stamp.map_or(page.received_at, Stamp::not_after));
+        }
         let resumes = self.resumes();
         let effects = Effects {
             durable: resumes || !page.events.is_empty() || !same_token,

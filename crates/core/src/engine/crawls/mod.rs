@@ -76,7 +76,8 @@ impl Crawling {
 }
 
 impl Engine {
-    /// The next step of a crawl, as long as crawls are due and the budgets and memory allow it. Polls go first.
+    /// The next step of a crawl, as long as crawls are due and the budgets and memory allow it. To be called
+    /// before [`next_poll`](Self::next_poll): polls use all that crawls leave of the budget.
     pub fn next_crawl_step(&mut self, now: Now) -> Option<CrawlStep> {
         if self.is_full() || self.draining {
             return None;
@@ -282,7 +283,7 @@ impl Engine {
     /// When a step of a crawl may be to do.
     pub(super) fn next_crawl_deadline(&self) -> Option<Duration> {
         let due = |account: &Account| {
-            let (id, due) = account.next_crawl()?;
+            let (due, id) = account.next_crawl()?;
             let step = self.step_of(id)?;
             match step.payer(id).and_then(|payer| self.accounts.get(payer)) {
                 Some(payer) => Some(due.max(payer.crawl_available_at()?)),

@@ -9,7 +9,9 @@ mod json;
 mod read;
 
 use crate::record::fingerprint;
+use bridge_contract::time::date_time;
 use bridge_contract::{Action, pb};
+use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 pub use json::to_json;
@@ -35,6 +37,12 @@ impl Event {
     #[must_use]
     pub fn action(&self) -> Action {
         self.0.action.as_str().into()
+    }
+
+    /// When it happened, by Asana's clock, if the event has a time.
+    #[must_use]
+    pub fn created_at(&self) -> Option<DateTime<Utc>> {
+        self.0.created_at.as_ref().and_then(date_time)
     }
 
     /// The gid of the resource that changed, if the event has one.
