@@ -115,7 +115,7 @@ mod tests {
             let delay = pacing.next(now, Pace::Retry, INTERVALS, "main/1").unwrap();
             assert!(delay >= longest * SECOND / 2 && delay <= longest * SECOND, "{delay:?}");
         }
-        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND)]), [Some(0)]);
+        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND)]), [Some(1)]);
         assert_eq!((pacing.failures(), pacing.failing_since()), (4, Some(5 * SECOND)), "a pause is no news");
         assert_eq!(waits(&mut pacing, [Pace::Idle]), [None]);
         assert_eq!((pacing.failures(), pacing.failing_since()), (0, None));
