@@ -119,6 +119,20 @@ impl Records {
         }
     }
 
+    /// What is wrong with the checkpoint of the records, if a configuration says where it is.
+    ///
+    /// # Errors
+    /// The bus can't be read.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub(super) async fn doubt(&self) -> Result<Option<String>, PlaceError> {
+        let Self::Configured(reading) = self else { return Ok(None) };
+        let streams = reading.streams.iter().map(|stream| stream.id.clone()).collect();
+        let doubt = Sink::reading(reading).doubt(streams, !reading.has_others).await;
+        doubt.map_err(|error| PlaceError::Place(error.into()))
+    }
+
     /// Begins to read.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 
 use super::SinkError;
 use bridge_core::checkpoint::reshard::Set;
-use bridge_core::checkpoint::{CheckpointError, Contents, Expected};
+use bridge_core::checkpoint::{CheckpointError, Contents, Expected, Retired};
 use bridge_core::ids::{ShardId, StreamId, Topic};
 use std::collections::BTreeSet;
 
@@ -56,6 +56,12 @@ pub struct Tail {
 }
 
 impl Applicant {
+    /// One that only reads.
+    #[must_use]
+    pub fn reading(expected: Expected) -> Self {
+        Self { expected, streams: BTreeSet::new(), all_known: false, may_create: true, had_checkpoint: false }
+    }
+
     /// Decides, except whether live members poll other streams: see [`is_stranger`](Self::is_stranger).
     ///
     /// # Errors
@@ -78,11 +84,10 @@ impl Applicant {
     }
 
     fn check(&self, contents: &Contents) -> Result<(), CheckpointError> {
-        match &contents.header {
-            // What else may be wrong with it is found when its shards are restored.
-            Some(header) if header.deployment != self.expected.deployment => self.expected.check(header),
-            Some(_) | None => Ok(()),
+        if let Some(Retired { successor, shards, at }) = contents.retired.clone() {
+            return Err(CheckpointError::Retired { successor, shards, at });
         }
+        contents.header.as_ref().map_or(Ok(()), |header| self.expected.check(header))
     }
 
     /// Whether it may begin without a checkpoint.

@@ -148,6 +148,33 @@ impl Sink {
         Ok(Some(Stored { setting: self.checkpoint_setting(), checkpoint, tails, emptied }))
     }
 
+    /// What is wrong with the checkpoint, by the records that were written: that it is gone, older than they are, damaged, or
+    /// another deployment's. `None` if nothing is, and for a local sink.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`], [`SinkError::Refused`]: the bus can't be read.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropping the future has no effect.
+    pub async fn doubt(&self, streams: Vec<StreamId>, all_known: bool) -> Result<Option<String>, SinkError> {
+        let stored = match self.look(streams, all_known).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(stored)) => stored,
+            Err(SinkError::Setup { problem, .. }) => return Ok(Some(problem)),
+            Err(error) => return Err(error),
+        };
+        // A reader's configuration may have no more than a sink.
+        let header = stored.checkpoint.values().find_map(|contents| contents.header.as_ref());
+        let expected = header.map_or_else(
+            || self.expected(),
+            |header| Expected { shards: header.shards.try_into().unwrap_or(self.shards), deployment: header.deployment.clone() },
+        );
+        match Applicant::reading(expected).admit(&stored) {
+            Err(SinkError::Setup { problem, .. }) => Ok(Some(problem)),
+            outcome => outcome.map(|()| None),
+        }
+    }
+
     async fn ends(&self, streams: Vec<StreamId>, all_known: bool) -> Result<(Vec<Tail>, Vec<ShardId>), SinkError> {
         match &self.of {
             CheckedSink::Kafka(sink) => {

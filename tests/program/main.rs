@@ -17,6 +17,7 @@ mod checkpoint;
 mod cli;
 mod config;
 mod console;
+mod deployments;
 mod doctor;
 mod end_to_end;
 mod file_sink;

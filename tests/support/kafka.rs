@@ -176,6 +176,7 @@ async fn work(
                     done.send(()).ok();
                 }
                 OwnershipEvent::Lost(shards) => give_up('!', &shards),
+                OwnershipEvent::Emptied(shards) => panic!("emptied: {shards:?}"),
                 OwnershipEvent::Failed(error) => panic!("{error}"),
             },
             () = tokio::time::sleep(Duration::from_millis(10)) => {

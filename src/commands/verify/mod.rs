@@ -65,8 +65,9 @@ pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, Box<dyn Failure>> {
             Some(url) => Some(Ledger::fetch(url).await?),
             None => None,
         };
+        let doubt = records.doubt().await?;
         let mut reader = records.open(ReadFrom::Start, Until::End).await?;
-        let report = read(&mut reader, ledger.as_ref(), watermarks).await?;
+        let report = Report { checkpoint: doubt, ..read(&mut reader, ledger.as_ref(), watermarks).await? };
         args.output.show(&report)?;
         Ok(Exit::of(report.is_ok()))
     })

@@ -12,6 +12,8 @@ use std::fmt;
 /// one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// What is wrong with the checkpoint, if a configuration says where it is.
+    pub checkpoint: Option<String>,
     /// The number of events in the ledger that a poller could have seen; `None` without a ledger.
     pub offered: Option<u64>,
     /// The number of events that were read, without duplicates.
@@ -127,6 +129,7 @@ impl Report {
             self.unknown_ends.len() as u64,
             self.forgotten,
             self.cut_off.len() as u64,
+            u64::from(self.checkpoint.is_some()),
         ];
         faults.into_iter().all(|count| count == 0)
     }
@@ -164,6 +167,9 @@ impl fmt::Display for Report {
         for PartlyHealed { stream, gap_id, left_out } in &self.healed_in_part {
             let [stream, gap_id, left_out] = [stream, gap_id, left_out].map(|text| printable(text));
             writeln!(f, "{stream}: source gap {gap_id} is healed in part; left out: {left_out}")?;
+        }
+        if let Some(problem) = &self.checkpoint {
+            writeln!(f, "checkpoint: {}; events may be lost without a record", printable(problem))?;
         }
         for example in &self.examples {
             writeln!(f, "missing: {}", printable(example))?;

@@ -112,7 +112,7 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
             Some(Ok(message)) => {
                 let shard = u32::try_from(rdkafka::Message::partition(&message)).map(ShardId);
                 if let Some(checkpoint) = shard.ok().and_then(|shard| checkpoints.get_mut(&shard)) {
-                    apply(checkpoint, &message)?;
+                    apply(checkpoint, &message);
                 }
                 idle = 0;
                 continue;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::checkpoint::ShardState;
 use crate::engine::Settings;
 use crate::engine::bench::{Bench, MINUTE};
 use crate::engine::topics::{TopicFailure, TopicVerdict};
@@ -276,5 +277,34 @@ fn a_configuration_that_comes_during_a_commit_counts_from_its_end() {
         assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamEnded(_))));
         let parked = &bench.engine.shards[&ShardId(0)].parked[&bench.id];
         assert_eq!(parked.token().map(SyncToken::as_str), Some(if is_aborted { "c" } else { "d" }));
+    }
+}
+
+#[test]
+fn a_deleted_checkpoint_is_written_again_whole() {
+    let mut bench = published();
+    bench.wait(MINUTE);
+    assert!(bench.commit().is_none_or(|batch| batch.checkpoints.is_empty()));
+    bench.engine.rewrite(bench.now, &[ShardId(0), ShardId(7)]);
+    let batch = bench.commit().expect("a batch");
+    let keys: Vec<_> = batch.checkpoints.iter().map(|write| write.key.as_str()).collect();
+    assert_eq!(keys, ["lanes/t", "shard", "stream/main/1"], "header, counters and stream");
+    assert!(batch.messages.is_empty());
+}
+
+#[test]
+fn after_a_lost_checkpoint_a_stream_opens_a_gap_for_some_days() {
+    for (days, has_gap) in [(0, true), (6, true), (8, false)] {
+        let mut bench = Bench::new();
+        let counters = bench.engine.shards[&ShardId(0)].counters.clone();
+        let recreated_at = Some(bench.now.wall - TimeDelta::days(days));
+        let state = ShardState { counters, streams: BTreeMap::new(), recreated_at };
+        bench.engine.assign(bench.now, ShardId(0), state);
+        bench.wait(MINUTE);
+        let poll = bench.poll().expect("a poll");
+        assert_eq!(poll.token, None);
+        bench.answer(&poll, PollOutcome::TokenReset("n".into()));
+        let stream = &bench.engine.streams[&bench.id].committed;
+        assert_eq!(stream.open_gaps.iter().map(|gap| gap.last_complete_poll_at).next(), has_gap.then_some(None));
     }
 }
