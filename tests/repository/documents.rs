@@ -72,7 +72,7 @@ fn problem(command: &str) -> Option<Option<String>> {
             let arguments = arguments.iter().map(|it| it.trim_matches('"').replace("$GID", "1").replace("GID", "1"));
             // In a text about the command nothing is run: the last option is for help.
             let output = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"))
-                .args(arguments.filter(|it| it != ">"))
+                .args(arguments.take_while(|it| it != ">"))
                 .arg("--help")
                 .output()
                 .unwrap();
