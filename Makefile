@@ -43,9 +43,10 @@ test: lint ## every check: format, lints, docs, unit, property, simulation, real
 	scripts/run-tests
 
 .PHONY: lint
-lint: ## format, lints, documentation, the contract's compatibility, and each set of features
+lint: ## format, lints, documentation, the contract's compatibility, workflows, and each set of features
 	scripts/bootstrap
 	scripts/lint-proto
+	scripts/lint-workflows
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
@@ -59,6 +60,11 @@ lint: ## format, lints, documentation, the contract's compatibility, and each se
 image: ## build the image without a daemon or a registry, and run it; ARCH=amd64|arm64; needs root on Debian
 	scripts/bootstrap rust build python
 	scripts/check-image $(ARCH)
+
+.PHONY: dist
+dist: ## what a release consists of, in dist/: static program, image, chart, SBOM, checksums; ARCH="amd64 arm64"; needs root on Debian
+	scripts/bootstrap rust build python
+	scripts/dist $(addprefix --arch ,$(ARCH)) dist
 
 .PHONY: control-plane
 control-plane: ## the chart before a real Kubernetes control plane, with pods that run; builds Kubernetes the first time; needs root

@@ -4,6 +4,7 @@ use super::Output;
 use super::checkpoint::CheckpointArgs;
 use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
+use super::pages::PagesArgs;
 use super::streams::StreamsArgs;
 use super::tail::TailArgs;
 use super::verify::VerifyArgs;
@@ -77,6 +78,9 @@ Example:
 An editor with a YAML language server then completes and checks a file whose first line is
   # yaml-language-server: $schema=config.schema.json")]
     ConfigSchema,
+    /// Write man pages and completions to a folder, for packages
+    #[command(hide = true)]
+    WritePages(PagesArgs),
 }
 
 impl Command {
@@ -94,7 +98,8 @@ impl Command {
             | Self::Streams(_)
             | Self::Checkpoint(_)
             | Self::CheckConfig(_)
-            | Self::ConfigSchema => "async_nats=off,",
+            | Self::ConfigSchema
+            | Self::WritePages(_) => "async_nats=off,",
         }
     }
 }

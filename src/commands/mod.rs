@@ -10,6 +10,7 @@
 //! | `run` | the bridge: its wiring, its plan, and changes of the configuration while it runs |
 //! | `check` | `check-config` and `config-schema` |
 //! | `checkpoint`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
+//! | `pages` | `write-pages`: man pages and completions |
 //! | `place` | where `tail` and `verify` find records |
 //! | `ledger` | the events that a simulator offered, for `verify` and `demo` |
 
@@ -21,6 +22,7 @@ pub mod doctor;
 mod exit;
 pub mod ledger;
 mod output;
+mod pages;
 pub mod place;
 mod process;
 pub mod run;
@@ -33,7 +35,7 @@ pub use output::Output;
 
 use crate::escape::printable;
 use crate::one_line::one_line;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command, with_suggestion};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -72,6 +74,7 @@ fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
         }
         Command::CheckConfig(args) => check::config(args.file(), args.output),
         Command::ConfigSchema => check::schema(),
+        Command::WritePages(args) => pages::execute(&args, Cli::command()),
     }
 }
 

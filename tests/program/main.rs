@@ -18,6 +18,7 @@ mod cli;
 mod config;
 mod console;
 mod deployments;
+mod dist;
 mod doctor;
 mod end_to_end;
 mod file_sink;
