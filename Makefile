@@ -16,6 +16,7 @@ MINUTES ?= 10
 HOURS ?= 6
 ROUNDS ?= 20
 STREAMS ?= 10000
+TASKS ?= 50000
 
 CORE := -p asana-event-bridge-core -p asana-event-bridge-consumer -p asana-event-bridge-contract
 
@@ -83,6 +84,11 @@ healing: ## a simulated week on 200 streams that lose events and tokens, killed 
 	scripts/bootstrap rust build python java
 	HEALING_DAYS=7 HEALING_SPEED=1000 HEALING_STREAMS=200 HEALING_KILLS=20 HEALING_SEED=$(SEED) \
 		cargo test --test durability healing -- --nocapture
+
+.PHONY: crawl
+crawl: ## a project of TASKS=50000 at 150 requests a minute and 25 tasks a page, with a takeover in the middle
+	scripts/bootstrap rust build python java
+	CRAWL_TASKS=$(TASKS) cargo test --test durability crawl -- --nocapture
 
 .PHONY: webhooks
 webhooks: ## time from a change to its record with webhooks on and a polling interval of 60 s

@@ -407,11 +407,13 @@ fn what_cant_be_read_again_and_again_is_published_once() {
     bench.run(DAY / 12);
     let kinds = bench.said.iter().map(|body| match body {
         Body::SnapshotBegin(_) => "begin",
+        Body::Snapshot(_) => "snapshot",
         Body::SnapshotEnd(_) => "end",
         Body::SourceGapHealed(_) => "healed",
         _ => "other",
     });
-    assert_eq!(kinds.collect::<Vec<_>>(), ["begin", "end", "healed"], "{:?}", bench.said);
+    let expected = ["begin", "snapshot", "snapshot", "end", "healed"];
+    assert_eq!(kinds.collect::<Vec<_>>(), expected, "{:?}", bench.said);
     assert_eq!((bench.end().left_out_count, bench.healed()), (0, vec![Restored::State]));
 }
 

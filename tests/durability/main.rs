@@ -13,6 +13,7 @@
 
 mod bus_faults;
 mod chaos;
+mod crawl;
 mod healing;
 mod kill;
 #[path = "../support/mod.rs"]

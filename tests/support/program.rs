@@ -84,6 +84,13 @@ impl Program {
         Duration::from_millis(10 * ticks)
     }
 
+    /// The most memory that it has used, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        1024 * peak.and_then(|number| number.parse::<u64>().ok()).expect("its peak in kB")
+    }
+
     /// The number of its file descriptors.
     pub(crate) fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its files").count()
