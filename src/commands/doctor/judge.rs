@@ -72,13 +72,13 @@ impl Budget {
         let at_least = if at_least { "at least " } else { "" };
         let pace = humantime::format_duration(max_interval);
         let found = format!(
-            "{at_least}{streams} stream(s) every {pace} take {at_least}{needed} of {allowed} requests a minute for polls; {}",
-            self.freshness()
+            "{at_least}{streams} stream(s) every {pace} take {at_least}{needed} of {allowed} requests a minute for polls"
         );
+        let freshness = self.freshness();
         let best = humantime::format_duration(Duration::from_secs((streams * 60).div_ceil(allowed)));
         if needed > allowed {
             return CheckResult::failed(
-                format!("{found}: each will be polled every {best} at best"),
+                format!("{found}: each will be polled every {best} on average; {freshness}"),
                 format!(
                     "set `polling.maxInterval` to {best} or more, raise `accounts.{account}.requestsPerMinute` (Asana \
                      allows 150 in free domains, 1,500 in paid ones), or share the streams among more accounts"
@@ -87,23 +87,27 @@ impl Budget {
         }
         if needed * 100 > allowed * MOST_OF_BUDGET_PERCENT {
             return CheckResult::notice(
-                found,
+                format!("{found}; {freshness}"),
                 "little is left for crawls and for streams with events: they will take longer",
             );
         }
-        CheckResult::ok(found)
+        CheckResult::ok(format!("{found}; {freshness}"))
     }
 
     /// What the budget gives, and what twice the budget would. If events are spread unevenly over the streams, as
     /// they are, the mean delay is less, since busy streams are polled more often.
     fn freshness(self) -> String {
-        let allowed = u64::from(self.requests_per_minute.get());
-        let shortest = u64::try_from(self.min_interval.as_millis()).unwrap_or(u64::MAX);
-        let even = |times: u64| {
-            let interval = (self.streams * 60_000 / (allowed * times)).max(shortest);
-            humantime::format_duration(Duration::from_millis(interval / 200 * 100)).to_string()
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (shortest, longest) = (millis(self.min_interval), millis(self.max_interval));
+        let with = |requests: u64| {
+            let even = (self.streams * 60_000 / requests).max(shortest);
+            let most = if even > longest { even * 14 / 10 } else { longest.min(even * 14 / 10) };
+            let [mean, most] =
+                [even / 2, most].map(|it| humantime::format_duration(Duration::from_millis(it / 100 * 100)));
+            format!("an event waits at most {mean} on average for its poll, and no interval is above {most}")
         };
-        format!("an event waits at most {} on average for its poll, with twice the budget {}", even(1), even(2))
+        let allowed = u64::from(self.requests_per_minute.get());
+        format!("{}; with twice the budget, {}", with(allowed), with(allowed * 2))
     }
 }
 
