@@ -12,6 +12,7 @@ use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::date_time;
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message as _;
+use std::collections::BTreeMap;
 
 fn bodies(batch: Option<Batch>) -> Vec<Body> {
     let records = batch.unwrap().messages.into_iter().map(|it| pb::Record::decode(it.value.as_slice()).unwrap());
@@ -298,7 +299,7 @@ fn after_a_lost_checkpoint_a_stream_opens_a_gap_for_some_days() {
         let mut bench = Bench::new();
         let counters = bench.engine.shards[&ShardId(0)].counters.clone();
         let recreated_at = Some(bench.now.wall - TimeDelta::days(days));
-        let state = ShardState { counters, streams: BTreeMap::new(), recreated_at };
+        let state = ShardState { counters, empty: false, streams: BTreeMap::new(), recreated_at };
         bench.engine.assign(bench.now, ShardId(0), state);
         bench.wait(MINUTE);
         let poll = bench.poll().expect("a poll");
