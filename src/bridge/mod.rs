@@ -123,7 +123,8 @@ where
             }
             SessionEnd::Stopped => tracing::info!("session ended, reopening with changed credentials"),
             SessionEnd::Checkpoint(error) => return Err(error.into()),
-            SessionEnd::Sink(error @ SinkError::Setup { .. }) => return Err(error.into()),
+            SessionEnd::Sink(error @ SinkError::Setup { .. })
+            | SessionEnd::Commit(CommitError::Fatal(error @ SinkError::Tampered { .. })) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Refused { .. }) if !has_run => return Err(error.into()),
             SessionEnd::Sink(error) if !has_run && clock.now().monotonic > FIRST_OPEN_TIMEOUT => {
                 return Err(error.into());

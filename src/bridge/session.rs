@@ -366,9 +366,10 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             Err(error) => {
                 let failure = match error {
                     SinkError::Unavailable { .. } => TopicFailure::Unavailable,
-                    SinkError::Refused { .. } | SinkError::Setup { .. } | SinkError::ReaderGone => {
-                        TopicFailure::Unusable
-                    }
+                    SinkError::Refused { .. }
+                    | SinkError::Setup { .. }
+                    | SinkError::Tampered { .. }
+                    | SinkError::ReaderGone => TopicFailure::Unusable,
                 };
                 match self.engine.topic_failed(now, topic, failure) {
                     TopicVerdict::Continue => Ok(()),

@@ -72,11 +72,19 @@ pub enum PlaceError {
 impl Failure for PlaceError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Place(NoPlace::Sink(error)) => error.exit(),
-            Self::Place(NoPlace::NoPrefix { .. }) => Exit::Usage,
-            // It may be there later.
-            Self::Place(NoPlace::Missing { .. }) => Exit::Unavailable,
+            Self::Place(error) => error.exit(),
             Self::Read(error) => error.exit(),
+        }
+    }
+}
+
+impl Failure for NoPlace {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Sink(error) => error.exit(),
+            Self::NoPrefix { .. } => Exit::Usage,
+            // It may be there later.
+            Self::Missing { .. } => Exit::Unavailable,
         }
     }
 }
@@ -133,6 +141,20 @@ impl Records {
         doubt.map_err(|error| PlaceError::Place(error.into()))
     }
 
+    /// Where the records are.
+    ///
+    /// # Errors
+    /// [`NoPlace`]: also after about 10 s in which the bus didn't answer.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub(super) async fn place(self) -> Result<Where, NoPlace> {
+        match self {
+            Self::Configured(reading) => place_of(&reading).await,
+            Self::At(address) => address.place().await,
+        }
+    }
+
     /// Begins to read.
     ///
     /// # Errors
@@ -141,11 +163,7 @@ impl Records {
     /// # Cancel safety
     /// Nothing is left behind.
     pub(super) async fn open(self, from: ReadFrom, until: Until) -> Result<Reader, PlaceError> {
-        let place = match self {
-            Self::Configured(reading) => place_of(&reading).await?,
-            Self::At(address) => address.place().await?,
-        };
-        Ok(Reader::open(place, from, until).await?)
+        Ok(Reader::open(self.place().await?, from, until).await?)
     }
 }
 

@@ -453,16 +453,13 @@ impl Check<'_> {
             self.problem(&place.key("path"), "is empty: write the name of a file");
             return None;
         }
-        let checkpoint = file.checkpoint.unwrap_or_else(|| {
-            let mut path = file.path.clone().into_os_string();
-            path.push(".checkpoint");
-            path.into()
-        });
-        if checkpoint == file.path {
+        let mut checked = CheckedFile::at(file.path);
+        checked.checkpoint = file.checkpoint.unwrap_or(checked.checkpoint);
+        if checked.checkpoint == checked.path {
             self.problem(&place.key("checkpoint"), "is the same file as `path`");
             return None;
         }
-        Some(CheckedFile { path: file.path, checkpoint })
+        Some(checked)
     }
 
     fn deployment(&mut self, configured: Option<String>) -> Deployment {

@@ -345,3 +345,13 @@ pub struct CheckedFile {
     /// The path of the checkpoint file.
     pub checkpoint: PathBuf,
 }
+
+impl CheckedFile {
+    /// The file with its usual checkpoint: `path` with `.checkpoint` appended.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        let mut checkpoint = path.clone().into_os_string();
+        checkpoint.push(".checkpoint");
+        Self { path, checkpoint: checkpoint.into() }
+    }
+}

@@ -6,9 +6,10 @@ use super::file::FileCommitter;
 use super::kafka::{KafkaCommitter, KafkaSettings};
 use super::nats::{NatsCommitter, NatsSettings};
 use super::reader::{PlaceError, Where};
-use super::{CommitError, Committer, Ownership, SinkError, console, file, kafka, nats, offline};
+use super::{CommitError, Committer, Ownership, SinkError, console, file, kafka, local, nats};
 use crate::config::{
-    Checked, CheckedKafka, CheckedNats, CheckedReading, CheckedSink, LONGEST_CHECKPOINT, is_checkpoint_name,
+    Checked, CheckedFile, CheckedKafka, CheckedNats, CheckedReading, CheckedSink, LONGEST_CHECKPOINT,
+    is_checkpoint_name,
 };
 use crate::finding::Finding;
 use bridge_core::checkpoint::reshard::{Set, Steps};
@@ -167,7 +168,10 @@ impl Sink {
         let header = stored.checkpoint.values().find_map(|contents| contents.header.as_ref());
         let expected = header.map_or_else(
             || self.expected(),
-            |header| Expected { shards: header.shards.try_into().unwrap_or(self.shards), deployment: header.deployment.clone() },
+            |header| Expected {
+                shards: header.shards.try_into().unwrap_or(self.shards),
+                deployment: header.deployment.clone(),
+            },
         );
         match Applicant::reading(expected).admit(&stored) {
             Err(SinkError::Setup { problem, .. }) => Ok(Some(problem)),
@@ -273,7 +277,7 @@ impl Sink {
                 kafka::place(settings, sink.topic.only_topic().cloned(), is_output).await
             }
             CheckedSink::Nats(sink) => nats::place(self.nats(sink)).await,
-            CheckedSink::File(sink) => Ok(Where::File(sink.path.clone())),
+            CheckedSink::File(sink) => Ok(Where::File { file: sink.clone(), is_configured: true }),
             CheckedSink::Console(_) => Err(PlaceError::Sink(SinkError::Setup {
                 problem: "the console keeps nothing that could be read".to_owned(),
                 remedy: "use another sink".to_owned(),
@@ -334,7 +338,7 @@ impl Address {
             Self::Nats { servers, stream, prefix, credentials } => {
                 nats::place_at(servers, stream, prefix, credentials).await
             }
-            Self::File(path) => Ok(Where::File(path)),
+            Self::File(path) => Ok(Where::File { file: CheckedFile::at(path), is_configured: false }),
         }
     }
 }
@@ -451,8 +455,8 @@ impl Sink {
         match &self.of {
             CheckedSink::Kafka(sink) => kafka::offline::stored(&self.kafka(sink)?).await,
             CheckedSink::Nats(sink) => nats::offline::stored(&self.nats(sink)).await,
-            CheckedSink::Console(sink) => offline::stored(&sink.checkpoint).await,
-            CheckedSink::File(sink) => offline::stored(&sink.checkpoint).await,
+            CheckedSink::Console(sink) => local::stored(&sink.checkpoint).await,
+            CheckedSink::File(sink) => local::stored(&sink.checkpoint).await,
         }
     }
 
@@ -474,7 +478,7 @@ impl Sink {
 }
 
 async fn local_users(checkpoint: &Path) -> Result<Vec<String>, SinkError> {
-    let held = offline::is_held(checkpoint).await?;
+    let held = local::is_held(checkpoint).await?;
     Ok(held.then(|| format!("a process that uses {}", checkpoint.display())).into_iter().collect())
 }
 

@@ -10,11 +10,9 @@ pub mod any;
 mod cloud_events;
 pub mod console;
 pub mod file;
-mod journal;
 pub mod kafka;
 mod local;
 pub mod nats;
-pub mod offline;
 pub mod reader;
 
 use crate::finding::CheckResult;
@@ -136,6 +134,15 @@ pub enum SinkError {
         /// What the operator has to do.
         remedy: String,
     },
+    /// Somebody else moved, replaced or wrote what only this process may write. The bridge ends, because a new session
+    /// could take something else for its own.
+    #[error("{problem}; {remedy}")]
+    Tampered {
+        /// What was found, with names and values.
+        problem: String,
+        /// What the operator has to do.
+        remedy: String,
+    },
     /// The reader of standard output is gone, as in `… | head -1`: the bridge ends, and that is no failure.
     #[error("the reader of standard output is gone")]
     ReaderGone,
@@ -164,9 +171,9 @@ impl From<SinkError> for CheckResult {
                 format!("{action}: {source}"),
                 remedy.unwrap_or("check that it runs and can be reached from here"),
             ),
-            SinkError::Refused { problem, remedy } | SinkError::Setup { problem, remedy } => {
-                Self::Failed { problem, remedy }
-            }
+            SinkError::Refused { problem, remedy }
+            | SinkError::Setup { problem, remedy }
+            | SinkError::Tampered { problem, remedy } => Self::Failed { problem, remedy },
             SinkError::ReaderGone => Self::failed(error.to_string(), "start it again with a reader"),
         }
     }

@@ -68,7 +68,9 @@ impl Site {
         });
         for (key, value) in changes.as_object().unwrap() {
             match document[key].as_object_mut().filter(|_| key == "sink") {
-                Some(_) => document["sink"][self.bus].as_object_mut().unwrap().extend(value.as_object().unwrap().clone()),
+                Some(_) => {
+                    document["sink"][self.bus].as_object_mut().unwrap().extend(value.as_object().unwrap().clone())
+                }
                 None => document[key] = value.clone(),
             }
         }
@@ -232,8 +234,10 @@ fn a_lost_checkpoint(bus: &'static str) {
     assert_eq!(recreated.status.code(), Some(0), "{}", String::from_utf8_lossy(&recreated.stderr));
 
     let mut bridge = site.start("a", &config);
-    let wanted: BTreeSet<_> =
-        Site::streams(1..=4).into_iter().flat_map(|it| (0..LANES).map(move |lane| (format!("main/{it}"), lane))).collect();
+    let wanted: BTreeSet<_> = Site::streams(1..=4)
+        .into_iter()
+        .flat_map(|it| (0..LANES).map(move |lane| (format!("main/{it}"), lane)))
+        .collect();
     wait_for("a source gap of each stream in each lane", TIMEOUT, || {
         bridge.assert_running();
         let gaps: BTreeSet<_> = site

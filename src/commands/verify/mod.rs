@@ -39,7 +39,8 @@ Examples:
   asana-event-bridge verify --config bridge.yaml --ledger http://127.0.0.1:8080 --output json
 
 It needs no Asana token. It exits with 1 if a record is missing, duplicate or out of order. Source gaps are announced
-losses: they are counted, and explain what is missing beside them.")]
+losses: they are counted, and explain what is missing beside them. A file is compared with its checkpoint, which is beside
+it: without one, nothing shows whether records are missing at its end.")]
 pub struct VerifyArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take a doc for help")]
@@ -66,8 +67,11 @@ pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, Box<dyn Failure>> {
             None => None,
         };
         let doubt = records.doubt().await?;
-        let mut reader = records.open(ReadFrom::Start, Until::End).await?;
-        let report = Report { checkpoint: doubt, ..read(&mut reader, ledger.as_ref(), watermarks).await? };
+        let place = records.place().await?;
+        let file = place.compare().await?;
+        let mut reader = Reader::open(place, ReadFrom::Start, Until::End).await?;
+        let report = read(&mut reader, ledger.as_ref(), watermarks).await?;
+        let report = Report { checkpoint: doubt, file, ..report };
         args.output.show(&report)?;
         Ok(Exit::of(report.is_ok()))
     })

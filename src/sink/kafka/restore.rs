@@ -246,8 +246,13 @@ fn last_offset(
 pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) {
     let Some(key) = message.key().and_then(|key| std::str::from_utf8(key).ok()) else {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-        tracing::warn!(topic, partition, offset, hint = "only the bridge may write to the checkpoint topic",
-            "foreign record in the checkpoint topic ignored");
+        tracing::warn!(
+            topic,
+            partition,
+            offset,
+            hint = "only the bridge may write to the checkpoint topic",
+            "foreign record in the checkpoint topic ignored"
+        );
         return;
     };
     match message.payload() {
@@ -260,12 +265,15 @@ pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) {
 /// session.
 fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
     match error::setup(action, error) {
-        error @ (SinkError::Refused { .. } | SinkError::Setup { .. } | SinkError::ReaderGone) => Err(error),
         error @ SinkError::Unavailable { .. } => {
             tracing::warn!(%error, "reading checkpoints failed, retrying");
             std::thread::park_timeout(PAUSE * 10);
             Ok(())
         }
+        error @ (SinkError::Refused { .. }
+        | SinkError::Setup { .. }
+        | SinkError::Tampered { .. }
+        | SinkError::ReaderGone) => Err(error),
     }
 }
 

@@ -107,7 +107,7 @@ fn by_options(error: SinkError) -> SinkError {
         SinkError::Setup { problem, remedy } => {
             SinkError::Setup { problem: problem.replace("sink.nats.servers", "--nats"), remedy }
         }
-        SinkError::ReaderGone => error,
+        SinkError::Tampered { .. } | SinkError::ReaderGone => error,
     }
 }
 

@@ -1,11 +1,19 @@
-//! What the local sinks have in common: one process that owns every shard, and one lane.
+//! What the local sinks have in common: one process that owns every shard, one lane, and a checkpoint in a file.
 
-use super::journal::Journal;
+pub(super) mod checkpoint;
+pub(super) mod committed;
+
 use super::{CommitError, Ownership, OwnershipEvent, SinkError};
 use bridge_contract::line::Line;
-use bridge_core::ids::Topic;
-use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, Message, OutputTopic, Target};
+use bridge_core::ids::{ShardId, Topic};
+use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, Message, OutputTopic, StoredCheckpoint, Target};
+use checkpoint::Checkpoint;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -15,9 +23,9 @@ pub(super) const OUTPUT_TOPIC: OutputTopic = OutputTopic { lanes: NonZeroU32::MI
 /// A batch is one write.
 pub(super) const BATCH_LIMITS: BatchLimits = BatchLimits { messages: usize::MAX, spans_shards: true };
 
-/// The output for lines, and its journal.
+/// The output for lines, and its checkpoint.
 pub(super) trait Output: Send + 'static {
-    fn journal(&self) -> &Journal;
+    fn checkpoint(&mut self) -> &mut Checkpoint;
     fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError>;
 }
 
@@ -42,8 +50,8 @@ impl<O: Output> Session<O> {
         open: impl FnOnce() -> Result<O, SinkError> + Send + 'static,
     ) -> Result<(Self, Ownership), SinkError> {
         let opened = spawn_blocking(move || {
-            let output = open()?;
-            let checkpoints = output.journal().checkpoints(shards)?;
+            let mut output = open()?;
+            let checkpoints = output.checkpoint().entries(shards)?;
             Ok((output, checkpoints))
         });
         let (output, checkpoints) =
@@ -99,4 +107,72 @@ pub(super) fn lines(
         })?;
     }
     Ok(lines)
+}
+
+/// The stored checkpoint at `path`, for those shards that have one; none if the file is missing. A bridge may use it at
+/// the same time.
+///
+/// # Errors
+/// `Setup` if it is damaged, `Unavailable` if the file system fails.
+pub(super) async fn stored(path: &Path) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
+    Ok(on_thread(path, checkpoint::peek).await?.map(|content| content.entries).unwrap_or_default())
+}
+
+/// Whether a process uses the checkpoint at `path`.
+///
+/// # Errors
+/// `Unavailable` if the file system fails.
+pub(super) async fn is_held(path: &Path) -> Result<bool, SinkError> {
+    on_thread(path, checkpoint::is_held).await
+}
+
+async fn on_thread<T: Send + 'static>(
+    path: &Path,
+    look: impl FnOnce(&Path) -> Result<T, SinkError> + Send + 'static,
+) -> Result<T, SinkError> {
+    let path = path.to_owned();
+    let looked = spawn_blocking(move || look(&path)).await;
+    looked.unwrap_or_else(|error| Err(SinkError::unavailable("read the checkpoint", error)))
+}
+
+/// Makes the entries of a file's folder durable.
+pub(super) fn sync_folder(of: &Path) -> io::Result<()> {
+    File::open(folder(of))?.sync_all()
+}
+
+/// The folder that a file is in.
+pub(super) fn folder(of: &Path) -> &Path {
+    of.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// The path with something behind its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// A file that is created can be read by this process's user alone: it has names of tasks, or sync tokens.
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
+}
+
+/// Takes a file for this process alone, until it is closed.
+pub(super) fn lock_file(file: &File, path: &Path) -> Result<(), SinkError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => SinkError::Setup {
+            problem: format!("another process holds {}", path.display()),
+            remedy: "stop it, or give each its own `path` and `checkpoint`".to_owned(),
+        },
+        TryLockError::Error(error) => failed("lock", path, error),
+    })
+}
+
+/// The error for a failure of the file system.
+pub(super) fn failed(
+    action: &str,
+    path: &Path,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> SinkError {
+    SinkError::unavailable(format!("could not {action} {}", path.display()), error)
 }
