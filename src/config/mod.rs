@@ -350,10 +350,12 @@ impl Default for PollingConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct CommitConfig {
-    /// The time that the first page of a batch waits for more pages. Raise it for fewer and larger commits; lower it
-    /// for less latency.
-    pub linger: HumanDuration,
-    /// The number of records at which a batch is committed without further waiting.
+    /// The maximum number of commits a second. A page is committed as soon as the bus is free, and pages that arrive meanwhile
+    /// share the next commit. Lower it for fewer and larger commits; raise it for less latency while many streams have events.
+    /// Commits of streams that have more events waiting at Asana aren't limited.
+    pub max_per_second: NonZeroU32,
+    /// The maximum number of records of a commit, except that a page is never split. So many records are committed without
+    /// further waiting.
     pub max_records: NonZeroU32,
     /// The maximum size of all pages that wait for the sink. Beyond it, polling pauses (backpressure). Lower it if
     /// the replica has little memory.
@@ -366,7 +368,7 @@ pub struct CommitConfig {
 impl Default for CommitConfig {
     fn default() -> Self {
         Self {
-            linger: HumanDuration(Duration::from_millis(100)),
+            max_per_second: NonZeroU32::MIN.saturating_add(49),
             max_records: NonZeroU32::MIN.saturating_add(9_999),
             max_pending: ByteSize(64 << 20),
             watermark_interval: HumanDuration(Duration::from_secs(60)),

@@ -406,7 +406,7 @@ fn only_what_needs_a_restart_rolls_the_pods() {
         r#"config.streams=[{"resource":"1"},{"resource":"2"}]"#,
         "config.accounts.main.requestsPerMinute=1400",
         r#"config.polling.minInterval="1s""#,
-        r#"config.commit.linger="1s""#,
+        "config.commit.maxPerSecond=10",
         "commonLabels={}",
     ] {
         assert_eq!(template(&[live]), before, "{live}");

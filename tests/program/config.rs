@@ -101,8 +101,10 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     ("sink:", "shards: many\nsink:", &["shards: must be a whole number in digits, such as `shards: 32`"]),
     (
         "sink:",
-        "commit: {linger: 3}\nsink:",
-        &["commit.linger: has no unit: write `linger: 3s` for seconds; other units are ms, m, h and d"],
+        "commit: {watermarkInterval: 3}\nsink:",
+        &[
+            "commit.watermarkInterval: has no unit: write `watermarkInterval: 3s` for seconds; other units are ms, m, h and d",
+        ],
     ),
     (
         "sink:",

@@ -1,7 +1,7 @@
 //! Attributes as Kafka headers: `CloudEvents` in binary mode
 //! (its Kafka protocol binding 1.0.2, section 3.2), and Kafka Connect's for dead letters.
 
-use crate::sink::cloud_events::source;
+use crate::sink::cloud_events::PageTexts;
 use bridge_core::ids::Deployment;
 use bridge_core::record::batch::{Attributes, Message, Target};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -11,7 +11,13 @@ pub(super) const DEPLOYMENT: &str = "ce_deployment";
 
 /// The headers of a message. `output` is the configured output topic, which dead letters name. `schema` is the URI of
 /// the value's schema.
-pub(super) fn headers(message: &Message, output: &str, deployment: &Deployment, schema: Option<&str>) -> OwnedHeaders {
+pub(super) fn headers(
+    message: &Message,
+    output: &str,
+    deployment: &Deployment,
+    schema: Option<&str>,
+    texts: &mut PageTexts,
+) -> OwnedHeaders {
     let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
     let topic = match &message.target {
         Target::Lane { topic, .. } => topic.as_str(),
@@ -20,11 +26,11 @@ pub(super) fn headers(message: &Message, output: &str, deployment: &Deployment, 
     let headers = OwnedHeaders::new_with_capacity(13);
     let headers = with(headers, "ce_specversion", "1.0");
     let headers = with(headers, "ce_id", id);
-    let headers = with(headers, "ce_source", &source(stream.as_ref(), topic));
+    let headers = with(headers, "ce_source", texts.source(stream.as_ref(), topic));
     let headers = with(headers, "ce_type", kind);
     let headers = with(headers, "ce_time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
     let headers = with(headers, "content-type", "application/protobuf");
-    let headers = with(headers, "traceparent", &trace.to_string());
+    let headers = with(headers, "traceparent", texts.traceparent(*trace));
     let headers = match message.subject() {
         // The extension `partitionkey` contains the key, for consumers that forward the event to another bus.
         Some(subject) => with(with(headers, "ce_subject", subject), "ce_partitionkey", subject),
@@ -73,7 +79,7 @@ mod tests {
             },
         };
         let names_and_values = |message: &Message, schema| {
-            let headers = headers(message, "asana", &"a_b".into(), schema);
+            let headers = headers(message, "asana", &"a_b".into(), schema, &mut PageTexts::default());
             let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.expect("a value").to_vec()).expect("UTF-8");
             headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect::<Vec<_>>()
         };
@@ -101,7 +107,10 @@ mod tests {
     #[test]
     fn a_source_is_a_uri_reference() {
         let stream = StreamId::new("main account", "1200");
-        assert_eq!(source(Some(&stream), "asana.events"), "/asana/main%20account/1200");
-        assert_eq!(source(None, "asana.events"), "/topics/asana.events");
+        let mut texts = PageTexts::default();
+        assert_eq!(texts.source(Some(&stream), "asana.events"), "/asana/main%20account/1200");
+        assert_eq!(texts.source(None, "asana.events"), "/topics/asana.events");
+        assert_eq!(texts.source(None, "asana.tasks"), "/topics/asana.tasks");
+        assert_eq!(texts.source(Some(&StreamId::new("main", "2")), "asana.tasks"), "/asana/main/2");
     }
 }

@@ -1,7 +1,7 @@
 //! Messages in the form in which they are published, and in which a write-ahead intent stores them.
 
 use super::subject::Subjects;
-use crate::sink::cloud_events::source;
+use crate::sink::cloud_events::PageTexts;
 use async_nats::HeaderMap;
 use bridge_core::ids::{Deployment, ShardId};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, Target};
@@ -78,8 +78,9 @@ impl Part {
 /// The parts of a batch, by shard.
 pub(super) fn parts(subjects: &Subjects, deployment: &Deployment, batch: &Batch) -> BTreeMap<ShardId, Part> {
     let mut parts: BTreeMap<ShardId, Part> = BTreeMap::new();
+    let mut texts = PageTexts::default();
     for message in &batch.messages {
-        parts.entry(message.shard).or_default().messages.push(Outgoing::new(subjects, deployment, message));
+        parts.entry(message.shard).or_default().messages.push(Outgoing::new(subjects, deployment, message, &mut texts));
     }
     // An atomic batch accepts a subject with a rollup only once: the last write of a key counts.
     let mut entries: BTreeMap<(ShardId, &str), Option<bytes::Bytes>> = BTreeMap::new();
@@ -93,7 +94,7 @@ pub(super) fn parts(subjects: &Subjects, deployment: &Deployment, batch: &Batch)
 }
 
 impl Outgoing {
-    fn new(subjects: &Subjects, deployment: &Deployment, message: &Message) -> Self {
+    fn new(subjects: &Subjects, deployment: &Deployment, message: &Message, texts: &mut PageTexts) -> Self {
         let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
         let lane = match &message.target {
             Target::Lane { partition, .. } => Some(*partition),
@@ -102,14 +103,14 @@ impl Outgoing {
         let mut headers = vec![
             header("ce-specversion", "1.0"),
             header("ce-id", id),
-            header("ce-source", &source(stream.as_ref(), subjects.prefix().as_str())),
+            header("ce-source", texts.source(stream.as_ref(), subjects.prefix().as_str())),
             header("ce-type", kind),
             header("ce-time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
             // The binding has a prefix for all attributes. The other header is for consumers that don't know
             // CloudEvents.
             header("ce-datacontenttype", "application/protobuf"),
             header("content-type", "application/protobuf"),
-            header("traceparent", &trace.to_string()),
+            header("traceparent", texts.traceparent(*trace)),
             header(MESSAGE_ID, id),
         ];
         headers.extend(deployment.name().map(|name| header(DEPLOYMENT, name)));
@@ -159,7 +160,8 @@ mod tests {
                 trace,
             },
         };
-        let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message);
+        let out =
+            Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message, &mut PageTexts::default());
         let headers: Vec<_> = out.headers.iter().map(|h| (h.name.as_str(), h.value.as_str())).collect();
         assert_eq!(
             headers,
@@ -183,7 +185,8 @@ mod tests {
         // An attribute has a legal value or isn't there.
         for key in ["", "1\n2", "1\u{85}", "1\u{fdd0}", "1\u{1ffff}"] {
             message.key = Gid::from(key);
-            let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message);
+            let out =
+                Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message, &mut PageTexts::default());
             assert!(out.headers.iter().all(|header| header.name != "ce-subject"), "{key:?}");
         }
     }

@@ -312,7 +312,7 @@ impl Engine {
         self.accounts.pause_all(now, pause);
     }
 
-    /// Nothing more is polled, and what waits is committed without lingering.
+    /// Nothing more is polled, and what waits is committed at once.
     pub fn drain(&mut self) {
         self.draining = true;
     }

@@ -22,8 +22,11 @@ pub struct Settings {
     pub min_interval: Duration,
     /// Interval between two polls of a stream without events: the interval grows up to this one.
     pub max_interval: Duration,
-    /// How long the first page of a batch waits for others. Longer means fewer commits, and later ones.
-    pub linger: Duration,
+    /// The shortest interval between the beginnings of two commits, unless a stream has more events waiting. Longer
+    /// means fewer commits, and later ones.
+    pub commit_interval: Duration,
+    /// How long a page without events waits for others that share its commit. Its stream isn't polled meanwhile.
+    pub quiet_wait: Duration,
     /// A batch of this number of records is taken at once, and none is larger unless a single page is.
     pub max_records: usize,
     /// Largest size of the pages that wait for their commit, in bytes. Beyond it nothing is polled.

@@ -11,7 +11,7 @@ use crate::record::batch::{Batch, CheckpointWrite, Message, OutputTopic};
 use crate::record::placement::lane_of;
 use crate::record::sequence::Counters;
 use crate::record::trace::Trace;
-use crate::record::{Place, Prepared};
+use crate::record::{InStream, Place, Prepared};
 use crate::stream::{MOST_PARTLY_HEALED, Notice, Stream};
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::timestamp;
@@ -136,6 +136,8 @@ struct Staging<'a> {
 /// A stream while one of its pages is staged.
 struct StreamStaging<'a> {
     pending: &'a Pending,
+    /// The stream's id.
+    text: Arc<str>,
     /// As it will be.
     next: Stream,
     counters: &'a mut Counters,
@@ -153,7 +155,7 @@ impl Staging<'_> {
             }
             Change::Ended => next.ended = true,
         }
-        let mut stream = StreamStaging { pending, next, counters };
+        let mut stream = StreamStaging { pending, text: pending.id.to_string().into(), next, counters };
         for topic in &pending.topics {
             self.spread(pending.shard, topic, stream.counters);
             if let Some(announcement) = &pending.announcement {
@@ -161,8 +163,11 @@ impl Staging<'_> {
             }
             self.prepare_topic(&mut stream, topic);
         }
+        let mut before = None;
         for (topic, prepared) in &pending.records {
-            self.prepare_topic(&mut stream, topic);
+            if before.replace(topic) != Some(topic) {
+                self.prepare_topic(&mut stream, topic);
+            }
             let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
             self.record(&mut stream, Lane { topic: topic.clone(), partition }, prepared);
         }
@@ -317,7 +322,7 @@ impl Staging<'_> {
 
     /// Gives a record of the stream its place.
     fn record(&mut self, stream: &mut StreamStaging<'_>, lane: Lane, prepared: &Prepared) {
-        let StreamStaging { pending, next, counters } = stream;
+        let StreamStaging { pending, text, next, counters } = stream;
         self.begin_lane(pending.shard, &lane, counters);
         let epoch = counters.epoch();
         let place = Place {
@@ -325,7 +330,11 @@ impl Staging<'_> {
             epoch,
             lane_sequence: counters.next(&lane.topic, lane.partition),
             lane,
-            stream: Some((pending.id.clone(), next.next_sequence(epoch))),
+            stream: Some(InStream {
+                id: pending.id.clone(),
+                text: Arc::clone(text),
+                sequence: next.next_sequence(epoch),
+            }),
             received_at: pending.received_at,
             trace: pending.trace,
         };
@@ -355,9 +364,9 @@ impl Staging<'_> {
     fn push(&mut self, prepared: &Prepared, place: &Place) {
         let message_bytes = self.topics[&place.lane.topic].message_bytes;
         let refused = prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
-        if let (Some(bytes), Some((stream, _))) = (refused, &place.stream) {
+        if let (Some(bytes), Some(stream)) = (refused, &place.stream) {
             let notice = Notice::DeadLetter { gid: prepared.key.clone(), bytes };
-            self.notices.push((stream.clone(), notice));
+            self.notices.push((stream.id.clone(), notice));
         }
     }
 }

@@ -75,15 +75,14 @@ impl Counters {
 
     /// Takes the lane's next sequence.
     pub fn next(&mut self, topic: &Topic, lane: u32) -> u64 {
-        let last = self.last(topic, lane);
-        let epoch = self.epoch;
-        let (index, Lanes { counters, .. }) = (lane as usize, self.changing(topic));
+        let (epoch, index) = (self.epoch, lane as usize);
+        let Lanes { counters, .. } = self.changing(topic);
         if counters.len() <= index {
             counters.resize(index + 1, LaneCounter::default());
         }
-        if let Some(counter) = counters.get_mut(index) {
-            *counter = LaneCounter { epoch, last: last + 1 };
-        }
+        let Some(counter) = counters.get_mut(index) else { return 0 };
+        let last = if counter.epoch == epoch { counter.last } else { 0 };
+        *counter = LaneCounter { epoch, last: last + 1 };
         last + 1
     }
 

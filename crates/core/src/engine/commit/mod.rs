@@ -3,9 +3,10 @@
 pub(super) mod summary;
 
 use super::pending::{Change, Next, Pending};
+use super::queue::CommitPace;
 use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
 use super::watermarks::ShardProgress;
-use super::{Engine, REFRESH, Shard};
+use super::{Engine, REFRESH, Settings, Shard};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::known::Update;
 use crate::engine::staging::{Owner, newest, stage};
@@ -97,7 +98,7 @@ impl Engine {
         if !refreshed.is_empty() {
             batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
         }
-        self.queue.begin(staged);
+        self.queue.begin(now, staged);
         Some(batch)
     }
 
@@ -139,8 +140,8 @@ impl Engine {
         let at_once = self.draining
             || self.is_full()
             || self.queue.ready_records() >= self.settings.max_records.min(self.limits.messages);
-        let linger = if at_once { Duration::ZERO } else { self.settings.linger };
-        let pages = self.queue.oldest().map(|arrived| arrived + linger);
+        let Settings { commit_interval: interval, quiet_wait, .. } = self.settings;
+        let pages = self.queue.due(if at_once { CommitPace::default() } else { CommitPace { interval, quiet_wait } });
         let watermark = self.shards.values().filter_map(|shard| self.watermark_due(shard)).min();
         let refresh = self.shards.values().map(|shard| shard.refresh_at).filter(|_| !self.draining).min();
         let due = pages.into_iter().chain(watermark).chain(refresh).min()?;

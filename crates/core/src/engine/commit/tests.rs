@@ -132,6 +132,51 @@ fn page(bench: &Bench, resource_type: &str, next: &str) -> PollOutcome {
     PollOutcome::Page(Page { events, next: next.into(), has_more: false, received_at: bench.now.wall, bytes: 9 })
 }
 
+/// When the bench's only page is committed whose arrival is `after` the beginning of the commit before.
+fn committed_after(after: Duration, has_more: bool) -> Duration {
+    let mut bench = published();
+    let interval = Duration::from_secs(10);
+    bench.reconfigure(Settings { commit_interval: interval, ..bench.engine.settings.clone() }, true);
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    let (first, second) = (page(&bench, "task", "d"), page(&bench, "task", "e"));
+    bench.answer(&poll, first);
+    let began = bench.now.monotonic;
+    bench.engine.request_poll(bench.now, &bench.id.clone());
+    bench.wait(after);
+    let poll = bench.poll().unwrap();
+    let PollOutcome::Page(second) = second else { unreachable!("it is a page") };
+    let second = bench.polled(PollOutcome::Page(Page { has_more, ..second }));
+    bench.engine.handle_outcome(bench.now, &poll, second);
+    let due = bench.engine.batch_due().unwrap();
+    bench.wait(due.saturating_sub(bench.now.monotonic));
+    assert!(bench.engine.take_batch(bench.now).is_some(), "what is due is taken");
+    bench.now.monotonic - began
+}
+
+#[test]
+fn a_page_is_committed_at_once_unless_a_commit_began_just_before_and_nothing_more_waits() {
+    for (after, has_more, expected) in [(12, false, 12), (3, false, 10), (3, true, 3)] {
+        let committed = committed_after(Duration::from_secs(after), has_more);
+        assert_eq!(committed, Duration::from_secs(expected), "{after} s after, {has_more}");
+    }
+}
+
+#[test]
+fn a_page_without_events_waits_for_another_one() {
+    let mut bench = published();
+    let wait = Duration::from_secs(5);
+    bench.reconfigure(Settings { quiet_wait: wait, ..bench.engine.settings.clone() }, true);
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    let page = bench.page();
+    bench.engine.handle_outcome(bench.now, &poll, bench.polled(page));
+    assert_eq!(bench.engine.batch_due(), Some(bench.now.monotonic + wait));
+    assert_eq!(bench.engine.take_batch(bench.now), None);
+    bench.engine.reconfigure(bench.now, bench.engine.settings.clone(), &[], &[]);
+    assert!(bench.engine.batch_due().unwrap() <= bench.now.monotonic, "the end of a stream is committed at once");
+}
+
 #[test]
 fn what_needs_an_unusable_topic_waits_and_the_topic_is_checked_with_backoff() {
     let mut bench = Bench::writing_to("t.{resource_type}");
