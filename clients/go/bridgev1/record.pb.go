@@ -164,6 +164,9 @@ const (
 	SourceGapReason_SOURCE_GAP_REASON_TOKEN_EXPIRED SourceGapReason = 1
 	// Asana kept answering 400 to a sync token that had been in use, and gave a new token to a request without one.
 	SourceGapReason_SOURCE_GAP_REASON_TOKEN_REFUSED SourceGapReason = 2
+	// The bridge's checkpoint was lost, and an operator let the bridge continue without it. When the stream was polled
+	// last, and even whether it was, isn't known.
+	SourceGapReason_SOURCE_GAP_REASON_CHECKPOINT_LOST SourceGapReason = 3
 )
 
 // Enum value maps for SourceGapReason.
@@ -172,11 +175,13 @@ var (
 		0: "SOURCE_GAP_REASON_UNSPECIFIED",
 		1: "SOURCE_GAP_REASON_TOKEN_EXPIRED",
 		2: "SOURCE_GAP_REASON_TOKEN_REFUSED",
+		3: "SOURCE_GAP_REASON_CHECKPOINT_LOST",
 	}
 	SourceGapReason_value = map[string]int32{
-		"SOURCE_GAP_REASON_UNSPECIFIED":   0,
-		"SOURCE_GAP_REASON_TOKEN_EXPIRED": 1,
-		"SOURCE_GAP_REASON_TOKEN_REFUSED": 2,
+		"SOURCE_GAP_REASON_UNSPECIFIED":     0,
+		"SOURCE_GAP_REASON_TOKEN_EXPIRED":   1,
+		"SOURCE_GAP_REASON_TOKEN_REFUSED":   2,
+		"SOURCE_GAP_REASON_CHECKPOINT_LOST": 3,
 	}
 )
 
@@ -1491,6 +1496,9 @@ func (x *LeftOut) GetReason() string {
 
 // Asana may have lost events of this stream between two times.
 //
+// If a gap that is open comes again with the same id, it has grown: the newer record counts. This happens only if a stream
+// has many gaps that can't be healed.
+//
 // It comes before any later event of the stream, in every lane of the topics that have the stream's records, or may have
 // them, and that its shard has written to. If the stream comes to another topic later, that topic gets the gap before the
 // stream's first event there, unless the gap is healed by then.
@@ -1501,6 +1509,7 @@ type SourceGap struct {
 	// Why the gap opened.
 	Reason SourceGapReason `protobuf:"varint,2,opt,name=reason,proto3,enum=asana_event_bridge.v1.SourceGapReason" json:"reason,omitempty"`
 	// By Asana's clock: no event that Asana offered before this time is lost. From the last poll that is known to be complete.
+	// Not set if the beginning isn't known: with the reason CHECKPOINT_LOST.
 	LastCompletePollAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_complete_poll_at,json=lastCompletePollAt,proto3" json:"last_complete_poll_at,omitempty"`
 	// By Asana's clock: Asana gave the new sync token at this time or before. No event that Asana offers after it is lost.
 	ResumedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=resumed_at,json=resumedAt,proto3" json:"resumed_at,omitempty"`
@@ -2187,11 +2196,12 @@ const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"\x19SNAPSHOT_CHANGE_UNCHANGED\x10\x03\x12\x1b\n" +
 	"\x17SNAPSHOT_CHANGE_DELETED\x10\x04\x12\x18\n" +
 	"\x14SNAPSHOT_CHANGE_LEFT\x10\x05\x12\x1f\n" +
-	"\x1bSNAPSHOT_CHANGE_NOT_VISIBLE\x10\x06*~\n" +
+	"\x1bSNAPSHOT_CHANGE_NOT_VISIBLE\x10\x06*\xa5\x01\n" +
 	"\x0fSourceGapReason\x12!\n" +
 	"\x1dSOURCE_GAP_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fSOURCE_GAP_REASON_TOKEN_EXPIRED\x10\x01\x12#\n" +
-	"\x1fSOURCE_GAP_REASON_TOKEN_REFUSED\x10\x02*T\n" +
+	"\x1fSOURCE_GAP_REASON_TOKEN_REFUSED\x10\x02\x12%\n" +
+	"!SOURCE_GAP_REASON_CHECKPOINT_LOST\x10\x03*T\n" +
 	"\bRestored\x12\x18\n" +
 	"\x14RESTORED_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eRESTORED_STATE\x10\x01\x12\x1a\n" +

@@ -32,6 +32,7 @@ class SourceGapReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_GAP_REASON_UNSPECIFIED: _ClassVar[SourceGapReason]
     SOURCE_GAP_REASON_TOKEN_EXPIRED: _ClassVar[SourceGapReason]
     SOURCE_GAP_REASON_TOKEN_REFUSED: _ClassVar[SourceGapReason]
+    SOURCE_GAP_REASON_CHECKPOINT_LOST: _ClassVar[SourceGapReason]
 
 class Restored(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -52,6 +53,7 @@ SNAPSHOT_CHANGE_NOT_VISIBLE: SnapshotChange
 SOURCE_GAP_REASON_UNSPECIFIED: SourceGapReason
 SOURCE_GAP_REASON_TOKEN_EXPIRED: SourceGapReason
 SOURCE_GAP_REASON_TOKEN_REFUSED: SourceGapReason
+SOURCE_GAP_REASON_CHECKPOINT_LOST: SourceGapReason
 RESTORED_UNSPECIFIED: Restored
 RESTORED_STATE: Restored
 RESTORED_PART_OF_STATE: Restored
