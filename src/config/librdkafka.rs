@@ -16,7 +16,7 @@ use rdkafka::types::RDKafkaConfRes;
 use std::collections::BTreeMap;
 
 /// The properties of librdkafka, one a line, each with its values if it has only some. From its documentation, without callbacks
-/// and without SASL mechanisms that aren't built in.
+/// and without what isn't built in (GSSAPI, OIDC).
 const PROPERTIES: &str = include_str!("librdkafka.txt");
 
 /// Properties with the mechanisms that are built in. librdkafka notices another one only when it connects.
@@ -142,20 +142,18 @@ impl Check<'_> {
 
     /// What SASL needs. librdkafka would take GSSAPI for the default, which isn't built in.
     fn login(&mut self, config: &KafkaConfig, place: &Place) {
+        let place = place.key("properties");
         let set = |key: &str| config.properties.contains_key(key) || config.secret_properties.contains_key(key);
         let protocol = config.properties.get("security.protocol").map(|protocol| protocol.to_lowercase());
-        let mechanism = MECHANISM.iter().find_map(|key| config.properties.get(*key));
+        let mechanism = MECHANISM.iter().find_map(|key| Some((key, config.properties.get(*key)?)));
         if protocol.is_some_and(|protocol| protocol.starts_with("sasl_")) && mechanism.is_none() {
-            self.problem(
-                &place.key("properties").key("security.protocol"),
-                "needs `sasl.mechanism` beside it, such as `sasl.mechanism: SCRAM-SHA-512`",
-            );
+            let problem = "needs `sasl.mechanism` beside it, such as `sasl.mechanism: SCRAM-SHA-512`";
+            self.problem(&place.key("security.protocol"), problem);
         }
-        if mechanism.is_some_and(|mechanism| mechanism != "OAUTHBEARER")
-            && !(set("sasl.username") && set("sasl.password"))
-        {
+        let has_login = set("sasl.username") && set("sasl.password");
+        if let Some((key, _)) = mechanism.filter(|(_, mechanism)| *mechanism != "OAUTHBEARER" && !has_login) {
             let problem = "needs a login: `sasl.username` beside it, and `sasl.password` under `secretProperties`";
-            self.problem(&place.key("properties").key("sasl.mechanism"), problem);
+            self.problem(&place.key(*key), problem);
         }
     }
 

@@ -17,6 +17,7 @@ pub mod gid;
 mod headers;
 mod librdkafka;
 mod load;
+mod local;
 mod network;
 mod problem;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
 pub use load::{LocalSink, Source, load, load_reading};
+pub use local::{ConsoleConfig, ConsoleOutput, FileConfig};
 pub use problem::{Mark, Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
@@ -707,47 +709,4 @@ pub struct NatsTlsConfig {
     /// A PEM file with the client's private key. Set it together with `certFile`.
     #[schemars(example = &"/etc/nats/key.pem")]
     pub key_file: Option<PathBuf>,
-}
-
-/// Lines on standard output, to try the bridge. If the reader of the output ends, the bridge ends, too.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct ConsoleConfig {
-    /// The form of the lines: JSON as in a file, or text for people, which leaves out records that only serve the bookkeeping of
-    /// consumers. With `auto` it is text on a terminal, and else JSON.
-    pub output: ConsoleOutput,
-    /// The path of the checkpoint file.
-    pub checkpoint: PathBuf,
-}
-
-impl Default for ConsoleConfig {
-    fn default() -> Self {
-        Self { output: ConsoleOutput::default(), checkpoint: "asana-event-bridge.checkpoint".into() }
-    }
-}
-
-/// The form of the lines on standard output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum ConsoleOutput {
-    /// Text on a terminal, and else JSON.
-    #[default]
-    Auto,
-    /// Text for people.
-    Text,
-    /// JSON objects, one per record.
-    Json,
-}
-
-/// JSON lines in a file, each record exactly once. After a crash the bridge cuts off unfinished lines.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct FileConfig {
-    /// The path of the file that records are appended to.
-    #[schemars(example = &"events.jsonl")]
-    pub path: PathBuf,
-    /// The path of the checkpoint file. Default: `path` with `.checkpoint` appended.
-    #[serde(default)]
-    #[schemars(example = &"events.jsonl.checkpoint")]
-    pub checkpoint: Option<PathBuf>,
 }
