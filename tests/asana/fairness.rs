@@ -182,12 +182,3 @@ fn the_other_nine_are_polled_as_often_as_with_ten_healthy_ones() {
         }
     }
 }
-
-#[test]
-fn a_stream_that_is_throttled_each_time_comes_after_the_others() {
-    let throttled = Fault::Polls(PollOutcome::Throttled { retry_after: Duration::from_secs(1) });
-    let counts = polls(300, &throttled);
-    let bad = counts.iter().find(|(id, _)| id.resource.as_str() == "0").map(|(_, count)| *count).unwrap();
-    let least = counts.values().min().unwrap();
-    assert!(100 * bad <= 105 * least, "{counts:?}");
-}

@@ -38,8 +38,8 @@ impl Pacing {
         self.count(now, pace);
         match pace {
             Pace::AtOnce => Some(Duration::ZERO),
-            // After those that become due while the account pauses: it would have the same answer first again.
-            Pace::AccountPause(pause) => Some(pause),
+            // Like the others: it may be the one that is throttled each time.
+            Pace::AccountPause(_) => None,
             Pace::Active => {
                 self.expectant = 0;
                 None
@@ -115,7 +115,7 @@ mod tests {
             let delay = pacing.next(now, Pace::Retry, INTERVALS, "main/1").unwrap();
             assert!(delay >= longest * SECOND / 2 && delay <= longest * SECOND, "{delay:?}");
         }
-        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND)]), [Some(1)]);
+        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND)]), [None]);
         assert_eq!((pacing.failures(), pacing.failing_since()), (4, Some(5 * SECOND)), "a pause is no news");
         assert_eq!(waits(&mut pacing, [Pace::Idle]), [None]);
         assert_eq!((pacing.failures(), pacing.failing_since()), (0, None));
