@@ -1,7 +1,8 @@
 """Asana's resources in a key-value bucket of NATS, from the JetStream stream, and a watch of the bucket.
 
-The consumer is durable. A message is acknowledged after its row is in the bucket, so it may come again after a crash: a row
-changes only by a record with a later place. The key is STREAM/GID. A removed resource keeps its row, with `removed` set.
+The consumer is durable. A message is acknowledged after its row is in the bucket, so it may come again after a crash (after 30 s):
+a row changes only by a record with a later place. One message is delivered at a time: else one that comes again would come after
+later ones. The key is STREAM/GID. A removed resource keeps its row, with `removed` set.
 
   python nats_kv.py --server nats://HOST:4222 --bucket resources fill [--until-end]
   python nats_kv.py --server nats://HOST:4222 --bucket resources watch [--until-end]
@@ -14,6 +15,7 @@ import sys
 
 import nats
 from asana_event_bridge import Continuity, Detector, Record, row_of
+from nats.js.api import ConsumerConfig
 from nats.js.errors import KeyNotFoundError, NotFoundError
 
 
@@ -36,23 +38,26 @@ async def main():
 
 
 async def fill(jetstream, bucket, options):
-    subscription = await jetstream.pull_subscribe("asana.lane.>", durable=options.bucket, stream=options.stream)
+    in_order = ConsumerConfig(max_ack_pending=1)
+    subscription = await jetstream.pull_subscribe(
+        "asana.lane.>", durable=options.bucket, stream=options.stream, config=in_order
+    )
     detector = Detector(from_beginning=False)  # begins where the durable consumer is
     while True:
         try:
-            messages = await subscription.fetch(100, timeout=1)
+            [message] = await subscription.fetch(1, timeout=1)
         except nats.errors.TimeoutError:
-            if options.until_end and (await subscription.consumer_info()).num_pending == 0:
+            info = await subscription.consumer_info()
+            if options.until_end and info.num_pending == info.num_ack_pending == 0:
                 return
             continue
-        for message in messages:
-            record = Record.FromString(message.data)
-            verdict = detector.observe(record)
-            if verdict.continuity is Continuity.MISSING:
-                print(f"{verdict.missing} records are missing before {record.position}", file=sys.stderr)
-            if row := row_of(record):
-                await put(bucket, vars(row))
-            await message.ack_sync()
+        record = Record.FromString(message.data)
+        verdict = detector.observe(record)
+        if verdict.continuity is Continuity.MISSING:
+            print(f"{verdict.missing} records are missing before {record.position}", file=sys.stderr)
+        if row := row_of(record):
+            await put(bucket, vars(row))
+        await message.ack_sync()
 
 
 async def put(bucket, row):
