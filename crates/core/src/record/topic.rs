@@ -151,6 +151,9 @@ impl TopicTemplate {
     /// streams: then any digits in the topic's name may be the gid of one.
     #[must_use]
     pub fn may_give_any(&self, streams: &[StreamId], others: bool, topic: &Topic) -> bool {
+        if let Some(only) = self.only_topic() {
+            return only == topic;
+        }
         let gids = topic.as_str().split(|letter: char| !letter.is_ascii_digit()).filter(|_| others);
         let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().cloned());
         ids.any(|stream| self.may_give(&stream, topic))
