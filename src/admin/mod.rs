@@ -18,7 +18,8 @@ mod sampled;
 mod watcher;
 
 pub use report::{
-    AccountReport, CrawlReport, FailureReport, GapReport, PendingReport, Report, ShardReport, StreamReport, Totals,
+    AccountReport, CrawlReport, FailureReport, FreshnessReport, GapReport, PendingReport, Report, ShardReport,
+    StreamReport, Totals,
 };
 
 use crate::clock::Clock;
