@@ -143,7 +143,8 @@ impl Account {
 
     /// The answers that have arrived. Each brings what had happened when its poll was sent; the first one a token only.
     fn answers(&mut self, at: f64) {
-        while let Some((_, number)) = self.answers.pop_front_if(|(due, _)| *due <= at) {
+        while let Some((_, number)) = self.answers.front().copied().filter(|(due, _)| *due <= at) {
+            self.answers.pop_front();
             let (stream, sent_at, mut events) = (&mut self.streams[number], at - ANSWER, Vec::new());
             stream.process.run(sent_at, &mut self.rng, &mut events);
             let before = stream.sent_at.replace(sent_at);

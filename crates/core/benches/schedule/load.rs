@@ -63,7 +63,9 @@ pub(crate) fn processes(load: Load, streams: usize, events: f64, rng: &mut impl 
     };
     let mut rates: Vec<f64> = (0..streams).map(&mut rate).collect();
     let all: f64 = rates.iter().sum();
-    rates.iter_mut().for_each(|rate| *rate *= events / all);
+    for rate in &mut rates {
+        *rate *= events / all;
+    }
     for at in (1..streams).rev() {
         rates.swap(at, rng.random_range(0..=at));
     }
@@ -89,7 +91,6 @@ impl Process {
     /// Its rate at a time at which it is, or soon after.
     pub(crate) fn rate(&self, at: f64) -> f64 {
         match self.change {
-            Change::Steady => self.mean,
             Change::Bursts { on, off } => {
                 let quiet = self.mean * (on + off) / (on * BURST + off);
                 if self.in_burst { quiet * BURST } else { quiet }
@@ -100,7 +101,7 @@ impl Process {
                 self.mean * if day < 5.0 && (8.0..17.0).contains(&hour) { OFFICE.0 } else { OFFICE.1 }
             }
             Change::Swap { every } if (at / every).floor() % 2.0 > 0.5 => self.other,
-            Change::Swap { .. } => self.mean,
+            Change::Steady | Change::Swap { .. } => self.mean,
         }
     }
 

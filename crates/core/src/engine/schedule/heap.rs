@@ -17,13 +17,10 @@ pub(super) struct Heap {
 impl Heap {
     /// Puts the slot at this time, in place of any earlier entry.
     pub(super) fn set(&mut self, slot: u32, due: Duration) {
-        let place = match self.place(slot) {
-            Some(place) => place,
-            None => {
-                self.heap.push((due, slot));
-                self.heap.len() - 1
-            }
-        };
+        let place = self.place(slot).unwrap_or(self.heap.len());
+        if place == self.heap.len() {
+            self.heap.push((due, slot));
+        }
         self.settle(place, (due, slot));
     }
 
