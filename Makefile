@@ -27,8 +27,8 @@ help: ## this list
 .PHONY: demo
 demo: ## simulator, bridge, bus and consumer for FOR=30s, checked at the end; BUS=embedded|kafka|nats OUTPUT=text|json
 	@scripts/bootstrap rust build $(if $(filter kafka,$(BUS)),java python) $(if $(filter nats,$(BUS)),python)
-	@cargo build --quiet
-	@scripts/with-bus $(BUS) target/debug/asana-event-bridge demo --for $(FOR) --bus $(BUS) --output $(OUTPUT)
+	@cargo build --quiet --profile demo --no-default-features
+	@scripts/with-bus $(BUS) target/demo/asana-event-bridge demo --for $(FOR) --bus $(BUS) --output $(OUTPUT)
 
 .PHONY: check
 check: ## the inner loop, under 2 minutes when built: format, lints, the tests of core, consumer and contract
@@ -51,7 +51,7 @@ lint: ## format, lints, documentation, the contract's compatibility, workflows, 
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-	cargo check --quiet --no-default-features
+	cargo check --quiet --no-default-features --features kafka-full
 	for features in "" kafka nats file; do \
 		cargo check --quiet -p asana-event-bridge-consumer --features "$$features"; \
 	done

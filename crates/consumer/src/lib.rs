@@ -29,7 +29,8 @@
 //! - [`Event::custom_field`] reads the new value of a custom field.
 //! - [`Dedupe`] recognises a change that comes through two streams.
 //! - [`Materializer`] keeps a table of all resources.
-//! - The features `kafka` and `nats` add a client of the bus: see their modules.
+//! - The features `kafka` and `nats` add a client of the bus: see their modules. With `kafka-full`, a default feature, Kafka's
+//!   has TLS, SASL and zstd.
 
 pub mod custom_field;
 pub mod decode;

@@ -345,33 +345,31 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_of_a_commit_is_rolled_back() {
+    fn a_mixture_of_two_commits_is_damage() {
+        const PAGE: usize = 4096;
         let folder = tempfile::tempdir().expect("a folder");
-        let (path, copy) = (folder.path().join("checkpoint"), folder.path().join("copy"));
+        let path = folder.path().join("checkpoint");
         let mut checkpoint = open(&path).expect("a checkpoint");
-        let filler =
-            |byte: u8| (0..40).map(|n| write(1, &format!("stream/{n}"), Some(&[byte; 900]))).collect::<Vec<_>>();
-        checkpoint.commit(&filler(1), committed(1)).expect("commits");
-        let before = content(&path);
-        // With a cache of a page, the transaction writes to the file before its commit.
-        checkpoint.database.pragma_update(None, "cache_size", 1).expect("a small cache");
-        let transaction = checkpoint.database.transaction().expect("a transaction");
-        put(&transaction, before_sum(&before), &filler(2)).expect("writes");
-        let torn = std::fs::read(&path).expect("reads");
-        std::fs::write(&copy, &torn).expect("copies");
-        let torn_alone = peek(&copy);
-        assert!(
-            matches!(torn_alone, Err(SinkError::Setup { .. })),
-            "half a commit without its journal: {torn_alone:?}"
-        );
-        std::fs::write(&copy, torn).expect("copies");
-        std::fs::copy(beside(&path, "-journal"), beside(&copy, "-journal")).expect("copies");
-        assert_eq!(content(&copy), before);
-    }
-
-    fn before_sum(content: &Content) -> u64 {
-        let entries = content.entries.iter().flat_map(|(shard, entries)| entries.iter().map(|it| (shard.0, it)));
-        entries.fold(0, |sum, (shard, (key, value))| sum.wrapping_add(hash(shard, key, value)))
+        let mut commit = |byte: u8| {
+            let writes: Vec<_> = (0..40).map(|n| write(1, &format!("stream/{n}"), Some(&[byte; 900]))).collect();
+            checkpoint.commit(&writes, committed(byte.into())).expect("commits");
+            std::fs::read(&path).expect("reads")
+        };
+        let (first, second) = (commit(1), commit(2));
+        drop(checkpoint);
+        let whole = content(&path);
+        let mut damaged = 0;
+        for cut in (0..second.len()).step_by(PAGE) {
+            std::fs::write(&path, [&first[..cut.min(first.len())], &second[cut..]].concat()).expect("writes");
+            match peek(&path) {
+                Ok(found) => assert_eq!(found.as_ref(), Some(&whole), "cut at {cut}"),
+                Err(error) => {
+                    assert!(matches!(error, SinkError::Setup { .. }), "cut at {cut}: {error}");
+                    damaged += 1;
+                }
+            }
+        }
+        assert!(damaged > 0);
     }
 
     #[test]

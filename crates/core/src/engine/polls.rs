@@ -150,13 +150,13 @@ impl Engine {
         let Some(account) = self.accounts.get_mut(&id.account) else { return };
         match pace {
             Pace::AtOnce => account.schedule_next_page(now, id),
-            Pace::Active | Pace::Idle => {
+            Pace::Active | Pace::Idle | Pace::AccountPause(_) => {
                 let polled_at = entry.sent_at.unwrap_or(now.monotonic);
                 let requested_at = entry.poll_requested.then(|| entry.requested_at(now));
                 let latest = requested_at.into_iter().chain(wait.map(|wait| polled_at + wait)).min();
                 account.schedule_interval(now, id, &entry.committed.rate(), polled_at, latest);
             }
-            Pace::Retry | Pace::AccountPause(_) => account.schedule_poll(id, now.monotonic + wait.unwrap_or_default()),
+            Pace::Retry => account.schedule_poll(id, now.monotonic + wait.unwrap_or_default()),
             Pace::Suspended(_) => {
                 // It may be polled earlier, without its token.
                 let fresh_wait = entry.bad_requests.wait(now, window);
