@@ -14,6 +14,7 @@ RECORDS ?= 10000000
 RESOURCES ?= 1000000
 MINUTES ?= 10
 HOURS ?= 6
+ONLY ?=
 ROUNDS ?= 20
 STREAMS ?= 10000
 TASKS ?= 50000
@@ -119,9 +120,9 @@ recipes: ## every recipe of docs/recipes against the real thing; downloads DuckD
 	cargo test --test foreign recipes -- --include-ignored --nocapture --test-threads 1
 
 .PHONY: bench
-bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
+bench: ## the whole bridge on real Kafka and NATS beside the limit, and its steps; ONLY=catch_up is one section; LONG=1 more streams
 	scripts/bootstrap rust build python java
-	cargo bench --quiet --bench bridge
+	cargo bench --quiet --bench bridge -- $(ONLY)
 
 .PHONY: detect
 detect: ## lose, double and move RECORDS=10000000 records at random, and cut lanes: each must be found; SEED=1
@@ -137,7 +138,7 @@ bench-detect: ## decode and detect, records/s of one core
 .PHONY: bench-schedule
 bench-schedule: ## delay, fairness and cost of the schedule beside round robin and the optimum; HOURS=6 SEED=1 STREAMS=1000000
 	scripts/bootstrap
-	HOURS=$(HOURS) SEED=$(SEED) STREAMS=$(if $(filter file,$(origin STREAMS)),1000000,$(STREAMS)) \
+	HOURS=$(HOURS) SEED=$(SEED) SCHEDULE_STREAMS=$(if $(filter file,$(origin STREAMS)),1000000,$(STREAMS)) \
 		cargo bench --quiet -p asana-event-bridge-core --bench schedule
 
 .PHONY: bench-index

@@ -1,6 +1,6 @@
 //! The schedule beside round robin and beside the optimum with known rates, on streams that have events in known ways; then
 //! what a decision costs with many streams. Fails if a ratio is beyond its bound. `make bench-schedule`; `HOURS` sets how
-//! long, `SEED` which events, and `STREAMS` how many streams there are at most.
+//! long, `SEED` which events, and `SCHEDULE_STREAMS` how many streams there are at most.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -44,7 +44,7 @@ const LOADS: [(&str, Load, f64); 8] = [
 fn main() -> ExitCode {
     let number =
         |name: &str, default: u64| std::env::var_os(name).map_or(default, |it| it.to_string_lossy().parse().unwrap());
-    let (hours, seed, most) = (number("HOURS", 6), number("SEED", 1), number("STREAMS", 1_000_000));
+    let (hours, seed, most) = (number("HOURS", 6), number("SEED", 1), number("SCHEDULE_STREAMS", 1_000_000));
     println!(
         "{hours} hours after 3 hours of learning, seed {seed}; delays in seconds, from an event to the answer that brings it"
     );

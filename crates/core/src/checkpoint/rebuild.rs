@@ -62,7 +62,8 @@ pub fn rebuild(
     kept.retain(|key, _| !removed.contains(key));
     if read(shard, &kept).is_err() {
         // A crawl begins again while its source gap is open.
-        removed.extend(kept.extract_if(.., |key, _| key.starts_with(CRAWL)).map(|(key, _)| key));
+        removed.extend(kept.keys().filter(|key| key.starts_with(CRAWL)).cloned());
+        kept.retain(|key, _| !key.starts_with(CRAWL));
     }
     let Contents { header, retired, lanes, streams } = read(shard, &kept)?;
     if let Some(it) = retired {

@@ -151,7 +151,7 @@ fn committed_after(after: Duration, has_more: bool) -> Duration {
     let due = bench.engine.batch_due().unwrap();
     bench.wait(due.saturating_sub(bench.now.monotonic));
     assert!(bench.engine.take_batch(bench.now).is_some(), "what is due is taken");
-    bench.now.monotonic - began
+    bench.now.monotonic.saturating_sub(began)
 }
 
 #[test]
