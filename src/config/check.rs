@@ -502,6 +502,7 @@ impl Check<'_> {
 
 /// Why a file can't be read, without its path, which may be a secret in the wrong place.
 pub(super) fn unreadable(error: &io::Error) -> String {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others have texts of their own")]
     match error.kind() {
         io::ErrorKind::NotFound => "there is no file of this name; write its whole path".to_owned(),
         io::ErrorKind::PermissionDenied => "the bridge's user has no right to read it".to_owned(),

@@ -104,7 +104,7 @@ impl Check<'_> {
             match check_name(name) {
                 Err(problem) => self.problem(&place.key(key), problem.to_string()),
                 Ok(()) if *name == config.topic => {
-                    self.problem(&place.key(key), "is the same topic as `topic`: write another name")
+                    self.problem(&place.key(key), "is the same topic as `topic`: write another name");
                 }
                 Ok(()) => {}
             }

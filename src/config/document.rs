@@ -33,7 +33,9 @@ pub(super) fn read(mut document: Value, environment: &Environment, marks: &mut M
             problems.add(place, message);
         }
     }
-    misspelled.into_iter().for_each(|place| problems.silence(place));
+    for place in misspelled {
+        problems.silence(place);
+    }
     super::name_by_deployment(&mut document);
     match serde_json::from_value(document) {
         Ok(config) => (Some(config), problems),

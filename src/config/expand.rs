@@ -96,7 +96,7 @@ fn set(node: &mut Value, part: Part, place: &Place, segments: &[&str], text: &st
             items.push(Value::Null);
         }
         let place = place.item(index);
-        return items.get_mut(index).map_or(Ok(place.clone()), |node| set(node, item, &place, deeper, text));
+        return items.get_mut(index).map_or_else(|| Ok(place.clone()), |node| set(node, item, &place, deeper, text));
     }
     let entries = as_object(node)?;
     if let Some(value) = part.any_key() {

@@ -64,8 +64,8 @@ impl Wrong<'_> {
 
     /// The key's own name.
     fn key(&self) -> &str {
-        let keys = self.place.steps().iter().rev();
-        let key = keys.filter_map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None }).next();
+        let mut keys = self.place.steps().iter().rev();
+        let key = keys.find_map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None });
         key.unwrap_or_default()
     }
 

@@ -123,13 +123,16 @@ impl Check<'_> {
             return false;
         }
         // librdkafka would ignore the unit.
-        if key.ends_with(".ms") && value.parse::<i64>().is_err() && choices.is_empty() {
+        if key.rsplit_once('.').is_some_and(|(_, unit)| unit == "ms")
+            && value.parse::<i64>().is_err()
+            && choices.is_empty()
+        {
             self.problem(place, "must be a number of milliseconds, without a unit");
             return false;
         }
         match ClientConfig::new().set(key, value).create_native_config() {
             Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
-                self.problem(place, unknown(key))
+                self.problem(place, unknown(key));
             }
             Err(KafkaError::ClientConfig(_, reason, ..)) if choices.is_empty() => {
                 self.problem(place, refused(&reason, value));

@@ -107,7 +107,7 @@ fn read(path: &Path) -> Result<Text, Problems> {
         Ok(Ok(text)) => yaml::parse(&text),
         Ok(Err(error)) => {
             let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-            let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+            let line = before.split(|byte| *byte == b'\n').count() as u64;
             let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() as u64 + 1;
             let mut problems = Problems::default();
             problems.add_at(Mark { line, column }, "is no text in UTF-8: save the file in this encoding");

@@ -131,11 +131,13 @@ impl Part {
             Step::Key(key) => key,
         };
         let node = self.at(&parent)?.0.get("properties").and_then(|keys| keys.get(key));
-        let own = |keyword| match node?.get(keyword)? {
-            Value::Array(examples) if keyword == "examples" => examples.first(),
+        let own = |keyword| {
+            let value = node?.get(keyword)?;
+            if keyword == "examples" {
+                return value.as_array()?.first();
+            }
             // A default of an object is all of its defaults.
-            Value::Object(_) => None,
-            value => Some(value),
+            (!value.is_object()).then_some(value)
         };
         if let Some(example) = own("examples").or_else(|| own("default")) {
             return Some(example.clone());

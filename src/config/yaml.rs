@@ -51,8 +51,8 @@ fn mark<T>(node: &Spanned<T>) -> Mark {
 #[derive(Debug)]
 enum Tree {
     Leaf(Value),
-    List(Vec<Spanned<Tree>>),
-    Map(Vec<(Spanned<String>, Spanned<Tree>)>),
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(Spanned<String>, Spanned<Self>)>),
 }
 
 impl Tree {

@@ -68,7 +68,7 @@ impl Applicant {
     /// [`SinkError::Setup`]: it must not join. Nothing was changed.
     pub fn admit(&self, stored: &Stored) -> Result<(), SinkError> {
         for contents in stored.checkpoint.values() {
-            self.check(contents).map_err(refused)?;
+            self.check(contents).map_err(|error| refused(&error))?;
         }
         if is_absent(&stored.checkpoint) {
             self.begin(stored)?;
@@ -170,7 +170,7 @@ pub fn is_absent(checkpoint: &Set) -> bool {
     checkpoint.values().all(|contents| *contents == Contents::default())
 }
 
-fn refused(error: CheckpointError) -> SinkError {
+fn refused(error: &CheckpointError) -> SinkError {
     SinkError::Setup {
         problem: error.to_string(),
         remedy: "this replica joined nobody, and changed nothing".to_owned(),

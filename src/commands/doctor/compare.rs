@@ -27,11 +27,8 @@ pub(super) struct Contents {
 impl Contents {
     /// The contents of a stream's resource, which is of this kind.
     pub(super) fn of(stream: &StreamId, what: What) -> Self {
-        let what = match what {
-            What::Project => What::Tasks,
-            What::Task => What::Subtasks,
-            other => other,
-        };
+        let what = if what == What::Project { What::Tasks } else { what };
+        let what = if what == What::Task { What::Subtasks } else { what };
         Self { stream: stream.clone(), listing: Listing { of: stream.resource.clone(), what } }
     }
 }
@@ -65,7 +62,7 @@ async fn look(own: &Asker<'_>, crawler: &Asker<'_>, listing: &Listing) -> Sight 
     };
     let seen: BTreeSet<_> = seen.items.iter().map(|item| &item.resource.gid).collect();
     let missing = shown.items.into_iter().filter(|item| !seen.contains(&item.resource.gid));
-    for alone in missing.filter_map(alone).take(MOST_ALONE) {
+    for alone in missing.filter_map(|item| alone(&item)).take(MOST_ALONE) {
         // It may have been deleted meanwhile.
         if is_refused(&crawler.list(&alone).await) && matches!(own.list(&alone).await, ListOutcome::Page(_)) {
             return Sight::Lacks(alone.of);
@@ -78,6 +75,6 @@ fn is_refused(outcome: &ListOutcome) -> bool {
     matches!(outcome, ListOutcome::Denied(Denial::Forbidden | Denial::NotFound))
 }
 
-fn alone(item: Item) -> Option<Listing> {
+fn alone(item: &Item) -> Option<Listing> {
     Some(Listing { what: What::alone(&item.resource.resource_type)?, of: Gid::from(item.resource.gid.as_str()) })
 }

@@ -257,7 +257,8 @@ impl Committer for NatsCommitter {
         } else {
             self.write_ahead(&id, parts, &mut lost).await
         };
-        let is_gone = self.owned.values_mut().fold(false, |gone, shard| std::mem::take(&mut shard.is_gone) || gone);
+        let gone = self.owned.values_mut().filter_map(|shard| std::mem::take(&mut shard.is_gone).then_some(()));
+        let is_gone = gone.count() > 0;
         // What deleted one head has probably deleted all.
         let emptied = if is_gone { self.owned.keys().copied().collect() } else { Vec::new() };
         if !lost.is_empty() || !emptied.is_empty() {
