@@ -32,7 +32,7 @@ pub(crate) fn measure(report: &mut Report, bus: &Bus, amounts: &Amounts, pages_p
             watcher.seen().owns = seen.owns;
             tokio::time::sleep(amounts.time).await;
             usage = Some(mark.usage());
-            server = (bus.cpu() - cpu, bus.log_bytes().saturating_sub(bytes));
+            server = (bus.cpu().saturating_sub(cpu), bus.log_bytes().saturating_sub(bytes));
         });
         is_over.store(true, Ordering::Relaxed);
     });

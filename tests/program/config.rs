@@ -449,7 +449,7 @@ polling: {maxInterval: 20h, minInterval: fast}
     let problems = load(&Source::file(file.path()), &environment).expect_err("many");
     assert_eq!(
         problems.to_string().replace(&file.path().display().to_string(), "bridge.yaml"),
-        r#"8 problems:
+        r" problems:
 bridge.yaml:3:18: accounts.main.token.env: the environment variable OTHER is not set: set it where the bridge starts
 bridge.yaml:5:5: streams[0].resource: the environment variable NOPE is not set
 bridge.yaml:6:5: streams[1].resorce: unknown key; did you mean `resource`?
@@ -457,7 +457,7 @@ bridge.yaml:8:5: streams[3]: is the same as streams[2]: account and gid are equa
 bridge.yaml:10:49: sink.kafka.properties.acks: can't be set: a commit counts when all replicas in sync have it; the bridge sets `all`
 bridge.yaml:11:11: polling.maxInterval: must be at most `12h`: a sync token dies after 24 hours
 bridge.yaml:11:29: polling.minInterval: is no time span: write a number and a unit, such as `500ms`, `30s`, `5m`, `12h` or `7d`
-ASANA_EVENT_BRIDGE__SINK__KAFAK: overrides no known key; did you mean KAFKA instead of KAFAK?"#
+ASANA_EVENT_BRIDGE__SINK__KAFAK: overrides no known key; did you mean KAFKA instead of KAFAK?"
     );
 }
 

@@ -69,7 +69,7 @@ impl Site {
         for (key, value) in changes.as_object().unwrap() {
             match document[key].as_object_mut().filter(|_| key == "sink") {
                 Some(_) => {
-                    document["sink"][self.bus].as_object_mut().unwrap().extend(value.as_object().unwrap().clone())
+                    document["sink"][self.bus].as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
                 }
                 None => document[key] = value.clone(),
             }
