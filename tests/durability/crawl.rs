@@ -142,7 +142,7 @@ impl Site {
     fn wait_until_polled(&self, bridges: &mut [&mut Program]) {
         self.count_polls();
         wait_for("a poll of each stream", Duration::from_secs(120), || {
-            for bridge in &mut bridges {
+            for bridge in bridges.iter_mut() {
                 bridge.assert_running();
             }
             let polls = self.simulator.get("/_sim/polls");

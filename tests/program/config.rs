@@ -449,7 +449,7 @@ polling: {maxInterval: 20h, minInterval: fast}
     let problems = load(&Source::file(file.path()), &environment).expect_err("many");
     assert_eq!(
         problems.to_string().replace(&file.path().display().to_string(), "bridge.yaml"),
-        r" problems:
+        "8 problems:
 bridge.yaml:3:18: accounts.main.token.env: the environment variable OTHER is not set: set it where the bridge starts
 bridge.yaml:5:5: streams[0].resource: the environment variable NOPE is not set
 bridge.yaml:6:5: streams[1].resorce: unknown key; did you mean `resource`?
