@@ -8,6 +8,7 @@ mod check;
 mod check_bus;
 mod check_discovery;
 mod checked;
+mod commit;
 mod crawl;
 mod document;
 mod environment;
@@ -36,6 +37,7 @@ pub use checked::{
     CheckedReading, CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern,
     NatsLogin, RegistryLogin,
 };
+pub use commit::CommitConfig;
 pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
@@ -344,36 +346,6 @@ impl Default for PollingConfig {
         Self {
             min_interval: HumanDuration(Duration::from_secs(5)),
             max_interval: HumanDuration(Duration::from_secs(60)),
-        }
-    }
-}
-
-/// How records are batched into commits, and how often watermarks are written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct CommitConfig {
-    /// The maximum number of commits a second. A page is committed as soon as the bus is free, and pages that arrive meanwhile
-    /// share the next commit. Lower it for fewer and larger commits; raise it for less latency while many streams have events.
-    /// Commits of streams that have more events waiting at Asana aren't limited.
-    pub max_per_second: NonZeroU32,
-    /// The maximum number of records of a commit, except that a page is never split. So many records are committed without
-    /// further waiting.
-    pub max_records: NonZeroU32,
-    /// The maximum size of all pages that wait for the sink. Beyond it, polling pauses (backpressure). Lower it if
-    /// the replica has little memory.
-    pub max_pending: ByteSize,
-    /// The interval at which each replica writes a watermark into each lane of the output topics, on Kafka and NATS. With
-    /// watermarks, consumers also notice if the last records of a lane are missing. `0s` turns them off.
-    pub watermark_interval: HumanDuration,
-}
-
-impl Default for CommitConfig {
-    fn default() -> Self {
-        Self {
-            max_per_second: NonZeroU32::MIN.saturating_add(49),
-            max_records: NonZeroU32::MIN.saturating_add(9_999),
-            max_pending: ByteSize(64 << 20),
-            watermark_interval: HumanDuration(Duration::from_secs(60)),
         }
     }
 }

@@ -57,8 +57,8 @@ fn commands(markdown: &str) -> Vec<String> {
     .collect()
 }
 
-/// What is wrong with the command, if it is one of ours.
-fn problem(command: &str) -> Option<Option<String>> {
+/// Checks the command, if it is one of ours.
+fn check(command: &str) -> Option<Result<(), String>> {
     let words: Vec<_> = command.split_whitespace().collect();
     let (program, arguments) = words.split_first()?;
     let is_there = |path: &str| root().join(path).exists();
@@ -80,8 +80,8 @@ fn problem(command: &str) -> Option<Option<String>> {
         }
         "make" => {
             let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
-            let targets = arguments.iter().filter(|it| !it.contains('='));
-            let unknown = targets.filter(|it| !makefile.contains(&format!("\n{it}:"))).next();
+            let mut targets = arguments.iter().filter(|it| !it.contains(['=', '"']));
+            let unknown = targets.find(|it| !makefile.contains(&format!("\n{it}:")));
             unknown.map(|it| format!("the Makefile has no target {it}"))
         }
         "cargo" => {
@@ -90,13 +90,13 @@ fn problem(command: &str) -> Option<Option<String>> {
             test.or(example).map(|it| format!("no {it}"))
         }
         "helm" | "docker" | "pip" => {
-            let paths = arguments.iter().filter(|it| it.starts_with("helm/") || it.starts_with("./"));
-            paths.filter(|it| !is_there(it)).next().map(|it| format!("no {it}"))
+            let mut paths = arguments.iter().filter(|it| it.starts_with("helm/") || it.starts_with("./"));
+            paths.find(|it| !is_there(it)).map(|it| format!("no {it}"))
         }
         _ if program.starts_with("scripts/") => (!is_there(program)).then(|| format!("no {program}")),
         _ => return None,
     };
-    Some(problem)
+    Some(problem.map_or(Ok(()), Err))
 }
 
 #[test]
@@ -104,9 +104,9 @@ fn every_command_of_the_documents_has_its_options_and_files() {
     let (mut wrong, mut checked) = (Vec::new(), 0);
     for (path, text) in documents() {
         for command in commands(&text) {
-            let Some(problem) = problem(&command) else { continue };
+            let Some(result) = check(&command) else { continue };
             checked += 1;
-            wrong.extend(problem.map(|it| format!("{}: {command}: {it}", name(&path))));
+            wrong.extend(result.err().map(|it| format!("{}: {command}: {it}", name(&path))));
         }
     }
     println!("{checked} commands");
@@ -139,8 +139,8 @@ fn every_command_of_the_help_has_its_options() {
         // Behind it, in a column of its own, is what it does.
         let command = command.split("   ").next().unwrap_or_default().split(" | ").next().unwrap_or_default();
         checked += 1;
-        let problem = problem(command).expect("a command of ours");
-        wrong.extend(problem.map(|it| format!("{command}: {it}")));
+        let result = check(command).expect("a command of ours");
+        wrong.extend(result.err().map(|it| format!("{command}: {it}")));
     }
     assert!(checked > 15, "{checked} commands");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -156,7 +156,7 @@ fn a_command_that_does_not_exist_is_found() {
         "scripts/frob",
         "helm install bridge helm/frob",
     ] {
-        assert!(problem(command).flatten().is_some(), "{command}");
+        assert!(check(command).is_some_and(|it| it.is_err()), "{command}");
     }
     let text = "```\nA=1 make frob # x\n```\nand `scripts/frob`\n```python\nmake frob\n```\n";
     assert_eq!(commands(text), ["make frob", "scripts/frob"]);

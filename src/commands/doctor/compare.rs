@@ -5,8 +5,8 @@
 //! stream contains. Something that only the streams' own account was shown is requested alone, so that a list that changes
 //! meanwhile gives no wrong result.
 
-use super::asana::{AT_ONCE, Asker};
-use super::judge;
+use super::asker::{AT_ONCE, Asker};
+use super::judge::{self, Sight};
 use crate::finding::CheckResult;
 use bridge_core::ids::{Gid, StreamId};
 use bridge_core::outcome::list::{Item, ListOutcome, Listing, What};
@@ -31,19 +31,6 @@ impl Contents {
         let what = if what == What::Task { What::Subtasks } else { what };
         Self { stream: stream.clone(), listing: Listing { of: stream.resource.clone(), what } }
     }
-}
-
-/// What the account for crawls sees of one stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
-    /// All that the stream's own account sees.
-    Same,
-    /// Asana refuses it the list.
-    Refused,
-    /// The list, without this resource.
-    Lacks(Gid),
-    /// One of the accounts couldn't read it now.
-    Unknown,
 }
 
 /// The result for the streams that `own` can read, if it isn't the account for crawls itself.

@@ -1,14 +1,26 @@
 //! What an answer means for the bridge. No IO.
 
-use super::compare::Sight;
 use crate::asana::{Refusal, Seen};
 use crate::finding::CheckResult;
-use bridge_core::ids::StreamId;
+use bridge_core::ids::{Gid, StreamId};
 use bridge_core::outcome::list::{ListOutcome, ListPage};
 use bridge_core::outcome::poll::{Denial, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+/// What the account for crawls sees of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// All that the stream's own account sees.
+    Same,
+    /// Asana refuses it the list.
+    Refused,
+    /// The list, without this resource.
+    Lacks(Gid),
+    /// One of the accounts couldn't read it now.
+    Unknown,
+}
 
 /// The maximum offset that counts as none: Asana's time has no more digits than whole seconds, and an answer takes
 /// time.

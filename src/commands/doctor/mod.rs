@@ -3,7 +3,8 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `mod` | the checks, all at the same time, and their results in a fixed order |
-//! | `asana` | checks Asana: credentials, rules, streams; at half of an account's rate |
+//! | `asana` | checks Asana: credentials, rules, streams |
+//! | `asker` | sends the requests, at half of an account's rate |
 //! | `compare` | whether the account for crawls sees what the streams' own accounts see |
 //! | `judge` | what an answer means for the bridge; no IO |
 //! | `local` | what the bridge needs on its own machine |
@@ -13,6 +14,7 @@
 //! more than one isn't documented), joins no group, takes no lease and writes no record.
 
 mod asana;
+mod asker;
 mod compare;
 mod judge;
 mod local;
@@ -24,7 +26,7 @@ use crate::asana::Accounts;
 use crate::config::{self, Checked, Environment, Source};
 use crate::finding::{CheckResult, Finding};
 use crate::sink::any::Sink;
-use asana::Asker;
+use asker::Asker;
 use futures_util::future::join_all;
 pub use report::Report;
 use std::io::Write as _;
