@@ -118,6 +118,8 @@ impl Check<'_> {
     }
 
     pub(super) fn nats(&mut self, config: NatsConfig, place: &Place) -> Option<CheckedNats> {
+        // An empty name is none, though a deployment would give it one.
+        let config = NatsConfig { checkpoint: config.checkpoint.filter(|name| !name.is_empty()), ..config };
         if config.servers.is_empty() {
             self.problem(&place.key("servers"), "is empty: write an address, such as `nats://nats-1:4222`");
         }

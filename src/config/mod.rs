@@ -581,7 +581,7 @@ pub struct NatsConfig {
     #[serde(default = "default_subject_prefix")]
     pub subject_prefix: String,
     /// The name of the checkpoint: letters, digits, `-` and `_`. Set it only after `checkpoint migrate`, to the name that the
-    /// command prints. Default: the `deployment`; without one, the checkpoint has no name.
+    /// command prints. Default: the `deployment`; without one, or with an empty text, the checkpoint has no name.
     #[serde(default)]
     #[schemars(example = &"shards-64")]
     pub checkpoint: Option<String>,

@@ -243,6 +243,10 @@ impl<'t> Writer<'t> {
         for change in &update.changes {
             match change {
                 Change::Touched { gid, resource_type, at } => {
+                    // One that adds nothing doesn't count for what a later one adds.
+                    if resource_type.is_some() && touches.get(gid).is_some_and(|(added, _)| added.is_none()) {
+                        self.touch(id, touches.remove_entry(gid).into_iter().collect())?;
+                    }
                     let touch = touches.entry(gid).or_insert((None, *at));
                     *touch = (touch.0.or(resource_type.as_deref()), touch.1.max(*at));
                 }

@@ -23,16 +23,16 @@ const LANGUAGES: [&str; 4] = ["go", "java", "python", "typescript"];
 
 /// The detector's files in each language, and the most lines that they may have: imports count, comments don't.
 const DETECTORS: [(&[&str], usize); 4] = [
-    (&["go/detector.go"], 290),
+    (&["go/detector.go"], 345),
     (
         &[
             "java/src/main/java/io/github/asana_event_bridge/consumer/Detector.java",
             "java/src/main/java/io/github/asana_event_bridge/consumer/Track.java",
         ],
-        235,
+        290,
     ),
-    (&["python/src/asana_event_bridge/detector.py"], 185),
-    (&["typescript/src/detector.ts"], 210),
+    (&["python/src/asana_event_bridge/detector.py"], 220),
+    (&["typescript/src/detector.ts"], 260),
 ];
 
 const LANES: usize = 3;

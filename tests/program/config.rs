@@ -84,7 +84,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "sink:",
         "qqq: 1\nsink:",
         &[
-            "qqq: unknown key; known here: accounts, admin, commit, crawl, discovery, index, insecureHosts, polling, replica, shards, sink, streams, webhooks",
+            "qqq: unknown key; known here: accounts, admin, checkpoint, commit, crawl, deployment, discovery, index, insecureHosts, polling, replica, shards, sink, streams, webhooks",
         ],
     ),
     (
@@ -529,7 +529,7 @@ fn an_override_of_nothing_is_a_problem() {
         ("SHARD", "overrides no known key; did you mean SHARDS instead of SHARD?"),
         (
             "COMMIT__X",
-            "overrides no known key; instead of X there can be LINGER, MAX_PENDING, MAX_RECORDS, WATERMARK_INTERVAL",
+            "overrides no known key; instead of X there can be MAX_PENDING, MAX_PER_SECOND, MAX_RECORDS, WATERMARK_INTERVAL",
         ),
         ("STREAMS__2__RESOURCE", r#""2" is no number from 0 to 1"#),
         ("STREAMS__X__RESOURCE", r#""X" is no number from 0 to 1"#),
