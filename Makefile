@@ -14,7 +14,6 @@ RECORDS ?= 10000000
 RESOURCES ?= 1000000
 MINUTES ?= 10
 HOURS ?= 6
-ONLY ?=
 ROUNDS ?= 20
 STREAMS ?= 10000
 TASKS ?= 50000
@@ -120,9 +119,9 @@ recipes: ## every recipe of docs/recipes against the real thing; downloads DuckD
 	cargo test --test foreign recipes -- --include-ignored --nocapture --test-threads 1
 
 .PHONY: bench
-bench: ## the whole bridge on real Kafka and NATS beside the limit, and its steps; ONLY=catch_up is one section; LONG=1 more streams
+bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
 	scripts/bootstrap rust build python java
-	cargo bench --quiet --bench bridge -- $(ONLY)
+	cargo bench --quiet --bench bridge
 
 .PHONY: detect
 detect: ## lose, double and move RECORDS=10000000 records at random, and cut lanes: each must be found; SEED=1

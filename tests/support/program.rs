@@ -223,12 +223,6 @@ impl Simulator {
         serde_json::from_str(&text.expect("the simulator answers")).expect("JSON")
     }
 
-    /// The body of what Asana's API answers with any status, below its base.
-    pub(crate) fn body(&self, path: &str) -> String {
-        let request = self.client.get(format!("{}/api/1.0{path}", self.url)).bearer_auth(TOKEN);
-        self.runtime.block_on(async { request.send().await?.text().await }).expect("the simulator answers")
-    }
-
     /// With what status Asana's API answers, below its base.
     pub(crate) fn status(&self, path: &str) -> u16 {
         let request = self.client.get(format!("{}/api/1.0{path}", self.url)).bearer_auth(TOKEN);

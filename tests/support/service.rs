@@ -21,8 +21,6 @@ pub(crate) struct Service {
 pub(crate) struct Node {
     /// From 1. Kafka's broker id.
     pub(crate) id: u32,
-    /// Its process when it was started first.
-    pub(crate) pid: u32,
     pub(crate) address: String,
     /// Where a proxy has to lead to, if there is one.
     pub(crate) upstream: Option<String>,
@@ -65,11 +63,6 @@ impl Service {
         let service = Self::start_cluster(name, nodes, &[&ports, arguments].concat());
         network.lead_to(service.nodes.iter().map(|node| node.upstream.as_deref().expect("an upstream")));
         (service, network)
-    }
-
-    /// The folder of its data and logs.
-    pub(crate) fn folder(&self) -> &str {
-        &self.dir
     }
 
     /// What one of Kafka's own tools says.
