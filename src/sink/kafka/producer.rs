@@ -168,16 +168,16 @@ impl Producer {
         let fencing = Arc::clone(&transaction);
         let (progress, records) = (Flight::new(), Flight::new());
         let progress_sent = self.send_checkpoints(batch, &progress).await;
-        // The fence comes after all messages, never before: the shard's next owner waits for transactions that began
-        // before it read, and the group rejects those that add its offsets later.
-        let deliver = async {
-            let records_sent = self.send_messages(batch, frames, &records).await;
+        // The fence comes after the checkpoints, never before: the shard's next owner waits for transactions that wrote
+        // checkpoints before it read, and the group rejects those that add its offsets later. Nobody waits for records.
+        let fence = async {
             landed(progress_sent, &progress).await?;
-            landed(records_sent, &records).await
+            blocking(move || fencing.fence()).await.unwrap_or_else(|ended| Err(Halt::Ended(ended)))
         };
-        let so_far = match deliver.await {
-            Ok(()) => blocking(move || fencing.fence()).await.unwrap_or_else(|ended| Err(Halt::Ended(ended))),
-            Err(halt) => Err(halt),
+        let deliver = async { landed(self.send_messages(batch, frames, &records).await, &records).await };
+        let so_far = match tokio::join!(deliver, fence) {
+            (_, Err(ended @ Halt::Ended(_))) => Err(ended),
+            (delivered, fenced) => delivered.and(fenced),
         };
         blocking(move || transaction.finish(so_far)).await?
     }
