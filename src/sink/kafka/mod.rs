@@ -8,7 +8,6 @@
 //! | `membership` | knows what may be written, and fences it |
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
-//! | `polled` | polls the producer for delivery reports, without spinning |
 //! | `tails` | reads the last record of each lane |
 //! | `places` | checks what a reader needs: the cluster answers, and has the topics |
 //! | `headers` | names attributes as Kafka's consumers expect |
@@ -29,7 +28,6 @@ mod headers;
 mod membership;
 pub mod offline;
 mod places;
-mod polled;
 mod producer;
 mod registry;
 mod restore;

@@ -3,7 +3,6 @@
 use super::client::{self, REQUEST_TIMEOUT};
 use super::error::{self, Facts, Fate, Step};
 use super::membership::{Fence, Grant, Membership};
-use super::polled::PolledProducer;
 use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
 use crate::sink::cloud_events::PageTexts;
@@ -13,7 +12,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,11 +45,6 @@ impl Flight {
 
     fn fail(&self, error: KafkaError) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        self.landed.notify_one();
-    }
-
-    fn failed(&self) -> Option<KafkaError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn land(&self) {
@@ -59,17 +53,13 @@ impl Flight {
         }
     }
 
-    /// Waits for all deliveries, or for the first failure: the abort removes what is still in flight, which may take as
-    /// long as the transaction's timeout to fail by itself.
+    /// Waits for all deliveries. Returns the first failure.
     async fn wait(&self) -> KafkaResult<()> {
         self.land();
-        loop {
-            self.landed.notified().await;
-            match self.failed() {
-                Some(error) => return Err(error),
-                None if self.outstanding.load(Ordering::Acquire) == 0 => return Ok(()),
-                None => {}
-            }
+        self.landed.notified().await;
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
         }
     }
 }
@@ -98,7 +88,7 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
     }
 }
 
-type Inner = PolledProducer<Deliveries>;
+type Inner = ThreadedProducer<Deliveries>;
 
 /// The only producer of the session.
 pub(super) struct Producer {
@@ -112,7 +102,7 @@ impl Producer {
     pub(super) fn open(settings: Arc<KafkaSettings>, message_bytes: usize) -> Result<Self, SinkError> {
         let mut config = client::producer(&settings, message_bytes);
         let mut shorter = client::SHORTER_TRANSACTIONS_MS.into_iter();
-        let mut inner: Inner = Inner::new(client::create(&settings, &config, Deliveries)?)?;
+        let mut inner: Inner = client::create(&settings, &config, Deliveries)?;
         for _ in 0..OPEN_REPEATS {
             let Err(error) = inner.init_transactions(REQUEST_TIMEOUT) else {
                 return Ok(Self { inner: Arc::new(inner), settings });
@@ -125,7 +115,7 @@ impl Producer {
                     "transaction timeout too long for the brokers, using a shorter one"
                 );
                 config.set("transaction.timeout.ms", timeout);
-                inner = Inner::new(client::create(&settings, &config, Deliveries)?)?;
+                inner = client::create(&settings, &config, Deliveries)?;
                 continue;
             }
             if sort(&inner, Step::Init, &error) != Fate::Repeat {
@@ -163,26 +153,28 @@ impl Producer {
                 Fate::Repeat | Fate::Abort | Fate::AbortRefused | Fate::Fatal => error::fatal(Step::Begin, error),
             });
         }
-        let transaction = Transaction { producer: Arc::clone(&self.inner), membership: Arc::clone(membership), grant };
-        let transaction = Arc::new(transaction);
-        let fencing = Arc::clone(&transaction);
-        let (progress, records) = (Flight::new(), Flight::new());
-        let progress_sent = self.send_checkpoints(batch, &progress).await;
-        // The fence comes after the checkpoints, never before: the shard's next owner waits for transactions that wrote
-        // checkpoints before it read, and the group rejects those that add its offsets later. Nobody waits for records.
-        let fence = async {
-            landed(progress_sent, &progress).await?;
-            blocking(move || fencing.fence()).await.unwrap_or_else(|ended| Err(Halt::Ended(ended)))
-        };
-        let deliver = async { landed(self.send_messages(batch, frames, &records).await, &records).await };
-        let so_far = match tokio::join!(deliver, fence) {
-            (_, Err(ended @ Halt::Ended(_))) => Err(ended),
-            (delivered, fenced) => delivered.and(fenced),
-        };
-        blocking(move || transaction.finish(so_far)).await?
+        let delivered = self.deliver(batch, frames).await;
+        let (inner, membership) = (Arc::clone(&self.inner), Arc::clone(membership));
+        let finish = move || Transaction { producer: &inner, membership: &membership, grant: &grant }.finish(delivered);
+        match tokio::task::spawn_blocking(finish).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(CommitError::Unknown(SinkError::unavailable("committing a Kafka transaction", error))),
+        }
     }
 
-    async fn send_messages(&self, batch: &Batch, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
+    /// Sends all messages and waits until the brokers have them.
+    async fn deliver(&self, batch: &Batch, frames: &Frames) -> KafkaResult<()> {
+        let flight = Flight::new();
+        let sent = self.send_all(batch, frames, &flight).await;
+        let landed = flight.wait();
+        match sent {
+            Ok(()) => landed.await,
+            // The abort removes the messages in flight.
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn send_all(&self, batch: &Batch, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
         let mut texts = PageTexts::default();
         for run in batch.messages.chunks(RUN) {
             for message in run {
@@ -190,10 +182,6 @@ impl Producer {
             }
             tokio::task::yield_now().await;
         }
-        Ok(())
-    }
-
-    async fn send_checkpoints(&self, batch: &Batch, flight: &Arc<Flight>) -> KafkaResult<()> {
         for run in batch.checkpoints.chunks(RUN) {
             for write in run {
                 self.send_checkpoint(write, flight).await?;
@@ -275,51 +263,31 @@ fn sort(producer: &Inner, step: Step, error: &KafkaError) -> Fate {
     error::sort(step, Facts::new(error, cause))
 }
 
-/// Waits until the brokers have what was sent. The abort of a transaction that failed removes what is in flight.
-async fn landed(sent: KafkaResult<()>, flight: &Flight) -> Result<(), Halt> {
-    let landed = match sent {
-        Ok(()) => flight.wait().await,
-        Err(error) => Err(error),
-    };
-    landed.map_err(|error| Halt::Failed(Step::Deliver, error))
+/// A transaction whose messages are sent. Its calls block.
+struct Transaction<'a> {
+    producer: &'a Arc<Inner>,
+    membership: &'a Membership,
+    grant: &'a Grant,
 }
 
-/// Runs calls that block.
-async fn blocking<T: Send + 'static>(calls: impl FnOnce() -> T + Send + 'static) -> Result<T, CommitError> {
-    let unknown = |error| CommitError::Unknown(SinkError::unavailable("committing a Kafka transaction", error));
-    tokio::task::spawn_blocking(calls).await.map_err(unknown)
-}
-
-/// Why a transaction can't go on.
-enum Halt {
-    /// A step failed.
-    Failed(Step, KafkaError),
-    /// Shards were given up meanwhile.
-    Ungranted,
-    /// No more calls are possible.
-    Ended(CommitError),
-}
-
-/// A transaction that has begun. Its calls block.
-struct Transaction {
-    producer: Arc<Inner>,
-    membership: Arc<Membership>,
-    grant: Grant,
-}
-
-impl Transaction {
-    /// Commits it, or aborts it if a step before has failed.
-    fn finish(&self, so_far: Result<(), Halt>) -> Result<(), CommitError> {
-        let done = so_far.and_then(|()| {
-            self.settle();
-            self.repeat(Step::Commit, || Ok(self.producer.commit_transaction(REQUEST_TIMEOUT)))
-        });
-        done.map_err(|halt| self.give_up(halt))
+impl Transaction<'_> {
+    fn finish(&self, delivered: KafkaResult<()>) -> Result<(), CommitError> {
+        if let Err(error) = delivered {
+            return Err(self.give_up(Step::Deliver, error));
+        }
+        // After the messages, never before: the shard's next owner waits for transactions that began before it read,
+        // and the group rejects those that add its offsets later.
+        self.send_offsets()?;
+        self.settle();
+        self.repeat(Step::Commit, || Ok(self.producer.commit_transaction(REQUEST_TIMEOUT)))
     }
 
-    /// Ties it to the group's generation.
-    fn fence(&self) -> Result<(), Halt> {
-        let fence = Arc::new(self.membership.fence(&self.grant).ok_or(Halt::Ungranted)?);
+    fn send_offsets(&self) -> Result<(), CommitError> {
+        let Some(fence) = self.membership.fence(self.grant) else {
+            self.abort()?;
+            return Err(error::aborted(Step::SendOffsets, "shards were given up meanwhile"));
+        };
+        let fence = Arc::new(fence);
         self.repeat(Step::SendOffsets, || self.send_offsets_once(&fence))
     }
 
@@ -328,7 +296,7 @@ impl Transaction {
     /// has the same transactional id, which ends the transaction.
     fn send_offsets_once(&self, fence: &Arc<Fence>) -> Result<KafkaResult<()>, CommitError> {
         let (answer_to, answer) = mpsc::sync_channel(1);
-        let (producer, fence) = (Arc::clone(&self.producer), Arc::clone(fence));
+        let (producer, fence) = (Arc::clone(self.producer), Arc::clone(fence));
         let call = move || {
             let answer = producer.send_offsets_to_transaction(&fence.offsets, &fence.member, REQUEST_TIMEOUT);
             // The receiver may not wait for a late answer.
@@ -349,32 +317,24 @@ impl Transaction {
         }
     }
 
-    fn repeat(&self, step: Step, call: impl Fn() -> Result<KafkaResult<()>, CommitError>) -> Result<(), Halt> {
+    fn repeat(&self, step: Step, call: impl Fn() -> Result<KafkaResult<()>, CommitError>) -> Result<(), CommitError> {
         let mut repeats = 0;
         loop {
-            let Err(error) = call().map_err(Halt::Ended)? else { return Ok(()) };
-            if sort(&self.producer, step, &error) != Fate::Repeat {
-                return Err(Halt::Failed(step, error));
+            let Err(error) = call()? else { return Ok(()) };
+            if sort(self.producer, step, &error) != Fate::Repeat {
+                return Err(self.give_up(step, error));
             }
             repeats += 1;
             if repeats >= REPEATS {
-                return Err(Halt::Ended(error::unknown(step, error)));
+                return Err(error::unknown(step, error));
             }
             tracing::warn!(%error, ?step, repeats, "transaction step not answered by Kafka, retrying");
         }
     }
 
-    /// Ends a transaction that can't go on.
-    fn give_up(&self, halt: Halt) -> CommitError {
-        let (step, error) = match halt {
-            Halt::Failed(step, error) => (step, error),
-            Halt::Ungranted => {
-                let ungranted = error::aborted(Step::SendOffsets, "shards were given up meanwhile");
-                return self.abort().err().unwrap_or(ungranted);
-            }
-            Halt::Ended(error) => return error,
-        };
-        let fate = sort(&self.producer, step, &error);
+    /// Ends a transaction that failed.
+    fn give_up(&self, step: Step, error: KafkaError) -> CommitError {
+        let fate = sort(self.producer, step, &error);
         match fate {
             Fate::Fenced => return error::fenced(step, error),
             Fate::Fatal => return error::fatal(step, error),
@@ -392,7 +352,7 @@ impl Transaction {
     fn abort(&self) -> Result<(), CommitError> {
         for repeats in 1..=REPEATS {
             let Err(error) = self.producer.abort_transaction(REQUEST_TIMEOUT) else { return Ok(()) };
-            match sort(&self.producer, Step::Abort, &error) {
+            match sort(self.producer, Step::Abort, &error) {
                 Fate::Repeat => tracing::warn!(%error, repeats, "transaction abort not answered by Kafka, retrying"),
                 Fate::Fenced => return Err(error::fenced(Step::Abort, error)),
                 Fate::Abort | Fate::AbortRefused | Fate::Fatal => return Err(error::fatal(Step::Abort, error)),
