@@ -111,7 +111,12 @@ impl Applicant {
         let contents = checkpoint.get(&tail.shard);
         let lanes = contents.and_then(|contents| contents.lanes.get(&tail.topic));
         let counter = lanes.and_then(|lanes| lanes.counters.get(tail.lane as usize));
-        if counter.is_some_and(|counter| (counter.epoch, counter.last) >= (tail.epoch, tail.sequence)) {
+        let is_ours = tail.deployment == self.expected.deployment.as_str();
+        // Of another name, from before `checkpoint adopt`, it is the counter's own epoch.
+        let is_counted = |counter: &LaneCounter| {
+            (counter.epoch, counter.last) >= (tail.epoch, tail.sequence) && (is_ours || counter.epoch == tail.epoch)
+        };
+        if counter.is_some_and(is_counted) {
             return true;
         }
         let header = match contents.and_then(|contents| contents.header.as_ref()) {
@@ -123,7 +128,6 @@ impl Applicant {
             None => None,
         };
         let is_written = checkpoint.values().any(|contents| contents.lanes.contains_key(&tail.topic));
-        let is_ours = tail.deployment == self.expected.deployment.as_str();
         is_ours && is_written && header.is_some_and(|header| tail.epoch < header.epoch)
     }
 
