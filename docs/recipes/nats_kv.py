@@ -11,12 +11,12 @@ later ones. The key is STREAM/GID. A removed resource keeps its row, with `remov
 import argparse
 import asyncio
 import json
-import sys
 
 import nats
-from asana_event_bridge import Continuity, Detector, Record, row_of
+from asana_event_bridge import Detector, Record, row_of
 from nats.js.api import ConsumerConfig
 from nats.js.errors import KeyNotFoundError, NotFoundError
+from rows import observe
 
 
 async def main():
@@ -52,9 +52,7 @@ async def fill(jetstream, bucket, options):
                 return
             continue
         record = Record.FromString(message.data)
-        verdict = detector.observe(record)
-        if verdict.continuity is Continuity.MISSING:
-            print(f"{verdict.missing} records are missing before {record.position}", file=sys.stderr)
+        observe(detector, record)
         if row := row_of(record):
             await put(bucket, vars(row))
         await message.ack_sync()

@@ -12,10 +12,10 @@ again. They have the same key, so the table merges them, and the view doesn't ch
 import base64
 import json
 import pickle
-import sys
 
-from asana_event_bridge import Continuity, Detector, row_of
+from asana_event_bridge import Detector
 from chdb import session
+from rows import row_of_new
 from topic import batches, options
 
 TABLES = [
@@ -51,7 +51,7 @@ def main():
     saved = str(database.query(SAVED, "TSVRaw", params={"topic": chosen.topic})).strip()
     offsets, detector, written = pickle.loads(base64.b64decode(saved)) if saved else ({}, Detector(), 0)
     for records in batches(chosen.bootstrap, chosen.topic, offsets, chosen.until_end):
-        rows = [row for record in records if (row := row_of_new(detector.observe(record), record))]
+        rows = [row for record in records if (row := row_of_new(detector, record))]
         insert(database, "asana.change", map(vars, rows))
         written += 1
         state = base64.b64encode(pickle.dumps((offsets, detector, written))).decode()
@@ -60,12 +60,6 @@ def main():
 
 def insert(database, table, rows):
     database.query(f"INSERT INTO {table} FORMAT JSONEachRow " + "\n".join(json.dumps(row) for row in rows))
-
-
-def row_of_new(verdict, record):
-    if verdict.continuity is Continuity.MISSING:
-        print(f"{verdict.missing} records are missing before {record.position}", file=sys.stderr)
-    return row_of(record) if verdict.is_new else None
 
 
 if __name__ == "__main__":

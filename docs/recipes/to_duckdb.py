@@ -10,10 +10,10 @@ Changes, offsets and the detector's state are in one transaction. Then, with any
 
 import json
 import pickle
-import sys
 
 import duckdb
-from asana_event_bridge import Continuity, Detector, row_of
+from asana_event_bridge import Detector
+from rows import row_of_new
 from topic import batches, options
 
 TABLES = """
@@ -48,18 +48,12 @@ def main():
     saved = database.execute("SELECT offsets, detector FROM progress WHERE topic = ?", [chosen.topic]).fetchone()
     offsets, detector = map(pickle.loads, saved) if saved else ({}, Detector())
     for records in batches(chosen.bootstrap, chosen.topic, offsets, chosen.until_end):
-        rows = [row for record in records if (row := row_of_new(detector.observe(record), record))]
+        rows = [row for record in records if (row := row_of_new(detector, record))]
         database.begin()
         database.execute(INSERT, [json.dumps([vars(row) for row in rows])])
         progress = [chosen.topic, pickle.dumps(offsets), pickle.dumps(detector)]
         database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", progress)
         database.commit()
-
-
-def row_of_new(verdict, record):
-    if verdict.continuity is Continuity.MISSING:
-        print(f"{verdict.missing} records are missing before {record.position}", file=sys.stderr)
-    return row_of(record) if verdict.is_new else None
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ The SQL is nearly the same for other databases that have ON CONFLICT.
 
 import pickle
 import sqlite3
-import sys
 
-from asana_event_bridge import Continuity, Detector, row_of
+from asana_event_bridge import Detector
+from rows import row_of_new
 from topic import batches, options
 
 TABLES = """
@@ -41,16 +41,9 @@ def main():
     for records in batches(chosen.bootstrap, chosen.topic, offsets, chosen.until_end):
         with database:  # one transaction
             for record in records:
-                apply(database, detector.observe(record), record)
+                if row := row_of_new(detector, record):
+                    database.execute(REMOVE if row.removed else PUT, vars(row))
             database.execute(SAVE, [chosen.topic, pickle.dumps(offsets), pickle.dumps(detector)])
-
-
-def apply(database, verdict, record):
-    if verdict.continuity is Continuity.MISSING:
-        print(f"{verdict.missing} records are missing before {record.position}", file=sys.stderr)
-    row = row_of(record) if verdict.is_new else None
-    if row:
-        database.execute(REMOVE if row.removed else PUT, vars(row))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ use super::SinkError;
 use bridge_core::checkpoint::reshard::Set;
 use bridge_core::checkpoint::{CheckpointError, Contents, Expected, Retired};
 use bridge_core::ids::{ShardId, StreamId, Topic};
+use bridge_core::record::sequence::LaneCounter;
 use std::collections::BTreeSet;
 
 /// A replica that wants to join.

@@ -2,6 +2,7 @@
 //! `consumers` installs them and uses them.
 
 use crate::support::blocks::{Block, blocks};
+use crate::support::foreign::{path_from_script, run};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,18 +11,9 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
-    out.into_owned()
-}
-
 /// What `scripts/client` prints: a folder.
 fn client(what: &str, language: &str) -> PathBuf {
-    let mut command = Command::new(root().join("scripts/client"));
-    PathBuf::from(run(command.args([what, language]).stderr(Stdio::inherit())).lines().last().unwrap())
+    path_from_script("client", &[what, language])
 }
 
 fn read(path: impl AsRef<Path>) -> String {

@@ -2,6 +2,7 @@
 //! download much are ignored here, and run by `make recipes`.
 
 use crate::support::blocks::blocks;
+use crate::support::foreign::{path_from_script, run};
 use crate::support::program::{Program, Simulator, TOKEN};
 use crate::support::service::Service;
 use crate::support::wait_for;
@@ -30,31 +31,16 @@ fn recipe(name: &str) -> PathBuf {
     root().join("docs/recipes").join(name)
 }
 
-/// Runs a command to its end, and returns what it printed.
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
-    out.into_owned()
-}
-
-/// What one of our scripts prints last: a path.
-fn script(name: &str, arguments: &[&str]) -> PathBuf {
-    let mut command = Command::new(root().join("scripts").join(name));
-    PathBuf::from(run(command.args(arguments).stderr(Stdio::inherit())).lines().last().unwrap())
-}
-
 /// A Python with a client of Kafka and the package of `clients/python`.
 fn python() -> Command {
-    Command::new(script("client", &["examples", "python"]).join(".venv/bin/python"))
+    Command::new(path_from_script("client", &["examples", "python"]).join(".venv/bin/python"))
 }
 
 /// One that also has what the larger recipes need.
 fn python_with_all() -> Command {
     let packages = "import asana_event_bridge, pathlib; print(pathlib.Path(asana_event_bridge.__file__).parents[1])";
     let package = run(python().args(["-c", packages]));
-    let mut python = Command::new(script("python-env", &[recipe("requirements.txt").to_str().unwrap()]));
+    let mut python = Command::new(path_from_script("python-env", &[recipe("requirements.txt").to_str().unwrap()]));
     python.env("PYTHONPATH", package.trim());
     python
 }
@@ -118,19 +104,9 @@ fn tell(sink: &Value, read: impl AsyncFn() -> Vec<Record>) -> Rows {
     std::fs::write(path("token"), TOKEN).unwrap();
     let simulator = Simulator::start(&["--scenario", &path("scenario")], Path::new(&path("simulator.log")));
     let projects = simulator.projects();
-    let config = json!({
-        "accounts": { "main": {
-            "token": { "file": path("token") },
-            "baseUrl": format!("{}/api/1.0", simulator.url),
-            "requestsPerMinute": 60000,
-        }},
-        "commit": { "watermarkInterval": "1s" },
-        "index": { "path": path("index") },
-        "polling": { "minInterval": "200ms", "maxInterval": "1s" },
-        "shards": 4,
-        "sink": sink,
-        "streams": projects.iter().map(|gid| json!({ "resource": gid })).collect::<Vec<_>>(),
-    });
+    let mut config = simulator.config(Path::new(&path("token")), sink, &projects, 4);
+    config["commit"] = json!({ "watermarkInterval": "1s" });
+    config["index"] = json!({ "path": path("index") });
     std::fs::write(path("config.yaml"), config.to_string()).unwrap();
     let mut bridge = Program::start(&["run", "--config", &path("config.yaml")], Path::new(&path("bridge.log")));
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -231,6 +207,31 @@ fn a_table_in_sqlite_is_complete_after_kills() {
     let rows =
         rows.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?]));
     compare("SQLite", &rows.unwrap().map(Result::unwrap).collect(), &told.rows);
+}
+
+#[test]
+fn each_missing_record_is_reported_once() {
+    // Holes, tails that only watermarks tell of, and ends of epochs.
+    for name in ["lane-epochs", "lane-joint-watermark-tail-lost", "lane-missing-for-good", "lane-random"] {
+        let vector = root().join(format!("proto/conformance/{name}.json"));
+        let program = "import base64, json, sys\n\
+            from asana_event_bridge import Detector, Record\n\
+            from rows import row_of_new\n\
+            detector = Detector()\n\
+            for step in json.load(open(sys.argv[1]))['steps']:\n    \
+                row_of_new(detector, Record.FromString(base64.b64decode(step['record'])))";
+        let mut command = python();
+        command.env("PYTHONPATH", root().join("docs/recipes")).args(["-c", program]).arg(&vector);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {said}");
+        let reported = said.lines().map(|line| line.split_once(" records are missing, seen at lane ").expect(line).0);
+        let reported: u64 = reported.map(|count| count.parse::<u64>().unwrap()).sum();
+        let vector: Value = serde_json::from_str(&std::fs::read_to_string(vector).unwrap()).unwrap();
+        let total = |name: &str| vector["after"]["total"][name].as_u64().unwrap();
+        // What came after all was missing once.
+        assert_eq!(reported, total("missing") + total("reordered"), "{name}: {said}");
+    }
 }
 
 /// The answer that `docs/consuming.md` gives in thirty lines.

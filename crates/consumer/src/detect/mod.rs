@@ -279,15 +279,17 @@ impl Detector {
         let holes = track.holes.len();
         track.seen_at = self.clock;
         let seen = track.observe(at);
-        if !is_new(seen) {
-            self.size.holes = (self.size.holes + track.holes.len()) - holes;
-            return Verdict { continuity: seen.continuity, news: None };
-        }
+        let is_new = is_new(seen);
         let mut before = seen.epoch_after.map(|epoch| (epoch, None));
-        if let Signal::EpochStart { previous_epoch, previous_lane_sequence } = record.signal {
+        if let Signal::EpochStart { previous_epoch, previous_lane_sequence } = record.signal
+            && is_new
+        {
             before = Some(track.begin(record.epoch, (previous_epoch, previous_lane_sequence)));
         }
         self.size.holes = (self.size.holes + track.holes.len()) - holes;
+        if !is_new {
+            return Verdict { continuity: seen.continuity, news: None };
+        }
         lane.gaps.note(record, !track.holes.is_empty(), self.limits.gaps);
         let late = seen.continuity == Continuity::Reordered;
         let told = if late || matches!(record.signal, Signal::Watermark { .. }) {

@@ -128,7 +128,8 @@ pub struct Header {
     pub epoch: u64,
     /// The replica that wrote the header.
     pub replica: String,
-    /// Whether consumers were told that the shard has no streams, and nothing else since.
+    /// Whether consumers may have been told that the shard has no streams, and nothing else since. Its streams aren't polled
+    /// before they are told otherwise.
     pub empty: bool,
     /// The deployment that the checkpoint belongs to.
     pub deployment: Deployment,

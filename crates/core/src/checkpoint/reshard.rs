@@ -114,7 +114,8 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
         deployment: target.deployment.clone(),
         recreated_at: old.values().filter_map(|contents| contents.header.as_ref()?.recreated_at).max(),
         streams: 0,
-        empty: false,
+        // What was stated of the old shards may hold for the new ones that have their numbers, until these state otherwise.
+        empty: true,
     };
     let mut streams: BTreeMap<ShardId, u32> = BTreeMap::new();
     for id in old.values().flat_map(|contents| contents.streams.keys()) {
@@ -353,6 +354,7 @@ mod tests {
             prop_assert_eq!(all_streams(&after), all_streams(&before));
             for (shard, state) in all_shards(number(to)).zip(&after) {
                 prop_assert!(state.counters.epoch() > epoch && state.counters.epoch() >= 50);
+                prop_assert!(state.empty, "a shard of that number may have been stated to be empty before");
                 prop_assert!(state.streams.keys().all(|id| shard_of(id, number(to)) == shard));
                 prop_assert!(state.counters.topics().eq(after[0].counters.topics()), "each knows all topics");
                 for topic in state.counters.topics() {

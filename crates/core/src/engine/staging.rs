@@ -61,6 +61,8 @@ pub(crate) struct Owner<'a> {
     pub(crate) shards: &'a BTreeMap<ShardId, Shard>,
     pub(crate) topics: &'a Topics,
     pub(crate) settings: &'a Settings,
+    /// The most shards in one watermark.
+    pub(crate) shards_at_once: usize,
 }
 
 /// Stages what waits, in order, and then watermarks. `committed`: a page's stream as it is on the bus.
@@ -74,7 +76,7 @@ pub(crate) fn stage<'a>(
     progress: Vec<ShardProgress>,
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
-    let Owner { shards, topics, settings } = owner;
+    let Owner { shards, topics, settings, shards_at_once } = owner;
     let trace = settings.trace(0, now);
     let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
@@ -97,7 +99,9 @@ pub(crate) fn stage<'a>(
         streams.insert(one.id.clone(), next.clone());
         pending.push((one, before.mark(), next.mark()));
     }
-    staging.watermarks(&progress, &mut counters);
+    for progress in progress.chunks(shards_at_once) {
+        staging.watermarks(progress, &mut counters);
+    }
     for (shard, counters) in &mut counters {
         let owned = &shards[shard];
         // What a watermark names is fenced by its header.

@@ -39,27 +39,25 @@ impl Engine {
     /// The shards whose watermarks are due and whose topics are known. Those that are due soon come with them, so that they
     /// stay together. As many as there is room for in a batch, or one.
     pub(super) fn take_progress(&mut self, now: Now, room: usize) -> Vec<ShardProgress> {
-        let spans_shards = self.limits.spans_shards;
         let due = |shard: &Shard| self.watermark_due(shard);
         if self.shards.values().filter_map(due).min().is_none_or(|earliest| earliest > now.monotonic) {
             return Vec::new();
         }
-        let soon = if spans_shards { self.settings.watermark_interval / 2 } else { Duration::ZERO };
-        let is_due = |(_, shard): &(&ShardId, &Shard)| due(shard).is_some_and(|at| at <= now.monotonic + soon);
+        let soon = now.monotonic + self.settings.watermark_interval / 2;
+        let is_due = |(_, shard): &(&ShardId, &Shard)| due(shard).is_some_and(|at| at <= soon);
         let due: Vec<_> = self.shards.iter().filter(is_due).map(|(shard, _)| *shard).collect();
         let (mut taken, mut messages) = (Vec::new(), 0);
         for shard in due {
             let topics = self.topics_of(shard);
-            let is_known = topics.iter().all(|topic| self.topics.is_known(topic));
+            if topics.iter().any(|topic| !self.topics.is_known(topic)) {
+                self.want_watermark(now, shard, WATERMARK_RETRY);
+                continue;
+            }
             messages += self.weight_of(shard, &topics, &taken);
-            let is_full = messages > room || taken.len() == SHARDS_AT_ONCE || !spans_shards;
-            if is_full && is_known && !taken.is_empty() {
+            if messages > room && !taken.is_empty() {
                 break;
             }
-            let progress = if is_known { self.progress(now, shard, &topics) } else { None };
-            for topic in topics.into_iter().filter(|_| !is_known) {
-                self.topics.want(now, topic);
-            }
+            let progress = self.progress(now, shard, topics);
             let wait = match &progress {
                 Some(progress) if progress.empty => self.settings.watermark_interval.saturating_mul(EMPTY_INTERVALS),
                 Some(_) => self.settings.watermark_interval,
@@ -73,19 +71,24 @@ impl Engine {
         taken
     }
 
+    /// The most shards in one watermark.
+    pub(super) fn shards_at_once(&self) -> usize {
+        if self.limits.spans_shards { SHARDS_AT_ONCE } else { 1 }
+    }
+
     /// About how many messages the shard adds to a watermark: its header, its counters, and in each topic the watermark itself
     /// or the beginnings of its lanes.
     fn weight_of(&self, shard: ShardId, topics: &BTreeSet<Topic>, taken: &[ShardProgress]) -> usize {
         let begins = |topic: &Topic| self.shards.get(&shard).is_some_and(|it| it.counters.begins(topic, 0).is_some());
-        let is_new = |topic: &Topic| !taken.iter().any(|other| other.topics.contains(topic));
+        let shares = |topic: &Topic| self.limits.spans_shards && taken.iter().any(|it| it.topics.contains(topic));
         let lanes = |topic: &Topic| self.topics.lanes(topic).unwrap_or(0);
-        let weight = |topic: &Topic| 1 + lanes(topic) * (usize::from(begins(topic)) + usize::from(is_new(topic)));
+        let weight = |topic: &Topic| 1 + lanes(topic) * (usize::from(begins(topic)) + usize::from(!shares(topic)));
         1 + topics.iter().map(weight).sum::<usize>()
     }
 
     /// How far the shard is; `None` if that isn't known.
-    fn progress(&mut self, now: Now, shard: ShardId, topics: &BTreeSet<Topic>) -> Option<ShardProgress> {
-        let progress = ShardProgress { shard, topics: topics.clone(), complete_up_to: None, empty: false };
+    fn progress(&mut self, now: Now, shard: ShardId, topics: BTreeSet<Topic>) -> Option<ShardProgress> {
+        let progress = ShardProgress { shard, topics, complete_up_to: None, empty: false };
         let complete_up_to = match self.shards.get(&shard)? {
             it if self.settings.all_known && !self.has_streams(shard, it) => {
                 return Some(ShardProgress { empty: true, ..progress });
@@ -130,11 +133,18 @@ impl Engine {
             return self.stated(now, shard, false);
         }
         let has_specs = self.specs.get(&shard).is_some_and(|specs| !specs.is_empty());
-        let topics = self.topics_of(shard);
-        let Some(it) = self.shards.get_mut(&shard).filter(|it| has_specs && it.empty) else { return };
-        it.watermark_at = now.monotonic;
-        for topic in topics {
+        if has_specs && self.is_closed(shard) {
+            self.want_watermark(now, shard, Duration::ZERO);
+        }
+    }
+
+    /// The shard's watermark is due after a delay, and its topics have to be known by then.
+    fn want_watermark(&mut self, now: Now, shard: ShardId, delay: Duration) {
+        for topic in self.topics_of(shard) {
             self.topics.want(now, topic);
+        }
+        if let Some(shard) = self.shards.get_mut(&shard) {
+            shard.watermark_at = now.monotonic + delay;
         }
     }
 
@@ -189,24 +199,38 @@ mod tests {
     use crate::ids::{StreamId, StreamKind};
     use crate::outcome::poll::{Page, PollOutcome, Polled};
     use crate::outcome::stamp::Stamp;
-    use crate::record::batch::{BatchLimits, OutputTopic, StoredCheckpoint};
+    use crate::record::batch::{BatchLimits, Message, OutputTopic, StoredCheckpoint};
     use crate::record::placement::shard_of;
+    use bridge_contract::pb::{self, record::Body};
+    use prost::Message as _;
     use std::num::NonZeroU32;
 
     const SHARDS: NonZeroU32 = NonZeroU32::new(32).unwrap();
     const LANES: NonZeroU32 = NonZeroU32::new(12).unwrap();
 
-    /// A day of a replica with these shards, on which nothing happens. How many records it writes.
-    fn quiet_day(shards: impl Iterator<Item = ShardId>, id: &StreamId) -> usize {
-        let mut now = Now { monotonic: MINUTE, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
+    /// A replica with these shards, and when they came.
+    fn replica(shards: impl Iterator<Item = ShardId>, id: &StreamId, spans_shards: bool) -> (Engine, Now) {
+        let now = Now { monotonic: MINUTE, wall: DateTime::from_timestamp(1_700_000_000, 0).unwrap() };
         let settings = Settings { shards: SHARDS, watermark_interval: MINUTE, max_records: 1_000, ..settings("t") };
         let spec = StreamSpec { id: id.clone(), kind: StreamKind::Resource };
-        let limits = BatchLimits { messages: 900, spans_shards: true };
+        let limits = BatchLimits { messages: 900, spans_shards };
         let mut engine = Engine::new(settings, limits, &[account(id)], &[spec]);
         for shard in shards {
             let nothing = checkpoint::restore(shard, &StoredCheckpoint::new(), SHARDS, now.wall).unwrap();
             engine.assign(now, shard, nothing);
         }
+        (engine, now)
+    }
+
+    fn make_topics_known(engine: &mut Engine, now: Now) {
+        while let Some(topic) = engine.next_topic_refresh(now) {
+            engine.set_topic(now, topic, OutputTopic { lanes: LANES, message_bytes: 1 << 20 });
+        }
+    }
+
+    /// A day on which nothing happens. How many records the replica writes.
+    fn quiet_day(shards: impl Iterator<Item = ShardId>, id: &StreamId) -> usize {
+        let (mut engine, mut now) = replica(shards, id, true);
         let end = now.monotonic + Duration::from_secs(24 * 3600);
         let mut records = 0;
         while now.monotonic < end {
@@ -219,9 +243,7 @@ mod tests {
                 let stamp = Stamp::new(now.wall, Duration::ZERO);
                 engine.handle_outcome(now, &poll, Polled { outcome, stamp, received_at: now.wall });
             }
-            while let Some(topic) = engine.next_topic_refresh(now) {
-                engine.set_topic(now, topic, OutputTopic { lanes: LANES, message_bytes: 1 << 20 });
-            }
+            make_topics_known(&mut engine, now);
             while let Some(batch) = engine.take_batch(now) {
                 records += batch.messages.len();
                 engine.committed(now);
@@ -236,10 +258,29 @@ mod tests {
     fn a_quiet_project_costs_a_record_in_each_lane_and_minute() {
         let id = StreamId::new("main", "1");
         let own = shard_of(&id, SHARDS).0;
-        let replica = |has_stream: bool| (0..32).filter(move |it| (it % 2 == own % 2) == has_stream).map(ShardId);
-        let days = [true, false].map(|has_stream| quiet_day(replica(has_stream), &id));
+        let shards = |has_stream: bool| (0..32).filter(move |it| (it % 2 == own % 2) == has_stream).map(ShardId);
+        let days = [true, false].map(|has_stream| quiet_day(shards(has_stream), &id));
         println!("bookkeeping records of a quiet day: {days:?}");
         assert!(days.iter().sum::<usize>() < 20_000, "{days:?}");
         assert!(days[0] > 17_000 && days[1] > 1_000, "{days:?}");
+    }
+
+    #[test]
+    fn shards_that_cant_be_committed_together_have_records_of_their_own_in_one_batch() {
+        for (spans_shards, records) in [(true, 1), (false, 4)] {
+            let (mut engine, now) = replica((0..4).map(ShardId), &StreamId::new("main", "1"), spans_shards);
+            // First the topic isn't known.
+            let [asked, now] = [1, 2].map(|minutes| now.after(minutes * MINUTE));
+            assert_eq!(engine.take_batch(asked), None);
+            make_topics_known(&mut engine, asked);
+            let batch = engine.take_batch(now).unwrap();
+            let decode = |it: Message| pb::Record::decode(it.value.as_slice()).unwrap();
+            let of_first_lane =
+                batch.messages.into_iter().map(decode).filter(|it| it.position.as_ref().unwrap().lane == 0);
+            let named: Vec<_> = of_first_lane
+                .filter_map(|it| if let Body::Watermark(it) = it.body? { Some(it.progress.len()) } else { None })
+                .collect();
+            assert_eq!((named.len(), named.iter().sum()), (records, 4));
+        }
     }
 }

@@ -93,7 +93,12 @@ impl Engine {
             Some(entry) => Some(&entry.committed),
             None => self.shards.get(&pending.shard)?.parked.get(&pending.id),
         };
-        let owner = Owner { shards: &self.shards, topics: self.topics.known(), settings: &self.settings };
+        let owner = Owner {
+            shards: &self.shards,
+            topics: self.topics.known(),
+            settings: &self.settings,
+            shards_at_once: self.shards_at_once(),
+        };
         let (staged, mut batch) = stage(owner, taken, committed, progress, now.wall);
         if !refreshed.is_empty() {
             batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
