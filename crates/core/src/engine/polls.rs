@@ -156,7 +156,7 @@ impl Engine {
                 let latest = requested_at.into_iter().chain(wait.map(|wait| polled_at + wait)).min();
                 account.schedule_interval(now, id, &entry.committed.rate(), polled_at, latest);
             }
-            Pace::Retry => account.schedule_poll(id, now.monotonic + wait.unwrap_or_default()),
+            Pace::Retry => account.schedule_retry(now, id, now.monotonic + wait.unwrap_or_default()),
             Pace::Suspended(_) => {
                 // It may be polled earlier, without its token.
                 let fresh_wait = entry.bad_requests.wait(now, window);

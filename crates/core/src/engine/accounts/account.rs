@@ -104,6 +104,12 @@ impl Account {
         self.polls.set(stream, now.monotonic);
     }
 
+    /// The stream is polled again at this time after a failure, besides the polls at intervals.
+    pub(in crate::engine) fn schedule_retry(&mut self, now: Now, stream: &StreamId, due: Duration) {
+        self.polls.note_other(now.monotonic);
+        self.polls.set_retry(stream, due);
+    }
+
     /// The stream is polled at this time, if no other one is due, or after an hour.
     pub(in crate::engine) fn schedule_yielding_poll(&mut self, stream: &StreamId, due: Duration) {
         self.polls.set_yielding(stream, due);

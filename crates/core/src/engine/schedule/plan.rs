@@ -25,6 +25,7 @@ const STEPS_A_DOUBLING: f64 = 8.0;
 pub(super) struct Rates {
     counts: Vec<u32>,
     streams: u32,
+    aside: u32,
 }
 
 /// A place in [`Rates`].
@@ -65,7 +66,7 @@ pub struct Freshness {
 
 impl Rates {
     pub(super) fn new() -> Self {
-        Self { counts: vec![0; STEPS], streams: 0 }
+        Self { counts: vec![0; STEPS], streams: 0, aside: 0 }
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
@@ -79,6 +80,15 @@ impl Rates {
         self.change(step, -1);
     }
 
+    /// A stream takes no requests for now, and may do so again at any time.
+    pub(super) fn add_aside(&mut self) {
+        self.aside = self.aside.saturating_add(1);
+    }
+
+    pub(super) fn remove_aside(&mut self) {
+        self.aside = self.aside.saturating_sub(1);
+    }
+
     fn change(&mut self, Step(step): Step, by: i32) {
         if let Some(count) = self.counts.get_mut(usize::from(step)) {
             *count = count.saturating_add_signed(by);
@@ -86,9 +96,14 @@ impl Rates {
         }
     }
 
-    /// The number of streams.
-    pub(super) fn streams(&self) -> f64 {
+    /// The number of streams that take requests.
+    fn streams(&self) -> f64 {
         f64::from(self.streams)
+    }
+
+    /// The number of streams that share the requests if all of them take some.
+    fn sharers(&self) -> f64 {
+        self.streams() + f64::from(self.aside)
     }
 
     /// Rates, and how many streams have each.
@@ -106,7 +121,8 @@ impl Plan {
         let Terms { requests, shortest, longest } = terms;
         let requests = requests.max(LEAST_REQUESTS);
         let list = rates.list();
-        let even = (rates.streams() / requests).max(shortest);
+        // Otherwise a few streams would go before all others that come back after a failure of Asana.
+        let even = (rates.sharers() / requests).max(shortest);
         let limit = if even > longest { MOST_UNEVEN * even } else { longest.min(MOST_UNEVEN * even) };
         let limit = limit.min(even.max(LONGEST));
         let plan = |longest| Self { scale: 0.0, shortest, longest, limit, mean_rate }.scaled(&list, requests * part);

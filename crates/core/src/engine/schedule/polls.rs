@@ -3,7 +3,8 @@
 //! Each poll's answer tells more about a stream's event rate ([`EventRate`]). The rates of all streams together give the
 //! plan: each stream's interval, so that they take all requests that there are. A stream is due an interval after
 //! its last poll; the earliest due goes first. If a stream wasn't polled for longer than the plan allows, it goes before
-//! all others, so none starves, whatever is estimated.
+//! all others, so none starves, whatever is estimated. The plan has no requests for a stream that fails or is suspended:
+//! it is polled less often than at its interval, and the others would leave unused what is planned for it.
 
 use super::heap::Heap;
 use super::plan::{Freshness, Plan, Rates, Step, Terms};
@@ -49,12 +50,23 @@ pub struct Schedule {
 #[derive(Clone, Debug)]
 struct Slot {
     stream: Option<StreamId>,
-    step: Step,
+    part: Part,
     /// In the list of those that wait for an interval to pass, since the last poll was sent.
     listed: bool,
     polled_at: Duration,
     older: u32,
     newer: u32,
+}
+
+/// A stream's part in the plan.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// It is polled at intervals, by its rate.
+    Takes(Step),
+    /// It fails: it is polled at delays of its own, and may be polled at intervals again at any time.
+    Aside,
+    /// It is suspended.
+    Out,
 }
 
 impl Schedule {
@@ -92,7 +104,7 @@ impl Schedule {
         let weight = rate.outlook(self.plan.mean_rate).weight(0.0);
         let slot = Slot {
             stream: Some(stream.clone()),
-            step: self.rates.add(weight),
+            part: Part::Takes(self.rates.add(weight)),
             polled_at: Duration::ZERO,
             listed: false,
             older: NONE,
@@ -110,9 +122,9 @@ impl Schedule {
     pub fn forget(&mut self, stream: &StreamId) {
         let Some(number) = self.by_stream.remove(stream) else { return };
         self.take_out(number);
+        self.set_part(number, Part::Out);
         if let Some(slot) = self.slots.get_mut(index(number)) {
             slot.stream = None;
-            self.rates.remove(slot.step);
         }
         self.free.push(number);
     }
@@ -129,10 +141,10 @@ impl Schedule {
         self.refresh(now);
         let Some(number) = self.number(stream) else { return };
         self.take_out(number);
-        let Some(slot) = self.slots.get_mut(index(number)) else { return };
         let (interval, weight) = self.plan.interval(&rate.outlook(self.plan.mean_rate));
-        self.rates.remove(slot.step);
-        slot.step = self.rates.add(weight);
+        let part = Part::Takes(self.rates.add(weight));
+        self.set_part(number, part);
+        let Some(slot) = self.slots.get_mut(index(number)) else { return };
         slot.polled_at = polled_at;
         let due = polled_at + Duration::from_secs_f64(interval);
         self.due.set(number, latest.map_or(due, |latest| due.min(latest)));
@@ -146,10 +158,19 @@ impl Schedule {
         self.due.set(number, due);
     }
 
-    /// The same for a stream that goes when no other is due, or when it has waited for an hour.
+    /// The same for a stream that fails.
+    pub fn set_retry(&mut self, stream: &StreamId, due: Duration) {
+        let Some(number) = self.number(stream) else { return };
+        self.rates.add_aside();
+        self.set_part(number, Part::Aside);
+        self.set(stream, due);
+    }
+
+    /// The same for a suspended stream, which goes when no other is due, or when it has waited for an hour.
     pub fn set_yielding(&mut self, stream: &StreamId, due: Duration) {
         let Some(number) = self.number(stream) else { return };
         self.take_out(number);
+        self.set_part(number, Part::Out);
         self.yielding.set(number, due);
     }
 
@@ -225,6 +246,16 @@ impl Schedule {
         let passed = now.saturating_sub(self.others_at).as_secs_f64();
         self.others = self.others * (-passed / OTHERS_MEMORY).exp() + count;
         self.others_at = now;
+    }
+
+    /// Gives the stream a part, which `rates` has already, in place of the one before.
+    fn set_part(&mut self, number: u32, part: Part) {
+        let Some(slot) = self.slots.get_mut(index(number)) else { return };
+        match std::mem::replace(&mut slot.part, part) {
+            Part::Takes(step) => self.rates.remove(step),
+            Part::Aside => self.rates.remove_aside(),
+            Part::Out => {}
+        }
     }
 
     fn number(&self, stream: &StreamId) -> Option<u32> {
@@ -349,6 +380,31 @@ mod tests {
             alone > 9.0 && alone < 11.0 && busy > 1.15 * alone && busiest < 1.4 * alone,
             "{alone} {busy} {busiest}"
         );
+    }
+
+    #[test]
+    fn streams_that_fail_or_are_suspended_leave_their_requests_to_the_others() {
+        let wait = |set: fn(&mut Schedule, &StreamId, Duration)| {
+            let mut schedule = schedule(10, 1.0);
+            (5..10).for_each(|number| set(&mut schedule, &stream(number), at(300.0)));
+            schedule.set_by_rate(at(60.0), &stream(0), &EventRate::default(), at(60.0), None);
+            schedule.set_by_rate(at(62.0), &stream(0), &EventRate::default(), at(62.0), None);
+            schedule.due(&stream(0)).unwrap().as_secs_f64() - 62.0
+        };
+        for (set, expected) in
+            [(Schedule::set as fn(&mut _, &_, _), 10.0), (Schedule::set_retry, 5.0), (Schedule::set_yielding, 5.0)]
+        {
+            let waited = wait(set);
+            assert!((waited - expected).abs() < 0.1 * expected, "{waited} in place of {expected}");
+        }
+    }
+
+    #[test]
+    fn whoever_comes_back_first_takes_no_more_than_when_all_are_back() {
+        let mut schedule = schedule(10, 1.0);
+        (1..10).for_each(|number| schedule.set_retry(&stream(number), at(90.0)));
+        schedule.set_by_rate(at(90.0), &stream(0), &EventRate::default(), at(90.0), None);
+        assert_eq!(schedule.pop_due(at(95.0)), Some(stream(1)), "it was due before, and nobody is overdue");
     }
 
     proptest! {
