@@ -4,8 +4,8 @@
 //!
 //! | subject | holds |
 //! | --- | --- |
-//! | `asana.lane.{lane}.{account}.{stream}.{type}.{gid}` | a record; one of the lane itself has `_` for account and
-//! stream |
+//! | `asana.lane.{lane}.{account}.{stream}.{type}.{gid}` | a record; one of the lane itself has `_` for account,
+//! stream and type, and its shard for the gid |
 //! | `asana.dead-letter.{account}.{stream}.{type}.{gid}` | a part of a record that was too large |
 //! | `asana._checkpoint.{shard}.head` | the shard's fence, and its intended and finished commits |
 //! | `asana._checkpoint.{shard}.entry.{key}` | the newest value of a key of the shard's checkpoint |
@@ -61,7 +61,7 @@ use error::ShardError;
 pub use examine::examine;
 use futures_util::{StreamExt as _, stream};
 use head::{Session, Shard};
-use outgoing::Part;
+use outgoing::{Part, Writes};
 use ownership::{EVENTS, Owner};
 pub(super) use places::{place, place_at};
 use publish::Publisher;
@@ -240,22 +240,22 @@ impl Committer for NatsCommitter {
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         self.tenures.note(&mut self.owned);
-        let parts = outgoing::parts(self.publisher.subjects(), &self.deployment, batch);
-        if parts.is_empty() {
+        let writes = Writes::new(self.publisher.subjects(), &self.deployment, batch);
+        if writes.len() == 0 {
             return Ok(());
         }
-        if let Some(shard) = parts.keys().find(|shard| !self.owned.contains_key(shard)) {
-            let action = format!("write to {}", self.publisher.subjects().head(*shard));
+        if let Some(shard) = writes.shards().find(|shard| !self.owned.contains_key(shard)) {
+            let action = format!("write to {}", self.publisher.subjects().head(shard));
             let why = "this replica doesn't own the shard any more";
             return Err(CommitError::Aborted(SinkError::unavailable(action, why)));
         }
         self.commits += 1;
         let id = format!("{}-{}", self.session.id, self.commits);
         let mut lost = Vec::new();
-        let outcome = if self.publisher.abilities().atomic && atomic::size(&parts) <= self.publisher.atomic_messages() {
-            atomic::commit(&self.publisher, &self.session, &mut self.owned, &id, parts, &mut lost).await
+        let outcome = if self.publisher.abilities().atomic && writes.len() <= self.publisher.atomic_messages() {
+            atomic::commit(&self.publisher, &self.session, &mut self.owned, &id, writes, &mut lost).await
         } else {
-            self.write_ahead(&id, parts, &mut lost).await
+            self.write_ahead(&id, writes.by_shard(), &mut lost).await
         };
         let gone = self.owned.values_mut().filter_map(|shard| std::mem::take(&mut shard.is_gone).then_some(()));
         let is_gone = gone.count() > 0;

@@ -1,8 +1,9 @@
 //! Reads a checkpoint without owning it, and moves a checkpoint, for the command `checkpoint`.
 
 use super::error::{PublishError, Reaction};
+use super::outgoing::Writes;
 use super::publish::{Abilities, Publisher};
-use super::{NatsCommitter, NatsSettings, atomic, bucket, connect, outgoing, subjects, write_ahead};
+use super::{NatsCommitter, NatsSettings, atomic, bucket, connect, subjects, write_ahead};
 use crate::sink::{CommitError, Committer as _, SinkError};
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
@@ -106,10 +107,10 @@ pub async fn hand_over(
     new.commit(&batch(entries)).await?;
     let (end, beginning) = (batch(retired), batch(headers));
     if old.publisher.abilities().atomic {
-        let parts = [(&*old, &end), (&*new, &beginning)];
-        let parts = parts.map(|(of, batch)| outgoing::parts(of.publisher.subjects(), &of.deployment, batch));
-        if parts.iter().map(atomic::size).sum::<usize>() <= old.publisher.atomic_messages() {
-            return together(old, new, parts).await;
+        let writes = [(&*old, &end), (&*new, &beginning)];
+        let writes = writes.map(|(of, batch)| Writes::new(of.publisher.subjects(), &of.deployment, batch));
+        if writes.iter().map(Writes::len).sum::<usize>() <= old.publisher.atomic_messages() {
+            return together(old, new, writes).await;
         }
     }
     old.commit(&end).await?;
@@ -117,22 +118,18 @@ pub async fn hand_over(
 }
 
 /// Writes both ends in one atomic batch. Each shard's head is expected where its session left it.
-async fn together(
-    old: &mut NatsCommitter,
-    new: &mut NatsCommitter,
-    parts: [BTreeMap<ShardId, outgoing::Part>; 2],
-) -> Result<(), CommitError> {
+async fn together(old: &mut NatsCommitter, new: &mut NatsCommitter, writes: [Writes; 2]) -> Result<(), CommitError> {
     old.tenures.note(&mut old.owned);
     new.tenures.note(&mut new.owned);
     old.commits += 1;
     let id = format!("{}-{}", old.session.id, old.commits);
     let mut messages = Vec::new();
-    for (committer, parts) in [&*old, &*new].into_iter().zip(parts) {
-        if let Some(shard) = parts.keys().find(|shard| !committer.owned.contains_key(shard)) {
-            let action = format!("write to {}", committer.publisher.subjects().head(*shard));
+    for (committer, writes) in [&*old, &*new].into_iter().zip(writes) {
+        if let Some(shard) = writes.shards().find(|shard| !committer.owned.contains_key(shard)) {
+            let action = format!("write to {}", committer.publisher.subjects().head(shard));
             return Err(CommitError::Fenced(SinkError::unavailable(action, "this replica doesn't hold the lease")));
         }
-        messages.extend(atomic::render(&committer.publisher, &committer.session, &committer.owned, &id, parts));
+        messages.extend(atomic::render(&committer.publisher, &committer.session, &committer.owned, &id, writes));
     }
     match old.publisher.atomic(&id, messages).await {
         Ok(_) => Ok(()),

@@ -68,29 +68,51 @@ pub(super) struct Part {
     pub(super) entries: Vec<Entry>,
 }
 
-impl Part {
-    /// The number of messages to publish, without the head.
-    pub(super) fn len(&self) -> usize {
-        self.messages.len() + self.entries.len()
-    }
+/// A batch in the form in which it is written.
+#[derive(Debug)]
+pub(super) struct Writes {
+    /// The records in the batch's order, which is that of each lane, across shards: a watermark follows what it names.
+    pub(super) records: Vec<(ShardId, Outgoing)>,
+    /// The entries of each shard that the batch writes to. Some have none.
+    pub(super) entries: BTreeMap<ShardId, Vec<Entry>>,
 }
 
-/// The parts of a batch, by shard.
-pub(super) fn parts(subjects: &Subjects, deployment: &Deployment, batch: &Batch) -> BTreeMap<ShardId, Part> {
-    let mut parts: BTreeMap<ShardId, Part> = BTreeMap::new();
-    let mut texts = PageTexts::default();
-    for message in &batch.messages {
-        parts.entry(message.shard).or_default().messages.push(Outgoing::new(subjects, deployment, message, &mut texts));
+impl Writes {
+    pub(super) fn new(subjects: &Subjects, deployment: &Deployment, batch: &Batch) -> Self {
+        let mut texts = PageTexts::default();
+        let mut outgoing = |message| Outgoing::new(subjects, deployment, message, &mut texts);
+        let records: Vec<_> = batch.messages.iter().map(|message| (message.shard, outgoing(message))).collect();
+        let mut entries: BTreeMap<_, Vec<_>> = records.iter().map(|(shard, _)| (*shard, Vec::new())).collect();
+        // An atomic batch accepts a subject with a rollup only once: the last write of a key counts.
+        let mut last: BTreeMap<(ShardId, &str), Option<bytes::Bytes>> = BTreeMap::new();
+        for CheckpointWrite { shard, key, value } in &batch.checkpoints {
+            last.insert((*shard, key), value.as_ref().map(|value| value.clone().into()));
+        }
+        for ((shard, key), value) in last {
+            entries.entry(shard).or_default().push(Entry { key: key.to_owned(), value });
+        }
+        Self { records, entries }
     }
-    // An atomic batch accepts a subject with a rollup only once: the last write of a key counts.
-    let mut entries: BTreeMap<(ShardId, &str), Option<bytes::Bytes>> = BTreeMap::new();
-    for CheckpointWrite { shard, key, value } in &batch.checkpoints {
-        entries.insert((*shard, key), value.as_ref().map(|value| value.clone().into()));
+
+    /// The shards that the batch writes to.
+    pub(super) fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.entries.keys().copied()
     }
-    for ((shard, key), value) in entries {
-        parts.entry(shard).or_default().entries.push(Entry { key: key.to_owned(), value });
+
+    /// The number of messages, heads included.
+    pub(super) fn len(&self) -> usize {
+        self.records.len() + self.entries.values().map(|entries| entries.len() + 1).sum::<usize>()
     }
-    parts
+
+    /// What each shard has to write on its own. Each keeps its order in a lane.
+    pub(super) fn by_shard(self) -> BTreeMap<ShardId, Part> {
+        let part = |(shard, entries)| (shard, Part { messages: Vec::new(), entries });
+        let mut parts: BTreeMap<_, _> = self.entries.into_iter().map(part).collect();
+        for (shard, record) in self.records {
+            parts.entry(shard).or_default().messages.push(record);
+        }
+        parts
+    }
 }
 
 impl Outgoing {
@@ -199,7 +221,7 @@ mod tests {
             value: value.map(|value| value.as_bytes().to_vec()),
         };
         let batch = Batch { messages: Vec::new(), checkpoints: vec![write(Some("old")), write(None)] };
-        let parts = parts(&Subjects::new(Topic::from("asana")), &Deployment::default(), &batch);
-        assert_eq!(parts[&ShardId(1)].entries, [Entry { key: "k".to_owned(), value: None }]);
+        let writes = Writes::new(&Subjects::new(Topic::from("asana")), &Deployment::default(), &batch);
+        assert_eq!(writes.entries[&ShardId(1)], [Entry { key: "k".to_owned(), value: None }]);
     }
 }

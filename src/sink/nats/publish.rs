@@ -128,11 +128,13 @@ impl Publisher {
         self.client.max_payload().min(self.abilities.message_bytes)
     }
 
-    /// Publishes a record, and waits until it is certainly stored.
-    pub(super) async fn record(&self, record: &Outgoing) -> Result<(), PublishError> {
+    /// Publishes a record behind the message with the sequence `last`, which is the newest one on its subject (0: there
+    /// is none), and waits until it is certainly stored. Returns its sequence.
+    pub(super) async fn record(&self, record: &Outgoing, last: u64) -> Result<u64, PublishError> {
         let mut headers = record.header_map();
         headers.insert(EXPECTED_STREAM, self.name.as_str());
-        self.publish(&record.subject, headers, record.payload.clone()).await.map(drop)
+        headers.insert(EXPECTED_LAST, last.to_string());
+        self.publish(&record.subject, headers, record.payload.clone()).await
     }
 
     /// Writes a checkpoint subject by compare-and-set. Returns its new sequence.

@@ -50,7 +50,11 @@ impl Subjects {
             Target::DeadLetter => "dead-letter".to_owned(),
         };
         let kind = token(resource_type);
-        let gid = token(message.key.as_str());
+        // Of a record without a stream the shard: a subject has one writer.
+        let gid = match stream {
+            Some(_) => token(message.key.as_str()),
+            None => message.shard.to_string(),
+        };
         format!("{}.{place}.{account}.{resource}.{kind}.{gid}", self.prefix)
     }
 
@@ -165,7 +169,7 @@ mod tests {
         let stream = || Some(StreamId::new("team a", "1200"));
         let of = |target, stream, kind, key| subjects.message(&message(target, stream, kind, key));
         assert_eq!(of(lane(), stream(), "task", "1201"), "asana.lane.3.team=20a.1200.task.1201");
-        assert_eq!(of(lane(), None, "", ""), "asana.lane.3._._._._");
+        assert_eq!(of(lane(), None, "", ""), "asana.lane.3._._._.0");
         assert_eq!(of(Target::DeadLetter, stream(), "a.b", "1"), "asana.dead-letter.team=20a.1200.a=2Eb.1");
         assert_eq!(subjects.entry(ShardId(7), "a/b"), "asana._checkpoint.7.entry.a=2Fb");
         let named = subjects.clone().with_checkpoint(Some("v2"));

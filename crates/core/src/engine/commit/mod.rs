@@ -82,10 +82,13 @@ impl Engine {
         self.topics.batch_taken();
         let room = self.limits.messages.min(self.settings.max_records);
         let progress = self.take_progress(now, room);
-        // Watermarks have a batch of their own, so that there is always room for them.
-        let taken =
-            if progress.is_empty() { self.queue.take(room, |it| weight(it, &self.topics))? } else { Vec::new() };
-        let refreshed = self.take_refreshed(now);
+        // Watermarks have a batch of their own: there is always room for them, and no sink has to split one that is about
+        // several shards.
+        let (taken, refreshed) = if progress.is_empty() {
+            (self.queue.take(room, |it| weight(it, &self.topics))?, self.take_refreshed(now))
+        } else {
+            (Vec::new(), Vec::new())
+        };
         if taken.is_empty() && progress.is_empty() && refreshed.is_empty() {
             return None;
         }
