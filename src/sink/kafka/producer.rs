@@ -162,16 +162,14 @@ impl Producer {
         }
     }
 
-    /// Sends all messages and waits until the brokers have them.
+    /// Sends all messages and waits until each has an outcome, even if one couldn't be sent. An abort drops messages that
+    /// are to be sent again, and a copy that is still on its way would arrive after the abort, as a part of the next
+    /// transaction.
     async fn deliver(&self, batch: &Batch, frames: &Frames) -> KafkaResult<()> {
         let flight = Flight::new();
         let sent = self.send_all(batch, frames, &flight).await;
-        let landed = flight.wait();
-        match sent {
-            Ok(()) => landed.await,
-            // The abort removes the messages in flight.
-            Err(error) => Err(error),
-        }
+        let landed = flight.wait().await;
+        sent.and(landed)
     }
 
     async fn send_all(&self, batch: &Batch, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
