@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn an_overlong_gid_is_hashed() {
         let subjects = Subjects::new(Topic::from("asana"));
-        let of = |key: &str| subjects.message(&message(Target::DeadLetter, None, "task", key));
+        let stream = || Some(StreamId::new("main", "1"));
+        let of = |key: &str| subjects.message(&message(Target::DeadLetter, stream(), "task", key));
         let subject = of(&"9".repeat(5_000));
         assert!(subject.len() < 100, "{subject}");
         assert_ne!(subject, of(&"9".repeat(5_001)));
