@@ -21,6 +21,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     scripts/image-root $TARGETARCH /root-of-image
 
 FROM scratch
+LABEL org.opencontainers.image.title="asana-event-bridge" \
+      org.opencontainers.image.description="Asana's event streams on your own Kafka or NATS JetStream, exactly once" \
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /root-of-image /
 USER 65532:65532
 EXPOSE 8080

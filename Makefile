@@ -13,6 +13,7 @@ COUNT ?= 20
 RECORDS ?= 10000000
 RESOURCES ?= 1000000
 MINUTES ?= 10
+HOURS ?= 6
 ROUNDS ?= 20
 STREAMS ?= 10000
 TASKS ?= 50000
@@ -26,8 +27,8 @@ help: ## this list
 .PHONY: demo
 demo: ## simulator, bridge, bus and consumer for FOR=30s, checked at the end; BUS=embedded|kafka|nats OUTPUT=text|json
 	@scripts/bootstrap rust build $(if $(filter kafka,$(BUS)),java python) $(if $(filter nats,$(BUS)),python)
-	@cargo build --quiet
-	@scripts/with-bus $(BUS) target/debug/asana-event-bridge demo --for $(FOR) --bus $(BUS) --output $(OUTPUT)
+	@cargo build --quiet --profile demo --no-default-features
+	@scripts/with-bus $(BUS) target/demo/asana-event-bridge demo --for $(FOR) --bus $(BUS) --output $(OUTPUT)
 
 .PHONY: check
 check: ## the inner loop, under 2 minutes when built: format, lints, the tests of core, consumer and contract
@@ -43,13 +44,14 @@ test: lint ## every check: format, lints, docs, unit, property, simulation, real
 	scripts/run-tests
 
 .PHONY: lint
-lint: ## format, lints, documentation, the contract's compatibility, and each set of features
+lint: ## format, lints, documentation, the contract's compatibility, workflows, and each set of features
 	scripts/bootstrap
 	scripts/lint-proto
+	scripts/lint-workflows
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-	cargo check --quiet --no-default-features
+	cargo check --quiet --no-default-features --features kafka-full
 	for features in "" kafka nats file; do \
 		cargo check --quiet -p asana-event-bridge-consumer --features "$$features"; \
 	done
@@ -59,6 +61,11 @@ lint: ## format, lints, documentation, the contract's compatibility, and each se
 image: ## build the image without a daemon or a registry, and run it; ARCH=amd64|arm64; needs root on Debian
 	scripts/bootstrap rust build python
 	scripts/check-image $(ARCH)
+
+.PHONY: dist
+dist: ## what a release consists of, in dist/: static program, image, chart, SBOM, checksums; ARCH="amd64 arm64"; needs root on Debian
+	scripts/bootstrap rust build python
+	scripts/dist $(addprefix --arch ,$(ARCH)) dist
 
 .PHONY: control-plane
 control-plane: ## the chart before a real Kubernetes control plane, with pods that run; builds Kubernetes the first time; needs root
@@ -106,6 +113,11 @@ restore: ## how long a cold start takes with STREAMS=10000, of 1 replica and of 
 	RESTORE_BUS=$(if $(filter embedded,$(BUS)),kafka,$(BUS)) RESTORE_STREAMS=$(STREAMS) \
 		cargo test --test durability chaos::the_chosen_bus_has_all_streams -- --nocapture
 
+.PHONY: recipes
+recipes: ## every recipe of docs/recipes against the real thing; downloads DuckDB and ClickHouse
+	scripts/bootstrap rust build python java
+	cargo test --test foreign recipes -- --include-ignored --nocapture --test-threads 1
+
 .PHONY: bench
 bench: ## events/s, CPU and memory of the whole bridge on real Kafka, beside librdkafka alone
 	scripts/bootstrap rust build python java
@@ -122,14 +134,21 @@ bench-detect: ## decode and detect, records/s of one core
 	scripts/bootstrap
 	cargo bench --quiet -p asana-event-bridge-consumer --bench detect
 
+.PHONY: bench-schedule
+bench-schedule: ## delay, fairness and cost of the schedule beside round robin and the optimum; HOURS=6 SEED=1 STREAMS=1000000
+	scripts/bootstrap
+	HOURS=$(HOURS) SEED=$(SEED) SCHEDULE_STREAMS=$(if $(filter file,$(origin STREAMS)),1000000,$(STREAMS)) \
+		cargo bench --quiet -p asana-event-bridge-core --bench schedule
+
 .PHONY: bench-index
 bench-index: ## the state index: bytes for each of RESOURCES=1000000 resources, and how fast it is
 	scripts/bootstrap rust build
 	RESOURCES=$(RESOURCES) cargo bench --quiet --bench index
 
 .PHONY: generate
-generate: ## write what is generated and committed: Rust from proto, schemas, reference pages, conformance vectors
+generate: ## write what is generated and committed: code from proto, schemas, reference pages, conformance vectors
 	UPDATE=1 cargo test --quiet --lib reference
+	scripts/generate-clients
 	UPDATE=1 cargo test --quiet --test repository generated
 	UPDATE=1 cargo test --quiet -p asana-event-bridge-core conformance
 	UPDATE=1 cargo test --quiet --test chart

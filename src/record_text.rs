@@ -43,7 +43,7 @@ pub(crate) fn summary(record: &pb::Record, names: Names) -> String {
         Some(Body::EpochStart(it)) => {
             format!("epoch starts, after {} at {}", it.previous_epoch, it.previous_lane_sequence)
         }
-        Some(Body::Watermark(it)) => format!("complete up to {}", time(it.complete_up_to.as_ref())),
+        Some(Body::Watermark(it)) => watermark(it),
         Some(Body::StreamSuspended(it)) => format!("suspended: Asana answers {}", it.status),
         Some(Body::StreamResumed(_)) => "resumed".to_owned(),
         Some(Body::StreamEnded(_)) => "ended".to_owned(),
@@ -85,6 +85,15 @@ pub(crate) fn happened_at(record: &pb::Record) -> Option<Timestamp> {
 /// A time in Asana's form.
 pub(crate) fn time(time: Option<&Timestamp>) -> String {
     time.and_then(date_time).map_or_else(|| NO_TIME.to_owned(), asana_form)
+}
+
+/// Up to when the shards are complete that it is about.
+fn watermark(watermark: &pb::Watermark) -> String {
+    let empty = watermark.progress.iter().filter(|it| it.empty).count();
+    let least = watermark.progress.iter().filter(|it| !it.empty).filter_map(|it| it.complete_up_to.as_ref());
+    let least = least.min_by_key(|it| (it.seconds, it.nanos));
+    let others = watermark.progress.len() - empty;
+    format!("{others} shards complete up to {}, {empty} empty", time(least))
 }
 
 /// Action, resource, field and user.

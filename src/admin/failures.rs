@@ -10,18 +10,25 @@ use bridge_core::stream::{CrawlNotice, Notice};
 use chrono::{DateTime, Utc};
 use std::collections::VecDeque;
 
-/// Number of failures kept.
+/// Number of kinds of failures kept, each of one account.
 const KEPT: usize = 50;
 
-/// A failure that the status page lists.
+/// A failure that the status page lists: all of one kind and account, so that many streams that fail hide nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
+    /// The time of the latest.
     pub(super) at: DateTime<Utc>,
-    /// The stream or account; `None` for the bus and the configuration.
+    /// The time of the first.
+    pub(super) first_at: DateTime<Utc>,
+    /// How many there were.
+    pub(super) count: u64,
+    /// The account; `None` for the bus and the configuration.
+    pub(super) account: Option<String>,
+    /// The stream or account of the latest; `None` for the bus and the configuration.
     pub(super) of: Option<String>,
     /// The kind of failure, such as `source_gap`.
     pub(super) kind: &'static str,
-    /// A description, for people.
+    /// A description of the latest, for people.
     pub(super) text: String,
 }
 
@@ -124,11 +131,16 @@ impl Failures {
         self.push(at, Some(account.to_string()), kind, text);
     }
 
+    /// `of` is a stream, as `account/gid`, or an account.
     fn push(&mut self, at: DateTime<Utc>, of: Option<String>, kind: &'static str, text: String) {
+        let account = of.as_deref().map(|of| of.split_once('/').map_or(of, |(account, _)| account).to_owned());
+        let same = self.0.iter().position(|it| it.kind == kind && it.account == account);
+        let before = same.and_then(|place| self.0.remove(place));
+        let (first_at, count) = before.map_or((at, 0), |before| (before.first_at, before.count));
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
-        self.0.push_back(Failure { at, of, kind, text });
+        self.0.push_back(Failure { at, first_at, count: count + 1, account, of, kind, text });
     }
 }
 
@@ -141,5 +153,35 @@ fn words(failure: &poll::Failure) -> String {
         poll::Failure::Connection(text) | poll::Failure::Malformed(text) | poll::Failure::Credential(text) => {
             text.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_folded_by_account_and_kind() {
+        let mut failures = Failures::default();
+        let at = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap();
+        for (seconds, of, kind) in
+            [(1, "main/1", "server"), (2, "other/1", "server"), (3, "main/2", "server"), (4, "main", "throttled")]
+        {
+            failures.push(at(seconds), Some(of.to_owned()), kind, format!("{seconds}"));
+        }
+        failures.push(at(5), None, "sink", String::new());
+        let told: Vec<_> =
+            failures.newest_first().map(|it| (it.account.as_deref(), it.kind, it.count, it.first_at, it.at)).collect();
+        assert_eq!(
+            told,
+            [
+                (None, "sink", 1, at(5), at(5)),
+                (Some("main"), "throttled", 1, at(4), at(4)),
+                (Some("main"), "server", 2, at(1), at(3)),
+                (Some("other"), "server", 1, at(2), at(2)),
+            ]
+        );
+        let latest = failures.newest_first().nth(2).unwrap();
+        assert_eq!((latest.of.as_deref(), latest.text.as_str()), (Some("main/2"), "3"));
     }
 }

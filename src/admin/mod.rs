@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! bridge ──Observer──► Watcher ──► /metrics       counted as it happens, or computed at each scrape
-//!                         ├──────► /api/streams   all streams, the stalest first
+//!                         ├──────► /api/streams   all streams, those with trouble first
 //!                         ├──────► /              the same as a page
 //!                         └──────► /livez /readyz
 //! ```
 
+mod classic;
 mod failures;
 mod health;
 mod hosts;
 mod metrics;
+mod process;
 #[cfg(test)]
 mod reference;
 pub(crate) mod report;
@@ -18,7 +20,8 @@ mod sampled;
 mod watcher;
 
 pub use report::{
-    AccountReport, CrawlReport, FailureReport, GapReport, PendingReport, Report, ShardReport, StreamReport, Totals,
+    AccountReport, CrawlReport, FailureReport, FreshnessReport, GapReport, PendingReport, Report, ShardReport,
+    StreamReport, Totals,
 };
 
 use crate::clock::Clock;
@@ -26,7 +29,7 @@ use crate::config::{Checked, CheckedAdmin};
 use crate::http_server::{self, MAX_CONNECTIONS};
 use crate::observe::Observer;
 use axum::extract::{Query, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -36,8 +39,8 @@ use metrics::{Counted, PREFIX};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use report::Asked;
 use sampled::Sampled;
-use serde::Deserialize;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -175,7 +178,7 @@ fn registry(watcher: &Arc<Watcher>) -> Registry {
         Unit::Seconds,
         ConstGauge::new(sampled::timestamp(watcher.facts().started_at)),
     );
-    registry.register_collector(Box::new(sampled::Memory));
+    registry.register_collector(Box::new(process::Process));
     registry
 }
 
@@ -186,22 +189,19 @@ fn probe(health: Result<(), String>) -> (StatusCode, String) {
     }
 }
 
-async fn metrics(State(shared): State<Shared>) -> Response {
+async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     let mut body = String::new();
     match text::encode(&mut body, &shared.registry) {
+        Ok(()) if classic::is_asked_for(&headers) => {
+            ([(header::CONTENT_TYPE, classic::CONTENT_TYPE)], classic::of_open_metrics(&body)).into_response()
+        }
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
 
-#[derive(Deserialize)]
-struct Asked {
-    /// The maximum number of streams and source gaps in the answer. Default: all.
-    limit: Option<usize>,
-}
-
 async fn streams(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
-    let report = Report::new(&shared.watcher.snapshot(), asked.limit.unwrap_or(usize::MAX));
+    let report = Report::new(&shared.watcher.snapshot(), &asked);
     (GUARDS, Json(report)).into_response()
 }
 

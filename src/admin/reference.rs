@@ -6,6 +6,7 @@ use super::watcher::{Facts, Watcher};
 use crate::config::reference::check_part;
 use crate::observe::{BridgeEvent, Observer as _, SessionEnd};
 use bridge_core::crawl::Reason;
+use bridge_core::engine::schedule::Freshness;
 use bridge_core::engine::schedule::budget::{Allowance, Limit, Share};
 use bridge_core::engine::{AccountStatus, CommitSummary, Phase, ShardStatus, Status, StreamPlace, StreamStatus};
 use bridge_core::ids::{ShardId, StreamId, StreamKind};
@@ -134,6 +135,8 @@ fn sample() -> Arc<Watcher> {
                 pause: Duration::ZERO,
             },
             delay: Duration::ZERO,
+            freshness: Freshness::default(),
+            freshness_of_twice: Freshness::default(),
             refused: Some(Denial::Unauthorized),
             clock_offset: TimeDelta::zero(),
         }],

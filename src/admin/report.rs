@@ -1,8 +1,9 @@
-//! The body of `/api/streams`: the whole replica, the stalest streams first. Times are RFC 3339 in UTC, durations whole
+//! The body of `/api/streams`: the whole replica, streams with trouble first. Times are RFC 3339 in UTC, durations whole
 //! seconds.
 
 use super::failures::Failure;
 use super::watcher::Snapshot;
+use bridge_core::engine::schedule::Freshness;
 use bridge_core::engine::{AccountStatus, CrawlStatus, Phase, StreamStatus, token_left};
 use bridge_core::ids::{ShardId, StreamKind};
 use bridge_core::outcome::poll::Denial;
@@ -43,12 +44,14 @@ pub struct Report {
     pub pending: PendingReport,
     /// Sums over all streams that this replica owns.
     pub totals: Totals,
-    /// The owned streams, sorted by the time of their last complete poll: streams without one come first. `limit` may
-    /// cut the list.
+    /// The number of owned streams that `search` matches: all of them without it.
+    pub matching_streams: usize,
+    /// The matching streams: those with trouble first (suspended or expired, failing, with open source gaps, without a token), then
+    /// by the time of their last complete poll. `offset` and `limit` may cut the list.
     pub streams: Vec<StreamReport>,
     /// Source gaps that aren't healed, the oldest first. `limit` may cut the list.
     pub open_gaps: Vec<GapReport>,
-    /// The latest failures, the newest first. At most 50.
+    /// The latest failures, the newest first, folded by account and kind. At most 50.
     pub failures: Vec<FailureReport>,
 }
 
@@ -87,8 +90,22 @@ pub struct AccountReport {
     pub refused_status: Option<u16>,
     /// The minimum offset of the host's clock from Asana's clock, in seconds. Positive if the host's clock is ahead.
     pub clock_offset_seconds: i64,
-    /// The age of the oldest overdue poll, in seconds: the time for which its stream has been due.
+    /// The age of the oldest overdue poll, in seconds, or the time by which the longest interval that the budget gives exceeds
+    /// `polling.maxInterval`.
     pub poll_delay_seconds: u64,
+    /// How fresh the budget keeps this replica's streams.
+    pub freshness: FreshnessReport,
+    /// How fresh twice the budget would keep them.
+    pub freshness_of_twice_the_budget: FreshnessReport,
+}
+
+/// How fresh a budget keeps streams, by how often they have had events so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FreshnessReport {
+    /// The time from an event to the poll that returns it, in seconds: the mean over events.
+    pub mean_delay_seconds: f64,
+    /// The longest interval between two polls of a stream, in seconds.
+    pub longest_interval_seconds: f64,
 }
 
 /// The records that are waiting for a commit.
@@ -121,6 +138,8 @@ pub struct Totals {
     pub open_gaps: usize,
     /// Streams with a crawl in progress.
     pub crawls: usize,
+    /// The age of the least recent complete poll, in seconds.
+    pub staleness_max_seconds: u64,
 }
 
 /// The state of a stream.
@@ -199,8 +218,8 @@ pub struct GapReport {
     pub stream: String,
     /// The id of the source gap, as in its records.
     pub gap_id: String,
-    /// The start of the gap: no event before this time is lost.
-    pub last_complete_poll_at: String,
+    /// The start of the gap: no event before this time is lost. Absent if it isn't known.
+    pub last_complete_poll_at: Option<String>,
     /// The end of the gap: no event after this time is lost.
     pub resumed_at: String,
 }
@@ -208,23 +227,31 @@ pub struct GapReport {
 /// A failure that the status page lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureReport {
-    /// The time of the failure.
+    /// The time of the latest failure of this kind and account.
     pub at: String,
-    /// The stream or account that failed. Absent for failures of the bus and of the configuration.
+    /// The time of the first one.
+    pub first_at: String,
+    /// The number of them.
+    pub count: u64,
+    /// The account. Absent for failures of the bus and of the configuration.
+    pub account: Option<String>,
+    /// The stream or account that failed last. Absent for failures of the bus and of the configuration.
     pub of: Option<String>,
     /// The kind of failure, such as `source_gap`.
     pub kind: String,
-    /// A description of the failure, for people.
+    /// A description of the latest failure, for people.
     pub text: String,
 }
 
 impl Report {
-    /// The report of a snapshot, with at most `limit` streams and source gaps.
-    pub(super) fn new(snapshot: &Snapshot, limit: usize) -> Self {
+    /// The report of a snapshot, with the streams that are asked for.
+    pub(super) fn new(snapshot: &Snapshot, asked: &Asked) -> Self {
         let status = snapshot.status.as_deref();
-        let mut streams: Vec<_> = snapshot.streams().iter().collect();
-        streams.sort_by_key(|stream| stream.last_complete_poll_at);
-        let mut gaps: Vec<_> = streams.iter().flat_map(|it| it.open_gaps.iter().map(move |gap| (*it, gap))).collect();
+        let limit = asked.limit.unwrap_or(usize::MAX);
+        let all = || snapshot.streams().iter();
+        let mut streams: Vec<_> = all().filter(|stream| asked.matches(stream)).collect();
+        streams.sort_by_key(|stream| (trouble(stream), stream.last_complete_poll_at));
+        let mut gaps: Vec<_> = all().flat_map(|it| it.open_gaps.iter().map(move |gap| (it, gap))).collect();
         gaps.sort_by_key(|(_, gap)| gap.resumed_at);
         Self {
             replica: snapshot.facts.replica.clone(),
@@ -245,11 +272,43 @@ impl Report {
                 limit_bytes: status.max_pending_bytes,
                 commit_age_seconds: snapshot.commit_age.map(|age| age.as_secs()),
             }),
-            totals: totals(snapshot.streams()),
-            streams: streams.into_iter().take(limit).map(|it| stream(it, snapshot.at)).collect(),
+            totals: totals(snapshot.streams(), snapshot.at),
+            matching_streams: streams.len(),
+            streams: streams.into_iter().skip(asked.offset).take(limit).map(|it| stream(it, snapshot.at)).collect(),
             open_gaps: gaps.into_iter().take(limit).map(gap).collect(),
             failures: snapshot.failures.newest_first().map(failure).collect(),
         }
+    }
+}
+
+/// Which streams of a replica are asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    /// The maximum number of streams and source gaps in the answer. Default: all.
+    limit: Option<usize>,
+    /// The number of streams to leave out before them.
+    #[serde(default)]
+    offset: usize,
+    /// A part of the streams' `account/gid`, or of their state.
+    #[serde(default)]
+    search: String,
+}
+
+impl Asked {
+    fn matches(&self, stream: &StreamStatus) -> bool {
+        let search = self.search.trim();
+        stream.id.to_string().contains(search) || stream.phase.label().contains(search)
+    }
+}
+
+/// How much a stream needs somebody: the least value first.
+fn trouble(stream: &StreamStatus) -> u8 {
+    match stream.phase {
+        Phase::Suspended(_) | Phase::Expired => 0,
+        Phase::Establishing | Phase::Live if stream.failures > 0 => 1,
+        Phase::Establishing | Phase::Live if !stream.open_gaps.is_empty() => 2,
+        Phase::Establishing => 3,
+        Phase::Live => 4,
     }
 }
 
@@ -266,7 +325,7 @@ fn shards(snapshot: &Snapshot) -> Vec<ShardReport> {
 }
 
 fn account(account: &AccountStatus) -> AccountReport {
-    let AccountStatus { name, allowance, delay, refused, clock_offset } = account;
+    let AccountStatus { name, allowance, delay, freshness, freshness_of_twice, refused, clock_offset } = account;
     AccountReport {
         account: name.to_string(),
         requests_per_minute: allowance.limit.requests_per_minute.get(),
@@ -278,11 +337,25 @@ fn account(account: &AccountStatus) -> AccountReport {
         refused_status: refused.map(Denial::status),
         clock_offset_seconds: clock_offset.num_seconds(),
         poll_delay_seconds: delay.as_secs(),
+        freshness: (*freshness).into(),
+        freshness_of_twice_the_budget: (*freshness_of_twice).into(),
     }
 }
 
-fn totals(streams: &[StreamStatus]) -> Totals {
-    let mut totals = Totals { streams: streams.len(), ..Totals::default() };
+impl From<Freshness> for FreshnessReport {
+    fn from(freshness: Freshness) -> Self {
+        let seconds = |time: Duration| (time.as_secs_f64() * 10.0).round() / 10.0;
+        Self {
+            mean_delay_seconds: seconds(freshness.mean_delay),
+            longest_interval_seconds: seconds(freshness.longest_interval),
+        }
+    }
+}
+
+fn totals(streams: &[StreamStatus], now: DateTime<Utc>) -> Totals {
+    let stalest = streams.iter().filter_map(|stream| stream.last_complete_poll_at).min();
+    let staleness = stalest.and_then(|at| (now - at).to_std().ok()).unwrap_or_default();
+    let mut totals = Totals { streams: streams.len(), staleness_max_seconds: staleness.as_secs(), ..Totals::default() };
     for stream in streams {
         totals.open_gaps += stream.open_gaps.len();
         totals.crawls += usize::from(stream.crawl.is_some());
@@ -347,7 +420,7 @@ fn gap((stream, gap): (&StreamStatus, &OpenGap)) -> GapReport {
     GapReport {
         stream: stream.id.to_string(),
         gap_id: gap.id.clone(),
-        last_complete_poll_at: time(gap.last_complete_poll_at),
+        last_complete_poll_at: gap.last_complete_poll_at.map(time),
         resumed_at: time(gap.resumed_at),
     }
 }
@@ -355,6 +428,9 @@ fn gap((stream, gap): (&StreamStatus, &OpenGap)) -> GapReport {
 fn failure(failure: &Failure) -> FailureReport {
     FailureReport {
         at: time(failure.at),
+        first_at: time(failure.first_at),
+        count: failure.count,
+        account: failure.account.clone(),
         of: failure.of.clone(),
         kind: failure.kind.to_owned(),
         text: failure.text.clone(),

@@ -134,10 +134,24 @@ fn accounts(page: &mut Sheet<'_>, snapshot: &Snapshot) -> fmt::Result {
     )?;
     page.gauge(
         "account_poll_delay",
-        "Delay of the most overdue poll, in seconds. It grows if the budget is too small for the streams, or if the \
-         bus accepts nothing",
+        "Delay of polls, in seconds: of the most overdue one, or the time by which the longest interval that the budget \
+         gives exceeds `polling.maxInterval`. It is high if the budget is too small for the streams, or if the bus accepts \
+         nothing",
         Some(&Unit::Seconds),
         rows(|it| it.delay.as_secs_f64()),
+    )?;
+    page.gauge(
+        "account_expected_delay",
+        "Mean time from an event to the poll that returns it, in seconds, as the budget gives it to this replica's \
+         streams by how often they have had events. Twice the budget about halves it",
+        Some(&Unit::Seconds),
+        rows(|it| it.freshness.mean_delay.as_secs_f64()),
+    )?;
+    page.gauge(
+        "account_longest_interval",
+        "Longest interval between two polls of a stream that the budget gives, in seconds",
+        Some(&Unit::Seconds),
+        rows(|it| it.freshness.longest_interval.as_secs_f64()),
     )
 }
 
@@ -310,28 +324,9 @@ pub(super) fn timestamp(at: DateTime<Utc>) -> f64 {
     at.timestamp_millis() as f64 / 1000.0
 }
 
-/// Resident memory of the process.
-#[derive(Debug)]
-pub(super) struct Memory;
-
-impl Collector for Memory {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Some(bytes) = resident_bytes() else { return Ok(()) };
-        let help = "Resident memory of the process, in bytes";
-        Sheet { encoder }.one("process_resident_memory", help, Some(&Unit::Bytes), bytes)
-    }
-}
-
-/// From `/proc/self/status`, in bytes; none on systems other than Linux.
-fn resident_bytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(number(line.trim().strip_suffix("kB")?.trim().parse().ok()?) * 1024.0)
-}
-
 /// Writes metrics, one family after the other.
-struct Sheet<'a> {
-    encoder: DescriptorEncoder<'a>,
+pub(super) struct Sheet<'a> {
+    pub(super) encoder: DescriptorEncoder<'a>,
 }
 
 impl Sheet<'_> {
@@ -347,7 +342,7 @@ impl Sheet<'_> {
         fill(self.encoder.encode_descriptor(name, &format!("{help}."), unit, kind)?)
     }
 
-    fn one(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
+    pub(super) fn one(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
         self.table(name, help, unit, MetricType::Gauge, |table| ConstGauge::new(value).encode(table))
     }
 
@@ -356,6 +351,11 @@ impl Sheet<'_> {
             let mut rows = rows.into_iter();
             rows.try_for_each(|(labels, value)| ConstGauge::new(value).encode(table.encode_family(&labels)?))
         })
+    }
+
+    /// A counter of whole and broken numbers.
+    pub(super) fn total(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
+        self.table(name, help, unit, MetricType::Counter, |table| ConstCounter::new(value).encode(table))
     }
 
     fn counter<const N: usize>(&mut self, name: &str, help: &str, rows: Vec<(Labels<'_, N>, u64)>) -> fmt::Result {

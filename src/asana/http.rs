@@ -14,6 +14,9 @@ const MAX_PAGE: usize = 64 << 20;
 /// The maximum size of any other answer, in bytes.
 const MAX_OTHER: usize = 1 << 20;
 
+/// The largest memory that is reserved for an answer because it announces its size, in bytes.
+const MOST_RESERVED: usize = 1 << 20;
+
 /// What came back.
 pub(super) struct HttpAnswer {
     pub(super) status: StatusCode,
@@ -47,7 +50,8 @@ pub(super) async fn exchange(
 }
 
 async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
+    let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+    let mut body = Vec::with_capacity(announced.min(MOST_RESERVED));
     while let Some(chunk) = response.chunk().await.map_err(failure)? {
         if body.len() + chunk.len() > limit {
             return Err(Failure::Malformed(format!("the answer is larger than {limit} bytes")));

@@ -4,6 +4,7 @@ use super::look::Look;
 use bridge_core::ids::{Gid, StreamId, StreamKind, SyncToken};
 use bridge_core::outcome::list::{Listing, What};
 use bridge_core::outcome::poll::PollForm;
+use std::sync::LazyLock;
 use url::Url;
 
 /// The fields of each event: all that Asana's OpenAPI description lists for `/events` (`fc9f8dc`, 2026-06-11), because
@@ -125,13 +126,13 @@ const ATTACHMENT: &[&str] = &[
 
 /// The URL of a poll, below `base`.
 pub(super) fn poll(base: &Url, stream: &StreamId, kind: StreamKind, token: Option<&SyncToken>, form: PollForm) -> Url {
-    let fields = event_fields();
+    static FIELDS: LazyLock<String> = LazyLock::new(event_fields);
     let mut query: Vec<(&str, &str)> = Vec::with_capacity(3);
     let path = match kind {
         StreamKind::Resource => {
             query.push(("resource", stream.resource.as_str()));
             if form == PollForm::Full {
-                query.push(("opt_fields", &fields));
+                query.push(("opt_fields", &FIELDS));
             }
             &["events"][..]
         }

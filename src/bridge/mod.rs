@@ -103,7 +103,7 @@ where
                 let session = Session::new(
                     &mut plans,
                     &mut poll_requests,
-                    committer.batch_messages(),
+                    committer.batch_limits(),
                     index.clone(),
                     Arc::clone(&observer),
                     clock,
@@ -123,7 +123,8 @@ where
             }
             SessionEnd::Stopped => tracing::info!("session ended, reopening with changed credentials"),
             SessionEnd::Checkpoint(error) => return Err(error.into()),
-            SessionEnd::Sink(error @ SinkError::Setup { .. }) => return Err(error.into()),
+            SessionEnd::Sink(error @ SinkError::Setup { .. })
+            | SessionEnd::Commit(CommitError::Fatal(error @ SinkError::Tampered { .. })) => return Err(error.into()),
             SessionEnd::Sink(error @ SinkError::Refused { .. }) if !has_run => return Err(error.into()),
             SessionEnd::Sink(error) if !has_run && clock.now().monotonic > FIRST_OPEN_TIMEOUT => {
                 return Err(error.into());
@@ -164,6 +165,7 @@ mod tests {
     use crate::observe::LogObserver;
     use crate::sink::file;
     use bridge_core::engine::{CrawlSettings, Settings};
+    use bridge_core::ids::Deployment;
     use bridge_core::record::topic::TopicTemplate;
     use bridge_core::record::trace::Sampling;
     use std::num::NonZeroU32;
@@ -182,11 +184,13 @@ mod tests {
             topic: TopicTemplate::parse("asana.events", 16).unwrap(),
             min_interval: Duration::from_secs(5),
             max_interval: Duration::from_secs(60),
-            linger: Duration::ZERO,
+            commit_interval: Duration::ZERO,
+            quiet_wait: Duration::ZERO,
             max_records: 10,
             max_pending_bytes: 1_000,
             watermark_interval: Duration::from_secs(60),
             replica: "r".to_owned(),
+            deployment: Deployment::default(),
             dead_letter_topic: "dead".to_owned(),
             crawl: CrawlSettings::default(),
             all_known: true,

@@ -17,7 +17,7 @@ use bridge_core::engine::{
 use bridge_core::ids::{Gid, StreamId, Topic};
 use bridge_core::outcome::list::{ListOutcome, MOST_ON_A_PAGE};
 use bridge_core::outcome::poll::{Polled, Probed};
-use bridge_core::record::batch::OutputTopic;
+use bridge_core::record::batch::{BatchLimits, OutputTopic};
 use bridge_core::stream::Notice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,13 +82,13 @@ impl<'a, S: Source + 'static> Session<'a, S> {
     pub(super) fn new(
         plans: &'a mut watch::Receiver<Arc<Plan<S>>>,
         poll_requests: &'a mut mpsc::Receiver<StreamId>,
-        batch_messages: usize,
+        limits: BatchLimits,
         index: IndexHandle,
         observer: Arc<dyn Observer>,
         clock: Clock,
     ) -> Self {
         let plan = Arc::clone(&plans.borrow_and_update());
-        let engine = Engine::new(plan.settings.clone(), batch_messages, &plan.accounts, &plan.streams);
+        let engine = Engine::new(plan.settings.clone(), limits, &plan.accounts, &plan.streams);
         let progress = Progress { said: clock.now().monotonic, ..Progress::default() };
         let (probes, polls, crawl_steps) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
         Self {
@@ -155,8 +155,8 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             turned = now.monotonic;
             self.observer.notify(&BridgeEvent::Turned(&self.engine, now));
             self.send_probes();
-            self.send_polls();
             self.send_crawl_steps();
+            self.send_polls();
             self.tell_missed();
             self.tell_accounts();
             if !self.busy {
@@ -366,9 +366,10 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             Err(error) => {
                 let failure = match error {
                     SinkError::Unavailable { .. } => TopicFailure::Unavailable,
-                    SinkError::Refused { .. } | SinkError::Setup { .. } | SinkError::ReaderGone => {
-                        TopicFailure::Unusable
-                    }
+                    SinkError::Refused { .. }
+                    | SinkError::Setup { .. }
+                    | SinkError::Tampered { .. }
+                    | SinkError::ReaderGone => TopicFailure::Unusable,
                 };
                 match self.engine.topic_failed(now, topic, failure) {
                     TopicVerdict::Continue => Ok(()),
@@ -402,7 +403,7 @@ impl<'a, S: Source + 'static> Session<'a, S> {
             OwnershipEvent::Assigned(shards) => {
                 let now = self.clock.now();
                 for (shard, stored) in shards {
-                    let state = checkpoint::restore(shard, &stored, self.plan.settings.shards, now.wall)?;
+                    let state = checkpoint::restore(shard, &stored, self.plan.settings.expected(), now.wall)?;
                     self.engine.assign(now, shard, state);
                     self.observer.notify(&BridgeEvent::ShardAssigned(shard, self.engine.epoch(shard)));
                 }
@@ -413,6 +414,14 @@ impl<'a, S: Source + 'static> Session<'a, S> {
                 done.send(()).ok();
             }
             OwnershipEvent::Lost(shards) => self.engine.revoke(self.clock.now(), &shards),
+            OwnershipEvent::Emptied(shards) => {
+                tracing::warn!(
+                    shards = shards.len(),
+                    hint = "look who deletes from the topic or JetStream stream",
+                    "checkpoint entries deleted from the bus, writing all of them again"
+                );
+                self.engine.rewrite(self.clock.now(), &shards);
+            }
             OwnershipEvent::Failed(error) => return Err(error.into()),
         }
         self.tell_owned();

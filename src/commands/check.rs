@@ -31,6 +31,9 @@ struct Summary {
 struct Problem {
     /// The path of a key, or the name of a variable.
     place: String,
+    /// Where it is in the file, if it is there.
+    line: Option<u64>,
+    column: Option<u64>,
     message: String,
 }
 
@@ -54,7 +57,12 @@ impl Report {
     }
 
     fn failed(file: String, problems: &Problems) -> Self {
-        let problem = |it: &config::Problem| Problem { place: it.place(), message: it.message().to_owned() };
+        let problem = |it: &config::Problem| Problem {
+            place: it.place(),
+            line: it.mark().map(|mark| mark.line),
+            column: it.mark().map(|mark| mark.column),
+            message: it.message().to_owned(),
+        };
         let problems = problems.iter().map(problem).collect();
         Self { file, is_ok: false, summary: None, warnings: Vec::new(), problems }
     }
@@ -66,8 +74,8 @@ impl fmt::Display for Report {
             let (streams, accounts) = (count(*streams, "stream"), count(*accounts, "account"));
             writeln!(f, "{} is ok: {streams}, {accounts}, sink {sink}", self.file)?;
         }
-        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))?;
-        self.problems.iter().try_for_each(|Problem { place, message }| writeln!(f, "{place}: {message}"))
+        // Problems aren't shown here: as text, they are an error.
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
 }
 

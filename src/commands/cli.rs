@@ -4,10 +4,11 @@ use super::Output;
 use super::checkpoint::CheckpointArgs;
 use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
-use super::gid::{gid, workspace};
+use super::pages::PagesArgs;
 use super::streams::StreamsArgs;
 use super::tail::TailArgs;
 use super::verify::VerifyArgs;
+use crate::config::gid::{gid, workspace};
 use crate::config::{ConsoleOutput, LocalSink, Source};
 use crate::escape::printable;
 use anstyle::Style;
@@ -24,7 +25,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   ok
   1   checks failed
-  64  wrong usage or configuration; every problem is listed with its place
+  64  wrong usage or configuration; every problem is listed with its line
   69  a required service can't be reached
   70  internal error
 
@@ -61,7 +62,7 @@ pub(super) enum Command {
     Tail(TailArgs),
     /// Read all lanes from the start and report missing, duplicate or reordered records
     Verify(VerifyArgs),
-    /// Print the status of a running replica's streams, the stalest first
+    /// Print the status of a running replica's streams, those with trouble first
     Streams(StreamsArgs),
     /// Show and change the stored progress: list, show, reset, migrate
     Checkpoint(CheckpointArgs),
@@ -77,6 +78,9 @@ Example:
 An editor with a YAML language server then completes and checks a file whose first line is
   # yaml-language-server: $schema=config.schema.json")]
     ConfigSchema,
+    /// Write man pages and completions to a folder, for packages
+    #[command(hide = true)]
+    WritePages(PagesArgs),
 }
 
 impl Command {
@@ -94,7 +98,8 @@ impl Command {
             | Self::Streams(_)
             | Self::Checkpoint(_)
             | Self::CheckConfig(_)
-            | Self::ConfigSchema => "async_nats=off,",
+            | Self::ConfigSchema
+            | Self::WritePages(_) => "async_nats=off,",
         }
     }
 }
@@ -177,7 +182,7 @@ Examples:
   ASANA_EVENT_BRIDGE__SINK__KAFKA__TOPIC=test asana-event-bridge check-config bridge.yaml
 
 Works exactly like the start of `run`: fills in variables ${NAME}, overrides keys from the environment,
-and reads secrets. Lists every problem with its place, and exits with 64 if there is one.")]
+and reads secrets. Lists every problem with its line, and exits with 64 if there is one.")]
 #[command(group = ArgGroup::new("configuration").args(["file", "config"]).required(true).multiple(false))]
 pub(super) struct CheckConfigArgs {
     /// The configuration file (YAML)

@@ -185,7 +185,7 @@ pub async fn run(args: &DemoArgs, stop: &CancellationToken, show: &mut impl Writ
     {
         let (checked, counts, end) = (checked.clone(), Arc::clone(&counts), end.clone());
         let (_, no_reloads) = mpsc::channel(1);
-        tasks.spawn(async move { run::run(checked, no_reloads, counts, end).await.map_err(DemoError::from) });
+        tasks.spawn(async move { Box::pin(run::run(checked, no_reloads, counts, end)).await.map_err(DemoError::from) });
     }
     writeln!(show, "{}", introduction(args, &checked))?;
     let stage = Stage { simulator: &simulator, projects: &projects, counts: &counts };

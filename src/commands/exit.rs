@@ -79,7 +79,7 @@ impl Failure for ReadError {
 impl Failure for SinkError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Refused { .. } | Self::Setup { .. } => Exit::Usage,
+            Self::Refused { .. } | Self::Setup { .. } | Self::Tampered { .. } => Exit::Usage,
             Self::Unavailable { .. } => Exit::Unavailable,
             Self::ReaderGone => Exit::Ok,
         }

@@ -10,8 +10,8 @@
 //! | `run` | the bridge: its wiring, its plan, and changes of the configuration while it runs |
 //! | `check` | `check-config` and `config-schema` |
 //! | `checkpoint`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
+//! | `pages` | `write-pages`: man pages and completions |
 //! | `place` | where `tail` and `verify` find records |
-//! | `gid` | gids on the command line |
 //! | `ledger` | the events that a simulator offered, for `verify` and `demo` |
 
 mod check;
@@ -20,9 +20,9 @@ mod cli;
 pub mod demo;
 pub mod doctor;
 mod exit;
-mod gid;
 pub mod ledger;
 mod output;
+mod pages;
 pub mod place;
 mod process;
 pub mod run;
@@ -35,7 +35,7 @@ pub use output::Output;
 
 use crate::escape::printable;
 use crate::one_line::one_line;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command, with_suggestion};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -74,6 +74,7 @@ fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
         }
         Command::CheckConfig(args) => check::config(args.file(), args.output),
         Command::ConfigSchema => check::schema(),
+        Command::WritePages(args) => pages::execute(&args, Cli::command()),
     }
 }
 

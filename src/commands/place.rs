@@ -5,7 +5,7 @@ use crate::config::{self, CheckedReading, Environment, Problems};
 use crate::sink::any::{Address, Naming, Sink};
 use crate::sink::reader::{PlaceError as NoPlace, Reader, Where};
 use bridge_consumer::{ReadError, ReadFrom, Until};
-use bridge_core::ids::{StreamId, Topic};
+use bridge_core::ids::Topic;
 use clap::ArgGroup;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,11 +72,19 @@ pub enum PlaceError {
 impl Failure for PlaceError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Place(NoPlace::Sink(error)) => error.exit(),
-            Self::Place(NoPlace::NoPrefix { .. }) => Exit::Usage,
-            // It may be there later.
-            Self::Place(NoPlace::Missing { .. }) => Exit::Unavailable,
+            Self::Place(error) => error.exit(),
             Self::Read(error) => error.exit(),
+        }
+    }
+}
+
+impl Failure for NoPlace {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Sink(error) => error.exit(),
+            Self::NoPrefix { .. } => Exit::Usage,
+            // It may be there later.
+            Self::Missing { .. } => Exit::Unavailable,
         }
     }
 }
@@ -119,6 +127,34 @@ impl Records {
         }
     }
 
+    /// What is wrong with the checkpoint of the records, if a configuration says where it is.
+    ///
+    /// # Errors
+    /// The bus can't be read.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub(super) async fn doubt(&self) -> Result<Option<String>, PlaceError> {
+        let Self::Configured(reading) = self else { return Ok(None) };
+        let streams = reading.streams.iter().map(|stream| stream.id.clone()).collect();
+        let doubt = Sink::reading(reading).doubt(streams, !reading.has_others).await;
+        doubt.map_err(|error| PlaceError::Place(error.into()))
+    }
+
+    /// Where the records are.
+    ///
+    /// # Errors
+    /// [`NoPlace`]: also after about 10 s in which the bus didn't answer.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub(super) async fn place(self) -> Result<Where, NoPlace> {
+        match self {
+            Self::Configured(reading) => place_of(&reading).await,
+            Self::At(address) => address.place().await,
+        }
+    }
+
     /// Begins to read.
     ///
     /// # Errors
@@ -127,11 +163,7 @@ impl Records {
     /// # Cancel safety
     /// Nothing is left behind.
     pub(super) async fn open(self, from: ReadFrom, until: Until) -> Result<Reader, PlaceError> {
-        let place = match self {
-            Self::Configured(reading) => place_of(&reading).await?,
-            Self::At(address) => address.place().await?,
-        };
-        Ok(Reader::open(place, from, until).await?)
+        Ok(Reader::open(self.place().await?, from, until).await?)
     }
 }
 
@@ -145,13 +177,9 @@ impl Records {
 pub(super) async fn place_of(reading: &CheckedReading) -> Result<Where, NoPlace> {
     let sink = Sink::reading(reading);
     let Naming { topic: template, .. } = sink.naming();
-    let (streams, has_others) = (reading.streams.clone(), reading.has_others);
-    let is_output = move |topic: &Topic| {
-        // Which other streams there are isn't known here: any digits in the name may be the gid of one.
-        let gids = topic.as_str().split(|letter: char| !letter.is_ascii_digit()).filter(|_| has_others);
-        let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().map(|it| it.id.clone()));
-        ids.any(|stream| template.may_give(&stream, topic))
-    };
+    let streams: Vec<_> = reading.streams.iter().map(|stream| stream.id.clone()).collect();
+    let has_others = reading.has_others;
+    let is_output = move |topic: &Topic| template.may_give_any(&streams, has_others, topic);
     sink.place(is_output).await
 }
 

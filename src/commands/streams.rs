@@ -21,7 +21,8 @@ Examples:
 
 It asks the admin port of one replica (the configuration's `admin.listen`), and each replica
 tells of the streams that it has. It may be named by its address, as localhost, or by a name in
-`admin.allowedHosts`. The stalest come first:
+`admin.allowedHosts`. Streams with trouble come first (suspended or expired, failing, with open
+gaps, without a token), then the stalest:
 
   STALE   the time since a poll left nothing waiting; `-` where there has been none
   TOKEN   how long the sync token is good at the most: Asana gives it 24 hours
@@ -37,6 +38,12 @@ pub struct StreamsArgs {
     /// The maximum number of streams that are printed. The sums count all streams
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub limit: usize,
+    /// The number of streams to leave out before them
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub offset: usize,
+    /// Print only streams whose ACCOUNT/GID or state contains this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub search: String,
     /// The format of the output
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -77,11 +84,13 @@ pub async fn fetch(args: &StreamsArgs) -> Result<Report, StreamsError> {
     // If a provider is installed already, that one is used.
     rustls::crypto::ring::default_provider().install_default().ok();
     let base = if args.url.contains("://") { args.url.clone() } else { format!("http://{}", args.url) };
-    let url = format!("{}/api/streams?limit={}", base.trim_end_matches('/'), args.limit);
+    let url = format!("{}/api/streams", base.trim_end_matches('/'));
+    let (limit, offset) = (args.limit.to_string(), args.offset.to_string());
+    let query = [("limit", limit.as_str()), ("offset", &offset), ("search", &args.search)];
     let failed = |reason: String| StreamsError { url: args.url.clone(), reason };
     let asked = async {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
-        let answer = client.get(&url).send().await?;
+        let answer = client.get(&url).query(&query).send().await?;
         Ok((answer.status(), answer.bytes().await?))
     };
     let (status, body) = asked.await.map_err(|error: reqwest::Error| failed(one_line(&error.without_url())))?;
@@ -98,7 +107,7 @@ impl fmt::Display for Report {
         let state = self.unready_reason.as_deref().unwrap_or("ready");
         let Self { replica, version, sink, .. } = self;
         writeln!(f, "replica {replica} (asana-event-bridge {version}, sink {sink}): {state}")?;
-        let Totals { streams, establishing, live, expired, suspended, open_gaps, crawls } = self.totals;
+        let Totals { streams, establishing, live, expired, suspended, open_gaps, crawls, .. } = self.totals;
         let mut states = [
             (live, "live"),
             (establishing, "establishing"),
@@ -123,9 +132,9 @@ impl fmt::Display for Report {
         if !self.streams.is_empty() {
             writeln!(f)?;
             table(f, &self.streams)?;
-            let rest = streams.saturating_sub(self.streams.len());
+            let rest = self.matching_streams.saturating_sub(self.streams.len());
             if rest > 0 {
-                writeln!(f, "… and {rest} that are less stale")?;
+                writeln!(f, "… and {rest} more: see `--limit`, `--offset` and `--search`")?;
             }
         }
         if !self.failures.is_empty() {
@@ -143,10 +152,16 @@ impl fmt::Display for AccountReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { account, requests_per_minute, owned_streams, all_streams, .. } = self;
         let Self { requests_left, requests_in_flight, pause_seconds, poll_delay_seconds, refused_status, .. } = self;
+        let Self { freshness, freshness_of_twice_the_budget: twice, .. } = self;
         write!(
             f,
             "account {account}: {requests_per_minute} requests a minute for {all_streams} streams, {owned_streams} of them here; \
-             {requests_left} may be sent now, {requests_in_flight} in flight"
+             {requests_left} may be sent now, {requests_in_flight} in flight; an event waits {:.1} s on average for its \
+             poll, and a stream is polled every {:.0} s or more often (with twice the budget {:.1} s and {:.0} s)",
+            freshness.mean_delay_seconds,
+            freshness.longest_interval_seconds,
+            twice.mean_delay_seconds,
+            twice.longest_interval_seconds,
         )?;
         if let Some(status) = refused_status {
             write!(f, "; Asana refuses its credential ({status})")?;
@@ -162,7 +177,14 @@ impl fmt::Display for AccountReport {
 
 impl fmt::Display for FailureReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}: {}", self.at, self.of.as_deref().unwrap_or("bus"), self.kind, self.text)
+        let Self { at, first_at, count, account, of, kind, text } = self;
+        match (account, of, count) {
+            (Some(account), Some(of), 2..) => {
+                write!(f, "{at} {account} {kind}, {count} times since {first_at}, last {of}: {text}")
+            }
+            (_, _, 2..) => write!(f, "{at} bus {kind}, {count} times since {first_at}: {text}"),
+            (_, of, _) => write!(f, "{at} {} {kind}: {text}", of.as_deref().unwrap_or("bus")),
+        }
     }
 }
 

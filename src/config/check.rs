@@ -5,23 +5,29 @@ use super::checked::{
     Credential, left_for_polls,
 };
 use super::environment::Environment;
-use super::problem::{Place, Problems, nearest};
+use super::gid;
+use super::problem::{Place, Problems};
 use super::secret::{Secret, SecretSource};
+use super::suggest::nearest;
 use super::tracing;
 use super::{
     AccountConfig, AdminConfig, Config, CrawlConfig, FileConfig, OauthConfig, PollingConfig, SecretConfig, StreamConfig,
 };
 use bridge_core::engine::StreamSpec;
-use bridge_core::ids::{AccountName, StreamId, StreamKind};
+use bridge_core::ids::{AccountName, Deployment, StreamId, StreamKind};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
-use url::Url;
+use url::{ParseError, Url};
 
 /// A sync token dies after 24 hours (Asana's documentation of events); half of it is left
 /// for outages.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(12 * 3600);
 /// The maximum share of a budget for crawls. Polls need the rest.
 const MOST_CRAWL_PERCENT: u32 = 90;
+/// The longest name of a deployment: room for a namespace and a release of Kubernetes.
+const LONGEST_DEPLOYMENT: usize = 128;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const SHORTEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -63,12 +69,19 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         check.problem(&root.key("commit").key("maxPending"), "must be above 0");
     }
     if config.index.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-        check.problem(&root.key("index").key("path"), "is empty");
+        check.problem(&root.key("index").key("path"), "is empty: write a folder, or remove the key");
     }
     let discovery = check.discovery(&config, &root.key("discovery"));
     let webhooks = check.webhooks(&config.webhooks, &root.key("webhooks"));
     check.budgets(&config, &streams, &discovery);
     let admin = check.admin(&config.admin, &root.key("admin"));
+    let deployment = check.deployment(config.deployment);
+    if let (Some(admin), Some(webhooks)) = (&admin, &webhooks)
+        && admin.listen == webhooks.listen
+        && admin.listen.port() != 0
+    {
+        check.problem(&root.key("webhooks").key("listen"), "is the same as `admin.listen`: use another port");
+    }
     let sink = check.sink(config.sink, &streams, !discovery.rules.is_empty(), &root.key("sink"));
     let replica = check.replica(config.replica.as_deref());
     let (sampling, warning) = tracing::sampling(environment);
@@ -87,6 +100,8 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         admin,
         webhooks,
         shards: config.shards,
+        deployment,
+        checkpoint: config.checkpoint,
         replica,
         sampling,
         warnings,
@@ -109,9 +124,11 @@ pub(super) fn check_reading(mut config: Config, environment: &Environment) -> (O
         // Records contain all that is needed to decode them.
         kafka.schema_registry = None;
     }
+    let deployment = check.deployment(config.deployment);
     let sink = check.sink(config.sink, &streams, discovers, &Place::default().key("sink"));
     let checked = sink.map(|sink| CheckedReading {
         sink,
+        deployment,
         has_others: discovers || streams.is_empty(),
         streams,
         watermark_interval: config.commit.watermark_interval.0,
@@ -130,10 +147,10 @@ impl Check<'_> {
             self.problem(place, "an account's name may only have letters, digits, `.`, `_` and `-`");
         }
         let credential = match (&account.token, &account.oauth) {
-            (Some(token), None) => self.secret(token, &place.key("token")).map(Credential::Token),
+            (Some(token), None) => self.token(token, &place.key("token")).map(Credential::Token),
             (None, Some(oauth)) => self.oauth(oauth, &place.key("oauth")).map(Credential::Oauth),
             (None, None) => {
-                self.problem(place, "needs a credential: `token` or `oauth`");
+                self.problem(place, "needs a credential, such as `token: {env: ASANA_TOKEN}`");
                 None
             }
             (Some(_), Some(_)) => {
@@ -143,7 +160,7 @@ impl Check<'_> {
         };
         let base_url = self.secret_url(account.base_url.trim_end_matches('/'), &place.key("baseUrl"));
         if account.request_timeout.0 < SHORTEST_REQUEST_TIMEOUT {
-            self.problem(&place.key("requestTimeout"), "must be 1s at least");
+            self.problem(&place.key("requestTimeout"), "must be at least `1s`");
         }
         self.certificates(account.ca_file.as_deref(), &place.key("caFile"));
         let proxy = account.proxy.as_deref().map(|proxy| self.url(proxy, &place.key("proxy")));
@@ -166,7 +183,7 @@ impl Check<'_> {
 
     fn oauth(&mut self, oauth: &OauthConfig, place: &Place) -> Option<CheckedOauth> {
         if oauth.client_id.trim().is_empty() {
-            self.problem(&place.key("clientId"), "is empty");
+            self.problem(&place.key("clientId"), "is empty: write the application's client id");
         }
         let client_secret = self.secret(&oauth.client_secret, &place.key("clientSecret"));
         let refresh_token = self.secret(&oauth.refresh_token, &place.key("refreshToken"));
@@ -180,6 +197,18 @@ impl Check<'_> {
         })
     }
 
+    /// A secret that is sent in a header.
+    fn token(&mut self, secret: &SecretConfig, place: &Place) -> Option<SecretSource> {
+        let source = self.secret(secret, place)?;
+        let is_legal = |token: Secret| token.expose().bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        if source.read().is_ok_and(is_legal) {
+            return Some(source);
+        }
+        let problem = "isn't the token alone: remove white space, quotes, and words such as `Bearer`";
+        self.problem(place, problem);
+        None
+    }
+
     /// The secret's source. It is read once as a test: a secret that can't be read now would fail later.
     pub(super) fn secret(&mut self, secret: &SecretConfig, place: &Place) -> Option<SecretSource> {
         // What stands in for the file's or variable's name isn't quoted: it may be the secret itself.
@@ -188,17 +217,20 @@ impl Check<'_> {
             (None, Some(variable)) => {
                 let place = place.key("env");
                 if !is_variable(variable) {
-                    self.problem(&place, "is no name of an environment variable; the secret itself must not be here");
+                    self.problem(&place, "must be only the name of an environment variable, such as `ASANA_TOKEN`, without `$`; not the secret itself");
                     return None;
                 }
                 let Some(value) = self.environment.get(variable) else {
-                    self.problem(&place, format!("the environment variable {variable} is not set"));
+                    self.problem(
+                        &place,
+                        format!("the environment variable {variable} is not set: set it where the bridge starts"),
+                    );
                     return None;
                 };
                 (SecretSource::Text(Secret::new(value)), place)
             }
             (None, None) => {
-                self.problem(place, "needs `file` or `env`: where the secret is");
+                self.problem(place, "needs `file: PATH` or `env: VARIABLE`: where the secret is");
                 return None;
             }
             (Some(_), Some(_)) => {
@@ -209,7 +241,7 @@ impl Check<'_> {
         match source.read() {
             Ok(_) => Some(source),
             Err(error) => {
-                self.problem(&place, format!("the secret can't be read: {error}"));
+                self.problem(&place, format!("the secret can't be read: {}", unreadable(&error)));
                 None
             }
         }
@@ -217,6 +249,7 @@ impl Check<'_> {
 
     pub(super) fn url(&mut self, text: &str, place: &Place) -> Option<Url> {
         let problem = match Url::parse(text) {
+            Err(ParseError::RelativeUrlWithoutBase) => "must begin with https:// or http://".to_owned(),
             Ok(url) if !matches!(url.scheme(), "http" | "https") => "must begin with https:// or http://".to_owned(),
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 "must hold no user or password".to_owned()
@@ -256,11 +289,14 @@ impl Check<'_> {
         place: &Place,
     ) -> Option<StreamSpec> {
         let account = self.account_of(stream.account.as_deref(), accounts, place);
-        let (gid, kind, key) = match (&stream.resource, &stream.workspace) {
-            (Some(gid), None) => (gid, StreamKind::Resource, "resource"),
-            (None, Some(gid)) => (gid, StreamKind::Workspace, "workspace"),
+        let (gid, kind) = match (&stream.resource, &stream.workspace) {
+            (Some(text), None) => (self.gid(gid::gid(text), &place.key("resource")), StreamKind::Resource),
+            (None, Some(text)) => (self.gid(gid::workspace(text), &place.key("workspace")), StreamKind::Workspace),
             (None, None) => {
-                self.problem(place, "needs `resource` or `workspace`: what to poll");
+                self.problem(
+                    place,
+                    "needs `resource` or `workspace`: what to poll, such as `resource: \"1204619611402340\"`",
+                );
                 return None;
             }
             (Some(_), Some(_)) => {
@@ -268,11 +304,11 @@ impl Check<'_> {
                 return None;
             }
         };
-        if !is_gid(gid) {
-            self.problem(&place.key(key), "is no gid: it is the long number in the address of the page in Asana");
-            return None;
-        }
-        Some(StreamSpec { id: StreamId::new(account?, gid.as_str()), kind })
+        Some(StreamSpec { id: StreamId::new(account?, gid?), kind })
+    }
+
+    pub(super) fn gid(&mut self, gid: Result<String, String>, place: &Place) -> Option<String> {
+        gid.map_err(|problem| self.problem(place, problem)).ok()
     }
 
     pub(super) fn account_of<'a>(
@@ -306,25 +342,32 @@ impl Check<'_> {
 
     fn polling(&mut self, polling: &PollingConfig, place: &Place) {
         if polling.min_interval.0 < SHORTEST_INTERVAL {
-            self.problem(&place.key("minInterval"), "must be 100ms at least");
+            self.problem(&place.key("minInterval"), "must be at least `100ms`");
         }
         if polling.max_interval.0 > LONGEST_INTERVAL {
-            self.problem(&place.key("maxInterval"), "must be 12h at most: a sync token dies after 24 hours");
+            self.problem(&place.key("maxInterval"), "must be at most `12h`: a sync token dies after 24 hours");
         }
         if polling.min_interval.0 > polling.max_interval.0 {
-            self.problem(place, "`minInterval` is above `maxInterval`");
+            self.problem(place, "`minInterval` is above `maxInterval`: raise the one or lower the other");
         }
     }
 
     fn admin(&mut self, admin: &AdminConfig, place: &Place) -> Option<CheckedAdmin> {
-        let Ok(listen) = admin.listen.as_deref()?.parse() else {
-            let problem = "is no address with a port, such as `0.0.0.0:8080` or `[::]:8080`";
-            self.problem(&place.key("listen"), problem);
-            return None;
-        };
+        let listen = self.listen(admin.listen.as_deref()?, "0.0.0.0:8080", &place.key("listen"))?;
         let allowed_hosts = self.hosts(&admin.allowed_hosts, &place.key("allowedHosts"));
         let stream_metrics = usize::try_from(admin.stream_metrics).unwrap_or(usize::MAX);
         Some(CheckedAdmin { listen, status_page: admin.status_page, allowed_hosts, stream_metrics })
+    }
+
+    /// An address to listen on.
+    pub(super) fn listen(&mut self, text: &str, example: &str, place: &Place) -> Option<SocketAddr> {
+        let hint = match text.parse() {
+            Ok(address) => return Some(address),
+            Err(_) if text.starts_with("localhost:") => "write 127.0.0.1 instead of localhost".to_owned(),
+            Err(_) => format!("write one such as `{example}`, or `127.0.0.1:PORT` for this machine alone"),
+        };
+        self.problem(place, format!("is no address with a port: {hint}"));
+        None
     }
 
     fn crawl(&mut self, crawl: &CrawlConfig, accounts: &BTreeMap<String, AccountConfig>, place: &Place) {
@@ -364,8 +407,8 @@ impl Check<'_> {
             } else if of_account > polls_in(config.polling.max_interval.0.min(LONGEST_INTERVAL)) {
                 let pace = Duration::from_secs((of_account * 60).div_ceil(per_minute));
                 self.warnings.push(format!(
-                    "{place}: {per_minute} a minute can't poll {of_account} streams every {}; quiet ones will be polled \
-                     every {} at best",
+                    "{place}: {per_minute} a minute can't poll {of_account} streams every {}; they will be polled \
+                     every {} on average, quiet ones less often",
                     config.polling.max_interval,
                     humantime::format_duration(pace),
                 ));
@@ -395,7 +438,7 @@ impl Check<'_> {
             ([_], _, _, Some(console), _) => Some(CheckedSink::Console(console)),
             ([_], _, _, _, Some(file)) => self.file(file, &place.key("file")).map(CheckedSink::File),
             ([], ..) => {
-                self.problem(place, "needs one of `kafka`, `nats`, `console` and `file`");
+                self.problem(place, "needs one of `kafka`, `nats`, `console` and `file`, such as `kafka: {bootstrapServers: \"kafka-1:9092\"}`");
                 None
             }
             (several, ..) => {
@@ -407,19 +450,26 @@ impl Check<'_> {
 
     fn file(&mut self, file: FileConfig, place: &Place) -> Option<CheckedFile> {
         if file.path.as_os_str().is_empty() {
-            self.problem(&place.key("path"), "is empty");
+            self.problem(&place.key("path"), "is empty: write the name of a file");
             return None;
         }
-        let checkpoint = file.checkpoint.unwrap_or_else(|| {
-            let mut path = file.path.clone().into_os_string();
-            path.push(".checkpoint");
-            path.into()
-        });
-        if checkpoint == file.path {
+        let mut checked = CheckedFile::at(file.path);
+        checked.checkpoint = file.checkpoint.unwrap_or(checked.checkpoint);
+        if checked.checkpoint == checked.path {
             self.problem(&place.key("checkpoint"), "is the same file as `path`");
             return None;
         }
-        Some(CheckedFile { path: file.path, checkpoint })
+        Some(checked)
+    }
+
+    fn deployment(&mut self, configured: Option<String>) -> Deployment {
+        let name = configured.unwrap_or_default();
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if name.len() > LONGEST_DEPLOYMENT || !name.chars().all(legal) {
+            let problem = format!("must be letters, digits, `-` and `_`, {LONGEST_DEPLOYMENT} of them at most");
+            self.problem(&Place::default().key("deployment"), problem);
+        }
+        name.into()
     }
 
     fn replica(&mut self, configured: Option<&str>) -> Option<String> {
@@ -450,9 +500,15 @@ impl Check<'_> {
     }
 }
 
-/// Asana's gids are digits. Gids in tests aren't always.
-pub(super) fn is_gid(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|letter: char| letter == '/' || letter.is_whitespace())
+/// Why a file can't be read, without its path, which may be a secret in the wrong place.
+pub(super) fn unreadable(error: &io::Error) -> String {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others have texts of their own")]
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no file of this name; write its whole path".to_owned(),
+        io::ErrorKind::PermissionDenied => "the bridge's user has no right to read it".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder; write the path of a file in it".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 fn is_variable(text: &str) -> bool {

@@ -1,64 +1,21 @@
 //! Checks of the configuration of Kafka and NATS.
 
-use super::check::Check;
+use super::check::{Check, unreadable};
 use super::checked::{CheckedKafka, CheckedNats, CheckedSchemaRegistry, NatsLogin, RegistryLogin};
 use super::problem::Place;
-use super::{KafkaConfig, KafkaGroupProtocol, NatsConfig, SchemaRegistryConfig};
+use super::{KafkaConfig, NatsConfig, SchemaRegistryConfig};
 use bridge_core::engine::StreamSpec;
 use bridge_core::ids::StreamKind;
 use bridge_core::record::topic::{TopicTemplate, check_name};
-use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 use url::Url;
 
 /// Checkpoints are in the same stream as records. They must outlive every sync token (24 hours), with a margin of a day.
 const SHORTEST_MAX_AGE: Duration = Duration::from_secs(48 * 3600);
 
-const FENCING: &str = "it identifies and fences replicas; the bridge sets it";
-const ORDER: &str = "order and idempotence depend on it; the bridge sets it";
-const COMMITTED: &str = "progress is only ever committed in the transaction of its records; the bridge sets it";
-const SHARDS: &str = "which replica owns which shard depends on it; the bridge sets it";
-
-/// Properties of librdkafka, aliases included, that exactly-once depends on.
-const RESERVED: [(&str, &str); 20] = [
-    ("bootstrap.servers", "there is `bootstrapServers` for it"),
-    ("metadata.broker.list", "there is `bootstrapServers` for it"),
-    ("group.id", "there is `groupId` for it"),
-    ("group.instance.id", SHARDS),
-    ("group.protocol", "there is `groupProtocol` for it"),
-    ("partition.assignment.strategy", SHARDS),
-    ("transactional.id", FENCING),
-    ("enable.idempotence", ORDER),
-    ("enable.gapless.guarantee", ORDER),
-    ("queuing.strategy", ORDER),
-    ("acks", "a commit counts when all replicas in sync have it; the bridge sets `all`"),
-    ("request.required.acks", "a commit counts when all replicas in sync have it; the bridge sets `all`"),
-    ("isolation.level", "checkpoints of aborted transactions must not be seen; the bridge sets it"),
-    ("enable.auto.commit", COMMITTED),
-    ("auto.commit.enable", COMMITTED),
-    ("enable.auto.offset.store", COMMITTED),
-    ("auto.offset.reset", "the bridge reads checkpoints from the start, always"),
-    ("enable.partition.eof", "the end of a restore is found with it; the bridge sets it"),
-    ("partitioner", "lanes are computed as Java's default partitioner does; the bridge names the partition itself"),
-    ("msg_order_cmp", ORDER),
-];
-
-/// Properties that KIP-848 moved to the brokers. With KIP-848 librdkafka rejects them.
-const CLASSIC: [&str; 3] = ["session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"];
-
-/// The maximum that librdkafka allows an idempotent producer.
-const MOST_IN_FLIGHT: u32 = 5;
-const IN_FLIGHT: [&str; 2] = ["max.in.flight.requests.per.connection", "max.in.flight"];
-
-/// Properties whose values are secrets, and must not be in plain text.
-const SECRET: [&str; 6] = [
-    "sasl.password",
-    "sasl.oauthbearer.client.secret",
-    "sasl.oauthbearer.config",
-    "ssl.key.password",
-    "ssl.key.pem",
-    "ssl.keystore.password",
-];
+/// The longest name of a checkpoint on NATS: room for the name of a deployment and a number of shards.
+pub const LONGEST_CHECKPOINT: usize = 160;
 
 /// Asana's gids have 16 digits today; they are numbers of 64 bits at the most.
 const LONGEST_GID: usize = 20;
@@ -72,8 +29,8 @@ impl Check<'_> {
         discovers: bool,
         place: &Place,
     ) -> Option<CheckedKafka> {
-        if config.bootstrap_servers.split(',').any(|server| !is_host_and_port(server.trim())) {
-            self.problem(&place.key("bootstrapServers"), "must be `host:port`, or several, separated by commas");
+        if let Some(problem) = config.bootstrap_servers.split(',').find_map(|server| broker(server.trim()).err()) {
+            self.problem(&place.key("bootstrapServers"), problem);
         }
         let longest_gid = streams.iter().map(|stream| stream.id.resource.as_str().len()).max().unwrap_or_default();
         let longest_gid = if discovers { longest_gid.max(LONGEST_GID) } else { longest_gid };
@@ -94,35 +51,11 @@ impl Check<'_> {
             );
         }
         self.kafka_names(&config, place);
-        for key in config.properties.keys() {
-            self.property(key, &place.key("properties").key(key));
-        }
-        if let Some((key, _)) = config.properties.iter().find(|(key, value)| {
-            IN_FLIGHT.contains(&key.as_str()) && !value.parse().is_ok_and(|most: u32| most <= MOST_IN_FLIGHT)
-        }) {
-            self.problem(&place.key("properties").key(key), "must be at most 5: order and idempotence depend on it");
-        }
-        if config.group_protocol == KafkaGroupProtocol::Consumer {
-            for key in CLASSIC.iter().filter(|key| config.properties.contains_key(**key)) {
-                let place = place.key("properties").key(*key);
-                self.problem(&place, "is set on the brokers with `groupProtocol: consumer`");
-            }
-        }
-        let mut secret_properties = BTreeMap::new();
-        for (key, secret) in &config.secret_properties {
-            let place = place.key("secretProperties").key(key);
-            self.reserved(key, &place);
-            if config.properties.contains_key(key) {
-                self.problem(&place, "is among `properties` too: keep one");
-            }
-            if let Some(source) = self.secret(secret, &place) {
-                secret_properties.insert(key.clone(), source);
-            }
-        }
+        let secret_properties = self.properties(&config, place);
         if config.topics.min_insync_replicas > config.topics.replication_factor {
             self.problem(
                 &place.key("topics"),
-                "`minInsyncReplicas` is above `replicationFactor`: nothing could be written",
+                "`minInsyncReplicas` is above `replicationFactor`, and nothing could be written: lower it, such as `minInsyncReplicas: 1`",
             );
         }
         let place = place.key("schemaRegistry");
@@ -135,7 +68,7 @@ impl Check<'_> {
 
     fn schema_registry(&mut self, config: &SchemaRegistryConfig, place: &Place) -> Option<CheckedSchemaRegistry> {
         if config.urls.is_empty() {
-            self.problem(&place.key("urls"), "is empty");
+            self.problem(&place.key("urls"), "is empty: write an address, such as `https://registry.example.com`");
         }
         let has_login = config.user.is_some() || config.token.is_some();
         let url = |(index, url): (usize, &String)| {
@@ -145,7 +78,7 @@ impl Check<'_> {
         let urls = config.urls.iter().enumerate().map(url).collect::<Option<_>>();
         self.at_most_one(place, &[("user", config.user.is_some()), ("token", config.token.is_some())]);
         if config.user.is_some() != config.password.is_some() {
-            self.problem(place, "`user` and `password` go together");
+            self.problem(place, "`user` and `password` go together: set both");
         }
         self.readable(config.ca_file.as_deref(), &place.key("caFile"));
         let password = config.password.as_ref().map(|password| self.secret(password, &place.key("password")));
@@ -170,34 +103,25 @@ impl Check<'_> {
         {
             match check_name(name) {
                 Err(problem) => self.problem(&place.key(key), problem.to_string()),
-                Ok(()) if *name == config.topic => self.problem(&place.key(key), "is the same topic as `topic`"),
+                Ok(()) if *name == config.topic => {
+                    self.problem(&place.key(key), "is the same topic as `topic`: write another name");
+                }
                 Ok(()) => {}
             }
         }
         if config.dead_letter_topic == config.checkpoint_topic {
-            self.problem(&place.key("deadLetterTopic"), "is the same topic as `checkpointTopic`");
+            self.problem(&place.key("deadLetterTopic"), "is the same topic as `checkpointTopic`: write another name");
         }
         if config.group_id.trim().is_empty() {
-            self.problem(&place.key("groupId"), "is empty");
-        }
-    }
-
-    fn property(&mut self, key: &str, place: &Place) {
-        self.reserved(key, place);
-        if SECRET.contains(&key) {
-            self.problem(place, "is a secret: give it under `secretProperties`, from a file or a variable");
-        }
-    }
-
-    fn reserved(&mut self, key: &str, place: &Place) {
-        if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| *reserved == key) {
-            self.problem(place, format!("can't be set: {reason}"));
+            self.problem(&place.key("groupId"), "is empty: write a name, or remove the key");
         }
     }
 
     pub(super) fn nats(&mut self, config: NatsConfig, place: &Place) -> Option<CheckedNats> {
+        // An empty name is none, though a deployment would give it one.
+        let config = NatsConfig { checkpoint: config.checkpoint.filter(|name| !name.is_empty()), ..config };
         if config.servers.is_empty() {
-            self.problem(&place.key("servers"), "is empty");
+            self.problem(&place.key("servers"), "is empty: write an address, such as `nats://nats-1:4222`");
         }
         for (index, server) in config.servers.iter().enumerate() {
             if let Err(problem) = nats_server(server) {
@@ -217,7 +141,10 @@ impl Check<'_> {
             );
         }
         if config.checkpoint.as_deref().is_some_and(|name| !is_checkpoint_name(name)) {
-            self.problem(&place.key("checkpoint"), "must be letters, digits, `-` and `_`, 64 of them at most");
+            self.problem(
+                &place.key("checkpoint"),
+                format!("must be letters, digits, `-` and `_`, {LONGEST_CHECKPOINT} of them at most"),
+            );
         }
         if config.max_age.0 < SHORTEST_MAX_AGE {
             let reason = "must be 2days at least: checkpoints live in the same JetStream stream, and must outlive every sync token";
@@ -232,7 +159,7 @@ impl Check<'_> {
         }
         if let Some(tls) = &config.tls {
             if tls.cert_file.is_some() != tls.key_file.is_some() {
-                self.problem(&place.key("tls"), "`certFile` and `keyFile` go together");
+                self.problem(&place.key("tls"), "`certFile` and `keyFile` go together: set both");
             }
             for (key, file) in [("caFile", &tls.ca_file), ("certFile", &tls.cert_file), ("keyFile", &tls.key_file)] {
                 self.readable(file.as_deref(), &place.key("tls").key(key));
@@ -253,7 +180,7 @@ impl Check<'_> {
             ],
         );
         if config.user.is_some() != config.password.is_some() {
-            self.problem(place, "`user` and `password` go together");
+            self.problem(place, "`user` and `password` go together: set both");
         }
         self.readable(config.credentials_file.as_deref(), &place.key("credentialsFile"));
         let mut secret =
@@ -270,26 +197,50 @@ impl Check<'_> {
         }
     }
 
-    fn readable(&mut self, file: Option<&std::path::Path>, place: &Place) {
+    pub(super) fn readable(&mut self, file: Option<&std::path::Path>, place: &Place) {
         let Some(path) = file else { return };
         if let Err(error) = std::fs::File::open(path) {
-            self.problem(place, format!("the file can't be read: {error}"));
+            self.problem(place, format!("the file can't be read: {}", unreadable(&error)));
         }
     }
 }
 
-fn is_host_and_port(server: &str) -> bool {
-    // librdkafka also takes `SASL_SSL://host:port`; a protocol there overrides `security.protocol`.
-    let bare = server.split_once("://").map_or(server, |(_, bare)| bare);
-    bare.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0))
-        && !bare.contains(char::is_whitespace)
+fn broker(server: &str) -> Result<(), &'static str> {
+    let (protocol, bare) = server.split_once("://").unwrap_or(("", server));
+    // librdkafka knows these; a protocol there overrides `security.protocol`.
+    let is_known = ["", "plaintext", "ssl", "sasl_plaintext", "sasl_ssl"].contains(&protocol.to_lowercase().as_str());
+    if !is_known {
+        return Err("must not have a scheme such as `kafka://`: write `host:port`, such as `kafka-1:9092`");
+    }
+    match bare.rsplit_once(':') {
+        _ if server.is_empty() => Err("has an empty address: write `host:port`, or several, separated by commas"),
+        _ if bare.contains(char::is_whitespace) => {
+            Err("has white space within an address: write `host:port`, or several, separated by commas")
+        }
+        Some((host, _)) if !is_host(host) => {
+            Err("has an address whose host is no name: write `host:port`, or several, separated by commas")
+        }
+        Some((_, port)) if port.parse().is_ok_and(|port: u16| port > 0) => Ok(()),
+        Some(_) => {
+            Err("has an address whose port is no number from 1 to 65535: write `host:port`, such as `kafka-1:9092`")
+        }
+        None => Err("has an address without a port: write `host:port`, such as `kafka-1:9092`"),
+    }
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    let is_name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
+    text.strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .map_or_else(|| is_name(text), |text| text.parse::<Ipv6Addr>().is_ok())
 }
 
 /// Whether a checkpoint on NATS may have this name, which becomes part of a subject and of the name of a bucket.
 #[must_use]
 pub fn is_checkpoint_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    (1..=64).contains(&name.len()) && name.bytes().all(legal)
+    (1..=LONGEST_CHECKPOINT).contains(&name.len()) && name.bytes().all(legal)
 }
 
 fn nats_server(server: &str) -> Result<(), &'static str> {

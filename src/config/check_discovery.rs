@@ -1,7 +1,8 @@
 //! Checks of the rules of discovery that the schema can't express.
 
-use super::check::{Check, is_gid};
+use super::check::Check;
 use super::checked::{CheckedDiscovery, CheckedRule, NamePattern};
+use super::gid;
 use super::problem::Place;
 use super::{AccountConfig, ArchivedConfig, Config, RuleConfig};
 use bridge_core::ids::Gid;
@@ -16,7 +17,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 impl Check<'_> {
     pub(super) fn discovery(&mut self, config: &Config, place: &Place) -> CheckedDiscovery {
         if config.discovery.interval.0 < SHORTEST_INTERVAL {
-            self.problem(&place.key("interval"), "must be 1s at least");
+            self.problem(&place.key("interval"), "must be at least `1s`");
         }
         let mut rules: Vec<(usize, CheckedRule)> = Vec::with_capacity(config.discovery.rules.len());
         for (index, rule) in config.discovery.rules.iter().enumerate() {
@@ -40,21 +41,19 @@ impl Check<'_> {
         let account = self.account_of(rule.account.as_deref(), accounts, place);
         let name = rule.name.as_deref().map(|pattern| self.pattern(pattern, &place.key("name")));
         let places = [
-            ("workspace", &rule.workspace, What::WorkspaceProjects),
-            ("team", &rule.team, What::TeamProjects),
-            ("portfolio", &rule.portfolio, What::PortfolioItems),
-            ("goals", &rule.goals, What::WorkspaceGoals),
+            ("workspace", &rule.workspace, What::WorkspaceProjects, gid::workspace as fn(&str) -> _),
+            ("team", &rule.team, What::TeamProjects, gid::team),
+            ("portfolio", &rule.portfolio, What::PortfolioItems, gid::portfolio),
+            ("goals", &rule.goals, What::WorkspaceGoals, gid::workspace),
         ];
-        self.at_most_one(place, &places.map(|(key, gid, _)| (key, gid.is_some())));
-        let Some((key, gid, what)) = places.into_iter().find_map(|(key, gid, what)| Some((key, gid.as_ref()?, what)))
-        else {
-            self.problem(place, "needs one of `workspace`, `team`, `portfolio` and `goals`: where to look");
+        self.at_most_one(place, &places.map(|(key, text, ..)| (key, text.is_some())));
+        let set =
+            |(key, text, what, gid): (_, &Option<String>, _, fn(&str) -> _)| Some((key, what, gid(text.as_ref()?)));
+        let Some((key, what, gid)) = places.into_iter().find_map(set) else {
+            self.problem(place, "needs one of `workspace`, `team`, `portfolio` and `goals`: where to look, such as `workspace: \"1100000000000001\"`");
             return None;
         };
-        if !is_gid(gid) {
-            self.problem(&place.key(key), "is no gid: it is the long number in the address of the page in Asana");
-            return None;
-        }
+        let gid = self.gid(gid, &place.key(key))?;
         if what == What::WorkspaceGoals && rule.archived == ArchivedConfig::Only {
             self.problem(&place.key("archived"), "leaves nothing: goals are never archived");
         }
@@ -71,7 +70,7 @@ impl Check<'_> {
         // The library's message would quote it.
         let regex = Regex::new(pattern).ok();
         if regex.is_none() {
-            self.problem(place, "is no regular expression in the syntax of the Rust crate `regex`");
+            self.problem(place, "is no regular expression: write one such as `^Team `, with `\\` before a `(`, `[`, `*` or `+` that means itself");
         }
         regex.map(NamePattern)
     }

@@ -2,11 +2,11 @@
 
 use super::secret::SecretSource;
 use super::{
-    ArchivedConfig, CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig, PollingConfig,
-    SubjectNameStrategy,
+    ArchivedConfig, CheckpointConfig, CommitConfig, ConsoleConfig, CrawlConfig, IndexConfig, KafkaConfig, NatsConfig,
+    PollingConfig, SubjectNameStrategy,
 };
 use bridge_core::engine::StreamSpec;
-use bridge_core::ids::AccountName;
+use bridge_core::ids::{AccountName, Deployment};
 use bridge_core::outcome::list::Listing;
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
@@ -44,6 +44,10 @@ pub struct Checked {
     pub webhooks: Option<CheckedWebhooks>,
     /// The number of shards.
     pub shards: NonZeroU32,
+    /// The deployment: letters, digits, `_`, `-`, or no name.
+    pub deployment: Deployment,
+    /// Whether a missing checkpoint is created.
+    pub checkpoint: CheckpointConfig,
     /// This replica's name: letters, digits, `.`, `_`, `-`.
     pub replica: String,
     /// Which traces are sent. OpenTelemetry's variables name the collector.
@@ -65,6 +69,8 @@ pub struct CheckedReading {
     pub watermark_interval: Duration,
     /// The number of shards.
     pub shards: NonZeroU32,
+    /// The deployment.
+    pub deployment: Deployment,
     /// The name of the reader's connections.
     pub replica: String,
 }
@@ -77,6 +83,7 @@ impl From<&Checked> for CheckedReading {
             has_others: !checked.discovery.rules.is_empty(),
             watermark_interval: checked.commit.watermark_interval.0,
             shards: checked.shards,
+            deployment: checked.deployment.clone(),
             replica: checked.replica.clone(),
         }
     }
@@ -337,4 +344,14 @@ pub struct CheckedFile {
     pub path: PathBuf,
     /// The path of the checkpoint file.
     pub checkpoint: PathBuf,
+}
+
+impl CheckedFile {
+    /// The file with its usual checkpoint: `path` with `.checkpoint` appended.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        let mut checkpoint = path.clone().into_os_string();
+        checkpoint.push(".checkpoint");
+        Self { path, checkpoint: checkpoint.into() }
+    }
 }

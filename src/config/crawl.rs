@@ -15,12 +15,13 @@ pub struct CrawlConfig {
     pub initial: bool,
     /// The depth of a crawl. More depth costs more requests.
     pub depth: CrawlDepth,
-    /// The maximum share of an account's rate that crawls may use, in percent, from 1 to 90. Polls come first.
+    /// The maximum share of an account's rate that crawls may use, in percent, from 1 to 90. Polls use the rest.
     pub budget_percent: u32,
     /// The name of the account that reads the lists of crawls. Asana's limits are per token, so with another account crawls don't
     /// slow down polls. If no stream is polled by it, crawls have all of its rate. It may see less than the
     /// stream's own account: the stream's own account requests what its lists don't show. `doctor` compares what both see. Default: the
     /// stream's own account.
+    #[schemars(example = &"main")]
     pub account: Option<String>,
     /// The share of known resources, in percent, that may be missing from a list. If more are missing, and also more than
     /// `shortListCount`, the list is read again before each missing resource is requested alone.

@@ -1,8 +1,10 @@
 //! Expands `${NAME}` in the file's texts, and applies the variables that override keys.
 
 use super::environment::Environment;
-use super::problem::{Place, Problems, nearest};
+use super::problem::{Marks, Place, Problems};
 use super::schema::Part;
+use super::suggest::{is_same, nearest};
+use super::yaml;
 use serde_json::{Map, Value};
 
 /// The prefix of variables that override keys, as in `ASANA_EVENT_BRIDGE__SINK__KAFKA__TOPIC`.
@@ -53,7 +55,13 @@ fn expand_text(text: &str, environment: &Environment) -> Result<String, String> 
 }
 
 /// Puts the values of override variables into the document, lists in the order of their numbers.
-pub(super) fn apply_overrides(document: &mut Value, root: Part, environment: &Environment, problems: &mut Problems) {
+pub(super) fn apply_overrides(
+    document: &mut Value,
+    root: Part,
+    environment: &Environment,
+    marks: &mut Marks,
+    problems: &mut Problems,
+) {
     let mut overrides: Vec<(Vec<&str>, &str)> =
         environment.with_prefix(OVERRIDE_PREFIX).map(|(path, value)| (path.split(LEVEL).collect(), value)).collect();
     overrides.sort_by_key(|(segments, _)| {
@@ -62,17 +70,23 @@ pub(super) fn apply_overrides(document: &mut Value, root: Part, environment: &En
     for (segments, value) in overrides {
         // On a copy, so that a failed override leaves no incomplete objects behind.
         let mut changed = document.clone();
-        match set(&mut changed, root, &segments, value) {
-            Ok(()) => *document = changed,
-            Err(message) => problems.add_variable(&format!("{OVERRIDE_PREFIX}{}", segments.join(LEVEL)), message),
+        let variable = format!("{OVERRIDE_PREFIX}{}", segments.join(LEVEL));
+        match set(&mut changed, root, &Place::default(), &segments, value) {
+            Ok(place) => {
+                *document = changed;
+                marks.override_by(place, variable);
+            }
+            Err(message) => problems.add_variable(&variable, message),
         }
     }
 }
 
-fn set(node: &mut Value, part: Part, segments: &[&str], text: &str) -> Result<(), String> {
+/// The place that was set.
+fn set(node: &mut Value, part: Part, place: &Place, segments: &[&str], text: &str) -> Result<Place, String> {
     let Some((segment, deeper)) = segments.split_first() else {
-        *node = if part.is_text() { Value::from(text) } else { parse(text)? };
-        return Ok(());
+        // The parser's message would quote the value.
+        *node = if part.is_text() { Value::from(text) } else { yaml::value(text).ok_or("its value is not YAML")? };
+        return Ok(place.clone());
     };
     if let Some(item) = part.items() {
         let items = as_list(node)?;
@@ -81,20 +95,21 @@ fn set(node: &mut Value, part: Part, segments: &[&str], text: &str) -> Result<()
         if index == items.len() {
             items.push(Value::Null);
         }
-        return items.get_mut(index).map_or(Ok(()), |node| set(node, item, deeper, text));
+        let place = place.item(index);
+        return items.get_mut(index).map_or_else(|| Ok(place.clone()), |node| set(node, item, &place, deeper, text));
     }
     let entries = as_object(node)?;
     if let Some(value) = part.any_key() {
         // The spelling of a new key isn't known: variables have neither points nor small letters.
-        let entry = entries.iter_mut().find(|(key, _)| is_segment_of(segment, key));
-        let (_, entry) = entry.ok_or_else(|| {
+        let entry = entries.iter_mut().find(|(key, _)| is_same(segment, key));
+        let (key, entry) = entry.ok_or_else(|| {
             format!("overrides no known key: the file has no {segment} there; add it, its value may be `${{NAME}}`")
         })?;
-        return set(entry, value, deeper, text);
+        return set(entry, value, &place.key(key), deeper, text);
     }
-    let known = part.keys().map(|(key, _)| key).find(|key| is_segment_of(segment, key));
+    let known = part.keys().map(|(key, _)| key).find(|key| is_same(segment, key));
     match known.and_then(|key| Some((key, part.key(key)?))) {
-        Some((key, value)) => set(entries.entry(key).or_insert(Value::Null), value, deeper, text),
+        Some((key, value)) => set(entries.entry(key).or_insert(Value::Null), value, &place.key(key), deeper, text),
         None => Err(unknown_segment(segment, part)),
     }
 }
@@ -106,18 +121,6 @@ fn unknown_segment(segment: &str, part: Part) -> String {
         Some(near) => format!("overrides no known key; did you mean {near} instead of {segment}?"),
         None => format!("overrides no known key; instead of {segment} there can be {}", known.join(", ")),
     }
-}
-
-fn parse(text: &str) -> Result<Value, String> {
-    // The parser's message would quote the value.
-    serde_saphyr::from_str(text).ok().ok_or_else(|| "its value is not YAML".to_owned())
-}
-
-/// Whether a variable's segment means this key, as `BOOTSTRAP_SERVERS` means `bootstrapServers`.
-fn is_segment_of(segment: &str, key: &str) -> bool {
-    let bare =
-        |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
-    bare(segment) == bare(key)
 }
 
 fn to_segment(key: &str) -> String {

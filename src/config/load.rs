@@ -1,8 +1,8 @@
 //! Loads a file or flags into [`Checked`].
 
 use super::environment::Environment;
-use super::problem::{Place, Problems};
-use super::{Checked, CheckedReading, ConsoleOutput, check, document};
+use super::problem::{Mark, Marks, Place, Problems};
+use super::{Checked, CheckedReading, ConsoleOutput, check, document, yaml};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -46,20 +46,21 @@ impl Source {
 /// # Errors
 /// All problems, each with its place.
 pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Problems> {
-    let mut document = match (&source.document, &source.file) {
-        (Some(document), _) => document.clone(),
+    let Text { mut document, mut marks, problems: mut found } = match (&source.document, &source.file) {
+        (Some(document), _) => document.clone().into(),
         (None, Some(path)) => read(path)?,
-        (None, None) => without_file(environment),
+        (None, None) => without_file(environment).into(),
     };
     let flagged = apply_flags(&mut document, source);
-    let (config, mut problems) = document::read(document, environment);
+    let (config, mut problems) = document::read(document, environment, &mut marks);
     problems.add_unless_known(flagged);
     let checked = config.and_then(|config| {
         let (checked, found) = check::check(config, environment);
         problems.add_unless_known(found);
         checked
     });
-    problems.or(checked)
+    found.append(problems);
+    found.or(checked, &marks).map_err(|problems| problems.of(source.file.as_deref()))
 }
 
 /// Reads and checks what a reader of the records needs of the file: it may have a `sink` section alone. The credentials of accounts
@@ -68,31 +69,58 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Checked, Probl
 /// # Errors
 /// All problems, each with its place.
 pub fn load_reading(path: &Path, environment: &Environment) -> Result<CheckedReading, Problems> {
-    let mut document = read(path)?;
+    let Text { mut document, mut marks, problems: mut found } = read(path)?;
     if let Some(document) = document.as_object_mut() {
         // What readers don't need isn't checked, so that it may name secrets and variables that they don't have.
         document.retain(|key, _| !NOT_FOR_READERS.contains(&key.as_str()));
         document.insert("accounts".to_owned(), json!({}));
     }
-    let (config, mut problems) = document::read(document, environment);
+    let (config, mut problems) = document::read(document, environment, &mut marks);
     let checked = config.and_then(|config| {
         let (checked, found) = check::check_reading(config, environment);
         problems.add_unless_known(found);
         checked
     });
-    problems.or(checked)
+    found.append(problems);
+    found.or(checked, &marks).map_err(|problems| problems.of(Some(path)))
 }
 
 /// The keys of the file that matter to the bridge only.
 const NOT_FOR_READERS: [&str; 7] = ["accounts", "insecureHosts", "polling", "crawl", "index", "admin", "webhooks"];
 
-fn read(path: &Path) -> Result<Value, Problems> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let mut problems = Problems::default();
-        problems.add(Place::default(), format!("{} can't be read: {error}", path.display()));
-        problems
-    })?;
-    document::parse(&text)
+/// What a file says, where it says it, and keys that it says twice.
+#[derive(Debug, Default)]
+struct Text {
+    document: Value,
+    marks: Marks,
+    problems: Problems,
+}
+
+impl From<Value> for Text {
+    fn from(document: Value) -> Self {
+        Self { document, ..Self::default() }
+    }
+}
+
+fn read(path: &Path) -> Result<Text, Problems> {
+    let parsed = match std::fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => yaml::parse(&text),
+        Ok(Err(error)) => {
+            let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+            let line = before.split(|byte| *byte == b'\n').count() as u64;
+            let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() as u64 + 1;
+            let mut problems = Problems::default();
+            problems.add_at(Mark { line, column }, "is no text in UTF-8: save the file in this encoding");
+            Err(problems)
+        }
+        Err(error) => {
+            let mut problems = Problems::default();
+            problems.add(Place::default(), format!("the file can't be read: {}", check::unreadable(&error)));
+            Err(problems)
+        }
+    };
+    let text = parsed.map(|(document, marks, problems)| Text { document, marks, problems });
+    text.map_err(|problems| problems.of(Some(path)))
 }
 
 fn without_file(environment: &Environment) -> Value {

@@ -8,33 +8,42 @@ mod check;
 mod check_bus;
 mod check_discovery;
 mod checked;
+mod commit;
 mod crawl;
 mod document;
 mod environment;
 mod expand;
+mod explain;
+pub mod gid;
 mod headers;
+mod librdkafka;
 mod load;
+mod local;
 mod network;
 mod problem;
 #[cfg(test)]
 pub(crate) mod reference;
 mod schema;
 mod secret;
+mod suggest;
 mod tracing;
 mod units;
 mod webhooks;
+mod yaml;
 
-pub use check_bus::is_checkpoint_name;
+pub use check_bus::{LONGEST_CHECKPOINT, is_checkpoint_name};
 pub use checked::{
     Checked, CheckedAccount, CheckedAdmin, CheckedDiscovery, CheckedFile, CheckedKafka, CheckedNats, CheckedOauth,
     CheckedReading, CheckedRule, CheckedSchemaRegistry, CheckedSink, CheckedWebhooks, Credential, NamePattern,
     NatsLogin, RegistryLogin,
 };
+pub use commit::CommitConfig;
 pub use crawl::{CrawlConfig, CrawlDepth};
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
 pub use load::{LocalSink, Source, load, load_reading};
-pub use problem::{Place, Problem, Problems};
+pub use local::{ConsoleConfig, ConsoleOutput, FileConfig};
+pub use problem::{Mark, Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use units::{ByteSize, HumanDuration};
@@ -42,30 +51,37 @@ pub use webhooks::WebhooksConfig;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The configuration of asana-event-bridge.
+/// The configuration of asana-event-bridge. At the top of the file, keys that begin with `x-` are ignored: they are a place for YAML
+/// anchors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("patternProperties" = { "^x-": true }))]
 pub struct Config {
     /// The accounts whose credentials poll Asana, by a name of your choice. The name is part of every
     /// stream's identity: if you rename an account, its streams start from scratch.
+    #[schemars(example = json!({ "main": { "token": { "env": "ASANA_TOKEN" } } }))]
     pub accounts: BTreeMap<String, AccountConfig>,
     /// Hosts to which the bridge may send secrets without encryption (`http://`), such as a simulator in the same private network.
     /// Names or addresses, without ports. This machine (`localhost` and loopback addresses) is always allowed. Default: none, and
     /// `baseUrl`, `tokenUrl` and a schema registry with a login need `https://`.
     #[serde(default)]
+    #[schemars(example = ["simulator"])]
     pub insecure_hosts: Vec<String>,
     /// The streams to poll. May be left out if `discovery` has rules.
     #[serde(default)]
+    #[schemars(example = json!([{ "resource": "1204619611402340" }]))]
     pub streams: Vec<StreamConfig>,
     /// Rules that find more streams. The bridge evaluates them at intervals.
     #[serde(default)]
     pub discovery: DiscoveryConfig,
     /// The sink: the bus, or the local output, that records are written to.
+    #[schemars(example = json!({ "kafka": { "bootstrapServers": "kafka-1:9092" } }))]
     pub sink: SinkConfig,
     /// The intervals at which streams are polled.
     #[serde(default)]
@@ -85,6 +101,15 @@ pub struct Config {
     /// Webhooks, by which Asana notifies the bridge of changes, so that it polls at once.
     #[serde(default)]
     pub webhooks: WebhooksConfig,
+    /// The name of this deployment: all replicas that share the work. Letters, digits, `-` and `_`. It is part of the default names
+    /// of the consumer group, the checkpoint and the leases, and it is stored in the checkpoint, so that two deployments never
+    /// continue each other's progress. To change it later, you need `checkpoint adopt`. Default: none, which suits a single
+    /// deployment. The Helm chart sets it to `NAMESPACE_RELEASE`.
+    #[serde(default)]
+    pub deployment: Option<String>,
+    /// The checkpoint: the bridge's stored progress.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
     /// The number of shards, which is the maximum number of replicas that can share the work. It is part of the
     /// checkpoint's identity: to change it later, you need `checkpoint migrate`.
     #[serde(default = "default_shards")]
@@ -92,11 +117,32 @@ pub struct Config {
     /// This replica's name. It must stay the same over restarts, and must be different for each
     /// replica. Default: the environment variable `POD_NAME`, or else the host's name.
     #[serde(default)]
+    #[schemars(example = &"bridge-0")]
     pub replica: Option<String>,
 }
 
 fn default_shards() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(31)
+}
+
+/// The checkpoint: the bridge's stored progress.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct CheckpointConfig {
+    /// Whether the bridge may begin without a checkpoint. Set `never` once it has run: if the checkpoint is lost, the bridge then
+    /// refuses to start, instead of taking it for a first start.
+    pub create: CheckpointCreate,
+}
+
+/// Whether a checkpoint is created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CheckpointCreate {
+    /// It is created at the first start.
+    #[default]
+    IfAbsent,
+    /// The bridge refuses to start without one.
+    Never,
 }
 
 /// One credential for Asana, and its rate budget.
@@ -115,10 +161,12 @@ pub struct AccountConfig {
     /// A PEM file with the certificate authorities that may sign Asana's certificate, for networks whose proxy inspects TLS. The
     /// bridge reads it when it starts, and when the account's settings change. Default: the system's.
     #[serde(default)]
+    #[schemars(example = &"/etc/ssl/proxy.pem")]
     pub ca_file: Option<PathBuf>,
     /// The proxy for all requests of this account, such as `http://proxy.example.com:3128`. If the proxy needs a login, set it with
     /// `HTTPS_PROXY` instead. Default: the proxy in the variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
     #[serde(default)]
+    #[schemars(example = &"http://proxy.example.com:3128")]
     pub proxy: Option<String>,
     /// The maximum number of requests a minute, over all replicas. Asana allows 150
     /// in free domains and 1,500 in paid ones, for each token. Raise it in a paid domain; leave room for other users of the token.
@@ -134,6 +182,7 @@ pub struct AccountConfig {
     /// Additional headers of each request to Asana's API: `Asana-Enable` and `Asana-Disable`. With them you choose between
     /// old and new behaviour while Asana changes its API. Only names that begin with `Asana-` are allowed.
     #[serde(default)]
+    #[schemars(example = json!({ "Asana-Enable": "new_goal_memberships" }))]
     pub headers: BTreeMap<String, String>,
 }
 
@@ -156,9 +205,11 @@ fn default_request_timeout() -> HumanDuration {
 pub struct SecretConfig {
     /// The path of a file that contains the secret and nothing else. White space around the secret is ignored.
     #[serde(default)]
+    #[schemars(example = &"/var/run/secrets/asana/token")]
     pub file: Option<PathBuf>,
     /// The name of the environment variable that contains the secret.
     #[serde(default)]
+    #[schemars(example = &"ASANA_TOKEN")]
     pub env: Option<String>,
 }
 
@@ -167,10 +218,13 @@ pub struct SecretConfig {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct OauthConfig {
     /// The application's client id.
+    #[schemars(example = &"1204619611402345")]
     pub client_id: String,
     /// The application's client secret.
+    #[schemars(example = json!({ "env": "ASANA_CLIENT_SECRET" }))]
     pub client_secret: SecretConfig,
     /// The refresh token that the application got when the user gave consent.
+    #[schemars(example = json!({ "file": "/var/run/secrets/asana/refresh-token" }))]
     pub refresh_token: SecretConfig,
     /// The application's redirect URI, as registered with Asana.
     #[serde(default = "default_redirect_uri")]
@@ -191,14 +245,18 @@ fn default_token_url() -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct StreamConfig {
-    /// The gid of a task, project or goal. Set either this or `workspace`.
+    /// The gid of a task, project or goal, or the address of its page in Asana. Set either this or `workspace`.
     #[serde(default)]
+    #[schemars(example = &"1204619611402340")]
     pub resource: Option<String>,
-    /// The gid of a workspace, to poll all of it. Needs a service account.
+    /// The gid of a workspace, to poll all of it, or the address of a page in it that begins with `https://app.asana.com/1/`. Needs a
+    /// service account.
     #[serde(default)]
+    #[schemars(example = &"1100000000000001")]
     pub workspace: Option<String>,
     /// The name of the account whose credential polls it. May be left out if there is only one account.
     #[serde(default)]
+    #[schemars(example = &"main")]
     pub account: Option<String>,
 }
 
@@ -211,6 +269,7 @@ pub struct DiscoveryConfig {
     /// new projects sooner, at the cost of requests.
     pub interval: HumanDuration,
     /// The rules. If several rules find the same stream, it is polled once.
+    #[schemars(example = json!([{ "workspace": "1100000000000001" }]))]
     pub rules: Vec<RuleConfig>,
 }
 
@@ -226,25 +285,31 @@ impl Default for DiscoveryConfig {
 pub struct RuleConfig {
     /// The gid of a workspace. The rule finds all its projects.
     #[serde(default)]
+    #[schemars(example = &"1100000000000001")]
     pub workspace: Option<String>,
     /// The gid of a team. The rule finds all its projects.
     #[serde(default)]
+    #[schemars(example = &"1100000000000001")]
     pub team: Option<String>,
     /// The gid of a portfolio. The rule finds all its projects, and the projects of the portfolios in it.
     #[serde(default)]
+    #[schemars(example = &"1100000000000001")]
     pub portfolio: Option<String>,
     /// The gid of a workspace. The rule finds all its goals.
     #[serde(default)]
+    #[schemars(example = &"1100000000000001")]
     pub goals: Option<String>,
     /// A regular expression, such as `^Team `, in the syntax of the Rust crate `regex`. The rule finds only resources whose name
     /// contains a match. Default: all names.
     #[serde(default)]
+    #[schemars(example = &"^Team ")]
     pub name: Option<String>,
     /// Whether the rule finds archived projects.
     #[serde(default)]
     pub archived: ArchivedConfig,
     /// The name of the account whose credential reads the list, and polls the streams. May be left out if there is only one account.
     #[serde(default)]
+    #[schemars(example = &"main")]
     pub account: Option<String>,
 }
 
@@ -261,16 +326,18 @@ pub enum ArchivedConfig {
     Only,
 }
 
-/// The intervals at which streams are polled. Each stream has its own interval between the two settings: the shortest when
-/// events come, and gradually longer while no events come.
+/// The intervals at which streams are polled. The bridge learns how often each stream has events, and uses all of
+/// `requestsPerMinute` so that an event waits as short as possible on average: a stream with four times as many events is
+/// polled twice as often.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct PollingConfig {
-    /// The interval between two polls of a stream while events come. At least 100 ms. Lower it to get changes sooner, at the
-    /// cost of requests.
+    /// The shortest interval between two polls of a stream. At least 100 ms. Lower it to get changes sooner, at the cost of
+    /// requests. To leave a part of Asana's limit to other programs, lower `requestsPerMinute` instead.
     pub min_interval: HumanDuration,
-    /// The interval between two polls of a quiet stream. At most 12 hours, because a sync token dies after 24 hours. Raise it
-    /// if `requestsPerMinute` doesn't suffice for all streams.
+    /// The longest interval between two polls of a stream, if `requestsPerMinute` suffices for it. If it doesn't, no stream
+    /// waits longer than 1.4 times as long as if all were polled alike. At most 12 hours, because a sync token dies after 24
+    /// hours.
     pub max_interval: HumanDuration,
 }
 
@@ -283,40 +350,13 @@ impl Default for PollingConfig {
     }
 }
 
-/// How records are batched into commits, and how often watermarks are written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct CommitConfig {
-    /// The time that the first page of a batch waits for more pages. Raise it for fewer and larger commits; lower it
-    /// for less latency.
-    pub linger: HumanDuration,
-    /// The number of records at which a batch is committed without further waiting.
-    pub max_records: NonZeroU32,
-    /// The maximum size of all pages that wait for the sink. Beyond it, polling pauses (backpressure). Lower it if
-    /// the replica has little memory.
-    pub max_pending: ByteSize,
-    /// The interval at which each shard writes a watermark into each lane of its output topics, on Kafka and NATS. With
-    /// watermarks, consumers also notice if the last records of a lane are missing. `0s` turns them off.
-    pub watermark_interval: HumanDuration,
-}
-
-impl Default for CommitConfig {
-    fn default() -> Self {
-        Self {
-            linger: HumanDuration(Duration::from_millis(100)),
-            max_records: NonZeroU32::MIN.saturating_add(9_999),
-            max_pending: ByteSize(64 << 20),
-            watermark_interval: HumanDuration(Duration::from_secs(60)),
-        }
-    }
-}
-
 /// The index of the resources that the bridge has published. With it a crawl can report which resources changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct IndexConfig {
     /// The folder of the index. It must be on a local disk, and only this replica may use it. It needs about 50 MB for a million
     /// resources. If the folder is lost, full crawls rebuild the index. Default: a temporary file, which is lost at each restart.
+    #[schemars(example = &"/var/lib/asana-event-bridge")]
     pub path: Option<PathBuf>,
 }
 
@@ -327,11 +367,13 @@ pub struct IndexConfig {
 pub struct AdminConfig {
     /// The address and port to listen on, such as `0.0.0.0:8080`, or `[::]:8080` for IPv6 too. Default: none, and there
     /// is no admin port.
+    #[schemars(example = &"0.0.0.0:8080")]
     pub listen: Option<String>,
     /// Whether to serve the status page at `/`, and its data as JSON at `/api/streams`. Set `false` to serve only probes and metrics.
     pub status_page: bool,
     /// The names of hosts by which browsers may open the status page and `/api/streams`, besides `localhost` and addresses. Requests
     /// for another name are rejected with 403, so that no foreign web page can read the status. Default: none.
+    #[schemars(example = ["bridge.example.com"])]
     pub allowed_hosts: Vec<String>,
     /// The number of streams up to which a replica has metrics for each single stream. A replica with more streams
     /// has only sums and the worst values. Lower it if your Prometheus should store fewer series.
@@ -363,19 +405,20 @@ pub struct SinkConfig {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KafkaConfig {
     /// The brokers to connect to first, each `host:port`, separated by commas.
+    #[schemars(example = &"kafka-1:9092,kafka-2:9092")]
     pub bootstrap_servers: String,
-    /// The output topic. The name may contain `{resource_type}`, `{workspace}` and `{stream}`; then there are several topics.
+    /// The output topic. Each deployment needs one of its own. The name may contain `{resource_type}`, `{workspace}` and `{stream}`; then there are several topics.
     #[serde(default = "default_topic")]
     pub topic: String,
     /// The compacted topic for checkpoints, with one partition for each shard. Once the bridge has run, change it only with
-    /// `checkpoint migrate`.
+    /// `checkpoint migrate`. Default with a `deployment`: `asana.checkpoints-DEPLOYMENT`.
     #[serde(default = "default_checkpoint_topic")]
     pub checkpoint_topic: String,
     /// The topic for records that are too large for the output topic.
     #[serde(default = "default_dead_letter_topic")]
     pub dead_letter_topic: String,
-    /// The consumer group with which replicas share the shards. It is also the prefix of transactional ids. Use another name
-    /// for each bridge on the same cluster.
+    /// The consumer group with which replicas share the shards. It is also the prefix of transactional ids. Default with a
+    /// `deployment`: `asana-event-bridge-DEPLOYMENT`.
     #[serde(default = "default_group_id")]
     pub group_id: String,
     /// Whether the replica is a static member of the group (`group.instance.id` is the replica's name). Set `true` if a replica
@@ -394,9 +437,11 @@ pub struct KafkaConfig {
     /// Properties of librdkafka, such as `security.protocol`. Properties that exactly-once
     /// depends on can't be set.
     #[serde(default)]
+    #[schemars(example = json!({ "security.protocol": "ssl" }))]
     pub properties: BTreeMap<String, String>,
     /// Properties of librdkafka whose values are secrets, such as `sasl.password`.
     #[serde(default)]
+    #[schemars(example = json!({ "sasl.password": { "env": "KAFKA_PASSWORD" } }))]
     pub secret_properties: BTreeMap<String, SecretConfig>,
     /// The schema registry. If set, values are in the wire format of Confluent's schema registry. Default: none, and values are
     /// plain protobuf.
@@ -410,9 +455,11 @@ pub struct KafkaConfig {
 pub struct SchemaRegistryConfig {
     /// The addresses of the registry, such as `https://registry.example.com`. For Apicurio, append `/apis/ccompat/v7`. If there are
     /// several, the bridge uses the first that answers.
+    #[schemars(example = ["https://registry.example.com"])]
     pub urls: Vec<String>,
     /// The user to log in as. Set it together with `password`.
     #[serde(default)]
+    #[schemars(example = &"bridge")]
     pub user: Option<String>,
     /// The user's password. Set it together with `user`.
     #[serde(default)]
@@ -422,6 +469,7 @@ pub struct SchemaRegistryConfig {
     pub token: Option<SecretConfig>,
     /// A PEM file with the certificate authorities that may sign the registry's certificate. Default: the system's.
     #[serde(default)]
+    #[schemars(example = &"/etc/ssl/registry.pem")]
     pub ca_file: Option<PathBuf>,
     /// Whether the bridge registers a missing schema. Set `false` if another tool registers schemas. Then the bridge refuses
     /// to start until the schema is there.
@@ -457,6 +505,22 @@ pub enum KafkaGroupProtocol {
     Consumer,
 }
 
+/// The default names with a deployment, in a document that doesn't have them.
+fn name_by_deployment(document: &mut serde_json::Value) {
+    let Some(deployment) = document.get("deployment").and_then(|it| it.as_str()).map(str::to_owned) else { return };
+    let Some(sink) = document.get_mut("sink").and_then(|sink| sink.as_object_mut()) else { return };
+    let names = [
+        ("kafka", "groupId", format!("{}-{deployment}", default_group_id())),
+        ("kafka", "checkpointTopic", format!("{}-{deployment}", default_checkpoint_topic())),
+        ("nats", "checkpoint", deployment),
+    ];
+    for (bus, key, name) in names {
+        if let Some(bus) = sink.get_mut(bus).and_then(|bus| bus.as_object_mut()) {
+            bus.entry(key).or_insert_with(|| name.into());
+        }
+    }
+}
+
 fn default_topic() -> String {
     "asana.events".to_owned()
 }
@@ -486,6 +550,7 @@ pub struct KafkaTopicsConfig {
     /// `min.insync.replicas` of a new topic. Set 1 for a cluster of one broker.
     pub min_insync_replicas: NonZeroU16,
     /// More settings of new output topics, such as `retention.ms`.
+    #[schemars(example = json!({ "retention.ms": "604800000" }))]
     pub config: BTreeMap<String, String>,
 }
 
@@ -507,16 +572,18 @@ impl Default for KafkaTopicsConfig {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NatsConfig {
     /// The addresses of the servers, such as `nats://host:4222`.
+    #[schemars(example = ["nats://nats-1:4222"])]
     pub servers: Vec<String>,
-    /// The name of the JetStream stream for records and checkpoints. Use another name for each bridge on the same servers.
+    /// The name of the JetStream stream for records and checkpoints. Each deployment needs one of its own.
     #[serde(default = "default_jetstream")]
     pub stream: String,
     /// The first tokens of every subject. Change it together with `stream`.
     #[serde(default = "default_subject_prefix")]
     pub subject_prefix: String,
     /// The name of the checkpoint: letters, digits, `-` and `_`. Set it only after `checkpoint migrate`, to the name that the
-    /// command prints. Default: none, and the checkpoint has no name.
+    /// command prints. Default: the `deployment`; without one, or with an empty text, the checkpoint has no name.
     #[serde(default)]
+    #[schemars(example = &"shards-64")]
     pub checkpoint: Option<String>,
     /// The number of lanes: the maximum number of consumers that can share the records.
     #[serde(default = "default_lanes")]
@@ -535,6 +602,7 @@ pub struct NatsConfig {
     pub duplicate_window: HumanDuration,
     /// A file with credentials (JWT and seed). Set at most one of `credentialsFile`, `nkeySeed`, `token` and `user`.
     #[serde(default)]
+    #[schemars(example = &"/var/run/secrets/nats/bridge.creds")]
     pub credentials_file: Option<PathBuf>,
     /// An nkey seed to log in with.
     #[serde(default)]
@@ -544,6 +612,7 @@ pub struct NatsConfig {
     pub token: Option<SecretConfig>,
     /// The user to log in as. Set it together with `password`.
     #[serde(default)]
+    #[schemars(example = &"bridge")]
     pub user: Option<String>,
     /// The user's password. Set it together with `user`.
     #[serde(default)]
@@ -604,50 +673,12 @@ fn default_duplicate_window() -> HumanDuration {
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct NatsTlsConfig {
     /// A PEM file with the certificate authorities that may sign the server's certificate. Default: the system's.
+    #[schemars(example = &"/etc/nats/ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// A PEM file with the client's certificate. Set it together with `keyFile`.
+    #[schemars(example = &"/etc/nats/cert.pem")]
     pub cert_file: Option<PathBuf>,
     /// A PEM file with the client's private key. Set it together with `certFile`.
+    #[schemars(example = &"/etc/nats/key.pem")]
     pub key_file: Option<PathBuf>,
-}
-
-/// Lines on standard output, to try the bridge. If the reader of the output ends, the bridge ends, too.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct ConsoleConfig {
-    /// The form of the lines: JSON as in a file, or text for people, which leaves out records that only serve the bookkeeping of
-    /// consumers. With `auto` it is text on a terminal, and else JSON.
-    pub output: ConsoleOutput,
-    /// The path of the checkpoint file.
-    pub checkpoint: PathBuf,
-}
-
-impl Default for ConsoleConfig {
-    fn default() -> Self {
-        Self { output: ConsoleOutput::default(), checkpoint: "asana-event-bridge.checkpoint".into() }
-    }
-}
-
-/// The form of the lines on standard output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum ConsoleOutput {
-    /// Text on a terminal, and else JSON.
-    #[default]
-    Auto,
-    /// Text for people.
-    Text,
-    /// JSON objects, one per record.
-    Json,
-}
-
-/// JSON lines in a file, each record exactly once. After a crash the bridge cuts off unfinished lines.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct FileConfig {
-    /// The path of the file that records are appended to.
-    pub path: PathBuf,
-    /// The path of the checkpoint file. Default: `path` with `.checkpoint` appended.
-    #[serde(default)]
-    pub checkpoint: Option<PathBuf>,
 }

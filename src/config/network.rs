@@ -1,6 +1,6 @@
 //! Where secrets may be sent, and through which proxies.
 
-use super::check::Check;
+use super::check::{Check, unreadable};
 use super::problem::Place;
 use hyper::Uri;
 use std::path::Path;
@@ -58,7 +58,7 @@ impl Check<'_> {
         let problem = match std::fs::read(path).map(|pem| reqwest::Certificate::from_pem_bundle(&pem)) {
             Ok(Ok(certificates)) if !certificates.is_empty() => return,
             Ok(_) => "has no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)".to_owned(),
-            Err(error) => format!("the file can't be read: {error}"),
+            Err(error) => format!("the file can't be read: {}", unreadable(&error)),
         };
         self.problem(place, problem);
     }

@@ -61,7 +61,7 @@ fn object(text: &mut String, part: Part, path: &str) -> fmt::Result {
     writeln!(text)?;
     for (path, nested) in inner {
         // A secret is the same two keys wherever it is.
-        if !is_secret(nested) {
+        if !nested.is_secret() {
             object(text, nested, &path)?;
         }
     }
@@ -74,7 +74,7 @@ fn object(text: &mut String, part: Part, path: &str) -> fmt::Result {
 
 /// The type in words, and the object within it with the suffix of its key in a path.
 fn kind_of(value: Part) -> (String, Option<(&'static str, Part)>) {
-    if is_secret(value) {
+    if value.is_secret() {
         return ("[secret](#secret)".to_owned(), Some(("", value)));
     }
     if let Some(item) = value.items() {
@@ -94,10 +94,6 @@ fn kind_of(value: Part) -> (String, Option<(&'static str, Part)>) {
         (_, Some("byte-size")) => ("size".to_owned(), None),
         (kind, _) => (kind.unwrap_or("any").to_owned(), None),
     }
-}
-
-fn is_secret(part: Part) -> bool {
-    part.key("env").is_some() && part.key("file").is_some()
 }
 
 fn one_line(text: &str) -> String {

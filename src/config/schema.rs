@@ -90,19 +90,28 @@ impl Part {
     }
 
     /// The texts that are allowed here, if only some are.
-    #[cfg(test)]
     pub(super) fn choices(self) -> Option<Vec<&'static str>> {
         let choices = self.0.get("oneOf")?.as_array()?;
         choices.iter().map(|choice| choice.get("const")?.as_str()).collect()
     }
 
     pub(super) fn is_text(self) -> bool {
-        self.0.get("type").is_some_and(|name| name == "string")
+        self.text("type") == Some("string")
+    }
+
+    /// Whether it says where a secret is.
+    pub(super) fn is_secret(self) -> bool {
+        self.key("env").is_some() && self.key("file").is_some()
     }
 
     /// Whether this object requires `key`.
     pub(super) fn requires(self, key: &str) -> bool {
         self.0.get("required").and_then(Value::as_array).is_some_and(|keys| keys.iter().any(|name| name == key))
+    }
+
+    /// Whether this object requires any key.
+    pub(super) fn has_required(self) -> bool {
+        self.0.get("required").and_then(Value::as_array).is_some_and(|keys| !keys.is_empty())
     }
 
     /// The schema at `place`.
@@ -113,8 +122,37 @@ impl Part {
         })
     }
 
+    /// An example of what `place` in this part may hold: its first one, or the default, or an object with an example of one key.
+    pub(super) fn example(self, place: &Place) -> Option<Value> {
+        let (step, around) = place.steps().split_last()?;
+        let parent = around.iter().fold(Place::default(), |parent, step| parent.step(step.clone()));
+        let key = match step {
+            Step::Item(_) => return self.example(&parent)?.get(0).cloned(),
+            Step::Key(key) => key,
+        };
+        let node = self.at(&parent)?.0.get("properties").and_then(|keys| keys.get(key));
+        let own = |keyword| {
+            let value = node?.get(keyword)?;
+            if keyword == "examples" {
+                return value.as_array()?.first();
+            }
+            // A default of an object is all of its defaults.
+            (!value.is_object()).then_some(value)
+        };
+        if let Some(example) = own("examples").or_else(|| own("default")) {
+            return Some(example.clone());
+        }
+        let part = self.at(place)?;
+        if let Some(choices) = part.choices() {
+            return choices.first().map(|choice| Value::from(*choice));
+        }
+        // A key that is required says the most, then one with an example of its own.
+        let mut keys: Vec<_> = part.keys().collect();
+        keys.sort_by_key(|(key, node)| (!part.requires(key), node.get("examples").is_none()));
+        keys.into_iter().find_map(|(key, _)| Some(json!({ key: self.example(&place.key(key))? })))
+    }
+
     /// The text of a keyword, such as `description`.
-    #[cfg(test)]
     pub(super) fn text(self, keyword: &str) -> Option<&'static str> {
         self.0.get(keyword).and_then(Value::as_str)
     }

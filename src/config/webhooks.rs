@@ -16,15 +16,18 @@ use std::time::Duration;
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct WebhooksConfig {
     /// The address and port to listen on for Asana, such as `0.0.0.0:8081`. Default: none, and there are no webhooks.
+    #[schemars(example = &"0.0.0.0:8081")]
     pub listen: Option<String>,
     /// The public address at which Asana reaches the bridge, such as `https://webhooks.example.com/asana`. Your ingress or proxy must
     /// terminate TLS, and route each request below this address to any replica. Required with `listen`.
+    #[schemars(example = &"https://webhooks.example.com")]
     pub public_url: Option<String>,
     /// The key that makes the webhooks' addresses unguessable: at least 32 random characters, the same for all replicas. If you
     /// change it, the bridge creates new webhooks, and Asana deletes the old ones after 24 hours. Required with `listen`.
     pub key: Option<SecretConfig>,
     /// The addresses of the other replicas, as `host:port`. A host name may resolve to several replicas. A replica forwards
     /// deliveries for other owners to these addresses. Required if there are several replicas.
+    #[schemars(example = ["bridge-1:8081"])]
     pub peers: Vec<String>,
     /// The interval between two checks that all webhooks exist. At least 1 second.
     pub interval: HumanDuration,
@@ -49,19 +52,18 @@ impl Check<'_> {
     pub(super) fn webhooks(&mut self, webhooks: &WebhooksConfig, place: &Place) -> Option<CheckedWebhooks> {
         let listen = webhooks.listen.as_deref()?;
         if webhooks.interval.0 < SHORTEST_INTERVAL {
-            self.problem(&place.key("interval"), "must be 1s at least");
+            self.problem(&place.key("interval"), "must be at least `1s`");
         }
-        let Ok(listen) = listen.parse() else {
-            let problem = "is no address with a port, such as `0.0.0.0:8081` or `[::]:8081`";
-            self.problem(&place.key("listen"), problem);
-            return None;
-        };
+        let listen = self.listen(listen, "0.0.0.0:8081", &place.key("listen"))?;
         if webhooks.public_url.is_none() || webhooks.key.is_none() {
             self.problem(place, "needs `publicUrl` and `key`, as there is `listen`");
         }
         for (index, peer) in webhooks.peers.iter().enumerate() {
             if peer.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
-                self.problem(&place.key("peers").item(index), "is no `host:port`");
+                self.problem(
+                    &place.key("peers").item(index),
+                    "is no address with a port: write it such as `bridge-1:8081`",
+                );
             }
         }
         let public_url =

@@ -11,6 +11,7 @@ pub mod service;
 use bridge_core::crawl::known::{Change, Entry, Mark, NOT_VISIBLE, Update};
 use bridge_core::ids::{Gid, StreamId};
 use bridge_core::outcome::list::{Listing, What};
+use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension as _, Row, ToSql, Transaction, TransactionBehavior, ffi, params,
@@ -217,6 +218,10 @@ impl Index {
     }
 }
 
+/// The resources that the events of a commit name, each with its type, if it is to be added, and the last of the times.
+/// Many events are about the same resources.
+type Touches<'u> = BTreeMap<&'u Gid, (Option<&'u str>, DateTime<Utc>)>;
+
 /// Writes within one transaction, and caches the numbers of resource types meanwhile.
 struct Writer<'t> {
     transaction: &'t Transaction<'t>,
@@ -234,8 +239,46 @@ impl<'t> Writer<'t> {
         if known.is_some_and(|known| known.mark != update.from) {
             self.change(id, &Change::Distrust)?;
         }
+        let mut touches = Touches::new();
         for change in &update.changes {
-            self.change(id, change)?;
+            match change {
+                Change::Touched { gid, resource_type, at } => {
+                    // One that adds nothing doesn't count for what a later one adds.
+                    if resource_type.is_some() && touches.get(gid).is_some_and(|(added, _)| added.is_none()) {
+                        self.touch(id, touches.remove_entry(gid).into_iter().collect())?;
+                    }
+                    let touch = touches.entry(gid).or_insert((None, *at));
+                    *touch = (touch.0.or(resource_type.as_deref()), touch.1.max(*at));
+                }
+                Change::Gone { gid } => {
+                    touches.remove(gid);
+                    self.change(id, change)?;
+                }
+                Change::Seen { .. } | Change::Passed { .. } | Change::Clear | Change::Distrust | Change::Complete => {
+                    self.touch(id, std::mem::take(&mut touches))?;
+                    self.change(id, change)?;
+                }
+            }
+        }
+        self.touch(id, touches)
+    }
+
+    fn touch(&mut self, stream: i64, touches: Touches<'_>) -> rusqlite::Result<()> {
+        for (gid, (resource_type, at)) in touches {
+            let (gid, at) = (PackedGid::from(gid), at.timestamp_millis());
+            let Some(resource_type) = resource_type else {
+                self.transaction
+                    .prepare_cached("UPDATE entry SET touched_at = max(touched_at, ?) WHERE stream = ? AND gid = ?")?
+                    .execute(params![at, stream, gid])?;
+                continue;
+            };
+            let resource_type = self.resource_type(resource_type)?;
+            self.transaction
+                .prepare_cached(
+                    "INSERT INTO entry VALUES (?, ?, ?, 0, 0, 0, 0, ?, NULL, 0) ON CONFLICT DO UPDATE SET
+                     touched_at = max(touched_at, excluded.touched_at)",
+                )?
+                .execute(params![stream, gid, resource_type, at])?;
         }
         Ok(())
     }
@@ -274,19 +317,8 @@ impl<'t> Writer<'t> {
                     )?
                     .execute(params![crawl.cast_signed(), hash, stream, PackedGid::from(gid)])?;
             }
-            Change::Touched { gid, resource_type: None, at } => {
-                self.transaction
-                    .prepare_cached("UPDATE entry SET touched_at = max(touched_at, ?) WHERE stream = ? AND gid = ?")?
-                    .execute(params![at.timestamp_millis(), stream, PackedGid::from(gid)])?;
-            }
-            Change::Touched { gid, resource_type: Some(resource_type), at } => {
-                let resource_type = self.resource_type(resource_type)?;
-                self.transaction
-                    .prepare_cached(
-                        "INSERT INTO entry VALUES (?, ?, ?, 0, 0, 0, 0, ?, NULL, 0) ON CONFLICT DO UPDATE SET
-                         touched_at = max(touched_at, excluded.touched_at)",
-                    )?
-                    .execute(params![stream, PackedGid::from(gid), resource_type, at.timestamp_millis()])?;
+            Change::Touched { gid, resource_type, at } => {
+                self.touch(stream, Touches::from([(gid, (resource_type.as_deref(), *at))]))?;
             }
             Change::Gone { gid } => {
                 self.transaction

@@ -99,7 +99,7 @@ impl LogObserver {
         match error {
             CommitError::Fenced(_) => tracing::info!(%error, "commit fenced, shards taken over by another replica"),
             // The end of the session says so.
-            CommitError::Fatal(SinkError::ReaderGone) => {}
+            CommitError::Fatal(SinkError::ReaderGone | SinkError::Tampered { .. }) => {}
             CommitError::Aborted(_) | CommitError::Unknown(_) | CommitError::Fatal(_) => {
                 self.folded.commit_failed(error);
             }

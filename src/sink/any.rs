@@ -1,16 +1,21 @@
 //! The sink of a configuration: the only file that knows all kinds.
 
+use super::admission::{Applicant, Stored, Tail, is_absent};
 use super::console::ConsoleCommitter;
 use super::file::FileCommitter;
 use super::kafka::{KafkaCommitter, KafkaSettings};
 use super::nats::{NatsCommitter, NatsSettings};
 use super::reader::{PlaceError, Where};
-use super::{CommitError, Committer, Ownership, SinkError, console, file, kafka, nats, offline};
-use crate::config::{Checked, CheckedReading, CheckedSink, is_checkpoint_name};
+use super::{CommitError, Committer, Ownership, SinkError, console, file, kafka, local, nats};
+use crate::config::{
+    Checked, CheckedFile, CheckedKafka, CheckedNats, CheckedReading, CheckedSink, LONGEST_CHECKPOINT,
+    is_checkpoint_name,
+};
 use crate::finding::Finding;
-use bridge_core::checkpoint::reshard::Steps;
-use bridge_core::ids::{ShardId, Topic};
-use bridge_core::record::batch::{Batch, OutputTopic, StoredCheckpoint};
+use bridge_core::checkpoint::reshard::{Set, Steps};
+use bridge_core::checkpoint::{CheckpointError, Expected, read};
+use bridge_core::ids::{Deployment, ShardId, StreamId, Topic};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint};
 use bridge_core::record::topic::{TopicTemplate, check_name};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +32,7 @@ const LOCAL_TOPIC: &str = "asana.events";
 pub struct Sink {
     of: CheckedSink,
     shards: NonZeroU32,
+    deployment: Deployment,
     replica: String,
 }
 
@@ -57,13 +63,22 @@ impl Sink {
     /// The sink that the configuration names.
     #[must_use]
     pub fn new(checked: &Checked) -> Self {
-        Self { of: checked.sink.clone(), shards: checked.shards, replica: checked.replica.clone() }
+        Self::reading(&checked.into())
     }
 
     /// The sink of a configuration whose records are read only.
     #[must_use]
     pub fn reading(of: &CheckedReading) -> Self {
-        Self { of: of.sink.clone(), shards: of.shards, replica: of.replica.clone() }
+        let CheckedReading { sink, shards, deployment, replica, .. } = of;
+        Self { of: sink.clone(), shards: *shards, deployment: deployment.clone(), replica: replica.clone() }
+    }
+
+    fn kafka(&self, sink: &CheckedKafka) -> Result<KafkaSettings, SinkError> {
+        KafkaSettings::new(sink, self.shards, &self.deployment, &self.replica)
+    }
+
+    fn nats(&self, sink: &CheckedNats) -> NatsSettings {
+        NatsSettings::new(sink, self.shards, &self.deployment, &self.replica)
     }
 
     /// Opens a session: connects, and prepares topics or files.
@@ -76,12 +91,12 @@ impl Sink {
     pub async fn open(&self) -> Result<(AnyCommitter, Ownership), SinkError> {
         Ok(match &self.of {
             CheckedSink::Kafka(sink) => {
-                let settings = KafkaSettings::new(sink, self.shards, &self.replica)?;
+                let settings = self.kafka(sink)?;
                 let (committer, ownership) = kafka::open(settings).await?;
                 (AnyCommitter::Kafka(Box::new(committer)), ownership)
             }
             CheckedSink::Nats(sink) => {
-                let settings = NatsSettings::new(sink, self.shards, &self.replica);
+                let settings = self.nats(sink);
                 let (committer, ownership) = Box::pin(nats::open(settings)).await?;
                 (AnyCommitter::Nats(Box::new(committer)), ownership)
             }
@@ -94,6 +109,107 @@ impl Sink {
                 (AnyCommitter::File(committer), ownership)
             }
         })
+    }
+
+    /// Whether the applicant may open a session: read from the bus, and decided before it joins the others. Returns whether
+    /// there is a checkpoint. A local sink admits each process, because its checkpoint is locked.
+    ///
+    /// # Errors
+    /// [`SinkError`] says what to do. Nothing was changed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropping the future has no effect.
+    pub async fn admit(&self, applicant: &Applicant) -> Result<bool, SinkError> {
+        let stored = self.look(applicant.streams.iter().cloned().collect(), applicant.all_known).await?;
+        let Some(stored) = stored else { return Ok(true) };
+        applicant.admit(&stored)?;
+        if applicant.is_stranger(&stored.checkpoint) {
+            let members = self.members().await?;
+            if !members.is_empty() {
+                return Err(applicant.stranger(&stored.setting, &members));
+            }
+        }
+        Ok(!is_absent(&stored.checkpoint))
+    }
+
+    /// What a bus has of the deployment: the last records, and then the checkpoint, which knows all of them if nothing is
+    /// lost. `None` for a local sink. `streams`: those whose topics are looked at; `all_known`: there are no others.
+    async fn look(&self, streams: Vec<StreamId>, all_known: bool) -> Result<Option<Stored>, SinkError> {
+        if self.is_local() {
+            return Ok(None);
+        }
+        let (tails, emptied) = self.ends(streams, all_known).await?;
+        let stored = self.stored().await?;
+        let contents = |(shard, stored): (&ShardId, &StoredCheckpoint)| Ok((*shard, read(*shard, stored)?));
+        let checkpoint = stored.iter().map(contents).collect::<Result<Set, CheckpointError>>();
+        let checkpoint = checkpoint.map_err(|error| SinkError::Setup {
+            problem: error.to_string(),
+            remedy: "see `asana-event-bridge checkpoint repair`".to_owned(),
+        })?;
+        Ok(Some(Stored { setting: self.checkpoint_setting(), checkpoint, tails, emptied }))
+    }
+
+    /// What is wrong with the checkpoint, by the records that were written: that it is gone, older than they are, damaged, or
+    /// another deployment's. `None` if nothing is, and for a local sink.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`], [`SinkError::Refused`]: the bus can't be read.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropping the future has no effect.
+    pub async fn doubt(&self, streams: Vec<StreamId>, all_known: bool) -> Result<Option<String>, SinkError> {
+        let stored = match self.look(streams, all_known).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(stored)) => stored,
+            Err(SinkError::Setup { problem, .. }) => return Ok(Some(problem)),
+            Err(error) => return Err(error),
+        };
+        // A reader's configuration may have no more than a sink.
+        let header = stored.checkpoint.values().find_map(|contents| contents.header.as_ref());
+        let expected = header.map_or_else(
+            || self.expected(),
+            |header| Expected {
+                shards: header.shards.try_into().unwrap_or(self.shards),
+                deployment: header.deployment.clone(),
+            },
+        );
+        match Applicant::reading(expected).admit(&stored) {
+            Err(SinkError::Setup { problem, .. }) => Ok(Some(problem)),
+            outcome => outcome.map(|()| None),
+        }
+    }
+
+    async fn ends(&self, streams: Vec<StreamId>, all_known: bool) -> Result<(Vec<Tail>, Vec<ShardId>), SinkError> {
+        match &self.of {
+            CheckedSink::Kafka(sink) => {
+                let template = sink.topic.clone();
+                let is_output = move |topic: &Topic| template.may_give_any(&streams, !all_known, topic);
+                kafka::tails(self.kafka(sink)?, is_output).await
+            }
+            CheckedSink::Nats(sink) => nats::tails(&self.nats(sink)).await,
+            CheckedSink::Console(_) | CheckedSink::File(_) => Ok((Vec::new(), Vec::new())),
+        }
+    }
+
+    /// The last record in each lane of a bus, for topics that may have records of the streams, or of others if these
+    /// aren't all.
+    ///
+    /// # Errors
+    /// [`SinkError`]: the bus can't be read.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropping the future has no effect.
+    pub async fn tails(&self, streams: Vec<StreamId>, all_known: bool) -> Result<Vec<Tail>, SinkError> {
+        Ok(self.ends(streams, all_known).await?.0)
+    }
+
+    /// The live replicas on the checkpoint.
+    async fn members(&self) -> Result<Vec<String>, SinkError> {
+        match &self.of {
+            CheckedSink::Kafka(sink) => kafka::offline::members(&self.kafka(sink)?, false).await,
+            CheckedSink::Nats(sink) => nats::offline::holders(&self.nats(sink), false).await,
+            CheckedSink::Console(_) | CheckedSink::File(_) => Ok(Vec::new()),
+        }
     }
 
     /// The names on this sink.
@@ -136,13 +252,11 @@ impl Sink {
     /// Cancel safe: dropping the future has no effect.
     pub async fn examine(&self, timeout: Duration) -> Vec<Finding> {
         match &self.of {
-            CheckedSink::Kafka(sink) => match KafkaSettings::new(sink, self.shards, &self.replica) {
+            CheckedSink::Kafka(sink) => match self.kafka(sink) {
                 Ok(settings) => kafka::examine(settings, timeout).await,
                 Err(error) => vec![crate::finding::CheckResult::from(error).of("sink")],
             },
-            CheckedSink::Nats(sink) => {
-                nats::examine(NatsSettings::new(sink, self.shards, &self.replica), timeout).await
-            }
+            CheckedSink::Nats(sink) => nats::examine(self.nats(sink), timeout).await,
             CheckedSink::Console(_) => Vec::new(),
             CheckedSink::File(sink) => file::examine(sink).await,
         }
@@ -159,11 +273,11 @@ impl Sink {
     pub async fn place(&self, is_output: impl Fn(&Topic) -> bool + Send + 'static) -> Result<Where, PlaceError> {
         match &self.of {
             CheckedSink::Kafka(sink) => {
-                let settings = KafkaSettings::new(sink, self.shards, &self.replica)?;
+                let settings = self.kafka(sink)?;
                 kafka::place(settings, sink.topic.only_topic().cloned(), is_output).await
             }
-            CheckedSink::Nats(sink) => nats::place(NatsSettings::new(sink, self.shards, &self.replica)).await,
-            CheckedSink::File(sink) => Ok(Where::File(sink.path.clone())),
+            CheckedSink::Nats(sink) => nats::place(self.nats(sink)).await,
+            CheckedSink::File(sink) => Ok(Where::File { file: sink.clone(), is_configured: true }),
             CheckedSink::Console(_) => Err(PlaceError::Sink(SinkError::Setup {
                 problem: "the console keeps nothing that could be read".to_owned(),
                 remedy: "use another sink".to_owned(),
@@ -224,7 +338,7 @@ impl Address {
             Self::Nats { servers, stream, prefix, credentials } => {
                 nats::place_at(servers, stream, prefix, credentials).await
             }
-            Self::File(path) => Ok(Where::File(path)),
+            Self::File(path) => Ok(Where::File { file: CheckedFile::at(path), is_configured: false }),
         }
     }
 }
@@ -264,9 +378,13 @@ impl Sink {
                 *topic = name;
             }
             CheckedSink::Nats(sink) => {
-                let name = name.map_or_else(|| format!("shards-{shards}"), ToOwned::to_owned);
+                let base = sink.config.checkpoint.as_deref().unwrap_or_default();
+                let base = base.strip_suffix(&format!("shards-{}", self.shards)).unwrap_or(base);
+                let base = if base.is_empty() { String::new() } else { format!("{}-", base.trim_end_matches('-')) };
+                let name = name.map_or_else(|| format!("{base}shards-{shards}"), ToOwned::to_owned);
                 if !is_checkpoint_name(&name) {
-                    return Err(format!("{name}: must be letters, digits, `-` and `_`, 64 of them at most"));
+                    let most = LONGEST_CHECKPOINT;
+                    return Err(format!("{name}: must be letters, digits, `-` and `_`, {most} of them at most"));
                 }
                 if is_moved && sink.config.checkpoint.as_ref() == Some(&name) {
                     return Err(format!("{name}: the checkpoint has this name already; give a new one"));
@@ -292,6 +410,12 @@ impl Sink {
     #[must_use]
     pub fn shards(&self) -> NonZeroU32 {
         self.shards
+    }
+
+    /// What its checkpoint has to be.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        Expected { shards: self.shards, deployment: self.deployment.clone() }
     }
 
     /// The name of the replica in its sessions.
@@ -329,14 +453,10 @@ impl Sink {
     /// Cancel safe: dropping the future has no effect.
     pub async fn stored(&self) -> Result<BTreeMap<ShardId, StoredCheckpoint>, SinkError> {
         match &self.of {
-            CheckedSink::Kafka(sink) => {
-                kafka::offline::stored(&KafkaSettings::new(sink, self.shards, &self.replica)?).await
-            }
-            CheckedSink::Nats(sink) => {
-                nats::offline::stored(&NatsSettings::new(sink, self.shards, &self.replica)).await
-            }
-            CheckedSink::Console(sink) => offline::stored(&sink.checkpoint).await,
-            CheckedSink::File(sink) => offline::stored(&sink.checkpoint).await,
+            CheckedSink::Kafka(sink) => kafka::offline::stored(&self.kafka(sink)?).await,
+            CheckedSink::Nats(sink) => nats::offline::stored(&self.nats(sink)).await,
+            CheckedSink::Console(sink) => local::stored(&sink.checkpoint).await,
+            CheckedSink::File(sink) => local::stored(&sink.checkpoint).await,
         }
     }
 
@@ -349,12 +469,8 @@ impl Sink {
     /// Cancel safe: dropping the future has no effect.
     pub async fn users(&self) -> Result<Vec<String>, SinkError> {
         match &self.of {
-            CheckedSink::Kafka(sink) => {
-                kafka::offline::members(&KafkaSettings::new(sink, self.shards, &self.replica)?).await
-            }
-            CheckedSink::Nats(sink) => {
-                nats::offline::holders(&NatsSettings::new(sink, self.shards, &self.replica)).await
-            }
+            CheckedSink::Kafka(sink) => kafka::offline::members(&self.kafka(sink)?, true).await,
+            CheckedSink::Nats(sink) => nats::offline::holders(&self.nats(sink), true).await,
             CheckedSink::Console(sink) => local_users(&sink.checkpoint).await,
             CheckedSink::File(sink) => local_users(&sink.checkpoint).await,
         }
@@ -362,7 +478,7 @@ impl Sink {
 }
 
 async fn local_users(checkpoint: &Path) -> Result<Vec<String>, SinkError> {
-    let held = offline::is_held(checkpoint).await?;
+    let held = local::is_held(checkpoint).await?;
     Ok(held.then(|| format!("a process that uses {}", checkpoint.display())).into_iter().collect())
 }
 
@@ -413,12 +529,12 @@ impl AnyCommitter {
 }
 
 impl Committer for AnyCommitter {
-    fn batch_messages(&self) -> usize {
+    fn batch_limits(&self) -> BatchLimits {
         match self {
-            Self::Kafka(it) => it.batch_messages(),
-            Self::Nats(it) => it.batch_messages(),
-            Self::Console(it) => it.batch_messages(),
-            Self::File(it) => it.batch_messages(),
+            Self::Kafka(it) => it.batch_limits(),
+            Self::Nats(it) => it.batch_limits(),
+            Self::Console(it) => it.batch_limits(),
+            Self::File(it) => it.batch_limits(),
         }
     }
 

@@ -4,7 +4,8 @@
 //! writes the last batch again with the same positions, so that readers can recognize it. For exactly once, use the
 //! file sink. When the reader is gone, the session ends.
 
-use super::journal::Journal;
+use super::local::checkpoint::Checkpoint;
+use super::local::committed::Committed;
 use super::local::{self, Output, Session};
 use super::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use crate::config::{ConsoleConfig, ConsoleOutput};
@@ -13,7 +14,7 @@ use crate::stdout;
 use anstyle::Style;
 use bridge_contract::pb;
 use bridge_core::ids::Topic;
-use bridge_core::record::batch::{Batch, CheckpointWrite, OutputTopic};
+use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, OutputTopic};
 use prost::Message as _;
 use std::io::{ErrorKind, IsTerminal as _, Stdout, Write};
 use std::num::NonZeroU32;
@@ -30,7 +31,7 @@ pub struct ConsoleCommitter<W = Stdout> {
 #[derive(Debug)]
 struct Destination<W> {
     to: W,
-    journal: Journal,
+    checkpoint: Checkpoint,
 }
 
 /// The form of the lines.
@@ -93,7 +94,7 @@ pub async fn open_to<W: Write + Send + 'static>(
         Form::Text { styled: false } => plain_text,
         Form::Text { styled: true } => styled_text,
     };
-    let open = move || Ok(Destination { to, journal: Journal::open(&path)? });
+    let open = move || Ok(Destination { to, checkpoint: Checkpoint::open(&path, || Ok(()))? });
     let (session, ownership) = Session::open(shards, lines, open).await?;
     Ok((ConsoleCommitter { session, watch: JoinSet::new() }, ownership))
 }
@@ -120,8 +121,8 @@ fn text(batch: &Batch, of_time: Style) -> Result<Vec<u8>, CommitError> {
 }
 
 impl<W: Write + Send + 'static> Output for Destination<W> {
-    fn journal(&self) -> &Journal {
-        &self.journal
+    fn checkpoint(&mut self) -> &mut Checkpoint {
+        &mut self.checkpoint
     }
 
     fn commit(&mut self, lines: &[u8], checkpoints: &[CheckpointWrite]) -> Result<(), CommitError> {
@@ -133,13 +134,13 @@ impl<W: Write + Send + 'static> Output for Destination<W> {
                 SinkError::unavailable("could not write to standard output", error)
             })
         })?;
-        self.journal.append(checkpoints, 0)
+        self.checkpoint.commit(checkpoints, Committed::default())
     }
 }
 
 impl<W: Write + Send + 'static> Committer for ConsoleCommitter<W> {
-    fn batch_messages(&self) -> usize {
-        usize::MAX
+    fn batch_limits(&self) -> BatchLimits {
+        local::BATCH_LIMITS
     }
 
     async fn output_topic(&mut self, _topic: &Topic) -> Result<OutputTopic, SinkError> {

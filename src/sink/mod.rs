@@ -5,26 +5,25 @@
 //! within a session. A session has two handles: the [`Committer`] writes, and the [`Ownership`] reports which shards
 //! this replica may write.
 
+pub mod admission;
 pub mod any;
 mod cloud_events;
 pub mod console;
 pub mod file;
-mod journal;
 pub mod kafka;
 mod local;
 pub mod nats;
-pub mod offline;
 pub mod reader;
 
 use crate::finding::CheckResult;
 use bridge_core::ids::{ShardId, Topic};
-use bridge_core::record::batch::{Batch, OutputTopic, StoredCheckpoint};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes batches. There is one per session, and it is the only writer.
 pub trait Committer: Send {
-    /// The maximum number of messages and checkpoints in a batch. A single page may exceed it.
-    fn batch_messages(&self) -> usize;
+    /// What one batch may have.
+    fn batch_limits(&self) -> BatchLimits;
 
     /// The lanes and the maximum message size of an output topic, which is created or checked first.
     ///
@@ -68,6 +67,8 @@ pub enum OwnershipEvent {
     },
     /// Another replica already owns these shards: drop what is staged.
     Lost(Vec<ShardId>),
+    /// The stored checkpoints of these shards were deleted from the bus, wholly or in part: write them again.
+    Emptied(Vec<ShardId>),
     /// Ownership failed, and the session ends.
     Failed(SinkError),
 }
@@ -133,6 +134,15 @@ pub enum SinkError {
         /// What the operator has to do.
         remedy: String,
     },
+    /// Somebody else moved, replaced or wrote what only this process may write. The bridge ends, because a new session
+    /// could take something else for its own.
+    #[error("{problem}; {remedy}")]
+    Tampered {
+        /// What was found, with names and values.
+        problem: String,
+        /// What the operator has to do.
+        remedy: String,
+    },
     /// The reader of standard output is gone, as in `… | head -1`: the bridge ends, and that is no failure.
     #[error("the reader of standard output is gone")]
     ReaderGone,
@@ -161,9 +171,9 @@ impl From<SinkError> for CheckResult {
                 format!("{action}: {source}"),
                 remedy.unwrap_or("check that it runs and can be reached from here"),
             ),
-            SinkError::Refused { problem, remedy } | SinkError::Setup { problem, remedy } => {
-                Self::Failed { problem, remedy }
-            }
+            SinkError::Refused { problem, remedy }
+            | SinkError::Setup { problem, remedy }
+            | SinkError::Tampered { problem, remedy } => Self::Failed { problem, remedy },
             SinkError::ReaderGone => Self::failed(error.to_string(), "start it again with a reader"),
         }
     }

@@ -1,6 +1,8 @@
 //! One reader for all kinds of sinks.
 
 use super::SinkError;
+use super::file::{self, Comparison};
+use crate::config::CheckedFile;
 use crate::escape::printable;
 use bridge_consumer::file::FileReader;
 use bridge_consumer::kafka::KafkaReader;
@@ -8,7 +10,6 @@ use bridge_consumer::nats::NatsReader;
 use bridge_consumer::{ReadError, ReadFrom, Received, Until};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The interval at which a file is checked for new lines.
@@ -100,7 +101,12 @@ pub enum Where {
         prefix: String,
     },
     /// A file of JSON lines.
-    File(PathBuf),
+    File {
+        /// The file and its checkpoint.
+        file: CheckedFile,
+        /// Whether a configuration names the file. Otherwise it may have no checkpoint.
+        is_configured: bool,
+    },
 }
 
 impl fmt::Debug for Where {
@@ -109,7 +115,23 @@ impl fmt::Debug for Where {
             // Properties may hold passwords.
             Self::Kafka { .. } => f.write_str("Kafka"),
             Self::Nats { stream, prefix, .. } => write!(f, "Nats({stream}, {prefix})"),
-            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::File { file, .. } => write!(f, "File({})", file.path.display()),
+        }
+    }
+}
+
+impl Where {
+    /// How a file compares with its checkpoint; `None` for a bus.
+    ///
+    /// # Errors
+    /// `Unavailable` if the file system fails.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only reads.
+    pub async fn compare(&self) -> Result<Option<Comparison>, SinkError> {
+        match self {
+            Self::Kafka { .. } | Self::Nats { .. } => Ok(None),
+            Self::File { file, is_configured } => file::compare(file, *is_configured).await.map(Some),
         }
     }
 }
@@ -147,8 +169,8 @@ impl Reader {
             Where::Nats { client, stream, prefix } => {
                 Ok(Self::Nats(Box::new(NatsReader::open(client, &stream, &prefix, from, until).await?)))
             }
-            Where::File(path) => {
-                let mut reader = FileReader::open(&path)?;
+            Where::File { file, .. } => {
+                let mut reader = FileReader::open(&file.path)?;
                 while from == ReadFrom::Now && !matches!(reader.read(), Ok(None) | Err(ReadError::Unavailable { .. })) {
                 }
                 Ok(Self::File(reader, until))

@@ -5,12 +5,12 @@ use bridge_core::checkpoint;
 use bridge_core::crawl::Depth;
 use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{AccountSpec, CrawlAnswer, CrawlSettings, Engine, Lookup, Settings, Step, StreamSpec};
-use bridge_core::ids::{Gid, ShardId, StreamId, StreamKind};
+use bridge_core::ids::{Deployment, Gid, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollOutcome, Polled};
 use bridge_core::outcome::stamp::Stamp;
-use bridge_core::record::batch::{OutputTopic, StoredCheckpoint};
+use bridge_core::record::batch::{BatchLimits, OutputTopic, StoredCheckpoint};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
 use chrono::DateTime;
@@ -113,7 +113,8 @@ impl Bench {
             Limit { requests_per_minute: NonZeroU32::new(60_000).unwrap(), max_in_flight: NonZeroU16::new(9).unwrap() };
         let accounts = ["main", "crawler"].map(|name| AccountSpec { name: name.into(), limit });
         let stream = StreamSpec { id: id.clone(), kind: StreamKind::Resource };
-        let mut engine = Engine::new(settings(crawler), 1_000, &accounts, &[stream]);
+        let mut engine =
+            Engine::new(settings(crawler), BatchLimits { messages: 1_000, spans_shards: true }, &accounts, &[stream]);
         let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
         engine.assign(now, ShardId(0), nothing);
         let (index, asana) = (Index::temporary().unwrap(), Asana::default());
@@ -244,11 +245,13 @@ fn settings(crawler: Option<&str>) -> Settings {
         topic: TopicTemplate::parse("t", 16).unwrap(),
         min_interval: Duration::from_secs(10),
         max_interval: Duration::from_secs(10),
-        linger: Duration::ZERO,
+        commit_interval: Duration::ZERO,
+        quiet_wait: Duration::ZERO,
         max_records: 100,
         max_pending_bytes: 100_000,
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
+        deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings {
             initial: true,

@@ -4,12 +4,12 @@ use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{
     AccountSpec, CrawlAnswer, CrawlSettings, CrawlStep, Engine, Lookup, Settings, Step, StreamSpec,
 };
-use bridge_core::ids::{ShardId, StreamId, StreamKind};
+use bridge_core::ids::{Deployment, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::list::{ListOutcome, ListPage};
 use bridge_core::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled, Probed, Verdict};
 use bridge_core::outcome::stamp::Stamp;
-use bridge_core::record::batch::{OutputTopic, StoredCheckpoint};
+use bridge_core::record::batch::{BatchLimits, OutputTopic, StoredCheckpoint};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
 use chrono::{DateTime, Utc};
@@ -29,11 +29,13 @@ fn engine(requests_per_minute: u32, now: Now) -> Engine {
         topic: TopicTemplate::parse("t", 16).unwrap(),
         min_interval: Duration::from_secs(2),
         max_interval: Duration::from_secs(5),
-        linger: Duration::ZERO,
+        commit_interval: Duration::ZERO,
+        quiet_wait: Duration::ZERO,
         max_records: 100,
         max_pending_bytes: 1 << 20,
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
+        deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings {
             initial: true,
@@ -50,7 +52,12 @@ fn engine(requests_per_minute: u32, now: Now) -> Engine {
     let streams: Vec<_> = (0..STREAMS)
         .map(|n| StreamSpec { id: StreamId::new("main", n.to_string()), kind: StreamKind::Resource })
         .collect();
-    let mut engine = Engine::new(settings, 1000, &[AccountSpec { name: "main".into(), limit }], &streams);
+    let mut engine = Engine::new(
+        settings,
+        BatchLimits { messages: 1_000, spans_shards: true },
+        &[AccountSpec { name: "main".into(), limit }],
+        &streams,
+    );
     let nothing = checkpoint::restore(ShardId(0), &StoredCheckpoint::new(), NonZeroU32::MIN, now.wall).unwrap();
     engine.assign(now, ShardId(0), nothing);
     engine

@@ -23,6 +23,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
+use support::tls::Certificates;
 
 /// What the pod needs beside the deadlines of the program: its start of stopping, and the bus's last answer.
 const SPARE_SECONDS: u64 = 5;
@@ -114,6 +115,7 @@ fn everything() -> Vec<&'static str> {
         r#"podMonitor.scrapeTimeout="10s""#,
         r#"podMonitor.relabelings=[{"targetLabel":"x","replacement":"y"}]"#,
         r#"podMonitor.metricRelabelings=[{"action":"labeldrop","regex":"x"}]"#,
+        r#"prometheusRule.runbookUrl="https://git.example.com/alerts.md#""#,
         r#"prometheusRule.alertLabels={"team":"one"}"#,
         r#"prometheusRule.alertAnnotations={"link":"two"}"#,
     ]
@@ -143,11 +145,22 @@ fn check_config(values: &Path) {
     let objects = objects(values, &[]);
     let config = object(&objects, "ConfigMap")["data"]["bridge.yaml"].as_str().expect("a file").to_owned();
     let folder = tempfile::tempdir().expect("a folder");
+    let certificates = Certificates::make(folder.path());
     let secrets = config.split_whitespace().filter_map(|word| word.strip_prefix("/secrets/"));
     for secret in secrets {
         let file = folder.path().join(secret);
         std::fs::create_dir_all(file.parent().unwrap()).expect("a folder");
-        std::fs::write(file, "secret").expect("write");
+        // librdkafka reads certificates when the configuration is checked.
+        let pem = match file.file_name().and_then(|name| name.to_str()) {
+            Some("ca.crt") => Some(&certificates.authority),
+            Some("tls.crt") => Some(&certificates.certificate),
+            Some("tls.key") => Some(&certificates.key),
+            _ => None,
+        };
+        match pem {
+            Some(pem) => std::fs::copy(pem, file).map(drop).expect("copy"),
+            None => std::fs::write(file, "secret").expect("write"),
+        }
     }
     let file = folder.path().join("bridge.yaml");
     std::fs::write(&file, config.replace("/secrets/", &format!("{}/", folder.path().display()))).expect("write");
@@ -393,7 +406,7 @@ fn only_what_needs_a_restart_rolls_the_pods() {
         r#"config.streams=[{"resource":"1"},{"resource":"2"}]"#,
         "config.accounts.main.requestsPerMinute=1400",
         r#"config.polling.minInterval="1s""#,
-        r#"config.commit.linger="1s""#,
+        "config.commit.maxPerSecond=10",
         "commonLabels={}",
     ] {
         assert_eq!(template(&[live]), before, "{live}");
@@ -741,6 +754,30 @@ fn every_alert_fires_when_it_must_and_not_before() {
 }
 
 #[test]
+fn the_threshold_of_staleness_follows_the_polling_interval() {
+    let threshold = |set: &str| {
+        let objects = objects(&example("production"), &[set]);
+        let rules = object(&objects, "PrometheusRule")["spec"].clone();
+        let mut rules = alerts(&rules).iter().filter(|rule| rule["alert"] == "AsanaEventBridgeStreamStale");
+        let expr = rules.next().unwrap()["expr"].as_str().unwrap().to_owned();
+        expr.rsplit_once("> ").unwrap().1.to_owned()
+    };
+    for (interval, seconds) in
+        [("300ms", "900"), ("2min", "900"), ("400sec", "1200"), ("1h 30m", "16200"), ("12h", "129600")]
+    {
+        assert_eq!(threshold(&format!("config.polling.maxInterval=\"{interval}\"")), seconds, "{interval}");
+    }
+    assert_eq!(threshold("prometheusRule.staleSeconds=7"), "7");
+}
+
+#[test]
+fn runbooks_have_urls_or_none() {
+    let with = |url: &str| template(&example("production"), &[&format!("prometheusRule.runbookUrl=\"{url}\"")]);
+    assert!(!with("docs/operations/alerts.md#").status.success(), "nobody could click on it");
+    assert!(!text(&with("").stdout).contains("runbook_url"));
+}
+
+#[test]
 fn every_alert_has_a_runbook() {
     let page = read("docs/operations/alerts.md");
     let headings: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## Asana")).collect();
@@ -750,6 +787,7 @@ fn every_alert_has_a_runbook() {
     for rule in alerts(&rules) {
         let anchor = rule["alert"].as_str().unwrap().to_lowercase();
         assert!(rule["annotations"]["runbook_url"].as_str().unwrap().ends_with(&format!("alerts.md#{anchor}")));
+        assert!(rule["annotations"]["runbook_url"].as_str().unwrap().starts_with("https://"), "a URL");
     }
 }
 

@@ -40,7 +40,7 @@ fn a_crawl_of_a_very_large_project_ends_and_holds_up_no_poll() {
         let crawl = site.crawl("first")?;
         (crawl["snapshots"].as_u64()? >= u64::from(tasks) / 2).then_some(())
     });
-    site.judge_memory(&first);
+    Site::judge_memory(&first);
     site.judge_polls("before the takeover");
     println!("killed after {:?}", begun.elapsed());
     first.kill();
@@ -55,7 +55,7 @@ fn a_crawl_of_a_very_large_project_ends_and_holds_up_no_poll() {
         (stream["crawl"].is_null() && stream["last_crawl_at"].is_string()).then_some(())
     });
     println!("ended after {:?}", begun.elapsed());
-    site.judge_memory(&second);
+    Site::judge_memory(&second);
     site.judge_polls("after the takeover");
     assert!(second.stop().success());
     site.judge_records(tasks);
@@ -142,7 +142,9 @@ impl Site {
     fn wait_until_polled(&self, bridges: &mut [&mut Program]) {
         self.count_polls();
         wait_for("a poll of each stream", Duration::from_secs(120), || {
-            bridges.iter_mut().for_each(|bridge| bridge.assert_running());
+            for bridge in bridges.iter_mut() {
+                bridge.assert_running();
+            }
             let polls = self.simulator.get("/_sim/polls");
             let polled = polls["streams"].as_object()?.values().filter(|it| it["polls"].as_u64() > Some(0)).count();
             (polled > self.others.len()).then_some(())
@@ -160,7 +162,7 @@ impl Site {
         assert!(u128::from(longest) < 4 * MAX_INTERVAL.as_millis(), "{when}: {polls}");
     }
 
-    fn judge_memory(&self, bridge: &Program) {
+    fn judge_memory(bridge: &Program) {
         let peak = bridge.peak_memory();
         println!("a peak of {} MiB", peak >> 20);
         assert!(peak < MOST_MEMORY, "{} MiB", peak >> 20);

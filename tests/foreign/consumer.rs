@@ -44,10 +44,12 @@ async fn make_topic(name: &str, partitions: i32) {
     }
 }
 
+const EPOCH: u64 = 1_767_000_000_000;
+
 fn record(lane: u32, shard: u32, sequence: u64, body: pb::record::Body) -> Vec<u8> {
     let position = pb::Position {
         shard,
-        epoch: 1_767_000_000_000,
+        epoch: EPOCH,
         lane,
         lane_sequence: sequence,
         stream: "main/9".to_owned(),
@@ -166,11 +168,14 @@ fn by_two_has(two: &KafkaGroup) -> bool {
 async fn the_state_of_64_shards_fits_beside_the_offset() {
     make_topic("fits", 1).await;
     let complete_up_to = Some(bridge_contract::Timestamp { seconds: 1_767_000_000, nanos: 123_000_000 });
-    let watermark = pb::Watermark { complete_up_to, shards: 64, lanes: 12 };
+    let watermark = |shard| {
+        let own = pb::ShardProgress { shard, epoch: EPOCH, lane_sequence: 200, complete_up_to, empty: false };
+        pb::record::Body::Watermark(pb::Watermark { shards: 64, lanes: 12, progress: vec![own] })
+    };
     let of_shard = |shard| {
         let sequences = (1..200).filter(|number| number % 40 != 0);
         let event = |sequence| record(0, shard, sequence, pb::record::Body::Event(pb::Event::default()));
-        sequences.map(event).chain([record(0, shard, 200, pb::record::Body::Watermark(watermark))]).collect::<Vec<_>>()
+        sequences.map(event).chain([record(0, shard, 200, watermark(shard))]).collect::<Vec<_>>()
     };
     produce("fits", 0, (0..64).flat_map(of_shard));
     let group = join("fits", "fits");
@@ -212,7 +217,9 @@ async fn a_member_knows_up_to_when_its_own_partitions_are_complete() {
     make_topic("own", 2).await;
     let watermark = |lane, sequence, seconds| {
         let complete_up_to = Some(bridge_contract::Timestamp { seconds, nanos: 0 });
-        record(lane, 0, sequence, pb::record::Body::Watermark(pb::Watermark { complete_up_to, shards: 1, lanes: 2 }))
+        let own = pb::ShardProgress { shard: 0, epoch: EPOCH, lane_sequence: sequence, complete_up_to, empty: false };
+        let watermark = pb::Watermark { shards: 1, lanes: 2, progress: vec![own] };
+        record(lane, 0, sequence, pb::record::Body::Watermark(watermark))
     };
     produce("own", 0, [watermark(0, 1, 50), watermark(0, 2, 60)]);
     produce("own", 1, [watermark(1, 1, 50)]);

@@ -1,7 +1,7 @@
-//! The consumers of `examples/consumers`, each with its own language's Kafka client and protobuf: they find on a real
+//! The packages of `clients`, installed from the file, and their examples, each with its own language's Kafka client and protobuf: they find on a real
 //! topic what is there, and what was taken from it.
 
-use crate::support::foreign::{Seen, read_kafka, read_nats};
+use crate::support::foreign::{Seen, path_from_script, read_kafka, read_nats, run};
 use crate::support::program::{Program, Simulator};
 use crate::support::service::{Service, script};
 use crate::support::wait_for;
@@ -21,20 +21,18 @@ use std::time::Duration;
 
 const LANGUAGES: [&str; 4] = ["go", "java", "python", "typescript"];
 
-/// The detector's files in each language, and the most lines that they may have: imports count, comments don't. Some
-/// 150 would be right; Java and Go take more for the same.
+/// The detector's files in each language, and the most lines that they may have: imports count, comments don't.
 const DETECTORS: [(&[&str], usize); 4] = [
-    (&["go/detector.go"], 200),
+    (&["go/detector.go"], 345),
     (
         &[
-            "java/src/main/java/consumer/Detector.java",
-            "java/src/main/java/consumer/Track.java",
-            "java/src/main/java/consumer/Verdict.java",
+            "java/src/main/java/io/github/asana_event_bridge/consumer/Detector.java",
+            "java/src/main/java/io/github/asana_event_bridge/consumer/Track.java",
         ],
-        202,
+        290,
     ),
-    (&["python/detector.py"], 130),
-    (&["typescript/src/detector.ts"], 165),
+    (&["python/src/asana_event_bridge/detector.py"], 220),
+    (&["typescript/src/detector.ts"], 260),
 ];
 
 const LANES: usize = 3;
@@ -70,7 +68,7 @@ fn every_port_passes_the_conformance_vectors() {
 fn every_port_of_the_detector_stays_small() {
     for (files, most) in DETECTORS {
         let lines = files.iter().map(|file| {
-            let text = std::fs::read_to_string(root().join("examples/consumers").join(file)).unwrap();
+            let text = std::fs::read_to_string(root().join("clients").join(file)).unwrap();
             let comment = |line: &str| ["//", "/*", "*", "#", "\"\"\""].iter().any(|mark| line.starts_with(mark));
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !comment(line)).count()
         });
@@ -164,10 +162,10 @@ fn no_consumer_misses_what_the_broker_has_deleted() {
 
 #[test]
 fn the_asyncapi_document_is_valid_and_tells_of_every_header() {
-    let modules = printed(Command::new(root().join("scripts/node-env")).stderr(Stdio::inherit()));
     let mut parser = Command::new("node");
     parser.arg(root().join("tests/contract/asyncapi.js")).arg(root().join("docs/asyncapi.yaml"));
-    let document: Value = serde_json::from_str(&printed(parser.env("NODE_PATH", modules.trim()))).unwrap();
+    let document: Value =
+        serde_json::from_str(&run(parser.env("NODE_PATH", path_from_script("node-env", &[])))).unwrap();
 
     let kafka = Service::start("kafka", &[]);
     let mut bridge = Bridge::start(&json!({ "kafka": {
@@ -230,18 +228,8 @@ impl Bridge {
         for stream in &streams {
             simulator.post("/_sim/events", &json!({ "resource": stream, "events": [] }));
         }
-        let config = json!({
-            "accounts": { "main": {
-                "token": { "file": path("token") },
-                "baseUrl": format!("{}/api/1.0", simulator.url),
-                "requestsPerMinute": 60000,
-            }},
-            "commit": { "watermarkInterval": "1s" },
-            "polling": { "minInterval": "200ms", "maxInterval": "1s" },
-            "shards": 4,
-            "sink": sink,
-            "streams": streams.iter().map(|gid| json!({ "resource": gid })).collect::<Vec<_>>(),
-        });
+        let mut config = simulator.config(Path::new(&path("token")), sink, &streams, 4);
+        config["commit"] = json!({ "watermarkInterval": "1s" });
         std::fs::write(path("config.yaml"), config.to_string()).unwrap();
         let mut program = Program::start(&["run", "--config", &path("config.yaml")], Path::new(&path("bridge.log")));
         wait_for("all streams to be established", TIMEOUT, || {
@@ -325,7 +313,7 @@ fn console(bootstrap: &str, topic: &str) -> Shown {
     ];
     let mut command = script();
     command.args(["java-consumer", "--bootstrap", bootstrap, "--topic", topic, "--idle-ms", idle, "--"]);
-    let said = printed(command.args(format.iter().flat_map(|property| ["--formatter-property", property])));
+    let said = run(command.args(format.iter().flat_map(|property| ["--formatter-property", property])));
     let mut shown = Shown::new();
     for line in said.lines() {
         let [partition, headers, key, value] = line.split('\t').collect::<Vec<_>>().try_into().expect(line);
@@ -468,7 +456,7 @@ fn again(seen: &Seen) -> Seen {
 fn copy(bootstrap: &str, records: &[Seen]) {
     let lanes = LANES.to_string();
     let create = ["--create", "--topic", DAMAGED, "--partitions", &lanes, "--replication-factor", "1"];
-    printed(script().args(["topics", "--bootstrap-server", bootstrap]).args(create));
+    run(script().args(["topics", "--bootstrap-server", bootstrap]).args(create));
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", bootstrap).set("enable.idempotence", "true").create().unwrap();
     for seen in records {
@@ -481,13 +469,13 @@ fn copy(bootstrap: &str, records: &[Seen]) {
 /// Runs all consumers to their ends, at the same time; what each printed.
 fn consumers(arguments: &[&str]) -> Vec<(&'static str, String)> {
     std::thread::scope(|scope| {
-        let run = |language| scope.spawn(move || (language, run(language, arguments)));
+        let run = |language| scope.spawn(move || (language, run_example(language, arguments)));
         let running: Vec<_> = LANGUAGES.into_iter().map(run).collect();
         running.into_iter().map(|consumer| consumer.join().unwrap()).collect()
     })
 }
 
-fn run(language: &str, arguments: &[&str]) -> String {
+fn run_example(language: &str, arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
     let file = |name: &str| std::fs::File::create(path(name)).unwrap();
@@ -499,14 +487,7 @@ fn run(language: &str, arguments: &[&str]) -> String {
 }
 
 fn consumer(language: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(root().join("scripts/consumer"));
-    command.arg(language).args(arguments).stdin(Stdio::null());
+    let mut command = Command::new(root().join("scripts/client"));
+    command.args(["run", language]).args(arguments).stdin(Stdio::null());
     command
-}
-
-fn printed(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
-    out.into_owned()
 }

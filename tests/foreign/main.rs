@@ -1,4 +1,4 @@
-//! Consumers: the Rust adapters on real buses, and four ports in other languages.
+//! Consumers: the Rust adapters on real buses, and the packages in other languages.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,5 +13,7 @@
 
 mod consumer;
 mod consumers;
+mod packages;
+mod recipes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -136,6 +136,7 @@ fn shards(event: Option<OwnershipEvent>) -> (&'static str, usize) {
         OwnershipEvent::Assigned(shards) => ("assigned", shards.len()),
         OwnershipEvent::Revoked { shards, .. } => ("revoked", shards.len()),
         OwnershipEvent::Lost(shards) => ("lost", shards.len()),
+        OwnershipEvent::Emptied(shards) => ("emptied", shards.len()),
         OwnershipEvent::Failed(error) => panic!("{error}"),
     }
 }

@@ -11,7 +11,7 @@ use asana_event_bridge::sink::nats::{NatsSettings, open};
 use asana_event_bridge::sink::{CommitError, Committer as _, OwnershipEvent, SinkError};
 use async_nats::jetstream;
 use bridge_core::ids::{ShardId, Topic};
-use bridge_core::record::batch::{Batch, CheckpointWrite, StoredCheckpoint};
+use bridge_core::record::batch::{Batch, BatchLimits, CheckpointWrite, StoredCheckpoint};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use std::sync::OnceLock;
@@ -76,7 +76,9 @@ macro_rules! on_both_servers {
 
 on_both_servers!(
     what_is_committed_is_there_and_is_restored,
+    a_lane_has_the_order_of_the_batch_whatever_the_shards,
     a_crash_at_any_message_leaves_all_or_nothing,
+    a_message_that_arrives_after_a_takeover_is_not_stored_twice,
     a_connection_lost_at_any_message_is_healed_by_the_commit_itself,
     a_commit_that_another_session_finishes_is_not_taken_for_a_damaged_one,
     a_stale_owner_of_a_shard_loses_that_one_alone,
@@ -96,9 +98,9 @@ on_both_servers!(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_current_server_has_atomic_batches() {
-    let batch_messages = async |address| session(settings(address, "limits")).await.committer.batch_messages();
-    assert_eq!(batch_messages(current()).await, 900);
-    assert_eq!(batch_messages(old()).await, 10_000);
+    let limits = async |address| session(settings(address, "limits")).await.committer.batch_limits();
+    assert_eq!(limits(current()).await, BatchLimits { messages: 900, spans_shards: true });
+    assert_eq!(limits(old()).await, BatchLimits { messages: 10_000, spans_shards: false });
 }
 
 async fn what_is_committed_is_there_and_is_restored(address: &str) {
@@ -129,10 +131,10 @@ async fn what_is_committed_is_there_and_is_restored(address: &str) {
         expected.get_mut(&((number % 3).to_string(), 2)).unwrap().push(number);
     }
     assert_eq!(by_shard(&witness.lanes().await), expected);
-    let seen = witness.read("lane.1.main.1200.task.1001").await;
+    let seen = witness.read("lane.1.main.1201.task.1001").await;
     let record = seen.iter().find(|seen| seen.id == "1/1").unwrap();
     assert_eq!(record.payload, b"record 1 of shard 1");
-    assert_eq!(record.headers.get("ce-source").unwrap().as_str(), "/asana/main/1200");
+    assert_eq!(record.headers.get("ce-source").unwrap().as_str(), "/asana/main/1201");
     assert_eq!(record.headers.get("ce-time").unwrap().as_str(), "2023-11-14T22:13:20.000Z");
 
     let second = session(settings).await;
@@ -142,6 +144,22 @@ async fn what_is_committed_is_there_and_is_restored(address: &str) {
     assert_eq!(second.restored[&ShardId(2)].len(), 2);
     assert!(second.restored[&ShardId(0)].is_empty());
     second.committer.close().await;
+}
+
+async fn a_lane_has_the_order_of_the_batch_whatever_the_shards(address: &str) {
+    let mut session = session(settings(address, "order")).await;
+    let ours = |number: usize, shard| message("order", shard, 3 * number);
+    let mut all = over("order", &[0, 1, 2], 0, 0);
+    all.messages = vec![ours(0, 2), ours(0, 0), ours(1, 2), ours(0, 1)];
+    session.committer.commit(&all).await.unwrap();
+    let lanes = Witness::new(address, "order").await.lanes().await;
+    if session.committer.batch_limits().spans_shards {
+        assert_eq!(lanes["0"], ["2/0", "0/0", "2/3", "1/0"]);
+    } else {
+        // Each shard is committed on its own.
+        assert_eq!(by_shard(&lanes)[&("0".to_owned(), 2)], [0, 3]);
+    }
+    session.committer.close().await;
 }
 
 /// How many messages one commit of `batch(_, _, 0, 8)` sends at the most: intent, records, entries, head.
@@ -187,6 +205,42 @@ async fn crash_at(address: &str, step: usize) -> bool {
     assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], 24), "step {step}");
     second.committer.close().await;
     happened
+}
+
+async fn a_message_that_arrives_after_a_takeover_is_not_stored_twice(address: &str) {
+    join_all((1..=MESSAGES).map(|step| arrives_late(address, step, 8))).await;
+    // Written ahead on every server.
+    arrives_late(address, 600, 1_200).await;
+}
+
+/// Stops with message `step` of a commit on its way, for longer than the duplicate window, until the commit's outcome
+/// is known to another session.
+async fn arrives_late(address: &str, step: usize, records: usize) {
+    let stream = format!("late-{step}");
+    let proxy = Proxy::start(address, &stream, After::Late).await;
+    let direct = NatsSettings { lease_time: Duration::from_secs(2), ..forgetful(address, &stream) };
+    let mut through_proxy = direct.clone();
+    through_proxy.config.servers = vec![format!("nats://{}", proxy.address)];
+    let mut first = session(through_proxy).await;
+    first.committer.commit(&batch(&stream, 0, 0, 8)).await.unwrap();
+    proxy.cut_after(step);
+    let stopped = batch(&stream, 0, 8, 8 + records);
+    tokio::select! {
+        () = proxy.cut() => {}
+        // An atomic batch has fewer messages.
+        outcome = first.committer.commit(&stopped) => return outcome.unwrap(),
+    }
+    let mut second = session(direct).await;
+    let witness = Witness::new(address, &stream).await;
+    witness.outlive_duplicate_window().await;
+    let there = value(&second.restored[&ShardId(0)], "stream/main/1200").unwrap().parse().unwrap();
+    proxy.release();
+    // Long enough for a message to come through, so that it would be seen.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], there), "message {step} of {records} records");
+    second.committer.commit(&batch(&stream, 0, there, there + 8)).await.unwrap();
+    assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], there + 8), "message {step} of {records} records");
+    second.committer.close().await;
 }
 
 async fn a_connection_lost_at_any_message_is_healed_by_the_commit_itself(address: &str) {
@@ -383,7 +437,7 @@ async fn consumers_filter_by_lane_stream_type_and_gid(address: &str) {
 async fn ten_thousand_streams_are_restored_in_three_seconds(address: &str) {
     let settings = NatsSettings { shards: 32.try_into().unwrap(), ..settings(address, "many") };
     let mut first = session(settings.clone()).await;
-    let limit = first.committer.batch_messages().min(2_500);
+    let limit = first.committer.batch_limits().messages.min(2_500);
     let writes: Vec<_> = (0..10_000_u32)
         .map(|number| CheckpointWrite {
             shard: ShardId(number % 32),
@@ -620,7 +674,7 @@ async fn a_jetstream_stream_without_atomic_batches_gets_them_only_if_it_may() {
     assert!(error.contains("lacks allow_atomic and allow_msg_ttl and allow_rollup_hdrs"), "{error}");
     settings.config.create = true;
     let session = session(settings).await;
-    assert_eq!(session.committer.batch_messages(), 900);
+    assert_eq!(session.committer.batch_limits().messages, 900);
     session.committer.close().await;
 }
 

@@ -159,7 +159,19 @@ fn a_replica_tells_how_it_is() {
     // It is polled no more, so in time it is the stalest.
     bench.wait("the stalest first", |report| report.streams[0].stream == "other/3");
 
+    let asked =
+        |query: &str| -> Report { serde_json::from_str(&bench.get(&format!("/api/streams?{query}")).1).unwrap() };
+    let names = |report: &Report| report.streams.iter().map(|it| it.stream.clone()).collect::<Vec<_>>();
+    let all = names(&bench.report());
+    assert_eq!(all[0], "other/3", "what is suspended comes first");
+    assert_eq!((names(&asked("search=suspend")), asked("search=main/").matching_streams), (vec!["other/3".into()], 2));
+    assert_eq!(asked("limit=1&offset=2").streams.len(), 1);
+    assert_eq!(asked("limit=1&offset=2").matching_streams, 3);
+
     let metrics = bench.metrics();
+    for name in ["process_cpu_seconds_total", "process_open_fds", "process_max_fds", "process_virtual_memory_bytes"] {
+        assert!(metrics.get(name).is_some_and(|value| *value > 0.0), "{name}");
+    }
     for (name, value) in [
         ("ready", 1.0),
         ("session_up", 1.0),
@@ -199,17 +211,20 @@ fn a_replica_tells_how_it_is() {
 #[test]
 fn the_command_streams_shows_the_same() {
     let bench = Bench::new("");
-    bench.wait_until_live();
+    bench.wait("streams without crawls", |report| report.totals.live == 3 && report.totals.crawls == 0);
     let text = bench.streams(&["--limit", "2"]);
     let shown = String::from_utf8(text.stdout).unwrap();
     assert!(text.status.success(), "{shown}");
-    for words in ["replica r1", "32 of 32 shards, 3 streams: 3 live, 0 open gaps", "STREAM", "… and 1 that are less"]
+    for words in ["replica r1", "32 of 32 shards, 3 streams: 3 live, 0 open gaps", "STREAM", "… and 1 more: see `--"]
     {
         assert!(shown.contains(words), "{words} in {shown}");
     }
     let json = bench.streams(&["--output", "json"]);
     let report: Report = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((report.streams.len(), report.totals.live), (3, 3));
+    let one = bench.streams(&["--search", "other/"]).stdout;
+    let one = String::from_utf8(one).unwrap();
+    assert!(one.contains("other/3") && !one.contains("main/1  "), "{one}");
 
     let Bench { bridge, admin, .. } = bench;
     assert!(bridge.stop().success());
@@ -339,12 +354,38 @@ fn an_outage_of_asana_is_one_line_for_each_account_and_kind_of_failure() {
         let fault = json!({ "kind": "status", "status": 500, "resource": resource, "endpoint": "events" });
         bench.simulator.post("/_sim/faults", &fault);
     }
-    bench.wait("failures", |report| report.failures.iter().filter(|it| it.kind == "server").count() > 4);
+    bench.wait("failures", |report| report.failures.iter().any(|it| it.kind == "server" && it.count > 4));
+    let report = bench.report();
+    let told: Vec<_> = report.failures.iter().filter(|it| it.kind == "server").collect();
+    assert_eq!(told.len(), 1, "one for the account and kind: {told:?}");
+    assert_eq!(told[0].account.as_deref(), Some("main"));
+    assert!(told[0].first_at < told[0].at, "{told:?}");
+    assert!(report.streams[0].failures > 0 && report.streams[2].failures == 0, "trouble first: {report:?}");
     let log = std::fs::read_to_string(bench.file("bridge.log")).unwrap();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let failed: Vec<_> = lines.filter(|line| line["message"] == "poll failed, retrying with backoff").collect();
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert_eq!(failed[0]["reason"], "server");
+}
+
+#[test]
+fn metrics_are_in_the_older_format_if_a_scraper_asks_for_it() {
+    let bench = Bench::new("");
+    bench.wait_until_live();
+    let ask = |accept: &str| {
+        bench.runtime.block_on(async {
+            let request = reqwest::Client::new().get(format!("{}/metrics", bench.admin)).header("accept", accept);
+            let answer = request.send().await.unwrap();
+            let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+            (kind, answer.text().await.unwrap())
+        })
+    };
+    let (kind, text) = ask("text/plain;version=0.0.4;q=0.5,*/*;q=0.1");
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    assert!(text.contains("# TYPE asana_event_bridge_events_total counter\n"), "{text}");
+    assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+    let (kind, text) = ask("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3");
+    assert!(kind.starts_with("application/openmetrics-text") && text.ends_with("# EOF\n"), "{kind}");
 }
 
 #[test]

@@ -68,19 +68,9 @@ impl Site {
             let [_, bus, key] = path.split('.').collect::<Vec<_>>()[..] else { panic!("{path}") };
             sink[bus][key] = json!(name);
         }
-        let account = json!({
-            "token": { "file": self.folder.path().join("token") },
-            "baseUrl": format!("{}/api/1.0", self.simulator.url),
-            "requestsPerMinute": 60000,
-        });
-        let document = json!({
-            "accounts": { "main": account },
-            "streams": self.streams.iter().map(|gid| json!({ "resource": gid })).collect::<Vec<_>>(),
-            "polling": { "minInterval": "200ms", "maxInterval": "1s" },
-            "shards": settings.shards,
-            "replica": "bridge",
-            "sink": sink,
-        });
+        let token = self.folder.path().join("token");
+        let mut document = self.simulator.config(&token, &sink, &self.streams, settings.shards);
+        document["replica"] = json!("bridge");
         let file = self.folder.path().join(format!("config-{}.yaml", settings.shards));
         // JSON is YAML.
         std::fs::write(&file, document.to_string()).unwrap();

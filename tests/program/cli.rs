@@ -77,12 +77,14 @@ fn problems_are_listed_and_exit_with_64() {
     assert_eq!(stdout, "");
     assert_eq!(
         stderr,
-        "2 problems:\n\
-         accounts.main.token.env: the environment variable ASANA_TOKEN is not set\n\
+        format!(
+            "2 problems:\n\
+         {file}:5:14: accounts.main.token.env: the environment variable ASANA_TOKEN is not set: set it where the bridge starts\n\
          ASANA_EVENT_BRIDGE__SINKS: overrides no known key; did you mean SINK instead of SINKS?\n"
+        )
     );
     let (_, stderr) = run(&mut bridge(&["check-config", "/nowhere.yaml"]), 64);
-    assert!(stderr.starts_with("1 problem:\nthe file: /nowhere.yaml can't be read: "), "{stderr}");
+    assert!(stderr.starts_with("1 problem:\n/nowhere.yaml: the file can't be read: "), "{stderr}");
 }
 
 #[test]
@@ -97,8 +99,10 @@ fn a_configuration_is_checked_for_scripts_too() {
     assert_eq!((report, stderr.as_str()), (expected, ""));
     let (stdout, stderr) = run(&mut bridge(&arguments), 64);
     let report: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
-    let message = "the environment variable ASANA_TOKEN is not set";
-    let problems = serde_json::json!([{ "place": "accounts.main.token.env", "message": message }]);
+    let message = "the environment variable ASANA_TOKEN is not set: set it where the bridge starts";
+    let problem =
+        serde_json::json!({ "place": "accounts.main.token.env", "line": 5, "column": 14, "message": message });
+    let problems = serde_json::json!([problem]);
     assert_eq!((&report["is_ok"], &report["problems"], stderr.as_str()), (&false.into(), &problems, ""));
 }
 

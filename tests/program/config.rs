@@ -43,7 +43,11 @@ fn problems_with(yaml: &str, environment: &Environment) -> Vec<String> {
 
 #[track_caller]
 fn assert_problems(yaml: &str, expected: &[&str]) {
-    assert_eq!(problems_with(yaml, &environment(&[])), expected, "{yaml}");
+    // Their order is the file's, and `mistakes.txt` has it.
+    let (mut found, mut expected) = (problems_with(yaml, &environment(&[])), expected.to_vec());
+    found.sort();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{yaml}");
 }
 
 /// A configuration that is fine but for its sink.
@@ -75,36 +79,46 @@ fn defaults_fill_in_what_is_left_out() {
 /// What of the fine configuration is replaced by what, and the problems of the result.
 const BROKEN: &[(&str, &str, &[&str])] = &[
     // What the schema sees.
-    ("sink:", "sinks:", &["sink: is missing", "sinks: unknown key; did you mean `sink`?"]),
+    ("sink:", "sinks:", &["sinks: unknown key; did you mean `sink`?"]),
     (
         "sink:",
         "qqq: 1\nsink:",
         &[
-            "qqq: unknown key; known here: accounts, admin, commit, crawl, discovery, index, insecureHosts, polling, replica, shards, sink, streams, webhooks",
+            "qqq: unknown key; known here: accounts, admin, checkpoint, commit, crawl, deployment, discovery, index, insecureHosts, polling, replica, shards, sink, streams, webhooks",
         ],
     ),
     (
         r#""1200""#,
         "1200",
-        &["streams[0].resource: must be a string, and without quotes it is a number: put it in quotes"],
+        &[r#"streams[0].resource: must be text, and without quotes it is a number: write `resource: "1200"`"#],
     ),
-    ("console: {}", "console:", &["sink.console: has nothing in it; write `{}` for the defaults"]),
+    (
+        "console: {}",
+        "console:",
+        &["sink.console: has nothing in it; write `{}` for the defaults, or indent what belongs to it"],
+    ),
     ("sink:", "shards: 0\nsink:", &["shards: must be at least 1"]),
-    ("sink:", "shards: many\nsink:", &["shards: must be an integer, not string"]),
+    ("sink:", "shards: many\nsink:", &["shards: must be a whole number in digits, such as `shards: 32`"]),
     (
         "sink:",
-        "commit: {linger: 3}\nsink:",
-        &["commit.linger: must be a string, and without quotes it is a number: put it in quotes"],
+        "commit: {watermarkInterval: 3}\nsink:",
+        &[
+            "commit.watermarkInterval: has no unit: write `watermarkInterval: 3s` for seconds; other units are ms, m, h and d",
+        ],
     ),
     (
         "sink:",
         "commit: {maxPending: 3MB}\nsink:",
-        &[r#"commit.maxPending: is no size such as "64MiB" (units: B, KiB, MiB, GiB)"#],
+        &[
+            "commit.maxPending: is no size: write a number and a unit, such as `64MiB`; the units are B, KiB, MiB and GiB",
+        ],
     ),
     (
         "sink:",
         "polling: {minInterval: soon}\nsink:",
-        &[r#"polling.minInterval: is no time span such as "500ms", "30s", "5min" or "7days""#],
+        &[
+            "polling.minInterval: is no time span: write a number and a unit, such as `500ms`, `30s`, `5m`, `12h` or `7d`",
+        ],
     ),
     // Accounts.
     (
@@ -113,21 +127,25 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         &["accounts: is empty: name an account, such as `main: {token: {env: ASANA_TOKEN}}`"],
     ),
     ("main:", "a/b:", &[r#"accounts["a/b"]: an account's name may only have letters, digits, `.`, `_` and `-`"#]),
-    ("{token: {env: TOKEN}}", "{}", &["accounts.main: needs a credential: `token` or `oauth`"]),
-    ("{env: TOKEN}", "{}", &["accounts.main.token: needs `file` or `env`: where the secret is"]),
+    ("{token: {env: TOKEN}}", "{}", &["accounts.main: needs a credential, such as `token: {env: ASANA_TOKEN}`"]),
+    ("{env: TOKEN}", "{}", &["accounts.main.token: needs `file: PATH` or `env: VARIABLE`: where the secret is"]),
     ("{env: TOKEN}", "{env: TOKEN, file: /x}", &["accounts.main.token: has both `file` and `env`: keep one"]),
-    ("{env: TOKEN}", "{env: OTHER}", &["accounts.main.token.env: the environment variable OTHER is not set"]),
+    (
+        "{env: TOKEN}",
+        "{env: OTHER}",
+        &["accounts.main.token.env: the environment variable OTHER is not set: set it where the bridge starts"],
+    ),
     (
         "{env: TOKEN}",
         "{file: /nowhere/token}",
-        &["accounts.main.token.file: the secret can't be read: No such file or directory (os error 2)"],
+        &["accounts.main.token.file: the secret can't be read: there is no file of this name; write its whole path"],
     ),
     (
         "{env: TOKEN}}",
         "{env: TOKEN}, requestTimeout: 10ms, baseUrl: 'ftp://x'}",
         &[
             "accounts.main.baseUrl: must begin with https:// or http://",
-            "accounts.main.requestTimeout: must be 1s at least",
+            "accounts.main.requestTimeout: must be at least `1s`",
         ],
     ),
     (
@@ -136,7 +154,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         &[
             "accounts.main.baseUrl: would send secrets without encryption: use https://, or list the host if you trust its \
              network: `insecureHosts: [\"asana.example.com\"]`",
-            "accounts.main.caFile: the file can't be read: No such file or directory (os error 2)",
+            "accounts.main.caFile: the file can't be read: there is no file of this name; write its whole path",
             "accounts.main.proxy: must begin with https:// or http://",
         ],
     ),
@@ -179,7 +197,11 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     ),
     // Streams.
     (r#"- resource: "1200""#, "[]", &[r#"streams: is empty: name what to poll, such as `- resource: "GID"`"#]),
-    (r#"resource: "1200""#, "{}", &["streams[0]: needs `resource` or `workspace`: what to poll"]),
+    (
+        r#"resource: "1200""#,
+        "{}",
+        &[r#"streams[0]: needs `resource` or `workspace`: what to poll, such as `resource: "1204619611402340"`"#],
+    ),
     (
         r#"resource: "1200""#,
         r#"{resource: "1", workspace: "2"}"#,
@@ -188,7 +210,9 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     (
         r#""1200""#,
         r#""12/00""#,
-        &["streams[0].resource: is no gid: it is the long number in the address of the page in Asana"],
+        &[
+            "streams[0].resource: is no gid: expected a number such as 1204619611402340, or the address of a task, project or goal in Asana, such as https://app.asana.com/0/1204619611402340/list",
+        ],
     ),
     (r#""1200""#, "\"1\"\n    account: man", &["streams[0].account: there is no such account; did you mean `main`?"]),
     (
@@ -206,11 +230,15 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "sink:",
         "polling: {minInterval: 10ms, maxInterval: 13h}\nsink:",
         &[
-            "polling.maxInterval: must be 12h at most: a sync token dies after 24 hours",
-            "polling.minInterval: must be 100ms at least",
+            "polling.maxInterval: must be at most `12h`: a sync token dies after 24 hours",
+            "polling.minInterval: must be at least `100ms`",
         ],
     ),
-    ("sink:", "polling: {minInterval: 2min}\nsink:", &["polling: `minInterval` is above `maxInterval`"]),
+    (
+        "sink:",
+        "polling: {minInterval: 2min}\nsink:",
+        &["polling: `minInterval` is above `maxInterval`: raise the one or lower the other"],
+    ),
     (
         "sink:",
         "replica: a b\nsink:",
@@ -219,7 +247,13 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         ],
     ),
     // Sinks.
-    ("console: {}", "{}", &["sink: needs one of `kafka`, `nats`, `console` and `file`"]),
+    (
+        "console: {}",
+        "{}",
+        &[
+            r#"sink: needs one of `kafka`, `nats`, `console` and `file`, such as `kafka: {bootstrapServers: "kafka-1:9092"}`"#,
+        ],
+    ),
     ("console: {}", "{console: {}, file: {path: x}}", &["sink: has console and file: keep one"]),
     ("console: {}", "file: {path: x, checkpoint: x}", &["sink.file.checkpoint: is the same file as `path`"]),
 ];
@@ -239,14 +273,16 @@ fn webhooks_need_an_address_a_url_and_a_key_that_nobody_guesses() {
     assert_problems(&with("{listen: '0.0.0.0:1'}"), &["webhooks: needs `publicUrl` and `key`, as there is `listen`"]);
     assert_problems(
         &with("{listen: x, publicUrl: 'https://a', key: {env: TOKEN}}"),
-        &["webhooks.listen: is no address with a port, such as `0.0.0.0:8081` or `[::]:8081`"],
+        &[
+            "webhooks.listen: is no address with a port: write one such as `0.0.0.0:8081`, or `127.0.0.1:PORT` for this machine alone",
+        ],
     );
     assert_problems(
         &with("{listen: '0.0.0.0:1', publicUrl: 'ftp://a', key: {env: TOKEN}, peers: ['a:1', a], interval: 10ms}"),
         &[
-            "webhooks.interval: must be 1s at least",
+            "webhooks.interval: must be at least `1s`",
             "webhooks.key: is too short: it needs 32 characters at least",
-            "webhooks.peers[1]: is no `host:port`",
+            "webhooks.peers[1]: is no address with a port: write it such as `bridge-1:8081`",
             "webhooks.publicUrl: must begin with https:// or http://",
         ],
     );
@@ -267,7 +303,7 @@ fn kafka_is_refused_what_exactly_once_depends_on() {
             r#"sink.kafka.properties["group.id"]: can't be set: there is `groupId` for it"#,
             r#"sink.kafka.properties["isolation.level"]: can't be set: checkpoints of aborted transactions must not be seen; the bridge sets it"#,
             r#"sink.kafka.properties["max.in.flight"]: must be at most 5: order and idempotence depend on it"#,
-            r#"sink.kafka.properties["sasl.password"]: is a secret: give it under `secretProperties`, from a file or a variable"#,
+            r#"sink.kafka.properties["sasl.password"]: is a secret: write it under `secretProperties`, as `sasl.password: {env: VARIABLE}`"#,
             r#"sink.kafka.secretProperties["transactional.id"]: can't be set: it identifies and fences replicas; the bridge sets it"#,
         ],
     );
@@ -282,7 +318,7 @@ fn kafka_is_refused_what_the_brokers_decide_with_the_new_group_protocol() {
         &yaml,
         &[
             r#"sink.kafka.properties["group.protocol"]: can't be set: there is `groupProtocol` for it"#,
-            r#"sink.kafka.properties["session.timeout.ms"]: is set on the brokers with `groupProtocol: consumer`"#,
+            r#"sink.kafka.properties["session.timeout.ms"]: is set on the brokers with `groupProtocol: consumer`: remove it"#,
         ],
     );
 }
@@ -291,13 +327,16 @@ fn kafka_is_refused_what_the_brokers_decide_with_the_new_group_protocol() {
 fn a_schema_registry_has_a_place_and_one_login() {
     let registry = |keys: &str| with_sink(&format!("kafka: {{bootstrapServers: 'a:1', schemaRegistry: {{{keys}}}}}"));
     let place = "sink.kafka.schemaRegistry";
-    assert_problems(&registry("urls: []"), &[&format!("{place}.urls: is empty")]);
+    assert_problems(
+        &registry("urls: []"),
+        &[&format!("{place}.urls: is empty: write an address, such as `https://registry.example.com`")],
+    );
     assert_problems(
         &registry("urls: ['https://r', 'ftp://r'], user: u, token: {env: TOKEN}, caFile: /nowhere/ca.pem"),
         &[
             &format!("{place}: has `token` and `user`: keep one"),
-            &format!("{place}: `user` and `password` go together"),
-            &format!("{place}.caFile: the file can't be read: No such file or directory (os error 2)"),
+            &format!("{place}: `user` and `password` go together: set both"),
+            &format!("{place}.caFile: the file can't be read: there is no file of this name; write its whole path"),
             &format!("{place}.urls[1]: must begin with https:// or http://"),
         ],
     );
@@ -327,21 +366,21 @@ fn kafka_names_are_legal_and_distinct() {
     assert_problems(
         &yaml,
         &[
-            "sink.kafka.bootstrapServers: must be `host:port`, or several, separated by commas",
+            "sink.kafka.bootstrapServers: has an address without a port: write `host:port`, such as `kafka-1:9092`",
             "sink.kafka.checkpointTopic: may only have the letters a-z, A-Z, 0-9, `.`, `_` and `-`",
             "sink.kafka.deadLetterTopic: is empty",
-            "sink.kafka.groupId: is empty",
+            "sink.kafka.groupId: is empty: write a name, or remove the key",
             "sink.kafka.topic: knows no other variable than `{resource_type}`, `{workspace}` and `{stream}`",
-            "sink.kafka.topics: `minInsyncReplicas` is above `replicationFactor`: nothing could be written",
+            "sink.kafka.topics: `minInsyncReplicas` is above `replicationFactor`, and nothing could be written: lower it, such as `minInsyncReplicas: 1`",
         ],
     );
     let same = with_sink("kafka: {bootstrapServers: 'a:1', topic: t, checkpointTopic: t, deadLetterTopic: t}");
     assert_problems(
         &same,
         &[
-            "sink.kafka.checkpointTopic: is the same topic as `topic`",
-            "sink.kafka.deadLetterTopic: is the same topic as `topic`",
-            "sink.kafka.deadLetterTopic: is the same topic as `checkpointTopic`",
+            "sink.kafka.checkpointTopic: is the same topic as `topic`: write another name",
+            "sink.kafka.deadLetterTopic: is the same topic as `topic`: write another name",
+            "sink.kafka.deadLetterTopic: is the same topic as `checkpointTopic`: write another name",
         ],
     );
 }
@@ -373,7 +412,7 @@ fn nats_has_legal_names_and_one_login() {
         &yaml,
         &[
             "sink.nats: has `token` and `user`: keep one",
-            "sink.nats: `user` and `password` go together",
+            "sink.nats: `user` and `password` go together: set both",
             "sink.nats.duplicateWindow: must not be above `maxAge`",
             "sink.nats.maxAge: must be 2days at least: checkpoints live in the same JetStream stream, and must outlive every sync token",
             "sink.nats.replicas: must be at most 5",
@@ -381,8 +420,8 @@ fn nats_has_legal_names_and_one_login() {
             "sink.nats.servers[1]: must hold no user or password: there are `user`, `password` and `token` for it",
             "sink.nats.stream: must be a name without white space and without any of `. * > / \\`",
             "sink.nats.subjectPrefix: must be tokens with points between them, without white space, `*`, `>` or a `$` at the start",
-            "sink.nats.tls: `certFile` and `keyFile` go together",
-            "sink.nats.tls.certFile: the file can't be read: No such file or directory (os error 2)",
+            "sink.nats.tls: `certFile` and `keyFile` go together: set both",
+            "sink.nats.tls.certFile: the file can't be read: there is no file of this name; write its whole path",
         ],
     );
     let checked = fine(&with_sink("nats: {servers: ['nats://host:4222'], user: me, password: {env: TOKEN}}"));
@@ -404,18 +443,21 @@ sink:
   kafka: {bootstrapServers: "a:1", properties: {acks: "1"}}
 polling: {maxInterval: 20h, minInterval: fast}
 "#;
-    let problems = load_with(yaml, &environment(&[("ASANA_EVENT_BRIDGE__SINK__KAFAK", "1")])).expect_err("many");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), yaml).expect("write");
+    let environment = environment(&[("ASANA_EVENT_BRIDGE__SINK__KAFAK", "1")]);
+    let problems = load(&Source::file(file.path()), &environment).expect_err("many");
     assert_eq!(
-        problems.to_string(),
-        r#"8 problems:
-accounts.main.token.env: the environment variable OTHER is not set
-polling.maxInterval: must be 12h at most: a sync token dies after 24 hours
-polling.minInterval: is no time span such as "500ms", "30s", "5min" or "7days"
-sink.kafka.properties.acks: can't be set: a commit counts when all replicas in sync have it; the bridge sets `all`
-streams[0].resource: the environment variable NOPE is not set
-streams[1].resorce: unknown key; did you mean `resource`?
-streams[3]: is the same as streams[2]: account and gid are equal
-ASANA_EVENT_BRIDGE__SINK__KAFAK: overrides no known key; did you mean KAFKA instead of KAFAK?"#
+        problems.to_string().replace(&file.path().display().to_string(), "bridge.yaml"),
+        "8 problems:
+bridge.yaml:3:18: accounts.main.token.env: the environment variable OTHER is not set: set it where the bridge starts
+bridge.yaml:5:5: streams[0].resource: the environment variable NOPE is not set
+bridge.yaml:6:5: streams[1].resorce: unknown key; did you mean `resource`?
+bridge.yaml:8:5: streams[3]: is the same as streams[2]: account and gid are equal
+bridge.yaml:10:49: sink.kafka.properties.acks: can't be set: a commit counts when all replicas in sync have it; the bridge sets `all`
+bridge.yaml:11:11: polling.maxInterval: must be at most `12h`: a sync token dies after 24 hours
+bridge.yaml:11:29: polling.minInterval: is no time span: write a number and a unit, such as `500ms`, `30s`, `5m`, `12h` or `7d`
+ASANA_EVENT_BRIDGE__SINK__KAFAK: overrides no known key; did you mean KAFKA instead of KAFAK?"
     );
 }
 
@@ -423,17 +465,18 @@ ASANA_EVENT_BRIDGE__SINK__KAFAK: overrides no known key; did you mean KAFKA inst
 fn a_file_that_is_no_yaml_is_told_where() {
     let problems = problems_with("accounts: [\n", &environment(&[]));
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].starts_with("the file: is no YAML: ") && problems[0].contains("line"), "{problems:?}");
+    assert!(problems[0].starts_with("the file: `{…}` or `[…]` isn't complete"), "{problems:?}");
     assert_problems("", &["the file: is empty: examples/config has some to start from"]);
     let missing = load(&Source::file("/nowhere/bridge.yaml"), &environment(&[])).expect_err("missing");
-    assert!(missing.to_string().contains("\nthe file: /nowhere/bridge.yaml can't be read: "), "{missing}");
+    assert!(missing.to_string().contains("\n/nowhere/bridge.yaml: the file can't be read: "), "{missing}");
 }
 
 #[test]
 fn variables_in_texts_are_filled_in() {
-    let yaml = FINE.replace("1200", "${A}0${B}$${C}");
+    let yaml = with_sink("file: {path: '${A}0${B}$${C}'}");
     let checked = load_with(&yaml, &environment(&[("A", "12"), ("B", "")])).expect("fine");
-    assert_eq!(checked.streams[0].id.resource.as_str(), "120${C}");
+    let CheckedSink::File(file) = checked.sink else { panic!("a file") };
+    assert_eq!(file.path, Path::new("120${C}"));
     for (text, message) in [
         ("${", "`${` without its `}`; write `$${` for a plain `${`"),
         ("${a b}", "`${…}` must hold the name of an environment variable; write `$${` for a plain `${`"),
@@ -486,7 +529,7 @@ fn an_override_of_nothing_is_a_problem() {
         ("SHARD", "overrides no known key; did you mean SHARDS instead of SHARD?"),
         (
             "COMMIT__X",
-            "overrides no known key; instead of X there can be LINGER, MAX_PENDING, MAX_RECORDS, WATERMARK_INTERVAL",
+            "overrides no known key; instead of X there can be MAX_PENDING, MAX_PER_SECOND, MAX_RECORDS, WATERMARK_INTERVAL",
         ),
         ("STREAMS__2__RESOURCE", r#""2" is no number from 0 to 1"#),
         ("STREAMS__X__RESOURCE", r#""X" is no number from 0 to 1"#),
@@ -540,7 +583,7 @@ fn without_a_file_a_token_is_enough() {
     let problems = load(&source, &Environment::default().on_host("h")).expect_err("no token");
     assert_eq!(
         problems.to_string(),
-        "1 problem:\naccounts.main.token.env: the environment variable ASANA_TOKEN is not set"
+        "1 problem:\naccounts.main.token.env: the environment variable ASANA_TOKEN is not set: set it where the bridge starts"
     );
 }
 
@@ -561,7 +604,7 @@ fn a_budget_that_is_too_small_is_told() {
     let streams = |count: u32| {
         let mut yaml = FINE.replace("{env: TOKEN}}", "{env: TOKEN}, requestsPerMinute: 1}");
         yaml = yaml.replace("  - resource: \"1200\"\n", "");
-        let list = (0..count).fold(String::new(), |mut list, n| {
+        let list = (1..=count).fold(String::new(), |mut list, n| {
             writeln!(list, "  - resource: \"{n}\"").expect("write");
             list
         });
@@ -571,7 +614,7 @@ fn a_budget_that_is_too_small_is_told() {
     assert_eq!(
         fine(&streams(2)).warnings,
         [
-            "accounts.main.requestsPerMinute: 1 a minute can't poll 2 streams every 1m; quiet ones will be polled every 2m at best",
+            "accounts.main.requestsPerMinute: 1 a minute can't poll 2 streams every 1m; they will be polled every 2m on average, quiet ones less often",
         ]
     );
     assert_eq!(fine(&streams(720)).warnings.len(), 1);
@@ -661,11 +704,11 @@ fn every_problem_of_a_rule_is_told_at_its_place() {
     assert_problems(
         &with_rules(rules).replace("2min", "1ms"),
         &[
-            "discovery.interval: must be 1s at least",
-            "discovery.rules[0]: needs one of `workspace`, `team`, `portfolio` and `goals`: where to look",
+            "discovery.interval: must be at least `1s`",
+            "discovery.rules[0]: needs one of `workspace`, `team`, `portfolio` and `goals`: where to look, such as `workspace: \"1100000000000001\"`",
             "discovery.rules[1]: has `team` and `workspace`: keep one",
-            "discovery.rules[2].workspace: is no gid: it is the long number in the address of the page in Asana",
-            "discovery.rules[3].name: is no regular expression in the syntax of the Rust crate `regex`",
+            "discovery.rules[2].workspace: is no gid: expected a number such as 1100000000000001, or an address in Asana such as https://app.asana.com/1/1100000000000001/home",
+            "discovery.rules[3].name: is no regular expression: write one such as `^Team `, with `\\` before a `(`, `[`, `*` or `+` that means itself",
             "discovery.rules[4].archived: leaves nothing: goals are never archived",
             "discovery.rules[5].account: there is no such account; did you mean `main`?",
             "discovery.rules[7]: is the same as discovery.rules[6]",

@@ -17,10 +17,13 @@ mod checkpoint;
 mod cli;
 mod config;
 mod console;
+mod deployments;
+mod dist;
 mod doctor;
 mod end_to_end;
 mod file_sink;
 mod index;
+mod mistakes;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod reload;

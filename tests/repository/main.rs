@@ -12,6 +12,7 @@
 )]
 
 mod architecture;
+mod documents;
 mod generated;
 mod log_messages;
 mod words;

@@ -149,7 +149,11 @@ fn texts() -> Vec<(PathBuf, Part)> {
     prose.extend(docs);
     prose.extend(files_where("helm", of_chart));
     prose.extend(files_where("proto", |name| has(name, "proto")));
+    prose.extend(files_where("docs/recipes", |name| has(name, "py")));
     prose.extend(files_where("examples", |name| name.starts_with("README")));
+    prose.extend(files_where("clients", |name| {
+        ["md", "py", "java", "ts"].iter().any(|it| has(name, it)) || has(name, "go") && !name.ends_with(".pb.go")
+    }));
     prose.extend(files_where("crates", |name| has(name, "proto") || has(name, "md")));
 
     let is_rust = |name: &str| has(name, "rs");

@@ -7,7 +7,7 @@ use prost::Message as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A record as another client sees it, in the order of its lane.
 #[derive(Debug)]
@@ -84,9 +84,24 @@ fn parse<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<T> {
 
 /// A Python with the packages of `tests/foreign/requirements.txt`, made once.
 pub(crate) fn python() -> PathBuf {
-    let output = Command::new(root().join("scripts/python-env")).output().expect("run scripts/python-env");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    PathBuf::from(String::from_utf8(output.stdout).expect("UTF-8").trim())
+    path_from_script("python-env", &[])
+}
+
+/// Runs a command to its end, and returns what it printed.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
+    out.into_owned()
+}
+
+/// What one of our scripts prints last: a path. Its progress is seen.
+#[track_caller]
+pub(crate) fn path_from_script(name: &str, arguments: &[&str]) -> PathBuf {
+    let mut script = Command::new(root().join("scripts").join(name));
+    let printed = run(script.args(arguments).stderr(Stdio::inherit()));
+    PathBuf::from(printed.lines().last().unwrap_or_else(|| panic!("{name} prints a path")))
 }
 
 fn root() -> &'static Path {

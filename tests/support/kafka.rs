@@ -12,7 +12,7 @@ use crate::support::service::Service;
 use asana_event_bridge::sink::kafka::{self, KafkaCommitter, KafkaSettings};
 use asana_event_bridge::sink::{CommitError, Committer as _, Ownership, OwnershipEvent, SinkError};
 use bridge_core::format as pb;
-use bridge_core::ids::{Gid, ShardId, StreamId, Topic};
+use bridge_core::ids::{Deployment, Gid, ShardId, StreamId, Topic};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use bridge_core::record::trace::Trace;
 use prost::Message as _;
@@ -54,6 +54,7 @@ pub(crate) fn settings(bootstrap: &str, name: &str, shards: u32) -> KafkaSetting
         secret_properties: BTreeMap::new(),
         schema_registry: None,
         shards: NonZeroU32::new(shards).unwrap(),
+        deployment: Deployment::default(),
         replica: "r1".to_owned(),
     }
 }
@@ -175,6 +176,7 @@ async fn work(
                     done.send(()).ok();
                 }
                 OwnershipEvent::Lost(shards) => give_up('!', &shards),
+                OwnershipEvent::Emptied(shards) => panic!("emptied: {shards:?}"),
                 OwnershipEvent::Failed(error) => panic!("{error}"),
             },
             () = tokio::time::sleep(Duration::from_millis(10)) => {
@@ -259,7 +261,8 @@ pub(crate) fn bare_producer(bootstrap: &str, transactional_id: &str, timeout_ms:
 
 /// What the first batch of a replica says of a shard.
 pub(crate) fn header(replica: &str) -> Vec<u8> {
-    let shard = pb::ShardCheckpoint { shards: 1, epoch: 1, replica: replica.to_owned() };
+    let shard =
+        pb::ShardCheckpoint { shards: 1, epoch: 1, replica: replica.to_owned(), ..pb::ShardCheckpoint::default() };
     pb::Checkpoint { format: 1, kind: Some(pb::checkpoint::Kind::Shard(shard)) }.encode_to_vec()
 }
 

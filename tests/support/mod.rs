@@ -1,6 +1,7 @@
 //! What several tests need: real services, our own programs, readers that aren't ours.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod blocks;
 pub(crate) mod clock;
 pub(crate) mod foreign;
 pub(crate) mod judge;

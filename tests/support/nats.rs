@@ -5,7 +5,7 @@ use asana_event_bridge::sink::nats::{LEASE_TIME, NatsCommitter, NatsSettings, op
 use asana_event_bridge::sink::{Ownership, OwnershipEvent};
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use bridge_core::ids::{Gid, ShardId, StreamId, Topic};
+use bridge_core::ids::{Deployment, Gid, ShardId, StreamId, Topic};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
 use bridge_core::record::trace::Trace;
 use chrono::DateTime;
@@ -34,6 +34,7 @@ pub(crate) fn settings(address: &str, stream: &str) -> NatsSettings {
         config: serde_json::from_value::<NatsConfig>(config).unwrap(),
         login: NatsLogin::Nobody,
         shards: 4.try_into().unwrap(),
+        deployment: Deployment::default(),
         replica: "replica-0".to_owned(),
         lease_time: LEASE_TIME,
     }
@@ -199,7 +200,7 @@ pub(crate) fn message(prefix: &str, shard: u32, number: usize) -> Message {
         attributes: Attributes {
             id: format!("{shard}/{number}"),
             kind: "asana_event_bridge.v1.Event",
-            stream: Some(StreamId::new("main", "1200")),
+            stream: Some(StreamId::new("main", (1_200 + shard).to_string())),
             resource_type: "task".into(),
             time: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             trace: Trace::new("r1", 1, DateTime::UNIX_EPOCH),
@@ -247,6 +248,7 @@ struct ProxyState {
     /// What comes after the cut.
     after: After,
     cut: Notify,
+    released: Notify,
 }
 
 /// What a proxy does after the cut.
@@ -256,6 +258,8 @@ pub(crate) enum After {
     Dead,
     /// The next connection works.
     Alive,
+    /// The network stays away, and the last message is on its way until it is [released](Proxy::release).
+    Late,
 }
 
 impl Proxy {
@@ -268,6 +272,7 @@ impl Proxy {
             left: AtomicI64::new(i64::MAX),
             after,
             cut: Notify::new(),
+            released: Notify::new(),
         });
         let stop = CancellationToken::new();
         let serving = Arc::clone(&state);
@@ -287,6 +292,11 @@ impl Proxy {
         self.state.cut.notified().await;
     }
 
+    /// Lets the message arrive that was on its way at the cut.
+    pub(crate) fn release(&self) {
+        self.state.released.notify_one();
+    }
+
     /// Whether it has come to the cut.
     pub(crate) fn was_cut(&self) -> bool {
         self.state.left.load(Ordering::SeqCst) < 0
@@ -299,7 +309,7 @@ impl ProxyState {
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    let refused = self.after == After::Dead && self.left.load(Ordering::SeqCst) < 0;
+                    let refused = self.after != After::Alive && self.left.load(Ordering::SeqCst) < 0;
                     if let (Ok((client, _)), false) = (accepted, refused) {
                         connections.push(self.connection(client));
                     }
@@ -337,12 +347,17 @@ impl ProxyState {
             }
             let ours = words[0] == "HPUB" && words.get(1).is_some_and(|subject| subject.starts_with(&self.prefix));
             let left = if ours { self.left.fetch_sub(1, Ordering::SeqCst) } else { i64::MAX };
+            if left == 0 || left == 1 {
+                self.left.store(-1, Ordering::SeqCst);
+                self.cut.notify_one();
+                if self.after == After::Late {
+                    self.released.notified().await;
+                }
+            }
             if left != 0 {
                 server.write_all(&line).await?;
             }
             if left == 0 || left == 1 {
-                self.left.store(-1, Ordering::SeqCst);
-                self.cut.notify_one();
                 return Ok(());
             }
             line.clear();

@@ -116,6 +116,7 @@ async fn session(
                     lock(account).owned.retain(|shard, _| !shards.contains(shard));
                     lock(account).lost.extend(shards);
                 }
+                Some(OwnershipEvent::Emptied(shards)) => return Some(format!("emptied: {shards:?}")),
                 Some(OwnershipEvent::Failed(error)) => return Some(error.to_string()),
                 None => return Some("the ownership ended".to_owned()),
             },

@@ -1,7 +1,7 @@
 //! Our own program as a process, and the simulator's control interface.
 
 use super::wait_for;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
@@ -237,6 +237,21 @@ impl Simulator {
     /// Text from any server.
     pub(crate) fn fetch_text(&self, url: &str) -> reqwest::Result<String> {
         self.runtime.block_on(async { self.client.get(url).send().await?.error_for_status()?.text().await })
+    }
+
+    /// The configuration of a bridge that polls these resources often.
+    pub(crate) fn config(&self, token: &Path, sink: &Value, resources: &[String], shards: u64) -> Value {
+        json!({
+            "accounts": { "main": {
+                "token": { "file": token },
+                "baseUrl": format!("{}/api/1.0", self.url),
+                "requestsPerMinute": 60000,
+            }},
+            "polling": { "minInterval": "200ms", "maxInterval": "1s" },
+            "shards": shards,
+            "sink": sink,
+            "streams": resources.iter().map(|gid| json!({ "resource": gid })).collect::<Vec<_>>(),
+        })
     }
 
     /// The gids of all projects.

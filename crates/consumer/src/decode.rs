@@ -1,11 +1,9 @@
 //! Decodes a message's value.
 
 use super::record::Record;
-use crate::detect::sighting::{Sighting, Signal};
-use bridge_contract::Timestamp;
+use crate::detect::sighting::{Progress, ShardProgress, Sighting, Signal};
+use crate::wire::{Field, fields, low, next, numbers, timestamp, utf8};
 use bridge_contract::pb;
-use bridge_contract::time::date_time;
-use chrono::{DateTime, Utc};
 use prost::encoding::decode_varint;
 use prost::{DecodeError, Message as _};
 
@@ -82,17 +80,17 @@ pub fn sighting(value: &[u8]) -> Result<Sighting<'_>, DecodeError> {
                 sighting.signal = Signal::EpochStart { previous_epoch, previous_lane_sequence };
             }
             (18, Field::Bytes(watermark)) => {
-                let (mut complete_up_to, mut shards, mut lanes) = (None, 0, 0);
+                let (mut shards, mut lanes) = (0, 0);
                 fields(watermark, |number, field| {
                     match (number, field) {
-                        (1, Field::Bytes(time)) => complete_up_to = timestamp(time)?,
-                        (2, Field::Number(count)) => shards = low(count),
-                        (3, Field::Number(count)) => lanes = low(count),
+                        (1, Field::Number(count)) => shards = low(count),
+                        (2, Field::Number(count)) => lanes = low(count),
+                        (3, Field::Bytes(progress)) => drop(ShardProgress::decode(progress)?),
                         _ => {}
                     }
                     Ok(())
                 })?;
-                sighting.signal = Signal::Watermark { complete_up_to, shards, lanes };
+                sighting.signal = Signal::Watermark { shards, lanes, progress: Progress::Encoded(watermark) };
             }
             (19, Field::Bytes(changed)) => {
                 let [previous_count, count] = numbers(changed)?.map(low);
@@ -136,97 +134,6 @@ fn unframed(value: &[u8]) -> Result<&[u8], DecodeError> {
     Ok(rest)
 }
 
-/// One field of a message, without its number.
-#[derive(Clone, Copy)]
-enum Field<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    /// A field of a fixed width, or a group. The contract has none.
-    Other,
-}
-
-/// Reads the first field of a message, and removes it from the front.
-fn next<'a>(rest: &mut &'a [u8]) -> Result<Option<(u64, Field<'a>)>, DecodeError> {
-    if rest.is_empty() {
-        return Ok(None);
-    }
-    let key = varint(rest)?;
-    let field = match key & 7 {
-        0 => Field::Number(varint(rest)?),
-        2 => {
-            let length = usize::try_from(varint(rest)?).unwrap_or(usize::MAX);
-            Field::Bytes(take(rest, length)?)
-        }
-        1 => take(rest, 8).map(|_| Field::Other)?,
-        5 => take(rest, 4).map(|_| Field::Other)?,
-        _ => return Err(no_record()),
-    };
-    if key >> 3 == 0 { Err(no_record()) } else { Ok(Some((key >> 3, field))) }
-}
-
-fn fields<'a>(
-    mut message: &'a [u8],
-    mut each: impl FnMut(u64, Field<'a>) -> Result<(), DecodeError>,
-) -> Result<(), DecodeError> {
-    while let Some((number, field)) = next(&mut message)? {
-        each(number, field)?;
-    }
-    Ok(())
-}
-
-/// The numbers in the fields 1 and 2 of a message.
-fn numbers(message: &[u8]) -> Result<[u64; 2], DecodeError> {
-    let mut found = [0; 2];
-    fields(message, |number, field| {
-        if let (1 | 2, Field::Number(value)) = (number, field) {
-            let [first, second] = &mut found;
-            *(if number == 1 { first } else { second }) = value;
-        }
-        Ok(())
-    })?;
-    Ok(found)
-}
-
-fn timestamp(message: &[u8]) -> Result<Option<DateTime<Utc>>, DecodeError> {
-    let [seconds, nanos] = numbers(message)?;
-    // Negative numbers travel as the unsigned ones of the same bits.
-    Ok(date_time(&Timestamp { seconds: seconds.cast_signed(), nanos: low(nanos).cast_signed() }))
-}
-
-fn varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
-    match rest.split_first() {
-        Some((byte, behind)) if *byte < 0x80 => {
-            *rest = behind;
-            Ok(u64::from(*byte))
-        }
-        _ => decode_varint(rest),
-    }
-}
-
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], DecodeError> {
-    let (taken, behind) = rest.split_at_checked(length).ok_or_else(no_record)?;
-    *rest = behind;
-    Ok(taken)
-}
-
-fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
-    std::str::from_utf8(bytes).map_err(|_not_text| no_record())
-}
-
-/// Truncates a number that is too large for its field, as protobuf specifies.
-#[expect(clippy::cast_possible_truncation, reason = "that is the rule")]
-fn low(number: u64) -> u32 {
-    number as u32
-}
-
-/// Only prost can create its errors. This is the error of a field that is cut off.
-fn no_record() -> DecodeError {
-    match decode_varint(&mut [].as_slice()) {
-        Err(error) => error,
-        Ok(_) => DecodeError::new_unexpected_type_url("", ""),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{sighting, wire};
@@ -251,15 +158,25 @@ mod tests {
             proptest::option::of((any::<i64>(), any::<i32>()))
                 .prop_map(|it| it.map(|(seconds, nanos)| bridge_contract::Timestamp { seconds: seconds >> 24, nanos }))
         };
+        let progress = || {
+            (any::<u32>(), number(), number(), time(), any::<bool>()).prop_map(
+                |(shard, epoch, lane_sequence, complete_up_to, empty)| pb::ShardProgress {
+                    shard,
+                    epoch,
+                    lane_sequence,
+                    complete_up_to,
+                    empty,
+                },
+            )
+        };
         prop_oneof![
             Just(None),
             Just(Some(Body::Event(pb::Event { action: "added".to_owned(), ..pb::Event::default() }))),
             (number(), number()).prop_map(|(previous_epoch, previous_lane_sequence)| Some(Body::EpochStart(
                 pb::EpochStart { previous_epoch, previous_lane_sequence }
             ))),
-            (time(), any::<u32>(), any::<u32>()).prop_map(|(complete_up_to, shards, lanes)| Some(Body::Watermark(
-                pb::Watermark { complete_up_to, shards, lanes }
-            ))),
+            (proptest::collection::vec(progress(), 0..3), any::<u32>(), any::<u32>())
+                .prop_map(|(progress, shards, lanes)| Some(Body::Watermark(pb::Watermark { shards, lanes, progress }))),
             (".{0,3}", time()).prop_map(|(gap_id, last_complete_poll_at)| Some(Body::SourceGap(pb::SourceGap {
                 gap_id,
                 reason: 1,

@@ -29,7 +29,8 @@
 //! - [`Event::custom_field`] reads the new value of a custom field.
 //! - [`Dedupe`] recognises a change that comes through two streams.
 //! - [`Materializer`] keeps a table of all resources.
-//! - The features `kafka` and `nats` add a client of the bus: see their modules.
+//! - The features `kafka` and `nats` add a client of the bus: see their modules. With `kafka-full`, a default feature, Kafka's
+//!   has TLS, SASL and zstd.
 
 pub mod custom_field;
 pub mod decode;
@@ -47,6 +48,7 @@ pub mod nats;
 #[cfg(feature = "nats")]
 pub mod nats_durable;
 pub mod record;
+mod wire;
 
 pub use crate::detect::{Behind, Continuity, Detector, Limits, News, Start, StateError, Tally, Verdict, View};
 pub use custom_field::{CustomField, FieldValue};
@@ -55,6 +57,16 @@ pub use materialize::Materializer;
 pub use record::{Action, Body, Event, Position, Record, Resource};
 
 pub use bridge_contract::{Topic, pb};
+
+/// The examples of the package's README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// The examples of the documentation, as tests.
+#[cfg(all(doctest, feature = "kafka", feature = "nats"))]
+#[doc = include_str!("../../../docs/consuming.md")]
+struct Consuming;
 
 /// A record, with its place on the bus.
 #[derive(Clone, Debug, PartialEq)]

@@ -171,14 +171,11 @@ impl Op {
         let resource = event.resource.as_ref().filter(|resource| !resource.gid.is_empty())?;
         let (stream, gid) = (position.stream.clone(), resource.gid.clone());
         let parent = event.parent.as_ref().map(|parent| parent.gid.clone());
-        match event.action {
-            Action::Deleted => return Some(Self::Remove { stream, gid, removal: Removal::Deleted, mark }),
-            // Removed from the watched resource. A resource that was removed from a section or a parent task stays in
-            // the table.
-            Action::Removed if parent.as_deref() == position.resource() => {
-                return Some(Self::Remove { stream, gid, removal: Removal::Left, mark });
-            }
-            Action::Added | Action::Changed | Action::Removed | Action::Undeleted | Action::Other(_) => {}
+        // A resource that was removed from a section or a parent task, not from the watched resource, stays in the table.
+        let has_left = event.action == Action::Removed && parent.as_deref() == position.resource();
+        if has_left || event.action == Action::Deleted {
+            let removal = if has_left { Removal::Left } else { Removal::Deleted };
+            return Some(Self::Remove { stream, gid, removal, mark });
         }
         Some(Self::Put(Row {
             stream,

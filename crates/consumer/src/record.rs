@@ -1,11 +1,12 @@
 //! A record as Rust types to match on.
 
-use crate::detect::sighting::{Sighting, Signal};
+use crate::detect::sighting::{Progress, ShardProgress, Sighting, Signal};
 use bridge_contract::pb::{self, record};
 use bridge_contract::time::date_time;
 use chrono::{DateTime, Utc};
 use std::fmt;
 
+pub use bridge_contract::Action;
 pub use bridge_contract::pb::{ChangeValue, CrawlReason, Resource, Restored, SnapshotChange, SourceGapReason};
 
 /// One message of the bridge.
@@ -106,23 +107,6 @@ pub struct Event {
     pub raw_json: Option<String>,
 }
 
-/// What happened to a resource, or to its field.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// The resource is new, or new in a parent.
-    Added,
-    /// One of the resource's fields changed.
-    Changed,
-    /// The resource was moved to Asana's trash.
-    Deleted,
-    /// The resource was taken out of a parent.
-    Removed,
-    /// The resource was restored from Asana's trash.
-    Undeleted,
-    /// Another action, in Asana's words. Asana may add new ones.
-    Other(String),
-}
-
 /// How a field changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
@@ -165,15 +149,15 @@ pub struct SourceGap {
     pub resumed_at: Option<DateTime<Utc>>,
 }
 
-/// Everything that Asana had offered of this shard's streams at a time is in this lane, before this record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far this lane is, by shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watermark {
-    /// The time, by Asana's clock.
-    pub complete_up_to: Option<DateTime<Utc>>,
     /// The number of shards of the bridge.
     pub shards: u32,
     /// The number of lanes of the topic.
     pub lanes: u32,
+    /// The shards that the watermark is about.
+    pub progress: Vec<ShardProgress>,
 }
 
 /// A hash of an event's content, 16 bytes.
@@ -186,40 +170,6 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-impl Action {
-    /// The action in Asana's words.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Added => "added",
-            Self::Changed => "changed",
-            Self::Deleted => "deleted",
-            Self::Removed => "removed",
-            Self::Undeleted => "undeleted",
-            Self::Other(word) => word,
-        }
-    }
-}
-
-impl From<String> for Action {
-    fn from(word: String) -> Self {
-        match word.as_str() {
-            "added" => Self::Added,
-            "changed" => Self::Changed,
-            "deleted" => Self::Deleted,
-            "removed" => Self::Removed,
-            "undeleted" => Self::Undeleted,
-            _ => Self::Other(word),
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl<'a> From<&'a Record> for Sighting<'a> {
     fn from(record: &'a Record) -> Self {
         let Position { shard, epoch, lane, lane_sequence, stream, stream_sequence } = &record.position;
@@ -229,7 +179,7 @@ impl<'a> From<&'a Record> for Sighting<'a> {
                 previous_lane_sequence: it.previous_lane_sequence,
             },
             Body::Watermark(it) => {
-                Signal::Watermark { complete_up_to: it.complete_up_to, shards: it.shards, lanes: it.lanes }
+                Signal::Watermark { shards: it.shards, lanes: it.lanes, progress: Progress::Read(&it.progress) }
             }
             Body::SourceGap(it) => Signal::SourceGap { gap_id: &it.gap_id, since: it.last_complete_poll_at },
             Body::SourceGapHealed(it) => Signal::SourceGapHealed { gap_id: &it.gap_id },
@@ -256,14 +206,16 @@ impl<'a> From<&'a Record> for Sighting<'a> {
     }
 }
 
+// Each message is taken apart by all of its fields, so that the compiler reports a field that is new in the contract.
+
 impl From<pb::Record> for Record {
     fn from(record: pb::Record) -> Self {
-        let pb::Position { shard, epoch, lane, lane_sequence, stream, stream_sequence } =
-            record.position.unwrap_or_default();
+        let pb::Record { position, received_at, body } = record;
+        let pb::Position { shard, epoch, lane, lane_sequence, stream, stream_sequence } = position.unwrap_or_default();
         Self {
             position: Position { shard, epoch, lane, lane_sequence, stream, stream_sequence },
-            received_at: record.received_at.as_ref().and_then(date_time),
-            body: record.body.map_or(Body::Unknown, Body::from),
+            received_at: received_at.as_ref().and_then(date_time),
+            body: body.map_or(Body::Unknown, Body::from),
         }
     }
 }
@@ -279,11 +231,7 @@ impl From<record::Body> for Body {
             record::Body::SourceGap(it) => Self::SourceGap(it.into()),
             record::Body::SourceGapHealed(it) => Self::SourceGapHealed(it),
             record::Body::EpochStart(it) => Self::EpochStart(it),
-            record::Body::Watermark(it) => Self::Watermark(Watermark {
-                complete_up_to: it.complete_up_to.as_ref().and_then(date_time),
-                shards: it.shards,
-                lanes: it.lanes,
-            }),
+            record::Body::Watermark(it) => Self::Watermark(it.into()),
             record::Body::LanesChanged(it) => Self::LanesChanged(it),
             record::Body::StreamSuspended(it) => Self::StreamSuspended(it),
             record::Body::StreamResumed(_) => Self::StreamResumed,
@@ -294,47 +242,57 @@ impl From<record::Body> for Body {
 
 impl From<pb::Event> for Event {
     fn from(event: pb::Event) -> Self {
+        // `type` is Asana's deprecated copy of the resource's type.
+        let pb::Event { action, resource, parent, change, created_at, user, r#type: _, fingerprint, raw_json } = event;
         Self {
-            action: event.action.into(),
-            resource: event.resource,
-            parent: event.parent,
-            change: event.change.map(Change::from),
-            created_at: event.created_at.as_ref().and_then(date_time),
-            user: event.user,
-            fingerprint: Fingerprint(event.fingerprint.as_slice().try_into().unwrap_or_default()),
-            raw_json: Some(event.raw_json).filter(|text| !text.is_empty()),
+            action: action.as_str().into(),
+            resource,
+            parent,
+            change: change.map(Change::from),
+            created_at: created_at.as_ref().and_then(date_time),
+            user,
+            fingerprint: Fingerprint(fingerprint.as_slice().try_into().unwrap_or_default()),
+            raw_json: Some(raw_json).filter(|text| !text.is_empty()),
         }
+    }
+}
+
+impl From<pb::Watermark> for Watermark {
+    fn from(watermark: pb::Watermark) -> Self {
+        let pb::Watermark { shards, lanes, progress } = watermark;
+        Self { shards, lanes, progress: progress.iter().map(ShardProgress::from).collect() }
     }
 }
 
 impl From<pb::Change> for Change {
     fn from(change: pb::Change) -> Self {
-        let value = change.new_value.or(change.added_value).or(change.removed_value);
-        Self { field: change.field, action: change.action.into(), value }
+        let pb::Change { field, action, added_value, new_value, removed_value } = change;
+        Self { field, action: action.as_str().into(), value: new_value.or(added_value).or(removed_value) }
     }
 }
 
 impl From<pb::Snapshot> for Snapshot {
     fn from(snapshot: pb::Snapshot) -> Self {
-        let change = snapshot.change();
+        let pb::Snapshot { crawl_id, resource, parent, state_json, modified_at, change } = snapshot;
         Self {
-            crawl_id: snapshot.crawl_id,
-            resource: snapshot.resource,
-            parent: snapshot.parent,
-            state_json: snapshot.state_json,
-            modified_at: snapshot.modified_at.as_ref().and_then(date_time),
-            change,
+            crawl_id,
+            resource,
+            parent,
+            state_json,
+            modified_at: modified_at.as_ref().and_then(date_time),
+            change: SnapshotChange::try_from(change).unwrap_or_default(),
         }
     }
 }
 
 impl From<pb::SourceGap> for SourceGap {
     fn from(gap: pb::SourceGap) -> Self {
+        let pb::SourceGap { gap_id, reason, last_complete_poll_at, resumed_at } = gap;
         Self {
-            reason: gap.reason(),
-            last_complete_poll_at: gap.last_complete_poll_at.as_ref().and_then(date_time),
-            resumed_at: gap.resumed_at.as_ref().and_then(date_time),
-            gap_id: gap.gap_id,
+            gap_id,
+            reason: SourceGapReason::try_from(reason).unwrap_or_default(),
+            last_complete_poll_at: last_complete_poll_at.as_ref().and_then(date_time),
+            resumed_at: resumed_at.as_ref().and_then(date_time),
         }
     }
 }

@@ -3,10 +3,12 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`pb`] | the records, generated from `record.proto`, whose comments are the reference |
+//! | [`Action`] | what an event reports |
 //! | [`Topic`], [`token`] | names of topics and subjects, the same for the bridge and for filters |
 //! | [`time`] | conversions between protobuf's times and chrono's |
 //! | `line` | a record as a line of JSON (feature `json`) |
 
+mod action;
 #[cfg(feature = "json")]
 pub mod line;
 pub mod pb;
@@ -14,5 +16,6 @@ pub mod time;
 pub mod token;
 mod topic;
 
+pub use action::Action;
 pub use time::Timestamp;
 pub use topic::Topic;

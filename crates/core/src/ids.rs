@@ -106,6 +106,42 @@ impl fmt::Debug for StreamId {
     }
 }
 
+/// The name of a deployment: all replicas that share one checkpoint. Empty if it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deployment(String);
+
+impl Deployment {
+    /// The name; empty if there is none.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name, if there is one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        (!self.0.is_empty()).then_some(self.0.as_str())
+    }
+}
+
+impl From<String> for Deployment {
+    fn from(name: String) -> Self {
+        Self(name)
+    }
+}
+
+impl From<&str> for Deployment {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl fmt::Display for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name().unwrap_or("(without a name)"))
+    }
+}
+
 /// The request that polls a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StreamKind {

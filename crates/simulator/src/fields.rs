@@ -20,6 +20,24 @@ const WHOLE_EVENT: &str = r#"{"user":{"gid":"","resource_type":"","name":""},"cr
 "added_value":{"gid":"","resource_type":"","resource_subtype":"","name":""},
 "removed_value":{"gid":"","resource_type":"","resource_subtype":"","name":""}}}"#;
 
+/// The names of all fields of an event, for `opt_fields`: a client that requests all of these gets events unchanged.
+#[must_use]
+pub fn event_fields() -> Vec<String> {
+    fn collect(value: &serde_json::Value, path: &str, into: &mut Vec<String>) {
+        for item in value.as_array().into_iter().flatten() {
+            collect(item, path, into);
+        }
+        for (key, member) in value.as_object().into_iter().flatten().filter(|(key, _)| *key != "gid") {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            collect(member, &path, into);
+            into.push(path);
+        }
+    }
+    let mut fields = Vec::new();
+    collect(&serde_json::from_str(WHOLE_EVENT).unwrap_or_default(), "", &mut fields);
+    fields
+}
+
 /// The fields of each object that a client requests.
 #[derive(Debug)]
 pub(crate) enum Selection {
@@ -244,28 +262,9 @@ mod tests {
         );
     }
 
-    /// All that there is to name.
-    fn every_field() -> Vec<String> {
-        fn collect(value: &serde_json::Value, path: &str, into: &mut Vec<String>) {
-            if let serde_json::Value::Array(items) = value {
-                for item in items {
-                    collect(item, path, into);
-                }
-            }
-            for (key, member) in value.as_object().into_iter().flatten().filter(|(key, _)| *key != "gid") {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                collect(member, &path, into);
-                into.push(path);
-            }
-        }
-        let mut fields = Vec::new();
-        collect(&serde_json::from_str(WHOLE_EVENT).unwrap(), "", &mut fields);
-        fields
-    }
-
     #[test]
     fn a_full_list_serves_the_event_as_it_is() {
-        let all = every_field();
+        let all = event_fields();
         assert_eq!(select(&all.join(",")), EVENT);
         for needed in ["action", "user.name", "change.new_value.enum_value.name", "change.new_value.number_value"] {
             let but_one: Vec<_> = all.iter().filter(|field| *field != needed).map(String::as_str).collect();

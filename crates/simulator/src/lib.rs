@@ -58,6 +58,7 @@ use tokio_util::sync::CancellationToken;
 use self::{asana::Asana, shared::Shared, time::Timestamp};
 pub use self::{
     faults::{Endpoint, Fault, FaultKind, GarbageBody, Part},
+    fields::event_fields,
     scenario::{
         DateHeader, HeavyPage, Limits, NextToken, OAuth, Pages, Scenario, SupersededTokens, TokenSpec, TypeField,
         Weight, WorldSize,

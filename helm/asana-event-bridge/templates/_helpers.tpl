@@ -77,6 +77,11 @@ ipFamilies: {{ toJson . }}
 {{- printf "%s%s" $repository $version }}
 {{- end }}
 
+{{/* The name of the deployment: by default the namespace and the release, which have no underscore. */}}
+{{- define "bridge.deployment" -}}
+{{- default (printf "%s_%s" .Release.Namespace (.Release.Name | replace "." "__")) .Values.config.deployment }}
+{{- end }}
+
 {{/* The bridge's configuration file: `config`, the address of the admin port, the names of its Service and, with webhooks, that of their port and of the peers. */}}
 {{- define "bridge.config" -}}
 {{- $admin := .Values.config.admin | default dict }}
@@ -84,17 +89,17 @@ ipFamilies: {{ toJson . }}
 {{- $inNamespace := printf "%s.%s" $name .Release.Namespace }}
 {{- $hosts := concat (list $name $inNamespace (printf "%s.svc" $inNamespace)) ($admin.allowedHosts | default list) | uniq }}
 {{- $admin = merge (dict "listen" (printf "%s:8080" .Values.listenAddress) "allowedHosts" $hosts) $admin }}
-{{- $added := dict "admin" $admin }}
+{{- $added := dict "admin" $admin "deployment" (include "bridge.deployment" .) }}
 {{- with .Values.config.webhooks }}
 {{- $peers := list (printf "%s-webhook-peers.%s.svc:8081" (include "bridge.fullname" $) $.Release.Namespace) }}
 {{- $_ := set $added "webhooks" (merge (dict "listen" (printf "%s:8081" $.Values.listenAddress) "peers" $peers) .) }}
 {{- end }}
-{{- toYaml (merge $added (omit .Values.config "admin" "webhooks")) }}
+{{- toYaml (merge $added (omit .Values.config "admin" "deployment" "webhooks")) }}
 {{- end }}
 
 {{/* A hash of the parts of the file whose changes need a restart: a change of it replaces the pods. */}}
 {{- define "bridge.needsRestart" -}}
-{{- pick (include "bridge.config" . | fromYaml) "admin" "index" "replica" "shards" "sink" "webhooks" | toJson | sha256sum }}
+{{- pick (include "bridge.config" . | fromYaml) "admin" "checkpoint" "deployment" "index" "replica" "shards" "sink" "webhooks" | toJson | sha256sum }}
 {{- end }}
 
 {{/* The parts that all containers of the bridge's image share. */}}

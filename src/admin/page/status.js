@@ -48,14 +48,13 @@ function tile(value, label, mood) {
 
 function tiles(report) {
   const { totals, pending } = report;
-  const stalest = report.streams.reduce((worst, stream) => Math.max(worst, stream.staleness_seconds ?? 0), 0);
   return [
     tile(`${report.owned_shards.length} of ${report.shards}`, "shards"),
     tile(totals.live.toLocaleString("en"), `of ${plural(totals.streams, "stream")} live`),
     ...(totals.establishing ? [tile(totals.establishing, "establishing", "warn")] : []),
     ...(totals.suspended ? [tile(totals.suspended, "suspended", "bad")] : []),
     ...(totals.expired ? [tile(totals.expired, "expired", "bad")] : []),
-    tile(span(stalest), "stalest stream"),
+    tile(span(totals.staleness_max_seconds), "stalest stream"),
     ...(totals.crawls ? [tile(totals.crawls, totals.crawls === 1 ? "crawl" : "crawls")] : []),
     tile(totals.open_gaps, "open source gaps", totals.open_gaps ? "bad" : ""),
     tile(bytes(pending.bytes), `waiting for the bus, in ${plural(pending.pages, "page")}`),
@@ -63,11 +62,14 @@ function tiles(report) {
   ];
 }
 
+/** What a budget gives: the mean delay of an event until its poll, and the longest interval of a stream. */
+const fresh = (it) => `${it.mean_delay_seconds} s on average (longest interval ${it.longest_interval_seconds} s)`;
+
 function account(it) {
   const share = it.all_streams ? (it.requests_per_minute * it.owned_streams) / it.all_streams : 0;
   const bar = element("progress", "");
-  // What a replica may save up is a tenth of its part of a minute, and one request at least.
-  bar.max = Math.max(1, Math.floor(share / 10));
+  // What a replica may save up is its part of a second, and one request at least.
+  bar.max = Math.max(1, Math.floor(share / 60));
   bar.value = Math.min(it.requests_left, bar.max);
   bar.setAttribute("aria-label", `${it.requests_left} requests left`);
   const made = element("div", "account",
@@ -75,7 +77,8 @@ function account(it) {
     element("p", "quiet", `${it.requests_per_minute} requests a minute; ${Math.round(share)} of them here, for ` +
       `${it.owned_streams} of ${plural(it.all_streams, "stream")}`),
     bar,
-    element("p", "quiet", `${it.requests_left} requests left now, ${it.requests_in_flight} in flight`));
+    element("p", "quiet", `${it.requests_left} requests left now, ${it.requests_in_flight} in flight`),
+    element("p", "quiet", `An event waits ${fresh(it.freshness)}; with twice the budget ${fresh(it.freshness_of_twice_the_budget)}`));
   if (it.refused_status) made.append(element("p", "", element("span", "state bad", `credential rejected by Asana (${it.refused_status})`)));
   else if (it.pause_seconds) made.append(element("p", "", element("span", "state bad", `rate limit hit, paused for ${span(it.pause_seconds)}`)));
   if (it.poll_delay_seconds > 5) made.append(element("p", "", element("span", "state warn", `polls delayed by ${span(it.poll_delay_seconds)}`)));
@@ -117,12 +120,15 @@ function row(stream) {
 const clock = (at) => at.replace("T", " ").replace(/\.\d+Z$/, " UTC");
 
 function gap(it) {
-  return element("li", "", element("b", "", it.stream), ` from ${clock(it.last_complete_poll_at)} to ${clock(it.resumed_at)}`,
+  return element("li", "", element("b", "", it.stream), ` from ${it.last_complete_poll_at ? clock(it.last_complete_poll_at) : "unknown"} to ${clock(it.resumed_at)}`,
     element("div", "quiet", it.gap_id));
 }
 
 function failure(it) {
-  return element("li", "", element("span", "quiet", clock(it.at)), " ", element("b", "", it.of ?? "bus"), ` ${it.kind}: ${it.text}`);
+  const many = it.count > 1;
+  const times = many ? element("div", "quiet", `${it.count.toLocaleString("en")} times since ${clock(it.first_at)}` + (it.of ? `, last ${it.of}` : "")) : "";
+  return element("li", "", element("span", "quiet", clock(it.at)), " ", element("b", "", (many ? it.account : it.of) ?? "bus"),
+    ` ${it.kind}: ${it.text}`, times);
 }
 
 function shards(report) {
@@ -152,8 +158,11 @@ function show(report) {
   part("problem").textContent = `No session with the bus. The data shown is from the last session. ${report.last_session_end ?? ""}`;
   part("tiles").replaceChildren(...tiles(report));
   part("accounts").replaceChildren(...report.accounts.map(account));
-  const cut = report.totals.streams - report.streams.length;
-  part("shown").textContent = cut > 0 ? `the ${report.streams.length} stalest; ${cut.toLocaleString("en")} more` : "the stalest first";
+  const last = offset + report.streams.length;
+  const range = `${(offset + 1).toLocaleString("en")} to ${last.toLocaleString("en")} of ${report.matching_streams.toLocaleString("en")}, `;
+  part("shown").textContent = `${report.streams.length < report.matching_streams ? range : ""}trouble first, then the stalest`;
+  part("previous").hidden = offset === 0;
+  part("next").hidden = last >= report.matching_streams;
   part("streams").tBodies[0].replaceChildren(...report.streams.map(row));
   part("gaps").replaceChildren(...list(report.open_gaps, SHOWN_GAPS, report.totals.open_gaps, gap));
   part("failures").replaceChildren(...list(report.failures, SHOWN_FAILURES, report.failures.length, failure));
@@ -161,16 +170,31 @@ function show(report) {
   part("at").textContent = `as of ${clock(report.at)}, up since ${clock(report.started_at)}`;
 }
 
+/** The first stream that is shown, from 0. */
+let offset = 0;
+let timer = 0;
+
 async function turn() {
+  clearTimeout(timer);
   try {
-    const answer = await fetch(`api/streams?limit=${SHOWN_STREAMS}`);
+    const search = encodeURIComponent(part("search").value);
+    const answer = await fetch(`api/streams?limit=${SHOWN_STREAMS}&offset=${offset}&search=${search}`);
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     show(await answer.json());
   } catch (error) {
     part("problem").hidden = false;
     part("problem").textContent = `The replica doesn't answer. The data shown is old. ${error.message}`;
   }
-  setTimeout(turn, INTERVAL_MS);
+  clearTimeout(timer);
+  timer = setTimeout(turn, INTERVAL_MS);
 }
 
+function showFrom(first) {
+  offset = Math.max(0, first);
+  turn();
+}
+
+part("search").addEventListener("input", () => showFrom(0));
+part("previous").addEventListener("click", () => showFrom(offset - SHOWN_STREAMS));
+part("next").addEventListener("click", () => showFrom(offset + SHOWN_STREAMS));
 turn();

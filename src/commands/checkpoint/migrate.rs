@@ -159,7 +159,8 @@ impl Job<'_> {
     fn plan(&self, old: &Stored, new: &Stored) -> Result<Plan, CheckpointsError> {
         let name = self.to.checkpoint_setting();
         let writer = self.from.as_command(ROLE);
-        let target = Target { name: &name, shards: self.to.shards(), replica: writer.replica() };
+        let deployment = &self.from.expected().deployment;
+        let target = Target { name: &name, shards: self.to.shards(), replica: writer.replica(), deployment };
         let old = set(old, self.from.shards())?;
         Ok(if self.from.is_local() {
             reshard::plan_in_place(&old, target, self.now)?

@@ -1,27 +1,29 @@
-//! Shows and changes the stored progress: `checkpoint list`, `show`, `reset`, `migrate`.
+//! Shows and changes the stored progress: `checkpoint list`, `show`, `reset`, `migrate`, `adopt`, `recreate`, `repair`.
 //!
 //! Reading disturbs no bridge. For a change, the command becomes the owner in the ordinary way, so that the bus's
 //! fencing keeps any bridge from writing at the same time.
 
+mod change;
 mod migrate;
 mod own;
 mod report;
 mod rewrite;
 
+pub use change::{Adoption, Rebuilding};
 pub use migrate::{End, Migration, Standing};
 pub use report::{
     Configured, Detail, GapReport, LaneReport, Listing, RetiredReport, ShardReport, StreamReport, StreamState, Totals,
 };
 
-use super::gid::stream_id;
 use super::process::runtime;
 use super::{Exit, Failure, Output};
 use crate::clock::Clock;
+use crate::config::gid::stream_id;
 use crate::config::{self, Checked, Environment, Source};
 use crate::sink::any::Sink;
 use crate::sink::{CommitError, SinkError};
 use bridge_core::checkpoint::reshard::{MigrationError, Set};
-use bridge_core::checkpoint::{CheckpointError, read, restore, write_reset, write_shard};
+use bridge_core::checkpoint::{CheckpointError, Header, read, restore, write_reset, write_shard};
 use bridge_core::ids::StreamId;
 use bridge_core::record::batch::{Batch, CheckpointWrite};
 use chrono::{DateTime, Utc};
@@ -56,6 +58,35 @@ pub enum CheckpointCommand {
     Reset(ResetArgs),
     /// Change the number of shards without a loss
     Migrate(MigrateArgs),
+    /// Give the checkpoint the configured `deployment`, after that was renamed
+    Adopt(ChangeArgs),
+    /// Continue after the checkpoint, or a part of it, was lost, with a source gap on every stream that it concerns
+    Recreate(ChangeArgs),
+    /// Remove foreign and damaged entries from the checkpoint
+    Repair(ChangeArgs),
+}
+
+/// Adopt, recreate or repair a checkpoint.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  asana-event-bridge checkpoint adopt --config bridge.yaml
+  asana-event-bridge checkpoint recreate --config bridge.yaml --yes
+
+adopt     gives the checkpoint the configured `deployment`. Nothing else changes.
+recreate  begins the lost shards of a checkpoint again. What is left of the checkpoint is kept. A stream without a token opens a
+          source gap whose beginning isn't known, in every lane, before anything later. If the checkpoint is older than the
+          records, as after a restore, all its streams get a new token and a source gap.
+repair    removes entries that aren't the bridge's, and damaged ones. A stream whose entry is removed opens a source gap.
+
+Without --yes nothing is changed, and the command exits with 1 after saying what it would do. Exits with 69 if a bridge runs.")]
+pub struct ChangeArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc for help")]
+    pub common: CommonArgs,
+    /// Make the change. Without it, the command only prints what it would do
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// The options that all actions have.
@@ -107,8 +138,10 @@ Examples:
   asana-event-bridge checkpoint reset --config bridge.yaml main/1204619611402340
   asana-event-bridge checkpoint reset --config bridge.yaml --all --yes
 
-The stream's next poll gets a new token. What happened between its last complete poll and that moment may be lost, so a
-SourceGap record of that window goes to every lane before anything later: a reset is never silent. Counters go on.
+Use it for a stream whose token doesn't work, although Asana doesn't reject it. The next poll gets a new token. Events between the
+last complete poll and that moment may be lost. So the bridge writes a SourceGap record of this window into every lane, before any
+later record of the stream: a reset is never silent. Counters
+continue.
 
 Without --yes nothing is changed, and the command exits with 1 after saying what it would do; also with 1 if a stream isn't
 stored. Exits with 69 if a bridge runs.")]
@@ -164,6 +197,7 @@ impl CheckpointCommand {
             Self::Show(args) => &args.common,
             Self::Reset(args) => &args.common,
             Self::Migrate(args) => &args.common,
+            Self::Adopt(args) | Self::Recreate(args) | Self::Repair(args) => &args.common,
         }
     }
 
@@ -240,6 +274,10 @@ pub enum Outcome {
     Reset(Reset),
     /// The result of `migrate`.
     Migration(Migration),
+    /// The result of `adopt`.
+    Adoption(Adoption),
+    /// The result of `recreate` or `repair`.
+    Rebuilding(Rebuilding),
     /// The result of `show` if the stream isn't stored.
     Unknown {
         /// The streams that aren't stored, as `account/gid`.
@@ -277,6 +315,8 @@ impl Outcome {
             Self::Listing(_) | Self::Detail(_) => true,
             Self::Reset(reset) => reset.done,
             Self::Migration(migration) => migration.is_done(),
+            Self::Adoption(adoption) => adoption.done,
+            Self::Rebuilding(rebuilding) => rebuilding.done,
             Self::Unknown { .. } => false,
         }
     }
@@ -289,6 +329,8 @@ impl fmt::Display for Outcome {
             Self::Detail(detail) => detail.fmt(f),
             Self::Reset(reset) => reset.fmt(f),
             Self::Migration(migration) => migration.fmt(f),
+            Self::Adoption(adoption) => adoption.fmt(f),
+            Self::Rebuilding(rebuilding) => rebuilding.fmt(f),
             Self::Unknown { unknown } => {
                 writeln!(f, "not stored, and not configured: {}; see `checkpoint list`", unknown.join(", "))
             }
@@ -300,7 +342,10 @@ impl fmt::Display for Reset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { done, streams, establishing, unknown } = self;
         for ResetStream { stream, last_complete_poll_at } in streams {
-            writeln!(f, "{stream}: a new token at the next poll, and a source gap since {last_complete_poll_at}")?;
+            writeln!(
+                f,
+                "{stream}: the next poll gets a new token, and announces a source gap since {last_complete_poll_at}"
+            )?;
         }
         for stream in establishing {
             writeln!(f, "{stream}: has no token yet, nothing to reset")?;
@@ -333,6 +378,13 @@ pub async fn run(
         CheckpointCommand::Show(args) => show(checked, &args.stream, now).await,
         CheckpointCommand::Reset(args) => Ok(Outcome::Reset(reset(checked, args, now).await?)),
         CheckpointCommand::Migrate(args) => Ok(Outcome::Migration(migrate::migrate(checked, args, now).await?)),
+        CheckpointCommand::Adopt(args) => Ok(Outcome::Adoption(change::adopt(checked, args.yes).await?)),
+        CheckpointCommand::Recreate(args) => {
+            Ok(Outcome::Rebuilding(change::rebuild_all(checked, args.yes, true, now).await?))
+        }
+        CheckpointCommand::Repair(args) => {
+            Ok(Outcome::Rebuilding(change::rebuild_all(checked, args.yes, false, now).await?))
+        }
     }
 }
 
@@ -380,11 +432,11 @@ fn plan_reset(
     wanted: Option<&[StreamId]>,
     now: DateTime<Utc>,
 ) -> Result<(Vec<CheckpointWrite>, Reset), CheckpointsError> {
-    let (mut streams, mut epochs) = (BTreeMap::new(), BTreeMap::new());
+    let (mut streams, mut headers) = (BTreeMap::new(), BTreeMap::new());
     for (shard, checkpoint) in stored {
-        let state = restore(*shard, checkpoint, sink.shards(), now)?;
+        let state = restore(*shard, checkpoint, sink.expected(), now)?;
         streams.extend(state.streams.into_iter().map(|(id, stream)| (id, (*shard, stream))));
-        epochs.insert(*shard, state.counters.epoch());
+        headers.insert(*shard, read(*shard, checkpoint)?.header);
     }
     let all: Vec<_> = streams.keys().cloned().collect();
     let mut reset = Reset { done: false, streams: Vec::new(), establishing: Vec::new(), unknown: Vec::new() };
@@ -405,8 +457,9 @@ fn plan_reset(
     }
     // As any owner does with its first batch: a successor then knows whose open transaction it may have to abort.
     let written: BTreeSet<_> = writes.iter().map(|write| write.shard).collect();
-    let headers = epochs.into_iter().filter(|(shard, _)| written.contains(shard));
-    writes.extend(headers.map(|(shard, epoch)| write_shard(shard, sink.shards(), epoch, sink.replica())));
+    let headers = headers.into_iter().filter(|(shard, _)| written.contains(shard));
+    let header = |header: Header| Header { replica: sink.replica().to_owned(), ..header };
+    writes.extend(headers.filter_map(|(shard, found)| Some(write_shard(shard, &header(found?)))));
     if !reset.unknown.is_empty() {
         writes.clear();
     }

@@ -51,7 +51,9 @@ impl Owned {
             let event = tokio::time::timeout(timeout, self.ownership.recv()).await;
             match event.map_err(|_late| busy())? {
                 Some(OwnershipEvent::Assigned(assigned)) => self.stored.extend(assigned),
-                Some(OwnershipEvent::Revoked { .. } | OwnershipEvent::Lost(_)) => return Err(busy()),
+                Some(OwnershipEvent::Revoked { .. } | OwnershipEvent::Lost(_) | OwnershipEvent::Emptied(_)) => {
+                    return Err(busy());
+                }
                 Some(OwnershipEvent::Failed(error)) => return Err(error.into()),
                 None => return Err(SinkError::unavailable("keep the shards", "the sink's ownership ended").into()),
             }

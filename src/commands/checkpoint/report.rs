@@ -157,8 +157,8 @@ pub enum StreamState {
 pub struct GapReport {
     /// The id of the source gap, as in its records.
     pub gap_id: String,
-    /// The start of the gap: no event before this time is lost.
-    pub last_complete_poll_at: String,
+    /// The start of the gap: no event before this time is lost. Absent if it isn't known.
+    pub last_complete_poll_at: Option<String>,
     /// The end of the gap: no event after this time is lost.
     pub resumed_at: String,
     /// The topics that have the gap's record in every lane.
@@ -306,7 +306,7 @@ impl From<&OpenGap> for GapReport {
     fn from(gap: &OpenGap) -> Self {
         Self {
             gap_id: gap.id.clone(),
-            last_complete_poll_at: time(gap.last_complete_poll_at),
+            last_complete_poll_at: gap.last_complete_poll_at.map(time),
             resumed_at: time(gap.resumed_at),
             topics: gap.topics.keys().map(ToString::to_string).collect(),
         }
@@ -373,8 +373,8 @@ impl fmt::Display for Detail {
             writeln!(f, "{:20}{cell}", heading.to_lowercase())?;
         }
         for GapReport { gap_id, last_complete_poll_at, resumed_at, topics } in &self.stream.open_gaps {
-            let topics = topics.join(", ");
-            writeln!(f, "{:20}{gap_id}: {last_complete_poll_at} to {resumed_at}, announced in {topics}", "gap")?;
+            let (topics, from) = (topics.join(", "), last_complete_poll_at.as_deref().unwrap_or("unknown"));
+            writeln!(f, "{:20}{gap_id}: {from} to {resumed_at}, announced in {topics}", "gap")?;
         }
         let Some(shard) = &self.shard_header else { return writeln!(f, "the shard has written nothing yet") };
         if let (Some(shards), Some(epoch), Some(replica)) = (shard.shards, shard.epoch, &shard.replica) {

@@ -3,32 +3,21 @@
 //! A stream's resource is read by its gid instead of being polled: a poll without a sync token would create one, and
 //! whether that invalidates another one isn't documented.
 
+use super::asker::{AT_ONCE, Asker};
 use super::compare::{Contents, compare};
 use super::{Findings, Sample, judge, send};
-use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
-use crate::clock::Clock;
-use crate::config::{Checked, CheckedAccount, CheckedRule};
+use crate::asana::Look;
+use crate::config::{CheckedAccount, CheckedRule};
 use crate::discovery;
 use crate::finding::{CheckResult, Finding};
 use bridge_core::engine::StreamSpec;
-use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
-use bridge_core::ids::{AccountName, StreamKind};
-use bridge_core::outcome::list::{ListOutcome, Listing, MOST_ON_A_PAGE, What};
+use bridge_core::ids::StreamKind;
+use bridge_core::outcome::list::{ListOutcome, Listing, What};
 use bridge_core::outcome::poll::Denial;
 use futures_util::{StreamExt as _, stream};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::Mutex;
-
-/// The share of an account's rate, in percent. A bridge that runs at the same time rarely uses all of its rate.
-const PART: u32 = 50;
-
-/// The maximum number of requests in flight.
-pub(super) const AT_ONCE: usize = 8;
-
-/// The maximum number of tries of a request that Asana throttles.
-const TRIES: u32 = 3;
 
 /// Up to this number of streams, each has a line. Of more streams, only those that can't be read have one.
 const LINES: usize = 50;
@@ -36,37 +25,10 @@ const LINES: usize = 50;
 /// The interval between two log lines with the number of streams that are left.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The pause before the next try while too many requests are in flight.
-const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(20);
-
 /// The kinds of resources that may be streams, the most likely first.
 const KINDS: [What; 3] = [What::Project, What::Task, What::Goal];
 
-/// Sends requests for one account.
-pub(super) struct Asker<'a> {
-    checked: &'a Checked,
-    accounts: &'a Accounts,
-    account: &'a CheckedAccount,
-    clock: Clock,
-    pace: Mutex<Budget>,
-    /// The index in [`KINDS`] of the last match: streams that follow each other are mostly of the same kind.
-    likeliest: AtomicUsize,
-}
-
 impl<'a> Asker<'a> {
-    pub(super) fn new(checked: &'a Checked, accounts: &'a Accounts, account: &'a CheckedAccount) -> Self {
-        let clock = Clock::start();
-        let whole = Limit { requests_per_minute: account.requests_per_minute, max_in_flight: account.max_in_flight };
-        let limit = whole.part(PART);
-        let mut pace = Budget::new(limit);
-        pace.set(clock.now(), limit, Share { owned: 1, all: 1 });
-        Self { checked, accounts, account, clock, pace: Mutex::new(pace), likeliest: AtomicUsize::new(0) }
-    }
-
-    pub(super) fn name(&self) -> &'a AccountName {
-        &self.account.name
-    }
-
     /// All checks of the account. `crawler` reads the lists of its crawls, if it isn't this account.
     pub(super) async fn examine(&self, sample: Sample, crawler: Option<&Asker<'_>>, to: &Findings) {
         let name = &self.account.name;
@@ -142,6 +104,7 @@ impl<'a> Asker<'a> {
             streams: streams as u64,
             at_least,
             requests_per_minute: self.checked.left_for_polls(name, *requests_per_minute),
+            min_interval: self.checked.polling.min_interval.0,
             max_interval: self.checked.polling.max_interval.0,
         };
         budget.judge(name.as_str())
@@ -158,7 +121,7 @@ impl<'a> Asker<'a> {
         let name = &self.account.name;
         let count = chosen.len();
         let tries: Vec<_> = chosen.into_iter().map(|stream| self.try_stream(stream, whose)).collect();
-        let mut tries = stream::iter(tries).buffer_unordered(AT_ONCE);
+        let mut tries = stream::iter(tries).buffered(AT_ONCE);
         let (mut tried, mut bad, mut said) = (0, 0, self.clock.now().monotonic);
         while let Some((finding, readable)) = tries.next().await {
             tried += 1;
@@ -243,62 +206,6 @@ impl<'a> Asker<'a> {
         let remedy = "correct or remove its entry in `streams`";
         let unread = refused.map(|outcome| judge::unread(&outcome, whose, remedy));
         (unread.unwrap_or_else(|| CheckResult::unknown("nothing was requested")), None)
-    }
-
-    async fn look(&self, look: &Look) -> Result<Seen, Refusal> {
-        let throttled = |outcome: &Result<_, Refusal>| match outcome {
-            Err(Refusal::Throttled { retry_after }) => Some(*retry_after),
-            Ok(_) | Err(Refusal::Denied(_) | Refusal::Failed(_)) => None,
-        };
-        self.patiently(async || self.accounts.look(&self.account.name, look).await, throttled).await
-    }
-
-    pub(super) async fn list(&self, listing: &Listing) -> ListOutcome {
-        let throttled = |outcome: &ListOutcome| match outcome {
-            ListOutcome::Throttled { retry_after } => Some(*retry_after),
-            ListOutcome::Page(_)
-            | ListOutcome::OffsetExpired
-            | ListOutcome::CutOff
-            | ListOutcome::Denied(_)
-            | ListOutcome::Failed(_) => None,
-        };
-        self.patiently(async || self.accounts.list(&self.account.name, listing, None, MOST_ON_A_PAGE).await, throttled)
-            .await
-    }
-
-    /// Repeats a request while Asana throttles it, with the pauses that Asana demands.
-    async fn patiently<T>(&self, ask: impl AsyncFn() -> T, throttled: impl Fn(&T) -> Option<Duration>) -> T {
-        for _ in 1..TRIES {
-            let outcome = self.asked(ask()).await;
-            let Some(retry_after) = throttled(&outcome) else { return outcome };
-            self.pause(retry_after).await;
-        }
-        self.asked(ask()).await
-    }
-
-    /// Sends a request as soon as the account's rate allows one more.
-    async fn asked<T>(&self, request: impl Future<Output = T>) -> T {
-        loop {
-            let mut pace = self.pace.lock().await;
-            let now = self.clock.now();
-            if pace.take(now) {
-                break;
-            }
-            let wait = pace.available_at().map_or(IN_FLIGHT_PAUSE, |at| at.saturating_sub(now.monotonic));
-            drop(pace);
-            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
-        }
-        let outcome = request.await;
-        self.pace.lock().await.finish();
-        outcome
-    }
-
-    async fn pause(&self, retry_after: Duration) {
-        let now = self.clock.now();
-        if self.pace.lock().await.pause(now, retry_after) {
-            let (account, seconds) = (&self.account.name, retry_after.as_secs());
-            tracing::warn!(%account, seconds, "rate limit hit, waiting");
-        }
     }
 }
 

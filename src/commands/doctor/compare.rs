@@ -5,8 +5,8 @@
 //! stream contains. Something that only the streams' own account was shown is requested alone, so that a list that changes
 //! meanwhile gives no wrong result.
 
-use super::asana::{AT_ONCE, Asker};
-use super::judge;
+use super::asker::{AT_ONCE, Asker};
+use super::judge::{self, Sight};
 use crate::finding::CheckResult;
 use bridge_core::ids::{Gid, StreamId};
 use bridge_core::outcome::list::{Item, ListOutcome, Listing, What};
@@ -27,26 +27,10 @@ pub(super) struct Contents {
 impl Contents {
     /// The contents of a stream's resource, which is of this kind.
     pub(super) fn of(stream: &StreamId, what: What) -> Self {
-        let what = match what {
-            What::Project => What::Tasks,
-            What::Task => What::Subtasks,
-            other => other,
-        };
+        let what = if what == What::Project { What::Tasks } else { what };
+        let what = if what == What::Task { What::Subtasks } else { what };
         Self { stream: stream.clone(), listing: Listing { of: stream.resource.clone(), what } }
     }
-}
-
-/// What the account for crawls sees of one stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
-    /// All that the stream's own account sees.
-    Same,
-    /// Asana refuses it the list.
-    Refused,
-    /// The list, without this resource.
-    Lacks(Gid),
-    /// One of the accounts couldn't read it now.
-    Unknown,
 }
 
 /// The result for the streams that `own` can read, if it isn't the account for crawls itself.
@@ -65,7 +49,7 @@ async fn look(own: &Asker<'_>, crawler: &Asker<'_>, listing: &Listing) -> Sight 
     };
     let seen: BTreeSet<_> = seen.items.iter().map(|item| &item.resource.gid).collect();
     let missing = shown.items.into_iter().filter(|item| !seen.contains(&item.resource.gid));
-    for alone in missing.filter_map(alone).take(MOST_ALONE) {
+    for alone in missing.filter_map(|item| alone(&item)).take(MOST_ALONE) {
         // It may have been deleted meanwhile.
         if is_refused(&crawler.list(&alone).await) && matches!(own.list(&alone).await, ListOutcome::Page(_)) {
             return Sight::Lacks(alone.of);
@@ -78,6 +62,6 @@ fn is_refused(outcome: &ListOutcome) -> bool {
     matches!(outcome, ListOutcome::Denied(Denial::Forbidden | Denial::NotFound))
 }
 
-fn alone(item: Item) -> Option<Listing> {
+fn alone(item: &Item) -> Option<Listing> {
     Some(Listing { what: What::alone(&item.resource.resource_type)?, of: Gid::from(item.resource.gid.as_str()) })
 }

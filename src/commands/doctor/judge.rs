@@ -1,14 +1,26 @@
 //! What an answer means for the bridge. No IO.
 
-use super::compare::Sight;
 use crate::asana::{Refusal, Seen};
 use crate::finding::CheckResult;
-use bridge_core::ids::StreamId;
+use bridge_core::ids::{Gid, StreamId};
 use bridge_core::outcome::list::{ListOutcome, ListPage};
 use bridge_core::outcome::poll::{Denial, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+/// What the account for crawls sees of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// All that the stream's own account sees.
+    Same,
+    /// Asana refuses it the list.
+    Refused,
+    /// The list, without this resource.
+    Lacks(Gid),
+    /// One of the accounts couldn't read it now.
+    Unknown,
+}
 
 /// The maximum offset that counts as none: Asana's time has no more digits than whole seconds, and an answer takes
 /// time.
@@ -57,13 +69,15 @@ pub(super) struct Budget {
     pub(super) at_least: bool,
     /// The number of requests a minute that polls may use.
     pub(super) requests_per_minute: NonZeroU32,
-    /// The interval between two polls of a quiet stream.
+    /// The shortest interval between two polls of a stream.
+    pub(super) min_interval: Duration,
+    /// The longest interval between two polls of a stream.
     pub(super) max_interval: Duration,
 }
 
 impl Budget {
     pub(super) fn judge(self, account: &str) -> CheckResult {
-        let Self { streams, at_least, requests_per_minute, max_interval } = self;
+        let Self { streams, at_least, requests_per_minute, max_interval, .. } = self;
         let allowed = u64::from(requests_per_minute.get());
         let interval = u64::try_from(max_interval.as_millis()).unwrap_or(u64::MAX).max(1);
         let needed = (streams * 60_000).div_ceil(interval);
@@ -72,10 +86,11 @@ impl Budget {
         let found = format!(
             "{at_least}{streams} stream(s) every {pace} take {at_least}{needed} of {allowed} requests a minute for polls"
         );
+        let freshness = self.freshness();
         let best = humantime::format_duration(Duration::from_secs((streams * 60).div_ceil(allowed)));
         if needed > allowed {
             return CheckResult::failed(
-                format!("{found}: each will be polled every {best} at best"),
+                format!("{found}: each will be polled every {best} on average; {freshness}"),
                 format!(
                     "set `polling.maxInterval` to {best} or more, raise `accounts.{account}.requestsPerMinute` (Asana \
                      allows 150 in free domains, 1,500 in paid ones), or share the streams among more accounts"
@@ -84,11 +99,27 @@ impl Budget {
         }
         if needed * 100 > allowed * MOST_OF_BUDGET_PERCENT {
             return CheckResult::notice(
-                found,
+                format!("{found}; {freshness}"),
                 "little is left for crawls and for streams with events: they will take longer",
             );
         }
-        CheckResult::ok(found)
+        CheckResult::ok(format!("{found}; {freshness}"))
+    }
+
+    /// What the budget gives, and what twice the budget would. If events are spread unevenly over the streams, as
+    /// they are, the mean delay is less, since busy streams are polled more often.
+    fn freshness(self) -> String {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (shortest, longest) = (millis(self.min_interval), millis(self.max_interval));
+        let with = |requests: u64| {
+            let even = (self.streams * 60_000 / requests).max(shortest);
+            let most = if even > longest { even * 14 / 10 } else { longest.min(even * 14 / 10) };
+            let [mean, most] =
+                [even / 2, most].map(|it| humantime::format_duration(Duration::from_millis(it / 100 * 100)));
+            format!("an event waits at most {mean} on average for its poll, and no interval is above {most}")
+        };
+        let allowed = u64::from(self.requests_per_minute.get());
+        format!("{}; with twice the budget, {}", with(allowed), with(allowed * 2))
     }
 }
 
@@ -222,7 +253,8 @@ mod tests {
     fn budget(streams: u64, per_minute: u32, seconds: u64) -> CheckResult {
         let requests_per_minute = NonZeroU32::new(per_minute).unwrap();
         let max_interval = Duration::from_secs(seconds);
-        Budget { streams, at_least: false, requests_per_minute, max_interval }.judge("main")
+        let min_interval = Duration::from_secs(1);
+        Budget { streams, at_least: false, requests_per_minute, min_interval, max_interval }.judge("main")
     }
 
     #[test]
@@ -233,7 +265,7 @@ mod tests {
         assert!(matches!(budget(140, 140, 60), CheckResult::Notice { .. }));
         let CheckResult::Failed { problem, remedy } = budget(500, 140, 60) else { panic!("too many") };
         assert!(problem.starts_with("500 stream(s) every 1m take 500 of 140 requests a minute"), "{problem}");
-        assert!(problem.ends_with("every 3m 35s at best"), "{problem}");
+        assert!(problem.contains("every 3m 35s on average"), "{problem}");
         assert!(remedy.contains("accounts.main.requestsPerMinute"), "{remedy}");
         assert!(matches!(budget(500, 140, 215), CheckResult::Notice { .. }), "what it says is right");
         assert!(matches!(budget(0, 1, 1), CheckResult::Ok { .. }));

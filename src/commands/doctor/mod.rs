@@ -2,8 +2,9 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `mod` | the checks, all at the same time |
-//! | `asana` | checks Asana: credentials, rules, streams; at half of an account's rate |
+//! | `mod` | the checks, all at the same time, and their results in a fixed order |
+//! | `asana` | checks Asana: credentials, rules, streams |
+//! | `asker` | sends the requests, at half of an account's rate |
 //! | `compare` | whether the account for crawls sees what the streams' own accounts see |
 //! | `judge` | what an answer means for the bridge; no IO |
 //! | `local` | what the bridge needs on its own machine |
@@ -13,6 +14,7 @@
 //! more than one isn't documented), joins no group, takes no lease and writes no record.
 
 mod asana;
+mod asker;
 mod compare;
 mod judge;
 mod local;
@@ -24,7 +26,7 @@ use crate::asana::Accounts;
 use crate::config::{self, Checked, Environment, Source};
 use crate::finding::{CheckResult, Finding};
 use crate::sink::any::Sink;
-use asana::Asker;
+use asker::Asker;
 use futures_util::future::join_all;
 pub use report::Report;
 use std::io::Write as _;
@@ -34,8 +36,11 @@ use std::str::FromStr;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// The capacity of the channel for findings.
+/// The capacity of a part's channel for findings. A part with more of them waits until those before it are printed.
 const WAITING: usize = 64;
+
+/// The interval between two log lines while there is no finding.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The channel for findings.
 type Findings = mpsc::Sender<Finding>;
@@ -54,7 +59,9 @@ Nothing is changed, on the bus or in Asana, and a bridge may run at the same tim
   unknown    only `run` can show it
   not tried  something that it depends on failed
 
-Exits with 1 if anything has failed.")]
+The order is always the same: this machine, the accounts by name, the bus.
+
+Exits with 1 if anything has failed; with --strict also if anything is unknown or not tried.")]
 pub struct DoctorArgs {
     /// The bridge's configuration file (YAML)
     #[arg(long, value_name = "FILE")]
@@ -66,6 +73,9 @@ pub struct DoctorArgs {
     /// The timeout of each check of the bus
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = timeout)]
     pub timeout: Duration,
+    /// Fail also if a result is unknown, or a check wasn't tried
+    #[arg(long)]
+    pub strict: bool,
     /// The format of the output: text, or one JSON object on the last line
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -114,7 +124,7 @@ pub(super) fn execute(args: &DoctorArgs) -> Result<Exit, Box<dyn Failure>> {
         Output::Text => writeln!(std::io::stdout(), "{report}")?,
         Output::Json => writeln!(std::io::stdout(), "{}", report.to_json()?)?,
     }
-    Ok(Exit::of(report.is_ok()))
+    Ok(Exit::of(if args.strict { report.is_certain() } else { report.is_ok() }))
 }
 
 /// Runs all checks, and passes on each finding as soon as there is one.
@@ -122,51 +132,78 @@ pub(super) fn execute(args: &DoctorArgs) -> Result<Exit, Box<dyn Failure>> {
 /// # Cancel safety
 /// Cancel safe: nothing is open that would have to be closed.
 pub async fn run(checked: &Checked, args: &DoctorArgs, mut tell: impl FnMut(&Finding)) -> Report {
-    let (to, mut findings) = mpsc::channel(WAITING);
-    let trying = async {
+    // Each part has a channel of its own, and they are read one after the other: the order doesn't depend on who is quick.
+    let (to_local, of_local) = mpsc::channel(WAITING);
+    let (to_accounts, of_accounts): (Vec<_>, Vec<_>) = checked.accounts.iter().map(|_| mpsc::channel(WAITING)).unzip();
+    let (to_bus, of_bus) = mpsc::channel(WAITING);
+    let local = async {
         let warnings = checked.warnings.iter().map(|warning| CheckResult::notice(warning, "see `check-config`"));
-        send(&to, warnings.map(|verdict| verdict.of("configuration"))).await;
-        send(&to, local::examine(checked)).await;
-        tokio::join!(accounts(checked, args, &to), bus(checked, args, &to));
-        drop(to);
+        send(&to_local, warnings.map(|verdict| verdict.of("configuration"))).await;
+        send(&to_local, local::examine(checked)).await;
+        drop(to_local);
     };
+    let trying = async { tokio::join!(local, accounts(checked, args, to_accounts), bus(checked, args, to_bus)) };
+    let names = checked.accounts.iter().map(|account| format!("account {}", account.name));
+    let parts = [("this machine".to_owned(), of_local)].into_iter().chain(names.zip(of_accounts));
+    let parts = parts.chain([(format!("the sink ({})", checked.sink.name()), of_bus)]);
     let gathering = async {
         let mut report = Report::default();
-        while let Some(finding) = findings.recv().await {
-            tell(&finding);
-            report.findings.push(finding);
+        for (part, mut findings) in parts {
+            while let Some(finding) = next(&mut findings, &part).await {
+                tell(&finding);
+                report.findings.push(finding);
+            }
         }
         report
     };
     tokio::join!(trying, gathering).1
 }
 
-/// The receiver stays open until the end.
+/// The next finding of a part. While there is none, the log reports what is waited for.
+async fn next(findings: &mut mpsc::Receiver<Finding>, part: &str) -> Option<Finding> {
+    let mut seconds = 0;
+    loop {
+        match tokio::time::timeout(PROGRESS_INTERVAL, findings.recv()).await {
+            Ok(finding) => return finding,
+            Err(_elapsed) => {
+                seconds += PROGRESS_INTERVAL.as_secs();
+                tracing::info!(part, seconds, "waiting for an answer");
+            }
+        }
+    }
+}
+
+/// The receiver stays open until its part ends.
 async fn send(to: &Findings, findings: impl IntoIterator<Item = Finding>) {
     for finding in findings {
         to.send(finding).await.ok();
     }
 }
 
-async fn accounts(checked: &Checked, args: &DoctorArgs, to: &Findings) {
+/// Each account has a channel.
+async fn accounts(checked: &Checked, args: &DoctorArgs, to: Vec<Findings>) {
     let accounts = match Accounts::new(checked.accounts.clone()) {
         Ok(accounts) => accounts,
         Err((name, error)) => {
             let remedy = "correct the account in the configuration";
             let finding = CheckResult::failed(error.to_string(), remedy).of(format!("account {name}"));
-            return send(to, [finding]).await;
+            if let Some(to) = to.first() {
+                send(to, [finding]).await;
+            }
+            return;
         }
     };
     let askers: Vec<_> = checked.accounts.iter().map(|account| Asker::new(checked, &accounts, account)).collect();
     let crawler = checked.crawl.account.as_deref();
     let crawler = askers.iter().find(|asker| Some(asker.name().as_str()) == crawler);
     let of = |asker: &Asker<'_>| crawler.filter(|crawler| crawler.name() != asker.name());
-    join_all(askers.iter().map(|asker| asker.examine(args.sample, of(asker), to))).await;
+    let each = askers.iter().zip(to).map(async |(asker, to)| asker.examine(args.sample, of(asker), &to).await);
+    join_all(each).await;
 }
 
-async fn bus(checked: &Checked, args: &DoctorArgs, to: &Findings) {
+async fn bus(checked: &Checked, args: &DoctorArgs, to: Findings) {
     let findings = Sink::new(checked).examine(args.timeout).await;
-    send(to, findings).await;
+    send(&to, findings).await;
 }
 
 #[cfg(test)]

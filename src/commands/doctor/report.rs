@@ -4,7 +4,7 @@ use crate::finding::{CheckResult, Finding};
 use serde::Serialize;
 use std::fmt;
 
-/// All findings, in the order in which the checks ended.
+/// All findings, in the order of their parts: this machine, accounts, the bus.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The findings, one for each check.
@@ -15,6 +15,8 @@ pub struct Report {
 #[derive(Serialize)]
 struct Told<'a> {
     is_ok: bool,
+    /// Whether nothing failed, and every check has a result.
+    is_certain: bool,
     findings: &'a [Finding],
 }
 
@@ -25,12 +27,21 @@ impl Report {
         !self.findings.iter().any(|finding| finding.verdict.is_failed())
     }
 
+    /// Whether nothing failed, and every check was tried and has a result.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.findings.iter().all(|finding| match finding.verdict {
+            CheckResult::Ok { .. } | CheckResult::Notice { .. } => true,
+            CheckResult::Failed { .. } | CheckResult::Unknown { .. } | CheckResult::NotTried { .. } => false,
+        })
+    }
+
     /// The report as one JSON object.
     ///
     /// # Errors
     /// None that is known.
     pub fn to_json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(&Told { is_ok: self.is_ok(), findings: &self.findings })
+        serde_json::to_string(&Told { is_ok: self.is_ok(), is_certain: self.is_certain(), findings: &self.findings })
     }
 
     fn count(&self, is_one: fn(&CheckResult) -> bool) -> usize {
@@ -49,7 +60,9 @@ impl fmt::Display for Report {
             ("not tried", self.count(|verdict| matches!(verdict, CheckResult::NotTried { .. }))),
         ];
         let counts = counts.into_iter().filter(|(name, count)| *count > 0 || matches!(*name, "ok" | "failed"));
-        f.write_str(&counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "))
+        f.write_str(&counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "))?;
+        let has_doubts = self.is_ok() && !self.is_certain();
+        f.write_str(if has_doubts { "; not all could be checked (`--strict` exits with 1)" } else { "" })
     }
 }
 
@@ -60,9 +73,11 @@ mod tests {
     #[test]
     fn only_a_failure_spoils_a_report() {
         let mut report = Report { findings: vec![CheckResult::ok("a").of("x"), CheckResult::not_tried("b").of("y")] };
-        assert_eq!((report.is_ok(), report.to_string()), (true, "1 ok, 0 failed, 1 not tried".to_owned()));
+        assert_eq!((report.is_ok(), report.is_certain()), (true, false));
+        let said = "1 ok, 0 failed, 1 not tried; not all could be checked (`--strict` exits with 1)";
+        assert_eq!(report.to_string(), said);
         report.findings.push(CheckResult::failed("c", "d").of("z"));
         assert_eq!((report.is_ok(), report.to_string()), (false, "1 ok, 1 failed, 1 not tried".to_owned()));
-        assert!(report.to_json().unwrap().starts_with(r#"{"is_ok":false,"findings":[{"what":"x","#));
+        assert!(report.to_json().unwrap().starts_with(r#"{"is_ok":false,"is_certain":false,"findings":[{"what":"x","#));
     }
 }

@@ -3,11 +3,13 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `mod` | the wiring: the only file that knows all parts |
+//! | `admission` | asks the sink whether this replica may join, before each session |
 //! | `plan` | the configuration in the core's terms, and which changes need a restart |
 //! | `readiness` | reports once that all streams are established |
 //! | `reload` | notices changes of the configuration and of files with credentials |
 //! | `tracer` | traces, or none |
 
+mod admission;
 mod plan;
 mod readiness;
 pub mod reload;
@@ -26,6 +28,7 @@ use crate::observe::{BridgeEvent, LogObserver, Observer, Observers};
 use crate::sink::SinkError;
 use crate::sink::any::Sink;
 use crate::webhooks::{self, WebhookError, WebhookServer};
+use admission::{Admission, HadCheckpoint};
 use plan::{accounts, plan, replan};
 use readiness::Readiness;
 use std::sync::Arc;
@@ -169,6 +172,8 @@ pub async fn run(
     let discovery = Discovery::new(&checked, Arc::clone(&accounts));
     let (plans_to, plans) = watch::channel(Arc::new(plan(&checked, &discovery, accounts)));
     let sink = Sink::new(&checked);
+    let had_checkpoint = Arc::new(HadCheckpoint::default());
+    let admission = Admission::new(&checked, plans.clone(), Arc::clone(&had_checkpoint));
     let index = match &checked.index.path {
         Some(folder) => Index::open(folder)?,
         None => Index::temporary()?,
@@ -182,10 +187,9 @@ pub async fn run(
         Some(config) => Some(WebhookServer::listen(config, polls_to, Arc::clone(&observer)).await?),
         None => None,
     };
-    let observer: Arc<dyn Observer> = match &webhook_server {
-        Some(server) => Arc::new(Observers(vec![observer, server.observer()])),
-        None => observer,
-    };
+    let mut observers: Vec<Arc<dyn Observer>> = vec![observer, had_checkpoint];
+    observers.extend(webhook_server.as_ref().map(WebhookServer::observer));
+    let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
     let told = Arc::clone(&observer);
     let serving = {
         let plans = plans.clone();
@@ -198,7 +202,7 @@ pub async fn run(
     };
     tokio::select! {
         never = serving => match never {},
-        ended = bridge::run(plans, || sink.open(), index, polls, renewals, observer, stop) => Ok(ended?),
+        ended = bridge::run(plans, || admission.open(), index, polls, renewals, observer, stop) => Ok(ended?),
         never = replan(checked.clone(), discovery, reloads, &plans_to, told.as_ref()) => match never {},
         never = reload::watch_files(sink.credential_files(), renewals_to) => match never {},
     }

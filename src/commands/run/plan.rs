@@ -17,6 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
+/// A page without events waits for this part of the shortest polling interval: streams without events are polled only
+/// a little less often, and share their commits.
+const QUIET_WAIT: u32 = 10;
+
 /// Creates a new plan whenever the configuration or the streams from its rules change.
 pub(super) async fn replan(
     mut checked: Checked,
@@ -68,6 +72,8 @@ fn needs_restart(before: &Checked, after: &Checked) -> Vec<&'static str> {
     let differ = [
         ("sink", before.sink != after.sink),
         ("shards", before.shards != after.shards),
+        ("deployment", before.deployment != after.deployment),
+        ("checkpoint", before.checkpoint != after.checkpoint),
         ("replica", before.replica != after.replica),
         ("index", before.index != after.index),
         ("admin", before.admin != after.admin),
@@ -112,11 +118,13 @@ pub(super) fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: A
             topic,
             min_interval: checked.polling.min_interval.0,
             max_interval: checked.polling.max_interval.0,
-            linger: checked.commit.linger.0,
+            commit_interval: Duration::from_secs(1) / checked.commit.max_per_second.get(),
+            quiet_wait: checked.polling.min_interval.0 / QUIET_WAIT,
             max_records: size(checked.commit.max_records.get().into()),
             max_pending_bytes: size(checked.commit.max_pending.0),
             watermark_interval,
             replica: checked.replica.clone(),
+            deployment: checked.deployment.clone(),
             dead_letter_topic,
             crawl: CrawlSettings {
                 initial: crawl.initial,

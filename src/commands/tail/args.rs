@@ -1,8 +1,8 @@
 //! The options of `tail`.
 
 use crate::commands::Output;
-use crate::commands::gid::{gid, stream};
 use crate::commands::place::PlaceArgs;
+use crate::config::gid::{gid, stream};
 use crate::record_text::{happened_at, is_bookkeeping};
 use bridge_consumer::{Received, Until};
 use bridge_contract::pb::record::Body;

@@ -201,6 +201,7 @@ fn marks(verdict: &Verdict) -> Vec<String> {
             marks.extend(lost_at_the_end(*previous_epoch, *missing));
         }
         Some(News::SourceGapOpened { .. }) => marks.push("SOURCE GAP".to_owned()),
+        Some(News::TailMissing { missing }) => marks.push(format!("{missing} MISSING of other shards")),
         Some(News::SourceGapHealed { .. } | News::LanesChanged { .. } | News::CompleteUpTo { .. }) | None => {}
     }
     marks

@@ -39,7 +39,8 @@ Examples:
   asana-event-bridge verify --config bridge.yaml --ledger http://127.0.0.1:8080 --output json
 
 It needs no Asana token. It exits with 1 if a record is missing, duplicate or out of order. Source gaps are announced
-losses: they are counted, and explain what is missing beside them.")]
+losses: they are counted, and explain what is missing beside them. A file is compared with its checkpoint, which is beside
+it: without one, nothing shows whether records are missing at its end.")]
 pub struct VerifyArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take a doc for help")]
@@ -65,8 +66,12 @@ pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, Box<dyn Failure>> {
             Some(url) => Some(Ledger::fetch(url).await?),
             None => None,
         };
-        let mut reader = records.open(ReadFrom::Start, Until::End).await?;
+        let doubt = records.doubt().await?;
+        let place = records.place().await?;
+        let file = place.compare().await?;
+        let mut reader = Reader::open(place, ReadFrom::Start, Until::End).await?;
         let report = read(&mut reader, ledger.as_ref(), watermarks).await?;
+        let report = Report { checkpoint: doubt, file, ..report };
         args.output.show(&report)?;
         Ok(Exit::of(report.is_ok()))
     })
@@ -281,7 +286,8 @@ impl Verification {
                 let key = GapKey { stream: position.stream.clone(), gap_id };
                 self.heal(key, received.record.body.as_ref());
             }
-            Some(News::EpochChanged { .. } | News::CompleteUpTo { .. }) | None => {}
+            // What is missing is in the detector's counts.
+            Some(News::EpochChanged { .. } | News::TailMissing { .. } | News::CompleteUpTo { .. }) | None => {}
         }
         if verdict.continuity == Continuity::Duplicate || position.stream.is_empty() {
             return;
@@ -580,8 +586,12 @@ mod tests {
     fn a_tail_is_cut_off_when_it_is_two_rounds_of_watermarks_behind() {
         let watermark = |lane: u32, sequence: u64, minutes: i64| {
             let complete_up_to = Some(bridge_contract::Timestamp { seconds: minutes * 60, nanos: 0 });
-            let mut record = received(sequence, Body::Watermark(pb::Watermark { complete_up_to, shards: 2, lanes: 2 }));
+            let mut record = received(sequence, Body::Watermark(pb::Watermark::default()));
             let position = record.record.position.as_mut().expect("a position");
+            let pb::Position { shard, epoch, lane_sequence, .. } = *position;
+            let own = pb::ShardProgress { shard, epoch, lane_sequence, complete_up_to, empty: false };
+            let watermark = pb::Watermark { shards: 2, lanes: 2, progress: vec![own] };
+            record.record.body = Some(Body::Watermark(watermark));
             (position.lane, position.stream, position.stream_sequence) = (lane, String::new(), 0);
             Received { lane, ..record }
         };

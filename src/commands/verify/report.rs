@@ -2,6 +2,7 @@
 
 use crate::escape::printable;
 use crate::record_text::LeftOutLine;
+use crate::sink::file::Comparison;
 use bridge_consumer::detect::{Behind, GapKey, LaneKey};
 use bridge_contract::pb::SourceGapHealed;
 use serde::Serialize;
@@ -12,6 +13,8 @@ use std::fmt;
 /// one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// What is wrong with the checkpoint, if a configuration says where it is.
+    pub checkpoint: Option<String>,
     /// The number of events in the ledger that a poller could have seen; `None` without a ledger.
     pub offered: Option<u64>,
     /// The number of events that were read, without duplicates.
@@ -61,6 +64,8 @@ pub struct Report {
     pub complete_up_to: BTreeMap<String, Option<String>>,
     /// Some of the missing events.
     pub examples: Vec<String>,
+    /// How the file of the records compares with its checkpoint. Null for a bus.
+    pub file: Option<Comparison>,
 }
 
 /// A lane's part of the report, by lane sequences.
@@ -127,8 +132,14 @@ impl Report {
             self.unknown_ends.len() as u64,
             self.forgotten,
             self.cut_off.len() as u64,
+            u64::from(self.checkpoint.is_some()),
         ];
-        faults.into_iter().all(|count| count == 0)
+        faults.into_iter().all(|count| count == 0) && self.file.as_ref().is_none_or(|file| file.problem.is_none())
+    }
+
+    /// Whether records may be missing at the end, without a sign of it.
+    fn has_open_end(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.checkpoint.is_none())
     }
 }
 
@@ -165,8 +176,14 @@ impl fmt::Display for Report {
             let [stream, gap_id, left_out] = [stream, gap_id, left_out].map(|text| printable(text));
             writeln!(f, "{stream}: source gap {gap_id} is healed in part; left out: {left_out}")?;
         }
+        if let Some(problem) = &self.checkpoint {
+            writeln!(f, "checkpoint: {}; events may be lost without a record", printable(problem))?;
+        }
         for example in &self.examples {
             writeln!(f, "missing: {}", printable(example))?;
+        }
+        if let Some(problem) = self.file.as_ref().and_then(|file| file.problem.as_ref()) {
+            writeln!(f, "{}", printable(problem))?;
         }
         if self.trimmed {
             writeln!(f, "The bus no longer has its oldest records; checked from where its lanes begin now.")?;
@@ -206,10 +223,13 @@ impl fmt::Display for Report {
             self.reordered
         )?;
         let announced = self.explained + self.source_gaps_open + self.source_gaps_healed + self.source_gaps_ended;
-        f.write_str(match (self.is_ok(), announced) {
-            (true, 0) => "\nevery event accounted for",
-            (true, _) => "\nevery event accounted for, but what the source gaps and stand-ins above announce",
-            (false, _) => "\nnot every event accounted for",
+        f.write_str(match (self.is_ok(), self.has_open_end(), announced) {
+            (true, true, _) => {
+                "\nnothing is missing in between; without a checkpoint, the end of the file can't be checked"
+            }
+            (true, false, 0) => "\nevery event accounted for",
+            (true, false, _) => "\nevery event accounted for, but what the source gaps and stand-ins above announce",
+            (false, ..) => "\nnot every event accounted for",
         })
     }
 }

@@ -38,6 +38,9 @@ const WHY_TIMEOUT: Duration = Duration::from_secs(3);
 /// its successors.
 const TRANSACTION_TIMEOUT_MS: &str = "60000";
 
+/// What is tried if the brokers don't allow so long a transaction (`transaction.max.timeout.ms`).
+pub(super) const SHORTER_TRANSACTIONS_MS: [&str; 3] = ["30000", "10000", "3000"];
+
 /// librdkafka's default of 10 s, plus half of it as jitter, is longer than the session timeout: a broker's short
 /// absence would cost the membership.
 const RECONNECT_BACKOFF_MAX_MS: &str = "1000";

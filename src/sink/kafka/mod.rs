@@ -8,6 +8,7 @@
 //! | `membership` | knows what may be written, and fences it |
 //! | `restore` | reads the checkpoints of assigned shards |
 //! | `producer` | writes transactions |
+//! | `tails` | reads the last record of each lane |
 //! | `places` | checks what a reader needs: the cluster answers, and has the topics |
 //! | `headers` | names attributes as Kafka's consumers expect |
 //! | `registry` | registers schemas, and puts their ids before values |
@@ -30,12 +31,13 @@ mod places;
 mod producer;
 mod registry;
 mod restore;
+mod tails;
 mod topics;
 
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedKafka, KafkaConfig, SecretSource};
-use bridge_core::ids::Topic;
-use bridge_core::record::batch::{Batch, OutputTopic};
+use bridge_core::ids::{Deployment, Topic};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
 pub(in crate::sink) use client::{bus_works, tell_over};
 pub use examine::examine;
 use group::Group;
@@ -50,6 +52,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+pub(super) use tails::tails;
 use topics::{Role, TopicFacts, Topics};
 
 /// The maximum number of messages and checkpoints in a commit: a tenth of what librdkafka queues by default.
@@ -70,18 +73,21 @@ pub struct KafkaSettings {
     pub schema_registry: Option<SchemaRegistry>,
     /// The number of shards, which is the number of partitions of the checkpoint topic.
     pub shards: NonZeroU32,
+    /// The deployment, which each record names.
+    pub deployment: Deployment,
     /// This replica's name, stable over its restarts and different from that of every other replica.
     pub replica: String,
 }
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, secret_properties, schema_registry, shards, replica } = self;
+        let Self { config, secret_properties, schema_registry, shards, deployment, replica } = self;
         f.debug_struct("KafkaSettings")
             .field("config", config)
             .field("secret_properties", &secret_properties.keys().map(|name| (name, "…")).collect::<BTreeMap<_, _>>())
             .field("schema_registry", schema_registry)
             .field("shards", shards)
+            .field("deployment", deployment)
             .field("replica", replica)
             .finish()
     }
@@ -93,7 +99,12 @@ impl KafkaSettings {
     /// # Errors
     /// [`SinkError::Refused`] if a secret can't be read, [`SinkError::Setup`] if the schema registry's settings can't
     /// be used.
-    pub fn new(sink: &CheckedKafka, shards: NonZeroU32, replica: &str) -> Result<Self, SinkError> {
+    pub fn new(
+        sink: &CheckedKafka,
+        shards: NonZeroU32,
+        deployment: &Deployment,
+        replica: &str,
+    ) -> Result<Self, SinkError> {
         let read = |(name, source): (&String, &SecretSource)| match source.read() {
             Ok(secret) => Ok((name.clone(), secret.expose().to_owned())),
             Err(error) => Err(SinkError::Refused {
@@ -106,6 +117,7 @@ impl KafkaSettings {
             secret_properties: sink.secret_properties.iter().map(read).collect::<Result<_, _>>()?,
             schema_registry: sink.schema_registry.clone().map(SchemaRegistry::new).transpose()?,
             shards,
+            deployment: deployment.clone(),
             replica: replica.to_owned(),
         })
     }
@@ -206,8 +218,8 @@ impl KafkaCommitter {
 }
 
 impl Committer for KafkaCommitter {
-    fn batch_messages(&self) -> usize {
-        BATCH_MESSAGES
+    fn batch_limits(&self) -> BatchLimits {
+        BatchLimits { messages: BATCH_MESSAGES, spans_shards: true }
     }
 
     async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {
@@ -255,6 +267,7 @@ mod tests {
             secret_properties: BTreeMap::new(),
             schema_registry: None,
             shards: NonZeroU32::MIN,
+            deployment: Deployment::default(),
             replica: "r1".to_owned(),
         }
     }

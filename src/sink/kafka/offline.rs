@@ -31,20 +31,20 @@ pub async fn stored(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, Stored
     blocking("reading checkpoints", move || read(&settings)).await
 }
 
-/// The client ids of the other members of the group. Empty if the cluster doesn't list them: then only joining the
-/// group shows them.
+/// The client ids of the members of the group, or those of other replicas only. Empty if the cluster doesn't list them:
+/// then only joining the group shows them.
 ///
 /// # Errors
 /// The same as of [`open`](super::open).
 ///
 /// # Cancel safety
 /// The same as of [`stored`].
-pub async fn members(settings: &KafkaSettings) -> Result<Vec<String>, SinkError> {
+pub async fn members(settings: &KafkaSettings, but_own: bool) -> Result<Vec<String>, SinkError> {
     let settings = settings.clone();
     blocking("asking for the members of the group", move || {
         let reader = client::uncommitted_reader(&settings)?;
         let own = client::client_id(&settings.replica);
-        Ok(client::members(&reader, &settings).into_iter().filter(|member| *member != own).collect())
+        Ok(client::members(&reader, &settings).into_iter().filter(|member| !but_own || *member != own).collect())
     })
     .await
 }
@@ -112,7 +112,7 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
             Some(Ok(message)) => {
                 let shard = u32::try_from(rdkafka::Message::partition(&message)).map(ShardId);
                 if let Some(checkpoint) = shard.ok().and_then(|shard| checkpoints.get_mut(&shard)) {
-                    apply(checkpoint, &message)?;
+                    apply(checkpoint, &message);
                 }
                 idle = 0;
                 continue;

@@ -5,6 +5,7 @@ use super::error::{self, Facts, Fate, Step};
 use super::membership::{Fence, Grant, Membership};
 use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
+use crate::sink::cloud_events::PageTexts;
 use crate::sink::{CommitError, SinkError};
 use bridge_core::record::batch::{Batch, CheckpointWrite, Message, Target};
 use rdkafka::client::ClientContext;
@@ -99,11 +100,24 @@ impl Producer {
     /// Creates the producer, and fences an earlier one with its transactional id. This aborts a transaction that the
     /// predecessor left open.
     pub(super) fn open(settings: Arc<KafkaSettings>, message_bytes: usize) -> Result<Self, SinkError> {
-        let inner: Inner = client::create(&settings, &client::producer(&settings, message_bytes), Deliveries)?;
+        let mut config = client::producer(&settings, message_bytes);
+        let mut shorter = client::SHORTER_TRANSACTIONS_MS.into_iter();
+        let mut inner: Inner = client::create(&settings, &config, Deliveries)?;
         for _ in 0..OPEN_REPEATS {
             let Err(error) = inner.init_transactions(REQUEST_TIMEOUT) else {
                 return Ok(Self { inner: Arc::new(inner), settings });
             };
+            if is_too_long(&inner, &error)
+                && let Some(timeout) = shorter.next()
+            {
+                tracing::info!(
+                    timeout_ms = timeout,
+                    "transaction timeout too long for the brokers, using a shorter one"
+                );
+                config.set("transaction.timeout.ms", timeout);
+                inner = client::create(&settings, &config, Deliveries)?;
+                continue;
+            }
             if sort(&inner, Step::Init, &error) != Fate::Repeat {
                 return Err(error::setup("initialising Kafka transactions", error));
             }
@@ -148,22 +162,21 @@ impl Producer {
         }
     }
 
-    /// Sends all messages and waits until the brokers have them.
+    /// Sends all messages and waits until each has an outcome, even if one couldn't be sent. An abort drops messages that
+    /// are to be sent again, and a copy that is still on its way would arrive after the abort, as a part of the next
+    /// transaction.
     async fn deliver(&self, batch: &Batch, frames: &Frames) -> KafkaResult<()> {
         let flight = Flight::new();
         let sent = self.send_all(batch, frames, &flight).await;
-        let landed = flight.wait();
-        match sent {
-            Ok(()) => landed.await,
-            // The abort removes the messages in flight.
-            Err(error) => Err(error),
-        }
+        let landed = flight.wait().await;
+        sent.and(landed)
     }
 
     async fn send_all(&self, batch: &Batch, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
+        let mut texts = PageTexts::default();
         for run in batch.messages.chunks(RUN) {
             for message in run {
-                self.send_message(message, frames, flight).await?;
+                self.send_message(message, frames, &mut texts, flight).await?;
             }
             tokio::task::yield_now().await;
         }
@@ -176,7 +189,13 @@ impl Producer {
         Ok(())
     }
 
-    async fn send_message(&self, message: &Message, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
+    async fn send_message(
+        &self,
+        message: &Message,
+        frames: &Frames,
+        texts: &mut PageTexts,
+        flight: &Arc<Flight>,
+    ) -> KafkaResult<()> {
         let config = &self.settings.config;
         let (topic, partition) = match &message.target {
             Target::Lane { topic, partition } => (topic.as_str(), *partition),
@@ -188,7 +207,13 @@ impl Producer {
             .partition(i32::try_from(partition).unwrap_or(i32::MAX))
             .key(message.key.as_str())
             .payload(value.as_ref())
-            .headers(headers::headers(message, &config.topic, frame.map(|frame| frame.schema.as_str())));
+            .headers(headers::headers(
+                message,
+                &config.topic,
+                &self.settings.deployment,
+                frame.map(|frame| frame.schema.as_str()),
+                texts,
+            ));
         self.send(record, flight).await
     }
 
@@ -223,6 +248,12 @@ impl Producer {
 
 /// Repetitions of a call when a session opens: about a minute in all.
 const OPEN_REPEATS: u32 = 6;
+
+/// Whether the brokers' `transaction.max.timeout.ms` is below the client's timeout.
+fn is_too_long(producer: &Inner, error: &KafkaError) -> bool {
+    let fatal = producer.client().fatal_error().map(|(code, _)| code);
+    fatal.or_else(|| error.rdkafka_error_code()) == Some(RDKafkaErrorCode::InvalidTransactionTimeout)
+}
 
 /// What is to be done; a client at its end answers all calls alike, and keeps the cause apart.
 fn sort(producer: &Inner, step: Step, error: &KafkaError) -> Fate {

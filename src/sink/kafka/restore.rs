@@ -194,7 +194,7 @@ impl<'a> Reading<'a> {
                 Some(Ok(message)) => {
                     let shard = shard_of(message.partition());
                     if let Some(checkpoint) = shard.and_then(|shard| checkpoints.get_mut(&shard)) {
-                        apply(checkpoint, &message)?;
+                        apply(checkpoint, &message);
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
@@ -242,40 +242,38 @@ fn last_offset(
     }
 }
 
-/// Applies the next record of a shard's partition.
-pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) -> Result<(), SinkError> {
-    let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).ok_or_else(|| SinkError::Setup {
-        problem: format!(
-            "topic {}, partition {}, offset {}: a record whose key isn't text",
-            message.topic(),
-            message.partition(),
-            message.offset()
-        ),
-        remedy: "only the bridge may write to the checkpoint topic: choose a new `sink.kafka.checkpointTopic`, \
-                 or stop other writers"
-            .to_owned(),
-    })?;
+/// Applies the next record of a shard's partition. One whose key isn't text is foreign, and can't be mistaken for an entry.
+pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) {
+    let Some(key) = message.key().and_then(|key| std::str::from_utf8(key).ok()) else {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        tracing::warn!(
+            topic,
+            partition,
+            offset,
+            hint = "only the bridge may write to the checkpoint topic",
+            "foreign record in the checkpoint topic ignored"
+        );
+        return;
+    };
     match message.payload() {
-        Some(value) => {
-            checkpoint.insert(key.to_owned(), value.to_vec());
-        }
-        None => {
-            checkpoint.remove(key);
-        }
+        Some(value) => drop(checkpoint.insert(key.to_owned(), value.to_vec())),
+        None => drop(checkpoint.remove(key)),
     }
-    Ok(())
 }
 
 /// Waits after an error that may pass. An error that the operator has to fix, or that another login may fix, ends the
 /// session.
 fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
     match error::setup(action, error) {
-        error @ (SinkError::Refused { .. } | SinkError::Setup { .. } | SinkError::ReaderGone) => Err(error),
         error @ SinkError::Unavailable { .. } => {
             tracing::warn!(%error, "reading checkpoints failed, retrying");
             std::thread::park_timeout(PAUSE * 10);
             Ok(())
         }
+        error @ (SinkError::Refused { .. }
+        | SinkError::Setup { .. }
+        | SinkError::Tampered { .. }
+        | SinkError::ReaderGone) => Err(error),
     }
 }
 

@@ -23,6 +23,9 @@ const RECORD_OVERHEAD: u64 = 512;
 /// The `max.message.bytes` of a new dead-letter topic: far above a page of Asana's.
 const DEAD_LETTER_BYTES: &str = "16777216";
 
+/// The `max.message.bytes` of other new topics: Kafka's default, whatever the brokers' own default is.
+const NEW_MESSAGE_BYTES: &str = "1048588";
+
 /// The retention of dead letters: 30 days.
 const DEAD_LETTER_RETENTION_MS: &str = "2592000000";
 
@@ -113,6 +116,11 @@ impl Topics {
                 None => error,
             }),
         }
+    }
+
+    /// Whether the cluster answers, and lets the client see the checkpoint topic.
+    pub(super) async fn reach(&self) -> Result<(), SinkError> {
+        self.layout(&self.settings.config.checkpoint_topic).await.map(drop)
     }
 
     /// Why the cluster doesn't answer, and a remedy.
@@ -360,10 +368,11 @@ impl Plan {
         let KafkaTopicsConfig { create: _, check: _, partitions, replication_factor, min_insync_replicas, config } =
             &settings.config.topics;
         let own: &[(&str, &str)] = match role {
-            Role::Output => &[],
+            Role::Output => &[("max.message.bytes", NEW_MESSAGE_BYTES)],
             // Each commit writes here: compacted often, so that a restore stays short.
             Role::Checkpoint => &[
                 ("cleanup.policy", "compact"),
+                ("max.message.bytes", NEW_MESSAGE_BYTES),
                 ("segment.bytes", "16777216"),
                 ("min.cleanable.dirty.ratio", "0.1"),
                 ("max.compaction.lag.ms", "3600000"),

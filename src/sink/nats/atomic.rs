@@ -2,7 +2,7 @@
 
 use super::error::{PublishError, Reaction, ShardError};
 use super::head::{Claim, Replace, Session, Shard, claim};
-use super::outgoing::Part;
+use super::outgoing::{Entry, Writes};
 use super::publish::{Expect, Publisher, Stored};
 use super::retries::Retries;
 use super::write_ahead::entry_headers;
@@ -10,14 +10,6 @@ use crate::sink::{CommitError, SinkError};
 use bridge_core::ids::ShardId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-
-/// The maximum number of messages of an atomic batch: nats-server's default `max_batch_size`.
-pub(super) const MOST_MESSAGES: usize = 1_000;
-
-/// The number of messages of the parts, heads included.
-pub(super) fn size(parts: &BTreeMap<ShardId, Part>) -> usize {
-    parts.values().map(|part| part.len() + 1).sum()
-}
 
 /// Writes records, entries and heads in one atomic batch. Each head is expected where the session left it, so that the
 /// server refuses the whole batch if another session has taken one of the shards.
@@ -28,17 +20,22 @@ pub(super) async fn commit(
     session: &Session,
     owned: &mut BTreeMap<ShardId, Shard>,
     id: &str,
-    parts: BTreeMap<ShardId, Part>,
+    writes: Writes,
     foreign: &mut Vec<ShardId>,
 ) -> Result<(), CommitError> {
-    let layout = Layout::of(&parts);
-    let batch = render(publisher, session, owned, id, parts);
+    let layout = Layout::of(&writes);
+    let batch = render(publisher, session, owned, id, writes);
+    let messages = batch.len();
     match publisher.atomic(id, batch).await {
         Ok(last) => {
             layout.committed(owned, last, id);
             Ok(())
         }
         Err(PublishError { verdict: Reaction::Impossible, source }) => Err(CommitError::Fatal(source)),
+        Err(PublishError { verdict: Reaction::TooMany, source }) => {
+            publisher.shrink_atomic(messages);
+            Err(CommitError::Aborted(source))
+        }
         Err(PublishError { verdict: Reaction::Refused, source }) => Err(CommitError::Aborted(source)),
         Err(PublishError { verdict: Reaction::Stale | Reaction::Silent, source }) => {
             settle(publisher, session, owned, id, &layout, source, foreign).await
@@ -63,17 +60,18 @@ pub(super) fn render(
     session: &Session,
     owned: &BTreeMap<ShardId, Shard>,
     id: &str,
-    parts: BTreeMap<ShardId, Part>,
+    writes: Writes,
 ) -> Vec<Stored> {
     let subjects = publisher.subjects();
-    let (mut records, mut entries, mut heads) = (Vec::new(), Vec::new(), Vec::new());
-    for (shard, part) in parts {
-        records.extend(part.messages.into_iter().map(|record| Stored {
-            headers: record.header_map(),
-            subject: record.subject,
-            payload: record.payload,
-        }));
-        entries.extend(part.entries.into_iter().map(|entry| Stored {
+    let records = writes.records.into_iter().map(|(_, record)| Stored {
+        headers: record.header_map(),
+        subject: record.subject,
+        payload: record.payload,
+    });
+    let mut messages: Vec<_> = records.collect();
+    let mut heads = Vec::new();
+    for (shard, entries) in writes.entries {
+        messages.extend(entries.into_iter().map(|entry| Stored {
             subject: subjects.entry(shard, &entry.key),
             headers: publisher.checkpoint_headers(entry_headers(&entry), None),
             payload: entry.value.unwrap_or_default(),
@@ -86,9 +84,8 @@ pub(super) fn render(
             payload: Bytes::new(),
         });
     }
-    records.append(&mut entries);
-    records.append(&mut heads);
-    records
+    messages.append(&mut heads);
+    messages
 }
 
 /// Finds the outcome of the batch. If it wasn't written, makes sure that it never will be.
@@ -128,6 +125,7 @@ async fn settle(
         let shard = owned.entry(*shard).or_default();
         shard.head = head;
         shard.completed = completed;
+        shard.is_gone |= replaced == 0;
     }
     if committed { Ok(()) } else { Err(CommitError::Aborted(why)) }
 }
@@ -139,9 +137,12 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(parts: &BTreeMap<ShardId, Part>) -> Self {
-        let entries = parts.iter().flat_map(|(shard, part)| part.entries.iter().map(|e| (*shard, e.key.clone())));
-        Self { shards: parts.keys().copied().collect(), entries: entries.collect() }
+    fn of(writes: &Writes) -> Self {
+        let of_shard = |(shard, entries): (&ShardId, &Vec<Entry>)| {
+            let shard = *shard;
+            entries.iter().map(move |entry| (shard, entry.key.clone())).collect::<Vec<_>>()
+        };
+        Self { shards: writes.shards().collect(), entries: writes.entries.iter().flat_map(of_shard).collect() }
     }
 
     /// Notes the sequence of each message, from the sequence of the last head.

@@ -12,6 +12,8 @@ pub(super) enum Reaction {
     Duplicate,
     /// Certainly not stored. A retry may succeed.
     Refused,
+    /// Certainly not stored: the atomic batch has more messages than the server takes.
+    TooMany,
     /// Certainly not stored. A retry fails until the operator acts.
     Impossible,
     /// No answer: it may be stored or not, now or later.
@@ -44,8 +46,10 @@ impl Failure {
             Self::Answer(10_054 | 10_097) => Reaction::Impossible,
             // The JetStream stream is sealed, forbids rollups, message TTLs or atomic batches.
             Self::Answer(10_109 | 10_111 | 10_166 | 10_174) => Reaction::Impossible,
+            // The atomic batch has more messages than the server's limit.
+            Self::Answer(10_199) => Reaction::TooMany,
             // The atomic batch isn't well-formed for this server.
-            Self::Answer(10_175 | 10_177 | 10_179 | 10_199 | 10_200) => Reaction::Impossible,
+            Self::Answer(10_175 | 10_177 | 10_179 | 10_200) => Reaction::Impossible,
             // No resources, no space, no leader, an abandoned batch: an error says that it isn't stored.
             Self::Answer(_) => Reaction::Refused,
             // Nobody listens on the subject: no JetStream, or no JetStream stream, at the moment.
@@ -77,7 +81,7 @@ impl PublishError {
                 problem: format!("the server never takes a message for {subject}: {}", words.into()),
                 remedy: "change the JetStream stream or the server's limits, see `doctor`".to_owned(),
             },
-            Reaction::Stale | Reaction::Duplicate | Reaction::Refused | Reaction::Silent => {
+            Reaction::Stale | Reaction::Duplicate | Reaction::Refused | Reaction::TooMany | Reaction::Silent => {
                 SinkError::unavailable(format!("publish to {subject}"), words)
             }
         };
@@ -111,7 +115,7 @@ mod tests {
             (Failure::Answer(10_060), Reaction::Impossible),
             (Failure::Answer(10_054), Reaction::Impossible),
             (Failure::Answer(10_174), Reaction::Impossible),
-            (Failure::Answer(10_199), Reaction::Impossible),
+            (Failure::Answer(10_199), Reaction::TooMany),
             (Failure::Answer(10_176), Reaction::Refused),
             (Failure::Answer(10_158), Reaction::Refused),
             (Failure::Answer(10_023), Reaction::Refused),

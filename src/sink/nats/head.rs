@@ -114,6 +114,8 @@ pub(super) struct Shard {
     pub(super) completed: Option<String>,
     /// The JetStream sequence of each entry, also of removed ones.
     pub(super) entries: HashMap<String, u64>,
+    /// The head was deleted from the JetStream stream, and so the entries may be: not reported yet.
+    pub(super) is_gone: bool,
 }
 
 /// The heads that a claim may replace.

@@ -4,8 +4,8 @@
 //!
 //! | subject | holds |
 //! | --- | --- |
-//! | `asana.lane.{lane}.{account}.{stream}.{type}.{gid}` | a record; one of the lane itself has `_` for account and
-//! stream |
+//! | `asana.lane.{lane}.{account}.{stream}.{type}.{gid}` | a record; one of the lane itself has `_` for account,
+//! stream and type, and its shard for the gid |
 //! | `asana.dead-letter.{account}.{stream}.{type}.{gid}` | a part of a record that was too large |
 //! | `asana._checkpoint.{shard}.head` | the shard's fence, and its intended and finished commits |
 //! | `asana._checkpoint.{shard}.entry.{key}` | the newest value of a key of the shard's checkpoint |
@@ -46,21 +46,22 @@ mod retries;
 mod rights;
 mod setup;
 mod subject;
+mod tails;
 mod tenures;
 mod view;
 mod write_ahead;
 
 use super::{CommitError, Committer, Ownership, SinkError};
 use crate::config::{CheckedNats, NatsConfig, NatsLogin};
-use bridge_core::ids::{ShardId, Topic};
-use bridge_core::record::batch::{Batch, OutputTopic};
+use bridge_core::ids::{Deployment, ShardId, Topic};
+use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
 pub use connect::connect;
 pub(in crate::sink) use connect::{bus_works, tell_over};
 use error::ShardError;
 pub use examine::examine;
 use futures_util::{StreamExt as _, stream};
 use head::{Session, Shard};
-use outgoing::Part;
+use outgoing::{Part, Writes};
 use ownership::{EVENTS, Owner};
 pub(super) use places::{place, place_at};
 use publish::Publisher;
@@ -71,6 +72,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use subject::Subjects;
+pub(super) use tails::tails;
 use tenures::{Foreign, Tenures};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -95,6 +97,8 @@ pub struct NatsSettings {
     pub login: NatsLogin,
     /// The number of shards.
     pub shards: NonZeroU32,
+    /// The deployment, which each record names.
+    pub deployment: Deployment,
     /// This replica's name, stable over its restarts and different from that of every other replica.
     pub replica: String,
     /// The time after which the lease of a crashed replica expires, if the bucket has to be created. [`LEASE_TIME`]
@@ -105,11 +109,12 @@ pub struct NatsSettings {
 impl NatsSettings {
     /// The settings of a configuration.
     #[must_use]
-    pub fn new(sink: &CheckedNats, shards: NonZeroU32, replica: &str) -> Self {
+    pub fn new(sink: &CheckedNats, shards: NonZeroU32, deployment: &Deployment, replica: &str) -> Self {
         Self {
             config: sink.config.clone(),
             login: sink.login.clone(),
             shards,
+            deployment: deployment.clone(),
             replica: replica.to_owned(),
             lease_time: LEASE_TIME,
         }
@@ -139,7 +144,7 @@ impl fmt::Debug for NatsSettings {
 /// It may be called again after it was dropped.
 pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), SinkError> {
     let client = connect(&settings).await?;
-    let NatsSettings { config, shards, replica, lease_time, .. } = settings;
+    let NatsSettings { config, shards, deployment, replica, lease_time, .. } = settings;
     let subjects = subjects(&config);
     let abilities = setup::prepare(&client, &config, &subjects).await?;
     // The client's inboxes are random and unique, so the session's id is, too.
@@ -168,6 +173,7 @@ pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), 
     tasks.spawn(owner.run(end.clone()));
     let committer = NatsCommitter {
         publisher,
+        deployment,
         session,
         lanes: config.lanes,
         owned: BTreeMap::new(),
@@ -196,6 +202,7 @@ fn bucket(config: &NatsConfig) -> String {
 #[derive(Debug)]
 pub struct NatsCommitter {
     publisher: Arc<Publisher>,
+    deployment: Deployment,
     session: Session,
     lanes: NonZeroU32,
     owned: BTreeMap<ShardId, Shard>,
@@ -207,14 +214,22 @@ pub struct NatsCommitter {
 }
 
 impl Committer for NatsCommitter {
-    fn batch_messages(&self) -> usize {
-        if self.publisher.abilities().atomic { atomic::MOST_MESSAGES - ATOMIC_ROOM } else { WRITE_AHEAD_MESSAGES }
+    fn batch_limits(&self) -> BatchLimits {
+        let spans_shards = self.publisher.abilities().atomic;
+        let messages = if spans_shards {
+            self.publisher.atomic_messages().saturating_sub(ATOMIC_ROOM).max(1)
+        } else {
+            WRITE_AHEAD_MESSAGES
+        };
+        BatchLimits { messages, spans_shards }
     }
 
     async fn output_topic(&mut self, topic: &Topic) -> Result<OutputTopic, SinkError> {
         let prefix = self.publisher.subjects().prefix();
         if topic == prefix {
-            let message_bytes = self.publisher.max_payload().saturating_sub(OVERHEAD_BYTES);
+            let largest = self.publisher.max_payload();
+            // In a small message the headers take half at the most.
+            let message_bytes = largest.saturating_sub(OVERHEAD_BYTES.min(largest / 2));
             return Ok(OutputTopic { lanes: self.lanes, message_bytes });
         }
         Err(SinkError::Setup {
@@ -225,25 +240,29 @@ impl Committer for NatsCommitter {
 
     async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         self.tenures.note(&mut self.owned);
-        let parts = outgoing::parts(self.publisher.subjects(), batch);
-        if parts.is_empty() {
+        let writes = Writes::new(self.publisher.subjects(), &self.deployment, batch);
+        if writes.len() == 0 {
             return Ok(());
         }
-        if let Some(shard) = parts.keys().find(|shard| !self.owned.contains_key(shard)) {
-            let action = format!("write to {}", self.publisher.subjects().head(*shard));
+        if let Some(shard) = writes.shards().find(|shard| !self.owned.contains_key(shard)) {
+            let action = format!("write to {}", self.publisher.subjects().head(shard));
             let why = "this replica doesn't own the shard any more";
             return Err(CommitError::Aborted(SinkError::unavailable(action, why)));
         }
         self.commits += 1;
         let id = format!("{}-{}", self.session.id, self.commits);
         let mut lost = Vec::new();
-        let outcome = if self.publisher.abilities().atomic && atomic::size(&parts) <= atomic::MOST_MESSAGES {
-            atomic::commit(&self.publisher, &self.session, &mut self.owned, &id, parts, &mut lost).await
+        let outcome = if self.publisher.abilities().atomic && writes.len() <= self.publisher.atomic_messages() {
+            atomic::commit(&self.publisher, &self.session, &mut self.owned, &id, writes, &mut lost).await
         } else {
-            self.write_ahead(&id, parts, &mut lost).await
+            self.write_ahead(&id, writes.by_shard(), &mut lost).await
         };
-        if !lost.is_empty() {
-            self.tell_lost(lost).await;
+        let gone = self.owned.values_mut().filter_map(|shard| std::mem::take(&mut shard.is_gone).then_some(()));
+        let is_gone = gone.count() > 0;
+        // What deleted one head has probably deleted all.
+        let emptied = if is_gone { self.owned.keys().copied().collect() } else { Vec::new() };
+        if !lost.is_empty() || !emptied.is_empty() {
+            self.tell(lost, emptied).await;
         }
         outcome
     }
@@ -255,11 +274,11 @@ impl Committer for NatsCommitter {
 }
 
 impl NatsCommitter {
-    /// Reports to the session that shards belong to another replica.
-    async fn tell_lost(&mut self, shards: Vec<ShardId>) {
+    /// Reports to the session that shards belong to another replica, or that their entries were deleted.
+    async fn tell(&mut self, shards: Vec<ShardId>, emptied: Vec<ShardId>) {
         let (told, answer) = oneshot::channel();
         // Without the task the session ends in any case.
-        if self.foreign.send(Foreign { shards, told }).await.is_ok() {
+        if self.foreign.send(Foreign { shards, emptied, told }).await.is_ok() {
             answer.await.ok();
         }
     }

@@ -1,8 +1,9 @@
 //! Reads a checkpoint without owning it, and moves a checkpoint, for the command `checkpoint`.
 
 use super::error::{PublishError, Reaction};
+use super::outgoing::Writes;
 use super::publish::{Abilities, Publisher};
-use super::{NatsCommitter, NatsSettings, atomic, bucket, connect, outgoing, subjects, write_ahead};
+use super::{NatsCommitter, NatsSettings, atomic, bucket, connect, subjects, write_ahead};
 use crate::sink::{CommitError, Committer as _, SinkError};
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
@@ -39,8 +40,7 @@ pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredC
             };
         }
     }
-    // Nothing is written, so the abilities don't matter.
-    let abilities = Abilities { atomic: false, spare: false };
+    let abilities = Abilities::READER;
     let publisher = Publisher::new(client, name, subjects(&settings.config), abilities).await?;
     let mut stored: BTreeMap<ShardId, StoredCheckpoint> = BTreeMap::new();
     let filter = publisher.subjects().entries();
@@ -55,14 +55,14 @@ pub async fn stored(settings: &NatsSettings) -> Result<BTreeMap<ShardId, StoredC
     Ok(stored)
 }
 
-/// The other replicas that hold leases.
+/// The replicas that hold leases, or only the others.
 ///
 /// # Errors
 /// The same as of [`open`](super::open).
 ///
 /// # Cancel safety
 /// Cancel safe: it only reads.
-pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> {
+pub async fn holders(settings: &NatsSettings, but_own: bool) -> Result<Vec<String>, SinkError> {
     let jetstream = jetstream::new(connect(settings).await?);
     let bucket = bucket(&settings.config);
     let action = || format!("read the leases in bucket {bucket}");
@@ -83,7 +83,7 @@ pub async fn holders(settings: &NatsSettings) -> Result<Vec<String>, SinkError> 
     }
     holders.sort();
     holders.dedup();
-    holders.retain(|holder| *holder != settings.replica);
+    holders.retain(|holder| !but_own || *holder != settings.replica);
     Ok(holders)
 }
 
@@ -107,10 +107,10 @@ pub async fn hand_over(
     new.commit(&batch(entries)).await?;
     let (end, beginning) = (batch(retired), batch(headers));
     if old.publisher.abilities().atomic {
-        let parts = [(&*old, &end), (&*new, &beginning)];
-        let parts = parts.map(|(of, batch)| outgoing::parts(of.publisher.subjects(), batch));
-        if parts.iter().map(atomic::size).sum::<usize>() <= atomic::MOST_MESSAGES {
-            return together(old, new, parts).await;
+        let writes = [(&*old, &end), (&*new, &beginning)];
+        let writes = writes.map(|(of, batch)| Writes::new(of.publisher.subjects(), &of.deployment, batch));
+        if writes.iter().map(Writes::len).sum::<usize>() <= old.publisher.atomic_messages() {
+            return together(old, new, writes).await;
         }
     }
     old.commit(&end).await?;
@@ -118,28 +118,24 @@ pub async fn hand_over(
 }
 
 /// Writes both ends in one atomic batch. Each shard's head is expected where its session left it.
-async fn together(
-    old: &mut NatsCommitter,
-    new: &mut NatsCommitter,
-    parts: [BTreeMap<ShardId, outgoing::Part>; 2],
-) -> Result<(), CommitError> {
+async fn together(old: &mut NatsCommitter, new: &mut NatsCommitter, writes: [Writes; 2]) -> Result<(), CommitError> {
     old.tenures.note(&mut old.owned);
     new.tenures.note(&mut new.owned);
     old.commits += 1;
     let id = format!("{}-{}", old.session.id, old.commits);
     let mut messages = Vec::new();
-    for (committer, parts) in [&*old, &*new].into_iter().zip(parts) {
-        if let Some(shard) = parts.keys().find(|shard| !committer.owned.contains_key(shard)) {
-            let action = format!("write to {}", committer.publisher.subjects().head(*shard));
+    for (committer, writes) in [&*old, &*new].into_iter().zip(writes) {
+        if let Some(shard) = writes.shards().find(|shard| !committer.owned.contains_key(shard)) {
+            let action = format!("write to {}", committer.publisher.subjects().head(shard));
             return Err(CommitError::Fenced(SinkError::unavailable(action, "this replica doesn't hold the lease")));
         }
-        messages.extend(atomic::render(&committer.publisher, &committer.session, &committer.owned, &id, parts));
+        messages.extend(atomic::render(&committer.publisher, &committer.session, &committer.owned, &id, writes));
     }
     match old.publisher.atomic(&id, messages).await {
         Ok(_) => Ok(()),
         Err(PublishError { verdict, source }) => Err(match verdict {
             Reaction::Stale => CommitError::Fenced(source),
-            Reaction::Refused => CommitError::Aborted(source),
+            Reaction::Refused | Reaction::TooMany => CommitError::Aborted(source),
             Reaction::Impossible => CommitError::Fatal(source),
             Reaction::Duplicate | Reaction::Silent => CommitError::Unknown(source),
         }),

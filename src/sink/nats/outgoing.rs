@@ -1,9 +1,9 @@
 //! Messages in the form in which they are published, and in which a write-ahead intent stores them.
 
 use super::subject::Subjects;
-use crate::sink::cloud_events::source;
+use crate::sink::cloud_events::PageTexts;
 use async_nats::HeaderMap;
-use bridge_core::ids::ShardId;
+use bridge_core::ids::{Deployment, ShardId};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, Target};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeMap;
@@ -20,6 +20,9 @@ pub(super) const ROLLUP: &str = "Nats-Rollup";
 pub(super) const TTL: &str = "Nats-TTL";
 /// Marks an entry whose key was removed.
 pub(super) const REMOVED: &str = "Asana-Bridge-Removed";
+
+/// The name of the deployment that wrote the record, if it has one.
+pub(super) const DEPLOYMENT: &str = "ce-deployment";
 
 /// The characters that the NATS binding of `CloudEvents` percent-encodes in header values: blanks, quotes, the percent
 /// sign, and everything that isn't printable ASCII.
@@ -65,32 +68,55 @@ pub(super) struct Part {
     pub(super) entries: Vec<Entry>,
 }
 
-impl Part {
-    /// The number of messages to publish, without the head.
-    pub(super) fn len(&self) -> usize {
-        self.messages.len() + self.entries.len()
-    }
+/// A batch in the form in which it is written.
+#[derive(Debug)]
+pub(super) struct Writes {
+    /// The records in the batch's order, which is that of each lane, across shards: a watermark follows what it names.
+    pub(super) records: Vec<(ShardId, Outgoing)>,
+    /// The entries of each shard that the batch writes to. Some have none.
+    pub(super) entries: BTreeMap<ShardId, Vec<Entry>>,
 }
 
-/// The parts of a batch, by shard.
-pub(super) fn parts(subjects: &Subjects, batch: &Batch) -> BTreeMap<ShardId, Part> {
-    let mut parts: BTreeMap<ShardId, Part> = BTreeMap::new();
-    for message in &batch.messages {
-        parts.entry(message.shard).or_default().messages.push(Outgoing::new(subjects, message));
+impl Writes {
+    pub(super) fn new(subjects: &Subjects, deployment: &Deployment, batch: &Batch) -> Self {
+        let mut texts = PageTexts::default();
+        let mut outgoing = |message| Outgoing::new(subjects, deployment, message, &mut texts);
+        let records: Vec<_> = batch.messages.iter().map(|message| (message.shard, outgoing(message))).collect();
+        let mut entries: BTreeMap<_, Vec<_>> = records.iter().map(|(shard, _)| (*shard, Vec::new())).collect();
+        // An atomic batch accepts a subject with a rollup only once: the last write of a key counts.
+        let mut last: BTreeMap<(ShardId, &str), Option<bytes::Bytes>> = BTreeMap::new();
+        for CheckpointWrite { shard, key, value } in &batch.checkpoints {
+            last.insert((*shard, key), value.as_ref().map(|value| value.clone().into()));
+        }
+        for ((shard, key), value) in last {
+            entries.entry(shard).or_default().push(Entry { key: key.to_owned(), value });
+        }
+        Self { records, entries }
     }
-    // An atomic batch accepts a subject with a rollup only once: the last write of a key counts.
-    let mut entries: BTreeMap<(ShardId, &str), Option<bytes::Bytes>> = BTreeMap::new();
-    for CheckpointWrite { shard, key, value } in &batch.checkpoints {
-        entries.insert((*shard, key), value.as_ref().map(|value| value.clone().into()));
+
+    /// The shards that the batch writes to.
+    pub(super) fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.entries.keys().copied()
     }
-    for ((shard, key), value) in entries {
-        parts.entry(shard).or_default().entries.push(Entry { key: key.to_owned(), value });
+
+    /// The number of messages, heads included.
+    pub(super) fn len(&self) -> usize {
+        self.records.len() + self.entries.values().map(|entries| entries.len() + 1).sum::<usize>()
     }
-    parts
+
+    /// What each shard has to write on its own. Each keeps its order in a lane.
+    pub(super) fn by_shard(self) -> BTreeMap<ShardId, Part> {
+        let part = |(shard, entries)| (shard, Part { messages: Vec::new(), entries });
+        let mut parts: BTreeMap<_, _> = self.entries.into_iter().map(part).collect();
+        for (shard, record) in self.records {
+            parts.entry(shard).or_default().messages.push(record);
+        }
+        parts
+    }
 }
 
 impl Outgoing {
-    fn new(subjects: &Subjects, message: &Message) -> Self {
+    fn new(subjects: &Subjects, deployment: &Deployment, message: &Message, texts: &mut PageTexts) -> Self {
         let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
         let lane = match &message.target {
             Target::Lane { partition, .. } => Some(*partition),
@@ -99,16 +125,17 @@ impl Outgoing {
         let mut headers = vec![
             header("ce-specversion", "1.0"),
             header("ce-id", id),
-            header("ce-source", &source(stream.as_ref(), subjects.prefix().as_str())),
+            header("ce-source", texts.source(stream.as_ref(), subjects.prefix().as_str())),
             header("ce-type", kind),
             header("ce-time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
             // The binding has a prefix for all attributes. The other header is for consumers that don't know
             // CloudEvents.
             header("ce-datacontenttype", "application/protobuf"),
             header("content-type", "application/protobuf"),
-            header("traceparent", &trace.to_string()),
+            header("traceparent", texts.traceparent(*trace)),
             header(MESSAGE_ID, id),
         ];
+        headers.extend(deployment.name().map(|name| header(DEPLOYMENT, name)));
         headers.extend(message.subject().map(|subject| header("ce-subject", subject)));
         Self { subject: subjects.message(message), headers, payload: message.value.clone().into(), lane }
     }
@@ -155,7 +182,8 @@ mod tests {
                 trace,
             },
         };
-        let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &message);
+        let out =
+            Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message, &mut PageTexts::default());
         let headers: Vec<_> = out.headers.iter().map(|h| (h.name.as_str(), h.value.as_str())).collect();
         assert_eq!(
             headers,
@@ -169,16 +197,18 @@ mod tests {
                 ("content-type", "application/protobuf"),
                 ("traceparent", trace.to_string().as_str()),
                 ("Nats-Msg-Id", "a%20%22b%22%2050%25%C3%A9%0D%0A"),
+                ("ce-deployment", "a_b"),
                 ("ce-subject", "12"),
             ]
         );
         // Building the client's map panics on a value that would break the protocol.
-        assert_eq!(out.header_map().len(), 10);
+        assert_eq!(out.header_map().len(), 11);
 
         // An attribute has a legal value or isn't there.
         for key in ["", "1\n2", "1\u{85}", "1\u{fdd0}", "1\u{1ffff}"] {
             message.key = Gid::from(key);
-            let out = Outgoing::new(&Subjects::new(Topic::from("asana")), &message);
+            let out =
+                Outgoing::new(&Subjects::new(Topic::from("asana")), &"a_b".into(), &message, &mut PageTexts::default());
             assert!(out.headers.iter().all(|header| header.name != "ce-subject"), "{key:?}");
         }
     }
@@ -191,7 +221,7 @@ mod tests {
             value: value.map(|value| value.as_bytes().to_vec()),
         };
         let batch = Batch { messages: Vec::new(), checkpoints: vec![write(Some("old")), write(None)] };
-        let parts = parts(&Subjects::new(Topic::from("asana")), &batch);
-        assert_eq!(parts[&ShardId(1)].entries, [Entry { key: "k".to_owned(), value: None }]);
+        let writes = Writes::new(&Subjects::new(Topic::from("asana")), &Deployment::default(), &batch);
+        assert_eq!(writes.entries[&ShardId(1)], [Entry { key: "k".to_owned(), value: None }]);
     }
 }

@@ -112,8 +112,11 @@ impl Owner {
                         break;
                     }
                 }
-                Some(Foreign { shards, told }) = foreign.recv() => {
+                Some(Foreign { shards, emptied, told }) = foreign.recv() => {
                     running.member.foreign(&shards);
+                    if !emptied.is_empty() {
+                        running.outbox.push_back(OwnershipEvent::Emptied(emptied));
+                    }
                     running.act();
                     // The sender may have gone.
                     told.send(()).ok();

@@ -6,6 +6,7 @@ use crate::config::{NatsConfig, NatsLogin};
 use crate::sink::reader::{Others, PlaceError, Where};
 use async_nats::client::Client;
 use async_nats::jetstream;
+use bridge_core::ids::Deployment;
 use futures_util::TryStreamExt as _;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -37,7 +38,14 @@ pub(in crate::sink) async fn place_at(
 ) -> Result<Where, PlaceError> {
     let login = credentials.map_or(NatsLogin::Nobody, NatsLogin::CredentialsFile);
     let (config, replica) = (NatsConfig::at(servers.clone(), stream.clone()), READER.to_owned());
-    let settings = NatsSettings { config, login, shards: NonZeroU32::MIN, replica, lease_time: LEASE_TIME };
+    let settings = NatsSettings {
+        config,
+        login,
+        shards: NonZeroU32::MIN,
+        deployment: Deployment::default(),
+        replica,
+        lease_time: LEASE_TIME,
+    };
     let client = connect(&settings).await.map_err(by_options)?;
     let subjects = subjects(&client, &servers, &stream).await?;
     let prefix = prefix.or_else(|| prefix_of(&subjects)).ok_or_else(|| PlaceError::NoPrefix {
@@ -99,7 +107,7 @@ fn by_options(error: SinkError) -> SinkError {
         SinkError::Setup { problem, remedy } => {
             SinkError::Setup { problem: problem.replace("sink.nats.servers", "--nats"), remedy }
         }
-        SinkError::ReaderGone => error,
+        SinkError::Tampered { .. } | SinkError::ReaderGone => error,
     }
 }
 

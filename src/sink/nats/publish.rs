@@ -12,8 +12,12 @@ use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// nats-server's default for `jetstream.limits.batch.max_msgs`.
+const DEFAULT_ATOMIC_MESSAGES: usize = 1_000;
 /// The timeout of one request. The client sends its buffered messages when it is connected again, so a late answer is
 /// possible, and is handled.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,6 +62,13 @@ pub(super) struct Abilities {
     pub(super) atomic: bool,
     /// Messages to which `max_age` doesn't apply (nats-server 2.11).
     pub(super) spare: bool,
+    /// The maximum size of one message of the JetStream stream, headers included, in bytes.
+    pub(super) message_bytes: usize,
+}
+
+impl Abilities {
+    /// Of a reader: nothing is written, so they don't matter.
+    pub(super) const READER: Self = Self { atomic: false, spare: false, message_bytes: usize::MAX };
 }
 
 /// The connection to one JetStream stream.
@@ -68,6 +79,8 @@ pub(super) struct Publisher {
     name: String,
     subjects: Subjects,
     abilities: Abilities,
+    /// The maximum number of messages of an atomic batch. The server doesn't report its limit: it is found by refusals.
+    atomic_messages: Arc<AtomicUsize>,
 }
 
 impl Publisher {
@@ -80,7 +93,26 @@ impl Publisher {
         let jetstream = jetstream::new(client.clone());
         let stream = jetstream.get_stream_no_info(&name).await;
         let stream = stream.map_err(|error| SinkError::unavailable(format!("open JetStream stream {name}"), error))?;
-        Ok(Self { client, stream, name, subjects, abilities })
+        let atomic_messages = Arc::new(AtomicUsize::new(DEFAULT_ATOMIC_MESSAGES));
+        Ok(Self { client, stream, name, subjects, abilities, atomic_messages })
+    }
+
+    /// The maximum number of messages of an atomic batch, as far as is known.
+    pub(super) fn atomic_messages(&self) -> usize {
+        self.atomic_messages.load(Ordering::Relaxed)
+    }
+
+    /// The server refused an atomic batch of so many messages for its size. Smaller ones are sent from now on.
+    pub(super) fn shrink_atomic(&self, refused: usize) {
+        let most = (refused / 2).max(1);
+        if self.atomic_messages.fetch_min(most, Ordering::Relaxed) > most {
+            tracing::info!(
+                refused,
+                most,
+                hint = "the server's jetstream.limits.batch.max_msgs; larger commits are written ahead",
+                "atomic batch larger than the server takes, sending smaller ones"
+            );
+        }
     }
 
     pub(super) fn subjects(&self) -> &Subjects {
@@ -93,14 +125,16 @@ impl Publisher {
 
     /// The maximum size of one message, headers included, in bytes.
     pub(super) fn max_payload(&self) -> usize {
-        self.client.max_payload()
+        self.client.max_payload().min(self.abilities.message_bytes)
     }
 
-    /// Publishes a record, and waits until it is certainly stored.
-    pub(super) async fn record(&self, record: &Outgoing) -> Result<(), PublishError> {
+    /// Publishes a record behind the message with the sequence `last`, which is the newest one on its subject (0: there
+    /// is none), and waits until it is certainly stored. Returns its sequence.
+    pub(super) async fn record(&self, record: &Outgoing, last: u64) -> Result<u64, PublishError> {
         let mut headers = record.header_map();
         headers.insert(EXPECTED_STREAM, self.name.as_str());
-        self.publish(&record.subject, headers, record.payload.clone()).await.map(drop)
+        headers.insert(EXPECTED_LAST, last.to_string());
+        self.publish(&record.subject, headers, record.payload.clone()).await
     }
 
     /// Writes a checkpoint subject by compare-and-set. Returns its new sequence.

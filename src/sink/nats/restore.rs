@@ -5,6 +5,7 @@ use super::head::{Claim, Pending, Replace, Session, Shard, claim};
 use super::publish::Publisher;
 use super::retries::Retries;
 use super::write_ahead;
+use crate::escape::printable;
 use crate::sink::SinkError;
 use bridge_core::ids::ShardId;
 use bridge_core::record::batch::StoredCheckpoint;
@@ -61,10 +62,10 @@ async fn attempt(publisher: &Publisher, session: &Session, shards: &[ShardId]) -
     let found = publisher.last_of_each(subjects.checkpoints(shards), newest).await.map_err(ShardError::Unknown)?;
     for entry in found.into_iter().filter(|found| !subjects.is_head(&found.subject)) {
         let Some((shard, key)) = subjects.parse_entry(&entry.subject) else {
-            return Err(ShardError::Fatal(SinkError::Setup {
-                problem: format!("{} isn't a subject of this program", entry.subject),
-                remedy: "use a subject prefix that nobody else writes to".to_owned(),
-            }));
+            // It can't be mistaken for an entry.
+            tracing::warn!(subject = %printable(&entry.subject), hint = "use a subject prefix that nobody else writes to",
+                "foreign message among the checkpoints ignored");
+            continue;
         };
         let Some(Restored { state, checkpoint, .. }) = restored.get_mut(&shard) else { continue };
         if !write_ahead::removed(&entry.headers) {

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The minimum of `max_age`: a checkpoint must outlive every sync token, which expires after at most 24 hours.
 const SHORTEST_MAX_AGE: Duration = Duration::from_secs(48 * 3600);
 
+/// The minimum of `max_msg_size`, in bytes: an entry of the checkpoint with its headers must fit.
+const SMALLEST_MESSAGE: i32 = 4_000;
+
 /// Creates or checks the JetStream stream. Returns its abilities.
 ///
 /// # Errors
@@ -135,7 +138,12 @@ fn wanted(client: &Client, config: &NatsConfig, subjects: &Subjects) -> Config {
 }
 
 fn abilities(config: &Config) -> Abilities {
-    Abilities { atomic: config.allow_atomic_publish, spare: config.allow_message_ttl }
+    let message_bytes = usize::try_from(config.max_message_size).ok().filter(|bytes| *bytes > 0);
+    Abilities {
+        atomic: config.allow_atomic_publish,
+        spare: config.allow_message_ttl,
+        message_bytes: message_bytes.unwrap_or(usize::MAX),
+    }
 }
 
 async fn create(jetstream: &jetstream::Context, wanted: Config) -> Result<Abilities, SinkError> {
@@ -235,6 +243,12 @@ fn problems(found: &Config, wanted: &Config) -> Vec<String> {
         "no bound, or discard new: else the oldest records and checkpoints are silently deleted".to_owned(),
     );
     check(
+        found.max_message_size <= 0 || found.max_message_size >= SMALLEST_MESSAGE,
+        "max_msg_size",
+        found.max_message_size.to_string(),
+        format!("{SMALLEST_MESSAGE} or more (or none), as an entry of the checkpoint must fit"),
+    );
+    check(
         found.duplicate_window >= wanted.duplicate_window,
         "duplicate_window",
         format!("{:?}", found.duplicate_window),
@@ -297,13 +311,14 @@ mod tests {
     #[test]
     fn each_problem_is_named() {
         type Spoil = fn(&mut Config);
-        let table: [(&str, Spoil); 11] = [
+        let table: [(&str, Spoil); 12] = [
             ("subjects", |c| c.subjects = vec!["other.>".to_owned()]),
             ("retention", |c| c.retention = RetentionPolicy::WorkQueue),
             ("max_age", |c| c.max_age = Duration::from_secs(24 * 3600)),
             ("max_msgs_per_subject", |c| c.max_messages_per_subject = 1),
             ("max_msgs", |c| c.max_messages = 5),
             ("max_bytes", |c| c.max_bytes = 5),
+            ("max_msg_size", |c| c.max_message_size = 3_999),
             ("duplicate_window", |c| c.duplicate_window = Duration::from_secs(1)),
             ("num_replicas", |c| c.num_replicas = 0),
             ("no_ack", |c| c.no_ack = true),

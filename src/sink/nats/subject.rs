@@ -50,13 +50,22 @@ impl Subjects {
             Target::DeadLetter => "dead-letter".to_owned(),
         };
         let kind = token(resource_type);
-        let gid = token(message.key.as_str());
+        // Of a record without a stream the shard: a subject has one writer.
+        let gid = match stream {
+            Some(_) => token(message.key.as_str()),
+            None => message.shard.to_string(),
+        };
         format!("{}.{place}.{account}.{resource}.{kind}.{gid}", self.prefix)
     }
 
     /// Every record and every dead letter, and no checkpoint.
     pub(super) fn messages(&self) -> Vec<String> {
         vec![format!("{}.lane.>", self.prefix), format!("{}.dead-letter.>", self.prefix)]
+    }
+
+    /// The records of a lane.
+    pub(super) fn lane(&self, lane: u32) -> String {
+        format!("{}.lane.{lane}.>", self.prefix)
     }
 
     /// The head of a shard: its fence and its log of intents.
@@ -160,7 +169,7 @@ mod tests {
         let stream = || Some(StreamId::new("team a", "1200"));
         let of = |target, stream, kind, key| subjects.message(&message(target, stream, kind, key));
         assert_eq!(of(lane(), stream(), "task", "1201"), "asana.lane.3.team=20a.1200.task.1201");
-        assert_eq!(of(lane(), None, "", ""), "asana.lane.3._._._._");
+        assert_eq!(of(lane(), None, "", ""), "asana.lane.3._._._.0");
         assert_eq!(of(Target::DeadLetter, stream(), "a.b", "1"), "asana.dead-letter.team=20a.1200.a=2Eb.1");
         assert_eq!(subjects.entry(ShardId(7), "a/b"), "asana._checkpoint.7.entry.a=2Fb");
         let named = subjects.clone().with_checkpoint(Some("v2"));
@@ -173,7 +182,8 @@ mod tests {
     #[test]
     fn an_overlong_gid_is_hashed() {
         let subjects = Subjects::new(Topic::from("asana"));
-        let of = |key: &str| subjects.message(&message(Target::DeadLetter, None, "task", key));
+        let stream = || Some(StreamId::new("main", "1"));
+        let of = |key: &str| subjects.message(&message(Target::DeadLetter, stream(), "task", key));
         let subject = of(&"9".repeat(5_000));
         assert!(subject.len() < 100, "{subject}");
         assert_ne!(subject, of(&"9".repeat(5_001)));

@@ -34,10 +34,13 @@ impl Tenures {
     }
 }
 
-/// Shards whose heads belong to another session.
+/// Shards whose heads aren't as this session left them.
 #[derive(Debug)]
 pub(super) struct Foreign {
+    /// Their heads belong to another session.
     pub(super) shards: Vec<ShardId>,
+    /// Their entries were deleted from the JetStream stream.
+    pub(super) emptied: Vec<ShardId>,
     /// Answered when the session knows that they are lost, or will know before any other event.
     pub(super) told: oneshot::Sender<()>,
 }

@@ -7,8 +7,12 @@
 //!
 //! Any error in 2 or 3 leads to a *redo*: the records that are already in the JetStream stream are read from the
 //! sequence of the intent on, and only the missing ones are published, so that nothing is there twice even when the
-//! server has long forgotten their ids. Messages that are in flight at that moment are younger than the duplicate
-//! window, which drops them.
+//! server has long forgotten their ids.
+//!
+//! A record may be in flight for any time: in the network, or in a client that has lost its connection. So each record
+//! is published by compare-and-set on its subject, to which no other shard writes. One that arrives after a redo finds
+//! the redo's copy there, and is refused. One that arrives between the redo's look and its own copy makes the redo look
+//! again.
 
 use super::error::{PublishError, Reaction, ShardError};
 use super::head::{Claim, Intent, Pending, Replace, Session, Shard, claim};
@@ -25,6 +29,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The maximum number of entries that wait for their acknowledgements. Lanes are limited by their number only.
 const ENTRIES_AT_ONCE: usize = 256;
+/// The maximum number of a lane's subjects whose newest messages are read at once.
+const LOOKS_AT_ONCE: usize = 64;
 /// The size of an intent's headers and of the protocol in a message, in bytes.
 const HEADERS: usize = 2 << 10;
 
@@ -92,7 +98,8 @@ async fn settle(
     state: &mut Shard,
     id: &str,
 ) -> Result<bool, ShardError> {
-    let Claim { head, completed, pending, .. } = claim(publisher, session, shard, Replace::Own).await?;
+    let Claim { replaced, head, completed, pending } = claim(publisher, session, shard, Replace::Own).await?;
+    state.is_gone |= replaced == 0;
     state.head = head;
     state.completed = completed;
     if let Some(pending) = pending {
@@ -135,7 +142,7 @@ pub(super) async fn perform(
     part: Part,
 ) -> Result<(), PublishError> {
     let ((), sequences) = tokio::try_join!(
-        publish(publisher, part.messages),
+        publish(publisher, part.messages, state.head),
         write_entries(publisher, shard, &state.entries, part.entries)
     )?;
     state.entries.extend(sequences);
@@ -147,21 +154,43 @@ pub(super) async fn perform(
 }
 
 /// Publishes records: all lanes at the same time, each lane's records one after the other, so that a failure can't
-/// leave a later record of a lane before an earlier one.
-pub(super) async fn publish(publisher: &Publisher, messages: Vec<Outgoing>) -> Result<(), PublishError> {
+/// leave a later record of a lane before an earlier one. The head that says what is missing is at `head`.
+async fn publish(publisher: &Publisher, messages: Vec<Outgoing>, head: u64) -> Result<(), PublishError> {
     let mut lanes: BTreeMap<Option<u32>, Vec<Outgoing>> = BTreeMap::new();
     for message in messages {
         lanes.entry(message.lane).or_default().push(message);
     }
     let at_once = lanes.len().max(1);
     let in_order = async |lane: Vec<Outgoing>| {
+        let mut newest = newest(publisher, &lane, head).await?;
         for record in lane {
-            publisher.record(&record).await?;
+            let last = newest.entry(record.subject.clone()).or_default();
+            *last = publisher.record(&record, *last).await?;
         }
         Ok(())
     };
     let lanes: Vec<_> = lanes.into_values().map(in_order).collect();
     stream::iter(lanes).buffer_unordered(at_once).try_collect().await
+}
+
+/// The sequence of the newest message on the subject of each record.
+///
+/// # Errors
+/// [`Reaction::Stale`] if one is newer than `head`, and so isn't known to whoever decided what is missing.
+async fn newest(publisher: &Publisher, records: &[Outgoing], head: u64) -> Result<HashMap<String, u64>, PublishError> {
+    let subjects: HashSet<&str> = records.iter().map(|record| record.subject.as_str()).collect();
+    let look = async |subject: &str| {
+        let found = publisher.last(subject).await;
+        let found = found.map_err(|source| PublishError { verdict: Reaction::Silent, source })?;
+        let sequence = found.map_or(0, |found| found.sequence);
+        if sequence > head {
+            let source = SinkError::unavailable(format!("publish to {subject}"), "a late message has arrived on it");
+            return Err(PublishError { verdict: Reaction::Stale, source });
+        }
+        Ok((subject.to_owned(), sequence))
+    };
+    let looks: Vec<_> = subjects.into_iter().map(look).collect();
+    stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).try_collect().await
 }
 
 /// Writes entries by compare-and-set. Returns the sequence of each one.

@@ -34,7 +34,10 @@ impl Holes {
     /// Adds a hole, from an epoch and sequence up to `last`. There must be no hole yet.
     pub fn open(&mut self, from: (u64, u64), last: u64) {
         self.missing = self.missing.saturating_add(width(from.1, last));
-        self.ranges.insert(from, last);
+        match self.ranges.range_mut(..from).next_back() {
+            Some(((epoch, _), end)) if *epoch == from.0 && end.checked_add(1) == Some(from.1) => *end = last,
+            _ => drop(self.ranges.insert(from, last)),
+        }
     }
 
     /// Removes a sequence of an epoch from its hole. `false` if it was in no hole.

@@ -10,7 +10,9 @@
 //! A *track* is a shard in a lane of a topic, or a stream. It keeps the last sequence known of each of its epochs, and the
 //! holes before those. A sequence beyond the last one opens a hole (missing), one in a hole
 //! fills it (reordered), any other one was seen (duplicate). An `EpochStart` opens a hole at the end of the epoch
-//! that it names. If it names no epoch although one was seen, the end of that one isn't known. A watermark counts when nothing before it is missing.
+//! that it names. If it names no epoch although one was seen, the end of that one isn't known. A watermark names the last
+//! record of each shard that it is about: if that one wasn't seen, a hole opens at the shard's end. The time that it states counts when
+//! nothing up to that record is missing.
 //!
 //! # Memory
 //! [`Limits`] bounds it.
@@ -30,8 +32,8 @@ mod state;
 mod track;
 
 use crate::detect::gaps::Gaps;
-use crate::detect::sighting::{Sighting, Signal};
-use crate::detect::track::{BEGINNING, Seen, Track, Watermark};
+use crate::detect::sighting::{Progress, ShardProgress, Sighting, Signal};
+use crate::detect::track::{BEGINNING, Seen, Track};
 use chrono::{DateTime, SecondsFormat, Utc};
 use hashbrown::HashMap;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
@@ -54,9 +56,7 @@ pub struct Detector {
     gaps: Gaps,
     /// The number of records observed: the detector's clock.
     clock: u64,
-    /// The number of holes of all tracks.
-    holes: usize,
-    tracks: usize,
+    size: Size,
     forgotten: u64,
     /// The counts of forgotten tracks, also of those whose losses were accepted.
     gone: Tally,
@@ -140,7 +140,14 @@ pub enum News {
         /// The id of the gap, as in its records.
         gap_id: String,
     },
-    /// Everything that Asana returned of this shard's streams up to a time was seen in this lane.
+    /// A watermark names records of other shards that weren't seen: the last ones of their shards in this lane. They may
+    /// still come.
+    TailMissing {
+        /// The number of records.
+        missing: u64,
+    },
+    /// Everything that Asana returned up to a time was seen in this lane, of all shards: the lane is complete up to a later
+    /// time than before.
     CompleteUpTo {
         /// The time up to which everything was seen.
         #[serde(serialize_with = "text")]
@@ -192,6 +199,13 @@ struct Spread {
     lanes: u32,
 }
 
+/// What [`Limits`] bounds, over all lanes and streams.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    tracks: usize,
+    holes: usize,
+}
+
 #[derive(Clone, Debug, Default)]
 struct LaneTracks {
     start: Option<Start>,
@@ -211,8 +225,7 @@ impl Detector {
             streams: HashMap::new(),
             gaps: Gaps::default(),
             clock: 0,
-            holes: 0,
-            tracks: 0,
+            size: Size::default(),
             forgotten: 0,
             gone: Tally::default(),
             unnumbered: 0,
@@ -260,36 +273,39 @@ impl Detector {
         let whole = !has_forgotten && (born || lane.start.unwrap_or(self.start) == Start::Beginning);
         let at = (record.epoch, record.lane_sequence);
         let track = lane.shards.entry(record.shard).or_insert_with(|| {
-            self.tracks += 1;
+            self.size.tracks += 1;
             Track::new(if whole { BEGINNING } else { at })
         });
         let holes = track.holes.len();
         track.seen_at = self.clock;
         let seen = track.observe(at);
-        let news = if is_new(seen) {
-            let mut before = seen.epoch_after.map(|epoch| (epoch, None));
-            if let Signal::EpochStart { previous_epoch, previous_lane_sequence } = record.signal {
-                before = Some(track.begin(record.epoch, (previous_epoch, previous_lane_sequence)));
-            }
-            let mut watermark = None;
-            if let Signal::Watermark { complete_up_to: Some(time), .. } = record.signal {
-                watermark = Some(Watermark { at, time });
-            }
-            let complete = track.advance(watermark).map(|time| News::CompleteUpTo { time });
-            lane.gaps.note(record, !track.holes.is_empty(), self.limits.gaps);
-            news(record, before).or(complete)
+        let is_new = is_new(seen);
+        let mut before = seen.epoch_after.map(|epoch| (epoch, None));
+        if let Signal::EpochStart { previous_epoch, previous_lane_sequence } = record.signal
+            && is_new
+        {
+            before = Some(track.begin(record.epoch, (previous_epoch, previous_lane_sequence)));
+        }
+        self.size.holes = (self.size.holes + track.holes.len()) - holes;
+        if !is_new {
+            return Verdict { continuity: seen.continuity, news: None };
+        }
+        lane.gaps.note(record, !track.holes.is_empty(), self.limits.gaps);
+        let late = seen.continuity == Continuity::Reordered;
+        let told = if late || matches!(record.signal, Signal::Watermark { .. }) {
+            let told = topic.apply(record, Reading { late, whole, clock: self.clock }, &mut self.size);
+            told.filter(|news| self.forgotten == 0 || !matches!(news, News::CompleteUpTo { .. }))
         } else {
             None
         };
-        self.holes = (self.holes + track.holes.len()) - holes;
-        Verdict { continuity: seen.continuity, news }
+        Verdict { continuity: seen.continuity, news: news(record, before).or(told) }
     }
 
     fn observe_stream(&mut self, record: &Sighting<'_>) -> Verdict {
         let at = (record.epoch, record.stream_sequence);
         let whole = self.start == Start::Beginning && !self.has_forgotten();
         let track = self.streams.entry_ref(record.stream).or_insert_with(|| {
-            self.tracks += 1;
+            self.size.tracks += 1;
             Track::new(if whole { BEGINNING } else { at })
         });
         let holes = track.holes.len();
@@ -301,7 +317,7 @@ impl Detector {
         } else {
             None
         };
-        self.holes = (self.holes + track.holes.len()) - holes;
+        self.size.holes = (self.size.holes + track.holes.len()) - holes;
         Verdict { continuity: seen.continuity, news }
     }
 
@@ -314,8 +330,8 @@ impl Detector {
     /// Forgets a lane that is no longer read, or that another reader reads.
     pub fn forget_lane(&mut self, topic: &str, lane: u32) {
         if let Some(gone) = self.topics.get_mut(topic).and_then(|topic| topic.lanes.remove(&lane)) {
-            self.tracks -= gone.shards.len();
-            self.holes -= gone.shards.values().map(|track| track.holes.len()).sum::<usize>();
+            self.size.tracks -= gone.shards.len();
+            self.size.holes -= gone.shards.values().map(|track| track.holes.len()).sum::<usize>();
         }
     }
 
@@ -332,7 +348,7 @@ impl Detector {
             }
         }
         self.gaps.accept();
-        self.holes = 0;
+        self.size.holes = 0;
         self.forgotten = 0;
     }
 
@@ -342,13 +358,13 @@ impl Detector {
     }
 
     fn keep_limits(&mut self) {
-        while self.holes > self.limits.holes {
+        while self.size.holes > self.limits.holes {
             let Some(track) = self.tracks_mut().max_by_key(|track| track.holes.len()) else { break };
             let given_up = track.holes.len().div_ceil(2);
             track.give_up(given_up);
-            self.holes -= given_up;
+            self.size.holes -= given_up;
         }
-        if self.tracks > self.limits.tracks {
+        if self.size.tracks > self.limits.tracks {
             self.forget_quiet();
         }
     }
@@ -356,7 +372,7 @@ impl Detector {
     /// Forgets the tracks that were quiet the longest.
     fn forget_quiet(&mut self) {
         let mut times: Vec<_> = self.tracks_mut().map(|track| track.seen_at).collect();
-        let count = (self.limits.tracks / 16).max(self.tracks - self.limits.tracks);
+        let count = (self.limits.tracks / 16).max(self.size.tracks - self.limits.tracks);
         let (_, last, _) = times.select_nth_unstable(count - 1);
         let last = *last;
         let tallies = self.tracks_mut().filter(|track| track.seen_at <= last).map(|track| track.tally());
@@ -370,8 +386,8 @@ impl Detector {
         }
         self.streams.retain(|_, track| track.seen_at > last);
         let (tracks, holes) = self.tracks_mut().fold((0, 0), |(count, holes), it| (count + 1, holes + it.holes.len()));
-        self.forgotten += (self.tracks - tracks) as u64;
-        (self.tracks, self.holes) = (tracks, holes);
+        self.forgotten += (self.size.tracks - tracks) as u64;
+        (self.size.tracks, self.size.holes) = (tracks, holes);
     }
 }
 
@@ -455,24 +471,7 @@ impl Detector {
     }
 
     fn least_complete(&self, topic: &str, wanted: impl Fn(u32) -> bool) -> Option<DateTime<Utc>> {
-        let tracks = self.topics.get(topic).filter(|_| self.forgotten == 0)?;
-        let (_, shards) = tracks.shards;
-        let mut least = None;
-        for shard in 0..shards {
-            let lanes = tracks.spread.get(&shard).map(|spread| spread.lanes).filter(|lanes| *lanes > 0)?;
-            for lane in (0..lanes).filter(|lane| wanted(*lane)) {
-                let complete = tracks.lanes.get(&lane)?.shards.get(&shard)?.complete_up_to?;
-                least = Some(least.map_or(complete, |least| complete.min(least)));
-            }
-        }
-        for (_, lane) in tracks.lanes.iter().filter(|(lane, _)| wanted(**lane)) {
-            // A shard that has ended holds nothing back, unless some of its records were lost.
-            for (_, track) in lane.shards.range(shards..).filter(|(_, track)| track.lacks()) {
-                least = least.min(track.complete_up_to);
-            }
-            least = lane.gaps.cap(least?);
-        }
-        least
+        self.topics.get(topic).filter(|_| self.forgotten == 0)?.complete(wanted)
     }
 
     /// The lanes whose last records may be missing: see [`Behind`]. Each watermark of a shard is in all lanes, in one commit. So if
@@ -497,7 +496,78 @@ impl Detector {
     }
 }
 
+/// How a record was read.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// It was missing before.
+    late: bool,
+    /// Its lane is read from the beginning.
+    whole: bool,
+    /// The detector's clock.
+    clock: u64,
+}
+
+impl LaneTracks {
+    /// Applies a watermark. Returns the number of records that turn out to be missing.
+    fn apply(&mut self, progress: Progress<'_>, reading: Reading, size: &mut Size) -> u64 {
+        let mut missing = 0;
+        let is_valid = |it: &ShardProgress| it.epoch > 0 && (1..u64::MAX).contains(&it.lane_sequence);
+        for progress in progress.iter().filter(is_valid) {
+            let floor = if reading.whole { BEGINNING } else { (progress.epoch, progress.lane_sequence + 1) };
+            let track = self.shards.entry(progress.shard).or_insert_with(|| {
+                size.tracks += 1;
+                Track::new(floor)
+            });
+            let holes = track.holes.len();
+            track.seen_at = reading.clock;
+            missing += track.note(&progress, reading.late);
+            size.holes = (size.holes + track.holes.len()) - holes;
+        }
+        missing
+    }
+}
+
 impl TopicTracks {
+    /// Applies a watermark, and what waited for a late record.
+    fn apply(&mut self, record: &Sighting<'_>, reading: Reading, size: &mut Size) -> Option<News> {
+        let known = self.complete(|lane| lane == record.lane);
+        let lane = self.lanes.get_mut(&record.lane)?;
+        let mut missing = 0;
+        if let Signal::Watermark { progress, .. } = record.signal {
+            missing = lane.apply(progress, reading, size);
+        }
+        lane.shards.get_mut(&record.shard)?.advance();
+        if missing > 0 {
+            return Some(News::TailMissing { missing });
+        }
+        let complete = self.complete(|lane| lane == record.lane).filter(|time| Some(*time) > known);
+        complete.map(|time| News::CompleteUpTo { time })
+    }
+
+    /// Up to when these lanes are complete.
+    fn complete(&self, wanted: impl Fn(u32) -> bool) -> Option<DateTime<Utc>> {
+        let (_, shards) = self.shards;
+        let mut least = None;
+        for shard in 0..shards {
+            let lanes = self.spread.get(&shard).map(|spread| spread.lanes).filter(|lanes| *lanes > 0)?;
+            for lane in (0..lanes).filter(|lane| wanted(*lane)) {
+                let track = self.lanes.get(&lane)?.shards.get(&shard)?;
+                if !track.is_empty() {
+                    let complete = track.complete_up_to?;
+                    least = Some(least.map_or(complete, |least| complete.min(least)));
+                }
+            }
+        }
+        for (_, lane) in self.lanes.iter().filter(|(lane, _)| wanted(**lane)) {
+            // A shard that has ended holds nothing back, unless some of its records were lost.
+            for (_, track) in lane.shards.range(shards..).filter(|(_, track)| track.lacks()) {
+                least = least.min(track.complete_up_to);
+            }
+            least = lane.gaps.cap(least?);
+        }
+        least
+    }
+
     fn keyed(&self, topic: &str) -> impl Iterator<Item = (LaneKey, &Track)> {
         self.lanes.iter().flat_map(move |(lane, tracks)| {
             let key = |shard: u32| LaneKey { topic: topic.to_owned(), lane: *lane, shard };
@@ -507,12 +577,14 @@ impl TopicTracks {
 
     fn note(&mut self, record: &Sighting<'_>) {
         match record.signal {
-            Signal::Watermark { shards, lanes, .. } => {
+            Signal::Watermark { shards, lanes, progress } => {
                 if record.epoch >= self.shards.0 {
                     self.shards = (record.epoch, shards);
                 }
-                let spread = self.spread.entry(record.shard).or_default();
-                spread.lanes = spread.lanes.max(lanes);
+                for progress in progress.iter() {
+                    let spread = self.spread.entry(progress.shard).or_default();
+                    spread.lanes = spread.lanes.max(lanes);
+                }
             }
             Signal::LanesChanged { previous_count, .. } => {
                 let spread = self.spread.entry(record.shard).or_default();

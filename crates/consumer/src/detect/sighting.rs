@@ -1,8 +1,10 @@
 //! The part of a record that the detector needs, borrowed, so that no record has to be copied.
 
+use crate::wire::{Field, fields, low, next, timestamp};
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::date_time;
 use chrono::{DateTime, Utc};
+use prost::DecodeError;
 
 /// A record's position, and what its body means for the detector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,14 +38,14 @@ pub enum Signal<'a> {
         /// The last lane sequence of that epoch. 0 if it isn't known.
         previous_lane_sequence: u64,
     },
-    /// Everything up to a time is in this lane, before this record.
+    /// How far the lane is, by shard.
     Watermark {
-        /// The time up to which everything is in the lane.
-        complete_up_to: Option<DateTime<Utc>>,
         /// The number of shards of the bridge.
         shards: u32,
         /// The number of lanes of the topic.
         lanes: u32,
+        /// The shards that the watermark is about.
+        progress: Progress<'a>,
     },
     /// Asana may have lost events.
     SourceGap {
@@ -68,6 +70,89 @@ pub enum Signal<'a> {
     StreamEnded,
 }
 
+/// How far a shard is in a lane, as a watermark says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardProgress {
+    /// The shard.
+    pub shard: u32,
+    /// The epoch of the shard's last record in the lane.
+    pub epoch: u64,
+    /// The lane sequence of that record.
+    pub lane_sequence: u64,
+    /// The time, by Asana's clock, up to which everything is in the lane. `None` if the shard is empty, or if the time isn't
+    /// known yet.
+    pub complete_up_to: Option<DateTime<Utc>>,
+    /// The shard has no streams, and is complete until its next record.
+    pub empty: bool,
+}
+
+/// The shards that a watermark is about, in any of the forms of a record. Two are equal if they contain the same.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    /// As in this library's own type.
+    Read(&'a [ShardProgress]),
+    /// As in the contract's type.
+    Wire(&'a [pb::ShardProgress]),
+    /// The encoded watermark, which was checked.
+    Encoded(&'a [u8]),
+}
+
+impl<'a> Progress<'a> {
+    /// Each shard's progress, in the watermark's order. Allocates nothing.
+    pub fn iter(self) -> impl Iterator<Item = ShardProgress> + 'a {
+        let (read, wire, encoded) = match self {
+            Self::Read(read) => (read, &[][..], &[][..]),
+            Self::Wire(wire) => (&[][..], wire, &[][..]),
+            Self::Encoded(encoded) => (&[][..], &[][..], encoded),
+        };
+        let wire = wire.iter().map(ShardProgress::from);
+        read.iter().copied().chain(wire).chain(ShardProgress::all_of(encoded))
+    }
+}
+
+impl PartialEq for Progress<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Progress<'_> {}
+
+impl ShardProgress {
+    /// Those in an encoded watermark, up to what can't be read.
+    fn all_of(mut watermark: &[u8]) -> impl Iterator<Item = Self> {
+        let fields = std::iter::from_fn(move || next(&mut watermark).ok()?);
+        fields.filter_map(|field| match field {
+            (3, Field::Bytes(progress)) => Self::decode(progress).ok(),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn decode(message: &[u8]) -> Result<Self, DecodeError> {
+        let mut to = Self { shard: 0, epoch: 0, lane_sequence: 0, complete_up_to: None, empty: false };
+        fields(message, |number, field| {
+            match (number, field) {
+                (1, Field::Number(shard)) => to.shard = low(shard),
+                (2, Field::Number(epoch)) => to.epoch = epoch,
+                (3, Field::Number(sequence)) => to.lane_sequence = sequence,
+                (4, Field::Bytes(time)) => to.complete_up_to = timestamp(time)?,
+                (5, Field::Number(empty)) => to.empty = empty != 0,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(to)
+    }
+}
+
+impl From<&pb::ShardProgress> for ShardProgress {
+    fn from(it: &pb::ShardProgress) -> Self {
+        let pb::ShardProgress { shard, epoch, lane_sequence, complete_up_to, empty } = it;
+        let complete_up_to = complete_up_to.as_ref().and_then(date_time);
+        Self { shard: *shard, epoch: *epoch, lane_sequence: *lane_sequence, complete_up_to, empty: *empty }
+    }
+}
+
 impl<'a> From<&'a pb::Record> for Sighting<'a> {
     fn from(record: &'a pb::Record) -> Self {
         let Some(position) = &record.position else { return Self::default() };
@@ -90,11 +175,9 @@ impl<'a> From<&'a Body> for Signal<'a> {
                 previous_epoch: it.previous_epoch,
                 previous_lane_sequence: it.previous_lane_sequence,
             },
-            Body::Watermark(it) => Self::Watermark {
-                complete_up_to: it.complete_up_to.as_ref().and_then(date_time),
-                shards: it.shards,
-                lanes: it.lanes,
-            },
+            Body::Watermark(it) => {
+                Self::Watermark { shards: it.shards, lanes: it.lanes, progress: Progress::Wire(&it.progress) }
+            }
             Body::SourceGap(it) => {
                 Self::SourceGap { gap_id: &it.gap_id, since: it.last_complete_poll_at.as_ref().and_then(date_time) }
             }

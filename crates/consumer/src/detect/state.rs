@@ -3,7 +3,7 @@
 use crate::detect::gaps::{GapKey, Gaps};
 use crate::detect::holes::{Hole, Holes};
 use crate::detect::track::{BEGINNING, Tally, Track, Watermark};
-use crate::detect::{Detector, LaneTracks, Limits, Spread, Start, View};
+use crate::detect::{Detector, LaneTracks, Limits, Size, Spread, Start, View};
 use bridge_contract::Timestamp;
 use bridge_contract::time::{date_time, timestamp};
 use chrono::{DateTime, Utc};
@@ -120,6 +120,8 @@ struct SavedTrack {
     seen_at: u64,
     #[prost(bool, tag = "10")]
     is_cut: bool,
+    #[prost(bool, tag = "12")]
+    is_empty: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -191,17 +193,17 @@ impl Detector {
         }
         // The new reader's detector has a count of its own.
         part.tracks_mut().for_each(|track| track.seen_at = 0);
-        part.holes = part.tracks_mut().map(|track| track.holes.len()).sum();
+        part.size.holes = part.tracks_mut().map(|track| track.holes.len()).sum();
         loop {
             let saved = part.saved().encode_to_vec();
             if saved.len() <= room {
                 return Ok(saved);
             }
-            if part.holes > 0 {
+            if part.size.holes > 0 {
                 if let Some(worst) = part.tracks_mut().max_by_key(|track| track.holes.len()) {
                     worst.give_up(worst.holes.len().div_ceil(2));
                 }
-                part.holes = part.tracks_mut().map(|track| track.holes.len()).sum();
+                part.size.holes = part.tracks_mut().map(|track| track.holes.len()).sum();
             } else if !part.forget_gaps() {
                 return Err(StateError::TooLarge { bytes: saved.len(), room });
             }
@@ -276,7 +278,7 @@ impl Detector {
             self.gaps = gaps.load();
         }
         let (tracks, holes) = self.tracks_mut().fold((0, 0), |(count, holes), it| (count + 1, holes + it.holes.len()));
-        (self.tracks, self.holes) = (tracks, holes);
+        self.size = Size { tracks, holes };
     }
 
     fn saved(&self) -> Saved {
@@ -354,6 +356,7 @@ impl SavedTrack {
             pending: track.watermark.filter(|it| Some(it.time) > track.complete_up_to).map(pending),
             seen_at: track.seen_at,
             is_cut: track.is_cut,
+            is_empty: track.is_empty(),
         }
     }
 
@@ -370,7 +373,7 @@ impl SavedTrack {
         let held = complete_up_to.map(|time| Watermark { at: BEGINNING, time });
         let mut holes = Holes::default();
         self.epochs.iter().for_each(|epoch| epoch.load(&mut holes));
-        Track {
+        let mut track = Track {
             floor: (or_first(self.floor_epoch), self.floor_sequence),
             ends: self.epochs.iter().map(|epoch| (epoch.epoch, epoch.end)).collect(),
             holes,
@@ -379,8 +382,11 @@ impl SavedTrack {
             is_cut: self.is_cut,
             watermark: self.pending.and_then(pending).or(held),
             complete_up_to,
+            empty_at: None,
             seen_at: if self.seen_at == 0 { now } else { self.seen_at },
-        }
+        };
+        track.empty_at = self.is_empty.then(|| track.last());
+        track
     }
 }
 

@@ -1,6 +1,7 @@
 //! One track: the counter of a shard's records in a lane, or of a stream's.
 
 use crate::detect::holes::{Hole, Holes, width};
+use crate::detect::sighting::ShardProgress;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -105,6 +106,8 @@ pub(super) struct Track {
     pub(super) watermark: Option<Watermark>,
     /// The time of the latest watermark with nothing missing before it.
     pub(super) complete_up_to: Option<DateTime<Utc>>,
+    /// The last record of the shard when a watermark said that it has no streams.
+    pub(super) empty_at: Option<Place>,
     /// The time of the last record, by the detector's count.
     pub(super) seen_at: u64,
 }
@@ -127,6 +130,7 @@ impl Track {
             is_cut: false,
             watermark: None,
             complete_up_to: None,
+            empty_at: None,
             seen_at: 0,
         }
     }
@@ -215,18 +219,41 @@ impl Track {
         }
     }
 
-    /// Notes a watermark, if there is one. Returns the time if the track is complete up to a later one than before.
-    pub(super) fn advance(&mut self, watermark: Option<Watermark>) -> Option<DateTime<Utc>> {
-        if let Some(watermark) = watermark.filter(|it| self.latest() < Some(it.time)) {
-            self.watermark = Some(watermark);
+    /// Notes what a watermark says of the shard. `late`: it was missing before, so that a newer one may have said
+    /// otherwise. Returns the number of newly missing records.
+    pub(super) fn note(&mut self, progress: &ShardProgress, late: bool) -> u64 {
+        let at = (progress.epoch, progress.lane_sequence);
+        let missing = self.expect(at);
+        if let Some(time) = progress.complete_up_to
+            && self.latest() < Some(time)
+        {
+            self.watermark = Some(Watermark { at, time });
         }
-        let Watermark { at, time } = self.watermark?;
-        let lacks = self.is_cut || self.has_given_up() || self.holes.lowest().is_some_and(|hole| hole < at);
-        if lacks || Some(time) <= self.complete_up_to {
-            return None;
+        if !late {
+            self.empty_at = progress.empty.then_some(at);
         }
-        self.complete_up_to = Some(time);
-        self.complete_up_to
+        self.advance();
+        missing
+    }
+
+    /// The latest watermark counts once nothing before it is missing.
+    pub(super) fn advance(&mut self) {
+        let Some(Watermark { at, time }) = self.watermark else { return };
+        let lacks = self.is_cut || self.has_given_up() || self.holes.lowest().is_some_and(|hole| hole <= at);
+        if !lacks {
+            self.complete_up_to = self.complete_up_to.max(Some(time));
+        }
+    }
+
+    /// The shard has no streams, and has written nothing since a watermark said so.
+    pub(super) fn is_empty(&self) -> bool {
+        self.empty_at == Some(self.last()) && !self.lacks()
+    }
+
+    /// The last record that is known to exist. For a reader that has joined and seen none: the one before.
+    pub(super) fn last(&self) -> Place {
+        let (epoch, first) = self.floor;
+        self.ends.last_key_value().map_or_else(|| (epoch, first.saturating_sub(1)), |(epoch, end)| (*epoch, *end))
     }
 
     /// The time of the latest watermark.
@@ -257,7 +284,7 @@ impl Track {
         self.give_up(usize::MAX);
         self.accepted = self.counted.missing;
         self.is_cut = false;
-        self.advance(None);
+        self.advance();
     }
 
     pub(super) fn tally(&self) -> Tally {

@@ -195,7 +195,9 @@ fn run(records: u64, seed: u64, harm: u64, cuts: usize) {
     let watermarks = |world: &mut World, epoch: u64, time: u64, sure: bool| {
         for (shard, lane) in lanes() {
             let complete_up_to = Some(Timestamp { seconds: time.cast_signed(), nanos: 0 });
-            let watermark = pb::Watermark { complete_up_to, shards: SHARDS as u32, lanes: LANES as u32 };
+            let lane_sequence = world.truths[&(shard, lane)].epochs[&epoch].0 + 1;
+            let own = pb::ShardProgress { shard, epoch, lane_sequence, complete_up_to, empty: false };
+            let watermark = pb::Watermark { shards: SHARDS as u32, lanes: LANES as u32, progress: vec![own] };
             world.write(shard, lane, epoch, Some(Body::Watermark(watermark)), sure);
         }
     };

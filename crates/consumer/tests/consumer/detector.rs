@@ -1,7 +1,7 @@
 //! The detector: every verdict, its limits, its memory over a restart, and random damage to random logs.
 
 use asana_event_bridge_consumer::detect::Continuity::{Duplicate, InOrder, Missing, Older, Reordered};
-use asana_event_bridge_consumer::detect::sighting::{Sighting, Signal};
+use asana_event_bridge_consumer::detect::sighting::{Progress, ShardProgress, Sighting, Signal};
 use asana_event_bridge_consumer::detect::{Continuity, Detector, Limits, News, Start, StateError, Tally, View};
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -35,11 +35,28 @@ fn watermark(sequence: u64, seconds: i64) -> Sighting<'static> {
 }
 
 fn watermark_of(sequence: u64, seconds: i64, shards: u32, lanes: u32) -> Sighting<'static> {
-    of_lane(1, sequence, Signal::Watermark { complete_up_to: Some(time(seconds)), shards, lanes })
+    of_lane(1, sequence, stating(shards, lanes, vec![up_to(0, 1, sequence, Some(seconds))]))
+}
+
+fn stating(shards: u32, lanes: u32, progress: Vec<ShardProgress>) -> Signal<'static> {
+    Signal::Watermark { shards, lanes, progress: Progress::Read(progress.leak()) }
+}
+
+/// The progress of a shard; empty without a time.
+fn up_to(shard: u32, epoch: u64, lane_sequence: u64, seconds: Option<i64>) -> ShardProgress {
+    ShardProgress { shard, epoch, lane_sequence, complete_up_to: seconds.map(time), empty: seconds.is_none() }
 }
 
 fn in_lane(lane: u32, shard: u32, record: Sighting<'_>) -> Sighting<'_> {
-    Sighting { lane, shard, ..record }
+    own(Sighting { lane, shard, ..record })
+}
+
+/// A watermark is about the shard of its own position, at that position.
+fn own(record: Sighting<'_>) -> Sighting<'_> {
+    let Signal::Watermark { shards, lanes, progress } = record.signal else { return record };
+    let Sighting { shard, epoch, lane_sequence, .. } = record;
+    let own = progress.iter().map(|it| ShardProgress { shard, epoch, lane_sequence, ..it });
+    Sighting { signal: stating(shards, lanes, own.collect()), ..record }
 }
 
 fn gap(sequence: u64, since: i64) -> Sighting<'static> {
@@ -172,7 +189,7 @@ fn a_topic_is_complete_up_to_the_least_watermark_that_nothing_is_missing_before(
     detector.observe(TOPIC, in_lane(0, 1, watermark_of(3, 60, 2, 1)));
     assert_eq!(complete(&detector), Some(40), "one is missing before the later one");
     let told = news(&mut detector, in_lane(0, 1, record(1, 2)));
-    assert_eq!(told, Some(News::CompleteUpTo { time: time(60) }), "it came late");
+    assert_eq!(told, Some(News::CompleteUpTo { time: time(50) }), "it came late");
     assert_eq!(complete(&detector), Some(50));
     assert_eq!(detector.lane_complete_up_to(TOPIC, 0), Some(time(50)));
     assert_eq!(detector.lane_complete_up_to(TOPIC, 1), None);
@@ -180,6 +197,62 @@ fn a_topic_is_complete_up_to_the_least_watermark_that_nothing_is_missing_before(
     assert_eq!(complete(&detector), Some(45), "Asana may have lost what is later");
     detector.observe(TOPIC, healed(3));
     assert_eq!(complete(&detector), Some(50));
+}
+
+#[test]
+fn a_watermark_shows_the_lost_tail_of_every_shard_that_it_names() {
+    let mut detector = Detector::by_lane(Start::Beginning);
+    detector.observe(TOPIC, in_lane(0, 1, record(1, 1)));
+    let both = |own, other| stating(2, 1, vec![up_to(0, 1, own, Some(50)), up_to(1, 1, other, Some(60))]);
+    let told = news(&mut detector, of_lane(1, 1, both(1, 3)));
+    assert_eq!(told, Some(News::TailMissing { missing: 2 }));
+    assert_eq!((complete(&detector), detector.total().missing), (None, 2));
+    let told = [2, 3].map(|sequence| news(&mut detector, in_lane(0, 1, record(1, sequence))));
+    assert_eq!(told, [None, Some(News::CompleteUpTo { time: time(50) })], "they came late");
+    assert_eq!(continuity(&mut detector, in_lane(0, 1, record(1, 5))), Missing(1), "what follows is judged as ever");
+}
+
+#[test]
+fn a_reader_that_joins_knows_the_shards_that_a_watermark_names() {
+    let mut detector = Detector::by_lane(Start::Middle);
+    let signal = stating(2, 1, vec![up_to(0, 1, 70, Some(50)), up_to(1, 1, 9, Some(60))]);
+    assert_eq!(news(&mut detector, of_lane(1, 70, signal)), Some(News::CompleteUpTo { time: time(50) }));
+    assert_eq!(continuity(&mut detector, in_lane(0, 1, record(1, 11))), Missing(1));
+    assert_eq!(continuity(&mut detector, in_lane(0, 1, record(1, 9))), Older);
+    // An empty one, too.
+    let mut detector = Detector::by_lane(Start::Middle);
+    detector.observe(TOPIC, of_lane(1, 70, stating(2, 1, vec![up_to(0, 1, 70, Some(50)), up_to(1, 1, 9, None)])));
+    let mut detector = Detector::restore(&detector.save(), Limits::default()).unwrap();
+    assert_eq!(complete(&detector), Some(50));
+    detector.observe(TOPIC, in_lane(0, 1, record(1, 10)));
+    assert_eq!(complete(&detector), None);
+}
+
+#[test]
+fn a_shard_without_streams_is_complete_until_its_next_record() {
+    let mut detector = Detector::by_lane(Start::Beginning);
+    let stated = |sequence, seconds, other| stating(2, 1, vec![up_to(0, 1, sequence, Some(seconds)), other]);
+    detector.observe(TOPIC, in_lane(0, 1, record(1, 1)));
+    detector.observe(TOPIC, of_lane(1, 1, stated(1, 50, up_to(1, 1, 1, None))));
+    assert_eq!(complete(&detector), Some(50));
+    detector.observe(TOPIC, watermark_of(2, 60, 2, 1));
+    assert_eq!(complete(&detector), Some(60), "the empty shard needn't be named again");
+    let mut detector = Detector::restore(&detector.save(), Limits::default()).unwrap();
+    assert_eq!(complete(&detector), Some(60));
+    // Its first stream: a watermark says so before anything else comes.
+    detector.observe(TOPIC, of_lane(1, 3, stated(3, 70, up_to(1, 1, 1, Some(65)))));
+    assert_eq!(complete(&detector), Some(65));
+    detector.observe(TOPIC, watermark_of(4, 80, 2, 1));
+    assert_eq!(complete(&detector), Some(65), "now it has to be named");
+    // Empty again, and then the statement is lost with what follows it.
+    detector.observe(TOPIC, of_lane(1, 5, stated(5, 90, up_to(1, 1, 1, None))));
+    assert_eq!(complete(&detector), Some(90));
+    detector.observe(TOPIC, in_lane(0, 1, record(1, 2)));
+    assert_eq!(complete(&detector), Some(65), "a record ends it");
+    // One that comes late says nothing of what is now.
+    detector.observe(TOPIC, watermark_of(7, 95, 2, 1));
+    detector.observe(TOPIC, of_lane(1, 6, stated(6, 93, up_to(1, 1, 2, None))));
+    assert_eq!(complete(&detector), Some(65));
 }
 
 #[test]
@@ -212,7 +285,7 @@ fn a_lane_whose_tail_is_lost_is_behind_the_others_of_its_shard() {
 
 #[test]
 fn an_epoch_whose_end_nobody_knows_holds_completeness_back_until_it_is_accepted() {
-    let later = |sequence, seconds| Sighting { epoch: 7, ..watermark_of(sequence, seconds, 1, 1) };
+    let later = |sequence, seconds| own(Sighting { epoch: 7, ..watermark_of(sequence, seconds, 1, 1) });
     // The start of the new epoch comes first, or late.
     for order in [[start(7, 0, 0), later(2, 60)], [later(2, 60), start(7, 0, 0)]] {
         let mut detector = Detector::by_lane(Start::Beginning);
@@ -268,7 +341,7 @@ fn lanes_that_begin_later_are_read_from_their_start() {
 
 #[test]
 fn a_shard_that_a_migration_ended_holds_nothing_back_but_what_it_lacks() {
-    let migrated = |sequence, seconds| Sighting { epoch: 7, ..watermark_of(sequence, seconds, 1, 1) };
+    let migrated = |sequence, seconds| own(Sighting { epoch: 7, ..watermark_of(sequence, seconds, 1, 1) });
     for loss in [false, true] {
         let mut detector = Detector::by_lane(Start::Beginning);
         detector.observe(TOPIC, watermark_of(1, 50, 2, 1));
@@ -403,11 +476,7 @@ fn a_lane_that_needs_more_room_than_there_is_gives_up_holes() {
             in_lane(
                 0,
                 shard,
-                of_lane(
-                    1_764_000_000_000,
-                    1_198,
-                    Signal::Watermark { complete_up_to: Some(time(1_764_000_000)), shards: 32, lanes: 12 },
-                ),
+                of_lane(1_764_000_000_000, 1_198, stating(32, 12, vec![up_to(0, 1, 1, Some(1_764_000_000))])),
             ),
         );
     }
@@ -424,8 +493,8 @@ fn a_lane_that_needs_more_room_than_there_is_gives_up_holes() {
 /// Base64 in Kafka's 4,096 bytes, behind a mark of 5.
 #[test]
 fn the_state_of_64_shards_fits_beside_an_offset() {
-    let time = DateTime::from_timestamp_millis(1_767_000_000_123);
-    let signal = Signal::Watermark { complete_up_to: time, shards: 64, lanes: 12 };
+    let complete_up_to = DateTime::from_timestamp_millis(1_767_000_000_123);
+    let signal = stating(64, 12, vec![ShardProgress { complete_up_to, ..up_to(0, 1, 1, Some(0)) }]);
     for (start, first) in [(Start::Beginning, 1), (Start::Middle, 3_000_000)] {
         let mut detector = Detector::by_lane(start);
         for shard in 0..64 {
@@ -442,7 +511,7 @@ fn the_state_of_64_shards_fits_beside_an_offset() {
         assert!(healthy.len() <= 3_067);
         let restored = Detector::restore(&healthy, Limits::default()).unwrap();
         assert_eq!(restored.lanes(), detector.lanes());
-        assert_eq!(restored.lane_complete_up_to(TOPIC, 11), time);
+        assert_eq!(restored.lane_complete_up_to(TOPIC, 11), complete_up_to);
     }
 }
 

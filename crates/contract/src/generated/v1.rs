@@ -308,6 +308,9 @@ pub struct LeftOut {
 }
 /// Asana may have lost events of this stream between two times.
 ///
+/// If a gap that is open comes again with the same id, it has grown: the newer record counts. This happens only if a stream
+/// has many gaps that can't be healed.
+///
 /// It comes before any later event of the stream, in every lane of the topics that have the stream's records, or may have
 /// them, and that its shard has written to. If the stream comes to another topic later, that topic gets the gap before the
 /// stream's first event there, unless the gap is healed by then.
@@ -320,6 +323,7 @@ pub struct SourceGap {
     #[prost(enumeration = "SourceGapReason", tag = "2")]
     pub reason: i32,
     /// By Asana's clock: no event that Asana offered before this time is lost. From the last poll that is known to be complete.
+    /// Not set if the beginning isn't known: with the reason CHECKPOINT_LOST.
     #[prost(message, optional, tag = "3")]
     pub last_complete_poll_at: ::core::option::Option<crate::Timestamp>,
     /// By Asana's clock: Asana gave the new sync token at this time or before. No event that Asana offers after it is lost.
@@ -373,23 +377,43 @@ pub struct EpochStart {
     #[prost(uint64, tag = "2")]
     pub previous_lane_sequence: u64,
 }
-/// Everything that Asana had offered of this shard's streams at a time is in this lane,
-/// before this record. In every lane of the topic, every minute by default, so
-/// that a consumer also notices if the last records of a lane are missing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+/// How far this lane is, by shard: a replica states it for the shards that it owns, in one record. In every lane of the
+/// topic, every minute by default, so that a consumer also notices if the last records of a lane are missing.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Watermark {
+    /// The number of shards. A topic is complete up to the minimum over all shards and lanes.
+    #[prost(uint32, tag = "1")]
+    pub shards: u32,
+    /// The number of lanes of the topic.
+    #[prost(uint32, tag = "2")]
+    pub lanes: u32,
+    /// The shards that this watermark is about, each once. A shard that it doesn't name is as it was.
+    #[prost(message, repeated, tag = "3")]
+    pub progress: ::prost::alloc::vec::Vec<ShardProgress>,
+}
+/// How far a shard is in a lane, before this record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShardProgress {
+    /// The shard.
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    /// The epoch and the lane sequence of the shard's last record in this lane. If you haven't seen it, the records up to it are
+    /// missing. For the shard of the watermark's own position: the watermark itself.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "3")]
+    pub lane_sequence: u64,
     /// The time, by Asana's clock. Each stream of the shard that has a sync token and isn't suspended was polled
     /// at or after this time, and everything that Asana returned is on the bus. Asana
     /// may need some minutes until it offers a change. A suspended stream
     /// may bring older events when it is resumed. If the shard has no such stream: a time that has passed at Asana.
-    #[prost(message, optional, tag = "1")]
+    /// Not set if `empty`, and if the time isn't known yet.
+    #[prost(message, optional, tag = "4")]
     pub complete_up_to: ::core::option::Option<crate::Timestamp>,
-    /// The number of shards. A topic is complete up to the minimum over all shards and lanes.
-    #[prost(uint32, tag = "2")]
-    pub shards: u32,
-    /// The number of lanes of the topic.
-    #[prost(uint32, tag = "3")]
-    pub lanes: u32,
+    /// The shard has no streams. It is complete, until a later record of the shard, or a later watermark that names
+    /// it: before the shard's first stream is polled, a watermark says that it isn't empty any more.
+    #[prost(bool, tag = "5")]
+    pub empty: bool,
 }
 /// From here on this shard distributes keys over another number of lanes. In every
 /// lane that exists now, before any event that is placed by the new number.
@@ -502,6 +526,9 @@ pub enum SourceGapReason {
     TokenExpired = 1,
     /// Asana kept answering 400 to a sync token that had been in use, and gave a new token to a request without one.
     TokenRefused = 2,
+    /// The bridge's checkpoint was lost, and an operator let the bridge continue without it. When the stream was polled
+    /// last, and even whether it was, isn't known.
+    CheckpointLost = 3,
 }
 impl SourceGapReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -513,6 +540,7 @@ impl SourceGapReason {
             Self::Unspecified => "SOURCE_GAP_REASON_UNSPECIFIED",
             Self::TokenExpired => "SOURCE_GAP_REASON_TOKEN_EXPIRED",
             Self::TokenRefused => "SOURCE_GAP_REASON_TOKEN_REFUSED",
+            Self::CheckpointLost => "SOURCE_GAP_REASON_CHECKPOINT_LOST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -521,6 +549,7 @@ impl SourceGapReason {
             "SOURCE_GAP_REASON_UNSPECIFIED" => Some(Self::Unspecified),
             "SOURCE_GAP_REASON_TOKEN_EXPIRED" => Some(Self::TokenExpired),
             "SOURCE_GAP_REASON_TOKEN_REFUSED" => Some(Self::TokenRefused),
+            "SOURCE_GAP_REASON_CHECKPOINT_LOST" => Some(Self::CheckpointLost),
             _ => None,
         }
     }

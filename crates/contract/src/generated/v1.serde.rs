@@ -1812,6 +1812,177 @@ impl<'de> serde::Deserialize<'de> for Restored {
         deserializer.deserialize_any(GeneratedVisitor)
     }
 }
+impl serde::Serialize for ShardProgress {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.shard != 0 {
+            len += 1;
+        }
+        if self.epoch != 0 {
+            len += 1;
+        }
+        if self.lane_sequence != 0 {
+            len += 1;
+        }
+        if self.complete_up_to.is_some() {
+            len += 1;
+        }
+        if self.empty {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.ShardProgress", len)?;
+        if self.shard != 0 {
+            struct_ser.serialize_field("shard", &self.shard)?;
+        }
+        if self.epoch != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("epoch", ToString::to_string(&self.epoch).as_str())?;
+        }
+        if self.lane_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("laneSequence", ToString::to_string(&self.lane_sequence).as_str())?;
+        }
+        if let Some(v) = self.complete_up_to.as_ref() {
+            struct_ser.serialize_field("completeUpTo", v)?;
+        }
+        if self.empty {
+            struct_ser.serialize_field("empty", &self.empty)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ShardProgress {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "shard",
+            "epoch",
+            "lane_sequence",
+            "laneSequence",
+            "complete_up_to",
+            "completeUpTo",
+            "empty",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Shard,
+            Epoch,
+            LaneSequence,
+            CompleteUpTo,
+            Empty,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "shard" => Ok(GeneratedField::Shard),
+                            "epoch" => Ok(GeneratedField::Epoch),
+                            "laneSequence" | "lane_sequence" => Ok(GeneratedField::LaneSequence),
+                            "completeUpTo" | "complete_up_to" => Ok(GeneratedField::CompleteUpTo),
+                            "empty" => Ok(GeneratedField::Empty),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ShardProgress;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.ShardProgress")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ShardProgress, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut shard__ = None;
+                let mut epoch__ = None;
+                let mut lane_sequence__ = None;
+                let mut complete_up_to__ = None;
+                let mut empty__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Shard => {
+                            if shard__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("shard"));
+                            }
+                            shard__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Epoch => {
+                            if epoch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("epoch"));
+                            }
+                            epoch__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LaneSequence => {
+                            if lane_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("laneSequence"));
+                            }
+                            lane_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::CompleteUpTo => {
+                            if complete_up_to__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("completeUpTo"));
+                            }
+                            complete_up_to__ = map_.next_value()?;
+                        }
+                        GeneratedField::Empty => {
+                            if empty__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("empty"));
+                            }
+                            empty__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(ShardProgress {
+                    shard: shard__.unwrap_or_default(),
+                    epoch: epoch__.unwrap_or_default(),
+                    lane_sequence: lane_sequence__.unwrap_or_default(),
+                    complete_up_to: complete_up_to__,
+                    empty: empty__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.ShardProgress", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Snapshot {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -2722,6 +2893,7 @@ impl serde::Serialize for SourceGapReason {
             Self::Unspecified => "SOURCE_GAP_REASON_UNSPECIFIED",
             Self::TokenExpired => "SOURCE_GAP_REASON_TOKEN_EXPIRED",
             Self::TokenRefused => "SOURCE_GAP_REASON_TOKEN_REFUSED",
+            Self::CheckpointLost => "SOURCE_GAP_REASON_CHECKPOINT_LOST",
         };
         serializer.serialize_str(variant)
     }
@@ -2736,6 +2908,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapReason {
             "SOURCE_GAP_REASON_UNSPECIFIED",
             "SOURCE_GAP_REASON_TOKEN_EXPIRED",
             "SOURCE_GAP_REASON_TOKEN_REFUSED",
+            "SOURCE_GAP_REASON_CHECKPOINT_LOST",
         ];
 
         struct GeneratedVisitor;
@@ -2779,6 +2952,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapReason {
                     "SOURCE_GAP_REASON_UNSPECIFIED" => Ok(SourceGapReason::Unspecified),
                     "SOURCE_GAP_REASON_TOKEN_EXPIRED" => Ok(SourceGapReason::TokenExpired),
                     "SOURCE_GAP_REASON_TOKEN_REFUSED" => Ok(SourceGapReason::TokenRefused),
+                    "SOURCE_GAP_REASON_CHECKPOINT_LOST" => Ok(SourceGapReason::CheckpointLost),
                     _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
                 }
             }
@@ -3220,24 +3394,24 @@ impl serde::Serialize for Watermark {
     {
         use serde::ser::SerializeStruct;
         let mut len = 0;
-        if self.complete_up_to.is_some() {
-            len += 1;
-        }
         if self.shards != 0 {
             len += 1;
         }
         if self.lanes != 0 {
             len += 1;
         }
-        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Watermark", len)?;
-        if let Some(v) = self.complete_up_to.as_ref() {
-            struct_ser.serialize_field("completeUpTo", v)?;
+        if !self.progress.is_empty() {
+            len += 1;
         }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.Watermark", len)?;
         if self.shards != 0 {
             struct_ser.serialize_field("shards", &self.shards)?;
         }
         if self.lanes != 0 {
             struct_ser.serialize_field("lanes", &self.lanes)?;
+        }
+        if !self.progress.is_empty() {
+            struct_ser.serialize_field("progress", &self.progress)?;
         }
         struct_ser.end()
     }
@@ -3249,17 +3423,16 @@ impl<'de> serde::Deserialize<'de> for Watermark {
         D: serde::Deserializer<'de>,
     {
         const FIELDS: &[&str] = &[
-            "complete_up_to",
-            "completeUpTo",
             "shards",
             "lanes",
+            "progress",
         ];
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
-            CompleteUpTo,
             Shards,
             Lanes,
+            Progress,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3281,9 +3454,9 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                         E: serde::de::Error,
                     {
                         match value {
-                            "completeUpTo" | "complete_up_to" => Ok(GeneratedField::CompleteUpTo),
                             "shards" => Ok(GeneratedField::Shards),
                             "lanes" => Ok(GeneratedField::Lanes),
+                            "progress" => Ok(GeneratedField::Progress),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -3303,17 +3476,11 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                 where
                     V: serde::de::MapAccess<'de>,
             {
-                let mut complete_up_to__ = None;
                 let mut shards__ = None;
                 let mut lanes__ = None;
+                let mut progress__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
-                        GeneratedField::CompleteUpTo => {
-                            if complete_up_to__.is_some() {
-                                return Err(serde::de::Error::duplicate_field("completeUpTo"));
-                            }
-                            complete_up_to__ = map_.next_value()?;
-                        }
                         GeneratedField::Shards => {
                             if shards__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("shards"));
@@ -3330,12 +3497,18 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::Progress => {
+                            if progress__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("progress"));
+                            }
+                            progress__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Watermark {
-                    complete_up_to: complete_up_to__,
                     shards: shards__.unwrap_or_default(),
                     lanes: lanes__.unwrap_or_default(),
+                    progress: progress__.unwrap_or_default(),
                 })
             }
         }

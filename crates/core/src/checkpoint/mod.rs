@@ -4,6 +4,7 @@
 //! piece for each page with listings below it. An entry that can't be understood is an error, never a fresh start.
 
 pub(crate) mod crawl;
+pub mod rebuild;
 pub mod reshard;
 
 use crate::checkpoint::crawl::{
@@ -12,11 +13,12 @@ use crate::checkpoint::crawl::{
 use crate::crawl::{Crawl, LeftOuts};
 use crate::format as pb;
 use crate::format::checkpoint::Kind;
-use crate::ids::{ShardId, StreamId, SyncToken, Topic};
+use crate::ids::{Deployment, ShardId, StreamId, SyncToken, Topic};
 use crate::outcome::poll::Denial;
 use crate::record::batch::{CheckpointWrite, StoredCheckpoint};
 use crate::record::sequence::{Counters, LaneCounter, Lanes};
 use crate::stream::live::{Live, Served};
+use crate::stream::rate::EventRate;
 use crate::stream::{OpenGap, State, Stream};
 use bridge_contract::Timestamp;
 use bridge_contract::pb::SourceGapReason;
@@ -64,6 +66,31 @@ pub enum CheckpointError {
         /// The number of shards in the configuration.
         configured: u32,
     },
+    /// Entries of streams are missing.
+    #[error(
+        "the checkpoint of shard {shard} has the entries of {found} streams, and had those of {expected}: some were \
+         deleted, or aren't whole; see `asana-event-bridge checkpoint recreate`"
+    )]
+    Incomplete {
+        /// The shard with the problem.
+        shard: ShardId,
+        /// The number of streams with an entry.
+        found: usize,
+        /// The number that the header has.
+        expected: u32,
+    },
+    /// The checkpoint belongs to another deployment.
+    #[error(
+        "the checkpoint belongs to the deployment {found}, and the configured one is {configured}: a second deployment \
+         needs a checkpoint of its own (set `deployment`, or name other topics or subjects); if it is the same one \
+         under a new name, use `asana-event-bridge checkpoint adopt`"
+    )]
+    OtherDeployment {
+        /// The deployment in the checkpoint.
+        found: Deployment,
+        /// The deployment in the configuration.
+        configured: Deployment,
+    },
     /// A migration replaced this checkpoint by another one.
     #[error(
         "this checkpoint was migrated to another at {at}, and nothing goes on from here: \
@@ -101,6 +128,48 @@ pub struct Header {
     pub epoch: u64,
     /// The replica that wrote the header.
     pub replica: String,
+    /// Whether consumers may have been told that the shard has no streams, and nothing else since. Its streams aren't polled
+    /// before they are told otherwise.
+    pub empty: bool,
+    /// The deployment that the checkpoint belongs to.
+    pub deployment: Deployment,
+    /// The time when the checkpoint was written in the place of one that was lost.
+    pub recreated_at: Option<DateTime<Utc>>,
+    /// The number of streams that have an entry.
+    pub streams: u32,
+}
+
+/// What a checkpoint has to be, so that it can be continued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The number of shards.
+    pub shards: NonZeroU32,
+    /// The deployment that it belongs to.
+    pub deployment: Deployment,
+}
+
+impl From<NonZeroU32> for Expected {
+    /// A checkpoint with this number of shards, of a deployment without a name.
+    fn from(shards: NonZeroU32) -> Self {
+        Self { shards, deployment: Deployment::default() }
+    }
+}
+
+impl Expected {
+    /// Checks a header.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OtherDeployment`], [`CheckpointError::OtherShards`].
+    pub fn check(&self, header: &Header) -> Result<(), CheckpointError> {
+        if header.deployment != self.deployment {
+            let (found, configured) = (header.deployment.clone(), self.deployment.clone());
+            return Err(CheckpointError::OtherDeployment { found, configured });
+        }
+        if header.shards != self.shards.get() {
+            return Err(CheckpointError::OtherShards { found: header.shards, configured: self.shards.get() });
+        }
+        Ok(())
+    }
 }
 
 /// The checkpoint that replaced this one.
@@ -119,8 +188,12 @@ pub struct Retired {
 pub struct ShardState {
     /// The lane counters, with the epoch.
     pub counters: Counters,
+    /// See [`Header::empty`].
+    pub empty: bool,
     /// The streams that were ever established, with their state.
     pub streams: BTreeMap<StreamId, Stream>,
+    /// The time when the checkpoint was written in the place of one that was lost.
+    pub recreated_at: Option<DateTime<Utc>>,
 }
 
 /// Reads a stored checkpoint, even if it can't be continued.
@@ -190,23 +263,28 @@ pub fn read(shard: ShardId, stored: &StoredCheckpoint) -> Result<Contents, Check
 pub fn restore(
     shard: ShardId,
     stored: &StoredCheckpoint,
-    shards: NonZeroU32,
+    expected: impl Into<Expected>,
     now: DateTime<Utc>,
 ) -> Result<ShardState, CheckpointError> {
     let Contents { header, retired, lanes, streams } = read(shard, stored)?;
     if let Some(Retired { successor, shards, at }) = retired {
         return Err(CheckpointError::Retired { successor, shards, at });
     }
-    if let Some(header) = &header
-        && header.shards != shards.get()
-    {
-        return Err(CheckpointError::OtherShards { found: header.shards, configured: shards.get() });
+    let count = u32::try_from(streams.len()).unwrap_or(u32::MAX);
+    let Some(header) = header else {
+        let counters = Counters::new(fresh_epoch(now), lanes, count);
+        return if stored.is_empty() {
+            Ok(ShardState { counters, empty: false, streams, recreated_at: None })
+        } else {
+            Err(headless(shard))
+        };
+    };
+    expected.into().check(&header)?;
+    if header.streams != count {
+        return Err(CheckpointError::Incomplete { shard, found: streams.len(), expected: header.streams });
     }
-    if header.is_none() && !stored.is_empty() {
-        return Err(headless(shard));
-    }
-    let epoch = header.map_or_else(|| fresh_epoch(now), |header| header.epoch);
-    Ok(ShardState { counters: Counters::new(epoch, lanes), streams })
+    let counters = Counters::new(header.epoch, lanes, count);
+    Ok(ShardState { counters, empty: header.empty, streams, recreated_at: header.recreated_at })
 }
 
 /// The replica that wrote last, by the shard's header, which each owner's first batch renews.
@@ -225,7 +303,8 @@ pub(crate) fn headless(shard: ShardId) -> CheckpointError {
     CheckpointError::Unreadable {
         shard,
         key: SHARD_KEY.to_owned(),
-        problem: "it is missing while others are there; if a `checkpoint migrate` was interrupted, run it again"
+        problem: "it is missing while others are there; if a `checkpoint migrate` was interrupted, run it again, and \
+                  if a part of the checkpoint was deleted, see `checkpoint recreate`"
             .to_owned(),
     }
 }
@@ -237,9 +316,8 @@ pub(crate) fn fresh_epoch(now: DateTime<Utc>) -> u64 {
 
 /// The entry with the shard's header.
 #[must_use]
-pub fn write_shard(shard: ShardId, shards: NonZeroU32, epoch: u64, replica: &str) -> CheckpointWrite {
-    let entry = pb::ShardCheckpoint { shards: shards.get(), epoch, replica: replica.to_owned() };
-    write(shard, SHARD_KEY.to_owned(), Kind::Shard(entry))
+pub fn write_shard(shard: ShardId, header: &Header) -> CheckpointWrite {
+    write(shard, SHARD_KEY.to_owned(), Kind::Shard(header.into()))
 }
 
 /// The entry that ends a shard, in the place of [`write_shard`]'s.
@@ -254,11 +332,7 @@ pub(crate) fn write_retired(
         shards: retired.shards,
         retired_at: timestamp(retired.at),
         replica: replica.to_owned(),
-        before: before.map(|it| pb::ShardCheckpoint {
-            shards: it.shards,
-            epoch: it.epoch,
-            replica: it.replica.clone(),
-        }),
+        before: before.map(Into::into),
     };
     write(shard, SHARD_KEY.to_owned(), Kind::Retired(entry))
 }
@@ -346,6 +420,10 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
         token_received_at: live.and_then(|live| timestamp(live.token_received_at)),
         last_complete_poll_at: live.and_then(|live| timestamp(live.last_complete_poll_at)),
         token_given_after: live.and_then(|live| timestamp(live.token_given_after)),
+        rate: live
+            .map(|live| live.rate)
+            .filter(|rate| *rate != EventRate::default())
+            .map(|rate| pb::EventRate { observed_seconds: rate.observed, counts: rate.counts.to_vec() }),
         served_events: served.map_or(0, |served| served.events),
         served_hash: served.map(|served| served.hash.to_vec()).unwrap_or_default(),
         epoch: stream.epoch,
@@ -360,7 +438,7 @@ fn encode_stream(stream: &Stream) -> pb::StreamCheckpoint {
 fn encode_gap(gap: &OpenGap) -> pb::OpenGap {
     pb::OpenGap {
         gap_id: gap.id.clone(),
-        last_complete_poll_at: timestamp(gap.last_complete_poll_at),
+        last_complete_poll_at: gap.last_complete_poll_at.and_then(timestamp),
         resumed_at: timestamp(gap.resumed_at),
         topics: encode_topics(&gap.topics),
         reason: gap.reason.into(),
@@ -371,7 +449,7 @@ fn decode_gap(gap: pb::OpenGap) -> OpenGap {
     OpenGap {
         reason: gap_reason(gap.reason),
         id: gap.gap_id,
-        last_complete_poll_at: time(gap.last_complete_poll_at.as_ref()),
+        last_complete_poll_at: gap.last_complete_poll_at.as_ref().and_then(date_time),
         resumed_at: time(gap.resumed_at.as_ref()),
         topics: decode_topics(gap.topics),
     }
@@ -384,6 +462,7 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         token_given_after: time(entry.token_given_after.as_ref()),
         last_complete_poll_at: time(entry.last_complete_poll_at.as_ref()),
         served: served(entry.served_events, &entry.served_hash),
+        rate: entry.rate.map(decode_rate).unwrap_or_default(),
         // The owner before may have used the token in a poll.
         maybe_asked: true,
     });
@@ -405,7 +484,16 @@ fn decode_stream(entry: pb::StreamCheckpoint) -> Stream {
         crawl: None,
         last_crawl_at: entry.last_crawl_at.map(|at| time(Some(&at))),
         ended: entry.ended,
+        unknown_past: false,
     }
+}
+
+/// It is learned again where it can't be read.
+fn decode_rate(rate: pb::EventRate) -> EventRate {
+    let is_legal = |number: &f32| number.is_finite() && *number >= 0.0;
+    let counts = <[f32; 3]>::try_from(rate.counts).ok().filter(|counts| counts.iter().all(is_legal));
+    let rate = counts.map(|counts| EventRate { observed: rate.observed_seconds, counts });
+    rate.filter(|rate| is_legal(&rate.observed)).unwrap_or_default()
 }
 
 fn served(events: u32, hash: &[u8]) -> Served {
@@ -414,7 +502,7 @@ fn served(events: u32, hash: &[u8]) -> Served {
 
 fn gap_reason(number: i32) -> SourceGapReason {
     match SourceGapReason::try_from(number) {
-        Ok(SourceGapReason::TokenRefused) => SourceGapReason::TokenRefused,
+        Ok(known @ (SourceGapReason::TokenRefused | SourceGapReason::CheckpointLost)) => known,
         Ok(SourceGapReason::TokenExpired | SourceGapReason::Unspecified) | Err(_) => SourceGapReason::TokenExpired,
     }
 }
@@ -429,7 +517,29 @@ pub(super) fn decode_topics(topics: Vec<pb::AnnouncedTopic>) -> BTreeMap<Topic, 
 
 impl From<pb::ShardCheckpoint> for Header {
     fn from(entry: pb::ShardCheckpoint) -> Self {
-        Self { shards: entry.shards, epoch: entry.epoch, replica: entry.replica }
+        Self {
+            shards: entry.shards,
+            epoch: entry.epoch,
+            replica: entry.replica,
+            deployment: entry.deployment.into(),
+            recreated_at: entry.recreated_at.as_ref().and_then(date_time),
+            streams: entry.streams,
+            empty: entry.empty,
+        }
+    }
+}
+
+impl From<&Header> for pb::ShardCheckpoint {
+    fn from(header: &Header) -> Self {
+        Self {
+            shards: header.shards,
+            epoch: header.epoch,
+            replica: header.replica.clone(),
+            deployment: header.deployment.as_str().to_owned(),
+            recreated_at: header.recreated_at.and_then(timestamp),
+            streams: header.streams,
+            empty: header.empty,
+        }
     }
 }
 

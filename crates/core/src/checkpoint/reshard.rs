@@ -12,9 +12,10 @@
 //! from what it finds.
 
 use crate::checkpoint::{
-    CheckpointError, Contents, Retired, fresh_epoch, headless, write_lanes, write_retired, write_shard, write_stream,
+    CheckpointError, Contents, Expected, Header, Retired, fresh_epoch, headless, write_lanes, write_retired,
+    write_shard, write_stream,
 };
-use crate::ids::{ShardId, Topic};
+use crate::ids::{Deployment, ShardId, Topic};
 use crate::record::batch::CheckpointWrite;
 use crate::record::placement::shard_of;
 use crate::record::sequence::Lanes;
@@ -78,6 +79,8 @@ pub struct Target<'a> {
     pub shards: NonZeroU32,
     /// The replica that writes it.
     pub replica: &'a str,
+    /// The deployment that both sets belong to.
+    pub deployment: &'a Deployment,
 }
 
 /// Plans a migration by what exists already. `old` has every shard of the old set.
@@ -104,8 +107,22 @@ pub fn plan(old: &Set, new: &Set, target: Target<'_>, now: DateTime<Utc>) -> Res
         return Ok(Plan::Done);
     }
     let mut entries = entries(old, target.shards);
-    let mut headers: Vec<_> =
-        all_shards(target.shards).map(|shard| write_shard(shard, target.shards, epoch, target.replica)).collect();
+    let header = Header {
+        shards: target.shards.get(),
+        epoch,
+        replica: target.replica.to_owned(),
+        deployment: target.deployment.clone(),
+        recreated_at: old.values().filter_map(|contents| contents.header.as_ref()?.recreated_at).max(),
+        streams: 0,
+        // What was stated of the old shards may hold for the new ones that have their numbers, until these state otherwise.
+        empty: true,
+    };
+    let mut streams: BTreeMap<ShardId, u32> = BTreeMap::new();
+    for id in old.values().flat_map(|contents| contents.streams.keys()) {
+        *streams.entry(shard_of(id, target.shards)).or_default() += 1;
+    }
+    let header = |shard| Header { streams: streams.get(&shard).copied().unwrap_or_default(), ..header.clone() };
+    let mut headers: Vec<_> = all_shards(target.shards).map(|shard| write_shard(shard, &header(shard))).collect();
     // A shard that an earlier attempt made valid may have new progress since.
     entries.retain(|write| !valid.contains(&write.shard));
     headers.retain(|write| !valid.contains(&write.shard));
@@ -142,7 +159,8 @@ pub fn plan_in_place(old: &Set, target: Target<'_>, now: DateTime<Utc>) -> Resul
 
 /// Checks that the old set is complete, of one format, and not migrated to another.
 fn check(old: &Set, target: Target<'_>) -> Result<(), CheckpointError> {
-    let count = u32::try_from(old.len()).unwrap_or(u32::MAX);
+    let from = u32::try_from(old.len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+    let expected = Expected { shards: from, deployment: target.deployment.clone() };
     for (shard, contents) in old {
         if let Some(Retired { successor, shards, at }) = &contents.retired
             && (successor, *shards) != (&target.name.to_owned(), target.shards.get())
@@ -150,18 +168,15 @@ fn check(old: &Set, target: Target<'_>) -> Result<(), CheckpointError> {
             return Err(CheckpointError::Retired { successor: successor.clone(), shards: *shards, at: *at });
         }
         match &contents.header {
-            Some(header) if header.shards != count => {
-                return Err(CheckpointError::OtherShards { found: header.shards, configured: count });
-            }
+            Some(header) => expected.check(header)?,
             None if !contents.streams.is_empty() || !contents.lanes.is_empty() => return Err(headless(*shard)),
-            Some(_) | None => {}
+            None => {}
         }
-        let from = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
         if let Some(stray) = contents.streams.keys().find(|stream| shard_of(stream, from) != *shard) {
             return Err(CheckpointError::Unreadable {
                 shard: *shard,
                 key: format!("stream/{stray}"),
-                problem: format!("the stream belongs to shard {} of {count}", shard_of(stray, from)),
+                problem: format!("the stream belongs to shard {} of {from}", shard_of(stray, from)),
             });
         }
     }
@@ -216,10 +231,12 @@ mod tests {
     use crate::stream::{OpenGap, State, Stream};
     use bridge_contract::pb::SourceGapReason;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     type Stored = BTreeMap<ShardId, StoredCheckpoint>;
 
     const NAME: &str = "sink.kafka.checkpointTopic: new";
+    static OURS: LazyLock<Deployment> = LazyLock::new(|| "ours".into());
 
     fn number(count: u32) -> NonZeroU32 {
         NonZeroU32::new(count).expect("not zero")
@@ -230,7 +247,7 @@ mod tests {
     }
 
     fn target(shards: u32) -> Target<'static> {
-        Target { name: NAME, shards: number(shards), replica: "r" }
+        Target { name: NAME, shards: number(shards), replica: "r", deployment: &OURS }
     }
 
     fn apply(stored: &mut Stored, writes: &[CheckpointWrite]) {
@@ -248,7 +265,8 @@ mod tests {
 
     fn restored(stored: &Stored, shards: u32) -> Result<Vec<ShardState>, CheckpointError> {
         let nothing = StoredCheckpoint::new();
-        let of = |shard| restore(shard, stored.get(&shard).unwrap_or(&nothing), number(shards), at(1));
+        let expected = Expected { shards: number(shards), deployment: OURS.clone() };
+        let of = |shard| restore(shard, stored.get(&shard).unwrap_or(&nothing), expected.clone(), at(1));
         all_shards(number(shards)).map(of).collect()
     }
 
@@ -261,7 +279,7 @@ mod tests {
             let gap = OpenGap {
                 id: format!("gap of {gid}"),
                 reason: SourceGapReason::TokenExpired,
-                last_complete_poll_at: at(1),
+                last_complete_poll_at: Some(at(1)),
                 resumed_at: at(2),
                 topics: [(Topic::from("t"), 2)].into(),
             };
@@ -276,12 +294,12 @@ mod tests {
             let counters = vec![LaneCounter { epoch, last: u64::from(shard.0) + 1 }, LaneCounter::default()];
             let lanes = Lanes { count: 2, counters };
             let topic = Topic::from(format!("topic-{}", shard.0 % 2));
-            let writes = [
-                write_shard(shard, number(shards), epoch, "r"),
-                write_lanes(shard, &topic, &lanes),
-                write_stream(shard, &id, &stream),
-            ];
-            apply(&mut stored, &writes);
+            apply(&mut stored, &[write_lanes(shard, &topic, &lanes), write_stream(shard, &id, &stream)]);
+            let entries = stored[&shard].keys().filter(|key| key.starts_with("stream/"));
+            let streams = u32::try_from(entries.count()).expect("few");
+            let (replica, deployment) = ("r".into(), OURS.clone());
+            let header = Header { shards, epoch, replica, deployment, recreated_at: None, streams, empty: false };
+            apply(&mut stored, &[write_shard(shard, &header)]);
         }
         stored
     }
@@ -336,6 +354,7 @@ mod tests {
             prop_assert_eq!(all_streams(&after), all_streams(&before));
             for (shard, state) in all_shards(number(to)).zip(&after) {
                 prop_assert!(state.counters.epoch() > epoch && state.counters.epoch() >= 50);
+                prop_assert!(state.empty, "a shard of that number may have been stated to be empty before");
                 prop_assert!(state.streams.keys().all(|id| shard_of(id, number(to)) == shard));
                 prop_assert!(state.counters.topics().eq(after[0].counters.topics()), "each knows all topics");
                 for topic in state.counters.topics() {

@@ -10,6 +10,18 @@ fn stored(writes: Vec<CheckpointWrite>) -> StoredCheckpoint {
     writes.into_iter().map(|write| (write.key, write.value.expect("a value"))).collect()
 }
 
+fn header() -> Header {
+    Header {
+        shards: 4,
+        epoch: 9,
+        replica: "r".to_owned(),
+        deployment: Deployment::default(),
+        recreated_at: DateTime::from_timestamp_millis(3),
+        streams: 0,
+        empty: false,
+    }
+}
+
 fn restored(stored: &StoredCheckpoint) -> Result<ShardState, CheckpointError> {
     restore(SHARD, stored, SHARDS, DateTime::UNIX_EPOCH)
 }
@@ -22,6 +34,7 @@ fn live(at: DateTime<Utc>) -> Live {
         token_given_after: at,
         last_complete_poll_at: at,
         served: Served::default(),
+        rate: EventRate { observed: 86_400.5, counts: [7.25, 0.5, 0.0] },
         maybe_asked: true,
     }
 }
@@ -37,7 +50,7 @@ fn what_was_written_is_restored() {
         open_gaps: vec![OpenGap {
             id: "g".into(),
             reason: SourceGapReason::TokenRefused,
-            last_complete_poll_at: at,
+            last_complete_poll_at: Some(at),
             resumed_at: at,
             topics: [(Topic::from("t"), 2)].into(),
         }],
@@ -48,22 +61,27 @@ fn what_was_written_is_restored() {
     let lanes = Lanes { count: 2, counters: vec![LaneCounter { epoch: 9, last: 3 }, LaneCounter::default()] };
     let topic = Topic::from("t");
     let stored = stored(vec![
-        write_shard(SHARD, SHARDS, 9, "r"),
+        write_shard(SHARD, &Header { streams: 1, ..header() }),
         write_lanes(SHARD, &topic, &lanes),
         write_stream(SHARD, &id, &stream),
     ]);
     assert_eq!(last_owner(&stored).as_deref(), Some("r"));
+    let mut lost = stored.clone();
+    lost.remove("stream/main/12");
+    assert_eq!(restored(&lost), Err(CheckpointError::Incomplete { shard: SHARD, found: 0, expected: 1 }));
     let state = restored(&stored);
     let expected = ShardState {
-        counters: Counters::new(9, BTreeMap::from([(topic, lanes)])),
+        empty: false,
+        counters: Counters::new(9, BTreeMap::from([(topic, lanes)]), 1),
         streams: BTreeMap::from([(id, stream)]),
+        recreated_at: header().recreated_at,
     };
     assert_eq!(state, Ok(expected));
 }
 
 #[test]
 fn what_is_not_understood_is_refused() {
-    let other = stored(vec![write_shard(SHARD, NonZeroU32::MIN, 9, "r")]);
+    let other = stored(vec![write_shard(SHARD, &Header { shards: 1, ..header() })]);
     assert_eq!(restored(&other), Err(CheckpointError::OtherShards { found: 1, configured: 4 }));
     let newer = pb::Checkpoint { format: 2, kind: None }.encode_to_vec();
     let newer = restored(&BTreeMap::from([("shard".to_owned(), newer)]));
@@ -78,11 +96,23 @@ fn what_is_not_understood_is_refused() {
 }
 
 #[test]
+fn another_deployment_is_refused_by_both_names() {
+    for (stored_name, configured) in [("a_b", "a_c"), ("", "a_c"), ("a_b", "")] {
+        let stored = stored(vec![write_shard(SHARD, &Header { deployment: stored_name.into(), ..header() })]);
+        let expected = Expected { shards: SHARDS, deployment: configured.into() };
+        let error = restore(SHARD, &stored, expected, DateTime::UNIX_EPOCH).expect_err("another deployment");
+        let (found, configured) = (stored_name.into(), configured.into());
+        assert_eq!(error, CheckpointError::OtherDeployment { found, configured });
+        assert!(error.to_string().contains("checkpoint adopt"), "{error}");
+    }
+}
+
+#[test]
 fn a_retired_shard_is_refused_with_the_way_on() {
     let retired = Retired { successor: "x: y".to_owned(), shards: 8, at: DateTime::UNIX_EPOCH };
-    let before = Header { shards: 4, epoch: 9, replica: "r".to_owned() };
+    let before = header();
     for before in [Some(&before), None] {
-        let stored = stored(vec![write_shard(SHARD, SHARDS, 9, "r"), write_retired(SHARD, &retired, before, "q")]);
+        let stored = stored(vec![write_shard(SHARD, &header()), write_retired(SHARD, &retired, before, "q")]);
         assert_eq!(last_owner(&stored).as_deref(), Some("q"));
         let error = restored(&stored).expect_err("retired").to_string();
         assert!(error.contains("set shards: 8 and x: y"), "{error}");
@@ -108,5 +138,5 @@ fn a_reset_is_announced_as_a_gap_since_the_last_complete_poll() {
     };
     let (_, effects) = reset.step(&id, PollForm::Full, polled, None);
     let gap = effects.gap.expect("a gap");
-    assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (at, later + Duration::from_secs(1)));
+    assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (Some(at), later + Duration::from_secs(1)));
 }

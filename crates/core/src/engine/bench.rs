@@ -3,11 +3,11 @@
 use super::{AccountSpec, CrawlSettings, Engine, Poll, Settings, Shard, StreamSpec};
 use crate::checkpoint::{self, ShardState};
 use crate::engine::schedule::budget::Limit;
-use crate::ids::{ShardId, StreamId, StreamKind};
+use crate::ids::{Deployment, ShardId, StreamId, StreamKind};
 use crate::now::Now;
 use crate::outcome::poll::{Page, PollOutcome, Polled};
 use crate::outcome::stamp::Stamp;
-use crate::record::batch::{Batch, OutputTopic, StoredCheckpoint};
+use crate::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint};
 use crate::record::topic::TopicTemplate;
 use crate::record::trace::Sampling;
 use crate::stream::Notice;
@@ -52,18 +52,20 @@ impl Bench {
 
     /// Another session has the shard, and watermarks are due so often.
     pub(super) fn restart(&mut self, watermark_interval: Duration) {
-        let Shard { counters, .. } = self.engine.shards.remove(&ShardId(0)).unwrap();
-        let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
+        let Shard { counters, empty, parked, .. } = self.engine.shards.remove(&ShardId(0)).unwrap();
+        let committed =
+            self.engine.streams.get(&self.id).map(|entry| &entry.committed).or_else(|| parked.get(&self.id));
+        let streams = BTreeMap::from([(self.id.clone(), committed.unwrap().clone())]);
         self.engine = engine(Settings { watermark_interval, ..self.engine.settings.clone() }, &self.id);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams, recreated_at: None });
     }
 
     /// The shard goes, and comes back as it is on the bus.
     pub(super) fn reassign(&mut self) {
-        let counters = self.engine.shards[&ShardId(0)].counters.clone();
+        let Shard { counters, empty, .. } = self.engine.shards[&ShardId(0)].clone();
         let streams = BTreeMap::from([(self.id.clone(), self.engine.streams[&self.id].committed.clone())]);
         self.engine.revoke(self.now, &[ShardId(0)]);
-        self.engine.assign(self.now, ShardId(0), ShardState { counters, streams });
+        self.engine.assign(self.now, ShardId(0), ShardState { counters, empty, streams, recreated_at: None });
     }
 
     /// The configuration is this now, with the stream or without.
@@ -117,11 +119,13 @@ pub(super) fn settings(topic: &str) -> Settings {
         topic: TopicTemplate::parse(topic, 16).unwrap(),
         min_interval: MINUTE,
         max_interval: MINUTE,
-        linger: Duration::ZERO,
+        commit_interval: Duration::ZERO,
+        quiet_wait: Duration::ZERO,
         max_records: 10,
         max_pending_bytes: 1000,
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
+        deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings::default(),
         all_known: true,
@@ -131,10 +135,11 @@ pub(super) fn settings(topic: &str) -> Settings {
 
 /// An engine of one shard and one stream.
 fn engine(settings: Settings, id: &StreamId) -> Engine {
-    Engine::new(settings, 100, &[account(id)], &[StreamSpec { id: id.clone(), kind: StreamKind::Resource }])
+    let limits = BatchLimits { messages: 100, spans_shards: true };
+    Engine::new(settings, limits, &[account(id)], &[StreamSpec { id: id.clone(), kind: StreamKind::Resource }])
 }
 
-fn account(id: &StreamId) -> AccountSpec {
+pub(super) fn account(id: &StreamId) -> AccountSpec {
     let limit =
         Limit { requests_per_minute: NonZeroU32::new(6000).unwrap(), max_in_flight: NonZeroU16::new(9).unwrap() };
     AccountSpec { name: id.account.clone(), limit }

@@ -5,9 +5,10 @@
 //! 1. [`assign`](Engine::assign) and [`revoke`](Engine::revoke) as ownership changes, and
 //!    [`reconfigure`](Engine::reconfigure) as the configuration does;
 //! 2. [`next_probe`](Engine::next_probe) until it gives nothing more, and each answer back by
-//!    [`handle_probe`](Engine::handle_probe); then [`next_poll`](Engine::next_poll) and
-//!    [`handle_outcome`](Engine::handle_outcome); then the same for crawls, by
-//!    [`next_crawl_step`](Engine::next_crawl_step) and [`handle_crawl_step`](Engine::handle_crawl_step);
+//!    [`handle_probe`](Engine::handle_probe); then the same for crawls, by
+//!    [`next_crawl_step`](Engine::next_crawl_step) and [`handle_crawl_step`](Engine::handle_crawl_step); then for polls,
+//!    which use what the others leave of the budgets, by [`next_poll`](Engine::next_poll) and
+//!    [`handle_outcome`](Engine::handle_outcome);
 //! 3. when no commit runs: [`next_topic_refresh`](Engine::next_topic_refresh) and, if there is none,
 //!    [`take_batch`](Engine::take_batch), and its result by [`committed`](Engine::committed) or
 //!    [`aborted`](Engine::aborted);
@@ -35,12 +36,14 @@ mod settings;
 mod staging;
 mod status;
 mod topics;
+mod watermarks;
 
 use crate::checkpoint::ShardState;
 use crate::crawl::known;
 use crate::ids::{AccountName, ShardId, StreamId};
 use crate::now::Now;
 use crate::record::Prepared;
+use crate::record::batch::BatchLimits;
 use crate::record::placement::shard_of;
 use crate::stream::{Notice, State, Stream};
 use accounts::Accounts;
@@ -76,7 +79,7 @@ const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 pub struct Engine {
     settings: Settings,
-    batch_messages: usize,
+    limits: BatchLimits,
     topics: OutputTopics,
     queue: Queue,
     /// A configuration that came while a commit was under way. It counts from the commit's end.
@@ -101,12 +104,12 @@ struct Configuration {
 impl Engine {
     /// An engine that owns nothing yet.
     #[must_use]
-    pub fn new(settings: Settings, batch_messages: usize, accounts: &[AccountSpec], streams: &[StreamSpec]) -> Self {
+    pub fn new(settings: Settings, limits: BatchLimits, accounts: &[AccountSpec], streams: &[StreamSpec]) -> Self {
         let mut engine = Self {
             accounts: Accounts::default(),
             specs: by_shard(streams, settings.shards),
             settings,
-            batch_messages,
+            limits,
             topics: OutputTopics::default(),
             queue: Queue::default(),
             next_configuration: None,
@@ -122,18 +125,18 @@ impl Engine {
     /// This replica owns the shard and its streams from now on.
     pub fn assign(&mut self, now: Now, shard: ShardId, state: ShardState) {
         self.revoke(now, &[shard]);
-        let ShardState { counters, mut streams } = state;
+        let ShardState { counters, empty, streams, recreated_at } = state;
         // The owner before may have known of lanes that were added since this replica checked.
         for topic in counters.topics() {
             self.topics.require(now, topic);
         }
-        for spec in self.specs.get(&shard).cloned().unwrap_or_default() {
-            let committed = streams.remove(&spec.id).unwrap_or_default();
-            self.add_stream(now, &spec, committed);
-        }
         let watermark_at = now.monotonic + self.settings.watermark_interval;
         let refresh_at = now.monotonic + REFRESH.delay(1, &shard.to_string());
-        self.shards.insert(shard, Shard { counters, header_due: true, refresh_at, parked: streams, watermark_at });
+        let owned =
+            Shard { counters, header_due: true, empty, refresh_at, parked: streams, recreated_at, watermark_at };
+        self.shards.insert(shard, owned);
+        self.hasten_opening(now, shard);
+        self.add_streams(now, shard);
         self.end_parked(now, shard);
     }
 
@@ -178,18 +181,25 @@ impl Engine {
         }
         self.set_accounts(now, accounts);
         for shard in &owned {
-            for spec in self.specs.get(shard).cloned().unwrap_or_default() {
-                if let Some(entry) = self.streams.get_mut(&spec.id) {
-                    entry.kind = spec.kind;
-                } else if let Some(shard) = self.shards.get_mut(shard) {
-                    let committed = shard.parked.remove(&spec.id).unwrap_or_default();
-                    self.add_stream(now, &spec, committed);
-                }
-            }
+            self.add_streams(now, *shard);
         }
         self.drop_orphans();
         for shard in owned {
+            self.hasten_opening(now, shard);
             self.end_parked(now, shard);
+        }
+    }
+
+    /// The configured streams of an owned shard are polled.
+    fn add_streams(&mut self, now: Now, shard: ShardId) {
+        for spec in self.specs.get(&shard).cloned().unwrap_or_default() {
+            if let Some(entry) = self.streams.get_mut(&spec.id) {
+                entry.kind = spec.kind;
+            } else if let Some(shard) = self.shards.get_mut(&shard) {
+                let stored = shard.parked.remove(&spec.id);
+                let committed = shard.begin(now, stored);
+                self.add_stream(now, &spec, committed);
+            }
         }
     }
 
@@ -233,7 +243,7 @@ impl Engine {
         let owned = count(&mut self.streams.keys());
         let polled: BTreeSet<_> = self.specs.values().flatten().map(|spec| spec.id.account.clone()).collect();
         let percent = self.settings.crawl.budget_percent;
-        self.accounts.set(now, accounts, |AccountSpec { name, limit }| {
+        self.accounts.set(now, accounts, self.settings.intervals(), |AccountSpec { name, limit }| {
             let of = |counts: &BTreeMap<AccountName, usize>| counts.get(name).copied().unwrap_or_default();
             // An account that polls nothing is for crawls alone.
             let percent = if polled.contains(name) { percent } else { 100 };
@@ -248,8 +258,7 @@ impl Engine {
         }
     }
 
-    /// The stream is this replica's, and brings its part of the account's budget. It is due within
-    /// [`FIRST_POLLS`]: the budget may take minutes for all of them, so who wasn't polled for longest goes first.
+    /// The stream is this replica's, and brings its part of the account's budget.
     fn add_stream(&mut self, now: Now, spec: &StreamSpec, mut committed: Stream) {
         if let Some(live) = committed.state.live_mut() {
             // By its owner before, or by this one, whose answer is for nobody.
@@ -257,18 +266,29 @@ impl Engine {
         }
         self.change_share(now, &spec.id, |owned| owned + 1);
         if let Some(account) = self.accounts.get_mut(&spec.id.account) {
-            let unpolled = committed.live().map(|live| now.wall - live.last_complete_poll_at);
-            let unpolled = unpolled.map_or(TOKEN_LIFE, |time| time.to_std().unwrap_or_default());
-            let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
-            let due = now.monotonic + turn;
-            match committed.state {
-                State::Suspended { .. } => account.schedule_yielding_poll(spec.id.clone(), due),
-                State::Establish | State::Live(_) => account.schedule_poll(spec.id.clone(), due),
-            }
+            account.add(&spec.id, &committed.rate());
         }
-        let entry = Entry::new(now, spec, committed, self.settings.intervals());
+        let entry = Entry::new(now, spec, committed);
         self.streams.insert(spec.id.clone(), entry);
+        if !self.is_closed(shard_of(&spec.id, self.settings.shards)) {
+            self.schedule_first_poll(now, &spec.id);
+        }
         self.schedule_crawl(now, &spec.id);
+    }
+
+    /// The stream is due within [`FIRST_POLLS`]. The budget may take minutes for all of them, so who wasn't polled for
+    /// longest goes first.
+    fn schedule_first_poll(&mut self, now: Now, id: &StreamId) {
+        let Some(committed) = self.streams.get(id).map(|entry| &entry.committed) else { return };
+        let Some(account) = self.accounts.get_mut(&id.account) else { return };
+        let unpolled = committed.live().map(|live| now.wall - live.last_complete_poll_at);
+        let unpolled = unpolled.map_or(TOKEN_LIFE, |time| time.to_std().unwrap_or_default());
+        let turn = FIRST_POLLS.mul_f64(1.0 - unpolled.div_duration_f64(TOKEN_LIFE).min(1.0));
+        let due = now.monotonic + turn;
+        match committed.state {
+            State::Suspended { .. } => account.schedule_yielding_poll(id, due),
+            State::Establish | State::Live(_) => account.schedule_poll(id, due),
+        }
     }
 
     fn remove_stream(&mut self, now: Now, id: &StreamId) -> Option<Stream> {
@@ -292,7 +312,7 @@ impl Engine {
         self.accounts.pause_all(now, pause);
     }
 
-    /// Nothing more is polled, and what waits is committed without lingering.
+    /// Nothing more is polled, and what waits is committed at once.
     pub fn drain(&mut self) {
         self.draining = true;
     }

@@ -2,12 +2,14 @@
 
 use super::crawls::Crawling;
 use super::forms::BadRequests;
-use super::schedule::pace::{Intervals, Pacing};
-use super::settings::StreamSpec;
+use super::schedule::pace::Pacing;
+use super::settings::{Settings, StreamSpec};
+use crate::checkpoint::Header;
 use crate::ids::{StreamId, StreamKind};
 use crate::now::Now;
 use crate::record::sequence::Counters;
 use crate::stream::Stream;
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,12 +19,42 @@ pub(crate) struct Shard {
     pub(crate) counters: Counters,
     /// The next batch is the first one of this replica for the shard, and writes the header of its checkpoint.
     pub(crate) header_due: bool,
+    /// Consumers were told that it has no streams, and nothing else since.
+    pub(crate) empty: bool,
     /// When its whole checkpoint is to be written again.
     pub(super) refresh_at: Duration,
     /// Streams with a checkpoint that aren't configured. They go on from it if they come back.
     pub(super) parked: BTreeMap<StreamId, Stream>,
+    /// When its checkpoint was written in the place of one that was lost.
+    pub(super) recreated_at: Option<DateTime<Utc>>,
     /// When the next watermark is due.
     pub(super) watermark_at: Duration,
+}
+
+/// For this time after a checkpoint was lost, a stream without a token may be one that the lost checkpoint knew. Later,
+/// one that comes is new, or had ended before.
+const UNKNOWN_PAST: TimeDelta = TimeDelta::days(7);
+
+impl Shard {
+    /// The header of its checkpoint, as this replica writes it with these counters.
+    pub(crate) fn header(&self, settings: &Settings, counters: &Counters) -> Header {
+        Header {
+            shards: settings.shards.get(),
+            epoch: counters.epoch(),
+            streams: counters.streams(),
+            replica: settings.replica.clone(),
+            deployment: settings.deployment.clone(),
+            recreated_at: self.recreated_at,
+            empty: self.empty,
+        }
+    }
+
+    /// The stream as it was stored, or as it begins.
+    pub(super) fn begin(&self, now: Now, stored: Option<Stream>) -> Stream {
+        let stream = stored.unwrap_or_default();
+        let is_unknown = self.recreated_at.is_some_and(|at| now.wall < at + UNKNOWN_PAST);
+        Stream { unknown_past: is_unknown && stream.live().is_none(), ..stream }
+    }
 }
 
 /// A stream of an owned shard.
@@ -50,7 +82,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The stream has just come here.
-    pub(super) fn new(now: Now, spec: &StreamSpec, committed: Stream, intervals: Intervals) -> Self {
+    pub(super) fn new(now: Now, spec: &StreamSpec, committed: Stream) -> Self {
         Self {
             kind: spec.kind,
             crawling: Crawling::came(now, &spec.id, &committed),
@@ -58,7 +90,7 @@ impl Entry {
             polling: None,
             sent_at: None,
             poll_requested: false,
-            pacing: Pacing::new(intervals),
+            pacing: Pacing::default(),
             bad_requests: BadRequests::default(),
             reported_repeated: false,
             reported_bare: false,

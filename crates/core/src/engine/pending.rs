@@ -81,6 +81,17 @@ impl Pending {
         }
     }
 
+    /// It came with a page, and Asana has more events waiting: the next poll waits for its commit alone.
+    pub(super) fn has_more(&self) -> bool {
+        matches!(self.next, Next::Poll(Pace::AtOnce))
+    }
+
+    /// It is a page that brought a new token and nothing else: nobody waits for it but the next poll.
+    pub(super) fn is_quiet(&self) -> bool {
+        let is_page = matches!((&self.change, self.next), (Change::Polled { .. }, Next::Poll(Pace::Idle)));
+        is_page && self.records.is_empty() && self.announcement.is_none() && self.notice.is_none()
+    }
+
     /// Each topic that it writes to; some more than once.
     pub(super) fn all_topics(&self) -> impl Iterator<Item = &Topic> {
         self.records.iter().map(|(topic, _)| topic).chain(&self.topics)

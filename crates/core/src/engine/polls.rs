@@ -145,19 +145,23 @@ impl Engine {
     pub(super) fn reschedule(&mut self, now: Now, id: &StreamId, pace: Pace) {
         let window = self.bad_request_window();
         let Some(entry) = self.streams.get_mut(id) else { return };
-        let wait = entry.pacing.next(now.monotonic, pace, self.settings.intervals(), &id.to_string());
-        let fresh_wait = entry.bad_requests.wait(now, window);
-        let wait = match (pace, fresh_wait) {
-            // It is polled earlier, without its token.
-            (Pace::Suspended(_), Some(fresh)) => fresh.min(wait),
-            _ => wait,
-        };
-        let due = if entry.is_requested_for(pace) { entry.requested_at(now) } else { now.monotonic + wait };
+        let intervals = self.settings.intervals();
+        let wait = entry.pacing.next(now.monotonic, pace, intervals, &id.to_string());
         let Some(account) = self.accounts.get_mut(&id.account) else { return };
         match pace {
-            Pace::Suspended(_) => account.schedule_yielding_poll(id.clone(), due),
-            Pace::AtOnce | Pace::Active | Pace::Idle | Pace::Retry | Pace::AccountPause(_) => {
-                account.schedule_poll(id.clone(), due);
+            Pace::AtOnce => account.schedule_next_page(now, id),
+            Pace::Active | Pace::Idle | Pace::AccountPause(_) => {
+                let polled_at = entry.sent_at.unwrap_or(now.monotonic);
+                let requested_at = entry.poll_requested.then(|| entry.requested_at(now));
+                let latest = requested_at.into_iter().chain(wait.map(|wait| polled_at + wait)).min();
+                account.schedule_interval(now, id, &entry.committed.rate(), polled_at, latest);
+            }
+            Pace::Retry => account.schedule_retry(now, id, now.monotonic + wait.unwrap_or_default()),
+            Pace::Suspended(_) => {
+                // It may be polled earlier, without its token.
+                let fresh_wait = entry.bad_requests.wait(now, window);
+                let wait = wait.into_iter().chain(fresh_wait).min().unwrap_or_default();
+                account.schedule_yielding_poll(id, now.monotonic + wait);
             }
         }
     }

@@ -61,7 +61,7 @@ impl Engine {
     fn repeat_refused(&mut self, now: Now, name: &AccountName, held: &[Held]) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         for Held { poll, .. } in held {
-            account.schedule_poll(poll.stream.id.clone(), now.monotonic);
+            account.schedule_poll(&poll.stream.id, now.monotonic);
         }
         for (id, entry) in self.streams.iter().filter(|(id, _)| id.account == *name) {
             let denial = match entry.committed.state {
@@ -69,7 +69,7 @@ impl Engine {
                 State::Live(_) | State::Establish => None,
             };
             if denial.is_some_and(Denial::may_concern_account) && account.poll_due(id).is_some() {
-                account.schedule_poll(id.clone(), now.monotonic);
+                account.schedule_poll(id, now.monotonic);
             }
         }
     }

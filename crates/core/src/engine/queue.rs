@@ -26,10 +26,8 @@ const ABORTED: Backoff = Backoff { first: Duration::from_millis(100), longest: D
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// All their topics are known. The oldest first.
-    ready: VecDeque<Pending>,
-    /// Number of records that are ready.
-    ready_records: usize,
+    /// All their topics are known.
+    ready: Ready,
     /// Of each stream, what waits for a topic that isn't known, and all that came after it.
     held: BTreeMap<StreamId, VecDeque<Pending>>,
     /// Size of what is ready, held or being committed, in bytes.
@@ -37,8 +35,52 @@ pub(super) struct Queue {
     commit: Commit,
     /// Aborted commits in a row.
     aborts: u32,
+    /// When the last commit began.
+    began: Option<Duration>,
     /// The next commit doesn't begin before this time.
     not_before: Duration,
+}
+
+/// What is ready, the oldest first, and sums over it.
+#[derive(Debug, Default)]
+struct Ready {
+    pending: VecDeque<Pending>,
+    records: usize,
+    /// Number of pages whose streams have more waiting at Asana.
+    with_more: usize,
+    /// Number of pages that only bring a new token.
+    quiet: usize,
+}
+
+impl Ready {
+    fn push_back(&mut self, pending: Pending) {
+        self.count(&pending);
+        self.pending.push_back(pending);
+    }
+
+    fn push_front(&mut self, pending: Pending) {
+        self.count(&pending);
+        self.pending.push_front(pending);
+    }
+
+    fn pop_front(&mut self) -> Option<Pending> {
+        let pending = self.pending.pop_front()?;
+        self.records -= pending.records.len();
+        self.with_more -= usize::from(pending.has_more());
+        self.quiet -= usize::from(pending.is_quiet());
+        Some(pending)
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Pending) -> bool) {
+        let before = std::mem::take(self).pending;
+        before.into_iter().filter(is_kept).for_each(|pending| self.push_back(pending));
+    }
+
+    fn count(&mut self, pending: &Pending) {
+        self.records += pending.records.len();
+        self.with_more += usize::from(pending.has_more());
+        self.quiet += usize::from(pending.is_quiet());
+    }
 }
 
 #[derive(Debug, Default)]
@@ -48,13 +90,14 @@ enum Commit {
     Running(Staged),
 }
 
-/// What goes into the next batch.
-#[derive(Debug)]
-pub(super) struct Taken {
-    /// In order.
-    pub(super) pending: Vec<Pending>,
-    /// About how many messages these become.
-    pub(super) messages: usize,
+/// How soon what is ready is committed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CommitPace {
+    /// The shortest time between the beginnings of two commits. It would slow down a stream that has more waiting, so it
+    /// doesn't count for one.
+    pub(super) interval: Duration,
+    /// How long pages that only bring a new token wait for others.
+    pub(super) quiet_wait: Duration,
 }
 
 impl Queue {
@@ -73,7 +116,6 @@ impl Queue {
 
     fn enqueue(&mut self, pending: Pending, topics: &OutputTopics) {
         if topics.knows_all_of(&pending) && !self.held.contains_key(&pending.id) {
-            self.ready_records += pending.records.len();
             self.ready.push_back(pending);
         } else {
             self.held.entry(pending.id.clone()).or_default().push_back(pending);
@@ -82,23 +124,23 @@ impl Queue {
 
     /// Takes the oldest that are ready, up to `room` messages by their `weight`, but at least one. `None` while a
     /// commit is under way.
-    pub(super) fn take(&mut self, room: usize, weight: impl Fn(&Pending) -> usize) -> Option<Taken> {
+    pub(super) fn take(&mut self, room: usize, weight: impl Fn(&Pending) -> usize) -> Option<Vec<Pending>> {
         let Commit::Idle = self.commit else { return None };
-        let mut taken = Taken { pending: Vec::new(), messages: 0 };
-        while let Some(pending) = self.ready.front() {
-            taken.messages += weight(pending);
-            if taken.messages > room && !taken.pending.is_empty() {
+        let (mut taken, mut messages) = (Vec::new(), 0);
+        while let Some(pending) = self.ready.pending.front() {
+            messages += weight(pending);
+            if messages > room && !taken.is_empty() {
                 break;
             }
             let Some(pending) = self.ready.pop_front() else { break };
-            self.ready_records -= pending.records.len();
-            taken.pending.push(pending);
+            taken.push(pending);
         }
         Some(taken)
     }
 
     /// The commit of what was taken begins.
-    pub(super) fn begin(&mut self, staged: Staged) {
+    pub(super) fn begin(&mut self, now: Now, staged: Staged) {
+        self.began = Some(now.monotonic);
         self.commit = Commit::Running(staged);
     }
 
@@ -116,7 +158,6 @@ impl Queue {
         self.aborts += 1;
         self.not_before = now.monotonic + ABORTED.delay(self.aborts, replica);
         for (pending, ..) in staged.pending.into_iter().rev() {
-            self.ready_records += pending.records.len();
             self.ready.push_front(pending);
         }
     }
@@ -144,7 +185,6 @@ impl Queue {
             held.retain(&is_kept);
             !held.is_empty()
         });
-        self.ready_records = self.ready.iter().map(|pending| pending.records.len()).sum();
         self.bytes = self.all().map(|pending| pending.bytes).sum();
     }
 
@@ -155,17 +195,21 @@ impl Queue {
 
     /// Nothing waits or is being committed, apart from what is held and `is_stuck`.
     pub(super) fn is_drained(&self, is_stuck: impl Fn(&Pending) -> bool) -> bool {
-        self.is_idle() && self.ready.is_empty() && self.held.values().flatten().all(is_stuck)
+        self.is_idle() && self.ready.pending.is_empty() && self.held.values().flatten().all(is_stuck)
     }
 
-    /// When the oldest that is ready arrived.
-    pub(super) fn oldest(&self) -> Option<Duration> {
-        self.ready.front().map(|pending| pending.arrived)
+    /// When what is ready may be committed. `None` if nothing is.
+    pub(super) fn due(&self, pace: CommitPace) -> Option<Duration> {
+        let Ready { pending, with_more, quiet, .. } = &self.ready;
+        let arrived = pending.front()?.arrived;
+        let due = if *quiet == pending.len() { arrived + pace.quiet_wait } else { arrived };
+        let began = self.began.filter(|_| *with_more == 0);
+        Some(began.map_or(due, |began| due.max(began + pace.interval)))
     }
 
     /// Number of records that are ready.
     pub(super) fn ready_records(&self) -> usize {
-        self.ready_records
+        self.ready.records
     }
 
     /// The next commit doesn't begin before this time.
@@ -180,7 +224,7 @@ impl Queue {
 
     /// All that isn't on the bus: what waits, and what is being committed.
     pub(super) fn all(&self) -> impl Iterator<Item = &Pending> {
-        let waiting = self.ready.iter().chain(self.held.values().flatten());
+        let waiting = self.ready.pending.iter().chain(self.held.values().flatten());
         waiting.chain(self.staged().into_iter().flat_map(|staged| &staged.pending).map(|(pending, ..)| pending))
     }
 

@@ -3,7 +3,8 @@
 use super::{Engine, Entry};
 use crate::ids::StreamId;
 use crate::now::Now;
-use crate::stream::{Pace, State};
+use crate::record::placement::shard_of;
+use crate::stream::State;
 use std::time::Duration;
 
 /// The shortest interval between a poll and the next requested one: more requests don't lead to more polls.
@@ -14,11 +15,12 @@ impl Engine {
     /// earliest. If a poll of it is under way, another follows, since the change may have come too late for that one. A
     /// stream that fails or is suspended keeps its delays. Returns whether the stream is this replica's.
     pub fn request_poll(&mut self, now: Now, id: &StreamId) -> bool {
+        let is_closed = self.is_closed(shard_of(id, self.settings.shards));
         let Some(entry) = self.streams.get_mut(id) else { return false };
         entry.poll_requested = true;
         // A change that isn't in Asana's stream yet when the webhook arrives will be there soon.
-        entry.pacing.hasten(self.settings.intervals());
-        let is_well = entry.pacing.failures() == 0 && matches!(entry.committed.state, State::Live(_));
+        entry.pacing.expect_events();
+        let is_well = !is_closed && entry.pacing.failures() == 0 && matches!(entry.committed.state, State::Live(_));
         if let Some(account) = self.accounts.get_mut(&id.account).filter(|_| is_well) {
             account.hasten_poll(id, entry.requested_at(now));
         }
@@ -30,11 +32,6 @@ impl Entry {
     /// A poll of it was sent.
     pub(super) fn sent(&mut self, now: Now, number: u64) {
         (self.polling, self.sent_at, self.poll_requested) = (Some(number), Some(now.monotonic), false);
-    }
-
-    /// Whether a request makes it due before its pace does.
-    pub(super) fn is_requested_for(&self, pace: Pace) -> bool {
-        self.poll_requested && matches!(pace, Pace::Active | Pace::Idle)
     }
 
     /// When a requested poll is due.

@@ -2,8 +2,9 @@
 
 use super::schedule::budget::Limit;
 use super::schedule::pace::Intervals;
+use crate::checkpoint::Expected;
 use crate::crawl::Depth;
-use crate::ids::{AccountName, StreamId, StreamKind};
+use crate::ids::{AccountName, Deployment, StreamId, StreamKind};
 use crate::record::topic::TopicTemplate;
 use crate::record::trace::{Sampling, Trace};
 use chrono::{DateTime, Utc};
@@ -21,8 +22,11 @@ pub struct Settings {
     pub min_interval: Duration,
     /// Interval between two polls of a stream without events: the interval grows up to this one.
     pub max_interval: Duration,
-    /// How long the first page of a batch waits for others. Longer means fewer commits, and later ones.
-    pub linger: Duration,
+    /// The shortest interval between the beginnings of two commits, unless a stream has more events waiting. Longer
+    /// means fewer commits, and later ones.
+    pub commit_interval: Duration,
+    /// How long a page without events waits for others that share its commit. Its stream isn't polled meanwhile.
+    pub quiet_wait: Duration,
     /// A batch of this number of records is taken at once, and none is larger unless a single page is.
     pub max_records: usize,
     /// Largest size of the pages that wait for their commit, in bytes. Beyond it nothing is polled.
@@ -31,6 +35,8 @@ pub struct Settings {
     pub watermark_interval: Duration,
     /// This replica's name, for the checkpoint.
     pub replica: String,
+    /// The deployment that the checkpoint belongs to.
+    pub deployment: Deployment,
     /// The topic for records that are too large for the bus. Their stand-ins name it.
     pub dead_letter_topic: String,
     /// When and how resources are crawled.
@@ -46,6 +52,12 @@ impl Settings {
     /// The shortest interval between two polls of a stream, and the longest.
     pub(super) fn intervals(&self) -> Intervals {
         Intervals { min: self.min_interval, max: self.max_interval }
+    }
+
+    /// What a checkpoint has to be, so that it can be continued.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        Expected { shards: self.shards, deployment: self.deployment.clone() }
     }
 
     /// A trace; `poll` as in [`Trace::new`].

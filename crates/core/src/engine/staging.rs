@@ -1,8 +1,9 @@
 //! Gives sequences to what waits, and makes a batch of it.
 
 use super::pending::{Change, Pending};
+use super::watermarks::ShardProgress;
 use super::{Settings, Shard};
-use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
+use crate::checkpoint::{Header, write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::Crawl;
 use crate::crawl::known::Mark;
 use crate::ids::{Lane, ShardId, StreamId, Topic};
@@ -10,12 +11,12 @@ use crate::record::batch::{Batch, CheckpointWrite, Message, OutputTopic};
 use crate::record::placement::lane_of;
 use crate::record::sequence::Counters;
 use crate::record::trace::Trace;
-use crate::record::{Place, Prepared};
+use crate::record::{InStream, Place, Prepared};
 use crate::stream::{MOST_PARTLY_HEALED, Notice, Stream};
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::time::timestamp;
 use chrono::{DateTime, Utc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The topics that are known.
@@ -29,6 +30,8 @@ pub(crate) struct Staged {
     /// As they will be.
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) counters: BTreeMap<ShardId, Counters>,
+    /// What watermarks state of shards.
+    pub(crate) progress: Vec<ShardProgress>,
     pub(crate) messages: usize,
     /// For the log, once it is on the bus.
     pub(crate) notices: Vec<(StreamId, Notice)>,
@@ -45,18 +48,11 @@ impl Staged {
     /// Drops all of a shard, which has another owner: what the commit makes of it doesn't count here.
     pub(super) fn forget(&mut self, shard: ShardId) {
         self.counters.remove(&shard);
+        self.progress.retain(|it| it.shard != shard);
         for (pending, ..) in self.pending.extract_if(.., |(pending, ..)| pending.shard == shard) {
             self.streams.remove(&pending.id);
         }
     }
-}
-
-/// Up to when the topics of a shard are complete.
-#[derive(Debug)]
-pub(crate) struct ShardWatermark {
-    pub(crate) shard: ShardId,
-    pub(crate) complete_up_to: DateTime<Utc>,
-    pub(crate) topics: Vec<Topic>,
 }
 
 /// What a batch is made for: the owned shards, the topics that are known, and the settings.
@@ -65,9 +61,11 @@ pub(crate) struct Owner<'a> {
     pub(crate) shards: &'a BTreeMap<ShardId, Shard>,
     pub(crate) topics: &'a Topics,
     pub(crate) settings: &'a Settings,
+    /// The most shards in one watermark.
+    pub(crate) shards_at_once: usize,
 }
 
-/// Stages what waits, in order, then watermarks. `committed`: a page's stream as it is on the bus.
+/// Stages what waits, in order, and then watermarks. `committed`: a page's stream as it is on the bus.
 ///
 /// # Panics
 /// If a shard isn't in `shards` or a topic isn't in `topics`. Nothing is lost then: nothing was committed.
@@ -75,22 +73,17 @@ pub(crate) fn stage<'a>(
     owner: Owner<'_>,
     taken: Vec<Pending>,
     committed: impl Fn(&Pending) -> Option<&'a Stream>,
-    watermarks: &[ShardWatermark],
+    progress: Vec<ShardProgress>,
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
-    let Owner { shards, topics, settings } = owner;
+    let Owner { shards, topics, settings, shards_at_once } = owner;
     let trace = settings.trace(0, now);
     let mut staging = Staging { topics, settings, now, trace, messages: Vec::new(), notices: Vec::new() };
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
     let mut checkpoints = Vec::new();
-    for shard in taken.iter().map(|it| it.shard).chain(watermarks.iter().map(|it| it.shard)) {
-        counters.entry(shard).or_insert_with(|| {
-            let Shard { counters, header_due, .. } = &shards[&shard];
-            if *header_due {
-                checkpoints.push(write_shard(shard, settings.shards, counters.epoch(), &settings.replica));
-            }
-            counters.clone()
-        });
+    let stated: BTreeMap<ShardId, bool> = progress.iter().map(|it| (it.shard, it.empty)).collect();
+    for shard in taken.iter().map(|it| it.shard).chain(stated.keys().copied()) {
+        counters.entry(shard).or_insert_with(|| shards[&shard].counters.clone());
     }
     let mut pending = Vec::with_capacity(taken.len());
     let mut streams: BTreeMap<StreamId, Stream> = BTreeMap::new();
@@ -98,21 +91,30 @@ pub(crate) fn stage<'a>(
         let Some(counters) = counters.get_mut(&one.shard) else { continue };
         let before = streams.get(&one.id).or_else(|| committed(&one)).cloned().unwrap_or_default();
         let next = staging.pending(&one, before.clone(), counters);
+        if before.is_new() {
+            counters.add_stream();
+        }
         checkpoints.extend(write_crawl(one.shard, &one.id, before.crawl.as_ref(), next.crawl.as_ref()));
         checkpoints.push(write_stream(one.shard, &one.id, &next));
         streams.insert(one.id.clone(), next.clone());
         pending.push((one, before.mark(), next.mark()));
     }
-    for watermark in watermarks {
-        let Some(counters) = counters.get_mut(&watermark.shard) else { continue };
-        staging.watermark(watermark, counters);
+    for progress in progress.chunks(shards_at_once) {
+        staging.watermarks(progress, &mut counters);
     }
     for (shard, counters) in &mut counters {
+        let owned = &shards[shard];
+        // What a watermark names is fenced by its header.
+        let empty = stated.get(shard).copied();
+        if owned.header_due || empty.is_some() || owned.counters.streams() != counters.streams() {
+            let header = owned.header(settings, counters);
+            checkpoints.push(write_shard(*shard, &Header { empty: empty.unwrap_or(header.empty), ..header }));
+        }
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }
     let Staging { messages, notices, .. } = staging;
-    let staged = Staged { pending, streams, counters, messages: messages.len(), notices, trace };
+    let staged = Staged { pending, streams, counters, progress, messages: messages.len(), notices, trace };
     (staged, Batch { messages, checkpoints: newest(checkpoints) })
 }
 
@@ -138,6 +140,8 @@ struct Staging<'a> {
 /// A stream while one of its pages is staged.
 struct StreamStaging<'a> {
     pending: &'a Pending,
+    /// The stream's id.
+    text: Arc<str>,
     /// As it will be.
     next: Stream,
     counters: &'a mut Counters,
@@ -155,7 +159,7 @@ impl Staging<'_> {
             }
             Change::Ended => next.ended = true,
         }
-        let mut stream = StreamStaging { pending, next, counters };
+        let mut stream = StreamStaging { pending, text: pending.id.to_string().into(), next, counters };
         for topic in &pending.topics {
             self.spread(pending.shard, topic, stream.counters);
             if let Some(announcement) = &pending.announcement {
@@ -163,8 +167,11 @@ impl Staging<'_> {
             }
             self.prepare_topic(&mut stream, topic);
         }
+        let mut before = None;
         for (topic, prepared) in &pending.records {
-            self.prepare_topic(&mut stream, topic);
+            if before.replace(topic) != Some(topic) {
+                self.prepare_topic(&mut stream, topic);
+            }
             let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
             self.record(&mut stream, Lane { topic: topic.clone(), partition }, prepared);
         }
@@ -255,30 +262,71 @@ impl Staging<'_> {
         }
     }
 
-    fn watermark(&mut self, watermark: &ShardWatermark, counters: &mut Counters) {
-        for topic in &watermark.topics {
-            self.spread(watermark.shard, topic, counters);
-            let body = pb::Watermark {
-                complete_up_to: timestamp(watermark.complete_up_to),
-                shards: self.settings.shards.get(),
-                lanes: self.topics[topic].lanes.get(),
+    /// One watermark in each lane of each topic, in the sequence of the first shard that isn't empty.
+    fn watermarks(&mut self, progress: &[ShardProgress], counters: &mut BTreeMap<ShardId, Counters>) {
+        let topics: BTreeSet<&Topic> = progress.iter().flat_map(|it| &it.topics).collect();
+        for topic in topics {
+            let named: Vec<_> = progress.iter().filter(|it| it.topics.contains(topic)).collect();
+            let Some(carrier) = named.iter().find(|it| !it.empty).or_else(|| named.first()).map(|it| it.shard) else {
+                continue;
             };
-            self.of_each_lane(watermark.shard, topic, &Body::Watermark(body), counters);
+            for it in &named {
+                let Some(counters) = counters.get_mut(&it.shard) else { continue };
+                self.spread(it.shard, topic, counters);
+                self.begin_lanes(it.shard, topic, counters);
+            }
+            for partition in 0..self.topics[topic].lanes.get() {
+                let lane = Lane { topic: topic.clone(), partition };
+                let body = self.watermark(&lane, carrier, &named, counters);
+                let Some(counters) = counters.get_mut(&carrier) else { continue };
+                self.of_lane(carrier, lane, &Prepared::of_lane(&Body::Watermark(body), self.now), counters);
+            }
+        }
+    }
+
+    /// The last record of each shard in a lane, with the watermark itself.
+    fn watermark(
+        &self,
+        lane: &Lane,
+        carrier: ShardId,
+        named: &[&ShardProgress],
+        counters: &BTreeMap<ShardId, Counters>,
+    ) -> pb::Watermark {
+        let progress = named.iter().filter_map(|it| {
+            let counters = counters.get(&it.shard)?;
+            let lane_sequence = counters.last(&lane.topic, lane.partition) + u64::from(it.shard == carrier);
+            Some(pb::ShardProgress {
+                shard: it.shard.0,
+                epoch: counters.epoch(),
+                lane_sequence,
+                complete_up_to: it.complete_up_to.and_then(timestamp),
+                empty: it.empty,
+            })
+        });
+        pb::Watermark {
+            shards: self.settings.shards.get(),
+            lanes: self.topics[&lane.topic].lanes.get(),
+            progress: progress.collect(),
         }
     }
 
     fn of_each_lane(&mut self, shard: ShardId, topic: &Topic, body: &Body, counters: &mut Counters) {
+        self.begin_lanes(shard, topic, counters);
         let prepared = Prepared::of_lane(body, self.now);
         for partition in 0..self.topics[topic].lanes.get() {
-            let lane = Lane { topic: topic.clone(), partition };
-            self.begin_lane(shard, &lane, counters);
-            self.of_lane(shard, lane, &prepared, counters);
+            self.of_lane(shard, Lane { topic: topic.clone(), partition }, &prepared, counters);
+        }
+    }
+
+    fn begin_lanes(&mut self, shard: ShardId, topic: &Topic, counters: &mut Counters) {
+        for partition in 0..self.topics[topic].lanes.get() {
+            self.begin_lane(shard, &Lane { topic: topic.clone(), partition }, counters);
         }
     }
 
     /// Gives a record of the stream its place.
     fn record(&mut self, stream: &mut StreamStaging<'_>, lane: Lane, prepared: &Prepared) {
-        let StreamStaging { pending, next, counters } = stream;
+        let StreamStaging { pending, text, next, counters } = stream;
         self.begin_lane(pending.shard, &lane, counters);
         let epoch = counters.epoch();
         let place = Place {
@@ -286,7 +334,11 @@ impl Staging<'_> {
             epoch,
             lane_sequence: counters.next(&lane.topic, lane.partition),
             lane,
-            stream: Some((pending.id.clone(), next.next_sequence(epoch))),
+            stream: Some(InStream {
+                id: pending.id.clone(),
+                text: Arc::clone(text),
+                sequence: next.next_sequence(epoch),
+            }),
             received_at: pending.received_at,
             trace: pending.trace,
         };
@@ -316,9 +368,9 @@ impl Staging<'_> {
     fn push(&mut self, prepared: &Prepared, place: &Place) {
         let message_bytes = self.topics[&place.lane.topic].message_bytes;
         let refused = prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
-        if let (Some(bytes), Some((stream, _))) = (refused, &place.stream) {
+        if let (Some(bytes), Some(stream)) = (refused, &place.stream) {
             let notice = Notice::DeadLetter { gid: prepared.key.clone(), bytes };
-            self.notices.push((stream.clone(), notice));
+            self.notices.push((stream.id.clone(), notice));
         }
     }
 }

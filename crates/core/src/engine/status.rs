@@ -3,6 +3,7 @@
 use super::crawls::Crawling;
 use super::{Engine, Entry, TOKEN_LIFE};
 use crate::crawl::{Crawl, Place, Reading, Reason};
+use crate::engine::schedule::Freshness;
 use crate::engine::schedule::budget::Allowance;
 use crate::ids::{AccountName, ShardId, StreamId, StreamKind};
 use crate::now::Now;
@@ -48,9 +49,14 @@ pub struct AccountStatus {
     pub name: AccountName,
     /// What is left of its budget.
     pub allowance: Allowance,
-    /// For how long the stream that is due for longest has been waiting, for the budget or for memory; one that Asana
-    /// refuses goes behind all others, and doesn't count.
+    /// For how long the stream that is due for longest has been waiting, for the budget or for memory, or the time by which the
+    /// longest interval that the budget gives exceeds the configured one. A stream that Asana refuses goes behind all
+    /// others, and doesn't count.
     pub delay: Duration,
+    /// How fresh this replica's part of the budget keeps its streams, by their event rates so far.
+    pub freshness: Freshness,
+    /// How fresh twice the budget would keep them.
+    pub freshness_of_twice: Freshness,
     /// How Asana rejects its credential, if it does: its streams aren't polled.
     pub refused: Option<Denial>,
     /// The least by which the host's clock is ahead of Asana's, by the latest answer; behind if it is negative, zero if

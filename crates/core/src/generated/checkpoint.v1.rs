@@ -38,6 +38,18 @@ pub struct ShardCheckpoint {
     /// The replica that wrote it.
     #[prost(string, tag = "3")]
     pub replica: ::prost::alloc::string::String,
+    /// The deployment that it belongs to; empty where that has no name.
+    #[prost(string, tag = "4")]
+    pub deployment: ::prost::alloc::string::String,
+    /// When `checkpoint recreate` wrote it in the place of one that was lost; absent where nothing was lost.
+    #[prost(message, optional, tag = "5")]
+    pub recreated_at: ::core::option::Option<::bridge_contract::Timestamp>,
+    /// How many streams have an entry. It is written again with each first entry of a stream.
+    #[prost(uint32, tag = "6")]
+    pub streams: u32,
+    /// The last watermark that named the shard said that it has no streams.
+    #[prost(bool, tag = "7")]
+    pub empty: bool,
 }
 /// In the place of the shard as a whole: its progress goes on in another
 /// checkpoint, and nothing goes on from this one.
@@ -127,6 +139,19 @@ pub struct StreamCheckpoint {
     /// So many more than `left_out` were left out.
     #[prost(uint64, tag = "15")]
     pub left_out_more: u64,
+    /// How often it has events, when `sync_token` was given; absent where nothing was observed.
+    #[prost(message, optional, tag = "16")]
+    pub rate: ::core::option::Option<EventRate>,
+}
+/// Counts of a stream's events, by which it is decided how often it is polled.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EventRate {
+    /// For how long it was observed.
+    #[prost(float, tag = "1")]
+    pub observed_seconds: f32,
+    /// Events, each of which counts less the older it is: by days, by hours and by minutes.
+    #[prost(float, repeated, tag = "2")]
+    pub counts: ::prost::alloc::vec::Vec<f32>,
 }
 /// A crawl of a stream's resources that is under way.
 #[derive(Clone, PartialEq, ::prost::Message)]

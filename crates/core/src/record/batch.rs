@@ -26,6 +26,15 @@ impl Batch {
     }
 }
 
+/// What a sink can commit at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// The maximum number of messages and checkpoints. A single page may exceed it.
+    pub messages: usize,
+    /// Whether all shards of a batch are committed, or none. If not, one shard may be without the others.
+    pub spans_shards: bool,
+}
+
 /// One message for the bus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {

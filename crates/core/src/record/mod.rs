@@ -40,10 +40,19 @@ pub(crate) struct Place {
     pub(crate) epoch: u64,
     pub(crate) lane: Lane,
     pub(crate) lane_sequence: u64,
-    /// The stream and the stream sequence; `None` for a record of the lane itself.
-    pub(crate) stream: Option<(StreamId, u64)>,
+    /// `None` for a record of the lane itself.
+    pub(crate) stream: Option<InStream>,
     pub(crate) received_at: DateTime<Utc>,
     pub(crate) trace: Trace,
+}
+
+/// The place of a record in its stream.
+#[derive(Clone, Debug)]
+pub(crate) struct InStream {
+    pub(crate) id: StreamId,
+    /// The id as a text, which all records of a page share.
+    pub(crate) text: Arc<str>,
+    pub(crate) sequence: u64,
 }
 
 impl Prepared {
@@ -51,7 +60,7 @@ impl Prepared {
     pub(crate) fn event(event: Event, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
         let key = event.gid().map_or_else(|| stream.resource.clone(), Gid::from);
         let resource_type = Arc::from(event.resource_type().unwrap_or_default());
-        let time = event.0.created_at.as_ref().and_then(date_time).unwrap_or(received_at);
+        let time = event.created_at().unwrap_or(received_at);
         let fingerprint = event.0.fingerprint.clone();
         Self { fingerprint, key, resource_type, time, ..Self::of_lane(&Body::Event(event.0), time) }
     }
@@ -132,7 +141,7 @@ impl Prepared {
             attributes: Attributes {
                 id: id(place),
                 kind,
-                stream: place.stream.as_ref().map(|(stream, _)| stream.clone()),
+                stream: place.stream.as_ref().map(|stream| stream.id.clone()),
                 resource_type: Arc::clone(&self.resource_type),
                 time: self.time,
                 trace: place.trace,
@@ -186,15 +195,15 @@ fn position(place: &Place) -> pb::Position {
         epoch: place.epoch,
         lane: place.lane.partition,
         lane_sequence: place.lane_sequence,
-        stream: place.stream.as_ref().map(|(stream, _)| stream.to_string()).unwrap_or_default(),
-        stream_sequence: place.stream.as_ref().map_or(0, |(_, sequence)| *sequence),
+        stream: place.stream.as_ref().map_or_else(String::new, |stream| String::from(&*stream.text)),
+        stream_sequence: place.stream.as_ref().map_or(0, |stream| stream.sequence),
     }
 }
 
 /// The id of a record, which is the same when it is written again.
 fn id(place: &Place) -> String {
     match &place.stream {
-        Some((stream, sequence)) => format!("{stream}:{}:{sequence}", place.epoch),
+        Some(InStream { text, sequence, .. }) => format!("{text}:{}:{sequence}", place.epoch),
         None => format!(
             "{}/{}:{}:{}:{}",
             place.lane.topic, place.lane.partition, place.shard, place.epoch, place.lane_sequence
@@ -232,7 +241,7 @@ mod tests {
             epoch: 9,
             lane: Lane { topic: "t".into(), partition: 2 },
             lane_sequence: 5,
-            stream: Some((StreamId::new("main", "12"), 4)),
+            stream: Some(InStream { id: StreamId::new("main", "12"), text: "main/12".into(), sequence: 4 }),
             received_at: DateTime::from_timestamp_millis(1234).expect("a time"),
             trace: Trace::new("r1", 1, DateTime::UNIX_EPOCH),
         }

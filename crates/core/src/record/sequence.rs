@@ -13,6 +13,8 @@ pub struct Counters {
     epoch: u64,
     topics: BTreeMap<Topic, Lanes>,
     changed: BTreeSet<Topic>,
+    /// The number of streams that have an entry in the checkpoint.
+    streams: u32,
 }
 
 /// The counters of one topic.
@@ -36,8 +38,19 @@ pub struct LaneCounter {
 impl Counters {
     /// The counters as a checkpoint has them.
     #[must_use]
-    pub fn new(epoch: u64, topics: BTreeMap<Topic, Lanes>) -> Self {
-        Self { epoch, topics, changed: BTreeSet::new() }
+    pub fn new(epoch: u64, topics: BTreeMap<Topic, Lanes>, streams: u32) -> Self {
+        Self { epoch, topics, changed: BTreeSet::new(), streams }
+    }
+
+    /// The number of streams that have an entry in the checkpoint.
+    #[must_use]
+    pub fn streams(&self) -> u32 {
+        self.streams
+    }
+
+    /// One more stream gets an entry in the checkpoint.
+    pub fn add_stream(&mut self) {
+        self.streams += 1;
     }
 
     /// The epoch of the next sequences.
@@ -53,20 +66,23 @@ impl Counters {
         (counter.epoch != self.epoch).then_some(counter)
     }
 
+    /// The last sequence of this epoch in the lane; 0 if it has none.
+    #[must_use]
+    pub fn last(&self, topic: &Topic, lane: u32) -> u64 {
+        let LaneCounter { epoch, last } = self.counter(topic, lane);
+        if epoch == self.epoch { last } else { 0 }
+    }
+
     /// Takes the lane's next sequence.
     pub fn next(&mut self, topic: &Topic, lane: u32) -> u64 {
-        let last = match self.begins(topic, lane) {
-            Some(_) => 0,
-            None => self.counter(topic, lane).last,
-        };
-        let epoch = self.epoch;
-        let (index, Lanes { counters, .. }) = (lane as usize, self.changing(topic));
+        let (epoch, index) = (self.epoch, lane as usize);
+        let Lanes { counters, .. } = self.changing(topic);
         if counters.len() <= index {
             counters.resize(index + 1, LaneCounter::default());
         }
-        if let Some(counter) = counters.get_mut(index) {
-            *counter = LaneCounter { epoch, last: last + 1 };
-        }
+        let Some(counter) = counters.get_mut(index) else { return 0 };
+        let last = if counter.epoch == epoch { counter.last } else { 0 };
+        *counter = LaneCounter { epoch, last: last + 1 };
         last + 1
     }
 
@@ -118,7 +134,7 @@ mod tests {
         let topic = Topic::from("t");
         let before = LaneCounter { epoch: 7, last: 41 };
         let lanes = Lanes { count: 2, counters: vec![LaneCounter::default(), before] };
-        let mut counters = Counters::new(9, BTreeMap::from([(topic.clone(), lanes)]));
+        let mut counters = Counters::new(9, BTreeMap::from([(topic.clone(), lanes)]), 0);
         assert_eq!(counters.begins(&topic, 1), Some(before));
         assert_eq!(counters.next(&topic, 1), 1);
         assert_eq!(counters.begins(&topic, 1), None);
@@ -132,7 +148,7 @@ mod tests {
     #[test]
     fn another_number_of_lanes_is_returned_once() {
         let topic = Topic::from("t");
-        let mut counters = Counters::new(9, BTreeMap::new());
+        let mut counters = Counters::new(9, BTreeMap::new(), 0);
         assert_eq!(counters.spread(&topic, 6), None, "the first time is no change");
         assert_eq!(counters.take_changed().len(), 1);
         assert_eq!(counters.spread(&topic, 6), None);

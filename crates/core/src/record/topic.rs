@@ -146,6 +146,18 @@ impl TopicTemplate {
         }
         matches(&self.parts, stream, topic.as_str())
     }
+
+    /// Whether [`topic`](Self::topic) can return this topic for one of the streams. With `others`, there may be more
+    /// streams: then any digits in the topic's name may be the gid of one.
+    #[must_use]
+    pub fn may_give_any(&self, streams: &[StreamId], others: bool, topic: &Topic) -> bool {
+        if let Some(only) = self.only_topic() {
+            return only == topic;
+        }
+        let gids = topic.as_str().split(|letter: char| !letter.is_ascii_digit()).filter(|_| others);
+        let mut ids = gids.map(|gid| StreamId::new("", gid)).chain(streams.iter().cloned());
+        ids.any(|stream| self.may_give(&stream, topic))
+    }
 }
 
 /// The part of a topic name for a resource type. Asana's set of types is open, and strange types must not create new

@@ -8,6 +8,7 @@ use crate::ids::SyncToken;
 use crate::outcome::poll::Page;
 use crate::outcome::stamp::Stamp;
 use crate::record::event::Event;
+use crate::stream::rate::EventRate;
 use chrono::{DateTime, Utc};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -25,6 +26,8 @@ pub struct Live {
     pub last_complete_poll_at: DateTime<Utc>,
     /// The events of a page that returned this same token as the next one.
     pub served: Served,
+    /// How often the stream has events, by all pages so far.
+    pub rate: EventRate,
     /// Whether the token may have been used before, so that its page may be older. Not stored: it is true for each
     /// restored token.
     pub maybe_asked: bool,
@@ -71,6 +74,7 @@ impl Live {
             token_given_after: given_after,
             last_complete_poll_at: complete.max(given_after),
             served: Served::default(),
+            rate: before.map(|live| live.rate).unwrap_or_default(),
             maybe_asked: false,
         }
     }
@@ -97,8 +101,16 @@ impl Live {
             token_given_after: given_after,
             last_complete_poll_at: if page.has_more { complete } else { complete.max(given_after) },
             served,
+            rate: before.map(|live| live.rate).unwrap_or_default(),
             maybe_asked: stays.is_some() && !is_unused,
         }
+    }
+
+    /// Events came since the position before, which were all that happened until `now`, by Asana's clock.
+    pub(super) fn observe(&mut self, before: &Self, events: &[Event], now: DateTime<Utc>) {
+        let elapsed = self.token_received_at - before.token_received_at;
+        let age = |event: &Event| event.created_at().map_or(0.0, |at| (now - at).as_seconds_f64());
+        self.rate.observe(elapsed.as_seconds_f64(), events.iter().map(age));
     }
 }
 

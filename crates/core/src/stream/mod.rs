@@ -15,6 +15,7 @@
 
 pub mod live;
 mod notice;
+pub mod rate;
 
 pub use notice::{CrawlNotice, Notice};
 
@@ -25,6 +26,7 @@ use crate::outcome::poll::{Denial, Failure, Page, PollForm, PollOutcome, Polled}
 use crate::outcome::stamp::Stamp;
 use crate::record::event::Event;
 use crate::stream::live::Live;
+use crate::stream::rate::EventRate;
 use bridge_contract::pb::{self, SourceGapReason, record::Body};
 use bridge_contract::time::timestamp;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -53,11 +55,18 @@ pub struct Stream {
     pub partly_healed: Vec<OpenGap>,
     /// Its end was published, and it wasn't polled since.
     pub ended: bool,
+    /// It may have been polled before: the checkpoint that would know was lost. Its first token opens a source gap. Not
+    /// stored: it follows from the header of its shard.
+    pub unknown_past: bool,
 }
 
 /// The largest number of source gaps that are remembered after they were healed in part. Of older ones it isn't
 /// published when the rest is healed, too.
 pub(crate) const MOST_PARTLY_HEALED: usize = 64;
+
+/// The largest number of open source gaps. Beyond it the newest one grows instead, so that the stream's checkpoint stays
+/// small even if no crawl can heal them.
+const MOST_OPEN_GAPS: usize = 32;
 
 /// Where in its life a stream is.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,8 +93,9 @@ pub struct OpenGap {
     pub id: String,
     /// Why it opened.
     pub reason: SourceGapReason,
-    /// By Asana's clock: nothing before is lost. From the last poll that left nothing waiting.
-    pub last_complete_poll_at: DateTime<Utc>,
+    /// By Asana's clock: nothing before is lost. From the last poll that left nothing waiting. `None`: when that was
+    /// isn't known any more.
+    pub last_complete_poll_at: Option<DateTime<Utc>>,
     /// By Asana's clock: the new token was given at this time or before, and nothing after is lost.
     pub resumed_at: DateTime<Utc>,
     /// The topics that have its record, each in how many lanes. A topic that the stream comes to later, and a lane
@@ -100,7 +110,7 @@ impl OpenGap {
         pb::SourceGap {
             gap_id: self.id.clone(),
             reason: self.reason.into(),
-            last_complete_poll_at: timestamp(self.last_complete_poll_at),
+            last_complete_poll_at: self.last_complete_poll_at.and_then(timestamp),
             resumed_at: timestamp(self.resumed_at),
         }
     }
@@ -172,7 +182,14 @@ impl Stream {
             left_out: LeftOuts::default(),
             partly_healed: Vec::new(),
             ended: false,
+            unknown_past: false,
         }
+    }
+
+    /// Whether nothing of it was stored yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        *self == Self { unknown_past: self.unknown_past, ..Self::new() }
     }
 
     /// The token and its times, if there is one.
@@ -185,6 +202,12 @@ impl Stream {
     #[must_use]
     pub fn token(&self) -> Option<&SyncToken> {
         self.live().map(|live| &live.token)
+    }
+
+    /// How often it has events.
+    #[must_use]
+    pub fn rate(&self) -> EventRate {
+        self.live().map(|live| live.rate).unwrap_or_default()
     }
 
     /// Its last record.
@@ -237,8 +260,12 @@ impl Stream {
     /// From now on it is in this state, with this gap open.
     pub fn enter(&mut self, state: State, gap: Option<OpenGap>) {
         self.ended &= !matches!(state, State::Live(_));
+        self.unknown_past &= !matches!(state, State::Live(_));
         self.state = state;
-        self.open_gaps.extend(gap);
+        if let Some(gap) = gap {
+            self.open_gaps.retain(|open| open.id != gap.id);
+            self.open_gaps.push(gap);
+        }
     }
 
     /// The crawl that it should have, if none is under way.
@@ -254,7 +281,7 @@ impl Stream {
     /// What of the page's events wasn't published, and on to the next token.
     fn turn(&self, mut page: Page, stamp: Option<Stamp>) -> (State, Effects) {
         let before = self.live();
-        let live = Live::behind(before, &page, stamp);
+        let mut live = Live::behind(before, &page, stamp);
         let same_token = before.is_some_and(|live| live.token == page.next);
         let is_repeated = same_token && !page.events.is_empty();
         let pace = match (page.has_more, page.events.is_empty()) {
@@ -264,6 +291,9 @@ impl Stream {
             (false, true) => Pace::Idle,
         };
         page.events.drain(..before.map_or(0, |live| live.served.among(&page.events)));
+        if let Some(before) = before {
+            live.observe(before, &page.events, stamp.map_or(page.received_at, Stamp::not_after));
+        }
         let resumes = self.resumes();
         let effects = Effects {
             durable: resumes || !page.events.is_empty() || !same_token,
@@ -289,17 +319,20 @@ impl Stream {
             .zip(self.open_gaps.last())
             .is_some_and(|(live, gap)| live.last_complete_poll_at <= gap.resumed_at);
         let received_at = next.token_received_at.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let gap = self.live().map(|before| OpenGap {
+        let reason = match (self.live(), form) {
+            (Some(_), PollForm::Full | PollForm::Bare) => Some(SourceGapReason::TokenExpired),
+            (Some(_), PollForm::Fresh) => Some(SourceGapReason::TokenRefused),
+            (None, _) => self.unknown_past.then_some(SourceGapReason::CheckpointLost),
+        };
+        let gap = reason.map(|reason| OpenGap {
             // The sequence distinguishes two gaps of the same millisecond.
             id: format!("{id}@{received_at}/{}", self.last_sequence),
-            reason: match form {
-                PollForm::Full | PollForm::Bare => SourceGapReason::TokenExpired,
-                PollForm::Fresh => SourceGapReason::TokenRefused,
-            },
-            last_complete_poll_at: before.last_complete_poll_at,
+            reason,
+            last_complete_poll_at: self.live().map(|before| before.last_complete_poll_at),
             resumed_at: latest.max(next.last_complete_poll_at),
             topics: BTreeMap::new(),
         });
+        let gap = gap.map(|gap| self.merged(gap));
         let notice = match &gap {
             Some(gap) => Notice::SourceGap { gap_id: gap.id.clone() },
             None if resumes => Notice::Resumed,
@@ -314,6 +347,16 @@ impl Stream {
             notice: Some(notice),
         };
         (State::Live(next), effects)
+    }
+
+    /// The gap, or the newest open one that grows by it. One that a crawl heals at the moment can't grow: the crawl may have
+    /// read before.
+    fn merged(&self, gap: OpenGap) -> OpenGap {
+        let newest = self.open_gaps.last().filter(|_| self.open_gaps.len() >= MOST_OPEN_GAPS);
+        match newest.filter(|open| !self.crawl.as_ref().is_some_and(|crawl| crawl.heals(&open.id))) {
+            Some(open) => OpenGap { id: open.id.clone(), last_complete_poll_at: open.last_complete_poll_at, ..gap },
+            None => gap,
+        }
     }
 
     fn suspend(&self, denial: Denial) -> (State, Effects) {

@@ -67,9 +67,36 @@ fn a_reset_while_live_opens_a_gap_since_the_last_complete_poll() {
     let (stream, effects) = step(stream, 9, PollOutcome::TokenReset("c".into()));
     assert!(effects.durable && matches!(effects.notice, Some(Notice::SourceGap { .. })));
     let [gap] = stream.open_gaps.as_slice() else { panic!("one gap: {stream:?}") };
-    assert_eq!(gap.last_complete_poll_at, at(4), "the page at 7 left more waiting");
+    assert_eq!(gap.last_complete_poll_at, Some(at(4)), "the page at 7 left more waiting");
     assert_eq!((gap.resumed_at, gap.reason), (at(10), SourceGapReason::TokenExpired));
     assert_eq!(stream.token().map(SyncToken::as_str), Some("c"));
+}
+
+#[test]
+fn the_first_token_after_a_lost_checkpoint_is_a_gap_without_a_beginning() {
+    let stream = Stream { unknown_past: true, ..Stream::new() };
+    assert!(stream.is_new());
+    let (stream, effects) = step(stream, 5, PollOutcome::TokenReset("a".into()));
+    assert!(effects.durable && matches!(effects.notice, Some(Notice::SourceGap { .. })));
+    let [gap] = stream.open_gaps.as_slice() else { panic!("one gap: {stream:?}") };
+    assert_eq!((gap.last_complete_poll_at, gap.reason), (None, SourceGapReason::CheckpointLost));
+    assert_eq!(gap.record().last_complete_poll_at, None);
+    assert!(!stream.unknown_past, "its past begins with the token");
+}
+
+#[test]
+fn gaps_that_are_not_healed_are_bounded_and_the_last_one_has_all_of_the_rest() {
+    let mut stream = live("a", 5);
+    for second in 0..1_000 {
+        stream = step(stream, 10 + second, PollOutcome::TokenReset(format!("t{second}").as_str().into())).0;
+        let gap = stream.open_gaps.last_mut().expect("a gap");
+        assert!(gap.topics.is_empty(), "what has grown is announced again");
+        gap.topics.insert(Topic::from("t"), 2);
+    }
+    assert_eq!(stream.open_gaps.len(), MOST_OPEN_GAPS);
+    let ends: Vec<_> = stream.open_gaps.iter().map(|gap| (gap.last_complete_poll_at, gap.resumed_at)).collect();
+    assert!(ends.windows(2).all(|pair| pair[1].0 <= Some(pair[0].1)), "no hole between them: {ends:?}");
+    assert_eq!(ends.last().map(|(_, to)| *to), Some(at(1_010)));
 }
 
 #[test]
@@ -123,7 +150,7 @@ fn without_a_date_no_bound_advances_and_none_goes_back() {
     assert_eq!(complete(&stream), at(4));
     let (_, effects) = stamped(stream, 2, None, PollOutcome::TokenReset("d".into()));
     let gap = effects.gap.expect("a gap");
-    assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (at(4), at(4)), "the host's clock is behind");
+    assert_eq!((gap.last_complete_poll_at, gap.resumed_at), (Some(at(4)), at(4)), "the host's clock is behind");
 }
 
 #[test]

@@ -6,10 +6,10 @@ use bridge_contract::pb::{self, record::Body};
 use bridge_core::checkpoint;
 use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StreamSpec};
-use bridge_core::ids::{ShardId, StreamId, StreamKind};
+use bridge_core::ids::{Deployment, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::poll::{Page, PollOutcome, Polled};
-use bridge_core::record::batch::{OutputTopic, Target};
+use bridge_core::record::batch::{BatchLimits, OutputTopic, Target};
 use bridge_core::record::event::{Event, to_json};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
@@ -101,11 +101,13 @@ fn engine(now: Now) -> Engine {
         topic: TopicTemplate::parse("t.{resource_type}", 16).unwrap(),
         min_interval: Duration::from_millis(1),
         max_interval: Duration::from_millis(1),
-        linger: Duration::ZERO,
+        commit_interval: Duration::ZERO,
+        quiet_wait: Duration::ZERO,
         max_records: 1000,
         max_pending_bytes: 1 << 20,
         watermark_interval: Duration::ZERO,
         replica: "r".to_owned(),
+        deployment: Deployment::default(),
         dead_letter_topic: "dead".to_owned(),
         crawl: CrawlSettings::default(),
         all_known: true,
@@ -116,7 +118,7 @@ fn engine(now: Now) -> Engine {
         limit: Limit { requests_per_minute: NonZeroU32::new(1_000_000).unwrap(), max_in_flight: NonZeroU16::MIN },
     };
     let stream = StreamSpec { id: StreamId::new("main", "1"), kind: StreamKind::Resource };
-    let mut engine = Engine::new(settings, 10_000, &[account], &[stream]);
+    let mut engine = Engine::new(settings, BatchLimits { messages: 10_000, spans_shards: true }, &[account], &[stream]);
     let state = checkpoint::restore(ShardId(0), &BTreeMap::default(), NonZeroU32::MIN, now.wall).unwrap();
     engine.assign(now, ShardId(0), state);
     engine

@@ -12,6 +12,7 @@ pub(super) use credential::{Held, REJECTED_PAUSE};
 
 use super::polls::Poll;
 use super::schedule::budget::{Limit, Share};
+use super::schedule::pace::Intervals;
 use super::settings::AccountSpec;
 use crate::ids::{AccountName, StreamId};
 use crate::now::Now;
@@ -73,12 +74,18 @@ pub(super) struct Accounts {
 
 impl Accounts {
     /// These are the accounts from now on. `terms`: the limit of an account's crawls, and this replica's share.
-    pub(super) fn set(&mut self, now: Now, specs: &[AccountSpec], terms: impl Fn(&AccountSpec) -> (Limit, Share)) {
+    pub(super) fn set(
+        &mut self,
+        now: Now,
+        specs: &[AccountSpec],
+        intervals: Intervals,
+        terms: impl Fn(&AccountSpec) -> (Limit, Share),
+    ) {
         self.by_name.retain(|name, _| specs.iter().any(|spec| spec.name == *name));
         for spec in specs {
             let (crawl_limit, share) = terms(spec);
             let account = self.by_name.entry(spec.name.clone()).or_insert_with(|| Account::new(spec.limit));
-            account.set(now, spec.limit, crawl_limit, share);
+            account.set(now, spec.limit, crawl_limit, share, intervals);
         }
     }
 

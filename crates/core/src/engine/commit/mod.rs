@@ -3,25 +3,21 @@
 pub(super) mod summary;
 
 use super::pending::{Change, Next, Pending};
-use super::queue::Taken;
+use super::queue::CommitPace;
 use super::topics::{OutputTopics, TopicFailure, TopicVerdict};
-use super::{Engine, Entry, REFRESH, Settings, Shard, StreamSpec};
+use super::watermarks::ShardProgress;
+use super::{Engine, REFRESH, Settings, Shard};
 use crate::checkpoint::{write_crawl, write_lanes, write_shard, write_stream};
 use crate::crawl::known::Update;
-use crate::engine::staging::{Owner, ShardWatermark, newest, stage};
+use crate::engine::staging::{Owner, newest, stage};
 use crate::ids::{ShardId, StreamId, Topic};
 use crate::now::Now;
 use crate::record::batch::{Batch, CheckpointWrite, OutputTopic};
 use crate::record::placement::shard_of;
 use crate::record::trace::Trace;
-use crate::stream::{State, Stream};
-use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use summary::{CommitSummary, CommittedPage};
-
-/// When a watermark is tried again whose topics weren't known.
-const WATERMARK_RETRY: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Commits it, as soon as its topics are known.
@@ -84,24 +80,43 @@ impl Engine {
             return None;
         }
         self.topics.batch_taken();
-        let room = self.batch_messages.min(self.settings.max_records);
-        let Taken { pending: taken, messages } = self.queue.take(room, |pending| weight(pending, &self.topics))?;
-        let watermarks = self.take_watermarks(now, room.saturating_sub(messages));
-        let refreshed = self.take_refreshed(now);
-        if taken.is_empty() && watermarks.is_empty() && refreshed.is_empty() {
+        let room = self.limits.messages.min(self.settings.max_records);
+        let progress = self.take_progress(now, room);
+        // Watermarks have a batch of their own: there is always room for them, and no sink has to split one that is about
+        // several shards.
+        let (taken, refreshed) = if progress.is_empty() {
+            (self.queue.take(room, |it| weight(it, &self.topics))?, self.take_refreshed(now))
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        if taken.is_empty() && progress.is_empty() && refreshed.is_empty() {
             return None;
         }
         let committed = |pending: &Pending| match self.streams.get(&pending.id) {
             Some(entry) => Some(&entry.committed),
             None => self.shards.get(&pending.shard)?.parked.get(&pending.id),
         };
-        let owner = Owner { shards: &self.shards, topics: self.topics.known(), settings: &self.settings };
-        let (staged, mut batch) = stage(owner, taken, committed, &watermarks, now.wall);
+        let owner = Owner {
+            shards: &self.shards,
+            topics: self.topics.known(),
+            settings: &self.settings,
+            shards_at_once: self.shards_at_once(),
+        };
+        let (staged, mut batch) = stage(owner, taken, committed, progress, now.wall);
         if !refreshed.is_empty() {
             batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
         }
-        self.queue.begin(staged);
+        self.queue.begin(now, staged);
         Some(batch)
+    }
+
+    /// The checkpoints of these shards were deleted from the bus: all of each is written again with the next batches.
+    pub fn rewrite(&mut self, now: Now, shards: &[ShardId]) {
+        for shard in shards {
+            if let Some(shard) = self.shards.get_mut(shard) {
+                shard.refresh_at = now.monotonic;
+            }
+        }
     }
 
     /// The whole checkpoint of a shard that is due for it, as it is on the bus.
@@ -110,13 +125,12 @@ impl Engine {
         let Some((&id, shard)) = due.filter(|_| !self.draining) else { return Vec::new() };
         shard.refresh_at = now.monotonic + REFRESH.delay(1, &id.to_string());
         let Shard { counters, parked, .. } = &*shard;
-        let Settings { shards, replica, .. } = &self.settings;
-        let mut writes = vec![write_shard(id, *shards, counters.epoch(), replica)];
+        let mut writes = vec![write_shard(id, &shard.header(&self.settings, counters))];
         writes.extend(counters.lanes().map(|(topic, lanes)| write_lanes(id, topic, lanes)));
         let polled = self.specs.get(&id).into_iter().flatten();
         let polled = polled.filter_map(|spec| Some((&spec.id, &self.streams.get(&spec.id)?.committed)));
         // One that was never polled has no entry yet.
-        for (stream, committed) in polled.chain(parked).filter(|(_, stream)| **stream != Stream::default()) {
+        for (stream, committed) in polled.chain(parked).filter(|(_, stream)| !stream.is_new()) {
             writes.push(write_stream(id, stream, committed));
             writes.extend(write_crawl(id, stream, None, committed.crawl.as_ref()));
         }
@@ -129,88 +143,13 @@ impl Engine {
         self.queue.commit_trace()
     }
 
-    /// The watermarks that are due and whose topics are known, as many as there is room for, or one.
-    fn take_watermarks(&mut self, now: Now, room: usize) -> Vec<ShardWatermark> {
-        let is_due = |(_, shard): &(&ShardId, &Shard)| self.watermark_due(shard).is_some_and(|at| at <= now.monotonic);
-        let due: Vec<_> = self.shards.iter().filter(is_due).map(|(shard, _)| *shard).collect();
-        let (mut watermarks, mut messages) = (Vec::new(), 0);
-        for shard in due {
-            let topics = self.topics_of(shard);
-            if topics.iter().any(|topic| !self.topics.is_known(topic)) {
-                for topic in topics {
-                    self.topics.want(now, topic);
-                }
-                if let Some(shard) = self.shards.get_mut(&shard) {
-                    shard.watermark_at = now.monotonic + WATERMARK_RETRY;
-                }
-                continue;
-            }
-            let lanes = |topic| self.topics.lanes(topic).unwrap_or(0);
-            messages += topics.iter().map(lanes).sum::<usize>() + topics.len();
-            if messages > room && !watermarks.is_empty() {
-                break;
-            }
-            let complete_up_to = self.complete_up_to(now, shard);
-            if complete_up_to.is_none() {
-                self.accounts.want_time(now);
-            }
-            let wait = if complete_up_to.is_some() { self.settings.watermark_interval } else { WATERMARK_RETRY };
-            if let Some(shard) = self.shards.get_mut(&shard) {
-                shard.watermark_at = now.monotonic + wait;
-            }
-            let complete_up_to = complete_up_to.filter(|_| !topics.is_empty());
-            watermarks.extend(complete_up_to.map(|complete_up_to| ShardWatermark { shard, complete_up_to, topics }));
-        }
-        watermarks
-    }
-
-    fn watermark_due(&self, shard: &Shard) -> Option<Duration> {
-        (!self.draining && !self.settings.watermark_interval.is_zero()).then_some(shard.watermark_at)
-    }
-
-    /// The topics in which consumers find the shard's records.
-    fn topics_of(&self, shard: ShardId) -> Vec<Topic> {
-        let template = &self.settings.topic;
-        let specs = self.specs.get(&shard).map_or(&[][..], Vec::as_slice);
-        let written = self.shards.get(&shard).into_iter().flat_map(|shard| shard.counters.topics());
-        let written = written.filter(|topic| specs.iter().any(|spec| template.may_give(&spec.id, topic)));
-        written.chain(template.only_topic()).cloned().collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// The time, by Asana's clock, at or after which each of the shard's streams that can be polled was polled to its
-    /// end. What is committed counts, so that all of it is on the bus. Without such a stream, a time that has passed at
-    /// Asana; none if no answer contained one, or the first token of a stream is under way.
-    fn complete_up_to(&self, now: Now, shard: ShardId) -> Option<DateTime<Utc>> {
-        let specs = self.specs.get(&shard).into_iter().flatten();
-        let specs = specs.filter_map(|spec| Some((spec, self.streams.get(&spec.id)?)));
-        let begins = |(spec, entry): (&StreamSpec, &Entry)| {
-            entry.committed.live().is_none() && !self.accounts.is_waiting(&spec.id)
-        };
-        if specs.clone().any(begins) {
-            return None;
-        }
-        let polled = specs.filter_map(|(spec, entry)| match &entry.committed.state {
-            State::Live(live) => Some(live.last_complete_poll_at),
-            // It is asked again just now, or its answer waits for a commit: it may have had events since.
-            State::Suspended { live: Some(live), .. } if !self.accounts.is_waiting(&spec.id) => {
-                Some(live.last_complete_poll_at)
-            }
-            State::Establish | State::Suspended { .. } => None,
-        });
-        // Until its end is published, a stream that was polled before may be polled again.
-        let parked = self.shards.get(&shard).map(|shard| &shard.parked);
-        let parked = parked.into_iter().flat_map(BTreeMap::values).filter(|stream| !stream.ended);
-        let parked = parked.filter_map(|stream| Some(stream.live()?.last_complete_poll_at));
-        polled.chain(parked).min().or_else(|| self.accounts.passed_at_asana(now))
-    }
-
     /// When the next batch is to be taken, if there is something for it.
     pub(super) fn batch_due(&self) -> Option<Duration> {
         let at_once = self.draining
             || self.is_full()
-            || self.queue.ready_records() >= self.settings.max_records.min(self.batch_messages);
-        let linger = if at_once { Duration::ZERO } else { self.settings.linger };
-        let pages = self.queue.oldest().map(|arrived| arrived + linger);
+            || self.queue.ready_records() >= self.settings.max_records.min(self.limits.messages);
+        let Settings { commit_interval: interval, quiet_wait, .. } = self.settings;
+        let pages = self.queue.due(if at_once { CommitPace::default() } else { CommitPace { interval, quiet_wait } });
         let watermark = self.shards.values().filter_map(|shard| self.watermark_due(shard)).min();
         let refresh = self.shards.values().map(|shard| shard.refresh_at).filter(|_| !self.draining).min();
         let due = pages.into_iter().chain(watermark).chain(refresh).min()?;
@@ -227,6 +166,9 @@ impl Engine {
                 shard.counters = counters;
                 shard.header_due = false;
             }
+        }
+        for ShardProgress { shard, empty, .. } in staged.progress {
+            self.stated(now, shard, empty);
         }
         for (id, stream) in staged.streams {
             if let Some(entry) = self.streams.get_mut(&id) {

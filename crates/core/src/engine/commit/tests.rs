@@ -1,18 +1,34 @@
 use super::*;
+use crate::checkpoint::ShardState;
+use crate::engine::Settings;
 use crate::engine::bench::{Bench, MINUTE};
 use crate::engine::topics::{TopicFailure, TopicVerdict};
 use crate::ids::SyncToken;
-use crate::outcome::poll::{Failure, Page, PollOutcome, Probed, Verdict};
+use crate::outcome::poll::{Denial, Failure, Page, PollOutcome, Probed, Verdict};
 use crate::outcome::stamp::Stamp;
 use crate::record::event::Event;
+use crate::stream::State;
 use bridge_contract::pb::{self, record::Body};
-use bridge_contract::time::timestamp;
-use chrono::TimeDelta;
+use bridge_contract::time::date_time;
+use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message as _;
+use std::collections::BTreeMap;
 
 fn bodies(batch: Option<Batch>) -> Vec<Body> {
     let records = batch.unwrap().messages.into_iter().map(|it| pb::Record::decode(it.value.as_slice()).unwrap());
     records.filter_map(|record| record.body).collect()
+}
+
+/// What the batch's watermarks state of the shard: a time, or none if it is empty.
+fn times(batch: Option<Batch>) -> Vec<Option<DateTime<Utc>>> {
+    let progress =
+        bodies(batch).into_iter().filter_map(|it| if let Body::Watermark(it) = it { Some(it.progress) } else { None });
+    let time = |it: pb::ShardProgress| {
+        let time = it.complete_up_to.as_ref().and_then(date_time);
+        assert!(!it.empty || time.is_none());
+        time
+    };
+    progress.flatten().map(time).collect()
 }
 
 #[test]
@@ -24,33 +40,35 @@ fn nothing_is_complete_as_long_as_a_stream_may_be_found_again() {
     bench.wait(60 * MINUTE);
     assert_eq!(bench.commit(), None, "the topic isn't known yet");
     bench.wait(MINUTE);
-    let watermark = pb::Watermark { complete_up_to: timestamp(live.last_complete_poll_at), shards: 1, lanes: 1 };
-    assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
+    assert_eq!(times(bench.commit()), [Some(live.last_complete_poll_at)]);
 }
 
 #[test]
 fn a_shard_without_a_live_stream_is_complete_up_to_a_time_that_has_passed_at_asana() {
     let mut bench = Bench::new();
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    bench.answer(&poll, PollOutcome::Denied(Denial::NotFound));
     let settings = Settings { watermark_interval: MINUTE, ..bench.engine.settings.clone() };
-    bench.reconfigure(settings, false);
-    bench.commit();
+    bench.reconfigure(settings, true);
     bench.wait(10 * MINUTE);
     let passed = bench.now.wall - TimeDelta::seconds(1);
     bench.now.wall += TimeDelta::days(1);
-    let watermark = pb::Watermark { complete_up_to: timestamp(passed), shards: 1, lanes: 1 };
-    assert!(bodies(bench.commit()).contains(&Body::Watermark(watermark)));
+    assert_eq!(times(bench.commit()), [Some(passed)]);
 }
 
 #[test]
 fn asanas_time_is_requested_once_if_no_answer_contained_it_and_no_watermark_is_written_before() {
     let mut bench = Bench::new();
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    bench.answer(&poll, PollOutcome::Denied(Denial::NotFound));
     bench.restart(MINUTE);
-    let settings = bench.engine.settings.clone();
-    bench.reconfigure(settings, false);
     let is_watermark = |body: &Body| matches!(body, Body::Watermark(_));
-    assert!(!bodies(bench.commit()).iter().any(is_watermark));
-    bench.wait(2 * MINUTE);
-    assert_eq!(bench.commit(), None);
+    for _ in 0..2 {
+        bench.wait(2 * MINUTE);
+        assert_eq!(bench.commit(), None, "first the topic isn't known, then the time");
+    }
     let probe = bench.engine.next_probe(bench.now).unwrap();
     for _ in 0..50 {
         bench.wait(MINUTE);
@@ -61,6 +79,34 @@ fn asanas_time_is_requested_once_if_no_answer_contained_it_and_no_watermark_is_w
     bench.engine.handle_probe(bench.now, &probe, probed);
     bench.wait(MINUTE);
     assert!(bodies(bench.commit()).iter().any(is_watermark));
+}
+
+#[test]
+fn an_empty_shard_is_stated_seldom_and_polled_only_when_it_is_stated_that_it_isnt_empty() {
+    let mut bench = Bench::new();
+    bench.restart(MINUTE);
+    let settings = bench.engine.settings.clone();
+    bench.reconfigure(settings.clone(), false);
+    assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamEnded(_))));
+    bench.wait(MINUTE);
+    let batch = bench.commit().unwrap();
+    assert_eq!(batch.shards(), [ShardId(0)], "it is fenced by what it names");
+    assert_eq!(times(Some(batch)), [None]);
+    let mut stated = 0;
+    for _ in 0..60 {
+        bench.wait(MINUTE);
+        stated += times(bench.commit().or_else(|| Some(Batch::default()))).len();
+    }
+    assert_eq!(stated, 4);
+    // Another session, whose configuration has a stream again.
+    bench.restart(MINUTE);
+    bench.wait(Duration::from_secs(1));
+    bench.engine.request_poll(bench.now, &bench.id.clone());
+    assert_eq!(bench.poll(), None, "consumers still believe that nothing can come");
+    assert_eq!(times(bench.commit()).len(), 1);
+    bench.wait(Duration::from_secs(1));
+    assert!(bench.poll().is_some());
+    assert!(!bench.engine.shards[&ShardId(0)].empty);
 }
 
 #[test]
@@ -84,6 +130,51 @@ fn page(bench: &Bench, resource_type: &str, next: &str) -> PollOutcome {
     let event = serde_json::json!({ "action": "changed", "resource": { "gid": "7", "resource_type": resource_type } });
     let events = vec![Event::parse(&serde_json::value::to_raw_value(&event).unwrap())];
     PollOutcome::Page(Page { events, next: next.into(), has_more: false, received_at: bench.now.wall, bytes: 9 })
+}
+
+/// When the bench's only page is committed whose arrival is `after` the beginning of the commit before.
+fn committed_after(after: Duration, has_more: bool) -> Duration {
+    let mut bench = published();
+    let interval = Duration::from_secs(10);
+    bench.reconfigure(Settings { commit_interval: interval, ..bench.engine.settings.clone() }, true);
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    let (first, second) = (page(&bench, "task", "d"), page(&bench, "task", "e"));
+    bench.answer(&poll, first);
+    let began = bench.now.monotonic;
+    bench.engine.request_poll(bench.now, &bench.id.clone());
+    bench.wait(after);
+    let poll = bench.poll().unwrap();
+    let PollOutcome::Page(second) = second else { unreachable!("it is a page") };
+    let second = bench.polled(PollOutcome::Page(Page { has_more, ..second }));
+    bench.engine.handle_outcome(bench.now, &poll, second);
+    let due = bench.engine.batch_due().unwrap();
+    bench.wait(due.saturating_sub(bench.now.monotonic));
+    assert!(bench.engine.take_batch(bench.now).is_some(), "what is due is taken");
+    bench.now.monotonic.saturating_sub(began)
+}
+
+#[test]
+fn a_page_is_committed_at_once_unless_a_commit_began_just_before_and_nothing_more_waits() {
+    for (after, has_more, expected) in [(12, false, 12), (3, false, 10), (3, true, 3)] {
+        let committed = committed_after(Duration::from_secs(after), has_more);
+        assert_eq!(committed, Duration::from_secs(expected), "{after} s after, {has_more}");
+    }
+}
+
+#[test]
+fn a_page_without_events_waits_for_another_one() {
+    let mut bench = published();
+    let wait = Duration::from_secs(5);
+    bench.reconfigure(Settings { quiet_wait: wait, ..bench.engine.settings.clone() }, true);
+    bench.wait(MINUTE);
+    let poll = bench.poll().unwrap();
+    let page = bench.page();
+    bench.engine.handle_outcome(bench.now, &poll, bench.polled(page));
+    assert_eq!(bench.engine.batch_due(), Some(bench.now.monotonic + wait));
+    assert_eq!(bench.engine.take_batch(bench.now), None);
+    bench.engine.reconfigure(bench.now, bench.engine.settings.clone(), &[], &[]);
+    assert!(bench.engine.batch_due().unwrap() <= bench.now.monotonic, "the end of a stream is committed at once");
 }
 
 #[test]
@@ -232,5 +323,34 @@ fn a_configuration_that_comes_during_a_commit_counts_from_its_end() {
         assert!(bodies(bench.commit()).iter().any(|body| matches!(body, Body::StreamEnded(_))));
         let parked = &bench.engine.shards[&ShardId(0)].parked[&bench.id];
         assert_eq!(parked.token().map(SyncToken::as_str), Some(if is_aborted { "c" } else { "d" }));
+    }
+}
+
+#[test]
+fn a_deleted_checkpoint_is_written_again_whole() {
+    let mut bench = published();
+    bench.wait(MINUTE);
+    assert!(bench.commit().is_none_or(|batch| batch.checkpoints.is_empty()));
+    bench.engine.rewrite(bench.now, &[ShardId(0), ShardId(7)]);
+    let batch = bench.commit().expect("a batch");
+    let keys: Vec<_> = batch.checkpoints.iter().map(|write| write.key.as_str()).collect();
+    assert_eq!(keys, ["lanes/t", "shard", "stream/main/1"], "header, counters and stream");
+    assert!(batch.messages.is_empty());
+}
+
+#[test]
+fn after_a_lost_checkpoint_a_stream_opens_a_gap_for_some_days() {
+    for (days, has_gap) in [(0, true), (6, true), (8, false)] {
+        let mut bench = Bench::new();
+        let counters = bench.engine.shards[&ShardId(0)].counters.clone();
+        let recreated_at = Some(bench.now.wall - TimeDelta::days(days));
+        let state = ShardState { counters, empty: false, streams: BTreeMap::new(), recreated_at };
+        bench.engine.assign(bench.now, ShardId(0), state);
+        bench.wait(MINUTE);
+        let poll = bench.poll().expect("a poll");
+        assert_eq!(poll.token, None);
+        bench.answer(&poll, PollOutcome::TokenReset("n".into()));
+        let stream = &bench.engine.streams[&bench.id].committed;
+        assert_eq!(stream.open_gaps.iter().map(|gap| gap.last_complete_poll_at).next(), has_gap.then_some(None));
     }
 }

@@ -1,10 +1,9 @@
 //! The lists of a crawl: what their pages show, and what becomes of those that can't be read.
 
 use super::compare::{Hashes, has_event, hashes};
-use super::{CrawlStep, CrawlTurn, Engine, Found, Step};
+use super::{CrawlStep, CrawlTurn, Engine, Found, RETRY, Step};
 use crate::crawl::known::{self, NOT_VISIBLE};
 use crate::crawl::{Crawl, Fate, Place, below};
-use crate::engine::schedule::pace::RETRY;
 use crate::ids::{Gid, StreamId};
 use crate::now::Now;
 use crate::outcome::list::{Item, ListOutcome, ListPage, Listing, What};

@@ -6,9 +6,9 @@ use crate::crawl::listed_types;
 use crate::engine::pending::{Change, Pending};
 use crate::ids::{Gid, StreamId};
 use crate::outcome::list::{Item, What};
-use crate::record::event::{Action, Event};
+use crate::record::event::Event;
 use crate::stream::State;
-use bridge_contract::pb;
+use bridge_contract::{Action, pb};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -240,7 +240,7 @@ mod tests {
             let gap = OpenGap {
                 id: "g".to_owned(),
                 reason: pb::SourceGapReason::TokenExpired,
-                last_complete_poll_at: bench.now.wall,
+                last_complete_poll_at: Some(bench.now.wall),
                 resumed_at: bench.now.wall,
                 topics: BTreeMap::new(),
             };

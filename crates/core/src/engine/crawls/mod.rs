@@ -13,7 +13,7 @@ pub use step::{CrawlAnswer, CrawlStep, Lookup, Step};
 
 use super::accounts::Account;
 use super::pending::{Change, Next, Pending};
-use super::schedule::pace::{RETRY, SUSPENDED};
+use super::schedule::backoff::Backoff;
 use super::settings::CrawlSettings;
 use super::{Engine, Entry};
 use crate::crawl::known;
@@ -30,6 +30,11 @@ use missed::Deletions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
+
+/// The delays after requests of a crawl without a usable answer.
+const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
+/// The delays before what a crawl left out is requested again.
+const LEFT_OUT: Backoff = Backoff { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
 
 /// What only this owner of a stream knows of its crawl.
 #[derive(Debug, Default)]
@@ -63,7 +68,7 @@ pub(super) struct Crawling {
 impl Crawling {
     /// The stream has just come here.
     pub(super) fn came(now: Now, id: &StreamId, committed: &Stream) -> Self {
-        let rest_at = now.monotonic + SUSPENDED.delay(1, &id.to_string());
+        let rest_at = now.monotonic + LEFT_OUT.delay(1, &id.to_string());
         let polled_at = committed.live().map(|live| live.last_complete_poll_at);
         let deletions = Deletions::since(polled_at.unwrap_or_default());
         Self { since: now.monotonic, progressed_at: now.monotonic, rest_at, deletions, ..Self::default() }
@@ -71,7 +76,8 @@ impl Crawling {
 }
 
 impl Engine {
-    /// The next step of a crawl, as long as crawls are due and the budgets and memory allow it. Polls go first.
+    /// The next step of a crawl, as long as crawls are due and the budgets and memory allow it. To be called
+    /// before [`next_poll`](Self::next_poll): polls use all that crawls leave of the budget.
     pub fn next_crawl_step(&mut self, now: Now) -> Option<CrawlStep> {
         if self.is_full() || self.draining {
             return None;
@@ -277,7 +283,7 @@ impl Engine {
     /// When a step of a crawl may be to do.
     pub(super) fn next_crawl_deadline(&self) -> Option<Duration> {
         let due = |account: &Account| {
-            let (id, due) = account.next_crawl()?;
+            let (due, id) = account.next_crawl()?;
             let step = self.step_of(id)?;
             match step.payer(id).and_then(|payer| self.accounts.get(payer)) {
                 Some(payer) => Some(due.max(payer.crawl_available_at()?)),
@@ -294,7 +300,7 @@ impl Engine {
         if committed.left_out.is_empty() {
             crawling.rest_tries = 0;
         }
-        crawling.rest_at = now.monotonic + SUSPENDED.delay(crawling.rest_tries + 1, &id.to_string());
+        crawling.rest_at = now.monotonic + LEFT_OUT.delay(crawling.rest_tries + 1, &id.to_string());
     }
 }
 

@@ -136,6 +136,12 @@ impl Budget {
         may_send.then(|| (self.counted_at + wait).max(self.paused_until))
     }
 
+    /// How many requests a second this replica may send in the long run.
+    #[must_use]
+    pub fn per_second(&self) -> f64 {
+        u32::try_from(self.refill()).map_or(f64::INFINITY, f64::from) / 60_000.0
+    }
+
     /// What is left of it.
     #[must_use]
     pub fn allowance(&self, now: Now) -> Allowance {
@@ -192,9 +198,9 @@ impl Budget {
         self.counted_at = self.counted_at.max(now.monotonic);
     }
 
-    /// The bucket: a tenth of the share's minute, and room for one request.
+    /// The bucket: what the share allows in a second, and room for one request. What it holds is lost to the refill.
     fn size(&self) -> u128 {
-        u128::from(self.of_share(self.limit.requests_per_minute.get().into()) / 10).max(1) * REQUEST
+        u128::from(self.of_share(self.limit.requests_per_minute.get().into()) / 60).max(1) * REQUEST
     }
 
     /// In thousandths of requests a minute. A fiftieth is left for requests that take longer on their way than
@@ -288,13 +294,13 @@ mod tests {
     #[test]
     fn the_budget_is_used() {
         let (mut budget, mut sent) = (budget(150, 40), 0);
-        for second in 0..600 {
-            while budget.take(at(second * 1000)) {
+        for tenth in 0..6000 {
+            while budget.take(at(tenth * 100)) {
                 budget.finish();
                 sent += 1;
             }
         }
-        assert!(sent > 10 * 130, "{sent} in ten minutes");
+        assert!(sent > 10 * 143, "{sent} in ten minutes");
     }
 
     #[test]

@@ -4,55 +4,59 @@ use super::backoff::Backoff;
 use crate::stream::Pace;
 use std::time::Duration;
 
-/// The delays after requests without a usable answer.
-pub(crate) const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
+/// The delays after polls without a usable answer.
+const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 /// The delays after Asana refused a stream. Each is far below the life of a sync token (24 hours).
-pub(crate) const SUSPENDED: Backoff = Backoff { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
-/// A poll without events makes the interval longer by this factor, up to the longest.
-const IDLE_GROWTH: (u32, u32) = (3, 2);
+const SUSPENDED: Backoff = Backoff { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
+/// After a webhook, so many polls without events come sooner than the stream's interval, each interval twice as long as
+/// the one before: what the webhook reported isn't always in Asana's stream yet.
+const EXPECTANT_POLLS: u32 = 4;
 
 /// The shortest interval between two polls of a stream, and the longest.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Intervals {
     pub(crate) min: Duration,
     pub(crate) max: Duration,
 }
 
-/// The pace of one stream: its interval grows while no events come, and its delays while polls fail.
-#[derive(Clone, Debug)]
+/// What makes one stream deviate from the interval that its event rate gives: failures, and a webhook whose events
+/// haven't come yet.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pacing {
-    interval: Duration,
     /// Polls without a usable answer, in a row.
     failures: u32,
     /// When the first of these was.
     failing_since: Option<Duration>,
+    /// How many of the next polls come sooner, until events come.
+    expectant: u32,
 }
 
 impl Pacing {
-    /// At the shortest interval, without failures.
-    pub(crate) fn new(intervals: Intervals) -> Self {
-        Self { interval: intervals.min, failures: 0, failing_since: None }
-    }
-
-    /// How long the stream waits until its next poll, after one with this result. `who`: its name, for the jitter.
-    pub(crate) fn next(&mut self, now: Duration, pace: Pace, intervals: Intervals, who: &str) -> Duration {
+    /// How long the stream waits at the most until its next poll, after one with this result; `None`: for its
+    /// interval. `who`: its name, for the jitter.
+    pub(crate) fn next(&mut self, now: Duration, pace: Pace, intervals: Intervals, who: &str) -> Option<Duration> {
         self.count(now, pace);
         match pace {
-            Pace::AtOnce => Duration::ZERO,
-            // No earlier than the others come again: it may be the one that is throttled each time.
-            Pace::AccountPause(pause) => pause.max(self.interval),
+            Pace::AtOnce => Some(Duration::ZERO),
+            // Like the others: it may be the one that is throttled each time.
+            Pace::AccountPause(_) => None,
             Pace::Active => {
-                self.hasten(intervals);
-                self.interval
+                self.expectant = 0;
+                None
             }
             Pace::Idle => {
-                let (times, by) = IDLE_GROWTH;
-                self.interval = (self.interval * times / by).clamp(intervals.min, intervals.max);
-                self.interval
+                let before = EXPECTANT_POLLS - self.expectant;
+                self.expectant = self.expectant.checked_sub(1)?;
+                Some(intervals.min.saturating_mul(1 << before).min(intervals.max))
             }
-            Pace::Retry => RETRY.delay(self.failures, who),
-            Pace::Suspended(denials) => SUSPENDED.delay(denials, who),
+            Pace::Retry => Some(RETRY.delay(self.failures, who)),
+            Pace::Suspended(denials) => Some(SUSPENDED.delay(denials, who)),
         }
+    }
+
+    /// A webhook reported a change.
+    pub(crate) fn expect_events(&mut self) {
+        self.expectant = EXPECTANT_POLLS;
     }
 
     /// Counts failures in a row. A pause of the account neither is one nor ends them.
@@ -67,11 +71,6 @@ impl Pacing {
                 (self.failures, self.failing_since) = (0, None);
             }
         }
-    }
-
-    /// Back to the shortest interval: events are expected.
-    pub(crate) fn hasten(&mut self, intervals: Intervals) {
-        self.interval = intervals.min;
     }
 
     /// Polls without a usable answer, in a row.
@@ -92,41 +91,41 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const INTERVALS: Intervals = Intervals { min: Duration::from_secs(10), max: Duration::from_secs(30) };
 
-    fn waits(pacing: &mut Pacing, paces: impl IntoIterator<Item = Pace>) -> Vec<u64> {
-        paces.into_iter().map(|pace| pacing.next(SECOND, pace, INTERVALS, "main/1").as_secs()).collect()
+    fn waits(pacing: &mut Pacing, paces: impl IntoIterator<Item = Pace>) -> Vec<Option<u64>> {
+        let mut next = |pace| pacing.next(SECOND, pace, INTERVALS, "main/1").map(|wait| wait.as_secs());
+        paces.into_iter().map(&mut next).collect()
     }
 
     #[test]
-    fn the_interval_grows_by_half_while_no_events_come_and_is_bounded() {
-        let mut pacing = Pacing::new(INTERVALS);
-        assert_eq!(waits(&mut pacing, [Pace::Idle; 4]), [15, 22, 30, 30]);
-        assert_eq!(waits(&mut pacing, [Pace::AtOnce, Pace::Active, Pace::Idle]), [0, 10, 15]);
-        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND), Pace::Idle]), [15, 22], "a pause is no news");
-        pacing.hasten(INTERVALS);
-        assert_eq!(waits(&mut pacing, [Pace::Idle]), [15]);
-        let shorter = Intervals { min: SECOND, max: 5 * SECOND };
-        assert_eq!(pacing.next(SECOND, Pace::Idle, shorter, "main/1"), 5 * SECOND, "other settings count at once");
+    fn a_stream_waits_for_its_interval_and_shorter_after_a_webhook_until_events_come() {
+        let mut pacing = Pacing::default();
+        assert_eq!(waits(&mut pacing, [Pace::Idle, Pace::Active, Pace::AtOnce]), [None, None, Some(0)]);
+        pacing.expect_events();
+        let waited = waits(&mut pacing, [Pace::Idle; 5]);
+        assert_eq!(waited, [Some(10), Some(20), Some(30), Some(30), None], "no longer than the longest");
+        pacing.expect_events();
+        assert_eq!(waits(&mut pacing, [Pace::Idle, Pace::Active, Pace::Idle]), [Some(10), None, None]);
     }
 
     #[test]
-    fn delays_grow_with_failures_in_a_row_and_keep_the_interval() {
-        let mut pacing = Pacing::new(INTERVALS);
+    fn delays_grow_with_failures_in_a_row() {
+        let mut pacing = Pacing::default();
         for (number, longest) in [1, 2, 4, 8].into_iter().enumerate() {
             let now = SECOND * (5 + u32::try_from(number).unwrap());
-            let delay = pacing.next(now, Pace::Retry, INTERVALS, "main/1");
+            let delay = pacing.next(now, Pace::Retry, INTERVALS, "main/1").unwrap();
             assert!(delay >= longest * SECOND / 2 && delay <= longest * SECOND, "{delay:?}");
         }
-        waits(&mut pacing, [Pace::AccountPause(SECOND)]);
-        assert_eq!((pacing.failures(), pacing.failing_since()), (4, Some(5 * SECOND)));
-        assert_eq!(waits(&mut pacing, [Pace::Idle]), [15]);
+        assert_eq!(waits(&mut pacing, [Pace::AccountPause(SECOND)]), [None]);
+        assert_eq!((pacing.failures(), pacing.failing_since()), (4, Some(5 * SECOND)), "a pause is no news");
+        assert_eq!(waits(&mut pacing, [Pace::Idle]), [None]);
         assert_eq!((pacing.failures(), pacing.failing_since()), (0, None));
     }
 
     #[test]
     fn a_suspended_stream_waits_by_its_denials_in_a_row_and_an_hour_at_most() {
-        let mut pacing = Pacing::new(INTERVALS);
+        let mut pacing = Pacing::default();
         for (denials, longest) in [(1, 300), (2, 600), (9, 3600)] {
-            let delay = pacing.next(SECOND, Pace::Suspended(denials), INTERVALS, "main/1");
+            let delay = pacing.next(SECOND, Pace::Suspended(denials), INTERVALS, "main/1").unwrap();
             assert!(delay >= longest * SECOND / 2 && delay <= longest * SECOND, "{delay:?}");
         }
         assert_eq!(pacing.failures(), 0);

@@ -20,14 +20,16 @@ pub fn to_json(event: &pb::Event) -> String {
     if !event.raw_json.is_empty() {
         return event.raw_json.clone();
     }
+    // All fields are named, so that the compiler reports one that is new in the contract.
+    let pb::Event { action, resource, parent, change, created_at, r#type, user, fingerprint: _, raw_json: _ } = event;
     let made = Ordinary {
-        action: &event.action,
-        resource: event.resource.as_ref().map(Reference::of),
-        parent: event.parent.as_ref().map(Reference::of),
-        change: event.change.as_ref().map(Change::of),
-        created_at: event.created_at.as_ref().and_then(date_time).map(asana_form),
-        kind: event.r#type.as_deref(),
-        user: event.user.as_ref().map(Reference::of),
+        action,
+        resource: resource.as_ref().map(Reference::of),
+        parent: parent.as_ref().map(Reference::of),
+        change: change.as_ref().map(Change::of),
+        created_at: created_at.as_ref().and_then(date_time).map(asana_form),
+        kind: r#type.as_deref(),
+        user: user.as_ref().map(Reference::of),
     };
     // Texts with text keys always have a JSON form.
     serde_json::to_string(&made).unwrap_or_default()
@@ -77,12 +79,13 @@ struct Reference<'a> {
 
 impl<'a> Change<'a> {
     fn of(change: &'a pb::Change) -> Self {
+        let pb::Change { field, action, added_value, new_value, removed_value } = change;
         Self {
-            field: &change.field,
-            action: &change.action,
-            added_value: change.added_value.as_ref().and_then(Value::of),
-            new_value: change.new_value.as_ref().and_then(Value::of),
-            removed_value: change.removed_value.as_ref().and_then(Value::of),
+            field,
+            action,
+            added_value: added_value.as_ref().and_then(Value::of),
+            new_value: new_value.as_ref().and_then(Value::of),
+            removed_value: removed_value.as_ref().and_then(Value::of),
         }
     }
 }
@@ -99,11 +102,7 @@ impl<'a> Value<'a> {
 
 impl<'a> Reference<'a> {
     fn of(resource: &'a pb::Resource) -> Self {
-        Self {
-            gid: &resource.gid,
-            resource_type: &resource.resource_type,
-            name: resource.name.as_deref(),
-            resource_subtype: resource.resource_subtype.as_deref(),
-        }
+        let pb::Resource { gid, resource_type, name, resource_subtype } = resource;
+        Self { gid, resource_type, name: name.as_deref(), resource_subtype: resource_subtype.as_deref() }
     }
 }

@@ -1,7 +1,9 @@
 //! Vectors of watermarks: up to when a topic is complete.
 
 use super::Vector;
-use super::records::{AT, At, at, changed, epoch, event, events, record, shard, start, watermark, watermark_of};
+use super::records::{
+    AT, At, at, changed, empty, epoch, event, events, record, shard, start, stating, up_to, watermark, watermark_of,
+};
 use bridge_consumer::detect::Start;
 
 /// When a watermark holds.
@@ -60,6 +62,102 @@ pub(super) fn silent() -> Vec<Vector> {
             "There are two shards, say the watermarks. Nothing is complete before the second has one in each lane, too.",
             [watermark_of(at(0), 1, 10, 2, 2), watermark_of(at(1), 1, 10, 2, 2), record(shard(1, at(1)), 1, event())],
         ),
+    ]
+}
+
+/// Watermarks about several shards, in the sequence of one of them.
+pub(super) fn joint() -> Vec<Vector> {
+    let (one, other) = (AT, shard(1, AT));
+    let of_two = (2, 1);
+    vec![
+        Vector::by_lane(
+            "lane-joint-watermark",
+            "One watermark is about both shards. The last two records of shard 1 are missing, although none of its records came later; \
+             then they come.",
+            [
+                events(other, [1]),
+                vec![stating(one, 1, of_two, [up_to(one, 1, 10), up_to(other, 1, 12)])],
+                vec![stating(one, 2, of_two, [up_to(one, 2, 20), up_to(other, 3, 22)])],
+                events(other, [2, 3, 4]),
+            ]
+            .concat(),
+        ),
+        Vector::by_lane(
+            "lane-joint-watermark-tail-lost",
+            "The tail of shard 1 is missing, more of it with the next watermark, and the records never come.",
+            [
+                events(other, [1]),
+                vec![stating(one, 1, of_two, [up_to(one, 1, 10), up_to(other, 3, 12)])],
+                vec![stating(one, 2, of_two, [up_to(one, 2, 20), up_to(other, 6, 22)])],
+                events(other, [8]),
+            ]
+            .concat(),
+        ),
+        Vector::by_lane(
+            "lane-replica-stops",
+            "The replica that wrote for both shards stops between two watermarks. Another takes over shard 1, and names it \
+             alone: shard 0 holds the topic back.",
+            [
+                events(other, [1]),
+                vec![stating(one, 1, of_two, [up_to(one, 1, 10), up_to(other, 1, 12)])],
+                events(other, [2]),
+                vec![stating(other, 3, of_two, [up_to(other, 3, 30)])],
+            ]
+            .concat(),
+        ),
+        Vector::by_lane(
+            "lane-shard-moves",
+            "Shard 1 moves from the replica of shard 0 to another. Both name it for a while, and the later time counts.",
+            [
+                events(other, [1]),
+                vec![stating(one, 1, of_two, [up_to(one, 1, 10), up_to(other, 1, 12)])],
+                vec![stating(other, 2, of_two, [up_to(other, 2, 30)])],
+                vec![stating(one, 2, of_two, [up_to(one, 2, 25), up_to(other, 1, 20)])],
+                vec![stating(one, 3, of_two, [up_to(one, 3, 40)])],
+            ]
+            .concat(),
+        ),
+        Vector::by_lane(
+            "lane-empty-shard",
+            "Shard 1 has no streams: it holds nothing back, though nobody names it again. Before its first stream is polled a \
+             watermark names it, and from then on it counts. At the end it is empty again, until its next record.",
+            [
+                vec![start(other, 0, 0)],
+                vec![stating(one, 1, of_two, [up_to(one, 1, 10), empty(other, 1)])],
+                vec![watermark_of(one, 2, 20, 2, 1)],
+                vec![stating(one, 3, of_two, [up_to(one, 3, 30), up_to(other, 1, 28)])],
+                vec![watermark_of(one, 4, 40, 2, 1)],
+                events(other, [2]),
+                vec![stating(one, 5, of_two, [up_to(one, 5, 50), empty(other, 2)])],
+                vec![watermark_of(one, 6, 60, 2, 1)],
+                events(other, [3]),
+                vec![watermark_of(one, 7, 70, 2, 1)],
+            ]
+            .concat(),
+        ),
+        Vector::by_lane(
+            "lane-empty-shard-late",
+            "A watermark that comes late doesn't make a shard empty again. One with a hole before the shard's last record \
+             doesn't either, until the hole is filled.",
+            [
+                events(other, [1]),
+                vec![stating(one, 1, of_two, [up_to(one, 1, 10), up_to(other, 1, 12)])],
+                vec![stating(one, 3, of_two, [up_to(one, 3, 30), up_to(other, 1, 20)])],
+                vec![stating(one, 2, of_two, [up_to(one, 2, 15), empty(other, 1)])],
+                vec![stating(one, 4, of_two, [up_to(one, 4, 40), empty(other, 3)])],
+                events(other, [2, 3]),
+            ]
+            .concat(),
+        ),
+        Vector {
+            start: Start::Middle,
+            ..Vector::by_lane(
+                "lane-joined-at-a-watermark",
+                "A reader that joins at a watermark knows all the shards that it names.",
+                [vec![stating(one, 70, of_two, [up_to(one, 70, 10), up_to(other, 9, 12)])], events(other, [11, 9])]
+                    .concat(),
+            )
+        },
     ]
 }
 

@@ -102,6 +102,7 @@ fn vectors() -> Vec<Vector> {
         order::epochs(),
         complete::watermarks(),
         complete::silent(),
+        complete::joint(),
         complete::numbers(),
         gaps::opened(),
         gaps::healings(),
@@ -213,6 +214,7 @@ fn the_vectors_cover_every_verdict() {
         "reordered",
         "source_gap_healed",
         "source_gap_opened",
+        "tail_missing",
         "unnumbered",
     ];
     assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), all);

@@ -59,8 +59,26 @@ pub(super) fn watermark(at: At, sequence: u64, time: i64) -> pb::Record {
 }
 
 pub(super) fn watermark_of(at: At, sequence: u64, time: i64, shards: u32, lanes: u32) -> pb::Record {
+    stating(at, sequence, (shards, lanes), [up_to(at, sequence, time)])
+}
+
+/// A watermark about several shards.
+pub(super) fn stating(
+    at: At,
+    sequence: u64,
+    (shards, lanes): (u32, u32),
+    progress: impl Into<Vec<pb::ShardProgress>>,
+) -> pb::Record {
+    of_lane(at, sequence, Body::Watermark(pb::Watermark { shards, lanes, progress: progress.into() }))
+}
+
+pub(super) fn up_to(At { shard, epoch, .. }: At, lane_sequence: u64, time: i64) -> pb::ShardProgress {
     let complete_up_to = Some(seconds(1_767_000_000 + time));
-    of_lane(at, sequence, Body::Watermark(pb::Watermark { complete_up_to, shards, lanes }))
+    pb::ShardProgress { shard, epoch, lane_sequence, complete_up_to, empty: false }
+}
+
+pub(super) fn empty(at: At, lane_sequence: u64) -> pb::ShardProgress {
+    pb::ShardProgress { complete_up_to: None, empty: true, ..up_to(at, lane_sequence, 0) }
 }
 
 pub(super) fn changed(at: At, sequence: u64, previous_count: u32, count: u32) -> pb::Record {

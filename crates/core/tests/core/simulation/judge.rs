@@ -3,8 +3,8 @@
 use super::asana::{Asana, Log, task};
 use super::bus::Bus;
 use super::world::{LANES, MOST_LANES, SHARDS};
-use bridge_consumer::Materializer;
 use bridge_consumer::materialize::{Mark, Row};
+use bridge_consumer::{Continuity, Detector, Materializer, News, Start};
 use bridge_contract::pb::{self, record::Body};
 use bridge_core::ids::{Lane, StreamId, Topic};
 use bridge_core::record::batch::{Message, Target};
@@ -22,6 +22,8 @@ pub(crate) struct Verdict {
     pub(crate) gaps: usize,
     pub(crate) stand_ins: usize,
     pub(crate) watermarks: usize,
+    /// Shards that a watermark called empty.
+    pub(crate) empty: usize,
     pub(crate) lane_changes: usize,
     pub(crate) crawls: usize,
     pub(crate) missed: usize,
@@ -40,6 +42,7 @@ impl Verdict {
             gaps: self.gaps + other.gaps,
             stand_ins: self.stand_ins + other.stand_ins,
             watermarks: self.watermarks + other.watermarks,
+            empty: self.empty + other.empty,
             lane_changes: self.lane_changes + other.lane_changes,
             crawls: self.crawls + other.crawls,
             missed: self.missed + other.missed,
@@ -284,7 +287,10 @@ impl LaneOfShard {
                 assert!(counts.contains(&change.previous_count), "{lane:?}: {counts:?}, {change:?}");
                 *counts = [change.count].into();
             }
-            Body::Watermark(_) => verdict.watermarks += 1,
+            Body::Watermark(it) => {
+                verdict.watermarks += 1;
+                verdict.empty += it.progress.iter().filter(|progress| progress.empty).count();
+            }
             Body::Event(_) | Body::StandIn(_) => {
                 let key = message.key.as_str().as_bytes();
                 counts.retain(|count| lane_of(key, NonZeroU32::new(*count).unwrap()) == lane.partition);
@@ -323,14 +329,21 @@ fn judge_times(asana: &Asana, bus: &Bus) -> Verdict {
     let mut verdict = Verdict::default();
     let mut streams: BTreeMap<StreamId, Times> =
         asana.streams.keys().map(|stream| (stream.clone(), Times::default())).collect();
-    for message in bus.all.iter().filter(|message| matches!(message.target, Target::Lane { .. })) {
+    let mut detector = Detector::by_lane(Start::Beginning);
+    for message in &bus.all {
+        let Target::Lane { topic, .. } = &message.target else { continue };
         let record = pb::Record::decode(message.value.as_slice()).expect("a record");
         let position = record.position.clone().expect("a position");
+        let read = detector.observe(topic.as_str(), &record);
+        assert_eq!(read.continuity, Continuity::InOrder);
+        assert!(!matches!(read.news, Some(News::TailMissing { .. })), "nothing is lost here: {record:?}");
         if let Some(Body::Watermark(watermark)) = &record.body {
-            let bound = time(watermark.complete_up_to.as_ref());
-            let of_shard = |stream: &StreamId| shard_of(stream, SHARDS).0 == position.shard;
-            for (_, times) in streams.iter_mut().filter(|(stream, times)| of_shard(stream) && !times.is_out) {
-                times.complete_up_to = times.complete_up_to.max(Some(bound));
+            let claim = detector.complete_up_to(topic.as_str());
+            for (stream, times) in streams.iter_mut().filter(|(_, times)| !times.is_out) {
+                let shard = shard_of(stream, SHARDS).0;
+                let own = watermark.progress.iter().find(|it| it.shard == shard && it.complete_up_to.is_some());
+                let own = own.map(|it| time(it.complete_up_to.as_ref()));
+                times.complete_up_to = times.complete_up_to.max(own).max(claim);
             }
         }
         let Some(stream) = StreamId::parse(&position.stream) else { continue };

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+
+	consumer "git.example.com/asana-event-bridge/clients/go"
+	pb "git.example.com/asana-event-bridge/clients/go/bridgev1"
+
+	"google.golang.org/protobuf/proto"
+)
+
+type vector struct {
+	Start string
+	Steps []struct {
+		Topic   string
+		Record  []byte
+		Verdict any
+	}
+	After        any
+	CustomFields []struct {
+		Event       []byte
+		CustomField any `json:"custom_field"`
+	} `json:"custom_fields"`
+}
+
+// check runs conformance vectors (proto/conformance) and says how many answers differ.
+func check(paths []string) (differences int, err error) {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return 0, err
+		}
+		var v vector
+		if err := json.Unmarshal(text, &v); err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		if v.CustomFields != nil {
+			found, err := checkCustomFields(path, v)
+			if err != nil {
+				return 0, err
+			}
+			differences += found
+			continue
+		}
+		detectors := map[string]*consumer.Detector{}
+		for number, step := range v.Steps {
+			var record pb.Record
+			if err := proto.Unmarshal(step.Record, &record); err != nil {
+				return 0, fmt.Errorf("%s: %w", path, err)
+			}
+			if detectors[step.Topic] == nil {
+				detectors[step.Topic] = consumer.NewDetector(v.Start == "beginning")
+			}
+			verdict := detectors[step.Topic].Observe(&record)
+			differences += differs(fmt.Sprintf("%s: step %d", path, number), step.Verdict, verdict)
+		}
+		differences += differs(path+": after", v.After, report(detectors))
+	}
+	return differences, nil
+}
+
+func checkCustomFields(path string, v vector) (differences int, err error) {
+	for number, entry := range v.CustomFields {
+		var event pb.Event
+		if err := proto.Unmarshal(entry.Event, &event); err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		place := fmt.Sprintf("%s: custom field %d", path, number)
+		differences += differs(place, entry.CustomField, consumer.CustomFieldOf(&event))
+	}
+	return differences, nil
+}
+
+func differs(place string, wanted, found any) int {
+	text, err := json.Marshal(found)
+	if err != nil {
+		panic(err) // our own types
+	}
+	var read any
+	if err := json.Unmarshal(text, &read); err != nil {
+		panic(err)
+	}
+	if reflect.DeepEqual(wanted, read) {
+		return 0
+	}
+	should, _ := json.Marshal(wanted)
+	fmt.Printf("%s: %s, and it should be %s\n", place, text, should)
+	return 1
+}

@@ -1,0 +1,31 @@
+"""For consumers of asana-event-bridge: decode records, know whether any is missing, read custom fields,
+keep a table of all resources.
+
+    detector = Detector()
+    record = Record.FromString(message_value)
+    verdict = detector.observe(record)
+
+The types of records are in `asana_event_bridge.v1.record_pb2`, generated from the wire contract.
+"""
+
+from asana_event_bridge.custom_field import CustomField, custom_field
+from asana_event_bridge.detector import Behind, Continuity, Detector, News, Tally, Verdict, rfc3339
+from asana_event_bridge.table import Row, row_of
+from asana_event_bridge.v1.record_pb2 import Event, Record, Snapshot
+
+__all__ = [
+    "Behind",
+    "Continuity",
+    "CustomField",
+    "Detector",
+    "Event",
+    "News",
+    "Record",
+    "Row",
+    "Snapshot",
+    "Tally",
+    "Verdict",
+    "custom_field",
+    "rfc3339",
+    "row_of",
+]

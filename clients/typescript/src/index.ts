@@ -1,0 +1,12 @@
+/**
+ * For consumers of asana-event-bridge: decode records, know whether any is missing, read custom fields.
+ *
+ * ```ts
+ * const detector = new Detector(true);
+ * const record = fromBinary(RecordSchema, messageValue);
+ * const verdict = detector.observe(record);
+ * ```
+ */
+export { customField, type CustomField, type Named, type Value } from "./custom_field.js";
+export * from "./detector.js";
+export * from "./gen/asana_event_bridge/v1/record_pb.js";
