@@ -209,8 +209,8 @@ impl Stream {
     ) -> Poll {
         match self.accept(sync, now, rules) {
             Ok(token) => {
-                self.is_followed = true;
                 let (position, served) = (token.position, token.served.clone());
+                self.is_followed = true;
                 let sync: Arc<str> = Arc::from(sync.unwrap_or_default());
                 self.supersede_before(&sync);
                 self.anchor = position;
