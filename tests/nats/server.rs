@@ -79,6 +79,7 @@ on_both_servers!(
     a_lane_has_the_order_of_the_batch_whatever_the_shards,
     a_crash_at_any_message_leaves_all_or_nothing,
     a_message_that_arrives_after_a_takeover_is_not_stored_twice,
+    a_commit_that_began_before_another_takeover_does_not_end_after_it,
     a_connection_lost_at_any_message_is_healed_by_the_commit_itself,
     a_commit_that_another_session_finishes_is_not_taken_for_a_damaged_one,
     a_stale_owner_of_a_shard_loses_that_one_alone,
@@ -241,6 +242,30 @@ async fn arrives_late(address: &str, step: usize, records: usize) {
     second.committer.commit(&batch(&stream, 0, there, there + 8)).await.unwrap();
     assert_eq!(by_shard(&witness.lanes().await), exactly(&[0], there + 8), "message {step} of {records} records");
     second.committer.close().await;
+}
+
+async fn a_commit_that_began_before_another_takeover_does_not_end_after_it(address: &str) {
+    let proxy = Proxy::start(address, "retaken", After::Whole).await;
+    let mut settings = NatsSettings { lease_time: Duration::from_secs(2), ..settings(address, "retaken") };
+    settings.config.servers = vec![format!("nats://{}", proxy.address)];
+    let mut session = session(settings).await;
+    session.committer.commit(&over("retaken", &[0, 1], 0, 8)).await.unwrap();
+    let witness = Witness::new(address, "retaken").await;
+    // The commit waits for an answer for so long that the shard is lost, and taken again, meanwhile.
+    proxy.cut_after(1);
+    let late = over("retaken", &[0, 1], 8, 16);
+    let (outcome, restored) = tokio::join!(session.committer.commit(&late), async {
+        proxy.cut().await;
+        witness.leases().await.put("shard.0", "thief x".into()).await.unwrap();
+        assert_eq!(lost(next(&mut session.ownership).await), [0]);
+        assigned(&mut session.ownership, 1).await
+    });
+    assert_ne!(label(outcome), "committed");
+    let there = value(&restored[&ShardId(0)], "stream/main/1200").unwrap().parse().unwrap();
+    let mut lanes = by_shard(&witness.lanes().await);
+    lanes.retain(|(_, shard), _| *shard == 0);
+    assert_eq!(lanes, exactly(&[0], there));
+    session.committer.close().await;
 }
 
 async fn a_connection_lost_at_any_message_is_healed_by_the_commit_itself(address: &str) {

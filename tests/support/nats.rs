@@ -258,6 +258,8 @@ pub(crate) enum After {
     Dead,
     /// The next connection works.
     Alive,
+    /// Only the last message is lost.
+    Whole,
     /// The network stays away, and the last message is on its way until it is [released](Proxy::release).
     Late,
 }
@@ -309,7 +311,7 @@ impl ProxyState {
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    let refused = self.after != After::Alive && self.left.load(Ordering::SeqCst) < 0;
+                    let refused = matches!(self.after, After::Dead | After::Late) && self.left.load(Ordering::SeqCst) < 0;
                     if let (Ok((client, _)), false) = (accepted, refused) {
                         connections.push(self.connection(client));
                     }
@@ -350,8 +352,14 @@ impl ProxyState {
             if left == 0 || left == 1 {
                 self.left.store(-1, Ordering::SeqCst);
                 self.cut.notify_one();
-                if self.after == After::Late {
-                    self.released.notified().await;
+                match self.after {
+                    After::Late => self.released.notified().await,
+                    After::Whole => {
+                        self.left.store(i64::MAX, Ordering::SeqCst);
+                        line.clear();
+                        continue;
+                    }
+                    After::Dead | After::Alive => {}
                 }
             }
             if left != 0 {

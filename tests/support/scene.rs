@@ -63,12 +63,13 @@ impl Scene {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{replica}.log", self.name))
     }
 
-    /// From then on each event counts.
+    /// Waits until each stream was polled with its first token: then it is on the bus, and from then on each event counts,
+    /// even if the bridge is killed.
     pub(crate) fn wait_until_established(&self, bridges: &mut [Program]) {
         wait_for("all streams to be established", Duration::from_secs(60), || {
             bridges.iter_mut().for_each(Program::assert_running);
             let ledger = self.simulator.get("/_sim/ledger");
-            (ledger["established"].as_object().unwrap().len() >= self.streams.len()).then_some(())
+            (ledger["followed"].as_array().unwrap().len() >= self.streams.len()).then_some(())
         });
     }
 

@@ -139,13 +139,17 @@ impl Asana {
     fn all_ledgers(&self) -> Value {
         let mut resources = Map::new();
         let mut established = Map::new();
+        let mut followed = Vec::new();
         for (gid, stream) in &self.streams {
             resources.insert(gid.to_string(), json!(stream.offered()));
             if let Some(at) = stream.established_at() {
                 established.insert(gid.to_string(), json!(at));
             }
+            if stream.is_followed() {
+                followed.push(gid.to_string());
+            }
         }
-        json!({"resources": resources, "established": established})
+        json!({"resources": resources, "established": established, "followed": followed})
     }
 
     fn add_fault(&mut self, request: &Request, now: Timestamp) -> Controlled {

@@ -118,6 +118,8 @@ pub(crate) struct Stream {
     entries: Vec<Entry>,
     visible: usize,
     established_at: Option<usize>,
+    /// Whether a poller has come back with a token, and so has kept it.
+    is_followed: bool,
     /// The start of the last requested page, or the position of the last new token: a correct poller has everything
     /// before it.
     anchor: usize,
@@ -208,6 +210,7 @@ impl Stream {
         match self.accept(sync, now, rules) {
             Ok(token) => {
                 let (position, served) = (token.position, token.served.clone());
+                self.is_followed = true;
                 let sync: Arc<str> = Arc::from(sync.unwrap_or_default());
                 self.supersede_before(&sync);
                 self.anchor = position;
@@ -341,6 +344,10 @@ impl Stream {
 
     pub(crate) fn established_at(&self) -> Option<usize> {
         self.established_at
+    }
+
+    pub(crate) fn is_followed(&self) -> bool {
+        self.is_followed
     }
 
     pub(crate) fn lost(&self) -> &[Lost] {

@@ -1,7 +1,7 @@
 //! Writes one commit as one atomic batch, all or nothing.
 
 use super::error::{PublishError, Reaction, ShardError};
-use super::head::{Claim, Replace, Session, Shard, claim};
+use super::head::{Claim, Replace, Shard, claim};
 use super::outgoing::{Entry, Writes};
 use super::publish::{Expect, Publisher, Stored};
 use super::retries::Retries;
@@ -17,14 +17,13 @@ use std::collections::BTreeMap;
 /// Shards that turn out to belong to another session are added to `foreign`.
 pub(super) async fn commit(
     publisher: &Publisher,
-    session: &Session,
     owned: &mut BTreeMap<ShardId, Shard>,
     id: &str,
     writes: Writes,
     foreign: &mut Vec<ShardId>,
 ) -> Result<(), CommitError> {
     let layout = Layout::of(&writes);
-    let batch = render(publisher, session, owned, id, writes);
+    let batch = render(publisher, owned, id, writes);
     let messages = batch.len();
     match publisher.atomic(id, batch).await {
         Ok(last) => {
@@ -38,10 +37,10 @@ pub(super) async fn commit(
         }
         Err(PublishError { verdict: Reaction::Refused, source }) => Err(CommitError::Aborted(source)),
         Err(PublishError { verdict: Reaction::Stale | Reaction::Silent, source }) => {
-            settle(publisher, session, owned, id, &layout, source, foreign).await
+            settle(publisher, owned, id, &layout, source, foreign).await
         }
         Err(PublishError { verdict: Reaction::Duplicate, source }) => {
-            match settle(publisher, session, owned, id, &layout, source, foreign).await {
+            match settle(publisher, owned, id, &layout, source, foreign).await {
                 // The id isn't this commit's: writing again would be refused again. Except if a successor wrote it:
                 // then the shard is lost.
                 Err(CommitError::Aborted(source)) if foreign.is_empty() => Err(CommitError::Fatal(SinkError::Setup {
@@ -55,13 +54,7 @@ pub(super) async fn commit(
 }
 
 /// The messages of the batch: records, entries, heads.
-pub(super) fn render(
-    publisher: &Publisher,
-    session: &Session,
-    owned: &BTreeMap<ShardId, Shard>,
-    id: &str,
-    writes: Writes,
-) -> Vec<Stored> {
+pub(super) fn render(publisher: &Publisher, owned: &BTreeMap<ShardId, Shard>, id: &str, writes: Writes) -> Vec<Stored> {
     let subjects = publisher.subjects();
     let records = writes.records.into_iter().map(|(_, record)| Stored {
         headers: record.header_map(),
@@ -76,13 +69,14 @@ pub(super) fn render(
             headers: publisher.checkpoint_headers(entry_headers(&entry), None),
             payload: entry.value.unwrap_or_default(),
         }));
-        let last = owned.get(&shard).map_or(0, |shard| shard.head);
-        let headers = session.head(Some(id.to_owned()), None).headers();
-        heads.push(Stored {
-            subject: subjects.head(shard),
-            headers: publisher.checkpoint_headers(headers, Some(Expect::Replace(last))),
-            payload: Bytes::new(),
-        });
+        heads.extend(owned.get(&shard).map(|state| {
+            let headers = state.session.head(Some(id.to_owned()), None).headers();
+            Stored {
+                subject: subjects.head(shard),
+                headers: publisher.checkpoint_headers(headers, Some(Expect::Replace(state.head))),
+                payload: Bytes::new(),
+            }
+        }));
     }
     messages.append(&mut heads);
     messages
@@ -94,7 +88,6 @@ pub(super) fn render(
 /// dropped. The other shards can, because the batch is all or nothing.
 async fn settle(
     publisher: &Publisher,
-    session: &Session,
     owned: &mut BTreeMap<ShardId, Shard>,
     id: &str,
     layout: &Layout,
@@ -105,8 +98,9 @@ async fn settle(
     let mut committed = false;
     // The first claim decides, because the batch needs every head to be where it was.
     'shards: for (heads_behind, shard) in layout.shards.iter().rev().enumerate() {
+        let session = owned.entry(*shard).or_default().session.clone();
         let Claim { replaced, head, completed, pending: _ } = loop {
-            match claim(publisher, session, *shard, Replace::Own).await {
+            match claim(publisher, &session, *shard, Replace::Own).await {
                 Ok(claim) => break claim,
                 Err(ShardError::Unknown(error) | ShardError::Aborted(error)) => {
                     retries.wait(error).await.map_err(CommitError::Unknown)?;

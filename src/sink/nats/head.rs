@@ -91,8 +91,9 @@ impl Head {
     }
 }
 
-/// The identity of the writer, different for each session.
-#[derive(Clone, Debug)]
+/// The identity of the writer, different for each takeover, also for those of one replica: its commit that began before
+/// another takeover of the shard must not end after it.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Session {
     pub(super) id: String,
     pub(super) replica: String,
@@ -108,6 +109,8 @@ impl Session {
 /// The state of an owned shard.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shard {
+    /// The writer of the shard's head.
+    pub(super) session: Session,
     /// The JetStream sequence of the shard's head.
     pub(super) head: u64,
     /// The newest finished commit.
@@ -191,16 +194,11 @@ pub(super) async fn claim(
 }
 
 /// Whether the shard's head belongs to another session, as far as is known. Only reads it.
-pub(super) async fn foreign(
-    publisher: &Publisher,
-    session: &Session,
-    shard: ShardId,
-    state: &Shard,
-) -> Option<(ShardId, SinkError)> {
+pub(super) async fn foreign(publisher: &Publisher, shard: ShardId, state: &Shard) -> Option<(ShardId, SinkError)> {
     let subject = publisher.subjects().head(shard);
     let found = publisher.last(&subject).await.ok()??;
     let head = Head::parse(&subject, &found.headers).ok()?;
-    (found.sequence > state.head && head.session != session.id).then(|| (shard, taken(&subject, &head)))
+    (found.sequence > state.head && head.session != state.session.id).then(|| (shard, taken(&subject, &head)))
 }
 
 fn taken(subject: &str, head: &Head) -> SinkError {

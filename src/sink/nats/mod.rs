@@ -174,7 +174,7 @@ pub async fn open(settings: NatsSettings) -> Result<(NatsCommitter, Ownership), 
     let committer = NatsCommitter {
         publisher,
         deployment,
-        session,
+        session: session.id,
         lanes: config.lanes,
         owned: BTreeMap::new(),
         tenures,
@@ -203,7 +203,8 @@ fn bucket(config: &NatsConfig) -> String {
 pub struct NatsCommitter {
     publisher: Arc<Publisher>,
     deployment: Deployment,
-    session: Session,
+    /// Begins the id of each commit.
+    session: String,
     lanes: NonZeroU32,
     owned: BTreeMap<ShardId, Shard>,
     tenures: Arc<Tenures>,
@@ -250,10 +251,10 @@ impl Committer for NatsCommitter {
             return Err(CommitError::Aborted(SinkError::unavailable(action, why)));
         }
         self.commits += 1;
-        let id = format!("{}-{}", self.session.id, self.commits);
+        let id = format!("{}-{}", self.session, self.commits);
         let mut lost = Vec::new();
         let outcome = if self.publisher.abilities().atomic && writes.len() <= self.publisher.atomic_messages() {
-            atomic::commit(&self.publisher, &self.session, &mut self.owned, &id, writes, &mut lost).await
+            atomic::commit(&self.publisher, &mut self.owned, &id, writes, &mut lost).await
         } else {
             self.write_ahead(&id, writes.by_shard(), &mut lost).await
         };
@@ -290,13 +291,13 @@ impl NatsCommitter {
         mut parts: BTreeMap<ShardId, Part>,
         lost: &mut Vec<ShardId>,
     ) -> Result<(), CommitError> {
-        let (publisher, session) = (&self.publisher, &self.session);
+        let publisher = &self.publisher;
         let owned = self.owned.iter_mut().filter_map(|(shard, state)| Some((*shard, state, parts.remove(shard)?)));
         let owned: Vec<_> = owned.collect();
         let at_once = owned.len().max(1);
         if at_once > 1 {
             // A shard that was lost some time ago has to be noticed before the parts of the others are written.
-            let looks = owned.iter().map(|(shard, state, _)| head::foreign(publisher, session, *shard, state));
+            let looks = owned.iter().map(|(shard, state, _)| head::foreign(publisher, *shard, state));
             let looks: Vec<_> = looks.collect();
             let foreign: Vec<_> = stream::iter(looks).buffer_unordered(at_once).filter_map(ready).collect().await;
             lost.extend(foreign.iter().map(|(shard, _)| *shard));
@@ -305,7 +306,7 @@ impl NatsCommitter {
             }
         }
         let commits = owned.into_iter().map(async |(shard, state, part)| {
-            (shard, write_ahead::commit(publisher, session, shard, state, id, part, at_once == 1).await)
+            (shard, write_ahead::commit(publisher, shard, state, id, part, at_once == 1).await)
         });
         let commits: Vec<_> = commits.collect();
         together(stream::iter(commits).buffer_unordered(at_once).collect().await, lost)

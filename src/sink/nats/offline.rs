@@ -122,14 +122,14 @@ async fn together(old: &mut NatsCommitter, new: &mut NatsCommitter, writes: [Wri
     old.tenures.note(&mut old.owned);
     new.tenures.note(&mut new.owned);
     old.commits += 1;
-    let id = format!("{}-{}", old.session.id, old.commits);
+    let id = format!("{}-{}", old.session, old.commits);
     let mut messages = Vec::new();
     for (committer, writes) in [&*old, &*new].into_iter().zip(writes) {
         if let Some(shard) = writes.shards().find(|shard| !committer.owned.contains_key(shard)) {
             let action = format!("write to {}", committer.publisher.subjects().head(shard));
             return Err(CommitError::Fenced(SinkError::unavailable(action, "this replica doesn't hold the lease")));
         }
-        messages.extend(atomic::render(&committer.publisher, &committer.session, &committer.owned, &id, writes));
+        messages.extend(atomic::render(&committer.publisher, &committer.owned, &id, writes));
     }
     match old.publisher.atomic(&id, messages).await {
         Ok(_) => Ok(()),

@@ -59,6 +59,7 @@ enum Done {
 struct Running {
     publisher: Arc<Publisher>,
     session: Session,
+    takeovers: u64,
     leases: Arc<Leases>,
     tenures: Arc<Tenures>,
     member: Member,
@@ -89,6 +90,7 @@ impl Owner {
             member: Member::new(me, shards, leases.time()),
             publisher,
             session,
+            takeovers: 0,
             leases,
             tenures,
             start: clock(),
@@ -198,7 +200,10 @@ impl Running {
     }
 
     fn restore(&mut self, tenures: Vec<Tenure>) {
-        let (publisher, session) = (Arc::clone(&self.publisher), self.session.clone());
+        self.takeovers += 1;
+        let Session { id, replica } = self.session.clone();
+        let session = Session { id: format!("{id}.{}", self.takeovers), replica };
+        let publisher = Arc::clone(&self.publisher);
         self.works.spawn(async move {
             let shards: Vec<_> = tenures.iter().map(|tenure| tenure.shard).collect();
             let restored = restore::take_over(&publisher, &session, &shards).await;

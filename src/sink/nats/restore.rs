@@ -51,7 +51,8 @@ async fn attempt(publisher: &Publisher, session: &Session, shards: &[ShardId]) -
     let mut restored = BTreeMap::new();
     let mut pending: Vec<(ShardId, Pending)> = Vec::new();
     for (shard, claim) in claims {
-        let state = Shard { head: claim.head, completed: claim.completed, ..Shard::default() };
+        let Claim { head, completed, .. } = claim;
+        let state = Shard { session: session.clone(), head, completed, ..Shard::default() };
         restored.insert(shard, Restored { shard, state, checkpoint: StoredCheckpoint::new() });
         pending.extend(claim.pending.map(|pending| (shard, pending)));
     }
@@ -75,7 +76,7 @@ async fn attempt(publisher: &Publisher, session: &Session, shards: &[ShardId]) -
     }
     for (shard, pending) in pending {
         let Some(Restored { state, checkpoint, .. }) = restored.get_mut(&shard) else { continue };
-        for entry in write_ahead::redo(publisher, session, shard, state, &pending).await? {
+        for entry in write_ahead::redo(publisher, shard, state, &pending).await? {
             match entry.value {
                 Some(value) => checkpoint.insert(entry.key, value.into()),
                 None => checkpoint.remove(&entry.key),

@@ -15,7 +15,7 @@
 //! again.
 
 use super::error::{PublishError, Reaction, ShardError};
-use super::head::{Claim, Intent, Pending, Replace, Session, Shard, claim};
+use super::head::{Claim, Intent, Pending, Replace, Shard, claim};
 use super::outgoing::{Entry, MESSAGE_ID, Outgoing, Part, REMOVED};
 use super::publish::{Expect, Publisher};
 use super::retries::Retries;
@@ -41,7 +41,6 @@ const HEADERS: usize = 2 << 10;
 /// [`ShardError::Foreign`]: the shard belongs to another session.
 pub(super) async fn commit(
     publisher: &Publisher,
-    session: &Session,
     shard: ShardId,
     state: &mut Shard,
     id: &str,
@@ -50,14 +49,14 @@ pub(super) async fn commit(
 ) -> Result<(), ShardError> {
     let mut retries = Retries::new();
     loop {
-        let why = match attempt(publisher, session, shard, state, id, &part).await {
+        let why = match attempt(publisher, shard, state, id, &part).await {
             Ok(()) => return Ok(()),
             Err(PublishError { verdict: Reaction::Impossible, source }) => return Err(ShardError::Fatal(source)),
             Err(error) => error.source,
         };
         tracing::debug!(shard = shard.0, error = %why, "commit not confirmed, checking its outcome");
         let happened = loop {
-            match settle(publisher, session, shard, state, id).await {
+            match settle(publisher, shard, state, id).await {
                 Err(ShardError::Unknown(error)) => retries.wait(error).await.map_err(ShardError::Unknown)?,
                 outcome => break outcome?,
             }
@@ -74,14 +73,13 @@ pub(super) async fn commit(
 
 async fn attempt(
     publisher: &Publisher,
-    session: &Session,
     shard: ShardId,
     state: &mut Shard,
     id: &str,
     part: &Part,
 ) -> Result<(), PublishError> {
-    intend(publisher, session, shard, state, id, part).await?;
-    match perform(publisher, session, shard, state, id, part.clone()).await {
+    intend(publisher, shard, state, id, part).await?;
+    match perform(publisher, shard, state, id, part.clone()).await {
         // The intent has happened: whatever is impossible now is found out by the redo.
         Err(PublishError { verdict: Reaction::Impossible, source }) => {
             Err(PublishError { verdict: Reaction::Silent, source })
@@ -91,19 +89,13 @@ async fn attempt(
 }
 
 /// Whether the commit counts. If so, it is finished.
-async fn settle(
-    publisher: &Publisher,
-    session: &Session,
-    shard: ShardId,
-    state: &mut Shard,
-    id: &str,
-) -> Result<bool, ShardError> {
-    let Claim { replaced, head, completed, pending } = claim(publisher, session, shard, Replace::Own).await?;
+async fn settle(publisher: &Publisher, shard: ShardId, state: &mut Shard, id: &str) -> Result<bool, ShardError> {
+    let Claim { replaced, head, completed, pending } = claim(publisher, &state.session, shard, Replace::Own).await?;
     state.is_gone |= replaced == 0;
     state.head = head;
     state.completed = completed;
     if let Some(pending) = pending {
-        redo(publisher, session, shard, state, &pending).await?;
+        redo(publisher, shard, state, &pending).await?;
     }
     Ok(state.completed.as_deref() == Some(id))
 }
@@ -111,7 +103,6 @@ async fn settle(
 /// Writes the intent, in as many chunks as needed.
 pub(super) async fn intend(
     publisher: &Publisher,
-    session: &Session,
     shard: ShardId,
     state: &mut Shard,
     id: &str,
@@ -125,7 +116,7 @@ pub(super) async fn intend(
     for chunk in 0..chunks {
         let payload = rest.split_to(room.min(rest.len()));
         let intent = Intent { commit: id.to_owned(), chunk, chunks, first };
-        let headers = session.head(state.completed.clone(), Some(intent)).headers();
+        let headers = state.session.head(state.completed.clone(), Some(intent)).headers();
         state.head = publisher.checkpoint(&subject, headers, payload, Expect::Append(state.head)).await?;
         first.get_or_insert(state.head);
     }
@@ -135,7 +126,6 @@ pub(super) async fn intend(
 /// Publishes what was intended, and notes that it is done.
 pub(super) async fn perform(
     publisher: &Publisher,
-    session: &Session,
     shard: ShardId,
     state: &mut Shard,
     id: &str,
@@ -146,7 +136,7 @@ pub(super) async fn perform(
         write_entries(publisher, shard, &state.entries, part.entries)
     )?;
     state.entries.extend(sequences);
-    let headers = session.head(Some(id.to_owned()), None).headers();
+    let headers = state.session.head(Some(id.to_owned()), None).headers();
     let subject = publisher.subjects().head(shard);
     state.head = publisher.checkpoint(&subject, headers, Bytes::new(), Expect::Replace(state.head)).await?;
     state.completed = Some(id.to_owned());
@@ -248,7 +238,6 @@ pub(super) fn removed(headers: &HeaderMap) -> bool {
 /// [`ShardError::Unknown`]: claim and redo again.
 pub(super) async fn redo(
     publisher: &Publisher,
-    session: &Session,
     shard: ShardId,
     state: &mut Shard,
     pending: &Pending,
@@ -265,7 +254,7 @@ pub(super) async fn redo(
     tracing::info!(shard = shard.0, commit = %pending.commit, records = count, missing = part.messages.len(),
         "finishing a commit that was begun");
     let entries = part.entries.clone();
-    match perform(publisher, session, shard, state, &pending.commit, part).await {
+    match perform(publisher, shard, state, &pending.commit, part).await {
         Ok(()) => Ok(entries),
         Err(PublishError { verdict: Reaction::Impossible, source }) => Err(ShardError::Fatal(source)),
         Err(error) => Err(ShardError::Unknown(error.source)),

@@ -129,7 +129,7 @@ async fn what_came_before_the_first_token_is_told_apart_in_the_ledger() {
     assert_eq!(ledger["established_at"], 4);
     assert_eq!(numbers(ledger["events"].as_array().unwrap()), [0, 1, 2, 3, 4, 5]);
     let all = asana.ok("sim:/ledger").await.json();
-    assert_eq!(all, json!({"resources": {"77": 6}, "established": {"77": 4}}));
+    assert_eq!(all, json!({"resources": {"77": 6}, "established": {"77": 4}, "followed": ["77"]}));
 }
 
 #[tokio::test]
