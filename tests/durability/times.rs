@@ -133,10 +133,13 @@ fn is_complete(lanes: &[Vec<Record>], time: DateTime<Utc>) -> bool {
         .filter(|record| !record.position.stream.is_empty())
         .map(|it| it.position.shard)
         .collect();
-    let is_behind = |record: &Record| match &record.body {
-        Body::Watermark(watermark) => watermark.complete_up_to.is_some_and(|at| at >= time),
+    let states = |record: &Record, shard| match &record.body {
+        Body::Watermark(watermark) => {
+            let of_shard = watermark.progress.iter().filter(|progress| progress.shard == shard);
+            of_shard.filter_map(|progress| progress.complete_up_to).any(|at| at >= time)
+        }
         _ => false,
     };
-    let is_whole = |lane: &Vec<Record>, shard| lane.iter().any(|it| it.position.shard == shard && is_behind(it));
+    let is_whole = |lane: &Vec<Record>, shard| lane.iter().any(|record| states(record, shard));
     lanes.len() == LANES as usize && shards.iter().all(|shard| lanes.iter().all(|lane| is_whole(lane, *shard)))
 }
