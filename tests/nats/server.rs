@@ -245,7 +245,7 @@ async fn arrives_late(address: &str, step: usize, records: usize) {
 }
 
 async fn a_commit_that_began_before_another_takeover_does_not_end_after_it(address: &str) {
-    let proxy = Proxy::start(address, "retaken", After::Whole).await;
+    let proxy = Proxy::start(address, "retaken", After::Unbroken).await;
     let mut settings = NatsSettings { lease_time: Duration::from_secs(2), ..settings(address, "retaken") };
     settings.config.servers = vec![format!("nats://{}", proxy.address)];
     let mut session = session(settings).await;

@@ -258,8 +258,8 @@ pub(crate) enum After {
     Dead,
     /// The next connection works.
     Alive,
-    /// Only the last message is lost.
-    Whole,
+    /// The connection goes on. Only the last message is lost.
+    Unbroken,
     /// The network stays away, and the last message is on its way until it is [released](Proxy::release).
     Late,
 }
@@ -349,24 +349,26 @@ impl ProxyState {
             }
             let ours = words[0] == "HPUB" && words.get(1).is_some_and(|subject| subject.starts_with(&self.prefix));
             let left = if ours { self.left.fetch_sub(1, Ordering::SeqCst) } else { i64::MAX };
-            if left == 0 || left == 1 {
-                self.left.store(-1, Ordering::SeqCst);
-                self.cut.notify_one();
-                match self.after {
-                    After::Late => self.released.notified().await,
-                    After::Whole => {
-                        self.left.store(i64::MAX, Ordering::SeqCst);
-                        line.clear();
-                        continue;
-                    }
-                    After::Dead | After::Alive => {}
+            match (left, self.after) {
+                (0 | 1, After::Unbroken) => {
+                    self.left.store(i64::MAX, Ordering::SeqCst);
+                    self.cut.notify_one();
                 }
-            }
-            if left != 0 {
-                server.write_all(&line).await?;
-            }
-            if left == 0 || left == 1 {
-                return Ok(());
+                (0 | 1, After::Late) => {
+                    self.left.store(-1, Ordering::SeqCst);
+                    self.cut.notify_one();
+                    self.released.notified().await;
+                    return server.write_all(&line).await;
+                }
+                (0 | 1, After::Dead | After::Alive) => {
+                    if left == 1 {
+                        server.write_all(&line).await?;
+                    }
+                    self.left.store(-1, Ordering::SeqCst);
+                    self.cut.notify_one();
+                    return Ok(());
+                }
+                _ => server.write_all(&line).await?,
             }
             line.clear();
         }

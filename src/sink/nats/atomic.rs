@@ -2,7 +2,7 @@
 
 use super::error::{PublishError, Reaction, ShardError};
 use super::head::{Claim, Replace, Shard, claim};
-use super::outgoing::{Entry, Writes};
+use super::outgoing::Writes;
 use super::publish::{Expect, Publisher, Stored};
 use super::retries::Retries;
 use super::write_ahead::entry_headers;
@@ -63,20 +63,20 @@ pub(super) fn render(publisher: &Publisher, owned: &BTreeMap<ShardId, Shard>, id
     });
     let mut messages: Vec<_> = records.collect();
     let mut heads = Vec::new();
+    let nothing = Shard::default();
     for (shard, entries) in writes.entries {
         messages.extend(entries.into_iter().map(|entry| Stored {
             subject: subjects.entry(shard, &entry.key),
             headers: publisher.checkpoint_headers(entry_headers(&entry), None),
             payload: entry.value.unwrap_or_default(),
         }));
-        heads.extend(owned.get(&shard).map(|state| {
-            let headers = state.session.head(Some(id.to_owned()), None).headers();
-            Stored {
-                subject: subjects.head(shard),
-                headers: publisher.checkpoint_headers(headers, Some(Expect::Replace(state.head))),
-                payload: Bytes::new(),
-            }
-        }));
+        let state = owned.get(&shard).unwrap_or(&nothing);
+        let headers = state.session.head(Some(id.to_owned()), None).headers();
+        heads.push(Stored {
+            subject: subjects.head(shard),
+            headers: publisher.checkpoint_headers(headers, Some(Expect::Replace(state.head))),
+            payload: Bytes::new(),
+        });
     }
     messages.append(&mut heads);
     messages
@@ -132,11 +132,9 @@ struct Layout {
 
 impl Layout {
     fn of(writes: &Writes) -> Self {
-        let of_shard = |(shard, entries): (&ShardId, &Vec<Entry>)| {
-            let shard = *shard;
-            entries.iter().map(move |entry| (shard, entry.key.clone())).collect::<Vec<_>>()
-        };
-        Self { shards: writes.shards().collect(), entries: writes.entries.iter().flat_map(of_shard).collect() }
+        let entries =
+            writes.entries.iter().flat_map(|(shard, entries)| entries.iter().map(|e| (*shard, e.key.clone())));
+        Self { shards: writes.shards().collect(), entries: entries.collect() }
     }
 
     /// Notes the sequence of each message, from the sequence of the last head.

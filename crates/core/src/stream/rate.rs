@@ -12,7 +12,7 @@ const MEMORIES: [f64; 3] = [86_400.0, 3_600.0, 300.0];
 /// longer memory says more.
 const PRIOR_EVENTS: [f64; 3] = [0.5, 1.5, 1.5];
 
-/// The events of a stream, counted with each of [`MEMORIES`].
+/// The events of a stream, counted with memories of a day, an hour and five minutes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EventRate {
     /// For how long the stream was observed, in seconds; beyond some of the longest memories it doesn't grow.
