@@ -18,3 +18,4 @@ mod healing;
 mod kill;
 #[path = "../support/mod.rs"]
 mod support;
+mod times;

@@ -2,12 +2,14 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod blocks;
+pub(crate) mod clock;
 pub(crate) mod foreign;
 pub(crate) mod judge;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod scene;
 pub(crate) mod service;
+pub(crate) mod times;
 pub(crate) mod tls;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! A simulator whose streams the bridges poll, and events for them.
 
+use super::clock::HostClock;
 use super::program::{Program, Simulator};
 use super::wait_for;
 use rand::RngExt as _;
@@ -18,14 +19,24 @@ pub(crate) struct Scene {
     /// The resources that are polled.
     pub(crate) streams: Vec<String>,
     name: String,
+    /// The clock of the bridges, unless it is the host's.
+    pub(crate) clock: Option<HostClock>,
+    /// Further settings of the bridges, as lines of YAML.
+    pub(crate) settings: String,
 }
 
 impl Scene {
     /// A simulator without limits, and so many streams without events. The name is that of the logs.
     pub(crate) fn start(name: &str, streams: usize) -> Self {
+        Self::of(name, streams, "")
+    }
+
+    /// The same, with these further lines of the simulator's scenario.
+    pub(crate) fn of(name: &str, streams: usize, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let scenario = folder.path().join("scenario.yaml");
-        std::fs::write(&scenario, "limits: { rate_per_minute: null, concurrent_reads: null }\n").unwrap();
+        std::fs::write(&scenario, format!("limits: {{ rate_per_minute: null, concurrent_reads: null }}\n{more}"))
+            .unwrap();
         std::fs::write(folder.path().join("token"), super::program::TOKEN).unwrap();
         let arguments = ["--scenario", scenario.to_str().unwrap()];
         let simulator = Simulator::start(&arguments, &folder.path().join("simulator.log"));
@@ -33,7 +44,7 @@ impl Scene {
         for stream in &streams {
             simulator.post("/_sim/events", &json!({ "resource": stream, "events": [] }));
         }
-        Self { folder, simulator, streams, name: name.to_owned() }
+        Self { folder, simulator, streams, name: name.to_owned(), clock: None, settings: String::new() }
     }
 
     /// Starts a bridge. Its log goes on where an earlier one of the same replica left it.
@@ -43,7 +54,8 @@ impl Scene {
             std::fs::remove_file(self.log(replica)).ok();
             std::fs::write(&config, self.config(replica, sink)).unwrap();
         }
-        Program::start(&["run", "--config", config.to_str().unwrap()], &self.log(replica))
+        let clock = self.clock.iter().flat_map(HostClock::variables).collect::<Vec<_>>();
+        Program::start_with(&clock, &["run", "--config", config.to_str().unwrap()], &self.log(replica))
     }
 
     /// The log of a replica's bridges, which outlives the test.
@@ -69,7 +81,9 @@ impl Scene {
 polling: {{ minInterval: 200ms, maxInterval: 1s }}
 replica: {replica}
 sink: {{ {sink} }}
-streams:\n"
+{}
+streams:\n",
+            self.settings
         );
         for stream in &self.streams {
             writeln!(config, "  - resource: '{stream}'").unwrap();
