@@ -50,6 +50,10 @@ pub(crate) fn summary(record: &pb::Record, names: Names) -> String {
         Some(Body::State(it)) => {
             format!("state of {}", it.resource.as_ref().map_or("-", |resource| resource.gid.as_str()))
         }
+        Some(Body::StateProgress(it)) => {
+            let read = time(it.read_up_to.as_ref());
+            format!("state topic: shard {} of {} read up to {read}", it.shard, it.shards)
+        }
         Some(Body::LanesChanged(it)) => format!("{} lanes, after {}", it.count, it.previous_count),
         None => "a body that this version doesn't know".to_owned(),
     }
@@ -71,7 +75,8 @@ pub(crate) fn is_bookkeeping(record: &pb::Record) -> bool {
             | Body::StreamSuspended(_)
             | Body::StreamResumed(_)
             | Body::StreamEnded(_)
-            | Body::State(_),
+            | Body::State(_)
+            | Body::StateProgress(_),
         )
         | None => true,
     }

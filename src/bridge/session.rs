@@ -9,7 +9,7 @@ use crate::asana::Source;
 use crate::clock::Clock;
 use crate::index::service::IndexHandle;
 use crate::observe::{BridgeEvent, Observer, SessionEnd};
-use crate::sink::refresh_log::{Logged, Reading, RefreshLog};
+use crate::sink::refresh_log::{Logged, Reading, RefreshLog, What};
 use crate::sink::{CommitError, Committer, Ownership, OwnershipEvent, SinkError};
 use bridge_core::checkpoint;
 use bridge_core::engine::{
@@ -287,10 +287,14 @@ impl<'a, S: Source + 'static> Session<'a, S> {
 
     fn handle_logged(&mut self, entries: Vec<Logged>) -> Result<(), SessionEnd> {
         let now = self.clock.now();
-        for Logged { reading, shard, place, value } in entries {
+        for Logged { reading, shard, what } in entries {
             if reading != self.reading {
                 continue;
             }
+            let What::Entry { place, value } = what else {
+                self.engine.note_log_end(shard);
+                continue;
+            };
             match self.engine.note_logged(now, shard, place, &value) {
                 Ok(()) => {}
                 Err(error @ EntryError::Unreadable(_)) => tracing::warn!(

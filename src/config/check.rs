@@ -400,7 +400,7 @@ impl Check<'_> {
             let has_webhooks = config.webhooks.listen.is_some();
             let per_minute =
                 left_for_polls(discovery, has_webhooks, &name.as_str().into(), account.requests_per_minute);
-            let per_minute = u64::from(per_minute.get());
+            let per_minute = u64::from(config.state.left(per_minute).get());
             let polls_in = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX) * per_minute / 60_000;
             let place = Place::default().key("accounts").key(name).key("requestsPerMinute");
             if of_account > polls_in(LONGEST_INTERVAL) {

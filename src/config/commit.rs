@@ -21,7 +21,8 @@ pub struct CommitConfig {
     /// the replica has little memory.
     pub max_pending: ByteSize,
     /// The interval at which each replica writes a watermark into each lane of the output topics, on Kafka and NATS. With
-    /// watermarks, consumers also notice if the last records of a lane are missing. `0s` turns them off.
+    /// watermarks, consumers also notice if the last records of a lane are missing. At the same interval the state topic is
+    /// told how complete it is. `0s` turns both off.
     pub watermark_interval: HumanDuration,
 }
 

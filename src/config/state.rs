@@ -3,6 +3,7 @@
 use super::HumanDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// What comes after the name of the checkpoint topic in the name of the refresh log's topic.
@@ -40,6 +41,19 @@ impl Default for StateConfig {
     }
 }
 
+impl StateConfig {
+    /// What reading again leaves of so many requests a minute, for polls and crawls.
+    #[must_use]
+    pub fn left(&self, of: NonZeroU32) -> NonZeroU32 {
+        let percent = match self.refresh {
+            RefreshConfig::Off => 0,
+            RefreshConfig::On => self.budget_percent.min(100),
+        };
+        let left = u64::from(of.get()) * u64::from(100 - percent) / 100;
+        u32::try_from(left).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+    }
+}
+
 /// Whether resources are read again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -49,4 +63,18 @@ pub enum RefreshConfig {
     Off,
     /// After each event.
     On,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_again_leaves_the_rest_of_the_budget_if_it_is_on() {
+        let of = NonZeroU32::new(150).unwrap();
+        let left = |refresh| StateConfig { refresh, ..StateConfig::default() }.left(of).get();
+        assert_eq!((left(RefreshConfig::Off), left(RefreshConfig::On)), (150, 120));
+        let most = StateConfig { refresh: RefreshConfig::On, budget_percent: 90, ..StateConfig::default() };
+        assert_eq!(most.left(NonZeroU32::MIN), NonZeroU32::MIN);
+    }
 }

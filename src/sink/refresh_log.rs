@@ -20,17 +20,30 @@ pub struct Reading {
     pub places: BTreeMap<ShardId, u64>,
 }
 
-/// An entry of the log.
+/// What is read of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
     /// The number of the reading that it belongs to.
     pub reading: u64,
     /// The shard whose part it is in.
     pub shard: ShardId,
-    /// Its place there.
-    pub place: u64,
-    /// Its value.
-    pub value: Vec<u8>,
+    /// What it is.
+    pub what: What,
+}
+
+/// An entry, or that there are no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An entry.
+    Entry {
+        /// Its place in the shard's part.
+        place: u64,
+        /// Its value.
+        value: Vec<u8>,
+    },
+    /// All that the part had at a moment was given. It comes after the last entry at the latest, and perhaps more often. Without
+    /// it the state topic never says that it is complete.
+    End,
 }
 
 /// The session's end.

@@ -4,7 +4,9 @@ use crate::support::program::{Program, Simulator, TOKEN};
 use crate::support::service::Service;
 use crate::support::wait_for;
 use async_nats::jetstream;
+use bridge_contract::Timestamp;
 use bridge_contract::pb::{self, record::Body};
+use bridge_contract::state::is_progress_key;
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use rdkafka::config::ClientConfig;
@@ -18,6 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PARTITIONS: i32 = 3;
+const SHARDS: u32 = 4;
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// All messages of a state topic in their order, each with its key. A removal has no value.
@@ -49,8 +52,9 @@ impl Scene {
             "streams": streams,
             "polling": { "minInterval": "200ms", "maxInterval": "500ms" },
             "crawl": { "reconcileInterval": "0s" },
+            "commit": { "watermarkInterval": "1s" },
             "state": { "refresh": "on", "types": ["task", "project"], "quietTime": "500ms", "longestWait": "3s" },
-            "shards": 4,
+            "shards": SHARDS,
             "replica": "a",
             "sink": sink,
         });
@@ -75,7 +79,7 @@ impl Scene {
 /// The names of the tasks that a follower has from the topic. No older state may follow a newer one.
 fn followed(states: States) -> BTreeMap<String, String> {
     let (mut table, mut newest) = (BTreeMap::new(), BTreeMap::new());
-    for (gid, value) in states {
+    for (gid, value) in states.into_iter().filter(|(key, _)| !is_progress_key(key)) {
         let Some(value) = value else {
             table.remove(&gid);
             continue;
@@ -95,6 +99,33 @@ fn followed(states: States) -> BTreeMap<String, String> {
         }
     }
     table
+}
+
+/// The time up to which the topic says that it is complete, in nanoseconds; `None` while it says so of no time.
+fn complete_up_to(states: &States) -> Option<i128> {
+    let nanos = |at: &Option<Timestamp>| at.map(|at| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos));
+    let mut records = BTreeMap::new();
+    for (key, value) in states.iter().filter(|(key, _)| is_progress_key(key)) {
+        let record = pb::Record::decode(value.as_ref().unwrap().as_slice()).unwrap();
+        let Some(Body::StateProgress(progress)) = record.body else { panic!("no progress: {record:?}") };
+        assert_eq!((key.clone(), progress.shards), (format!("_shard.{}", progress.shard), SHARDS));
+        records.insert(progress.shard, progress);
+    }
+    if records.len() < SHARDS as usize {
+        return None;
+    }
+    let read_up_to = records.values().map(|it| nanos(&it.read_up_to)).min()??;
+    let mut until = read_up_to;
+    for record in records.values() {
+        let published = record.published.iter().find(|it| nanos(&it.at) <= Some(read_up_to))?;
+        if published.not_loaded > 0 {
+            return None;
+        }
+        if published.streams > 0 {
+            until = until.min(nanos(&published.complete_up_to)?);
+        }
+    }
+    Some(until)
 }
 
 /// What only one of them has.
@@ -139,6 +170,11 @@ fn the_states_are_asanas(sink: &Value, read: impl Fn() -> States) {
     wait(&mut bridge, "the states after the kills");
     let removed: BTreeSet<_> = read().into_iter().filter(|(_, value)| value.is_none()).map(|(gid, _)| gid).collect();
     assert!(removed.contains(&task), "{task} was deleted, and only its tombstone says so: {removed:?}");
+
+    let now = i128::from(chrono::Utc::now().timestamp_micros()) * 1_000;
+    let is_complete = || complete_up_to(&read()).filter(|until| *until > now);
+    wait_for("a state topic that says it is complete", TIMEOUT, is_complete);
+    assert_eq!(followed(read()), scene.tasks());
     assert!(bridge.stop().success());
 }
 
@@ -184,7 +220,7 @@ fn read_nats(address: &str) -> States {
         let client = async_nats::connect(format!("nats://{address}")).await.unwrap();
         let Ok(stream) = jetstream::new(client).get_stream("ASANA").await else { return States::new() };
         let config = jetstream::consumer::pull::Config {
-            filter_subject: "asana.state.*".to_owned(),
+            filter_subject: "asana.state.>".to_owned(),
             ack_policy: jetstream::consumer::AckPolicy::None,
             ..jetstream::consumer::pull::Config::default()
         };
@@ -199,7 +235,7 @@ fn read_nats(address: &str) -> States {
             let message = message.unwrap();
             let is_removal = message.headers.as_ref().is_some_and(|headers| headers.get("KV-Operation").is_some());
             assert_eq!(is_removal, message.payload.is_empty());
-            let gid = message.subject.as_str().rsplit('.').next().unwrap().to_owned();
+            let gid = message.subject.as_str().strip_prefix("asana.state.").unwrap().to_owned();
             states.push((gid, (!is_removal).then(|| message.payload.to_vec())));
         }
         states

@@ -169,6 +169,7 @@ impl Op {
             | Body::StreamResumed
             | Body::StreamEnded
             | Body::State(_)
+            | Body::StateProgress(_)
             | Body::Unknown => None,
         }
     }

@@ -85,6 +85,8 @@ pub enum Body {
     StreamEnded,
     /// The latest state of a resource. Only in the state topic. Its position is that of the snapshot that it comes from.
     State(pb::State),
+    /// How complete the state topic is, as far as one shard knows. Only in the state topic; it has no sequences.
+    StateProgress(pb::StateProgress),
     /// A body of a newer bridge. Ignore it, but count its position.
     Unknown,
 }
@@ -202,6 +204,7 @@ impl<'a> From<&'a Record> for Sighting<'a> {
             | Body::StreamSuspended(_)
             | Body::StreamResumed
             | Body::State(_)
+            | Body::StateProgress(_)
             | Body::Unknown => Signal::None,
         };
         Self {
@@ -247,6 +250,7 @@ impl From<record::Body> for Body {
             record::Body::StreamResumed(_) => Self::StreamResumed,
             record::Body::StreamEnded(_) => Self::StreamEnded,
             record::Body::State(it) => Self::State(it),
+            record::Body::StateProgress(it) => Self::StateProgress(it),
         }
     }
 }

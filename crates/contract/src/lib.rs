@@ -5,6 +5,7 @@
 //! | [`pb`] | the records, generated from `record.proto`, whose comments are the reference |
 //! | [`Action`] | what an event reports |
 //! | [`Topic`], [`token`] | names of topics and subjects, the same for the bridge and for filters |
+//! | [`state`] | keys of the state topic that aren't gids |
 //! | [`time`] | conversions between protobuf's times and chrono's |
 //! | `line` | a record as a line of JSON (feature `json`) |
 
@@ -12,6 +13,7 @@ mod action;
 #[cfg(feature = "json")]
 pub mod line;
 pub mod pb;
+pub mod state;
 pub mod time;
 pub mod token;
 mod topic;

@@ -103,7 +103,7 @@ impl<'a> Asker<'a> {
         let budget = judge::Budget {
             streams: streams as u64,
             at_least,
-            requests_per_minute: self.checked.left_for_polls(name, *requests_per_minute),
+            requests_per_minute: self.checked.state.left(self.checked.left_for_polls(name, *requests_per_minute)),
             min_interval: self.checked.polling.min_interval.0,
             max_interval: self.checked.polling.max_interval.0,
         };

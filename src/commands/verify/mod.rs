@@ -332,7 +332,8 @@ impl Verification {
                 | Body::StreamSuspended(_)
                 | Body::StreamResumed(_)
                 | Body::StreamEnded(_)
-                | Body::State(_),
+                | Body::State(_)
+                | Body::StateProgress(_),
             )
             | None => {}
         }

@@ -3,7 +3,7 @@
 use super::client;
 use super::{KafkaSettings, error};
 use crate::sink::SinkError;
-use crate::sink::refresh_log::{Feed, Logged, Reading};
+use crate::sink::refresh_log::{Feed, Logged, Reading, What};
 use bridge_core::ids::ShardId;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -86,10 +86,16 @@ fn next(reader: &BaseConsumer<client::Logs>, reading: u64) -> Result<Vec<Logged>
             Some(Ok(message)) => {
                 let place = (u32::try_from(message.partition()), u64::try_from(message.offset()));
                 if let ((Ok(shard), Ok(place)), Some(value)) = (place, message.payload()) {
-                    entries.push(Logged { reading, shard: ShardId(shard), place, value: value.to_vec() });
+                    let what = What::Entry { place, value: value.to_vec() };
+                    entries.push(Logged { reading, shard: ShardId(shard), what });
                 }
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => {}
+            // All that was committed when the broker answered, before any transaction that is still open.
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                if let Ok(shard) = u32::try_from(partition) {
+                    entries.push(Logged { reading, shard: ShardId(shard), what: What::End });
+                }
+            }
             Some(Err(error)) => match error::setup("reading the refresh log", error) {
                 error @ SinkError::Unavailable { .. } => {
                     tracing::warn!(%error, "reading the refresh log failed, retrying");

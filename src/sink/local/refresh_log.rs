@@ -1,6 +1,6 @@
 //! The refresh log of a local sink: a table beside its checkpoint, of which a copy is in memory.
 
-use crate::sink::refresh_log::{Feed, Logged, Reading};
+use crate::sink::refresh_log::{Feed, Logged, Reading, What};
 use bridge_core::ids::ShardId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,9 +55,13 @@ impl Shared {
             let wanted = reading.places.get_mut(&entry.shard).filter(|next| **next <= *place);
             if let Some(next) = wanted {
                 *next = place + 1;
-                let (shard, value) = (entry.shard, entry.value.clone());
-                entries.push(Logged { reading: reading.number, shard, place: *place, value });
+                let what = What::Entry { place: *place, value: entry.value.clone() };
+                entries.push(Logged { reading: reading.number, shard: entry.shard, what });
             }
+        }
+        if !entries.is_empty() {
+            let end = |shard: &ShardId| Logged { reading: reading.number, shard: *shard, what: What::End };
+            entries.extend(reading.places.keys().map(end));
         }
         entries
     }

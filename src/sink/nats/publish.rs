@@ -151,7 +151,7 @@ impl Publisher {
         &self,
         start_sequence: u64,
         filters: Vec<String>,
-    ) -> Result<impl futures_util::Stream<Item = Result<Found, SinkError>> + Unpin, SinkError> {
+    ) -> Result<impl futures_util::Stream<Item = Result<(Found, bool), SinkError>> + Unpin, SinkError> {
         let action = format!("follow {} of JetStream stream {}", filters.join(", "), self.name);
         let config = pull::OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: start_sequence.max(1) },
@@ -164,14 +164,15 @@ impl Publisher {
         Ok(messages.map(move |message| {
             let message = message.map_err(|error| SinkError::unavailable(action.clone(), error))?;
             let info = message.info().map_err(|error| SinkError::unavailable(action.clone(), error))?;
-            let sequence = info.stream_sequence;
+            let (sequence, is_last) = (info.stream_sequence, info.pending == 0);
             let message = message.message;
-            Ok(Found {
+            let found = Found {
                 subject: message.subject.to_string(),
                 sequence,
                 headers: message.headers.unwrap_or_default(),
                 payload: message.payload,
-            })
+            };
+            Ok((found, is_last))
         }))
     }
 

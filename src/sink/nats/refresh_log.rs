@@ -1,9 +1,10 @@
 //! Reads the refresh log: the last entry of each key is a message of the JetStream stream.
 
-use super::publish::Publisher;
+use super::publish::{Found, Publisher};
 use super::subject::Subjects;
 use crate::sink::SinkError;
-use crate::sink::refresh_log::{Feed, Logged, Reading};
+use crate::sink::refresh_log::{Feed, Logged, Reading, What};
+use bridge_core::ids::ShardId;
 use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,22 +40,19 @@ async fn follow(publisher: &Publisher, entries: &Entries, reading: &Reading) -> 
         match publisher.follow(first, publisher.subjects().refresh_logs(&shards)).await {
             Ok(mut messages) => {
                 while let Some(message) = messages.next().await {
-                    let found = match message {
+                    let (found, is_last) = match message {
                         Ok(found) => found,
                         Err(error) => {
                             tracing::debug!(%error, "reading the refresh log is interrupted");
                             break;
                         }
                     };
-                    let Some(shard) = Subjects::shard_of_log(publisher.subjects(), &found.subject) else { continue };
-                    // Where several shards are read, the others begin earlier.
-                    let Some(place) = next.places.get_mut(&shard).filter(|place| found.sequence >= **place) else {
-                        continue;
-                    };
-                    *place = found.sequence + 1;
-                    let value = found.payload.into();
-                    let logged = Logged { reading: reading.number, shard, place: found.sequence, value };
-                    if entries.send(Ok(vec![logged])).await.is_err() {
+                    let mut logged: Vec<_> = entry(publisher.subjects(), &mut next, found).into_iter().collect();
+                    if is_last {
+                        let end = |shard: &ShardId| Logged { reading: reading.number, shard: *shard, what: What::End };
+                        logged.extend(shards.iter().map(end));
+                    }
+                    if !logged.is_empty() && entries.send(Ok(logged)).await.is_err() {
                         return true;
                     }
                 }
@@ -63,4 +61,13 @@ async fn follow(publisher: &Publisher, entries: &Entries, reading: &Reading) -> 
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// The entry, if it is one of the reading and wasn't given before: where several shards are read, the others begin earlier.
+fn entry(subjects: &Subjects, next: &mut Reading, found: Found) -> Option<Logged> {
+    let shard = subjects.shard_of_log(&found.subject)?;
+    let place = next.places.get_mut(&shard).filter(|place| found.sequence >= **place)?;
+    *place = found.sequence + 1;
+    let what = What::Entry { place: found.sequence, value: found.payload.into() };
+    Some(Logged { reading: next.number, shard, what })
 }

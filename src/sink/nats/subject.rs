@@ -1,5 +1,6 @@
 //! Names of subjects. The table is in the [module's doc](super).
 
+use bridge_contract::state::is_progress_key;
 use bridge_contract::token::token;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Attributes, Message, Target};
@@ -48,6 +49,10 @@ impl Subjects {
         let place = match &message.target {
             Target::Lane { partition, .. } => format!("lane.{partition}"),
             Target::DeadLetter => "dead-letter".to_owned(),
+            // Nobody who wants only resources subscribes to it.
+            Target::State { .. } if is_progress_key(message.key.as_str()) => {
+                return format!("{}.state.{}", self.prefix, message.key);
+            }
             // The last token is all that a key-value bucket may have as its key.
             Target::State { .. } => return format!("{}.state.{}", self.prefix, token(message.key.as_str())),
             Target::RefreshLog(part) => {
@@ -87,7 +92,7 @@ impl Subjects {
     /// All that a commit writes besides checkpoints: records, dead letters, states and the refresh log.
     pub(super) fn written(&self) -> Vec<String> {
         let mut subjects = self.messages();
-        subjects.extend([format!("{}.state.*", self.prefix), format!("{}.>", self.refresh_log())]);
+        subjects.extend([format!("{}.state.>", self.prefix), format!("{}.>", self.refresh_log())]);
         subjects
     }
 
@@ -203,6 +208,9 @@ mod tests {
         let of = |target, stream, kind, key| subjects.message(&message(target, stream, kind, key));
         assert_eq!(of(lane(), stream(), "task", "1201"), "asana.lane.3.team=20a.1200.task.1201");
         assert_eq!(of(lane(), None, "", ""), "asana.lane.3._._._.0");
+        let state = || Target::State { topic: Topic::from("asana.state"), partition: 0 };
+        assert_eq!(of(state(), None, "task", "1201"), "asana.state.1201");
+        assert_eq!(of(state(), None, "", "_shard.7"), "asana.state._shard.7");
         assert_eq!(of(Target::DeadLetter, stream(), "a.b", "1"), "asana.dead-letter.team=20a.1200.a=2Eb.1");
         assert_eq!(subjects.entry(ShardId(7), "a/b"), "asana._checkpoint.7.entry.a=2Fb");
         let named = subjects.clone().with_checkpoint(Some("v2"));

@@ -191,7 +191,8 @@ impl<'a> From<&'a Body> for Signal<'a> {
             | Body::SnapshotEnd(_)
             | Body::StreamSuspended(_)
             | Body::StreamResumed(_)
-            | Body::State(_) => Self::None,
+            | Body::State(_)
+            | Body::StateProgress(_) => Self::None,
         }
     }
 }

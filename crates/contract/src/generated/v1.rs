@@ -16,7 +16,7 @@ pub struct Record {
     /// The content of the record. Numbers 10 to 29 are for bodies.
     #[prost(
         oneof = "record::Body",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
     )]
     pub body: ::core::option::Option<record::Body>,
 }
@@ -67,6 +67,9 @@ pub mod record {
         /// The latest state of a resource. Only in the state topic, by gid.
         #[prost(message, tag = "23")]
         State(super::State),
+        /// How complete the state topic is, as far as one shard knows. Only in the state topic, one for each shard.
+        #[prost(message, tag = "24")]
+        StateProgress(super::StateProgress),
     }
 }
 /// The place of a record, by two counters. Both begin at 1.
@@ -91,8 +94,8 @@ pub struct Position {
     pub lane_sequence: u64,
     /// The stream, as "account/gid": the bridge's name of the credential, and the
     /// gid of the watched task, project, goal or workspace. Empty in a record of
-    /// the lane itself (EpochStart, Watermark, LanesChanged), and in a Snapshot that
-    /// was read after an event.
+    /// the lane itself (EpochStart, Watermark, LanesChanged), in a Snapshot that
+    /// was read after an event, and in a StateProgress.
     #[prost(string, tag = "5")]
     pub stream: ::prost::alloc::string::String,
     /// Contiguous for each (stream, epoch), over all topics and lanes. For
@@ -295,6 +298,74 @@ pub struct State {
     /// Whether a stream shows it. If not, nothing reports its changes any more, and it may have changed or be gone.
     #[prost(bool, tag = "7")]
     pub followed: bool,
+}
+/// How complete the state topic is, as far as one shard knows. Compaction removes any proof of it, so the topic says it of
+/// itself. The key is "_shard." and the number of the shard, such as "_shard.7", which is no gid (on NATS the subject
+/// PREFIX.state._shard.7). The shard's owner writes it again every minute by default. Its position has the shard and its
+/// epoch, and no sequences.
+///
+/// A shard has two parts in the table: its streams bring changes to the bus, and its owner reads the resources whose gids
+/// hash to it. So what one shard has published, others have to read, and only all records together say something:
+///
+/// 1. Read all of the topic: on Kafka each partition to the end that it has after you have read the newest record, as
+///     resources are in other partitions than the records. Take the last record of each shard. If one of the `shards` is
+///     missing, nothing is known yet: what isn't in the table may not be loaded. After a change of the number of shards,
+///     records with two values of `shards` are there: those with the newest `read_up_to` count.
+/// 2. Take the minimum of `read_up_to` over all shards.
+/// 3. Take from each shard its newest `published` whose `at` isn't after this minimum. If a shard has none, nothing is known
+///     just now: an owner is new, or is far behind.
+/// 4. The table is loaded if the sum of their `not_loaded` is 0. It is complete up to the minimum of their `complete_up_to`,
+///     apart from shards with 0 `streams`. If one with streams has no time, no time is known yet.
+///
+/// Complete up to a time means: of each resource that a stream showed before that time, the table has a state that was read
+/// after the resource's last event before that time, or the resource is deleted. Exceptions: source gaps that are open; what
+/// `left_out` and `suspended` count; and what Asana refused to show (see SNAPSHOT_CHANGE_NOT_VISIBLE), or couldn't show in
+/// about half an hour. What you concluded stays true of that time, and of the streams of that time.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StateProgress {
+    /// The shard.
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    /// The number of shards. The table is as complete as the least of them.
+    #[prost(uint32, tag = "2")]
+    pub shards: u32,
+    /// By Asana's clock: what was published on the bus before this time, by any shard, and is about a resource whose gid
+    /// hashes to this shard, is read, and in the table before this record. Its distance from the present is how late states
+    /// are. It doesn't advance while an account is paused, or its credential is refused.
+    #[prost(message, optional, tag = "3")]
+    pub read_up_to: ::core::option::Option<crate::Timestamp>,
+    /// What the shard's streams have published, at several times, the newest first, at least one.
+    #[prost(message, repeated, tag = "4")]
+    pub published: ::prost::alloc::vec::Vec<PublishedProgress>,
+}
+/// What the streams of a shard had published at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PublishedProgress {
+    /// By Asana's clock: all that is said here was on the bus before this time.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<crate::Timestamp>,
+    /// The number of the shard's streams. With 0 the shard brings nothing, and no other field has a meaning.
+    #[prost(uint32, tag = "2")]
+    pub streams: u32,
+    /// The number of streams of which not all resources were crawled for the state topic yet. While it isn't 0, a resource
+    /// that isn't in the table may exist.
+    #[prost(uint32, tag = "3")]
+    pub not_loaded: u32,
+    /// As in ShardProgress, by Asana's clock: each stream that has a sync token and isn't suspended was polled at or after this
+    /// time, and everything that Asana returned is on the bus. Not set if it isn't known, such as before a stream's first token.
+    #[prost(message, optional, tag = "4")]
+    pub complete_up_to: ::core::option::Option<crate::Timestamp>,
+    /// The number of source gaps that aren't healed. While it isn't 0, changes may be missing, also ones before
+    /// `complete_up_to`.
+    #[prost(uint32, tag = "5")]
+    pub open_source_gaps: u32,
+    /// The number of streams that Asana refuses to have polled. `complete_up_to` isn't about them: their resources keep the
+    /// states that they had.
+    #[prost(uint32, tag = "6")]
+    pub suspended: u32,
+    /// The number of lists and objects that crawls couldn't read so far. What is in them may not be in the table.
+    #[prost(uint64, tag = "7")]
+    pub left_out: u64,
 }
 /// A crawl of a stream's resources begins. Its snapshots follow, with events between them. In every lane of the stream's
 /// topics. If another crawl of the stream replaces a crawl, the replaced crawl has no SnapshotEnd.

@@ -1297,6 +1297,215 @@ impl<'de> serde::Deserialize<'de> for Position {
         deserializer.deserialize_struct("asana_event_bridge.v1.Position", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for PublishedProgress {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.at.is_some() {
+            len += 1;
+        }
+        if self.streams != 0 {
+            len += 1;
+        }
+        if self.not_loaded != 0 {
+            len += 1;
+        }
+        if self.complete_up_to.is_some() {
+            len += 1;
+        }
+        if self.open_source_gaps != 0 {
+            len += 1;
+        }
+        if self.suspended != 0 {
+            len += 1;
+        }
+        if self.left_out != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.PublishedProgress", len)?;
+        if let Some(v) = self.at.as_ref() {
+            struct_ser.serialize_field("at", v)?;
+        }
+        if self.streams != 0 {
+            struct_ser.serialize_field("streams", &self.streams)?;
+        }
+        if self.not_loaded != 0 {
+            struct_ser.serialize_field("notLoaded", &self.not_loaded)?;
+        }
+        if let Some(v) = self.complete_up_to.as_ref() {
+            struct_ser.serialize_field("completeUpTo", v)?;
+        }
+        if self.open_source_gaps != 0 {
+            struct_ser.serialize_field("openSourceGaps", &self.open_source_gaps)?;
+        }
+        if self.suspended != 0 {
+            struct_ser.serialize_field("suspended", &self.suspended)?;
+        }
+        if self.left_out != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("leftOut", ToString::to_string(&self.left_out).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for PublishedProgress {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "at",
+            "streams",
+            "not_loaded",
+            "notLoaded",
+            "complete_up_to",
+            "completeUpTo",
+            "open_source_gaps",
+            "openSourceGaps",
+            "suspended",
+            "left_out",
+            "leftOut",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            At,
+            Streams,
+            NotLoaded,
+            CompleteUpTo,
+            OpenSourceGaps,
+            Suspended,
+            LeftOut,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "at" => Ok(GeneratedField::At),
+                            "streams" => Ok(GeneratedField::Streams),
+                            "notLoaded" | "not_loaded" => Ok(GeneratedField::NotLoaded),
+                            "completeUpTo" | "complete_up_to" => Ok(GeneratedField::CompleteUpTo),
+                            "openSourceGaps" | "open_source_gaps" => Ok(GeneratedField::OpenSourceGaps),
+                            "suspended" => Ok(GeneratedField::Suspended),
+                            "leftOut" | "left_out" => Ok(GeneratedField::LeftOut),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = PublishedProgress;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.PublishedProgress")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<PublishedProgress, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut at__ = None;
+                let mut streams__ = None;
+                let mut not_loaded__ = None;
+                let mut complete_up_to__ = None;
+                let mut open_source_gaps__ = None;
+                let mut suspended__ = None;
+                let mut left_out__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::At => {
+                            if at__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("at"));
+                            }
+                            at__ = map_.next_value()?;
+                        }
+                        GeneratedField::Streams => {
+                            if streams__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("streams"));
+                            }
+                            streams__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NotLoaded => {
+                            if not_loaded__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("notLoaded"));
+                            }
+                            not_loaded__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::CompleteUpTo => {
+                            if complete_up_to__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("completeUpTo"));
+                            }
+                            complete_up_to__ = map_.next_value()?;
+                        }
+                        GeneratedField::OpenSourceGaps => {
+                            if open_source_gaps__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("openSourceGaps"));
+                            }
+                            open_source_gaps__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Suspended => {
+                            if suspended__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("suspended"));
+                            }
+                            suspended__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LeftOut => {
+                            if left_out__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("leftOut"));
+                            }
+                            left_out__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(PublishedProgress {
+                    at: at__,
+                    streams: streams__.unwrap_or_default(),
+                    not_loaded: not_loaded__.unwrap_or_default(),
+                    complete_up_to: complete_up_to__,
+                    open_source_gaps: open_source_gaps__.unwrap_or_default(),
+                    suspended: suspended__.unwrap_or_default(),
+                    left_out: left_out__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.PublishedProgress", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Record {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -1365,6 +1574,9 @@ impl serde::Serialize for Record {
                 record::Body::State(v) => {
                     struct_ser.serialize_field("state", v)?;
                 }
+                record::Body::StateProgress(v) => {
+                    struct_ser.serialize_field("stateProgress", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -1404,6 +1616,8 @@ impl<'de> serde::Deserialize<'de> for Record {
             "stream_ended",
             "streamEnded",
             "state",
+            "state_progress",
+            "stateProgress",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1424,6 +1638,7 @@ impl<'de> serde::Deserialize<'de> for Record {
             StreamResumed,
             StreamEnded,
             State,
+            StateProgress,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1461,6 +1676,7 @@ impl<'de> serde::Deserialize<'de> for Record {
                             "streamResumed" | "stream_resumed" => Ok(GeneratedField::StreamResumed),
                             "streamEnded" | "stream_ended" => Ok(GeneratedField::StreamEnded),
                             "state" => Ok(GeneratedField::State),
+                            "stateProgress" | "state_progress" => Ok(GeneratedField::StateProgress),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1593,6 +1809,13 @@ impl<'de> serde::Deserialize<'de> for Record {
                                 return Err(serde::de::Error::duplicate_field("state"));
                             }
                             body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::State)
+;
+                        }
+                        GeneratedField::StateProgress => {
+                            if body__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("stateProgress"));
+                            }
+                            body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::StateProgress)
 ;
                         }
                     }
@@ -3484,6 +3707,153 @@ impl<'de> serde::Deserialize<'de> for State {
             }
         }
         deserializer.deserialize_struct("asana_event_bridge.v1.State", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for StateProgress {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.shard != 0 {
+            len += 1;
+        }
+        if self.shards != 0 {
+            len += 1;
+        }
+        if self.read_up_to.is_some() {
+            len += 1;
+        }
+        if !self.published.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("asana_event_bridge.v1.StateProgress", len)?;
+        if self.shard != 0 {
+            struct_ser.serialize_field("shard", &self.shard)?;
+        }
+        if self.shards != 0 {
+            struct_ser.serialize_field("shards", &self.shards)?;
+        }
+        if let Some(v) = self.read_up_to.as_ref() {
+            struct_ser.serialize_field("readUpTo", v)?;
+        }
+        if !self.published.is_empty() {
+            struct_ser.serialize_field("published", &self.published)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for StateProgress {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "shard",
+            "shards",
+            "read_up_to",
+            "readUpTo",
+            "published",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Shard,
+            Shards,
+            ReadUpTo,
+            Published,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "shard" => Ok(GeneratedField::Shard),
+                            "shards" => Ok(GeneratedField::Shards),
+                            "readUpTo" | "read_up_to" => Ok(GeneratedField::ReadUpTo),
+                            "published" => Ok(GeneratedField::Published),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = StateProgress;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct asana_event_bridge.v1.StateProgress")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<StateProgress, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut shard__ = None;
+                let mut shards__ = None;
+                let mut read_up_to__ = None;
+                let mut published__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Shard => {
+                            if shard__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("shard"));
+                            }
+                            shard__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Shards => {
+                            if shards__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("shards"));
+                            }
+                            shards__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::ReadUpTo => {
+                            if read_up_to__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("readUpTo"));
+                            }
+                            read_up_to__ = map_.next_value()?;
+                        }
+                        GeneratedField::Published => {
+                            if published__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("published"));
+                            }
+                            published__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(StateProgress {
+                    shard: shard__.unwrap_or_default(),
+                    shards: shards__.unwrap_or_default(),
+                    read_up_to: read_up_to__,
+                    published: published__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("asana_event_bridge.v1.StateProgress", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for StreamEnded {

@@ -12,6 +12,7 @@
 
 use super::pending::Pending;
 use super::refresh::Ready as Read;
+use super::refresh::progress::Statement;
 use super::schedule::backoff::Backoff;
 use super::staging::Staged;
 use super::topics::OutputTopics;
@@ -154,15 +155,15 @@ impl Queue {
     }
 
     /// The commit has failed and wrote nothing: what it had taken goes back to its place, and waits for a delay.
-    /// Returns what was read again, for whom keeps that.
-    pub(super) fn aborted(&mut self, now: Now, replica: &str) -> Vec<Read> {
-        let Some(staged) = self.end_commit() else { return Vec::new() };
+    /// Returns what was read again and the statements, for whom keeps them.
+    pub(super) fn aborted(&mut self, now: Now, replica: &str) -> (Vec<Read>, Vec<Statement>) {
+        let Some(staged) = self.end_commit() else { return (Vec::new(), Vec::new()) };
         self.aborts += 1;
         self.not_before = now.monotonic + ABORTED.delay(self.aborts, replica);
         for (pending, ..) in staged.pending.into_iter().rev() {
             self.ready.push_front(pending);
         }
-        staged.ready
+        (staged.ready, staged.statements)
     }
 
     fn end_commit(&mut self) -> Option<Staged> {

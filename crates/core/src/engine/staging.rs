@@ -2,6 +2,7 @@
 
 use super::pending::{Change, Pending};
 use super::refresh::Ready;
+use super::refresh::progress::Statement;
 use super::watermarks::ShardProgress;
 use super::{Settings, Shard};
 use crate::checkpoint::{Header, write_crawl, write_lanes, write_refresh, write_shard, write_stream};
@@ -37,6 +38,8 @@ pub(crate) struct Staged {
     pub(crate) ready: Vec<Ready>,
     /// How far each shard's refresh log is done.
     pub(crate) places: BTreeMap<ShardId, u64>,
+    /// What the state topic says of shards.
+    pub(crate) statements: Vec<Statement>,
     pub(crate) messages: usize,
     /// For the log, once it is on the bus.
     pub(crate) notices: Vec<(StreamId, Notice)>,
@@ -56,6 +59,7 @@ impl Staged {
         self.progress.retain(|it| it.shard != shard);
         self.ready.retain(|it| it.ticket.shard != shard);
         self.places.remove(&shard);
+        self.statements.retain(|it| it.shard != shard);
         for (pending, ..) in self.pending.extract_if(.., |(pending, ..)| pending.shard == shard) {
             self.streams.remove(&pending.id);
         }
@@ -81,9 +85,11 @@ pub(crate) struct Taken {
     pub(crate) ready: Vec<Ready>,
     /// How far the refresh log of each of their shards is done with it.
     pub(crate) places: BTreeMap<ShardId, u64>,
+    /// What the state topic says of shards.
+    pub(crate) statements: Vec<Statement>,
 }
 
-/// Stages what waits, in order, then what was read again, and then watermarks. `committed`: a page's stream as it is on the bus.
+/// Stages what waits, in order, then what was read again, and then watermarks and statements. `committed`: a page's stream as it is on the bus.
 ///
 /// # Panics
 /// If a shard isn't in `shards` or a topic isn't in `topics`. Nothing is lost then: nothing was committed.
@@ -94,7 +100,8 @@ pub(crate) fn stage<'a>(
     now: DateTime<Utc>,
 ) -> (Staged, Batch) {
     let Owner { shards, topics, settings, shards_at_once } = owner;
-    let Taken { pending: taken, progress, ready, places } = taken;
+    let Taken { pending: taken, progress, ready, mut places, statements } = taken;
+    places.extend(statements.iter().map(|it| (it.shard, it.place)));
     let trace = settings.trace(0, now);
     let mut staging = Staging::new(topics, settings, now, trace);
     let mut counters: BTreeMap<ShardId, Counters> = BTreeMap::new();
@@ -126,23 +133,49 @@ pub(crate) fn stage<'a>(
     for progress in progress.chunks(shards_at_once) {
         staging.watermarks(progress, &mut counters);
     }
-    for (shard, counters) in &mut counters {
-        let owned = &shards[shard];
+    for one in &statements {
+        let epoch = counters.get(&one.shard).map_or(0, Counters::epoch);
+        staging.statement(one, epoch);
+    }
+    checkpoints.extend(write_shards(owner, &stated, &mut counters));
+    let Staging { mut messages, notices, entries, .. } = staging;
+    messages.extend(entries.into_values());
+    let messages_count = messages.len();
+    let staged = Staged {
+        pending,
+        streams,
+        counters,
+        progress,
+        ready,
+        places,
+        statements,
+        messages: messages_count,
+        notices,
+        trace,
+    };
+    (staged, Batch { messages, checkpoints: newest(checkpoints) })
+}
+
+/// Each shard's header, if it is due, and its counters that have changed. `stated`: the shards that a watermark names, and
+/// whether it says that they are empty.
+fn write_shards(
+    owner: Owner<'_>,
+    stated: &BTreeMap<ShardId, bool>,
+    counters: &mut BTreeMap<ShardId, Counters>,
+) -> Vec<CheckpointWrite> {
+    let mut checkpoints = Vec::new();
+    for (shard, counters) in counters {
+        let owned = &owner.shards[shard];
         // What a watermark names is fenced by its header.
         let empty = stated.get(shard).copied();
         if owned.header_due || empty.is_some() || owned.counters.streams() != counters.streams() {
-            let header = owned.header(settings, counters);
+            let header = owned.header(owner.settings, counters);
             checkpoints.push(write_shard(*shard, &Header { empty: empty.unwrap_or(header.empty), ..header }));
         }
         let changed = counters.take_changed();
         checkpoints.extend(changed.iter().map(|(topic, lanes)| write_lanes(*shard, topic, lanes)));
     }
-    let Staging { mut messages, notices, entries, .. } = staging;
-    messages.extend(entries.into_values());
-    let messages_count = messages.len();
-    let staged =
-        Staged { pending, streams, counters, progress, ready, places, messages: messages_count, notices, trace };
-    (staged, Batch { messages, checkpoints: newest(checkpoints) })
+    checkpoints
 }
 
 /// One write for each key.
@@ -157,7 +190,7 @@ pub(crate) fn newest(writes: impl IntoIterator<Item = CheckpointWrite>) -> Vec<C
 pub(super) struct Staging<'a> {
     pub(super) topics: &'a Topics,
     pub(super) settings: &'a Settings,
-    now: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
     /// Of what comes from no page.
     pub(super) trace: Trace,
     pub(super) messages: Vec<Message>,

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// When a watermark is tried again whose topics weren't known.
-const WATERMARK_RETRY: Duration = Duration::from_secs(1);
+pub(super) const WATERMARK_RETRY: Duration = Duration::from_secs(1);
 /// An empty shard is stated again after this number of intervals, for consumers that have joined since.
 const EMPTY_INTERVALS: u32 = 15;
 /// The most shards in one watermark: about 15 KB.
@@ -166,7 +166,7 @@ impl Engine {
     /// The time, by Asana's clock, at or after which each of the shard's streams that can be polled was polled to its
     /// end. What is committed counts, so that all of it is on the bus. Without such a stream, a time that has passed at
     /// Asana; none if no answer contained one, or the first token of a stream is under way.
-    fn complete_up_to(&self, now: Now, shard: ShardId) -> Option<DateTime<Utc>> {
+    pub(super) fn complete_up_to(&self, now: Now, shard: ShardId) -> Option<DateTime<Utc>> {
         let specs = self.specs.get(&shard).into_iter().flatten();
         let specs = specs.filter_map(|spec| Some((spec, self.streams.get(&spec.id)?)));
         let begins = |(spec, entry): (&StreamSpec, &Entry)| {

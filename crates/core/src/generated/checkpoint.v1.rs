@@ -79,7 +79,8 @@ pub struct RefreshPlace {
     #[prost(uint64, tag = "1")]
     pub next: u64,
 }
-/// An entry of the refresh log, whose key is a gid: a resource has to be read again, or was read by a crawl.
+/// An entry of the refresh log, whose key is a gid and a stream: a resource has to be read again, or was read by a crawl.
+/// Or, without both, a mark.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RefreshEntry {
     /// The least version of the format that a reader must understand.
@@ -113,6 +114,9 @@ pub struct RefreshEntry {
     /// By Asana's clock: it wasn't read before; absent where that isn't known.
     #[prost(message, optional, tag = "11")]
     pub read_after: ::core::option::Option<::bridge_contract::Timestamp>,
+    /// A mark of the part's owner. By Asana's clock: it was written at this time or later.
+    #[prost(message, optional, tag = "12")]
+    pub mark: ::core::option::Option<::bridge_contract::Timestamp>,
 }
 /// The lane counters of one topic.
 #[derive(Clone, PartialEq, ::prost::Message)]

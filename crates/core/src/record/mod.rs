@@ -149,6 +149,12 @@ impl Prepared {
         }
     }
 
+    /// Prepares what the state topic says of a shard.
+    pub(crate) fn state_progress(progress: pb::StateProgress, now: DateTime<Utc>) -> Self {
+        let key = Gid::from(bridge_contract::state::progress_key(progress.shard));
+        Self { key, ..Self::of_lane(&Body::StateProgress(progress), now) }
+    }
+
     /// The message for the state topic.
     pub(crate) fn state_message(&self, place: &StatePlace) -> Message {
         let position = &place.position;
@@ -276,6 +282,7 @@ fn kind(body: &Body) -> &'static str {
         Body::StreamResumed(_) => "asana_event_bridge.v1.StreamResumed",
         Body::StreamEnded(_) => "asana_event_bridge.v1.StreamEnded",
         Body::State(_) => "asana_event_bridge.v1.State",
+        Body::StateProgress(_) => "asana_event_bridge.v1.StateProgress",
     }
 }
 

@@ -1,4 +1,4 @@
-//! An entry of the refresh log.
+//! What is in the refresh log.
 
 use crate::format;
 use crate::ids::{Gid, StreamId, StreamKind};
@@ -9,6 +9,19 @@ use prost::Message as _;
 
 /// The format that is written, and the newest one that can be read.
 const FORMAT: u32 = 1;
+
+/// The key of a part's mark.
+pub(crate) const MARK_KEY: &str = "_mark";
+
+/// A message of the refresh log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Logged {
+    /// A resource has to be read again, or was read by a crawl.
+    Entry(Box<Entry>),
+    /// An owner of the part wrote it at this time or later, by Asana's clock. So all that was committed before this time is
+    /// before it in the part.
+    Mark(DateTime<Utc>),
+}
 
 /// A resource has to be read again, because an event named it, or was read by a crawl.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,19 +90,37 @@ impl Entry {
             position: self.position.encode_to_vec(),
             snapshot: found.map(|found| found.snapshot.encode_to_vec()).unwrap_or_default(),
             read_after: found.and_then(|found| found.read_after).and_then(timestamp),
+            mark: None,
         }
         .encode_to_vec()
+    }
+}
+
+impl Logged {
+    /// The value in the log.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Entry(entry) => entry.encode(),
+            Self::Mark(at) => {
+                let mark = timestamp(*at);
+                format::RefreshEntry { format: FORMAT, mark, ..format::RefreshEntry::default() }.encode_to_vec()
+            }
+        }
     }
 
     /// Reads what [`encode`](Self::encode) wrote.
     ///
     /// # Errors
-    /// [`EntryError`] if it isn't an entry, or one of a newer version.
+    /// [`EntryError`] if it is nothing that is written to the log, or by a newer version.
     pub fn decode(value: &[u8]) -> Result<Self, EntryError> {
         let unreadable = |problem: &str| EntryError::Unreadable(problem.to_owned());
         let entry = format::RefreshEntry::decode(value).map_err(|error| unreadable(&error.to_string()))?;
         if entry.format > FORMAT {
             return Err(EntryError::NewerFormat(entry.format));
+        }
+        if let Some(at) = entry.mark.as_ref().and_then(date_time) {
+            return Ok(Self::Mark(at));
         }
         let stream = StreamId::parse(&entry.stream).ok_or_else(|| unreadable("it names no stream"))?;
         if entry.gid.is_empty() {
@@ -103,7 +134,7 @@ impl Entry {
             Some(Found { snapshot, read_after: entry.read_after.as_ref().and_then(date_time) })
         };
         let position = pb::Position::decode(entry.position.as_slice());
-        Ok(Self {
+        Ok(Self::Entry(Box::new(Entry {
             gid: Gid::from(entry.gid),
             resource_type: entry.resource_type,
             stream,
@@ -113,7 +144,7 @@ impl Entry {
             deleted: entry.deleted,
             position: position.map_err(|error| unreadable(&error.to_string()))?,
             found,
-        })
+        })))
     }
 }
 
@@ -137,20 +168,22 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_survives_its_bytes_with_and_without_a_state() {
+    fn what_is_logged_survives_its_bytes() {
         let snapshot = pb::Snapshot { state_json: "{}".to_owned(), ..pb::Snapshot::default() };
         for found in [None, Some(Found { snapshot, read_after: DateTime::from_timestamp(7, 0) })] {
-            let entry = Entry { found, ..entry() };
-            assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
+            let entry = Logged::Entry(Box::new(Entry { found, ..entry() }));
+            assert_eq!(Logged::decode(&entry.encode()), Ok(entry));
         }
+        let mark = Logged::Mark(DateTime::from_timestamp_millis(1_700_000_000_123).unwrap());
+        assert_eq!(Logged::decode(&mark.encode()), Ok(mark));
     }
 
     #[test]
     fn one_of_a_newer_version_is_told_apart_from_garbage() {
         let newer = format::RefreshEntry { format: FORMAT + 1, ..format::RefreshEntry::default() }.encode_to_vec();
-        assert_eq!(Entry::decode(&newer), Err(EntryError::NewerFormat(FORMAT + 1)));
+        assert_eq!(Logged::decode(&newer), Err(EntryError::NewerFormat(FORMAT + 1)));
         for garbage in [&b""[..], b"\xff\xff", b"hello"] {
-            assert!(matches!(Entry::decode(garbage), Err(EntryError::Unreadable(_))), "{garbage:?}");
+            assert!(matches!(Logged::decode(garbage), Err(EntryError::Unreadable(_))), "{garbage:?}");
         }
     }
 
@@ -164,7 +197,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>) {
-            drop(Entry::decode(&bytes));
+            drop(Logged::decode(&bytes));
         }
     }
 }

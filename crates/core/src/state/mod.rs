@@ -10,7 +10,7 @@ pub mod entry;
 pub mod freshness;
 pub mod queue;
 
-pub use entry::{Entry, EntryError, Found};
+pub use entry::{Entry, EntryError, Found, Logged};
 pub use freshness::Freshness;
 pub use queue::{Job, Pace, Queue, Thrift, Ticket};
 

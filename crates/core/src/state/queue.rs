@@ -15,7 +15,7 @@ use super::entry::Entry;
 use crate::ids::{AccountName, Gid, ShardId, StreamId, StreamKind};
 use bridge_contract::pb;
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// From this number of due tasks of one project on, they are read by one list, and if requests are scarce, from two on.
@@ -24,6 +24,8 @@ const LEAST_FOR_LIST: usize = 3;
 const GATHERING: Duration = Duration::from_secs(75);
 /// The most resources that are read by one list: what is on its first pages.
 const MOST_FOR_LIST: usize = 300;
+/// The most ends of a part that wait for what is before them.
+const MOST_ENDS: usize = 64;
 
 /// How long changes of a resource are gathered before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +115,12 @@ struct Part {
     next: u64,
     /// The first place of each ticket that isn't done, with the time when its entry was received.
     open: BTreeMap<u64, DateTime<Utc>>,
+    /// The mark that was read last, until the end of the log is reached behind it.
+    mark: Option<DateTime<Utc>>,
+    /// Where the end was, and a time: all that was committed before it is before this place. The earliest first.
+    ends: VecDeque<(u64, DateTime<Utc>)>,
+    /// What was committed before this time is done.
+    read_up_to: Option<DateTime<Utc>>,
     tenure: u64,
 }
 
@@ -140,7 +148,15 @@ impl Queue {
     pub fn assign(&mut self, shard: ShardId, next: u64) {
         self.revoke(shard);
         self.tenures += 1;
-        self.parts.insert(shard, Part { next, open: BTreeMap::new(), tenure: self.tenures });
+        let part = Part {
+            next,
+            open: BTreeMap::new(),
+            mark: None,
+            ends: VecDeque::new(),
+            read_up_to: None,
+            tenure: self.tenures,
+        };
+        self.parts.insert(shard, part);
     }
 
     /// The shard has another owner, who reads all of it that isn't done.
@@ -208,6 +224,37 @@ impl Queue {
         if let Some(part) = self.parts.get_mut(&shard) {
             part.next = place + 1;
         }
+    }
+
+    /// A mark of the log.
+    pub fn mark(&mut self, shard: ShardId, place: u64, at: DateTime<Utc>) {
+        self.pass(shard, place);
+        if let Some(part) = self.parts.get_mut(&shard) {
+            part.mark = part.mark.max(Some(at));
+        }
+    }
+
+    /// All of the shard's log was read that is there. A mark alone proves nothing of the entries before it: one may have been
+    /// removed because another follows that wasn't read yet.
+    pub fn end(&mut self, shard: ShardId) {
+        let Some(part) = self.parts.get_mut(&shard) else { return };
+        let Some(at) = part.mark.take() else { return };
+        if part.ends.len() == MOST_ENDS {
+            part.ends.pop_back();
+        }
+        part.ends.push_back((part.next, at));
+    }
+
+    /// By Asana's clock: all that was committed to the shard's log before this time is done. `None` if that isn't known of
+    /// any time.
+    pub fn read_up_to(&mut self, shard: ShardId) -> Option<DateTime<Utc>> {
+        let part = self.parts.get_mut(&shard)?;
+        let open = part.open.first_key_value().map_or(u64::MAX, |(place, _)| *place);
+        let done = part.ends.iter().take_while(|(place, _)| *place <= open).count();
+        for (_, at) in part.ends.drain(..done) {
+            part.read_up_to = part.read_up_to.max(Some(at));
+        }
+        part.read_up_to
     }
 
     /// An entry of the log whose resource is to be read.

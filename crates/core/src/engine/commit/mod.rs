@@ -83,8 +83,9 @@ impl Engine {
         let room = self.limits.messages.min(self.settings.max_records);
         let progress = self.take_progress(now, room);
         // Watermarks have a batch of their own: there is always room for them, and no sink has to split one that is about
-        // several shards.
-        let alone = !progress.is_empty();
+        // several shards. So have statements of the state topic.
+        let statements = if progress.is_empty() { self.take_statements(now, room) } else { Vec::new() };
+        let alone = !progress.is_empty() || !statements.is_empty();
         let (taken, refreshed) = if alone {
             (Vec::new(), Vec::new())
         } else {
@@ -93,7 +94,7 @@ impl Engine {
         let used: usize = taken.iter().map(|it| weight(it, &self.topics)).sum();
         let has_room = !alone && (used == 0 || used + REFRESH_ROOM < room);
         let ready = if has_room { self.take_ready(room.saturating_sub(used)) } else { Vec::new() };
-        if taken.is_empty() && progress.is_empty() && refreshed.is_empty() && ready.is_empty() {
+        if taken.is_empty() && !alone && refreshed.is_empty() && ready.is_empty() {
             return None;
         }
         let committed = |pending: &Pending| match self.streams.get(&pending.id) {
@@ -107,7 +108,8 @@ impl Engine {
             shards_at_once: self.shards_at_once(),
         };
         let places = self.places_after(&ready);
-        let (staged, mut batch) = stage(owner, Taken { pending: taken, progress, ready, places }, committed, now.wall);
+        let taken = Taken { pending: taken, progress, ready, places, statements };
+        let (staged, mut batch) = stage(owner, taken, committed, now.wall);
         if !refreshed.is_empty() {
             batch.checkpoints = newest(refreshed.into_iter().chain(batch.checkpoints));
         }
@@ -160,7 +162,7 @@ impl Engine {
         let read = self.refresh_ready().map(|arrived| self.queue.paced(arrived, pace));
         let watermark = self.shards.values().filter_map(|shard| self.watermark_due(shard)).min();
         let refresh = self.shards.values().map(|shard| shard.refresh_at).filter(|_| !self.draining).min();
-        let due = pages.into_iter().chain(read).chain(watermark).chain(refresh).min()?;
+        let due = pages.into_iter().chain(read).chain(watermark).chain(refresh).chain(self.statement_due()).min()?;
         Some(due.max(self.queue.not_before()))
     }
 
@@ -181,6 +183,7 @@ impl Engine {
             }
         }
         self.refreshed(now, &staged.ready);
+        self.statements_committed(staged.statements);
         summary.refreshed = staged.ready.len();
         for ShardProgress { shard, empty, .. } in staged.progress {
             self.stated(now, shard, empty);
@@ -234,8 +237,9 @@ impl Engine {
 
     /// The batch is surely not on the bus: the same pages will be written again, with the same sequences.
     pub fn aborted(&mut self, now: Now) {
-        let ready = self.queue.aborted(now, &self.settings.replica);
+        let (ready, statements) = self.queue.aborted(now, &self.settings.replica);
         self.ready_again(ready);
+        self.statements_aborted(&statements);
         self.apply_next_configuration(now);
     }
 

@@ -5,6 +5,7 @@
 //! and commits the snapshot, the state and its place in the log together (`stage`). See the core's [`state`](crate::state).
 
 mod entries;
+pub(super) mod progress;
 mod request;
 pub(super) mod stage;
 #[cfg(test)]
@@ -20,9 +21,10 @@ use crate::now::Now;
 use crate::record::Prepared;
 use crate::record::placement::shard_of_gid;
 use crate::record::trace::Trace;
-use crate::state::{Entry, EntryError, Freshness, Pace, Queue, Ticket};
+use crate::state::{Entry, EntryError, Freshness, Logged, Pace, Queue, Ticket};
 use bridge_contract::pb::{self, SnapshotChange};
 use chrono::{DateTime, Utc};
+use progress::Stating;
 use request::Running;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -43,6 +45,8 @@ pub(super) struct Refreshing {
     follow: BTreeMap<AccountName, VecDeque<Running>>,
     /// What was read, and waits for its commit, the oldest first.
     ready: VecDeque<Ready>,
+    /// What the state topic was told of each owned shard.
+    stating: BTreeMap<ShardId, Stating>,
     /// The streams of each watched resource, and how each is polled.
     watchers: BTreeMap<Gid, Vec<StreamSpec>>,
 }
@@ -77,6 +81,7 @@ impl Refreshing {
             running: BTreeMap::new(),
             follow: BTreeMap::new(),
             ready: VecDeque::new(),
+            stating: BTreeMap::new(),
             watchers: BTreeMap::new(),
         }
     }
@@ -140,8 +145,13 @@ impl Engine {
         if !self.refresh.queue.has(shard) {
             return Ok(());
         }
-        let entry = match Entry::decode(value) {
-            Ok(entry) => entry,
+        let entry = match Logged::decode(value) {
+            Ok(Logged::Entry(entry)) => *entry,
+            Ok(Logged::Mark(at)) => {
+                self.refresh.queue.mark(shard, place, at);
+                self.refresh.stating.get_mut(&shard).into_iter().for_each(Stating::mark_read);
+                return Ok(());
+            }
             Err(newer @ EntryError::NewerFormat(_)) => return Err(newer),
             Err(error @ EntryError::Unreadable(_)) => {
                 self.refresh.queue.pass(shard, place);
@@ -303,13 +313,15 @@ impl Engine {
         let Some(place) = place.filter(|_| self.settings.state.is_on()) else { return };
         self.refresh.queue.assign(shard, place);
         self.refresh.fresh.assign(shard, self.accounts.ahead_of_asana(now));
+        self.refresh.stating.insert(shard, Stating::new(now));
     }
 
     /// The shard has another owner, or nothing is read again any more.
     pub(super) fn forget_refreshes(&mut self, shard: ShardId) {
-        let Refreshing { queue, fresh, ready, .. } = &mut self.refresh;
+        let Refreshing { queue, fresh, ready, stating, .. } = &mut self.refresh;
         queue.revoke(shard);
         fresh.revoke(shard);
+        stating.remove(&shard);
         ready.retain(|ready| ready.ticket.shard != shard);
     }
 

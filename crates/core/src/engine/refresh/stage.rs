@@ -1,5 +1,6 @@
 //! Snapshots, states and entries of the refresh log in a batch.
 
+use super::progress::Statement;
 use super::{Ready, StateChange};
 use crate::engine::staging::Staging;
 use crate::ids::{Gid, Lane, ShardId, Topic};
@@ -7,7 +8,8 @@ use crate::record::batch::{Attributes, Message, Target};
 use crate::record::placement::{lane_of, shard_of_gid};
 use crate::record::sequence::Counters;
 use crate::record::{Place, Prepared, StatePlace, id as id_of, message_size, position as position_of};
-use crate::state::Entry;
+use crate::state::entry::MARK_KEY;
+use crate::state::{Entry, Logged};
 use bridge_contract::pb;
 use chrono::{DateTime, Utc};
 
@@ -62,6 +64,37 @@ impl Staging<'_> {
                 Message { value: Vec::new(), ..Prepared::state(state, received_at).state_message(&place) }
             }
         };
+        self.messages.push(message);
+    }
+
+    /// What the state topic says of a shard, and the mark in its part of the log.
+    pub(in crate::engine) fn statement(&mut self, statement: &Statement, epoch: u64) {
+        let (shard, now, trace) = (statement.shard, self.now, self.trace);
+        if let Some(at) = statement.mark {
+            let attributes = Attributes {
+                id: format!("refresh:{MARK_KEY}:{shard}:{epoch}:{}", at.timestamp_micros()),
+                kind: "asana_event_bridge.checkpoint.v1.RefreshEntry",
+                stream: None,
+                resource_type: "".into(),
+                time: now,
+                trace,
+            };
+            self.messages.push(Message {
+                target: Target::RefreshLog(shard),
+                shard,
+                key: Gid::from(MARK_KEY),
+                value: Logged::Mark(at).encode(),
+                attributes,
+            });
+        }
+        let Some((read, topic, progress)) = &statement.record else { return };
+        let prepared = Prepared::state_progress(progress.clone(), now);
+        let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
+        let position = pb::Position { shard: shard.0, epoch, lane: partition, ..pb::Position::default() };
+        let place = StatePlace { shard, topic: topic.clone(), partition, position, received_at: now, trace };
+        let mut message = prepared.state_message(&place);
+        // It has no sequence that would tell it from the one before.
+        message.attributes.id = format!("state:{}:{epoch}:{}", prepared.key, read.timestamp_micros());
         self.messages.push(message);
     }
 

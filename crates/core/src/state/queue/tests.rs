@@ -53,6 +53,52 @@ fn a_resource_is_read_once_when_it_is_quiet_or_after_the_longest_wait() {
 }
 
 #[test]
+fn the_log_is_read_up_to_a_mark_once_its_end_was_reached_and_all_before_it_is_done() {
+    let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+    let mut queue = queue();
+    queue.end(SHARD);
+    assert_eq!(queue.read_up_to(SHARD), None, "an end without a mark is at no time");
+    queue.add(SECOND, SHARD, 0, &entry(7, "1"));
+    queue.mark(SHARD, 1, at(300));
+    queue.add(SECOND, SHARD, 2, &entry(8, "1"));
+    let first = one(queue.take(9 * SECOND, &main(), Thrift::Plenty));
+    queue.done(&first);
+    assert_eq!(
+        queue.read_up_to(SHARD),
+        None,
+        "an entry before the mark may be gone because of one that wasn't read yet"
+    );
+    queue.end(SHARD);
+    assert_eq!(queue.read_up_to(SHARD), None, "8 was there when the end was reached");
+    queue.mark(SHARD, 3, at(400));
+    queue.end(SHARD);
+    queue.add(9 * SECOND, SHARD, 4, &entry(9, "1"));
+    queue.done(&one(queue.clone().take(9 * SECOND, &main(), Thrift::Plenty)));
+    assert_eq!(queue.read_up_to(SHARD), Some(at(400)), "9 came later");
+    queue.mark(SHARD, 5, at(350));
+    queue.end(SHARD);
+    let last = one(queue.take(99 * SECOND, &main(), Thrift::Plenty));
+    queue.done(&last);
+    assert_eq!(queue.read_up_to(SHARD), Some(at(400)), "never earlier than before");
+    queue.assign(SHARD, 0);
+    assert_eq!(queue.read_up_to(SHARD), None, "a new owner knows nothing");
+}
+
+#[test]
+fn ends_that_wait_are_bounded_and_the_last_one_counts() {
+    let mut queue = queue();
+    queue.add(SECOND, SHARD, 0, &entry(7, "1"));
+    for place in 1..1_000_u64 {
+        queue.mark(SHARD, place, DateTime::from_timestamp(place.cast_signed(), 0).unwrap());
+        queue.end(SHARD);
+    }
+    assert_eq!(queue.parts[&SHARD].ends.len(), MOST_ENDS);
+    let first = one(queue.take(9 * SECOND, &main(), Thrift::Plenty));
+    queue.done(&first);
+    assert_eq!(queue.read_up_to(SHARD), DateTime::from_timestamp(999, 0));
+}
+
+#[test]
 fn what_comes_while_it_is_read_is_read_again() {
     let mut queue = queue();
     queue.add(SECOND, SHARD, 0, &entry(7, "1"));

@@ -1,6 +1,8 @@
 //! A bus with atomic commits that are fenced by the owner of each shard.
 
+use super::judge_progress::Follower;
 use bridge_contract::pb::{self, record::Body};
+use bridge_contract::state::is_progress_key;
 use bridge_core::ids::{Lane, ShardId};
 use bridge_core::record::batch::{Batch, Message, StoredCheckpoint, Target};
 use chrono::{DateTime, Utc};
@@ -24,6 +26,7 @@ pub(crate) struct Bus {
     pub(crate) dead_letters: Vec<Message>,
     /// All messages of the state topic, in order, each with the number of those that `all` had before, and by Asana's clock.
     pub(crate) states: Vec<(usize, DateTime<Utc>, Message)>,
+    pub(crate) follower: Follower,
     /// The parts of the refresh log: key and value by place. A place is empty once another of the same key follows.
     pub(crate) log: BTreeMap<ShardId, LogPart>,
     checkpoints: BTreeMap<ShardId, StoredCheckpoint>,
@@ -38,7 +41,8 @@ impl Bus {
     pub(crate) fn new(lane_count: NonZeroU32) -> Self {
         let (lanes, checkpoints, owners) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (all, dead_letters, states, log) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { lane_count, lanes, all, dead_letters, states, log, checkpoints, owners }
+        let follower = Follower::default();
+        Self { lane_count, lanes, all, dead_letters, states, follower, log, checkpoints, owners }
     }
 
     pub(crate) fn commit(&mut self, now: DateTime<Utc>, owner: Owner, batch: &Batch) -> Result<(), Fenced> {
@@ -57,7 +61,12 @@ impl Bus {
                     self.lanes.entry(lane).or_default().push(message);
                 }
                 Target::DeadLetter => self.dead_letters.push(message),
-                Target::State { .. } => self.states.push((self.all.len(), now, message)),
+                Target::State { .. } => {
+                    self.follower.read(&message);
+                    if !is_progress_key(message.key.as_str()) {
+                        self.states.push((self.all.len(), now, message));
+                    }
+                }
                 Target::RefreshLog(shard) => {
                     let part = self.log.entry(*shard).or_default();
                     let key = message.key.as_str().to_owned();
@@ -98,6 +107,7 @@ fn check_pairs(batch: &Batch) {
     let visible = read.filter(|(_, snapshot)| snapshot.change() != pb::SnapshotChange::NotVisible);
     let snapshots: BTreeMap<_, _> = visible.map(|(key, it)| (key, (it.state_json.clone(), it.change()))).collect();
     let states = batch.messages.iter().filter(|message| matches!(message.target, Target::State { .. }));
+    let states = states.filter(|message| !is_progress_key(message.key.as_str()));
     let mut paired = 0;
     for message in states {
         let is_gone = message.value.is_empty();

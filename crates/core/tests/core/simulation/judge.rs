@@ -39,6 +39,9 @@ pub(crate) struct Verdict {
     pub(crate) read_again: usize,
     pub(crate) removed: usize,
     pub(crate) unknown: usize,
+    /// How often the state topic has said how complete it is, and the changes that this was held against.
+    pub(crate) claims: usize,
+    pub(crate) covered: usize,
 }
 
 impl Verdict {
@@ -59,6 +62,8 @@ impl Verdict {
             read_again: self.read_again + other.read_again,
             removed: self.removed + other.removed,
             unknown: self.unknown + other.unknown,
+            claims: self.claims + other.claims,
+            covered: self.covered + other.covered,
         }
     }
 }

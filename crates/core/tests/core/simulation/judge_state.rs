@@ -87,7 +87,7 @@ fn judge_removal(asana: &Asana, gid: &str, at: DateTime<Utc>) {
 }
 
 /// Where the last crawl ended that didn't know what had been published before.
-fn last_blind_crawl(bus: &Bus) -> usize {
+pub(crate) fn last_blind_crawl(bus: &Bus) -> usize {
     let is_blind = |message: &Message| {
         let record = pb::Record::decode(message.value.as_slice()).expect("a record");
         matches!(record.body, Some(Body::SnapshotEnd(end)) if !end.compared)

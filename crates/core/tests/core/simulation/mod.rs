@@ -9,6 +9,7 @@ mod asana;
 mod bus;
 mod index;
 mod judge;
+mod judge_progress;
 mod judge_state;
 mod shared;
 mod world;
@@ -39,6 +40,7 @@ fn any_order_of_crashes_and_faults_loses_and_doubles_nothing() {
     assert!(total.watermarks > 20 * least && total.empty > least && total.lane_changes > least, "{total:?}");
     assert!(total.bounded > 4 * least && total.lost > least, "{total:?}");
     assert!(total.crawls > 5 * least && total.missed > 3 * least, "{total:?}");
+    assert!(total.claims > 4 * least && total.covered > 20 * least, "{total:?}");
     assert!(total.states > 4 * least && 2 * total.removed > least && total.read_again > 2 * least, "{total:?}");
 }
 

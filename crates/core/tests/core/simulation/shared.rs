@@ -1,6 +1,7 @@
 //! Tasks that are in two projects, which two accounts see: the world of the state topic.
 
 use super::asana::{Asana, Life, item, task};
+use super::judge_progress::Told;
 use bridge_core::engine::{RefreshRead, RefreshRequest};
 use bridge_core::ids::{AccountName, Gid, StreamId};
 use bridge_core::outcome::list::{Item, ListOutcome, ListPage, Listing, What};
@@ -17,6 +18,8 @@ pub(crate) struct Shared {
     /// How often each was made, changed or deleted.
     versions: BTreeMap<u32, u32>,
     modified_at: BTreeMap<u32, DateTime<Utc>>,
+    /// What events have told, in order.
+    pub(crate) told: Vec<Told>,
     /// Every event is told.
     pub(crate) lossless: bool,
 }
@@ -62,6 +65,10 @@ impl Asana {
             self.happen_in(&id, number, version, action, now);
             let is_lost = !told || (!self.shared.as_ref().unwrap().lossless && rng.random_bool(0.03));
             self.tell(&id, number, action, now, is_lost);
+            if !is_lost {
+                let told = Told { stream: id, number, version, at: now };
+                self.shared.as_mut().unwrap().told.push(told);
+            }
         }
     }
 

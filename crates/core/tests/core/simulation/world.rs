@@ -4,6 +4,7 @@ use super::asana::{Asana, Log, fault, list_fault};
 use super::bus::{Bus, Fenced, Owner};
 use super::index::Index;
 use super::judge::{Verdict, judge};
+use super::judge_progress::judge_progress;
 use super::shared::Shared;
 use bridge_core::checkpoint;
 use bridge_core::crawl::Depth;
@@ -77,6 +78,9 @@ pub(crate) struct World {
     missed: usize,
     /// The streams were configured anew.
     was_reconfigured: bool,
+    /// How often the state topic said how complete it is, and the changes that this was held against.
+    claims: usize,
+    covered: usize,
 }
 
 impl World {
@@ -96,6 +100,8 @@ impl World {
             configured: if seed.is_multiple_of(6) && !has_all_streams { 1 } else { STREAMS },
             missed: 0,
             was_reconfigured: seed.is_multiple_of(6) && !has_all_streams,
+            claims: 0,
+            covered: 0,
         };
         world.sessions = vec![world.session(), world.session()];
         for shard in 0..SHARDS.get() {
@@ -124,8 +130,13 @@ impl World {
         if self.asana.shared.is_some() {
             let status = self.sessions[0].engine.refresh_status();
             assert_eq!((status.waiting, status.ready, status.oldest), (0, 0, None), "nothing is due any more");
+            let claim = self.bus.follower.claim().expect("the state topic says how complete it is");
+            let late = claim.complete_up_to.map(|until| self.now.wall - until);
+            assert_eq!((claim.streams, claim.not_loaded), (STREAMS as u32, 0), "{claim:?}");
+            assert!(late.is_some_and(|late| late < TimeDelta::seconds(40)), "{late:?}: {claim:?}");
         }
-        judge(&self.asana, &self.bus, self.missed, !self.was_reconfigured)
+        let verdict = judge(&self.asana, &self.bus, self.missed, !self.was_reconfigured);
+        Verdict { claims: self.claims, covered: self.covered, ..verdict }
     }
 
     /// Every event is told, no token dies, and nothing is crawled after the beginning.
@@ -439,9 +450,12 @@ impl World {
         for (shard, place) in engine.log_places() {
             let part = self.bus.log.get(&shard).map_or(&[][..], Vec::as_slice);
             let entries = (place..).zip(part.iter().skip(place as usize));
-            let entries = entries.filter_map(|(place, entry)| Some((place, &entry.as_ref()?.1)));
-            for (place, value) in entries.take(self.rng.random_range(0..4)) {
+            let mut entries = entries.filter_map(|(place, entry)| Some((place, &entry.as_ref()?.1)));
+            for (place, value) in entries.by_ref().take(self.rng.random_range(0..4)) {
                 engine.note_logged(now, shard, place, value).unwrap();
+            }
+            if entries.next().is_none() {
+                engine.note_log_end(shard);
             }
         }
     }
@@ -501,6 +515,10 @@ impl World {
             _ => (true, Then::Committed),
         };
         let fenced = if reaches_bus { self.bus.commit(self.now.wall, session.owner, &batch).err() } else { None };
+        if let Some(covered) = judge_progress(&self.asana, &self.bus, STREAMS as u32, self.now.wall) {
+            self.claims += 1;
+            self.covered += covered;
+        }
         match (then, fenced) {
             (Then::Restart, _) => self.restart(which),
             (_, Some(Fenced(lost))) => {
