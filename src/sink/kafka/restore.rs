@@ -1,6 +1,7 @@
 //! Reads the checkpoints of assigned shards, up to the last commit.
 
 use super::client::{self, Logs, REQUEST_TIMEOUT};
+use super::group::now;
 use super::producer::Producer;
 use super::{KafkaSettings, error};
 use crate::config::KafkaGroupProtocol;
@@ -14,7 +15,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The pause between two checks of an open transaction, and after an error.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -131,7 +132,7 @@ impl<'a> Reading<'a> {
     fn wait_for_open_transactions(&self, ends: &Ends) -> Result<bool, SinkError> {
         let grace = looks_of_grace(self.settings.config.group_protocol);
         let (mut looks, mut ended) = (0_u32, BTreeSet::new());
-        let (begun, mut log_at) = (Instant::now(), Duration::ZERO);
+        let (begun, mut log_at) = (now(), Duration::ZERO);
         loop {
             let action = "reading the last stable offsets of the checkpoint topic";
             let Some(stable) = self.last_offsets(&self.committed, action)? else { return Ok(false) };
