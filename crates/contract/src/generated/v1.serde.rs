@@ -64,6 +64,7 @@ impl<'de> serde::Deserialize<'de> for Change {
             AddedValue,
             NewValue,
             RemovedValue,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -90,7 +91,7 @@ impl<'de> serde::Deserialize<'de> for Change {
                             "addedValue" | "added_value" => Ok(GeneratedField::AddedValue),
                             "newValue" | "new_value" => Ok(GeneratedField::NewValue),
                             "removedValue" | "removed_value" => Ok(GeneratedField::RemovedValue),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -146,6 +147,9 @@ impl<'de> serde::Deserialize<'de> for Change {
                             }
                             removed_value__ = map_.next_value()?;
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(Change {
@@ -199,6 +203,7 @@ impl<'de> serde::Deserialize<'de> for ChangeValue {
         enum GeneratedField {
             Resource,
             Json,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -222,7 +227,7 @@ impl<'de> serde::Deserialize<'de> for ChangeValue {
                         match value {
                             "resource" => Ok(GeneratedField::Resource),
                             "json" => Ok(GeneratedField::Json),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -256,6 +261,9 @@ impl<'de> serde::Deserialize<'de> for ChangeValue {
                                 return Err(serde::de::Error::duplicate_field("json"));
                             }
                             json__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -412,6 +420,7 @@ impl<'de> serde::Deserialize<'de> for DeadLetter {
             PartIndex,
             PartCount,
             Part,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -438,7 +447,7 @@ impl<'de> serde::Deserialize<'de> for DeadLetter {
                             "partIndex" | "part_index" => Ok(GeneratedField::PartIndex),
                             "partCount" | "part_count" => Ok(GeneratedField::PartCount),
                             "part" => Ok(GeneratedField::Part),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -500,6 +509,9 @@ impl<'de> serde::Deserialize<'de> for DeadLetter {
                                 Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(DeadLetter {
@@ -559,6 +571,7 @@ impl<'de> serde::Deserialize<'de> for EpochStart {
         enum GeneratedField {
             PreviousEpoch,
             PreviousLaneSequence,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -582,7 +595,7 @@ impl<'de> serde::Deserialize<'de> for EpochStart {
                         match value {
                             "previousEpoch" | "previous_epoch" => Ok(GeneratedField::PreviousEpoch),
                             "previousLaneSequence" | "previous_lane_sequence" => Ok(GeneratedField::PreviousLaneSequence),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -620,6 +633,9 @@ impl<'de> serde::Deserialize<'de> for EpochStart {
                             previous_lane_sequence__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -731,6 +747,7 @@ impl<'de> serde::Deserialize<'de> for Event {
             Type,
             Fingerprint,
             RawJson,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -761,7 +778,7 @@ impl<'de> serde::Deserialize<'de> for Event {
                             "type" => Ok(GeneratedField::Type),
                             "fingerprint" => Ok(GeneratedField::Fingerprint),
                             "rawJson" | "raw_json" => Ok(GeneratedField::RawJson),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -847,6 +864,9 @@ impl<'de> serde::Deserialize<'de> for Event {
                             }
                             raw_json__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(Event {
@@ -905,6 +925,7 @@ impl<'de> serde::Deserialize<'de> for LanesChanged {
         enum GeneratedField {
             PreviousCount,
             Count,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -928,7 +949,7 @@ impl<'de> serde::Deserialize<'de> for LanesChanged {
                         match value {
                             "previousCount" | "previous_count" => Ok(GeneratedField::PreviousCount),
                             "count" => Ok(GeneratedField::Count),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -966,6 +987,9 @@ impl<'de> serde::Deserialize<'de> for LanesChanged {
                             count__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -1025,6 +1049,7 @@ impl<'de> serde::Deserialize<'de> for LeftOut {
             Of,
             What,
             Reason,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1049,7 +1074,7 @@ impl<'de> serde::Deserialize<'de> for LeftOut {
                             "of" => Ok(GeneratedField::Of),
                             "what" => Ok(GeneratedField::What),
                             "reason" => Ok(GeneratedField::Reason),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1090,6 +1115,9 @@ impl<'de> serde::Deserialize<'de> for LeftOut {
                                 return Err(serde::de::Error::duplicate_field("reason"));
                             }
                             reason__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -1182,6 +1210,7 @@ impl<'de> serde::Deserialize<'de> for Position {
             LaneSequence,
             Stream,
             StreamSequence,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1209,7 +1238,7 @@ impl<'de> serde::Deserialize<'de> for Position {
                             "laneSequence" | "lane_sequence" => Ok(GeneratedField::LaneSequence),
                             "stream" => Ok(GeneratedField::Stream),
                             "streamSequence" | "stream_sequence" => Ok(GeneratedField::StreamSequence),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1281,6 +1310,9 @@ impl<'de> serde::Deserialize<'de> for Position {
                             stream_sequence__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -1424,6 +1456,7 @@ impl<'de> serde::Deserialize<'de> for Record {
             StreamResumed,
             StreamEnded,
             State,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1461,7 +1494,7 @@ impl<'de> serde::Deserialize<'de> for Record {
                             "streamResumed" | "stream_resumed" => Ok(GeneratedField::StreamResumed),
                             "streamEnded" | "stream_ended" => Ok(GeneratedField::StreamEnded),
                             "state" => Ok(GeneratedField::State),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1595,6 +1628,9 @@ impl<'de> serde::Deserialize<'de> for Record {
                             body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::State)
 ;
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(Record {
@@ -1664,6 +1700,7 @@ impl<'de> serde::Deserialize<'de> for Resource {
             ResourceType,
             Name,
             ResourceSubtype,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1689,7 +1726,7 @@ impl<'de> serde::Deserialize<'de> for Resource {
                             "resourceType" | "resource_type" => Ok(GeneratedField::ResourceType),
                             "name" => Ok(GeneratedField::Name),
                             "resourceSubtype" | "resource_subtype" => Ok(GeneratedField::ResourceSubtype),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1737,6 +1774,9 @@ impl<'de> serde::Deserialize<'de> for Resource {
                                 return Err(serde::de::Error::duplicate_field("resourceSubtype"));
                             }
                             resource_subtype__ = map_.next_value()?;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -1894,6 +1934,7 @@ impl<'de> serde::Deserialize<'de> for ShardProgress {
             LaneSequence,
             CompleteUpTo,
             Empty,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1920,7 +1961,7 @@ impl<'de> serde::Deserialize<'de> for ShardProgress {
                             "laneSequence" | "lane_sequence" => Ok(GeneratedField::LaneSequence),
                             "completeUpTo" | "complete_up_to" => Ok(GeneratedField::CompleteUpTo),
                             "empty" => Ok(GeneratedField::Empty),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1981,6 +2022,9 @@ impl<'de> serde::Deserialize<'de> for ShardProgress {
                                 return Err(serde::de::Error::duplicate_field("empty"));
                             }
                             empty__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -2099,6 +2143,7 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
             Reason,
             AskedBy,
             Streams,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2129,7 +2174,7 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
                             "reason" => Ok(GeneratedField::Reason),
                             "askedBy" | "asked_by" => Ok(GeneratedField::AskedBy),
                             "streams" => Ok(GeneratedField::Streams),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -2213,6 +2258,9 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
                             }
                             streams__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(Snapshot {
@@ -2282,6 +2330,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
             CrawlId,
             Reason,
             GapIds,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2306,7 +2355,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
                             "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
                             "reason" => Ok(GeneratedField::Reason),
                             "gapIds" | "gap_ids" => Ok(GeneratedField::GapIds),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -2347,6 +2396,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
                                 return Err(serde::de::Error::duplicate_field("gapIds"));
                             }
                             gap_ids__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -2525,6 +2577,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
             LeftOut,
             LeftOutCount,
             Compared,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2552,7 +2605,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
                             "leftOut" | "left_out" => Ok(GeneratedField::LeftOut),
                             "leftOutCount" | "left_out_count" => Ok(GeneratedField::LeftOutCount),
                             "compared" => Ok(GeneratedField::Compared),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -2618,6 +2671,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
                                 return Err(serde::de::Error::duplicate_field("compared"));
                             }
                             compared__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -2765,6 +2821,7 @@ impl<'de> serde::Deserialize<'de> for SourceGap {
             Reason,
             LastCompletePollAt,
             ResumedAt,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2790,7 +2847,7 @@ impl<'de> serde::Deserialize<'de> for SourceGap {
                             "reason" => Ok(GeneratedField::Reason),
                             "lastCompletePollAt" | "last_complete_poll_at" => Ok(GeneratedField::LastCompletePollAt),
                             "resumedAt" | "resumed_at" => Ok(GeneratedField::ResumedAt),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -2838,6 +2895,9 @@ impl<'de> serde::Deserialize<'de> for SourceGap {
                                 return Err(serde::de::Error::duplicate_field("resumedAt"));
                             }
                             resumed_at__ = map_.next_value()?;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -2923,6 +2983,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
             Restored,
             LeftOut,
             LeftOutCount,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2949,7 +3010,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
                             "restored" => Ok(GeneratedField::Restored),
                             "leftOut" | "left_out" => Ok(GeneratedField::LeftOut),
                             "leftOutCount" | "left_out_count" => Ok(GeneratedField::LeftOutCount),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3006,6 +3067,9 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
                             left_out_count__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -3178,6 +3242,7 @@ impl<'de> serde::Deserialize<'de> for StandIn {
             LimitBytes,
             Fingerprint,
             Resource,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3205,7 +3270,7 @@ impl<'de> serde::Deserialize<'de> for StandIn {
                             "limitBytes" | "limit_bytes" => Ok(GeneratedField::LimitBytes),
                             "fingerprint" => Ok(GeneratedField::Fingerprint),
                             "resource" => Ok(GeneratedField::Resource),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3273,6 +3338,9 @@ impl<'de> serde::Deserialize<'de> for StandIn {
                                 return Err(serde::de::Error::duplicate_field("resource"));
                             }
                             resource__ = map_.next_value()?;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -3372,6 +3440,7 @@ impl<'de> serde::Deserialize<'de> for State {
             AskedBy,
             Streams,
             Followed,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3400,7 +3469,7 @@ impl<'de> serde::Deserialize<'de> for State {
                             "askedBy" | "asked_by" => Ok(GeneratedField::AskedBy),
                             "streams" => Ok(GeneratedField::Streams),
                             "followed" => Ok(GeneratedField::Followed),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3470,6 +3539,9 @@ impl<'de> serde::Deserialize<'de> for State {
                             }
                             followed__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(State {
@@ -3509,6 +3581,7 @@ impl<'de> serde::Deserialize<'de> for StreamEnded {
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3529,7 +3602,7 @@ impl<'de> serde::Deserialize<'de> for StreamEnded {
                     where
                         E: serde::de::Error,
                     {
-                            Err(serde::de::Error::unknown_field(value, FIELDS))
+                            Ok(GeneratedField::__SkipField__)
                     }
                 }
                 deserializer.deserialize_identifier(GeneratedVisitor)
@@ -3580,6 +3653,7 @@ impl<'de> serde::Deserialize<'de> for StreamResumed {
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3600,7 +3674,7 @@ impl<'de> serde::Deserialize<'de> for StreamResumed {
                     where
                         E: serde::de::Error,
                     {
-                            Err(serde::de::Error::unknown_field(value, FIELDS))
+                            Ok(GeneratedField::__SkipField__)
                     }
                 }
                 deserializer.deserialize_identifier(GeneratedVisitor)
@@ -3659,6 +3733,7 @@ impl<'de> serde::Deserialize<'de> for StreamSuspended {
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
             Status,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3681,7 +3756,7 @@ impl<'de> serde::Deserialize<'de> for StreamSuspended {
                     {
                         match value {
                             "status" => Ok(GeneratedField::Status),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3710,6 +3785,9 @@ impl<'de> serde::Deserialize<'de> for StreamSuspended {
                             status__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -3768,6 +3846,7 @@ impl<'de> serde::Deserialize<'de> for Watermark {
             Shards,
             Lanes,
             Progress,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3792,7 +3871,7 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                             "shards" => Ok(GeneratedField::Shards),
                             "lanes" => Ok(GeneratedField::Lanes),
                             "progress" => Ok(GeneratedField::Progress),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3837,6 +3916,9 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                                 return Err(serde::de::Error::duplicate_field("progress"));
                             }
                             progress__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
