@@ -2,6 +2,7 @@
 
 use super::Output;
 use super::checkpoint::CheckpointArgs;
+use super::contract::ContractArgs;
 use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
 use super::pages::PagesArgs;
@@ -78,6 +79,8 @@ Example:
 An editor with a YAML language server then completes and checks a file whose first line is
   # yaml-language-server: $schema=config.schema.json")]
     ConfigSchema,
+    /// Print the wire contract: the proto, its descriptors, the JSON Schema or the AsyncAPI document
+    Contract(ContractArgs),
     /// Write man pages and completions to a folder, for packages
     #[command(hide = true)]
     WritePages(PagesArgs),
@@ -99,6 +102,7 @@ impl Command {
             | Self::Checkpoint(_)
             | Self::CheckConfig(_)
             | Self::ConfigSchema
+            | Self::Contract(_)
             | Self::WritePages(_) => "async_nats=off,",
         }
     }

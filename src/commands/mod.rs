@@ -9,7 +9,7 @@
 //! | `process` | the runtime and signals |
 //! | `run` | the bridge: its wiring, its plan, and changes of the configuration while it runs |
 //! | `check` | `check-config` and `config-schema` |
-//! | `checkpoint`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
+//! | `checkpoint`, `contract`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
 //! | `pages` | `write-pages`: man pages and completions |
 //! | `place` | where `tail` and `verify` find records |
 //! | `ledger` | the events that a simulator offered, for `verify` and `demo` |
@@ -17,6 +17,7 @@
 mod check;
 pub mod checkpoint;
 mod cli;
+mod contract;
 pub mod demo;
 pub mod doctor;
 mod exit;
@@ -74,6 +75,7 @@ fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
         }
         Command::CheckConfig(args) => check::config(args.file(), args.output),
         Command::ConfigSchema => check::schema(),
+        Command::Contract(args) => contract::execute(&args),
         Command::WritePages(args) => pages::execute(&args, Cli::command()),
     }
 }

@@ -12,6 +12,7 @@ mod checked;
 mod commit;
 mod crawl;
 mod document;
+mod encoding;
 mod environment;
 mod expand;
 mod explain;
@@ -41,6 +42,7 @@ pub use checked::{
 };
 pub use commit::CommitConfig;
 pub use crawl::{CrawlConfig, CrawlDepth};
+pub use encoding::EncodingConfig;
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
 pub use load::{LocalSink, Source, load, load_reading};
@@ -52,6 +54,7 @@ pub use state::{REFRESH_SUFFIX, RefreshConfig, StateConfig};
 pub use units::{ByteSize, HumanDuration};
 pub use webhooks::WebhooksConfig;
 
+use bridge_core::record::encoding::Encodings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -425,6 +428,12 @@ pub struct KafkaConfig {
     #[serde(default)]
     #[schemars(example = &"asana.state")]
     pub state_topic: Option<String>,
+    /// The form of the values in the output topics and in the dead-letter topic.
+    #[serde(default)]
+    pub encoding: EncodingConfig,
+    /// The form of the values in the state topic. Default: as `encoding`.
+    #[serde(default)]
+    pub state_encoding: Option<EncodingConfig>,
     /// The topic for records that are too large for the output topic.
     #[serde(default = "default_dead_letter_topic")]
     pub dead_letter_topic: String,
@@ -458,6 +467,14 @@ pub struct KafkaConfig {
     /// plain protobuf.
     #[serde(default)]
     pub schema_registry: Option<SchemaRegistryConfig>,
+}
+
+impl KafkaConfig {
+    /// What is written in which form.
+    #[must_use]
+    pub fn encodings(&self) -> Encodings {
+        encoding::encodings(self.encoding, self.state_encoding)
+    }
 }
 
 /// A schema registry: Confluent's, or one with the same interface. It must be available when the bridge starts.
@@ -603,6 +620,12 @@ pub struct NatsConfig {
     /// nats-server 2.11, states are deleted after `maxAge`.
     #[serde(default)]
     pub state: bool,
+    /// The form of records and dead letters.
+    #[serde(default)]
+    pub encoding: EncodingConfig,
+    /// The form of states. Default: as `encoding`.
+    #[serde(default)]
+    pub state_encoding: Option<EncodingConfig>,
     /// Whether the bridge creates a missing JetStream stream. Set `false` if you create it yourself.
     #[serde(default = "yes")]
     pub create: bool,
@@ -638,6 +661,12 @@ pub struct NatsConfig {
 }
 
 impl NatsConfig {
+    /// What is written in which form.
+    #[must_use]
+    pub fn encodings(&self) -> Encodings {
+        encoding::encodings(self.encoding, self.state_encoding)
+    }
+
     /// A JetStream stream on these servers, with the defaults of all other settings.
     #[must_use]
     pub fn at(servers: Vec<String>, stream: String) -> Self {
@@ -648,6 +677,8 @@ impl NatsConfig {
             checkpoint: None,
             lanes: default_lanes(),
             state: false,
+            encoding: EncodingConfig::default(),
+            state_encoding: None,
             create: yes(),
             replicas: default_replicas(),
             max_age: default_max_age(),

@@ -2,7 +2,7 @@
 
 use super::service::script;
 use base64::Engine as _;
-use bridge_contract::pb;
+use bridge_contract::line::Line;
 use prost::Message as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -55,12 +55,6 @@ pub(crate) fn read_nats(address: &str, jetstream: &str, filter: &str) -> Vec<See
 
 /// All whole lines of a file sink, by any reader of JSON.
 pub(crate) fn read_lines(path: &Path) -> Vec<Seen> {
-    #[derive(Deserialize)]
-    struct Line {
-        lane: u32,
-        key: String,
-        record: pb::Record,
-    }
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let seen = |line: Line| Seen {

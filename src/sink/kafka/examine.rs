@@ -80,7 +80,8 @@ pub async fn examine(settings: KafkaSettings, timeout: Duration) -> Vec<Finding>
     findings.push(blocking(timeout, &settings, name, may_transact).await.of("transactions"));
     if let Some(registry) = &settings.schema_registry {
         for (name, role) in &names {
-            let looked = within(timeout, registry.examine(name, *role)).await.unwrap_or_else(Some);
+            let looked =
+                within(timeout, registry.examine(name, *role, settings.config.encodings())).await.unwrap_or_else(Some);
             findings.extend(looked.map(|verdict| verdict.of(format!("schema of topic {name}"))));
         }
     }

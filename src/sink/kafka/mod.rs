@@ -176,7 +176,7 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
     let topics = Topics::new(Arc::clone(&settings))?;
     let names = settings.topics();
     let facts = topics.ensure(&names).await?;
-    let mut frames = Frames::new(settings.schema_registry.clone());
+    let mut frames = Frames::new(settings.schema_registry.clone(), settings.config.encodings());
     for (name, role) in &names {
         frames.prepare(name, *role).await?;
     }

@@ -6,6 +6,7 @@ use super::{KafkaCommitter, KafkaSettings, error};
 use crate::sink::{CommitError, Committer as _, SinkError};
 use bridge_core::ids::{Gid, ShardId, Topic};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use bridge_core::record::encoding::Encoding;
 use bridge_core::record::trace::Trace;
 use chrono::{DateTime, Utc};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -69,6 +70,7 @@ pub async fn hand_over(
         shard: write.shard,
         attributes: Attributes {
             id: format!("{to}/{}/{}", write.shard, write.key),
+            encoding: Encoding::Protobuf,
             kind: "asana_event_bridge.checkpoint.v1.Checkpoint",
             stream: None,
             resource_type: "".into(),

@@ -174,6 +174,7 @@ pub(super) fn unescape(token: &str) -> Option<String> {
 mod tests {
     use super::*;
     use bridge_core::ids::{Gid, StreamId};
+    use bridge_core::record::encoding::Encoding;
     use bridge_core::record::trace::Trace;
     use chrono::DateTime;
     use proptest::prelude::*;
@@ -186,6 +187,7 @@ mod tests {
             value: Vec::new(),
             attributes: Attributes {
                 id: "i".to_owned(),
+                encoding: Encoding::Protobuf,
                 kind: "k",
                 stream,
                 resource_type: kind.into(),

@@ -239,7 +239,7 @@ impl Staging<'_> {
             announced.push((Body::SnapshotBegin(crawl.begin_record()), has_it));
         }
         for (body, has_it) in announced {
-            let prepared = stream.prepare(&body);
+            let prepared = self.prepare_of(stream, &body);
             for partition in has_it..lanes {
                 self.record(stream, Lane { topic: topic.clone(), partition }, &prepared);
             }
@@ -282,7 +282,7 @@ impl Staging<'_> {
 
     /// Puts a record of the stream into every lane of these topics.
     fn announce(&mut self, stream: &mut StreamStaging<'_>, topics: &BTreeMap<Topic, u32>, body: &Body) {
-        let prepared = stream.prepare(body);
+        let prepared = self.prepare_of(stream, body);
         for topic in topics.keys() {
             self.in_each_lane(stream, topic, &prepared);
         }
@@ -319,7 +319,7 @@ impl Staging<'_> {
                 let lane = Lane { topic: topic.clone(), partition };
                 let body = self.watermark(&lane, carrier, &named, counters);
                 let Some(counters) = counters.get_mut(&carrier) else { continue };
-                self.of_lane(carrier, lane, &Prepared::of_lane(&Body::Watermark(body), self.now), counters);
+                self.of_lane(carrier, lane, &self.prepare(&Body::Watermark(body)), counters);
             }
         }
     }
@@ -352,7 +352,7 @@ impl Staging<'_> {
 
     fn of_each_lane(&mut self, shard: ShardId, topic: &Topic, body: &Body, counters: &mut Counters) {
         self.begin_lanes(shard, topic, counters);
-        let prepared = Prepared::of_lane(body, self.now);
+        let prepared = self.prepare(body);
         for partition in 0..self.topics[topic].lanes.get() {
             self.of_lane(shard, Lane { topic: topic.clone(), partition }, &prepared, counters);
         }
@@ -390,7 +390,7 @@ impl Staging<'_> {
     pub(super) fn begin_lane(&mut self, shard: ShardId, lane: &Lane, counters: &mut Counters) {
         let Some(before) = counters.begins(&lane.topic, lane.partition) else { return };
         let start = pb::EpochStart { previous_epoch: before.epoch, previous_lane_sequence: before.last };
-        self.of_lane(shard, lane.clone(), &Prepared::of_lane(&Body::EpochStart(start), self.now), counters);
+        self.of_lane(shard, lane.clone(), &self.prepare(&Body::EpochStart(start)), counters);
     }
 
     fn of_lane(&mut self, shard: ShardId, lane: Lane, prepared: &Prepared, counters: &mut Counters) {
@@ -406,6 +406,15 @@ impl Staging<'_> {
         self.push(prepared, &place);
     }
 
+    fn prepare(&self, body: &Body) -> Prepared {
+        Prepared::of_lane(body, self.now, self.settings.encodings.events)
+    }
+
+    fn prepare_of(&self, stream: &StreamStaging<'_>, body: &Body) -> Prepared {
+        let Pending { id, received_at, .. } = stream.pending;
+        Prepared::of_stream(body, id, *received_at, self.settings.encodings.events)
+    }
+
     pub(super) fn push(&mut self, prepared: &Prepared, place: &Place) {
         let message_bytes = self.topics[&place.lane.topic].message_bytes;
         let refused = prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
@@ -413,11 +422,5 @@ impl Staging<'_> {
             let notice = Notice::DeadLetter { gid: prepared.key.clone(), bytes };
             self.notices.push((stream.id.clone(), notice));
         }
-    }
-}
-
-impl StreamStaging<'_> {
-    fn prepare(&self, body: &Body) -> Prepared {
-        Prepared::of_stream(body, &self.pending.id, self.pending.received_at)
     }
 }

@@ -4,6 +4,7 @@ use super::{Ready, StateChange};
 use crate::engine::staging::Staging;
 use crate::ids::{Gid, Lane, ShardId, Topic};
 use crate::record::batch::{Attributes, Message, Target};
+use crate::record::encoding::Encoding;
 use crate::record::placement::{lane_of, shard_of_gid};
 use crate::record::sequence::Counters;
 use crate::record::{Place, Prepared, StatePlace, id as id_of, message_size, position as position_of};
@@ -44,22 +45,23 @@ impl Staging<'_> {
         let (StateChange::Put { position, .. } | StateChange::Remove { position }) = change;
         let position = position.clone().or_else(|| published.map(position_of)).unwrap_or_default();
         let (shard, trace, received_at) = (ready.ticket.shard, ready.trace, ready.received_at);
+        let encoding = self.settings.encodings.state;
         let place = StatePlace { shard, topic, partition, position, received_at, trace };
         let message = match change {
             StateChange::Put { state, .. } => {
-                let whole = Prepared::state(state.as_ref().clone(), received_at).state_message(&place);
+                let whole = Prepared::state(state.as_ref().clone(), received_at, encoding).state_message(&place);
                 if message_size(&whole) <= known.message_bytes {
                     whole
                 } else {
                     let without = pb::State { state_json: String::new(), ..state.as_ref().clone() };
-                    Prepared::state(without, received_at).state_message(&place)
+                    Prepared::state(without, received_at, encoding).state_message(&place)
                 }
             }
             StateChange::Remove { .. } => {
                 let resource_type = ready.ticket.resource_type.clone();
                 let resource = pb::Resource { gid: gid.to_string(), resource_type, ..pb::Resource::default() };
                 let state = pb::State { resource: Some(resource), ..pb::State::default() };
-                Message { value: Vec::new(), ..Prepared::state(state, received_at).state_message(&place) }
+                Message { value: Vec::new(), ..Prepared::state(state, received_at, encoding).state_message(&place) }
             }
         };
         self.messages.push(message);
@@ -78,6 +80,7 @@ impl Staging<'_> {
             let key = entry.key();
             let attributes = Attributes {
                 id: format!("refresh:{id}:{}", entry.gid),
+                encoding: Encoding::Protobuf,
                 kind: "asana_event_bridge.checkpoint.v1.RefreshEntry",
                 stream: Some(entry.stream.clone()),
                 resource_type: entry.resource_type.as_str().into(),

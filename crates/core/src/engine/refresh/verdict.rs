@@ -209,7 +209,7 @@ impl Engine {
         let latest = self.accounts.ahead_of_asana(now);
         self.refresh.fresh.note(ticket.shard, &ticket.gid, latest);
         let topic = self.settings.topic.topic(&ticket.stream, &ticket.resource_type);
-        let snapshot = Some((topic, Prepared::snapshot(snapshot, received_at)));
+        let snapshot = Some((topic, Prepared::snapshot(snapshot, received_at, self.settings.encodings.events)));
         let ready = Ready { snapshot, state, ..self.nothing_ready(now, ticket, received_at) };
         self.get_ready(now, ready);
     }

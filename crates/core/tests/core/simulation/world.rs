@@ -18,6 +18,7 @@ use bridge_core::outcome::list::ListOutcome;
 use bridge_core::outcome::poll::{self, Denial, Failure, PollOutcome, Polled, Probed};
 use bridge_core::outcome::stamp::Stamp;
 use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
+use bridge_core::record::encoding::{Encoding, Encodings};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
 use bridge_core::state::{Pace as RefreshPace, Refreshed};
@@ -77,6 +78,15 @@ pub(crate) struct World {
     missed: usize,
     /// The streams were configured anew.
     was_reconfigured: bool,
+}
+
+/// In some worlds there is JSON on the bus, or in the state topic only.
+fn encodings(seed: u64) -> Encodings {
+    match seed % 7 {
+        0 => Encodings { events: Encoding::Json, state: Encoding::Json },
+        1 => Encodings { state: Encoding::Json, ..Encodings::default() },
+        _ => Encodings::default(),
+    }
 }
 
 impl World {
@@ -169,6 +179,7 @@ impl World {
             all_known: true,
             sampling: Sampling::NONE,
             state: self.state_settings(),
+            encodings: encodings(self.seed),
         }
     }
 
