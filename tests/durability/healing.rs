@@ -344,62 +344,38 @@ impl Site {
         );
     }
 
-    /// Nothing that lives was ever called deleted: whoever was is deleted now, or was restored since.
+    /// Nothing was ever called deleted that never was: what lives now was deleted at some time, and restored.
     fn judge_deletions(&self, lanes: &[Vec<Record>]) {
-        let mut deleted = BTreeSet::new();
+        let mut deleted = BTreeMap::new();
         for record in lanes.iter().flatten() {
             if let Body::Snapshot(snapshot) = &record.body
                 && snapshot.change == SnapshotChange::Deleted
             {
                 let resource = snapshot.resource.as_ref().unwrap();
-                deleted.insert((resource.resource_type.clone(), resource.gid.clone()));
+                deleted.insert((resource.resource_type.clone(), resource.gid.clone()), record);
             }
         }
         self.weigh(false);
-        let restored = self.restored();
-        for (resource_type, gid) in &deleted {
+        let gone = self.simulator.get("/_sim/gone");
+        let gone: BTreeSet<_> = gone["gids"].as_array().unwrap().iter().map(|gid| gid.as_str().unwrap()).collect();
+        for ((resource_type, gid), record) in &deleted {
             let path = format!("/{}/{gid}", plural(resource_type));
             let lives = self.simulator.status(&path) == 200;
-            assert!(!lives || restored.contains(gid), "{resource_type} {gid} was called deleted, and lives");
+            assert!(
+                !lives || gone.contains(gid.as_str()),
+                "{resource_type} {gid} was called deleted, and lives:\n{}\n{record:?}\n{}",
+                self.simulator.read(&path),
+                self.history_of(gid, &record.position.stream, lanes),
+            );
         }
         self.weigh(true);
         println!("{} resources called deleted, and none of them lived", deleted.len());
     }
 
-    /// The gids that users restored from the trash, and those on or below them.
-    fn restored(&self) -> BTreeSet<String> {
-        let mut restored = BTreeSet::new();
-        // Of tasks in no project the workspace alone tells.
-        let world = self.simulator.get("/_sim/world");
-        let workspaces = world["workspaces"].as_array().unwrap().iter().map(|gid| gid.as_str().unwrap());
-        for gid in self.streams.iter().map(String::as_str).chain(workspaces) {
-            let ledger = self.simulator.get(&format!("/_sim/ledger?resource={gid}"));
-            let lost = ledger["dropped"].as_array().unwrap().iter().map(|it| &it["event"]);
-            for event in ledger["events"].as_array().unwrap().iter().chain(lost) {
-                if event["action"] == "undeleted" {
-                    restored.insert(event["resource"]["gid"].as_str().unwrap().to_owned());
-                }
-            }
-        }
-        let (mut all, mut tasks) = (restored.clone(), restored.into_iter().collect::<Vec<_>>());
-        while let Some(task) = tasks.pop() {
-            for path in [
-                format!("/tasks/{task}/subtasks"),
-                format!("/tasks/{task}/stories"),
-                format!("/attachments?parent={task}"),
-            ] {
-                if self.simulator.status(&path) != 200 {
-                    continue;
-                }
-                let below = self.simulator.list(&path, "gid").into_iter();
-                let below: Vec<_> = below.map(|it| it["gid"].as_str().unwrap().to_owned()).collect();
-                if path.ends_with("subtasks") {
-                    tasks.extend(below.iter().cloned());
-                }
-                all.extend(below);
-            }
-        }
-        all
+    /// What a stream offered of a resource and of what it is on, and what is on the bus.
+    fn history_of(&self, gid: &str, stream: &str, lanes: &[Vec<Record>]) -> String {
+        let (_, resource) = stream.split_once('/').unwrap();
+        history(gid, &self.simulator.get(&format!("/_sim/ledger?resource={resource}")), lanes)
     }
 
     /// By lane.

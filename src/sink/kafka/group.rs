@@ -308,7 +308,7 @@ fn shards_of(partitions: &TopicPartitionList) -> Vec<ShardId> {
     numbers.filter_map(|partition| u32::try_from(partition).ok()).map(ShardId).collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "threads of the Kafka sink are an edge: they measure their own waiting")]
-pub(super) fn now() -> Instant {
+#[expect(clippy::disallowed_methods, reason = "the group's thread is an edge: it measures its own waiting")]
+fn now() -> Instant {
     Instant::now()
 }

@@ -1,9 +1,9 @@
 //! Reads the checkpoints of assigned shards, up to the last commit.
 
 use super::client::{self, Logs, REQUEST_TIMEOUT};
-use super::group::now;
 use super::producer::Producer;
 use super::{KafkaSettings, error};
+use crate::clock::Clock;
 use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;
 use bridge_core::checkpoint::last_owner;
@@ -132,7 +132,7 @@ impl<'a> Reading<'a> {
     fn wait_for_open_transactions(&self, ends: &Ends) -> Result<bool, SinkError> {
         let grace = looks_of_grace(self.settings.config.group_protocol);
         let (mut looks, mut ended) = (0_u32, BTreeSet::new());
-        let (begun, mut log_at) = (now(), Duration::ZERO);
+        let (clock, mut log_at) = (Clock::start(), Duration::ZERO);
         loop {
             let action = "reading the last stable offsets of the checkpoint topic";
             let Some(stable) = self.last_offsets(&self.committed, action)? else { return Ok(false) };
@@ -145,9 +145,10 @@ impl<'a> Reading<'a> {
                 return Ok(true);
             }
             if looks % LOOKS_PER_SEARCH == grace {
-                if begun.elapsed() >= log_at {
-                    self.log_open(&open, begun.elapsed());
-                    log_at = begun.elapsed() + LOG_INTERVAL;
+                let waited = clock.now().monotonic;
+                if waited >= log_at {
+                    self.log_open(&open, waited);
+                    log_at = waited + LOG_INTERVAL;
                 }
                 self.end_transactions_of_the_dead(&open, &mut ended)?;
             }
