@@ -78,7 +78,12 @@ pub(crate) fn judge(asana: &Asana, bus: &Bus, missed: usize, knows_streams: bool
         assert_eq!(sequences, (1..=records.len() as u64).collect::<Vec<_>>(), "stream {stream}");
         let read = read_stream(stream, log, &records, bus, &mut verdict);
         assert!(read.place.is_none_or(|place| place == log.events.len()), "stream {stream} ends at {:?}", read.place);
-        assert!(read.expired.len() <= log.kills as usize, "{stream}: {} dead tokens, and {:?}", log.kills, read.expired);
+        assert!(
+            read.expired.len() <= log.kills as usize,
+            "{stream}: {} dead tokens, and {:?}",
+            log.kills,
+            read.expired
+        );
         read.gaps.values().for_each(check_lanes);
         assert_eq!(read.healed, read.gaps, "stream {stream}: each gap is healed wherever it is");
         verdict.gaps += read.gaps.len();
