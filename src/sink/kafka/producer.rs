@@ -199,9 +199,8 @@ impl Producer {
     ) -> KafkaResult<()> {
         let config = &self.settings.config;
         let (topic, partition) = match &message.target {
-            Target::Lane { topic, partition } => (topic.as_str(), *partition),
+            Target::Lane { topic, partition } | Target::State { topic, partition } => (topic.as_str(), *partition),
             Target::DeadLetter => (config.dead_letter_topic.as_str(), 0),
-            Target::State { topic, partition } => (topic.as_str(), *partition),
             Target::RefreshLog(part) => return self.send_logged(*part, message, flight).await,
         };
         let frame = frames.of(topic);

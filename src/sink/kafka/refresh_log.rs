@@ -96,7 +96,10 @@ fn next(reader: &BaseConsumer<client::Logs>, reading: u64) -> Result<Vec<Logged>
                     std::thread::park_timeout(PAUSE);
                     break;
                 }
-                error => return Err(error),
+                error @ (SinkError::Refused { .. }
+                | SinkError::Setup { .. }
+                | SinkError::Tampered { .. }
+                | SinkError::ReaderGone) => return Err(error),
             },
         }
         wait = Duration::ZERO;
