@@ -6,11 +6,12 @@
 use crate::support::foreign::read_kafka;
 use crate::support::program::{Program, Simulator, admin_url};
 use crate::support::service::Service;
+use crate::support::times::judge_times;
 use crate::support::wait_for;
 use bridge_consumer::materialize::Row;
-use bridge_consumer::{Body, Continuity, Detector, Event, Materializer, Record, Resource, Start, decode};
+use bridge_consumer::{Body, Continuity, Detector, Materializer, Record, Start, decode};
 use bridge_contract::pb::SnapshotChange;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -230,7 +231,8 @@ impl Site {
         }
         let records = self.records();
         let gaps = judge_gaps(&records);
-        self.judge_times(&records);
+        let ledger = |gid: &String| self.simulator.get(&format!("/_sim/ledger?resource={gid}"));
+        judge_times(self.streams.iter().map(|gid| (format!("main/{gid}"), ledger(gid))), &records);
         self.judge_deletions(&records);
         let (mut deaths, mut dropped) = (0, 0);
         let missed = self.missed();
@@ -265,59 +267,6 @@ impl Site {
             dropped > 0 && deaths > 0 && missed > 0,
             "a run in which nothing happens would pass, and prove nothing"
         );
-    }
-
-    /// Watermarks and the windows of source gaps, against when Asana could have shown each event first.
-    fn judge_times(&self, lanes: &[Vec<Record>]) {
-        let mut visible: BTreeMap<String, BTreeMap<String, Vec<DateTime<Utc>>>> = BTreeMap::new();
-        for gid in &self.streams {
-            let ledger = self.simulator.get(&format!("/_sim/ledger?resource={gid}"));
-            let (events, times) = (ledger["events"].as_array().unwrap(), ledger["visible_at"].as_array().unwrap());
-            let established = ledger["established_at"].as_u64().unwrap() as usize;
-            let of_stream = visible.entry(format!("main/{gid}")).or_default();
-            for (event, at) in events.iter().zip(times).skip(established) {
-                let at = at.as_str().expect("all are visible by now").parse().unwrap();
-                of_stream.entry(key(event)).or_default().push(at);
-            }
-        }
-        let mut windows: BTreeMap<&str, Vec<[DateTime<Utc>; 2]>> = BTreeMap::new();
-        for record in lanes.iter().flatten() {
-            if let Body::SourceGap(gap) = &record.body {
-                let window = [gap.last_complete_poll_at.unwrap(), gap.resumed_at.unwrap()];
-                windows.entry(&record.position.stream).or_default().push(window);
-            }
-        }
-        for records in lanes {
-            // From the end: what comes behind a watermark can't have been visible before its time.
-            let mut earliest: BTreeMap<u32, DateTime<Utc>> = BTreeMap::new();
-            for record in records.iter().rev() {
-                let shard = record.position.shard;
-                match &record.body {
-                    Body::Event(event) => {
-                        let times = visible.get_mut(&record.position.stream).and_then(|of| of.get_mut(&key_of(event)));
-                        // The last of its like in the ledger, as this is the last on the bus.
-                        let at = times.and_then(Vec::pop).expect("it is in the ledger");
-                        earliest.entry(shard).and_modify(|least| *least = at.min(*least)).or_insert(at);
-                    }
-                    Body::Watermark(watermark) => {
-                        for progress in &watermark.progress {
-                            let later = earliest.get(&progress.shard);
-                            let holds = |later| !progress.empty && progress.complete_up_to <= Some(later);
-                            let is_true = later.is_none_or(|later| holds(*later));
-                            assert!(is_true, "{progress:?}, and an event of {later:?} came later");
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        }
-        for (stream, left) in &visible {
-            for at in left.values().flatten() {
-                let windows = windows.get(stream.as_str()).map_or(&[][..], Vec::as_slice);
-                let is_told = windows.iter().any(|[from, to]| from <= at && at <= to);
-                assert!(is_told, "{stream}: an event of {at} is on the bus nowhere, and in no gap of {windows:?}");
-            }
-        }
     }
 
     /// Nothing was ever called deleted that never was: what lives now was deleted at some time, and restored.
@@ -412,23 +361,6 @@ fn history(resource: &str, ledger: &Value, lanes: &[Vec<Record>]) -> String {
     };
     let lines = offered.filter(|line| line.contains(resource)).chain(of_stream.filter_map(shown));
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// What tells two events of a stream apart, as far as anything does.
-fn key(event: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let gid = |of: &str| text(&event[of]["gid"]);
-    let change = [text(&event["change"]["field"]), text(&event["change"]["action"])];
-    [text(&event["created_at"]), text(&event["action"]), gid("resource"), gid("parent"), change.join(" ")].join(" ")
-}
-
-/// The same of an event that was published.
-fn key_of(event: &Event) -> String {
-    let gid = |of: &Option<Resource>| of.as_ref().map(|it| it.gid.clone()).unwrap_or_default();
-    let change = event.change.as_ref().map(|change| [change.field.clone(), change.action.as_str().to_owned()]);
-    let created_at = event.created_at.unwrap().to_rfc3339_opts(SecondsFormat::Millis, true);
-    let change = change.unwrap_or_default().join(" ");
-    [created_at, event.action.as_str().to_owned(), gid(&event.resource), gid(&event.parent), change].join(" ")
 }
 
 fn plural(resource_type: &str) -> String {
