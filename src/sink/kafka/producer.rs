@@ -205,7 +205,6 @@ impl Producer {
         };
         let frame = frames.of(topic);
         let value = Frame::around(frame, &message.value);
-        let is_removal = matches!(message.target, Target::State { .. }) && message.value.is_empty();
         let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(flight))
             .partition(i32::try_from(partition).unwrap_or(i32::MAX))
             .key(message.key.as_str())
@@ -217,7 +216,7 @@ impl Producer {
                 frame.map(|frame| frame.schema.as_str()),
                 texts,
             ));
-        if is_removal {
+        if message.is_removal() {
             record.payload = None;
         }
         self.send(record, flight).await
