@@ -417,7 +417,7 @@ fn only_what_needs_a_restart_rolls_the_pods() {
         ("shards", "config.shards=64"),
         ("index", r#"config.index.path="/tmp/index""#),
         ("replica", r#"config.replica="${POD_NAME}-x""#),
-        ("state.refresh", "config.state.refresh=on"),
+        ("state.refresh", r#"config.state.refresh="on""#),
         ("webhooks", r#"config.webhooks={"publicUrl":"https://a.example","key":{"file":"/secrets/asana/token"}}"#),
     ];
     for (_, set) in restarts {

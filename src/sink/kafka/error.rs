@@ -145,6 +145,20 @@ pub(super) fn fatal(step: Step, error: KafkaError) -> CommitError {
     CommitError::Fatal(setup(step.action(), error))
 }
 
+/// The error of a read that may succeed later.
+///
+/// # Errors
+/// One that the operator has to fix, or that another login may fix.
+pub(super) fn passing(action: &str, error: KafkaError) -> Result<SinkError, SinkError> {
+    match setup(action, error) {
+        error @ SinkError::Unavailable { .. } => Ok(error),
+        error @ (SinkError::Refused { .. }
+        | SinkError::Setup { .. }
+        | SinkError::Tampered { .. }
+        | SinkError::ReaderGone) => Err(error),
+    }
+}
+
 /// The error for a call that doesn't return.
 pub(super) fn hung(step: Step) -> CommitError {
     CommitError::Fatal(SinkError::unavailable(step.action(), "the client hangs"))

@@ -232,9 +232,7 @@ impl KafkaCommitter {
         let message_bytes = facts.message_bytes.min(self.largest).saturating_sub(frame);
         Ok(OutputTopic { lanes: facts.partitions, message_bytes })
     }
-}
 
-impl KafkaCommitter {
     fn role(&self, topic: &Topic) -> Role {
         let is_state = self.settings.config.state_topic.as_deref() == Some(topic.as_str());
         if is_state { Role::State } else { Role::Output }

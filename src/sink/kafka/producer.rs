@@ -199,14 +199,12 @@ impl Producer {
     ) -> KafkaResult<()> {
         let config = &self.settings.config;
         let (topic, partition) = match &message.target {
-            Target::Lane { topic, partition } => (topic.as_str(), *partition),
+            Target::Lane { topic, partition } | Target::State { topic, partition } => (topic.as_str(), *partition),
             Target::DeadLetter => (config.dead_letter_topic.as_str(), 0),
-            Target::State { topic, partition } => (topic.as_str(), *partition),
             Target::RefreshLog(part) => return self.send_logged(*part, message, flight).await,
         };
         let frame = frames.of(topic);
         let value = Frame::around(frame, &message.value);
-        let is_removal = matches!(message.target, Target::State { .. }) && message.value.is_empty();
         let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(flight))
             .partition(i32::try_from(partition).unwrap_or(i32::MAX))
             .key(message.key.as_str())
@@ -218,7 +216,7 @@ impl Producer {
                 frame.map(|frame| frame.schema.as_str()),
                 texts,
             ));
-        if is_removal {
+        if message.is_removal() {
             record.payload = None;
         }
         self.send(record, flight).await

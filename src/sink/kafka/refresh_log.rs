@@ -90,14 +90,12 @@ fn next(reader: &BaseConsumer<client::Logs>, reading: u64) -> Result<Vec<Logged>
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) => {}
-            Some(Err(error)) => match error::setup("reading the refresh log", error) {
-                error @ SinkError::Unavailable { .. } => {
-                    tracing::warn!(%error, "reading the refresh log failed, retrying");
-                    std::thread::park_timeout(PAUSE);
-                    break;
-                }
-                error => return Err(error),
-            },
+            Some(Err(error)) => {
+                let error = error::passing("reading the refresh log", error)?;
+                tracing::warn!(%error, "reading the refresh log failed, retrying");
+                std::thread::park_timeout(PAUSE);
+                break;
+            }
         }
         wait = Duration::ZERO;
     }

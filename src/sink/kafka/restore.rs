@@ -285,17 +285,10 @@ pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) {
 /// Waits after an error that may pass. An error that the operator has to fix, or that another login may fix, ends the
 /// session.
 fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
-    match error::setup(action, error) {
-        error @ SinkError::Unavailable { .. } => {
-            tracing::warn!(%error, "reading checkpoints failed, retrying");
-            std::thread::park_timeout(PAUSE * 10);
-            Ok(())
-        }
-        error @ (SinkError::Refused { .. }
-        | SinkError::Setup { .. }
-        | SinkError::Tampered { .. }
-        | SinkError::ReaderGone) => Err(error),
-    }
+    let error = error::passing(action, error)?;
+    tracing::warn!(%error, "reading checkpoints failed, retrying");
+    std::thread::park_timeout(PAUSE * 10);
+    Ok(())
 }
 
 fn shard_of(partition: i32) -> Option<ShardId> {

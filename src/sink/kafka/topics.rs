@@ -439,14 +439,12 @@ impl Check<'_> {
         let wanted = &self.settings.config.topics;
 
         let policy = value("cleanup.policy");
-        let fit = match self.role {
-            Role::Checkpoint | Role::RefreshLog | Role::State => policy == "compact",
+        let (fit, policy_wanted) = match self.role {
+            Role::Checkpoint | Role::RefreshLog | Role::State => (policy == "compact", "compact"),
             // Compaction would remove all events of a gid except the newest.
-            Role::Output | Role::DeadLetter => !policy.contains("compact"),
+            Role::Output | Role::DeadLetter => (!policy.contains("compact"), "delete"),
         };
         if !fit {
-            let is_compacted = matches!(self.role, Role::Checkpoint | Role::RefreshLog | Role::State);
-            let policy_wanted = if is_compacted { "compact" } else { "delete" };
             differences.push(self.setting("cleanup.policy", &policy, policy_wanted, policy_wanted));
         }
         if layout.replicas < usize::from(wanted.replication_factor.get()) {

@@ -138,7 +138,7 @@ impl Outgoing {
         if matches!(message.target, Target::State { .. } | Target::RefreshLog(_)) {
             headers.push(header(ROLLUP, "sub"));
         }
-        if matches!(message.target, Target::State { .. }) && message.value.is_empty() {
+        if message.is_removal() {
             // As a key-value bucket marks a key that is gone.
             headers.push(header("KV-Operation", "PURGE"));
         }

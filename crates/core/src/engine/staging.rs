@@ -394,16 +394,30 @@ impl Staging<'_> {
     }
 
     fn of_lane(&mut self, shard: ShardId, lane: Lane, prepared: &Prepared, counters: &mut Counters) {
+        self.without_stream(shard, lane, prepared, (self.now, self.trace), counters);
+    }
+
+    /// Gives a record that belongs to no stream its place. `origin`: when it was received, and its trace.
+    pub(super) fn without_stream(
+        &mut self,
+        shard: ShardId,
+        lane: Lane,
+        prepared: &Prepared,
+        origin: (DateTime<Utc>, Trace),
+        counters: &mut Counters,
+    ) -> Place {
+        let (received_at, trace) = origin;
         let place = Place {
             shard,
             epoch: counters.epoch(),
             lane_sequence: counters.next(&lane.topic, lane.partition),
             lane,
             stream: None,
-            received_at: self.now,
-            trace: self.trace,
+            received_at,
+            trace,
         };
         self.push(prepared, &place);
+        place
     }
 
     fn prepare(&self, body: &Body) -> Prepared {
@@ -415,7 +429,7 @@ impl Staging<'_> {
         Prepared::of_stream(body, id, *received_at, self.settings.encodings.events)
     }
 
-    pub(super) fn push(&mut self, prepared: &Prepared, place: &Place) {
+    fn push(&mut self, prepared: &Prepared, place: &Place) {
         let message_bytes = self.topics[&place.lane.topic].message_bytes;
         let refused = prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
         if let (Some(bytes), Some(stream)) = (refused, &place.stream) {

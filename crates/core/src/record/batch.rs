@@ -53,6 +53,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether it removes its key from the state topic.
+    #[must_use]
+    pub fn is_removal(&self) -> bool {
+        matches!(self.target, Target::State { .. }) && self.value.is_empty()
+    }
+
     /// The subject, as `CloudEvents` calls it: the key, if it is a legal subject (`CloudEvents` 1.0.2, "Type System":
     /// neither control characters nor noncharacters).
     #[must_use]

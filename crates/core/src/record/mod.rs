@@ -18,7 +18,7 @@ use crate::record::encoding::Encoding;
 use crate::record::event::Event;
 use crate::record::trace::Trace;
 use bridge_contract::pb::{self, record::Body};
-use bridge_contract::time::{date_time, timestamp};
+use bridge_contract::time::{Timestamp, date_time, timestamp};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
@@ -81,13 +81,26 @@ impl Prepared {
 
     /// Prepares a snapshot. Its key is that of the resource's events.
     pub(crate) fn snapshot(snapshot: pb::Snapshot, received_at: DateTime<Utc>, encoding: Encoding) -> Self {
-        let resource = snapshot.resource.clone().unwrap_or_default();
-        let time = snapshot.modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
-        Self {
-            key: Gid::from(resource.gid),
-            resource_type: Arc::from(resource.resource_type),
-            ..Self::of_lane(&Body::Snapshot(snapshot), time, encoding)
-        }
+        let (resource, modified_at) = (snapshot.resource.clone(), snapshot.modified_at);
+        Self::of_resource(resource, modified_at, &Body::Snapshot(snapshot), received_at, encoding)
+    }
+
+    /// Prepares the state of a resource.
+    pub(crate) fn state(state: pb::State, received_at: DateTime<Utc>, encoding: Encoding) -> Self {
+        let (resource, modified_at) = (state.resource.clone(), state.modified_at);
+        Self::of_resource(resource, modified_at, &Body::State(state), received_at, encoding)
+    }
+
+    fn of_resource(
+        resource: Option<pb::Resource>,
+        modified_at: Option<Timestamp>,
+        body: &Body,
+        received_at: DateTime<Utc>,
+        encoding: Encoding,
+    ) -> Self {
+        let pb::Resource { gid, resource_type, .. } = resource.unwrap_or_default();
+        let time = modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
+        Self { key: Gid::from(gid), resource_type: Arc::from(resource_type), ..Self::of_lane(body, time, encoding) }
     }
 
     /// Prepares a record of the stream as a whole. Its key is the watched resource.
@@ -136,17 +149,6 @@ impl Prepared {
         dead_letters(&message, place, message_bytes, into);
         into.push(self.message(place, &body, kind(&stand_in)));
         Some(size)
-    }
-
-    /// Prepares the state of a resource.
-    pub(crate) fn state(state: pb::State, received_at: DateTime<Utc>, encoding: Encoding) -> Self {
-        let resource = state.resource.clone().unwrap_or_default();
-        let time = state.modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
-        Self {
-            key: Gid::from(resource.gid),
-            resource_type: Arc::from(resource.resource_type),
-            ..Self::of_lane(&Body::State(state), time, encoding)
-        }
     }
 
     /// The message for the state topic.
@@ -355,7 +357,7 @@ mod tests {
     }
 
     /// Protobuf's own rule: from year 1 to year 9999, and a second has no more than its nanoseconds.
-    fn is_valid(time: Option<bridge_contract::Timestamp>) -> bool {
+    fn is_valid(time: Option<Timestamp>) -> bool {
         time.is_none_or(|time| {
             (-62_135_596_800..=253_402_300_799).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos)
         })

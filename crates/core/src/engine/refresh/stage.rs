@@ -21,17 +21,7 @@ impl Staging<'_> {
             let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
             let lane = Lane { topic: topic.clone(), partition };
             self.begin_lane(shard, &lane, counters);
-            let place = Place {
-                shard,
-                epoch: counters.epoch(),
-                lane_sequence: counters.next(&lane.topic, lane.partition),
-                lane,
-                stream: None,
-                received_at: ready.received_at,
-                trace: ready.trace,
-            };
-            self.push(prepared, &place);
-            place
+            self.without_stream(shard, lane, prepared, (ready.received_at, ready.trace), counters)
         });
         if let (Some(change), Some(topic)) = (&ready.state, self.settings.state.topic.clone()) {
             self.state(ready, change, topic, published.as_ref());

@@ -76,7 +76,7 @@ pub(crate) struct World {
     configured: usize,
     /// How many changes were said to have had no event.
     missed: usize,
-    /// The streams were configured anew.
+    /// The configuration had other streams before.
     was_reconfigured: bool,
 }
 
