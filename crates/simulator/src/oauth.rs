@@ -9,7 +9,7 @@ use std::{
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use ring::digest;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -45,6 +45,9 @@ struct Grant {
     expires: Timestamp,
     access: Vec<String>,
 }
+
+/// The body of an answer with tokens.
+type Tokens = Map<String, Value>;
 
 /// What `POST /-/oauth_token` refuses, as RFC 6749 (section 5.2) names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,14 +183,14 @@ impl OauthServer {
     pub(crate) fn token(&mut self, request: &Request, user: Value, accounts: &mut Accounts, now: Timestamp) -> Answer {
         match self.issue(request, accounts, now) {
             Ok(mut body) => {
-                body["data"] = user;
-                Answer::ok(&body).unstored()
+                body.insert("data".to_owned(), user);
+                Answer::ok(&Value::Object(body)).unstored()
             }
             Err(refused) => refused.into(),
         }
     }
 
-    fn issue(&mut self, request: &Request, accounts: &mut Accounts, now: Timestamp) -> Result<Value, Refused> {
+    fn issue(&mut self, request: &Request, accounts: &mut Accounts, now: Timestamp) -> Result<Tokens, Refused> {
         let form = Form::posted(request).ok_or(refused("invalid_request", "A parameter is there twice."))?;
         let grant_type = form.get("grant_type").ok_or(refused("invalid_request", "grant_type is missing."))?;
         if !["authorization_code", "refresh_token"].contains(&grant_type) {
@@ -200,7 +203,7 @@ impl OauthServer {
         }
         let token = self.exchange(&form, accounts, now)?;
         let mut body = self.access(&token, &client, accounts, now)?;
-        body["refresh_token"] = json!(token);
+        body.insert("refresh_token".to_owned(), Value::String(token));
         Ok(body)
     }
 
@@ -246,17 +249,18 @@ impl OauthServer {
         client: &OAuth,
         accounts: &mut Accounts,
         now: Timestamp,
-    ) -> Result<Value, Refused> {
+    ) -> Result<Tokens, Refused> {
         let access = self.made_up("access");
         let grant = self.grants.get_mut(refresh).filter(|grant| now < grant.expires);
         let grant = grant.ok_or(refused("invalid_grant", "The refresh token is unknown, or was revoked."))?;
         grant.access.push(access.clone());
         accounts.admit_access(access.clone(), client.account.clone(), now.plus(client.expires_in.0), now);
-        Ok(json!({
-            "access_token": access,
-            "token_type": "bearer",
-            "expires_in": client.expires_in.0.as_secs(),
-        }))
+        let body = [
+            ("access_token", Value::String(access)),
+            ("token_type", json!("bearer")),
+            ("expires_in", json!(client.expires_in.0.as_secs())),
+        ];
+        Ok(body.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
     fn revoke(&mut self, refresh: &str, accounts: &mut Accounts) {
