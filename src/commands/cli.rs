@@ -1,6 +1,7 @@
 //! The command line: its commands, options and help texts.
 
 use super::Output;
+use super::auth::AuthArgs;
 use super::checkpoint::CheckpointArgs;
 use super::contract::ContractArgs;
 use super::demo::DemoArgs;
@@ -69,6 +70,8 @@ pub(super) enum Command {
     Checkpoint(CheckpointArgs),
     /// Check everything that `run` needs (Asana, the bus, rights, this machine), and print what to fix
     Doctor(DoctorArgs),
+    /// Log in to Asana as an OAuth application, for an account that has no token of its own
+    Auth(AuthArgs),
     /// Check a configuration file without connecting to anything
     CheckConfig(CheckConfigArgs),
     /// Print the JSON Schema of the configuration
@@ -100,6 +103,7 @@ impl Command {
             | Self::Verify(_)
             | Self::Streams(_)
             | Self::Checkpoint(_)
+            | Self::Auth(_)
             | Self::CheckConfig(_)
             | Self::ConfigSchema
             | Self::Contract(_)

@@ -191,12 +191,15 @@ impl Check<'_> {
         if oauth.client_id.trim().is_empty() {
             self.problem(&place.key("clientId"), "is empty: write the application's client id");
         }
-        let client_secret = self.secret(&oauth.client_secret, &place.key("clientSecret"));
+        let client_secret = oauth.client_secret.as_ref().map(|it| self.secret(it, &place.key("clientSecret")));
         let refresh_token = self.secret(&oauth.refresh_token, &place.key("refreshToken"));
         let token_url = self.secret_url(&oauth.token_url, &place.key("tokenUrl"));
         Some(CheckedOauth {
             client_id: oauth.client_id.clone(),
-            client_secret: client_secret?,
+            client_secret: match client_secret {
+                Some(secret) => Some(secret?),
+                None => None,
+            },
             refresh_token: refresh_token?,
             redirect_uri: oauth.redirect_uri.clone(),
             token_url: token_url?,

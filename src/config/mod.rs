@@ -51,6 +51,7 @@ pub use kafka::{KafkaConfig, KafkaGroupProtocol, KafkaTopicsConfig, SchemaRegist
 pub use load::{LocalSink, Source, load, load_reading};
 pub use local::{ConsoleConfig, ConsoleOutput, FileConfig};
 pub use nats::{NatsConfig, NatsTlsConfig};
+pub use network::is_safe_for_secrets;
 pub use problem::{Mark, Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
@@ -232,13 +233,14 @@ pub struct OauthConfig {
     /// The application's client id.
     #[schemars(example = &"1204619611402345")]
     pub client_id: String,
-    /// The application's client secret.
+    /// The application's client secret. Default: none is sent, for an application that has none.
+    #[serde(default)]
     #[schemars(example = json!({ "env": "ASANA_CLIENT_SECRET" }))]
-    pub client_secret: SecretConfig,
-    /// The refresh token that the application got when the user gave consent.
+    pub client_secret: Option<SecretConfig>,
+    /// The refresh token that the application got when the user gave consent. `auth login` writes it to a file.
     #[schemars(example = json!({ "file": "/var/run/secrets/asana/refresh-token" }))]
     pub refresh_token: SecretConfig,
-    /// The application's redirect URI, as registered with Asana.
+    /// The application's redirect URI, as registered with Asana: the one with which the refresh token was obtained.
     #[serde(default = "default_redirect_uri")]
     pub redirect_uri: String,
     /// The address that issues access tokens. Change it to run the bridge against `simulate`.
@@ -246,8 +248,11 @@ pub struct OauthConfig {
     pub token_url: String,
 }
 
+/// The redirect URI of programs that receive no request: Asana shows the code to the user.
+pub const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
+
 fn default_redirect_uri() -> String {
-    "urn:ietf:wg:oauth:2.0:oob".to_owned()
+    OUT_OF_BAND.to_owned()
 }
 fn default_token_url() -> String {
     "https://app.asana.com/-/oauth_token".to_owned()
