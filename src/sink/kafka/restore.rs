@@ -3,7 +3,8 @@
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::group::now;
 use super::producer::Producer;
-use super::{KafkaSettings, error};
+use super::KafkaSettings;
+use super::error::{self, Right};
 use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;
 use bridge_core::checkpoint::last_owner;
@@ -192,7 +193,7 @@ impl<'a> Reading<'a> {
                 .and_then(|found| found.elements().iter().map(last_offset).collect::<Result<Ends, _>>());
             match found {
                 Ok(ends) => return Ok(Some(ends)),
-                Err(error) => pause_after(action, error)?,
+                Err(error) => self.pause_after(action, error)?,
             }
         }
         Ok(None)
@@ -222,10 +223,26 @@ impl<'a> Reading<'a> {
                         unfinished.remove(&shard);
                     }
                 }
-                Some(Err(error)) => pause_after(action, error)?,
+                Some(Err(error)) => self.pause_after(action, error)?,
             }
         }
         Ok(Some(checkpoints))
+    }
+
+    /// Waits after an error that may pass. An error that the operator has to fix, or that another login may fix, ends the
+    /// session.
+    fn pause_after(&self, action: &str, error: KafkaError) -> Result<(), SinkError> {
+        match error::setup_with(action, &Right::read(&self.settings.config.checkpoint_topic), error) {
+            error @ SinkError::Unavailable { .. } => {
+                tracing::warn!(%error, "reading checkpoints failed, retrying");
+                std::thread::park_timeout(PAUSE * 10);
+                Ok(())
+            }
+            error @ (SinkError::Refused { .. }
+            | SinkError::Setup { .. }
+            | SinkError::Tampered { .. }
+            | SinkError::ReaderGone) => Err(error),
+        }
     }
 
     fn partitions(&self, shards: &[ShardId], offset: Offset) -> Result<TopicPartitionList, SinkError> {
@@ -278,22 +295,6 @@ pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) {
     match message.payload() {
         Some(value) => drop(checkpoint.insert(key.to_owned(), value.to_vec())),
         None => drop(checkpoint.remove(key)),
-    }
-}
-
-/// Waits after an error that may pass. An error that the operator has to fix, or that another login may fix, ends the
-/// session.
-fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
-    match error::setup(action, error) {
-        error @ SinkError::Unavailable { .. } => {
-            tracing::warn!(%error, "reading checkpoints failed, retrying");
-            std::thread::park_timeout(PAUSE * 10);
-            Ok(())
-        }
-        error @ (SinkError::Refused { .. }
-        | SinkError::Setup { .. }
-        | SinkError::Tampered { .. }
-        | SinkError::ReaderGone) => Err(error),
     }
 }
 
