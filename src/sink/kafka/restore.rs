@@ -2,7 +2,8 @@
 
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::producer::Producer;
-use super::{KafkaSettings, error};
+use super::KafkaSettings;
+use super::error::{self, Right};
 use crate::clock::Clock;
 use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;
@@ -193,7 +194,7 @@ impl<'a> Reading<'a> {
                 .and_then(|found| found.elements().iter().map(last_offset).collect::<Result<Ends, _>>());
             match found {
                 Ok(ends) => return Ok(Some(ends)),
-                Err(error) => pause_after(action, error)?,
+                Err(error) => self.pause_after(action, error)?,
             }
         }
         Ok(None)
@@ -223,10 +224,19 @@ impl<'a> Reading<'a> {
                         unfinished.remove(&shard);
                     }
                 }
-                Some(Err(error)) => pause_after(action, error)?,
+                Some(Err(error)) => self.pause_after(action, error)?,
             }
         }
         Ok(Some(checkpoints))
+    }
+
+    /// Waits after an error that may pass. An error that the operator has to fix, or that another login may fix, ends the
+    /// session.
+    fn pause_after(&self, action: &str, error: KafkaError) -> Result<(), SinkError> {
+        let error = error::passing(action, &Right::read(&self.settings.config.checkpoint_topic), error)?;
+        tracing::warn!(%error, "reading checkpoints failed, retrying");
+        std::thread::park_timeout(PAUSE * 10);
+        Ok(())
     }
 
     fn partitions(&self, shards: &[ShardId], offset: Offset) -> Result<TopicPartitionList, SinkError> {
@@ -280,15 +290,6 @@ pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) {
         Some(value) => drop(checkpoint.insert(key.to_owned(), value.to_vec())),
         None => drop(checkpoint.remove(key)),
     }
-}
-
-/// Waits after an error that may pass. An error that the operator has to fix, or that another login may fix, ends the
-/// session.
-fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
-    let error = error::passing(action, error)?;
-    tracing::warn!(%error, "reading checkpoints failed, retrying");
-    std::thread::park_timeout(PAUSE * 10);
-    Ok(())
 }
 
 fn shard_of(partition: i32) -> Option<ShardId> {
