@@ -85,8 +85,12 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         check.problem(&root.key("webhooks").key("listen"), "is the same as `admin.listen`: use another port");
     }
     let mut sink = check.sink(config.sink, &streams, !discovery.rules.is_empty(), &root.key("sink"));
-    if let Some(CheckedSink::Kafka(kafka)) = sink.as_mut().filter(|_| config.state.refresh == RefreshConfig::On) {
-        kafka.refresh_topic = Some(format!("{}{REFRESH_SUFFIX}", kafka.config.checkpoint_topic));
+    match sink.as_mut().filter(|_| config.state.refresh == RefreshConfig::On) {
+        Some(CheckedSink::Kafka(kafka)) => {
+            kafka.refresh_topic = Some(format!("{}{REFRESH_SUFFIX}", kafka.config.checkpoint_topic));
+        }
+        Some(CheckedSink::Nats(nats)) => nats.has_refresh_log = true,
+        Some(CheckedSink::Console(_) | CheckedSink::File(_)) | None => {}
     }
     let replica = check.replica(config.replica.as_deref());
     let (sampling, warning) = tracing::sampling(environment);

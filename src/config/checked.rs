@@ -319,6 +319,8 @@ pub struct CheckedNats {
     pub config: NatsConfig,
     /// How the bridge logs in.
     pub login: NatsLogin,
+    /// Whether there is a refresh log, because resources are read again.
+    pub has_refresh_log: bool,
 }
 
 /// How the bridge authenticates with a NATS server.

@@ -59,6 +59,7 @@ impl Bench {
             "polling": { "minInterval": "100ms", "maxInterval": "200ms" },
             "streams": resources.iter().map(|gid| json!({ "resource": gid })).collect::<Vec<_>>(),
             "shards": 2,
+            "state": { "refresh": "on", "quietTime": "100ms" },
             "replica": replica,
             "sink": sink,
         });

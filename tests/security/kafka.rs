@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, STREAMING, TIMEOUT, assert_readable};
 use crate::support::judge::{compare, events};
-use crate::support::rights::{Acl, Of, of_kafka};
+use crate::support::rights::{Acl, OF_BRIDGE, Of, of_kafka};
 use crate::support::service::Service;
 use crate::support::tls::{Certificates, Valid};
 use crate::support::tools::Tools;
@@ -83,6 +83,7 @@ impl Cluster {
         for (key, value) in [
             ("topic", json!(format!("{names}.events"))),
             ("checkpointTopic", json!(format!("{names}.checkpoints"))),
+            ("stateTopic", json!(format!("{names}.state"))),
             ("deadLetterTopic", json!(format!("{names}.dead-letters"))),
             ("groupId", json!(format!("{names}-event-bridge"))),
             ("topics", json!({ "partitions": 2, "replicationFactor": 1, "minInsyncReplicas": 1 })),
@@ -134,8 +135,9 @@ fn the_listed_acls_are_enough_with_scram_sha_512() {
     let mut cluster = Cluster::start(&["1"]);
     let (bridge, reader) = (cluster.login("bridge"), cluster.login("reader"));
     let [one, two] = ["one", "two"].map(|replica| cluster.config(replica, "1", "asana", &bridge));
-    cluster.allow("bridge", of_kafka(Of::Bridge));
-    cluster.allow("bridge", of_kafka(Of::Creator));
+    for of in OF_BRIDGE {
+        cluster.allow("bridge", of_kafka(of));
+    }
 
     let first = cluster.bench.bridge(&one);
     first.said("stream established");

@@ -4,7 +4,7 @@ use crate::bench::{Bench, STREAMING, TIMEOUT, assert_readable};
 use crate::support::foreign::{Seen, read_nats};
 use crate::support::judge::{compare, events};
 use crate::support::operator::Operator;
-use crate::support::rights::{Of, of_nats};
+use crate::support::rights::{OF_BRIDGE, Of, of_nats};
 use crate::support::service::Service;
 use crate::support::tls::{Certificates, Valid};
 use crate::support::wait_for;
@@ -51,7 +51,7 @@ fn the_listed_rights_are_enough_with_nkeys_and_client_certificates() {
         "ca_file": certificates.authority, "verify": true,
     });
     let nats = start(&[
-        authorization(&[Of::Bridge, Of::Creator]),
+        authorization(&OF_BRIDGE),
         "no_auth_user=admin".into(),
         format!("tls={tls}"),
         "allow_non_tls=true".into(),
@@ -59,7 +59,7 @@ fn the_listed_rights_are_enough_with_nkeys_and_client_certificates() {
     let config = |replica: &str, seed: &Value| {
         let tls = json!({ "caFile": certificates.authority, "certFile": client.0, "keyFile": client.1 });
         let servers = [format!("tls://{}", nats.address)];
-        let sink = json!({ "nats": { "servers": servers, "replicas": 1, "nkeySeed": seed, "tls": tls } });
+        let sink = json!({ "nats": { "servers": servers, "replicas": 1, "state": true, "nkeySeed": seed, "tls": tls } });
         bench.config(replica, &["1"], &sink)
     };
     let [one, two] = ["one", "two"].map(|replica| config(replica, &seed("bridge.nk", &bridge)));
@@ -72,7 +72,7 @@ fn the_listed_rights_are_enough_with_nkeys_and_client_certificates() {
     assert!(first.program.stop().success());
 
     // From now on it may create nothing.
-    nats.reload(&authorization(&[Of::Bridge]));
+    nats.reload(&authorization(&[Of::Bridge, Of::Refresher]));
     let mut restarted = bench.bridge(&one);
     restarted.said(STREAMING);
     bench.offer("1", "after a restart");
@@ -106,7 +106,7 @@ struct Lacking {
 impl Lacking {
     /// All rights, one by one.
     fn all() -> Vec<Self> {
-        let rights = [Of::Bridge, Of::Creator].map(|of| of_nats(of).into_iter().map(move |right| (right, of)));
+        let rights = OF_BRIDGE.map(|of| of_nats(of).into_iter().map(move |right| (right, of)));
         let rights = rights.into_iter().flatten().enumerate();
         let lacking = |(number, (right, of)): (usize, (String, Of))| Self {
             right,
@@ -119,7 +119,7 @@ impl Lacking {
 
     /// Its account, with a user who has all rights, or all but one; and one who may do everything.
     fn account(&self, is_whole: bool) -> Value {
-        let rights = [Of::Bridge, Of::Creator].into_iter().flat_map(of_nats);
+        let rights = OF_BRIDGE.into_iter().flat_map(of_nats);
         let rights = rights.filter(|right| is_whole || *right != self.right).chain([USER_INFO.to_owned()]);
         let bridge = json!({ "user": self.name, "password": "hush-password" });
         let admin = json!({ "user": format!("{}-admin", self.name), "password": "admin" });
@@ -128,7 +128,7 @@ impl Lacking {
 
     /// Whether the subject needs the right.
     fn concerns(&self, subject: &str) -> bool {
-        self.right.strip_suffix('>').map_or(subject == self.right, |first| subject.starts_with(first))
+        self.right.strip_suffix(['>', '*']).map_or(subject == self.right, |first| subject.starts_with(first))
     }
 
     fn is_rare(&self) -> bool {
@@ -147,16 +147,16 @@ fn each_right_that_is_taken_away_is_named_and_the_bridge_goes_on_when_it_is_back
         format!("accounts={}", all.iter().map(account).collect::<Value>())
     };
     // Who creates lacks a right from the beginning, the others only after they have written something.
-    let nats = start(&[accounts(&|it| it.of == Of::Bridge), "max_payload=65536".to_owned()]);
+    let nats = start(&[accounts(&|it| it.of != Of::Creator), "max_payload=65536".to_owned()]);
     let config = |it: &Lacking| {
         let servers = [format!("nats://{}", nats.address)];
-        let sink = json!({ "servers": servers, "replicas": 1, "user": it.name, "password": password });
+        let sink = json!({ "servers": servers, "replicas": 1, "state": true, "user": it.name, "password": password });
         bench.config(&it.name, &[&it.resource], &json!({ "nats": sink }))
     };
     let configs: Vec<_> = all.iter().map(config).collect();
     let bridges = || all.iter().zip(&configs).filter(|(it, _)| !it.is_rare());
 
-    let whole: Vec<_> = bridges().filter(|(it, _)| it.of == Of::Bridge).map(|(_, path)| bench.bridge(path)).collect();
+    let whole: Vec<_> = bridges().filter(|(it, _)| it.of != Of::Creator).map(|(_, path)| bench.bridge(path)).collect();
     whole.iter().for_each(|bridge| drop(bridge.said("stream established")));
     whole.into_iter().for_each(|bridge| assert!(bridge.program.stop().success()));
 
@@ -167,7 +167,7 @@ fn each_right_that_is_taken_away_is_named_and_the_bridge_goes_on_when_it_is_back
     }
     let lacking: Vec<_> = bridges().map(|(it, path)| (it, bench.bridge(path))).collect();
     for (it, bridge) in &lacking {
-        if it.right.contains("dead-letter") {
+        if it.of == Of::Refresher || it.right.contains("dead-letter") {
             bridge.said(STREAMING);
             // Too large for a message.
             bench.offer(&it.resource, &"large".repeat(20_000));
@@ -201,7 +201,7 @@ fn credentials_files_and_certificates_that_cant_be_used_are_told() {
     };
     let right = tls(&certificates.certificate, &certificates.key);
     let nats = start(&[operator.settings(), vec![right.clone(), "allow_non_tls=true".to_owned()]].concat());
-    let publish: Vec<_> = [Of::Bridge, Of::Creator].into_iter().flat_map(of_nats).collect();
+    let publish: Vec<_> = OF_BRIDGE.into_iter().flat_map(of_nats).collect();
     let permissions = json!({ "pub": { "allow": publish }, "sub": { "allow": ["_INBOX.>"] } });
     let credentials = |name: &str, operator: &Operator, expires: Option<u64>| {
         bench.secret(name, &operator.credentials(&KeyPair::new_user(), &permissions, expires));
@@ -210,7 +210,7 @@ fn credentials_files_and_certificates_that_cant_be_used_are_told() {
     let config = |replica: &str, credentials: &Path, authority: &Path| {
         let servers = [format!("tls://{}", nats.address)];
         let tls = json!({ "caFile": authority });
-        let sink = json!({ "servers": servers, "replicas": 1, "credentialsFile": credentials, "tls": tls });
+        let sink = json!({ "servers": servers, "replicas": 1, "state": true, "credentialsFile": credentials, "tls": tls });
         bench.config(replica, &["1"], &json!({ "nats": sink }))
     };
     let good = credentials("good.creds", &operator, None);

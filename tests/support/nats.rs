@@ -33,6 +33,7 @@ pub(crate) fn settings(address: &str, stream: &str) -> NatsSettings {
     });
     NatsSettings {
         config: serde_json::from_value::<NatsConfig>(config).unwrap(),
+        has_refresh_log: true,
         login: NatsLogin::Nobody,
         shards: 4.try_into().unwrap(),
         deployment: Deployment::default(),

@@ -9,9 +9,14 @@ pub(crate) enum Of {
     Bridge,
     /// What a bridge needs in addition if it creates them.
     Creator,
+    /// What a bridge needs in addition if it refreshes states.
+    Refresher,
     /// A login for `tail`, `verify` and `checkpoint list`.
     Reader,
 }
+
+/// All that a bridge may need.
+pub(crate) const OF_BRIDGE: [Of; 3] = [Of::Bridge, Of::Refresher, Of::Creator];
 
 /// One operation on one resource of Kafka.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +88,7 @@ fn list(heading: &str, of: Of) -> String {
     let first = match of {
         Of::Bridge => "# the bridge",
         Of::Creator => "# the bridge, if it creates what is missing",
+        Of::Refresher => "# the bridge, if it refreshes states",
         Of::Reader => "# readers",
     };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations/doctor.md");

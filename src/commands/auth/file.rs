@@ -91,7 +91,7 @@ mod tests {
         let path = folder.path().join("token");
         let early = Target::check(&path, false).unwrap();
         std::fs::write(&path, "old").unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(Target::check(&path, false), Err(AuthError::Exists { .. })));
         assert!(matches!(early.write(&Secret::new("new")), Err(AuthError::Exists { .. })), "it came meanwhile");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");

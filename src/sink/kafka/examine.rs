@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | Create, on the cluster or a topic | `CreateTopics`, to be validated only | it isn't refused |
 //! | Write on a topic | `Produce` with two acknowledgements | that number isn't allowed |
-//! | Read on an output topic | `Fetch` at its end | it isn't refused |
+//! | Read on an output topic and the refresh log | `Fetch` at its end | it isn't refused |
 //! | Read on the group and the checkpoint topic | `OffsetCommit` for the last possible partition | it doesn't exist |
 //! | Write on transactional ids | `InitProducerId` with the longest timeout, with its own id | the timeout is too long |
 //! | Read on the group, by KIP-848 | `ConsumerGroupHeartbeat` with an assignor without a name | there is none |
@@ -86,7 +86,7 @@ pub async fn examine(settings: KafkaSettings, timeout: Duration) -> Vec<Finding>
     findings
 }
 
-/// The rights on the contents of a topic. A replica that starts reads the last records of output topics. The right to read
+/// The rights on the contents of a topic. A replica that starts reads the last records of output topics, and the refresh log. The right to read
 /// checkpoints is needed for the group.
 async fn rights(
     settings: &Arc<KafkaSettings>,
@@ -98,7 +98,7 @@ async fn rights(
     let untried = || CheckResult::not_tried("the topic isn't there");
     let verdict = if is_there { blocking(timeout, settings, name, may_write).await } else { untried() };
     let mut findings = vec![verdict.of(format!("right to write to topic {name}"))];
-    if role == Role::Output {
+    if matches!(role, Role::Output | Role::RefreshLog) {
         let verdict = if is_there { blocking(timeout, settings, name, may_read).await } else { untried() };
         findings.push(verdict.of(format!("right to read topic {name}")));
     }
