@@ -13,7 +13,7 @@ import asyncio
 import json
 
 import nats
-from asana_event_bridge import Detector, Record, row_of
+from asana_event_bridge import Detector, decode, row_of
 from nats.js.api import ConsumerConfig
 from nats.js.errors import KeyNotFoundError, NotFoundError
 from rows import observe
@@ -51,7 +51,7 @@ async def fill(jetstream, bucket, options):
             if options.until_end and info.num_pending == info.num_ack_pending == 0:
                 return
             continue
-        record = Record.FromString(message.data)
+        record = decode(message.data)
         observe(detector, record)
         if row := row_of(record):
             await put(bucket, vars(row))

@@ -2,7 +2,7 @@
 
 import argparse
 
-from asana_event_bridge import Record
+from asana_event_bridge import decode
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 
@@ -37,7 +37,7 @@ def batches(bootstrap, topic, offsets, until_end=False):
                 elif message.error():
                     raise KafkaException(message.error())
                 else:
-                    records.append(Record.FromString(message.value()))
+                    records.append(decode(message.value()))
                     offsets[message.partition()] = message.offset() + 1
             if records:
                 yield records

@@ -36,15 +36,17 @@ class Instance:
         self.service = SERVICES[record["service"]]
 
     @classmethod
-    def create(cls, name, folder=None, nodes=1, port=None, advertised=None, settings=None):
+    def create(cls, name, folder=None, nodes=1, port=None, advertised=None, settings=None, listeners=None):
         """A new one, not yet started; without a folder it gets a temporary one."""
+        if listeners and SERVICES[name] is not kafka:
+            raise Failure(f"{name} has no further listeners")
         temporary = folder is None
         if temporary:
             folder = tempfile.mkdtemp(prefix=f"asana-event-bridge-{name}-")
         folder = pathlib.Path(folder).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         record = {"service": name, "temporary": temporary, "nodes": nodes, "port": port, "ports": None}
-        return cls(folder, record | {"advertised": advertised, "settings": settings or {}})
+        return cls(folder, record | {"advertised": advertised, "settings": settings or {}, "listeners": listeners or {}})
 
     @classmethod
     def open(cls, folder):
@@ -67,7 +69,8 @@ class Instance:
             raise Failure(f"{self.record['service']} already runs in {self.folder}")
         self.service.install()
         for _ in range(TRIES):
-            ports = self.record["ports"] or _free_ports(self.service.PORTS, self.record["nodes"], self.record["port"])
+            each = self.service.PORTS + len(self.record["listeners"])
+            ports = self.record["ports"] or _free_ports(each, self.record["nodes"], self.record["port"])
             everyone = self.nodes(ports=ports)
             nodes = [node for node in everyone if node.number in starting]
             if self.record["ports"] is None:
@@ -152,7 +155,7 @@ class Instance:
         for each in numbers:
             folder = self.folder if count == 1 else self.folder / f"node-{each}"
             folder.mkdir(exist_ok=True)
-            nodes.append(Node(each, folder, ports[each - 1], advertised[each - 1]))
+            nodes.append(Node(each, folder, ports[each - 1], advertised[each - 1], self.record["listeners"]))
         return nodes if number is None else [nodes[number - 1]]
 
     def _late(self, nodes):

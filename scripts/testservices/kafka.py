@@ -11,13 +11,14 @@ import uuid
 
 from . import cache
 
+PROTOCOLS = "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT"
+
 # A test wants small internal topics and no waiting for a second member; topics are created on purpose only.
 # All that concerns guarantees is left as Kafka ships it.
 SETTINGS = {
     "process.roles": "broker,controller",
     "inter.broker.listener.name": "BROKER",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
     "group.initial.rebalance.delay.ms": "0",
@@ -65,11 +66,15 @@ def configure(node, nodes, settings):
     if node.advertised:
         listeners["PROXIED"] = node.address(PROXIED)
         advertised["PROXIED"] = f"127.0.0.1:{node.advertised}"
+    further = _further(node)
+    listeners |= further
+    advertised |= further
     # As in production where there are enough nodes.
     copies, in_sync = min(len(nodes), 3), min(len(nodes), 2)
     properties = {
         **SETTINGS,
         **(CLUSTER_SETTINGS if len(nodes) > 1 else {}),
+        "listener.security.protocol.map": ",".join([PROTOCOLS, *(f"{name}:{it}" for name, it in node.listeners.items())]),
         "node.id": node.number,
         "listeners": _listeners(listeners),
         "advertised.listeners": _listeners(advertised),
@@ -96,7 +101,8 @@ def command(node):
 
 def details(node):
     """What else is told of a node."""
-    return {"upstream": node.address(PROXIED)} if node.advertised else {}
+    upstream = {"upstream": node.address(PROXIED)} if node.advertised else {}
+    return upstream | ({"listeners": _further(node)} if node.listeners else {})
 
 
 def is_ready(node, nodes):
@@ -133,6 +139,11 @@ def run_tool(name, arguments):
 def run_own(main_class, arguments):
     """Becomes one of our Java tools (tests/java)."""
     _become(_java(main_class, *arguments))
+
+
+def _further(node):
+    """The addresses of the listeners that were asked for."""
+    return {name: node.address(PORTS + place) for place, name in enumerate(node.listeners)}
 
 
 def _listeners(addresses):

@@ -15,11 +15,12 @@ POLL_SECONDS = 0.05
 class Node:
     """A node; what its ports are for, the service knows. Clients come to the first."""
 
-    def __init__(self, number, folder, ports=(), advertised=None):
+    def __init__(self, number, folder, ports=(), advertised=None, listeners=None):
         self.number = number
         self.folder = folder
         self.ports = ports
         self.advertised = advertised  # a port at 127.0.0.1 that clients are told instead of the node's own
+        self.listeners = listeners or {}  # further listeners and their protocols; their ports are the last ones
         self._log_start = 0
 
     def address(self, which=0):

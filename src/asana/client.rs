@@ -2,6 +2,7 @@
 
 use super::changes::{Changes, Listener};
 use super::credential::CredentialError;
+use super::grant::Grant;
 use super::http::{HttpAnswer, exchange};
 use super::look::{self, Look, Seen};
 use super::oauth::Oauth;
@@ -153,6 +154,17 @@ impl Client {
         look::read(self.ask(Method::GET, requests::look(self.base_url(), look), None).await?)
     }
 
+    /// What Asana tells of the account's refresh token: its scopes, and its end. `None` if the account has none, because
+    /// it isn't an OAuth account. Takes at most the request timeout.
+    ///
+    /// # Errors
+    /// Why Asana told nothing.
+    ///
+    /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
+    pub async fn grant(&self) -> Result<Option<Grant>, Failure> {
+        self.0.tokens.grant().await.map_err(|error| Failure::Credential(error.to_string()))
+    }
+
     pub(super) fn base_url(&self) -> &Url {
         &self.0.base_url
     }
@@ -215,13 +227,13 @@ impl Inner {
     }
 }
 
-fn check_url(url: &Url, role: &'static str) -> Result<(), ClientError> {
+pub(super) fn check_url(url: &Url, role: &'static str) -> Result<(), ClientError> {
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && url.fragment().is_none();
     if plain && usable { Ok(()) } else { Err(ClientError::Url { role }) }
 }
 
-fn http_client(account: &CheckedAccount, needs_tls: bool) -> Result<reqwest::Client, ClientError> {
+pub(super) fn http_client(account: &CheckedAccount, needs_tls: bool) -> Result<reqwest::Client, ClientError> {
     use rustls::crypto::{CryptoProvider, ring};
     // The HTTP library takes the process's provider. Losing the race to set it is as good as winning.
     if CryptoProvider::get_default().is_none() && ring::default_provider().install_default().is_err() {

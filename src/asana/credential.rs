@@ -4,6 +4,7 @@
 //! where Kubernetes replaces a symbolic link in its path.
 
 use crate::config::{Secret, SecretSource};
+use bridge_core::outcome::poll::Failure;
 use reqwest::header::HeaderValue;
 use std::fmt;
 use std::io;
@@ -94,5 +95,19 @@ pub(super) fn bearer(token: &Secret, origin: Origin) -> Result<HeaderValue, Cred
             Ok(value)
         }
         Ok(_) | Err(_) => Err(CredentialError::NotAToken(origin)),
+    }
+}
+
+/// Why the server of tokens gave no usable answer.
+pub(super) fn unanswered(failure: &Failure) -> CredentialError {
+    CredentialError::Refresh(reason(failure))
+}
+
+/// The same as a text.
+pub(super) fn reason(failure: &Failure) -> String {
+    match failure {
+        Failure::TimedOut => "the token URL didn't answer in time".to_owned(),
+        Failure::Connection(text) | Failure::Malformed(text) | Failure::Credential(text) => text.clone(),
+        Failure::Server { status, .. } | Failure::Gateway { status } => format!("the token URL answered {status}"),
     }
 }

@@ -11,6 +11,8 @@
 //! | `credential` | tokens from files and text, read anew when they change |
 //! | `tokens` | bearer tokens, whatever the credential |
 //! | `oauth` | access tokens, kept alive by a refresh token |
+//! | `login` | a refresh token, by a user's consent |
+//! | `grant` | what Asana tells of a refresh token: its scopes and its end; no IO |
 //! | `http` | one request and its whole answer, bounded in time and size |
 //! | `changes` | `Asana-Change` headers, each logged once, and told |
 
@@ -18,8 +20,10 @@ mod accounts;
 mod changes;
 mod client;
 mod credential;
+mod grant;
 mod http;
 mod items;
+mod login;
 mod look;
 mod oauth;
 mod requests;
@@ -30,6 +34,8 @@ mod wire;
 pub use accounts::Accounts;
 pub use changes::{Listener, Tell};
 pub use client::{Client, ClientError};
+pub use grant::{FULL_PERMISSIONS, Grant};
+pub use login::{Application, Code, Login, LoginError, Question};
 pub use look::{Look, Seen};
 pub use webhooks::{Part, Webhook};
 pub use wire::Refusal;

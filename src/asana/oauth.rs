@@ -1,14 +1,15 @@
 //! Access tokens, renewed by a refresh token.
 
-use super::credential::{CredentialError, Origin, bearer, read};
+use super::credential::{CredentialError, Origin, bearer, read, unanswered};
+use super::grant::{self, Grant};
 use super::http::{HttpAnswer, exchange};
 use crate::config::{CheckedOauth, Secret};
-use bridge_core::outcome::poll::Failure;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use url::Url;
 
 /// The life of an access token if the answer doesn't contain it: Asana's usual one.
 const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
@@ -95,26 +96,18 @@ impl Oauth {
     }
 
     async fn refresh(&self, state: &mut State) -> Result<HeaderValue, CredentialError> {
-        let client_secret = read(&self.source.client_secret).await?;
-        let own = read(&self.source.refresh_token).await?;
-        let current = match &state.replaced {
-            Some(replaced) if replaced.own == own => replaced.by.clone(),
-            _ => own.clone(),
+        let client_secret = match &self.source.client_secret {
+            Some(source) => Some(read(source).await?),
+            None => None,
         };
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("client_id", &self.source.client_id),
-            ("client_secret", client_secret.expose()),
-            ("redirect_uri", &self.source.redirect_uri),
-            ("refresh_token", current.expose()),
-        ];
-        let request =
-            self.http.post(self.source.token_url.clone()).form(&form).build().map_err(|error| {
-                CredentialError::Refresh(format!("the request is invalid: {}", error.without_url()))
-            })?;
+        let own = read(&self.source.refresh_token).await?;
+        let current = state.current(&own);
+        let mut form = vec![("grant_type", "refresh_token"), ("client_id", &self.source.client_id)];
+        form.extend(client_secret.as_ref().map(|secret| ("client_secret", secret.expose())));
+        form.extend([("redirect_uri", self.source.redirect_uri.as_str()), ("refresh_token", current.expose())]);
         // The life counts from before the request, so that it can't be over-estimated.
         let sent = now();
-        let answer = exchange(&self.http, request, self.timeout).await.map_err(|failure| refresh_error(&failure))?;
+        let answer = self.post(self.source.token_url.clone(), &form).await?;
         let TokenBody { access_token, expires_in, refresh_token } = tokens(answer)?;
         let bearer = bearer(&access_token.into(), Origin::AccessToken)?;
         if let Some(by) = refresh_token.filter(|text| !text.is_empty()) {
@@ -126,12 +119,41 @@ impl Oauth {
         state.access = Some(Access { bearer: bearer.clone(), usable_until });
         Ok(bearer)
     }
+
+    /// What Asana tells of the refresh token. It is sent to the sibling of the token URL that Asana's documentation of
+    /// OAuth names.
+    ///
+    /// *Cancel safety*: dropping the future drops the request; nothing is changed by it.
+    pub(super) async fn grant(&self) -> Result<Grant, CredentialError> {
+        let own = read(&self.source.refresh_token).await?;
+        let current = self.state.lock().await.current(&own);
+        let url = grant::url(&self.source.token_url);
+        grant::read(self.post(url, &[("token", current.expose())]).await?)
+    }
+
+    async fn post(&self, url: Url, form: &[(&str, &str)]) -> Result<HttpAnswer, CredentialError> {
+        let request =
+            self.http.post(url).form(form).build().map_err(|error| {
+                CredentialError::Refresh(format!("the request is invalid: {}", error.without_url()))
+            })?;
+        exchange(&self.http, request, self.timeout).await.map_err(|failure| unanswered(&failure))
+    }
+}
+
+impl State {
+    /// The refresh token to use while the source has `own`.
+    fn current(&self, own: &Secret) -> Secret {
+        match &self.replaced {
+            Some(replaced) if replaced.own == *own => replaced.by.clone(),
+            _ => own.clone(),
+        }
+    }
 }
 
 fn tokens(answer: HttpAnswer) -> Result<TokenBody, CredentialError> {
     match answer.status {
         StatusCode::OK => {
-            let body = answer.body.map_err(|failure| refresh_error(&failure))?;
+            let body = answer.body.map_err(|failure| unanswered(&failure))?;
             // The library's own words would quote the body.
             serde_json::from_slice(&body).map_err(|error| {
                 CredentialError::Refresh(format!("the answer is malformed at column {}", error.column()))
@@ -140,14 +162,6 @@ fn tokens(answer: HttpAnswer) -> Result<TokenBody, CredentialError> {
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => Err(CredentialError::Refused),
         other => Err(CredentialError::Refresh(format!("the token URL answered {}", other.as_u16()))),
     }
-}
-
-fn refresh_error(failure: &Failure) -> CredentialError {
-    CredentialError::Refresh(match failure {
-        Failure::TimedOut => "the token URL didn't answer in time".to_owned(),
-        Failure::Connection(text) | Failure::Malformed(text) | Failure::Credential(text) => text.clone(),
-        Failure::Server { status, .. } | Failure::Gateway { status } => format!("the token URL answered {status}"),
-    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "an edge: an access token ends by the clock")]

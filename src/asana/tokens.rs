@@ -1,6 +1,7 @@
 //! What gives an account's bearer tokens, whatever its credential is.
 
 use super::credential::{CredentialError, Origin, bearer, read};
+use super::grant::Grant;
 use super::oauth::Oauth;
 use crate::config::SecretSource;
 use reqwest::header::HeaderValue;
@@ -27,5 +28,13 @@ impl Tokens {
             Self::Oauth(oauth) => oauth.instead_of(rejected).await?,
         };
         Ok((other != rejected).then_some(other))
+    }
+
+    /// What Asana tells of an OAuth account's refresh token; none of other credentials.
+    pub(super) async fn grant(&self) -> Result<Option<Grant>, CredentialError> {
+        match self {
+            Self::Fixed(_) => Ok(None),
+            Self::Oauth(oauth) => oauth.grant().await.map(Some),
+        }
     }
 }

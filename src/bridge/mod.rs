@@ -166,6 +166,7 @@ mod tests {
     use crate::sink::file;
     use bridge_core::engine::{CrawlSettings, Settings, StateSettings};
     use bridge_core::ids::Deployment;
+    use bridge_core::record::encoding::Encodings;
     use bridge_core::record::topic::TopicTemplate;
     use bridge_core::record::trace::Sampling;
     use std::num::NonZeroU32;
@@ -196,6 +197,7 @@ mod tests {
             all_known: true,
             sampling: Sampling::NONE,
             state: StateSettings::default(),
+            encodings: Encodings::default(),
         };
         let source = Arc::new(Accounts::default());
         let (_plans_to, plans) =

@@ -1,7 +1,9 @@
 //! The command line: its commands, options and help texts.
 
 use super::Output;
+use super::auth::AuthArgs;
 use super::checkpoint::CheckpointArgs;
+use super::contract::ContractArgs;
 use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
 use super::pages::PagesArgs;
@@ -68,6 +70,8 @@ pub(super) enum Command {
     Checkpoint(CheckpointArgs),
     /// Check everything that `run` needs (Asana, the bus, rights, this machine), and print what to fix
     Doctor(DoctorArgs),
+    /// Log in to Asana as an OAuth application, for an account that has no token of its own
+    Auth(AuthArgs),
     /// Check a configuration file without connecting to anything
     CheckConfig(CheckConfigArgs),
     /// Print the JSON Schema of the configuration
@@ -78,6 +82,8 @@ Example:
 An editor with a YAML language server then completes and checks a file whose first line is
   # yaml-language-server: $schema=config.schema.json")]
     ConfigSchema,
+    /// Print the wire contract: the proto, its descriptors, the JSON Schema or the AsyncAPI document
+    Contract(ContractArgs),
     /// Write man pages and completions to a folder, for packages
     #[command(hide = true)]
     WritePages(PagesArgs),
@@ -97,8 +103,10 @@ impl Command {
             | Self::Verify(_)
             | Self::Streams(_)
             | Self::Checkpoint(_)
+            | Self::Auth(_)
             | Self::CheckConfig(_)
             | Self::ConfigSchema
+            | Self::Contract(_)
             | Self::WritePages(_) => "async_nats=off,",
         }
     }

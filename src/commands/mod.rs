@@ -8,15 +8,18 @@
 //! | `output` | results for people and for scripts |
 //! | `process` | the runtime and signals |
 //! | `run` | the bridge: its wiring, its plan, and changes of the configuration while it runs |
+//! | `auth` | `auth login`: a refresh token, by a user's consent |
 //! | `check` | `check-config` and `config-schema` |
-//! | `checkpoint`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
+//! | `checkpoint`, `contract`, `demo`, `doctor`, `streams`, `tail`, `verify` | the command of that name |
 //! | `pages` | `write-pages`: man pages and completions |
 //! | `place` | where `tail` and `verify` find records |
 //! | `ledger` | the events that a simulator offered, for `verify` and `demo` |
 
+pub mod auth;
 mod check;
 pub mod checkpoint;
 mod cli;
+mod contract;
 pub mod demo;
 pub mod doctor;
 mod exit;
@@ -67,6 +70,7 @@ fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
         Command::Verify(args) => verify::execute(&args),
         Command::Streams(args) => streams::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
+        Command::Auth(args) => auth::execute(&args),
         Command::Checkpoint(args) => checkpoint::execute(&args.command),
         Command::Simulate(args) => {
             process::runtime()?.block_on(asana_simulator::run(args))?;
@@ -74,6 +78,7 @@ fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
         }
         Command::CheckConfig(args) => check::config(args.file(), args.output),
         Command::ConfigSchema => check::schema(),
+        Command::Contract(args) => contract::execute(&args),
         Command::WritePages(args) => pages::execute(&args, Cli::command()),
     }
 }

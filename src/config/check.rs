@@ -85,8 +85,12 @@ pub(super) fn check(config: Config, environment: &Environment) -> (Option<Checke
         check.problem(&root.key("webhooks").key("listen"), "is the same as `admin.listen`: use another port");
     }
     let mut sink = check.sink(config.sink, &streams, !discovery.rules.is_empty(), &root.key("sink"));
-    if let Some(CheckedSink::Kafka(kafka)) = sink.as_mut().filter(|_| config.state.refresh == RefreshConfig::On) {
-        kafka.refresh_topic = Some(format!("{}{REFRESH_SUFFIX}", kafka.config.checkpoint_topic));
+    match sink.as_mut().filter(|_| config.state.refresh == RefreshConfig::On) {
+        Some(CheckedSink::Kafka(kafka)) => {
+            kafka.refresh_topic = Some(format!("{}{REFRESH_SUFFIX}", kafka.config.checkpoint_topic));
+        }
+        Some(CheckedSink::Nats(nats)) => nats.has_refresh_log = true,
+        Some(CheckedSink::Console(_) | CheckedSink::File(_)) | None => {}
     }
     let replica = check.replica(config.replica.as_deref());
     let (sampling, warning) = tracing::sampling(environment);
@@ -191,12 +195,15 @@ impl Check<'_> {
         if oauth.client_id.trim().is_empty() {
             self.problem(&place.key("clientId"), "is empty: write the application's client id");
         }
-        let client_secret = self.secret(&oauth.client_secret, &place.key("clientSecret"));
+        let client_secret = oauth.client_secret.as_ref().map(|it| self.secret(it, &place.key("clientSecret")));
         let refresh_token = self.secret(&oauth.refresh_token, &place.key("refreshToken"));
         let token_url = self.secret_url(&oauth.token_url, &place.key("tokenUrl"));
         Some(CheckedOauth {
             client_id: oauth.client_id.clone(),
-            client_secret: client_secret?,
+            client_secret: match client_secret {
+                Some(secret) => Some(secret?),
+                None => None,
+            },
             refresh_token: refresh_token?,
             redirect_uri: oauth.redirect_uri.clone(),
             token_url: token_url?,

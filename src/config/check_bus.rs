@@ -176,7 +176,7 @@ impl Check<'_> {
             }
         }
         let login = self.nats_login(&config, place)?;
-        Some(CheckedNats { config, login })
+        Some(CheckedNats { config, login, has_refresh_log: false })
     }
 
     fn nats_login(&mut self, config: &NatsConfig, place: &Place) -> Option<NatsLogin> {

@@ -228,8 +228,8 @@ pub enum Credential {
 pub struct CheckedOauth {
     /// The application's client id.
     pub client_id: String,
-    /// The application's client secret.
-    pub client_secret: SecretSource,
+    /// The application's client secret. `None` for an application that has none.
+    pub client_secret: Option<SecretSource>,
     /// The refresh token that the application got when the user gave consent. Asana promises one only in exchange
     /// for the consent's code. If a refresh returns another refresh token, the bridge uses that one from then on,
     /// in memory, until the source itself changes.
@@ -319,6 +319,8 @@ pub struct CheckedNats {
     pub config: NatsConfig,
     /// How the bridge logs in.
     pub login: NatsLogin,
+    /// Whether there is a refresh log, because resources are read again.
+    pub has_refresh_log: bool,
 }
 
 /// How the bridge authenticates with a NATS server.

@@ -12,14 +12,17 @@ mod checked;
 mod commit;
 mod crawl;
 mod document;
+mod encoding;
 mod environment;
 mod expand;
 mod explain;
 pub mod gid;
 mod headers;
+mod kafka;
 mod librdkafka;
 mod load;
 mod local;
+mod nats;
 mod network;
 mod problem;
 #[cfg(test)]
@@ -41,10 +44,14 @@ pub use checked::{
 };
 pub use commit::CommitConfig;
 pub use crawl::{CrawlConfig, CrawlDepth};
+pub use encoding::EncodingConfig;
 pub use environment::Environment;
 pub use expand::OVERRIDE_PREFIX;
+pub use kafka::{KafkaConfig, KafkaGroupProtocol, KafkaTopicsConfig, SchemaRegistryConfig, SubjectNameStrategy};
 pub use load::{LocalSink, Source, load, load_reading};
 pub use local::{ConsoleConfig, ConsoleOutput, FileConfig};
+pub use nats::{NatsConfig, NatsTlsConfig};
+pub use network::is_safe_for_secrets;
 pub use problem::{Mark, Place, Problem, Problems};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
@@ -226,13 +233,14 @@ pub struct OauthConfig {
     /// The application's client id.
     #[schemars(example = &"1204619611402345")]
     pub client_id: String,
-    /// The application's client secret.
+    /// The application's client secret. Default: none is sent, for an application that has none.
+    #[serde(default)]
     #[schemars(example = json!({ "env": "ASANA_CLIENT_SECRET" }))]
-    pub client_secret: SecretConfig,
-    /// The refresh token that the application got when the user gave consent.
+    pub client_secret: Option<SecretConfig>,
+    /// The refresh token that the application got when the user gave consent. `auth login` writes it to a file.
     #[schemars(example = json!({ "file": "/var/run/secrets/asana/refresh-token" }))]
     pub refresh_token: SecretConfig,
-    /// The application's redirect URI, as registered with Asana.
+    /// The application's redirect URI, as registered with Asana: the one with which the refresh token was obtained.
     #[serde(default = "default_redirect_uri")]
     pub redirect_uri: String,
     /// The address that issues access tokens. Change it to run the bridge against `simulate`.
@@ -240,8 +248,11 @@ pub struct OauthConfig {
     pub token_url: String,
 }
 
+/// The redirect URI of programs that receive no request: Asana shows the code to the user.
+pub const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
+
 fn default_redirect_uri() -> String {
-    "urn:ietf:wg:oauth:2.0:oob".to_owned()
+    OUT_OF_BAND.to_owned()
 }
 fn default_token_url() -> String {
     "https://app.asana.com/-/oauth_token".to_owned()
@@ -406,123 +417,13 @@ pub struct SinkConfig {
     pub file: Option<FileConfig>,
 }
 
-/// Apache Kafka, or a system that has its protocol with transactions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct KafkaConfig {
-    /// The brokers to connect to first, each `host:port`, separated by commas.
-    #[schemars(example = &"kafka-1:9092,kafka-2:9092")]
-    pub bootstrap_servers: String,
-    /// The output topic. Each deployment needs one of its own. The name may contain `{resource_type}`, `{workspace}` and `{stream}`; then there are several topics.
-    #[serde(default = "default_topic")]
-    pub topic: String,
-    /// The compacted topic for checkpoints, with one partition for each shard. Once the bridge has run, change it only with
-    /// `checkpoint migrate`. Default with a `deployment`: `asana.checkpoints-DEPLOYMENT`.
-    #[serde(default = "default_checkpoint_topic")]
-    pub checkpoint_topic: String,
-    /// The compacted topic for the latest state of each resource, by gid. Needs `state.refresh`. Don't add partitions to it: keys
-    /// would move. Default: none.
-    #[serde(default)]
-    #[schemars(example = &"asana.state")]
-    pub state_topic: Option<String>,
-    /// The topic for records that are too large for the output topic.
-    #[serde(default = "default_dead_letter_topic")]
-    pub dead_letter_topic: String,
-    /// The consumer group with which replicas share the shards. It is also the prefix of transactional ids. Default with a
-    /// `deployment`: `asana-event-bridge-DEPLOYMENT`.
-    #[serde(default = "default_group_id")]
-    pub group_id: String,
-    /// Whether the replica is a static member of the group (`group.instance.id` is the replica's name). Set `true` if a replica
-    /// comes back under the same name, as in a `StatefulSet` or on one machine. Then it gets its shards
-    /// back at once, also after a crash. But no other replica gets them before the session timeout.
-    #[serde(default)]
-    pub static_membership: bool,
-    /// The group protocol: `classic`, or `consumer` for KIP-848, which needs Kafka 4.0. With `consumer`, rebalances are smoother,
-    /// but the brokers set the session timeout, by default to 45 s (`group.consumer.session.timeout.ms`). A
-    /// crashed replica's shards wait for this time. All replicas need the same value.
-    #[serde(default)]
-    pub group_protocol: KafkaGroupProtocol,
-    /// How topics are created and checked.
-    #[serde(default)]
-    pub topics: KafkaTopicsConfig,
-    /// Properties of librdkafka, such as `security.protocol`. Properties that exactly-once
-    /// depends on can't be set.
-    #[serde(default)]
-    #[schemars(example = json!({ "security.protocol": "ssl" }))]
-    pub properties: BTreeMap<String, String>,
-    /// Properties of librdkafka whose values are secrets, such as `sasl.password`.
-    #[serde(default)]
-    #[schemars(example = json!({ "sasl.password": { "env": "KAFKA_PASSWORD" } }))]
-    pub secret_properties: BTreeMap<String, SecretConfig>,
-    /// The schema registry. If set, values are in the wire format of Confluent's schema registry. Default: none, and values are
-    /// plain protobuf.
-    #[serde(default)]
-    pub schema_registry: Option<SchemaRegistryConfig>,
-}
-
-/// A schema registry: Confluent's, or one with the same interface. It must be available when the bridge starts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct SchemaRegistryConfig {
-    /// The addresses of the registry, such as `https://registry.example.com`. For Apicurio, append `/apis/ccompat/v7`. If there are
-    /// several, the bridge uses the first that answers.
-    #[schemars(example = ["https://registry.example.com"])]
-    pub urls: Vec<String>,
-    /// The user to log in as. Set it together with `password`.
-    #[serde(default)]
-    #[schemars(example = &"bridge")]
-    pub user: Option<String>,
-    /// The user's password. Set it together with `user`.
-    #[serde(default)]
-    pub password: Option<SecretConfig>,
-    /// A bearer token, instead of `user` and `password`.
-    #[serde(default)]
-    pub token: Option<SecretConfig>,
-    /// A PEM file with the certificate authorities that may sign the registry's certificate. Default: the system's.
-    #[serde(default)]
-    #[schemars(example = &"/etc/ssl/registry.pem")]
-    pub ca_file: Option<PathBuf>,
-    /// Whether the bridge registers a missing schema. Set `false` if another tool registers schemas. Then the bridge refuses
-    /// to start until the schema is there.
-    #[serde(default = "yes")]
-    pub register: bool,
-    /// The subject of a topic's schema: `TOPIC-value`, `RECORD` or `TOPIC-RECORD`. `RECORD` is
-    /// `asana_event_bridge.v1.Record`, or `asana_event_bridge.v1.DeadLetter` for the dead-letter topic.
-    #[serde(default)]
-    pub subject_name_strategy: SubjectNameStrategy,
-}
-
-/// How subjects of the schema registry are named.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum SubjectNameStrategy {
-    /// `TOPIC-value`.
-    #[default]
-    TopicName,
-    /// `RECORD`.
-    RecordName,
-    /// `TOPIC-RECORD`.
-    TopicRecordName,
-}
-
-/// The protocol by which a consumer group assigns shards to replicas.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum KafkaGroupProtocol {
-    /// One member assigns for all. The client sets the session timeout.
-    #[default]
-    Classic,
-    /// The coordinator assigns (KIP-848). The broker sets the session timeout.
-    Consumer,
-}
-
 /// The default names with a deployment, in a document that doesn't have them.
 fn name_by_deployment(document: &mut serde_json::Value) {
     let Some(deployment) = document.get("deployment").and_then(|it| it.as_str()).map(str::to_owned) else { return };
     let Some(sink) = document.get_mut("sink").and_then(|sink| sink.as_object_mut()) else { return };
     let names = [
-        ("kafka", "groupId", format!("{}-{deployment}", default_group_id())),
-        ("kafka", "checkpointTopic", format!("{}-{deployment}", default_checkpoint_topic())),
+        ("kafka", "groupId", format!("{}-{deployment}", kafka::default_group_id())),
+        ("kafka", "checkpointTopic", format!("{}-{deployment}", kafka::default_checkpoint_topic())),
         ("nats", "checkpoint", deployment),
     ];
     for (bus, key, name) in names {
@@ -532,169 +433,7 @@ fn name_by_deployment(document: &mut serde_json::Value) {
     }
 }
 
-fn default_topic() -> String {
-    "asana.events".to_owned()
-}
-fn default_checkpoint_topic() -> String {
-    "asana.checkpoints".to_owned()
-}
-fn default_dead_letter_topic() -> String {
-    "asana.dead-letters".to_owned()
-}
-fn default_group_id() -> String {
-    "asana-event-bridge".to_owned()
-}
-
-/// How missing topics are created, and whether existing topics are checked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct KafkaTopicsConfig {
-    /// Whether the bridge creates missing topics. Set `false` if you create topics yourself.
-    pub create: bool,
-    /// Whether the bridge checks the settings of existing topics. Set `false` if the bridge
-    /// has no right to read them. Then you must make sure that they are correct.
-    pub check: bool,
-    /// The number of partitions of a new output topic.
-    pub partitions: NonZeroU32,
-    /// The number of replicas of each partition of a new topic. Set 1 for a cluster of one broker.
-    pub replication_factor: NonZeroU16,
-    /// `min.insync.replicas` of a new topic. Set 1 for a cluster of one broker.
-    pub min_insync_replicas: NonZeroU16,
-    /// More settings of new output topics, such as `retention.ms`.
-    #[schemars(example = json!({ "retention.ms": "604800000" }))]
-    pub config: BTreeMap<String, String>,
-}
-
-impl Default for KafkaTopicsConfig {
-    fn default() -> Self {
-        Self {
-            create: true,
-            check: true,
-            partitions: NonZeroU32::MIN.saturating_add(11),
-            replication_factor: NonZeroU16::MIN.saturating_add(2),
-            min_insync_replicas: NonZeroU16::MIN.saturating_add(1),
-            config: BTreeMap::new(),
-        }
-    }
-}
-
-/// NATS with JetStream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct NatsConfig {
-    /// The addresses of the servers, such as `nats://host:4222`.
-    #[schemars(example = ["nats://nats-1:4222"])]
-    pub servers: Vec<String>,
-    /// The name of the JetStream stream for records and checkpoints. Each deployment needs one of its own.
-    #[serde(default = "default_jetstream")]
-    pub stream: String,
-    /// The first tokens of every subject. Change it together with `stream`.
-    #[serde(default = "default_subject_prefix")]
-    pub subject_prefix: String,
-    /// The name of the checkpoint: letters, digits, `-` and `_`. Set it only after `checkpoint migrate`, to the name that the
-    /// command prints. Default: the `deployment`; without one, or with an empty text, the checkpoint has no name.
-    #[serde(default)]
-    #[schemars(example = &"shards-64")]
-    pub checkpoint: Option<String>,
-    /// The number of lanes: the maximum number of consumers that can share the records.
-    #[serde(default = "default_lanes")]
-    pub lanes: NonZeroU32,
-    /// Whether the latest state of each resource is kept, on the subject `PREFIX.state.GID`. Needs `state.refresh`. Before
-    /// nats-server 2.11, states are deleted after `maxAge`.
-    #[serde(default)]
-    pub state: bool,
-    /// Whether the bridge creates a missing JetStream stream. Set `false` if you create it yourself.
-    #[serde(default = "yes")]
-    pub create: bool,
-    /// The number of replicas of the JetStream stream. At most 5. Set 3 for a cluster of three nodes.
-    #[serde(default = "default_replicas")]
-    pub replicas: NonZeroU16,
-    /// The time for which records are kept. At least 2 days, because checkpoints are in the same JetStream stream.
-    #[serde(default = "default_max_age")]
-    pub max_age: HumanDuration,
-    /// The time for which the server remembers each `Nats-Msg-Id`, to reject duplicates. At most `maxAge`.
-    #[serde(default = "default_duplicate_window")]
-    pub duplicate_window: HumanDuration,
-    /// A file with credentials (JWT and seed). Set at most one of `credentialsFile`, `nkeySeed`, `token` and `user`.
-    #[serde(default)]
-    #[schemars(example = &"/var/run/secrets/nats/bridge.creds")]
-    pub credentials_file: Option<PathBuf>,
-    /// An nkey seed to log in with.
-    #[serde(default)]
-    pub nkey_seed: Option<SecretConfig>,
-    /// A token to log in with.
-    #[serde(default)]
-    pub token: Option<SecretConfig>,
-    /// The user to log in as. Set it together with `password`.
-    #[serde(default)]
-    #[schemars(example = &"bridge")]
-    pub user: Option<String>,
-    /// The user's password. Set it together with `user`.
-    #[serde(default)]
-    pub password: Option<SecretConfig>,
-    /// Certificates for TLS. Default: the system's certificate authorities, and no client certificate.
-    #[serde(default)]
-    pub tls: Option<NatsTlsConfig>,
-}
-
-impl NatsConfig {
-    /// A JetStream stream on these servers, with the defaults of all other settings.
-    #[must_use]
-    pub fn at(servers: Vec<String>, stream: String) -> Self {
-        Self {
-            servers,
-            stream,
-            subject_prefix: default_subject_prefix(),
-            checkpoint: None,
-            lanes: default_lanes(),
-            state: false,
-            create: yes(),
-            replicas: default_replicas(),
-            max_age: default_max_age(),
-            duplicate_window: default_duplicate_window(),
-            credentials_file: None,
-            nkey_seed: None,
-            token: None,
-            user: None,
-            password: None,
-            tls: None,
-        }
-    }
-}
-
-fn default_jetstream() -> String {
-    "ASANA".to_owned()
-}
-fn default_subject_prefix() -> String {
-    "asana".to_owned()
-}
-fn default_lanes() -> NonZeroU32 {
-    NonZeroU32::MIN.saturating_add(11)
-}
+/// A default of switches that are on.
 fn yes() -> bool {
     true
-}
-fn default_replicas() -> NonZeroU16 {
-    NonZeroU16::MIN
-}
-fn default_max_age() -> HumanDuration {
-    HumanDuration(Duration::from_secs(7 * 24 * 3600))
-}
-fn default_duplicate_window() -> HumanDuration {
-    HumanDuration(Duration::from_secs(120))
-}
-
-/// Certificates for TLS connections to NATS.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct NatsTlsConfig {
-    /// A PEM file with the certificate authorities that may sign the server's certificate. Default: the system's.
-    #[schemars(example = &"/etc/nats/ca.pem")]
-    pub ca_file: Option<PathBuf>,
-    /// A PEM file with the client's certificate. Set it together with `keyFile`.
-    #[schemars(example = &"/etc/nats/cert.pem")]
-    pub cert_file: Option<PathBuf>,
-    /// A PEM file with the client's private key. Set it together with `certFile`.
-    #[schemars(example = &"/etc/nats/key.pem")]
-    pub key_file: Option<PathBuf>,
 }

@@ -15,7 +15,7 @@ impl Check<'_> {
     pub(super) fn secret_url(&mut self, text: &str, place: &Place) -> Option<Url> {
         let url = self.url(text, place)?;
         let host = url.host()?;
-        if url.scheme() == "https" || is_loopback(&host) || self.insecure_hosts.contains(&host.to_string()) {
+        if is_safe_for_secrets(&url) || self.insecure_hosts.contains(&host.to_string()) {
             return Some(url);
         }
         let problem = format!(
@@ -64,12 +64,15 @@ impl Check<'_> {
     }
 }
 
-fn is_loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    }
+/// Whether secrets may be sent to this address: over TLS, or within this machine.
+#[must_use]
+pub fn is_safe_for_secrets(url: &Url) -> bool {
+    url.scheme() == "https"
+        || url.host().is_some_and(|host| match host {
+            Host::Domain(name) => name == "localhost",
+            Host::Ipv4(address) => address.is_loopback(),
+            Host::Ipv6(address) => address.is_loopback(),
+        })
 }
 
 /// Whether the HTTP library takes it for a proxy: the same parser, and the schemes that it is built with.

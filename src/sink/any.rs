@@ -17,6 +17,7 @@ use bridge_core::checkpoint::reshard::{Set, Steps};
 use bridge_core::checkpoint::{CheckpointError, Expected, read};
 use bridge_core::ids::{Deployment, ShardId, StreamId, Topic};
 use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint};
+use bridge_core::record::encoding::{Encoding, Encodings};
 use bridge_core::record::topic::{TopicTemplate, check_name};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,8 @@ pub struct Naming {
     pub dead_letter_topic: String,
     /// The state topic, if there is one.
     pub state_topic: Option<Topic>,
+    /// The forms of what is written.
+    pub encodings: Encodings,
     /// Whether watermarks are written. They are, if readers can't see the end of the records otherwise.
     pub has_watermarks: bool,
 }
@@ -223,13 +226,16 @@ impl Sink {
                 topic: sink.topic.clone(),
                 dead_letter_topic: sink.config.dead_letter_topic.clone(),
                 state_topic: sink.config.state_topic.as_deref().map(Topic::from),
+                encodings: sink.config.encodings(),
                 has_watermarks: true,
             },
             CheckedSink::Nats(sink) => {
                 let prefix = &sink.config.subject_prefix;
                 let dead_letter_topic = format!("{prefix}.dead-letter");
                 let state_topic = sink.config.state.then(|| Topic::from(format!("{prefix}.state")));
-                Naming { topic: TopicTemplate::fixed(prefix), dead_letter_topic, state_topic, has_watermarks: true }
+                let encodings = sink.config.encodings();
+                let topic = TopicTemplate::fixed(prefix);
+                Naming { topic, dead_letter_topic, state_topic, encodings, has_watermarks: true }
             }
             // These accept records of any size, and their readers see the end of the records.
             CheckedSink::Console(_) | CheckedSink::File(_) => Naming {
@@ -237,6 +243,7 @@ impl Sink {
                 dead_letter_topic: String::new(),
                 // A file keeps everything, and the snapshots among it.
                 state_topic: None,
+                encodings: Encodings { events: Encoding::Json, state: Encoding::Json },
                 has_watermarks: false,
             },
         }

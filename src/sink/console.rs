@@ -13,10 +13,9 @@ use crate::config::{ConsoleConfig, ConsoleOutput};
 use crate::record_text::{Names, happened_at, is_bookkeeping, summary, time};
 use crate::stdout;
 use anstyle::Style;
-use bridge_contract::pb;
+use bridge_contract::json;
 use bridge_core::ids::Topic;
 use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
-use prost::Message as _;
 use std::io::{ErrorKind, IsTerminal as _, Stdout, Write};
 use std::num::NonZeroU32;
 use tokio::task::JoinSet;
@@ -111,7 +110,7 @@ fn styled_text(batch: &Batch) -> Result<Vec<u8>, CommitError> {
 /// Time and summary of each record that isn't bookkeeping.
 fn text(batch: &Batch, of_time: Style) -> Result<Vec<u8>, CommitError> {
     local::lines(batch, |lines, _, _, message| {
-        let record = pb::Record::decode(message.value.as_slice()).map_err(|error| error.to_string())?;
+        let record = json::read(&message.value).map_err(|error| error.to_string())?;
         if is_bookkeeping(&record) {
             return Ok(());
         }
@@ -163,9 +162,10 @@ impl<W: Write + Send + 'static> Committer for ConsoleCommitter<W> {
 mod tests {
     use super::*;
     use crate::sink::OwnershipEvent;
-    use bridge_contract::pb::record::Body;
+    use bridge_contract::pb::{self, record::Body};
     use bridge_core::ids::ShardId;
     use bridge_core::record::batch::{Attributes, CheckpointWrite, Message, Target};
+    use bridge_core::record::encoding::Encoding;
     use bridge_core::record::trace::Trace;
 
     const SHARDS: NonZeroU32 = NonZeroU32::MIN;
@@ -183,9 +183,10 @@ mod tests {
             target: Target::Lane { topic: "asana.events".into(), partition: 0 },
             shard: ShardId(0),
             key: "7".into(),
-            value: record.encode_to_vec(),
+            value: json::record(record).expect("JSON"),
             attributes: Attributes {
                 id: "1".to_owned(),
+                encoding: Encoding::Json,
                 kind: "asana_event_bridge.v1.Event",
                 stream: None,
                 resource_type: "task".into(),

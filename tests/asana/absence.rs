@@ -265,6 +265,7 @@ fn settings(crawler: Option<&str>) -> Settings {
         all_known: true,
         sampling: Sampling::NONE,
         state: bridge_core::engine::StateSettings::default(),
+        encodings: bridge_core::record::encoding::Encodings::default(),
     }
 }
 

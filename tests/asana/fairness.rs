@@ -45,6 +45,7 @@ fn engine(requests_per_minute: u32, now: Now) -> Engine {
         all_known: true,
         sampling: Sampling::NONE,
         state: bridge_core::engine::StateSettings::default(),
+        encodings: bridge_core::record::encoding::Encodings::default(),
     };
     let limit = Limit {
         requests_per_minute: NonZeroU32::new(requests_per_minute).unwrap(),

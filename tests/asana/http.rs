@@ -605,7 +605,7 @@ async fn a_file_without_a_usable_token_is_named_and_not_quoted() {
 fn oauth(url: &str) -> Credential {
     Credential::Oauth(CheckedOauth {
         client_id: "app".to_owned(),
-        client_secret: text("hunter2&secret"),
+        client_secret: Some(text("hunter2&secret")),
         refresh_token: text("1/hunter2:refresh"),
         redirect_uri: "urn:ietf:wg:oauth:2.0:oob".to_owned(),
         token_url: format!("{url}/-/oauth_token").parse().unwrap(),

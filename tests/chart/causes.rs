@@ -204,7 +204,8 @@ fn every_alert_is_fired_by_its_cause() {
 fn asana_refuses(rules: &mut Rules) {
     let mut bench = Bench::new(&json!({ "console": {} }), 6_000);
     let healthy = bench.wait("all streams to be live", |scrape| {
-        let is_fresh = scrape.sum("stream_staleness_max_seconds", "") < 3.0;
+        let is_below = |name| scrape.sum(name, "") < 3.0;
+        let is_fresh = is_below("stream_staleness_max_seconds") && is_below("state_lag_seconds");
         is_fresh && scrape.sum("streams", r#"state="live""#) >= 3.0
     });
     rules.judge_now(healthy, &[]);

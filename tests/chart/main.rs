@@ -407,6 +407,7 @@ fn only_what_needs_a_restart_rolls_the_pods() {
         "config.accounts.main.requestsPerMinute=1400",
         r#"config.polling.minInterval="1s""#,
         "config.commit.maxPerSecond=10",
+        "config.state.budgetPercent=30",
         "commonLabels={}",
     ] {
         assert_eq!(template(&[live]), before, "{live}");
@@ -416,6 +417,7 @@ fn only_what_needs_a_restart_rolls_the_pods() {
         ("shards", "config.shards=64"),
         ("index", r#"config.index.path="/tmp/index""#),
         ("replica", r#"config.replica="${POD_NAME}-x""#),
+        ("state.refresh", r#"config.state.refresh="on""#),
         ("webhooks", r#"config.webhooks={"publicUrl":"https://a.example","key":{"file":"/secrets/asana/token"}}"#),
     ];
     for (_, set) in restarts {

@@ -36,7 +36,7 @@ fn judge(bus: &str, seed: u64) {
     let mut scene = Scene::of(&format!("times-{bus}"), STREAMS, "delay: 2s\n");
     let clock = HostClock::new(scene.folder.path());
     scene.clock = Some(clock);
-    scene.settings = "commit: { watermarkInterval: 1s }\nshards: 4".to_owned();
+    "commit: { watermarkInterval: 1s }\nshards: 4".clone_into(&mut scene.settings);
     let service = Service::start(bus, &[]);
     let address = &service.address;
     let sink = match bus {

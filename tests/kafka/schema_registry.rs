@@ -5,12 +5,14 @@ use crate::kafka_support::{Session, broker, checkpoint, message, refused, settin
 use crate::scripted_http::{ScriptedHttp, answer};
 use crate::support::foreign::{python, read_kafka};
 use crate::support::service::Service;
-use asana_event_bridge::config::{CheckedSchemaRegistry, RegistryLogin, Secret, SecretSource, SubjectNameStrategy};
+use asana_event_bridge::config::{
+    CheckedSchemaRegistry, EncodingConfig, RegistryLogin, Secret, SecretSource, SubjectNameStrategy,
+};
 use asana_event_bridge::sink::kafka::offline::hand_over;
 use asana_event_bridge::sink::kafka::{KafkaSettings, SchemaRegistry, open};
 use asana_event_bridge::sink::{Committer as _, SinkError};
 use bridge_consumer::kafka::KafkaReader;
-use bridge_consumer::{ReadFrom, Until};
+use bridge_consumer::{ReadFrom, Until, decode};
 use bridge_contract::pb;
 use bridge_core::ids::{ShardId, Topic};
 use bridge_core::record::batch::{Batch, Message, Target};
@@ -86,6 +88,41 @@ fn record(sequence: u64) -> pb::Record {
         received_at: Some(bridge_contract::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
         body: Some(pb::record::Body::Event(event)),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_has_a_registered_schema_that_its_values_follow() {
+    let mut settings = with("framed-json", at(&[registry()]));
+    settings.config.encoding = EncodingConfig::Json;
+    let mut session = Session::open(&settings, 1).await;
+    let state_json = r#"{"gid":"1200","number_value":1.10}"#.to_owned();
+    let snapshot = pb::record::Body::Snapshot(pb::Snapshot { state_json, ..pb::Snapshot::default() });
+    let records = [record(1), pb::Record { body: Some(snapshot), ..record(2) }];
+    let values = records.iter().map(|record| bridge_contract::json::record(record).unwrap());
+    let messages = values.map(|value| Message { value, ..message(&settings, 0, 0, "x") }).collect();
+    let checkpoints = vec![checkpoint(0, "stream", Some("1"))];
+    session.committer.commit(&Batch { messages, checkpoints }).await.unwrap();
+    session.close().await;
+
+    let seen = read_kafka(broker(), "framed-json.events");
+    let (head, _) = seen[0].value.split_at(5);
+    assert_eq!(head[0], 0);
+    let id = u32::from_be_bytes(head[1..].try_into().unwrap());
+    let stored = ask(reqwest::Method::GET, &format!("/schemas/ids/{id}"), Value::Null).await;
+    assert_eq!(stored["schemaType"], "JSON");
+    let schema: Value = serde_json::from_str(stored["schema"].as_str().unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for (seen, record) in seen.iter().zip(&records) {
+        let value: Value = serde_json::from_slice(&seen.value[5..]).unwrap();
+        validator.validate(&value).unwrap_or_else(|error| panic!("{error}: {value}"));
+        assert_eq!(decode::wire(&seen.value).unwrap(), *record);
+    }
+    assert!(!validator.is_valid(&json!({ "position": { "epoch": 1 } })), "64-bit numbers are text");
+    assert!(!validator.is_valid(&json!({ "snapshot": { "object": "{}" } })));
+    let dead_letters =
+        ask(reqwest::Method::GET, "/subjects/framed-json.dead-letters-value/versions/latest", Value::Null);
+    let schema: Value = serde_json::from_str(dead_letters.await["schema"].as_str().unwrap()).unwrap();
+    assert_eq!(schema["$ref"], "#/$defs/DeadLetter");
 }
 
 #[tokio::test(flavor = "multi_thread")]

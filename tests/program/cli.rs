@@ -39,6 +39,29 @@ fn bad_usage_exits_with_64_and_help_with_0() {
 }
 
 #[test]
+fn the_contract_is_printed_in_each_form() {
+    use prost::Message as _;
+    let print = |option: &str| {
+        let mut command = bridge(&["contract"]);
+        let output = command.args(Some(option).filter(|it| !it.is_empty())).output().expect("run");
+        assert!(output.status.success(), "{option}");
+        output.stdout
+    };
+    let proto = print("");
+    assert!(String::from_utf8_lossy(&proto).contains("package asana_event_bridge.v1;"));
+    assert_eq!(print("--proto"), proto);
+    let descriptors = prost_types::FileDescriptorSet::decode(print("--descriptor-set").as_slice()).expect("decodes");
+    let file = descriptors.file.iter().find(|file| file.package() == "asana_event_bridge.v1").expect("the contract");
+    assert!(file.message_type.iter().any(|message| message.name() == "Record"));
+    assert!(file.dependency.iter().all(|name| descriptors.file.iter().any(|file| file.name() == name)));
+    let schema: serde_json::Value = serde_json::from_slice(&print("--json-schema")).expect("JSON");
+    jsonschema::validator_for(&schema).expect("a schema");
+    assert!(print("--asyncapi").starts_with(b"asyncapi: "));
+    let (_, stderr) = run(&mut bridge(&["contract", "--proto", "--asyncapi"]), 64);
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
+}
+
+#[test]
 fn every_shipped_example_is_fine() {
     let secrets = tempfile::tempdir().expect("a folder");
     for name in

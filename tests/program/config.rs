@@ -84,7 +84,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "sink:",
         "qqq: 1\nsink:",
         &[
-            "qqq: unknown key; known here: accounts, admin, checkpoint, commit, crawl, deployment, discovery, index, insecureHosts, polling, replica, shards, sink, streams, webhooks",
+            "qqq: unknown key; known here: accounts, admin, checkpoint, commit, crawl, deployment, discovery, index, insecureHosts, polling, replica, shards, sink, state, streams, webhooks",
         ],
     ),
     (

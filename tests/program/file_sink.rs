@@ -8,8 +8,8 @@ use bridge_contract::line::Line;
 use bridge_contract::pb;
 use bridge_core::ids::ShardId;
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use bridge_core::record::encoding::Encoding;
 use bridge_core::record::trace::Trace;
-use prost::Message as _;
 use serde_json::json;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -26,9 +26,11 @@ fn batch(from: u64, to: u64) -> Batch {
             target: Target::Lane { topic: "asana.events".into(), partition: 0 },
             shard: ShardId(1),
             key: "42".into(),
-            value: pb::Record { position: Some(position), ..pb::Record::default() }.encode_to_vec(),
+            value: bridge_contract::json::record(&pb::Record { position: Some(position), ..pb::Record::default() })
+                .unwrap(),
             attributes: Attributes {
                 id: sequence.to_string(),
+                encoding: Encoding::Json,
                 kind: "asana_event_bridge.v1.Event",
                 stream: None,
                 resource_type: "task".into(),

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod auth;
 mod by_address;
 mod checkpoint;
 mod cli;

@@ -1,14 +1,15 @@
-//! The state topic on real buses: what a follower has from it is what Asana has, though the bridge is killed.
+//! The state topic on real buses: what a follower has from it is what Asana has, though the bridge is killed. On Kafka the states are
+//! JSON, on one of the servers of NATS everything is.
 
 use crate::support::program::{Program, Simulator, TOKEN};
 use crate::support::service::Service;
 use crate::support::wait_for;
 use async_nats::jetstream;
+use bridge_consumer::decode;
 use bridge_contract::Timestamp;
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::state::is_progress_key;
 use futures_util::StreamExt as _;
-use prost::Message as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -17,6 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PARTITIONS: i32 = 3;
@@ -68,6 +70,14 @@ impl Scene {
         Program::start(&["run", "--config", config.to_str().unwrap()], &path("bridge.log"))
     }
 
+    /// No record is missing.
+    fn verify(&self) {
+        let config = self.folder.path().join("config.yaml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
+        let output = command.args(["verify", "--config"]).arg(config).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+
     /// The names of all tasks in the projects, as Asana has them.
     fn tasks(&self) -> BTreeMap<String, String> {
         let of = |project: &String| self.simulator.list(&format!("/tasks?project={project}"), "name");
@@ -84,7 +94,7 @@ fn followed(states: States) -> BTreeMap<String, String> {
             table.remove(&gid);
             continue;
         };
-        let record = pb::Record::decode(value.as_slice()).unwrap();
+        let record = decode::wire(&value).unwrap();
         let Some(Body::State(state)) = record.body else { panic!("not a state: {record:?}") };
         let modified = state.modified_at.map(|at| (at.seconds, at.nanos));
         let last = newest.insert(gid.clone(), modified).flatten();
@@ -139,7 +149,8 @@ fn difference<'a>(
     [only(followed, tasks), only(tasks, followed)]
 }
 
-fn the_states_are_asanas(sink: &Value, read: impl Fn() -> States) {
+/// `is_json`: the states have to be JSON, with Asana's objects as objects.
+fn the_states_are_asanas(sink: &Value, is_json: bool, read: impl Fn() -> States) {
     let scene = Scene::new(sink);
     let mut bridge = scene.bridge();
     let wait = |bridge: &mut Program, what: &str| {
@@ -168,6 +179,10 @@ fn the_states_are_asanas(sink: &Value, read: impl Fn() -> States) {
     }
     change(&json!({ "trashed": true }));
     wait(&mut bridge, "the states after the kills");
+    let has_object = |value: Vec<u8>| {
+        serde_json::from_slice::<Value>(&value).is_ok_and(|record| record["state"]["object"]["gid"].is_string())
+    };
+    assert!(read().into_iter().filter_map(|(_, value)| value).all(|value| has_object(value) == is_json));
     let removed: BTreeSet<_> = read().into_iter().filter(|(_, value)| value.is_none()).map(|(gid, _)| gid).collect();
     assert!(removed.contains(&task), "{task} was deleted, and only its tombstone says so: {removed:?}");
 
@@ -176,6 +191,7 @@ fn the_states_are_asanas(sink: &Value, read: impl Fn() -> States) {
     wait_for("a state topic that says it is complete", TIMEOUT, is_complete);
     assert_eq!(followed(read()), scene.tasks());
     assert!(bridge.stop().success());
+    scene.verify();
 }
 
 fn read_kafka(address: &str) -> States {
@@ -209,9 +225,10 @@ fn a_follower_of_kafkas_state_topic_has_what_asana_has() {
     let sink = json!({ "kafka": {
         "bootstrapServers": service.address,
         "stateTopic": "asana.state",
+        "stateEncoding": "json",
         "topics": { "partitions": PARTITIONS, "replicationFactor": 1, "minInsyncReplicas": 1 },
     }});
-    the_states_are_asanas(&sink, || read_kafka(&service.address));
+    the_states_are_asanas(&sink, true, || read_kafka(&service.address));
 }
 
 fn read_nats(address: &str) -> States {
@@ -244,9 +261,10 @@ fn read_nats(address: &str) -> States {
 
 #[test]
 fn a_follower_of_the_state_subjects_has_what_asana_has() {
-    for kind in ["nats", "nats-old"] {
+    for (kind, encoding) in [("nats", "json"), ("nats-old", "protobuf")] {
         let service = Service::start(kind, &[]);
-        let sink = json!({ "nats": { "servers": [format!("nats://{}", service.address)], "state": true } });
-        the_states_are_asanas(&sink, || read_nats(&service.address));
+        let servers = [format!("nats://{}", service.address)];
+        let sink = json!({ "nats": { "servers": servers, "state": true, "encoding": encoding } });
+        the_states_are_asanas(&sink, encoding == "json", || read_nats(&service.address));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::service::script;
 use base64::Engine as _;
-use bridge_contract::pb;
+use bridge_contract::line::Line;
 use prost::Message as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -22,6 +22,11 @@ pub(crate) struct Seen {
 
 /// All committed records of a topic, by the official Java client with `isolation.level=read_committed`.
 pub(crate) fn read_kafka(bootstrap: &str, topic: &str) -> Vec<Seen> {
+    seen_in_kafka(&run(script().args(["java-read", "--bootstrap", bootstrap, "--topics", topic])))
+}
+
+/// The records in what the Java client printed.
+pub(crate) fn seen_in_kafka(printed: &str) -> Vec<Seen> {
     #[derive(Deserialize)]
     struct Line {
         partition: u32,
@@ -35,7 +40,7 @@ pub(crate) fn read_kafka(bootstrap: &str, topic: &str) -> Vec<Seen> {
         headers: line.headers,
         value: decode(&line.value.expect("a value")),
     };
-    lines(script().args(["java-read", "--bootstrap", bootstrap, "--topics", topic])).into_iter().map(seen).collect()
+    parse(printed).into_iter().map(seen).collect()
 }
 
 /// All messages on the record subjects of a JetStream stream, by the official Python client.
@@ -50,17 +55,11 @@ pub(crate) fn read_nats(address: &str, jetstream: &str, filter: &str) -> Vec<See
     let script = root().join("tests/foreign/nats_read.py");
     let mut command = Command::new(python());
     let seen = |line: Line| Seen { lane: line.lane, key: line.key, headers: line.headers, value: decode(&line.value) };
-    lines(command.arg(script).args([address, jetstream, filter])).into_iter().map(seen).collect()
+    parse(&run(command.arg(script).args([address, jetstream, filter]))).into_iter().map(seen).collect()
 }
 
 /// All whole lines of a file sink, by any reader of JSON.
 pub(crate) fn read_lines(path: &Path) -> Vec<Seen> {
-    #[derive(Deserialize)]
-    struct Line {
-        lane: u32,
-        key: String,
-        record: pb::Record,
-    }
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let seen = |line: Line| Seen {
@@ -70,12 +69,6 @@ pub(crate) fn read_lines(path: &Path) -> Vec<Seen> {
         value: line.record.encode_to_vec(),
     };
     parse(whole).into_iter().map(seen).collect()
-}
-
-fn lines<T: for<'de> Deserialize<'de>>(command: &mut Command) -> Vec<T> {
-    let output = command.output().expect("run the reader");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    parse(&String::from_utf8(output.stdout).expect("UTF-8"))
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<T> {

@@ -14,6 +14,7 @@ use asana_event_bridge::sink::{CommitError, Committer as _, Ownership, Ownership
 use bridge_core::format as pb;
 use bridge_core::ids::{Deployment, Gid, ShardId, StreamId, Topic};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use bridge_core::record::encoding::Encoding;
 use bridge_core::record::trace::Trace;
 use prost::Message as _;
 use rdkafka::config::ClientConfig;
@@ -227,6 +228,7 @@ pub(crate) fn message(settings: &KafkaSettings, partition: u32, shard: u32, valu
         value: value.as_bytes().to_vec(),
         attributes: Attributes {
             id: format!("id-{value:.20}"),
+            encoding: Encoding::Protobuf,
             kind: "asana_event_bridge.v1.Event",
             stream: Some(StreamId::new("main", "1200")),
             resource_type: "task".into(),

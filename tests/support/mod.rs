@@ -5,12 +5,15 @@ pub(crate) mod blocks;
 pub(crate) mod clock;
 pub(crate) mod foreign;
 pub(crate) mod judge;
+pub(crate) mod operator;
 pub(crate) mod program;
 pub(crate) mod proxy;
+pub(crate) mod rights;
 pub(crate) mod scene;
 pub(crate) mod service;
 pub(crate) mod times;
 pub(crate) mod tls;
+pub(crate) mod tools;
 
 use std::time::{Duration, Instant};
 

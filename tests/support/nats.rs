@@ -7,6 +7,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use bridge_core::ids::{Deployment, Gid, ShardId, StreamId, Topic};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use bridge_core::record::encoding::Encoding;
 use bridge_core::record::trace::Trace;
 use chrono::DateTime;
 use futures_util::StreamExt as _;
@@ -32,6 +33,7 @@ pub(crate) fn settings(address: &str, stream: &str) -> NatsSettings {
     });
     NatsSettings {
         config: serde_json::from_value::<NatsConfig>(config).unwrap(),
+        has_refresh_log: true,
         login: NatsLogin::Nobody,
         shards: 4.try_into().unwrap(),
         deployment: Deployment::default(),
@@ -199,6 +201,7 @@ pub(crate) fn message(prefix: &str, shard: u32, number: usize) -> Message {
         value: format!("record {number} of shard {shard}").into_bytes(),
         attributes: Attributes {
             id: format!("{shard}/{number}"),
+            encoding: Encoding::Protobuf,
             kind: "asana_event_bridge.v1.Event",
             stream: Some(StreamId::new("main", (1_200 + shard).to_string())),
             resource_type: "task".into(),

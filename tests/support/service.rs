@@ -2,6 +2,7 @@
 
 use super::proxy::Network;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -28,6 +29,9 @@ pub(crate) struct Node {
     pub(crate) name: Option<String>,
     /// Where a nats-server is asked for its state by HTTP.
     pub(crate) monitor: Option<String>,
+    /// Where Kafka's further listeners are, by name.
+    #[serde(default)]
+    pub(crate) listeners: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]

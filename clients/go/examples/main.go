@@ -15,11 +15,9 @@ import (
 	"os"
 
 	consumer "git.example.com/asana-event-bridge/clients/go"
-	pb "git.example.com/asana-event-bridge/clients/go/bridgev1"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"google.golang.org/protobuf/proto"
 )
 
 func main() {
@@ -109,11 +107,11 @@ func read(ctx context.Context, bootstrap, topic string, untilEnd bool, out *bufi
 }
 
 func show(detector *consumer.Detector, message *kgo.Record, out io.Writer) error {
-	var record pb.Record
-	if err := proto.Unmarshal(message.Value, &record); err != nil {
+	record, err := consumer.Decode(message.Value)
+	if err != nil {
 		return fmt.Errorf("%s has something else than records: %w", message.Topic, err)
 	}
-	verdict, position := detector.Observe(&record), record.GetPosition()
+	verdict, position := detector.Observe(record), record.GetPosition()
 	line := map[string]any{
 		"partition":     message.Partition,
 		"offset":        message.Offset,

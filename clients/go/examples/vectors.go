@@ -47,14 +47,14 @@ func check(paths []string) (differences int, err error) {
 		}
 		detectors := map[string]*consumer.Detector{}
 		for number, step := range v.Steps {
-			var record pb.Record
-			if err := proto.Unmarshal(step.Record, &record); err != nil {
+			record, err := consumer.Decode(step.Record)
+			if err != nil {
 				return 0, fmt.Errorf("%s: %w", path, err)
 			}
 			if detectors[step.Topic] == nil {
 				detectors[step.Topic] = consumer.NewDetector(v.Start == "beginning")
 			}
-			verdict := detectors[step.Topic].Observe(&record)
+			verdict := detectors[step.Topic].Observe(record)
 			differences += differs(fmt.Sprintf("%s: step %d", path, number), step.Verdict, verdict)
 		}
 		differences += differs(path+": after", v.After, report(detectors))

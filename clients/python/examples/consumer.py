@@ -11,7 +11,7 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from asana_event_bridge import Detector, Record
+from asana_event_bridge import Detector, decode
 from report import after, of_verdict
 from vectors import differences
 
@@ -37,7 +37,7 @@ def read(consumer, topic, until_end):
     # Where the broker has deleted the oldest records, there is nothing to miss before the first one that is there.
     detector = Detector(from_beginning=not any(lowest))
     for message in messages(consumer, topic, partitions, until_end):
-        record = Record.FromString(message.value())
+        record = decode(message.value())
         verdict = detector.observe(record)
         print(json.dumps(line(message, record, verdict), ensure_ascii=False), flush=not until_end)
     print(json.dumps({"after": after({topic: detector})}))

@@ -4,7 +4,7 @@ import base64
 import json
 from dataclasses import asdict
 
-from asana_event_bridge import Detector, Event, Record, custom_field
+from asana_event_bridge import Detector, Event, custom_field, decode
 from report import after, of_verdict
 
 
@@ -19,7 +19,7 @@ def differences(path):
         return
     detectors = {step["topic"]: Detector(vector["start"] == "beginning") for step in vector["steps"]}
     for number, step in enumerate(vector["steps"]):
-        record = Record.FromString(base64.b64decode(step["record"]))
+        record = decode(base64.b64decode(step["record"]))
         yield from differs(f"step {number}", step["verdict"], of_verdict(detectors[step["topic"]].observe(record)))
     yield from differs("after", vector["after"], after(detectors))
 

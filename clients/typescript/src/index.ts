@@ -3,10 +3,11 @@
  *
  * ```ts
  * const detector = new Detector(true);
- * const record = fromBinary(RecordSchema, messageValue);
+ * const record = decode(messageValue);
  * const verdict = detector.observe(record);
  * ```
  */
 export { customField, type CustomField, type Named, type Value } from "./custom_field.js";
+export { decode } from "./decode.js";
 export * from "./detector.js";
 export * from "./gen/asana_event_bridge/v1/record_pb.js";

@@ -4,11 +4,28 @@ use super::record::Record;
 use crate::detect::sighting::{Progress, ShardProgress, Sighting, Signal};
 use crate::wire::{Field, fields, low, next, numbers, timestamp, utf8};
 use bridge_contract::pb;
+use prost::Message as _;
 use prost::encoding::decode_varint;
-use prost::{DecodeError, Message as _};
 
-/// Decodes a message's value into the contract's own type. The value is plain protobuf, or in the wire format of Confluent's
-/// schema registry.
+/// The first byte of a value in the JSON form. No record in protobuf's binary form begins with it.
+const JSON: u8 = b'{';
+
+/// Why a value can't be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The value isn't a record in protobuf's binary form.
+    #[error("the value is no record: {0}")]
+    Protobuf(#[from] prost::DecodeError),
+    /// The value begins as JSON, and isn't a record in the JSON form.
+    #[error("the value is no record in JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The value is JSON, which only [`wire`] and [`record`] decode, with the feature `json`.
+    #[error("the value is JSON, which isn't decoded here")]
+    IsJson,
+}
+
+/// Decodes a message's value into the contract's own type. The value is in protobuf's binary form or, with the feature `json`, in the
+/// contract's JSON form; plain, or in the wire format of Confluent's schema registry.
 ///
 /// ```
 /// use asana_event_bridge_consumer::{decode, pb};
@@ -18,16 +35,29 @@ use prost::{DecodeError, Message as _};
 /// assert_eq!(decode::wire(&plain)?, record);
 /// // Magic byte, schema id, and the first message of the schema.
 /// assert_eq!(decode::wire(&[&[0, 0, 0, 0, 7, 0], plain.as_slice()].concat())?, record);
-/// # Ok::<(), prost::DecodeError>(())
+/// # Ok::<(), decode::DecodeError>(())
 /// ```
 ///
 /// # Errors
-/// The value has neither format.
+/// The value has none of these forms.
 pub fn wire(value: &[u8]) -> Result<pb::Record, DecodeError> {
-    pb::Record::decode(unframed(value)?)
+    match unframed(value)? {
+        text if text.first() == Some(&JSON) => json(text),
+        bytes => Ok(pb::Record::decode(bytes)?),
+    }
 }
 
-/// Decodes a message's value, of either wire format, into Rust types to match on.
+#[cfg(feature = "json")]
+fn json(text: &[u8]) -> Result<pb::Record, DecodeError> {
+    Ok(bridge_contract::json::read(text)?)
+}
+
+#[cfg(not(feature = "json"))]
+fn json(_text: &[u8]) -> Result<pb::Record, DecodeError> {
+    Err(DecodeError::IsJson)
+}
+
+/// Decodes a message's value, of any form, into Rust types to match on.
 ///
 /// # Errors
 /// The value isn't a record.
@@ -35,7 +65,7 @@ pub fn record(value: &[u8]) -> Result<Record, DecodeError> {
     wire(value).map(Record::from)
 }
 
-/// Decodes only the part of a message's value, of either wire format, that a [`Detector`](super::Detector) needs. It allocates
+/// Decodes only the part of a message's value in protobuf's binary form that a [`Detector`](super::Detector) needs. It allocates
 /// nothing, and takes a small part of the time that decoding the whole record takes.
 ///
 /// ```
@@ -47,14 +77,17 @@ pub fn record(value: &[u8]) -> Result<Record, DecodeError> {
 /// let mut detector = Detector::by_lane(Start::Beginning);
 /// let verdict = detector.observe("asana.events", decode::sighting(&value)?);
 /// assert_eq!(verdict.continuity.label(), "missing");
-/// # Ok::<(), prost::DecodeError>(())
+/// # Ok::<(), decode::DecodeError>(())
 /// ```
 ///
 /// # Errors
-/// The value isn't a record. Errors inside an event aren't found.
+/// The value isn't a record, or is JSON. Errors inside an event aren't found.
 pub fn sighting(value: &[u8]) -> Result<Sighting<'_>, DecodeError> {
     let mut sighting = Sighting::default();
     let mut rest = unframed(value)?;
+    if rest.first() == Some(&JSON) {
+        return Err(DecodeError::IsJson);
+    }
     while let Some((number, field)) = next(&mut rest)? {
         match (number, field) {
             (1, Field::Bytes(position)) => position_of(position, &mut sighting)?,
@@ -105,7 +138,7 @@ pub fn sighting(value: &[u8]) -> Result<Sighting<'_>, DecodeError> {
     Ok(sighting)
 }
 
-fn position_of<'a>(position: &'a [u8], to: &mut Sighting<'a>) -> Result<(), DecodeError> {
+fn position_of<'a>(position: &'a [u8], to: &mut Sighting<'a>) -> Result<(), prost::DecodeError> {
     fields(position, |number, field| {
         match (number, field) {
             (1, Field::Number(shard)) => to.shard = low(shard),
@@ -121,11 +154,14 @@ fn position_of<'a>(position: &'a [u8], to: &mut Sighting<'a>) -> Result<(), Deco
 }
 
 /// The value without the prefix of a schema registry.
-fn unframed(value: &[u8]) -> Result<&[u8], DecodeError> {
+fn unframed(value: &[u8]) -> Result<&[u8], prost::DecodeError> {
     // No protobuf message begins with a zero: there is no field of that number.
     let Some((0, framed)) = value.split_first() else { return Ok(value) };
-    // Behind the schema's id there is the path to the message within the schema.
+    // Behind the schema's id there is JSON, or the path to the message within the schema.
     let mut rest = framed.get(4..).unwrap_or_default();
+    if rest.first() == Some(&JSON) {
+        return Ok(rest);
+    }
     // All of it in zigzag varints. Zero stands for the path [0]. A path has at least a byte for each step.
     let steps = decode_varint(&mut rest)? / 2;
     for _ in 0..steps.min(rest.len() as u64 + 1) {
@@ -149,6 +185,18 @@ mod tests {
         assert_eq!(wire(&framed).expect("decodes"), record);
         for cut in 1..8 {
             assert!(wire(&framed[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn json_is_recognized_plain_and_framed() {
+        let record = pb::Record { received_at: Some(bridge_contract::Timestamp::default()), ..pb::Record::default() };
+        let plain = bridge_contract::json::record(&record).expect("JSON");
+        for value in [plain.clone(), [&[0, 0, 0, 0, 7], plain.as_slice()].concat()] {
+            assert_eq!(wire(&value).expect("decodes"), record);
+            assert!(matches!(sighting(&value), Err(super::DecodeError::IsJson)));
+            assert!(wire(&value[..value.len() - 1]).is_err());
         }
     }
 
@@ -206,7 +254,7 @@ mod tests {
             let record = pb::Record { position: Some(position), received_at: Some(bridge_contract::Timestamp::default()), body };
             let mut value = if framed { vec![0, 0, 0, 0, 7, 0] } else { Vec::new() };
             record.encode(&mut value).expect("room");
-            prop_assert_eq!(sighting(&value), Ok(Sighting::from(&record)));
+            prop_assert_eq!(sighting(&value).ok(), Some(Sighting::from(&record)));
             value.truncate(cut);
             // Cut between two fields, both read the half; else neither.
             let whole = wire(&value);

@@ -23,7 +23,7 @@
 //!     Continuity::Duplicate => {}
 //!     lost => eprintln!("{}", lost.label()),
 //! }
-//! # Ok::<(), prost::DecodeError>(())
+//! # Ok::<(), decode::DecodeError>(())
 //! ```
 //!
 //! - [`Event::custom_field`] reads the new value of a custom field.

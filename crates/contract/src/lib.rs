@@ -7,9 +7,11 @@
 //! | [`Topic`], [`token`] | names of topics and subjects, the same for the bridge and for filters |
 //! | [`state`] | keys of the state topic that aren't gids |
 //! | [`time`] | conversions between protobuf's times and chrono's |
-//! | `line` | a record as a line of JSON (feature `json`) |
+//! | `json`, `line` | records as JSON, and as lines of JSON (feature `json`) |
 
 mod action;
+#[cfg(feature = "json")]
+pub mod json;
 #[cfg(feature = "json")]
 pub mod line;
 pub mod pb;

@@ -1,11 +1,12 @@
 //! A record as one line of JSON, as the local sinks write it.
 
-use crate::{Topic, pb};
-use prost::Message as _;
+use crate::{Topic, json, pb};
+use serde::de::Error as _;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
-/// One line: the place that the record would have on a bus, and the record in the JSON form of protobuf
-/// (`record` by the field names in lower camel case, 64-bit numbers as text).
+/// One line: the place that the record would have on a bus, and the record in its [JSON form](json).
 ///
 /// ```
 /// # use asana_event_bridge_contract::{line::Line, pb};
@@ -23,36 +24,39 @@ pub struct Line {
     /// The message key: the gid of the resource that changed. Empty in a record of the lane itself.
     pub key: String,
     /// The record, in the types of the contract.
+    #[serde(serialize_with = "record", deserialize_with = "read")]
     pub record: pb::Record,
 }
 
 impl Line {
-    /// Writes the line of an encoded record, with its end.
+    /// Writes the line of a record that is encoded as JSON, with its end.
     ///
     /// # Errors
-    /// The value isn't an encoded record.
-    pub fn write(to: &mut Vec<u8>, topic: &Topic, lane: u32, key: &str, value: &[u8]) -> Result<(), LineError> {
-        let record = pb::Record::decode(value)?;
-        let before = to.len();
-        let line = Self { topic: topic.clone(), lane, key: key.to_owned(), record };
-        if let Err(error) = serde_json::to_writer(&mut *to, &line) {
-            to.truncate(before);
-            return Err(error.into());
+    /// The value isn't JSON. Nothing is written then.
+    pub fn write(to: &mut Vec<u8>, topic: &Topic, lane: u32, key: &str, value: &[u8]) -> serde_json::Result<()> {
+        /// A [`Line`] whose record is encoded already.
+        #[derive(Serialize)]
+        struct Encoded<'a> {
+            topic: &'a str,
+            lane: u32,
+            key: &'a str,
+            record: &'a RawValue,
         }
+        let record = serde_json::from_slice(value)?;
+        let line = serde_json::to_string(&Encoded { topic: topic.as_str(), lane, key, record })?;
+        to.extend_from_slice(line.as_bytes());
         to.push(b'\n');
         Ok(())
     }
 }
 
-/// Why a record has no line.
-#[derive(Debug, thiserror::Error)]
-pub enum LineError {
-    /// The value isn't an encoded record.
-    #[error("the value is no record: {0}")]
-    Decode(#[from] prost::DecodeError),
-    /// The record has no JSON form, for example because of an invalid time.
-    #[error("the record has no JSON form: {0}")]
-    Json(#[from] serde_json::Error),
+fn record<S: Serializer>(record: &pb::Record, to: S) -> Result<S::Ok, S::Error> {
+    let value = json::record(record).map_err(S::Error::custom)?;
+    serde_json::from_slice::<&RawValue>(&value).map_err(S::Error::custom)?.serialize(to)
+}
+
+fn read<'de, D: Deserializer<'de>>(from: D) -> Result<pb::Record, D::Error> {
+    json::read(Box::<RawValue>::deserialize(from)?.get().as_bytes()).map_err(D::Error::custom)
 }
 
 fn text<S: Serializer>(topic: &Topic, to: S) -> Result<S::Ok, S::Error> {
@@ -78,10 +82,12 @@ mod tests {
             body: Some(Body::Event(pb::Event { action: "changed".to_owned(), raw_json, ..pb::Event::default() })),
         };
         let mut line = Vec::new();
-        Line::write(&mut line, &"t".into(), 2, "1", &record.encode_to_vec()).expect("a line");
+        let value = json::record(&record).expect("JSON");
+        Line::write(&mut line, &"t".into(), 2, "1", &value).expect("a line");
         assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
         let read: Line = serde_json::from_slice(&line).expect("a line");
         assert_eq!(read.record, record);
+        assert_eq!(serde_json::to_string(&read).expect("JSON"), String::from_utf8(line).expect("UTF-8").trim_end());
     }
 
     #[test]

@@ -6,10 +6,9 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::{
-    scenario::{Limits, OAuth, TokenSpec},
+    scenario::{Limits, TokenSpec},
     time::Timestamp,
 };
 
@@ -102,10 +101,7 @@ struct AccessToken {
 #[derive(Debug)]
 pub(crate) struct Accounts {
     by_token: BTreeMap<String, Account>,
-    oauth: Option<OAuth>,
     access: BTreeMap<String, AccessToken>,
-    granted: u64,
-    seed: u64,
     unauthorized: u64,
 }
 
@@ -113,7 +109,7 @@ pub(crate) struct Accounts {
 const CONCURRENCY_WAIT: u64 = 5;
 
 impl Accounts {
-    pub(crate) fn new(tokens: &[TokenSpec], limits: &Limits, oauth: Option<OAuth>, seed: u64) -> Self {
+    pub(crate) fn new(tokens: &[TokenSpec], limits: &Limits) -> Self {
         let account = |spec: &TokenSpec| Account {
             serves_domain: spec.service_account,
             user: spec.user,
@@ -130,7 +126,7 @@ impl Accounts {
             over_concurrency: 0,
         };
         let each = tokens.iter().map(|spec| (spec.token.clone(), account(spec)));
-        Self { by_token: each.collect(), oauth, access: BTreeMap::new(), granted: 0, seed, unauthorized: 0 }
+        Self { by_token: each.collect(), access: BTreeMap::new(), unauthorized: 0 }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Account> {
@@ -194,36 +190,20 @@ impl Accounts {
         }
     }
 
-    /// OAuth's refresh grant. `Err` is OAuth's own error code.
-    pub(crate) fn refresh(&mut self, form: &BTreeMap<String, String>, now: Timestamp) -> Result<Value, &'static str> {
-        let field = |name: &str| form.get(name).map(String::as_str);
-        if field("grant_type") != Some("refresh_token") {
-            return Err("unsupported_grant_type");
-        }
-        let Some(oauth) = &self.oauth else {
-            return Err("invalid_client");
-        };
-        let id = field("client_id") == Some(&oauth.client_id);
-        let secret = field("client_secret") == Some(&oauth.client_secret);
-        if !id || !secret {
-            return Err("invalid_client");
-        }
-        if field("refresh_token") != Some(&oauth.refresh_token) {
-            return Err("invalid_grant");
-        }
-        self.granted += 1;
-        let digest = xxh3_128_with_seed(format!("access {}", self.granted).as_bytes(), self.seed);
-        let access = format!("sim-{digest:032x}");
+    /// Admits a new access token as the account, until it expires.
+    pub(crate) fn admit_access(&mut self, token: String, account: String, expires: Timestamp, now: Timestamp) {
         self.access.retain(|_, token| now < token.expires);
-        self.access.insert(
-            access.clone(),
-            AccessToken { account: oauth.account.clone(), expires: now.plus(oauth.expires_in.0) },
-        );
-        Ok(json!({
-            "access_token": access,
-            "token_type": "bearer",
-            "expires_in": oauth.expires_in.0.as_secs(),
-        }))
+        self.access.insert(token, AccessToken { account, expires });
+    }
+
+    /// The end of an access token that was admitted.
+    pub(crate) fn access_until(&self, token: &str) -> Option<Timestamp> {
+        self.access.get(token).map(|token| token.expires)
+    }
+
+    /// Admits an access token no more.
+    pub(crate) fn revoke_access(&mut self, token: &str) {
+        self.access.remove(token);
     }
 
     /// The counters by token, and the number of calls without a valid token.

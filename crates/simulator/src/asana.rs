@@ -20,6 +20,7 @@ use super::{
     fields,
     http::{Answer, ApiError, Request, TOKEN_RESET, message_of, throttled},
     model::{Ref, Workspace},
+    oauth::OauthServer,
     offsets::Offsets,
     pages::{Answered, Call},
     polls::Polls,
@@ -44,6 +45,7 @@ pub(crate) struct Asana {
     pub(crate) streams: BTreeMap<Gid, Stream>,
     pub(crate) faults: Faults,
     pub(crate) accounts: Accounts,
+    oauth: OauthServer,
     pub(crate) offsets: Offsets,
     pub(crate) pace: Pace,
     pub(crate) polls: Polls,
@@ -106,7 +108,8 @@ impl Asana {
             world: World::new(scenario, start),
             streams: BTreeMap::new(),
             faults: Faults::new(scenario.seed),
-            accounts: Accounts::new(&scenario.tokens, &scenario.limits, scenario.oauth.clone(), scenario.seed),
+            accounts: Accounts::new(&scenario.tokens, &scenario.limits),
+            oauth: OauthServer::new(scenario.oauth.clone(), scenario.seed, start),
             offsets: Offsets::new(scenario),
             pace: Pace { rate: scenario.rate, next: Duration::ZERO },
             polls: Polls::default(),
@@ -226,8 +229,8 @@ impl Asana {
         if let Some(segments) = request.below("/_sim/") {
             return self.control(&segments, request, elapsed, now);
         }
-        if request.path == "/-/oauth_token" {
-            return self.oauth(request, now);
+        if let Some(segments) = request.below("/-/") {
+            return self.oauth(&segments, request, now);
         }
         match request.below(API) {
             Some(segments) => self.guarded(&segments, request, elapsed, now),
@@ -243,15 +246,16 @@ impl Asana {
         }
     }
 
-    fn oauth(&mut self, request: &Request, now: Timestamp) -> Answer {
-        if request.method != "POST" {
-            return ApiError::no_route().into();
-        }
-        let form = url::form_urlencoded::parse(&request.body);
-        let form = form.into_owned().collect();
-        match self.accounts.refresh(&form, now) {
-            Ok(body) => Answer::ok(&body),
-            Err(code) => Answer::json(400, &json!({"error": code})),
+    fn oauth(&mut self, segments: &[&str], request: &Request, now: Timestamp) -> Answer {
+        match (request.method.as_str(), segments) {
+            ("GET" | "POST", ["oauth_authorize"]) => self.oauth.authorize(request, now),
+            ("POST", ["oauth_token"]) => {
+                let user = self.oauth.account().and_then(|name| self.accounts.get(name)).map(|account| account.user);
+                let user = user.map(|number| self.world.user_of_tokens(number)).unwrap_or_default();
+                self.oauth.token(request, user, &mut self.accounts, now)
+            }
+            ("POST", ["token_info"]) => self.oauth.info(request, &self.accounts, now),
+            _ => ApiError::no_route().into(),
         }
     }
 

@@ -88,6 +88,7 @@ impl Asana {
                 Ok(Answer::ok(&json!({})))
             }
             ("DELETE", ["faults", id]) => self.end_fault(id, now),
+            ("GET", ["gone"]) => Ok(self.show_gone()),
             ("GET", ["clock"]) => Ok(self.show_clock(elapsed)),
             ("POST", ["clock"]) => self.wind_clock(request, elapsed),
             ("GET", ["rate"]) => Ok(self.show_rate()),
@@ -167,6 +168,11 @@ impl Asana {
     fn end_fault(&mut self, id: &str, now: Timestamp) -> Controlled {
         let ended = id.parse().is_ok_and(|id| self.faults.remove(id, now));
         if ended { Ok(Answer::ok(&json!({}))) } else { Err(ApiError::unknown("fault", id)) }
+    }
+
+    fn show_gone(&self) -> Answer {
+        let gids: Vec<&str> = self.world.once_gone().into_iter().map(|gid| &**gid).collect();
+        Answer::ok(&json!({"gids": gids}))
     }
 
     fn show_clock(&self, elapsed: Duration) -> Answer {

@@ -236,6 +236,7 @@ impl World {
     /// Asana reports the task alone, although everything below it is deleted and restored with it.
     pub(crate) fn set_trashed(&mut self, act: &mut Act, task: Id<Task>, trashed: bool) {
         self.tasks[task].trashed = trashed;
+        self.tasks[task].was_trashed |= trashed;
         self.tasks[task].modified_at = act.now;
         self.say_task(act, task, if trashed { What::Deleted } else { What::Undeleted });
     }

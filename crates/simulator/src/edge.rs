@@ -166,7 +166,7 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 }
 
 fn respond(answer: Answer, date: Option<Timestamp>) -> Response<Body> {
-    let Answer { status, content_type, body, retry_after, cut, .. } = answer;
+    let Answer { status, content_type, body, retry_after, cut, headers: further, .. } = answer;
     let length = body.len();
     let body = match cut {
         None => Body::from(body),
@@ -179,6 +179,11 @@ fn respond(answer: Answer, date: Option<Timestamp>) -> Response<Body> {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    for (name, value) in further {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
     }
     if let Some(date) = date.and_then(|date| HeaderValue::try_from(date.http()).ok()) {
         headers.insert(header::DATE, date);

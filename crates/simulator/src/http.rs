@@ -65,6 +65,8 @@ pub(crate) struct Answer {
     pub(crate) holds: Option<String>,
     /// A webhook's handshake that is done first. Its outcome is the answer.
     pub(crate) handshake: Option<Delivery>,
+    /// Further headers, whose names and values are legal.
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl Answer {
@@ -78,6 +80,7 @@ impl Answer {
             cut: None,
             holds: None,
             handshake: None,
+            headers: Vec::new(),
         }
     }
 
@@ -87,6 +90,12 @@ impl Answer {
 
     pub(crate) fn ok(body: &Value) -> Self {
         Self::json(200, body)
+    }
+
+    /// The answer with the headers that RFC 6749 (section 5.1) wants where there are tokens.
+    pub(crate) fn unstored(mut self) -> Self {
+        self.headers.extend(["cache-control", "pragma"].map(|name| (name, "no-store".to_owned())));
+        self
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //!  HTTP ──► edge ──► Asana::answer(elapsed, request) ──► Answer
 //!                      ├ accounts   which tokens may call, and how often
+//!                      ├ oauth      how tokens are issued
 //!                      ├ faults     what fails
 //!                      ├ streams    what was offered, and sync tokens
 //!                      └ world      objects, and users who change them
@@ -15,6 +16,7 @@ mod accounts;
 mod actions;
 mod arena;
 mod asana;
+mod consent;
 mod control;
 mod custom;
 mod deeds;
@@ -26,6 +28,7 @@ mod fields;
 mod http;
 mod lists;
 mod model;
+mod oauth;
 mod objects;
 mod offsets;
 mod orders;

@@ -87,6 +87,8 @@ pub(crate) struct Task {
     pub(crate) created_at: Timestamp,
     pub(crate) modified_at: Timestamp,
     pub(crate) trashed: bool,
+    /// It is trashed, or was.
+    pub(crate) was_trashed: bool,
 }
 
 #[derive(Debug)]

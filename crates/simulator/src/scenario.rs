@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
+use url::Url;
 
 use super::{
     faults::Fault,
+    oauth::OUT_OF_BAND,
     time::{Span, Timestamp},
 };
 
@@ -30,7 +32,7 @@ pub struct Scenario {
     pub world: WorldSize,
     /// The bearer tokens that the API accepts.
     pub tokens: Vec<TokenSpec>,
-    /// The OAuth client whose refresh token is accepted. Default: none.
+    /// The OAuth client to which tokens are issued. Default: none.
     pub oauth: Option<OAuth>,
     /// The limits of each token.
     pub limits: Limits,
@@ -114,10 +116,8 @@ impl Scenario {
         if self.pages.resource == 0 || self.pages.workspace == 0 {
             return Some("pages: must be 1 or more".to_owned());
         }
-        if let Some(oauth) = &self.oauth
-            && !self.tokens.iter().any(|spec| spec.token == oauth.account)
-        {
-            return Some(format!("oauth.account: no token `{}`", oauth.account));
+        if let Some(problem) = self.oauth.as_ref().and_then(|oauth| oauth.problem(&self.tokens)) {
+            return Some(problem);
         }
         let world = &self.world;
         if world.workspaces == 0 || world.users == 0 || world.teams == 0 || world.projects == 0 {
@@ -218,25 +218,64 @@ impl Default for TokenSpec {
     }
 }
 
-/// The single OAuth client.
+/// The single OAuth client, an application that is registered.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OAuth {
     /// The `client_id` that requests must have.
     pub client_id: String,
-    /// The `client_secret` that requests must have.
-    pub client_secret: String,
-    /// The refresh token. It may be used any number of times.
+    /// The `client_secret` that requests must have. Default: the client has none, and may send none.
+    #[serde(default)]
+    pub client_secret: Option<String>,
+    /// A refresh token that exists at the start. As those that codes are exchanged for, it may be used any number of
+    /// times.
     pub refresh_token: String,
     /// The entry of `tokens` whose rights and budget the access tokens have.
     pub account: String,
     /// The life of an access token, by the simulated clock. Asana's is an hour.
     #[serde(default = "an_hour")]
     pub expires_in: Span,
+    /// The registered redirect addresses, compared exactly. Default: the one of programs that receive no requests.
+    #[serde(default = "out_of_band")]
+    pub redirect_uris: Vec<String>,
+    /// The scopes that the client may ask a user for. Default: full permissions.
+    #[serde(default = "full_permissions")]
+    pub scopes: Vec<String>,
+    /// The life of a code, by the simulated clock. Asana's isn't known; RFC 6749 wants 10 minutes at most.
+    #[serde(default = "a_minute")]
+    pub code_life: Span,
+}
+
+impl OAuth {
+    fn problem(&self, tokens: &[TokenSpec]) -> Option<String> {
+        if !tokens.iter().any(|spec| spec.token == self.account) {
+            return Some(format!("oauth.account: no token `{}`", self.account));
+        }
+        if self.client_secret.as_deref() == Some("") {
+            return Some("oauth.client_secret: is empty; leave it out if the client has none".to_owned());
+        }
+        if self.scopes.iter().any(|scope| scope.is_empty() || scope.contains(' ')) {
+            return Some("oauth.scopes: a scope is a word without spaces".to_owned());
+        }
+        let mut uris = self.redirect_uris.iter();
+        uris.find_map(|uri| Some(format!("oauth.redirect_uris: `{uri}`: {}", Url::parse(uri).err()?)))
+    }
 }
 
 fn an_hour() -> Span {
     Span(HOUR)
+}
+
+fn a_minute() -> Span {
+    Span(Duration::from_secs(60))
+}
+
+fn out_of_band() -> Vec<String> {
+    vec![OUT_OF_BAND.to_owned()]
+}
+
+fn full_permissions() -> Vec<String> {
+    vec!["default".to_owned()]
 }
 
 /// The limits of each token. 0 or `null` removes a limit.

@@ -22,6 +22,16 @@ impl Timestamp {
         Self(self.0.saturating_add(millis(duration)))
     }
 
+    /// The time from `earlier` to this moment; none if it is later.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Seconds since the Unix epoch, cut off.
+    pub(crate) fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
     /// Whether all of `duration` has passed between `earlier` and this moment.
     pub(crate) fn has_passed(self, earlier: Self, duration: Duration) -> bool {
         self >= earlier.plus(duration)

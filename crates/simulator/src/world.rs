@@ -253,6 +253,7 @@ impl World {
             created_at: now,
             modified_at: now,
             trashed: false,
+            was_trashed: false,
         });
         self.by_gid.insert(gid, Ref::Task(id));
         id
@@ -327,6 +328,18 @@ impl World {
     /// Whether the task or one above it is trashed: then it isn't found, nor are its stories and attachments.
     pub(crate) fn gone(&self, task: Id<Task>) -> bool {
         self.line_of(task).any(|id| self.tasks[id].trashed)
+    }
+
+    /// The tasks that were gone at some time, with what is on them. Some are gone now.
+    pub(crate) fn once_gone(&self) -> Vec<&Gid> {
+        let was_gone = |task: &Id<Task>| self.line_of(*task).any(|id| self.tasks[id].was_trashed);
+        let mut gids = Vec::new();
+        for (_, task) in self.tasks.iter().filter(|(id, _)| was_gone(id)) {
+            gids.push(&task.gid);
+            gids.extend(task.stories.iter().map(|id| &self.stories[*id].gid));
+            gids.extend(task.attachments.iter().map(|id| &self.attachments[*id].gid));
+        }
+        gids
     }
 
     /// The task and its parents, nearest first.

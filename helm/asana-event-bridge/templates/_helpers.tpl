@@ -99,7 +99,9 @@ ipFamilies: {{ toJson . }}
 
 {{/* A hash of the parts of the file whose changes need a restart: a change of it replaces the pods. */}}
 {{- define "bridge.needsRestart" -}}
-{{- pick (include "bridge.config" . | fromYaml) "admin" "checkpoint" "deployment" "index" "replica" "shards" "sink" "webhooks" | toJson | sha256sum }}
+{{- $config := include "bridge.config" . | fromYaml }}
+{{- $_ := set $config "state.refresh" (dig "state" "refresh" "" $config) }}
+{{- pick $config "admin" "checkpoint" "deployment" "index" "replica" "shards" "sink" "state.refresh" "webhooks" | toJson | sha256sum }}
 {{- end }}
 
 {{/* The parts that all containers of the bridge's image share. */}}

@@ -5,7 +5,7 @@
 
 use super::asker::{AT_ONCE, Asker};
 use super::compare::{Contents, compare};
-use super::{Findings, Sample, judge, send};
+use super::{Findings, Sample, judge, scopes, send};
 use crate::asana::Look;
 use crate::config::{CheckedAccount, CheckedRule};
 use crate::discovery;
@@ -42,6 +42,10 @@ impl<'a> Asker<'a> {
             }
             Err(_refused) => return send(to, self.untried()).await,
         };
+        if let Some(grant) = self.grant().await {
+            let scopes = scopes::judge(&grant, &scopes::needed(self.checked, name));
+            send(to, [scopes.of(format!("scopes of account {name}"))]).await;
+        }
         let (mut known, mut at_least) = (BTreeSet::new(), false);
         known.extend(self.streams().cloned());
         let mut contents = Vec::new();

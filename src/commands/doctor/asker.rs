@@ -1,11 +1,12 @@
 //! Sends the requests of the checks, at half of an account's rate.
 
-use crate::asana::{Accounts, Look, Refusal, Seen, Source as _};
+use crate::asana::{Accounts, Grant, Look, Refusal, Seen, Source as _};
 use crate::clock::Clock;
 use crate::config::{Checked, CheckedAccount};
 use bridge_core::engine::schedule::budget::{Budget, Limit, Share};
 use bridge_core::ids::AccountName;
 use bridge_core::outcome::list::{ListOutcome, Listing, MOST_ON_A_PAGE};
+use bridge_core::outcome::poll::Failure;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -55,6 +56,13 @@ impl<'a> Asker<'a> {
         self.patiently(async || self.accounts.look(&self.account.name, look).await, throttled).await
     }
 
+    /// What Asana tells of an OAuth account's refresh token, or why it tells nothing. `None` of other accounts.
+    pub(super) async fn grant(&self) -> Option<Result<Grant, String>> {
+        let client = self.accounts.client(&self.account.name).ok()?;
+        // It isn't a request of the API, whose rate is limited.
+        client.grant().await.map_err(|failure| reason(&failure)).transpose()
+    }
+
     pub(super) async fn list(&self, listing: &Listing) -> ListOutcome {
         let throttled = |outcome: &ListOutcome| match outcome {
             ListOutcome::Throttled { retry_after } => Some(*retry_after),
@@ -101,5 +109,12 @@ impl<'a> Asker<'a> {
             let (account, seconds) = (&self.account.name, retry_after.as_secs());
             tracing::warn!(%account, seconds, "rate limit hit, waiting");
         }
+    }
+}
+
+fn reason(failure: &Failure) -> String {
+    match failure {
+        Failure::Credential(words) | Failure::Connection(words) | Failure::Malformed(words) => words.clone(),
+        Failure::TimedOut | Failure::Server { .. } | Failure::Gateway { .. } => failure.label().to_owned(),
     }
 }

@@ -8,6 +8,7 @@
 //! | `compare` | whether the account for crawls sees what the streams' own accounts see |
 //! | `judge` | what an answer means for the bridge; no IO |
 //! | `local` | what the bridge needs on its own machine |
+//! | `scopes` | which scopes an OAuth account needs; no IO |
 //! | `report` | all findings, for people and for scripts |
 //!
 //! It is safe beside a running bridge: it requests no sync token, which might replace the bridge's (whether Asana keeps
@@ -19,6 +20,7 @@ mod compare;
 mod judge;
 mod local;
 mod report;
+mod scopes;
 
 use super::process::runtime;
 use super::{Exit, Failure, Output};

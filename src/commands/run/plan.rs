@@ -102,7 +102,7 @@ pub(super) fn accounts(before: &Accounts, checked: &Checked) -> Result<Accounts,
 
 /// The configuration and the streams from its rules, in the core's terms.
 pub(super) fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: Arc<Accounts>) -> Plan<Accounts> {
-    let Naming { topic, dead_letter_topic, state_topic, has_watermarks } = Sink::new(checked).naming();
+    let Naming { topic, dead_letter_topic, state_topic, encodings, has_watermarks } = Sink::new(checked).naming();
     let watermark_interval = if has_watermarks { checked.commit.watermark_interval.0 } else { Duration::ZERO };
     let account = |account: &CheckedAccount| {
         let requests_per_minute = checked.left_for_polls(&account.name, account.requests_per_minute);
@@ -146,6 +146,7 @@ pub(super) fn plan(checked: &Checked, discovery: &Discovery<Accounts>, source: A
             all_known: discovery.is_complete(),
             sampling: checked.sampling,
             state: state(&checked.state, state_topic),
+            encodings,
         },
         accounts: checked.accounts.iter().map(account).collect(),
         streams: streams.into_values().cloned().collect(),

@@ -2,6 +2,7 @@
 
 use crate::sink::{CommitError, SinkError};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::fmt;
 
 /// The step of a transaction that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +146,25 @@ pub(super) fn fatal(step: Step, error: KafkaError) -> CommitError {
     CommitError::Fatal(setup(step.action(), error))
 }
 
+/// The error for a commit that the cluster refuses until the operator acts, such as by this right.
+pub(super) fn refused(step: Step, right: &Right, error: KafkaError) -> CommitError {
+    CommitError::Fatal(setup_with(step.action(), right, error))
+}
+
+/// The error of a read that may succeed later.
+///
+/// # Errors
+/// One that the operator has to fix, or that another login may fix.
+pub(super) fn passing(action: &str, right: &Right, error: KafkaError) -> Result<SinkError, SinkError> {
+    match setup_with(action, right, error) {
+        error @ SinkError::Unavailable { .. } => Ok(error),
+        error @ (SinkError::Refused { .. }
+        | SinkError::Setup { .. }
+        | SinkError::Tampered { .. }
+        | SinkError::ReaderGone) => Err(error),
+    }
+}
+
 /// The error for a call that doesn't return.
 pub(super) fn hung(step: Step) -> CommitError {
     CommitError::Fatal(SinkError::unavailable(step.action(), "the client hangs"))
@@ -233,20 +253,68 @@ impl Obstacle {
     }
 }
 
+/// A right on a topic, without which the cluster refuses a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Right {
+    operation: &'static str,
+    topic: String,
+}
+
+impl Right {
+    /// To create the topic.
+    pub(super) fn create(topic: &str) -> Self {
+        Self { operation: "Create", topic: topic.to_owned() }
+    }
+
+    /// To see the topic and its partitions.
+    pub(super) fn describe(topic: &str) -> Self {
+        Self { operation: "Describe", topic: topic.to_owned() }
+    }
+
+    /// To see the topic's settings.
+    pub(super) fn describe_configs(topic: &str) -> Self {
+        Self { operation: "DescribeConfigs", topic: topic.to_owned() }
+    }
+
+    /// To read from the topic, and to commit offsets for it.
+    pub(super) fn read(topic: &str) -> Self {
+        Self { operation: "Read", topic: topic.to_owned() }
+    }
+
+    /// To write to the topic.
+    pub(super) fn write(topic: &str) -> Self {
+        Self { operation: "Write", topic: topic.to_owned() }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on the topic {}", self.operation, self.topic)
+    }
+}
+
+/// The same as [`setup`], for a request that needs a right on a topic.
+pub(super) fn setup_with(action: &str, right: &Right, error: KafkaError) -> SinkError {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+        return SinkError::Setup { problem: format!("{action}: {error}"), remedy: format!("allow {right}") };
+    }
+    setup(action, error)
+}
+
 /// The error of a setup step, with a remedy if there is one.
 #[expect(clippy::wildcard_enum_match_arm, reason = "librdkafka's codes are an open set; the rest has no remedy")]
 pub(super) fn setup(action: &str, error: KafkaError) -> SinkError {
     use RDKafkaErrorCode as Code;
     let remedy = match error.rdkafka_error_code().unwrap_or(Code::Unknown) {
         Code::TopicAuthorizationFailed => {
-            "allow Create, Describe, DescribeConfigs, Read and Write on the bridge's topics"
+            "allow what docs/operations/doctor.md lists on the bridge's topics"
         }
         Code::GroupAuthorizationFailed => "allow Read on the group `sink.kafka.groupId`",
         Code::ClusterAuthorizationFailed => {
             "allow IdempotentWrite on the cluster, and Create if the bridge creates topics"
         }
         Code::TransactionalIdAuthorizationFailed => {
-            "allow Describe and Write on transactional ids that begin with `sink.kafka.groupId`"
+            "allow Write on transactional ids that begin with `sink.kafka.groupId`"
         }
         Code::SaslAuthenticationFailed | Code::Authentication => {
             let remedy = "check `sink.kafka.properties` and `secretProperties` of SASL and TLS".to_owned();

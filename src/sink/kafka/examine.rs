@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | Create, on the cluster or a topic | `CreateTopics`, to be validated only | it isn't refused |
 //! | Write on a topic | `Produce` with two acknowledgements | that number isn't allowed |
+//! | Read on an output topic and the refresh log | `Fetch` at its end | it isn't refused |
 //! | Read on the group and the checkpoint topic | `OffsetCommit` for the last possible partition | it doesn't exist |
 //! | Write on transactional ids | `InitProducerId` with the longest timeout, with its own id | the timeout is too long |
 //! | Read on the group, by KIP-848 | `ConsumerGroupHeartbeat` with an assignor without a name | there is none |
@@ -15,9 +16,11 @@
 
 use super::client::{self, Logs};
 use super::topics::{Role, Topics};
-use super::{KafkaSettings, error};
+use super::KafkaSettings;
+use super::error::{self, Right};
 use crate::config::KafkaGroupProtocol;
 use crate::finding::{CheckResult, Finding};
+use crate::sink::SinkError;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -60,12 +63,7 @@ pub async fn examine(settings: KafkaSettings, timeout: Duration) -> Vec<Finding>
         let (verdict, is_there) =
             within(timeout, topics.examine(name, *role)).await.unwrap_or_else(|late| (late, false));
         findings.push(verdict.of(format!("topic {name}")));
-        let right = format!("right to write to topic {name}");
-        findings.push(if is_there {
-            blocking(timeout, &settings, name, may_write).await.of(right)
-        } else {
-            CheckResult::not_tried("the topic isn't there").of(right)
-        });
+        findings.extend(rights(&settings, name, *role, is_there, timeout).await);
     }
     if names.iter().all(|(_, role)| *role != Role::Output) {
         let reason = "the topics depend on the records: grant the rights on them by prefix";
@@ -80,9 +78,29 @@ pub async fn examine(settings: KafkaSettings, timeout: Duration) -> Vec<Finding>
     findings.push(blocking(timeout, &settings, name, may_transact).await.of("transactions"));
     if let Some(registry) = &settings.schema_registry {
         for (name, role) in &names {
-            let looked = within(timeout, registry.examine(name, *role)).await.unwrap_or_else(Some);
+            let looked =
+                within(timeout, registry.examine(name, *role, settings.config.encodings())).await.unwrap_or_else(Some);
             findings.extend(looked.map(|verdict| verdict.of(format!("schema of topic {name}"))));
         }
+    }
+    findings
+}
+
+/// The rights on the contents of a topic. A replica that starts reads the last records of output topics, and the refresh log. The right to read
+/// checkpoints is needed for the group.
+async fn rights(
+    settings: &Arc<KafkaSettings>,
+    name: &str,
+    role: Role,
+    is_there: bool,
+    timeout: Duration,
+) -> Vec<Finding> {
+    let untried = || CheckResult::not_tried("the topic isn't there");
+    let verdict = if is_there { blocking(timeout, settings, name, may_write).await } else { untried() };
+    let mut findings = vec![verdict.of(format!("right to write to topic {name}"))];
+    if matches!(role, Role::Output | Role::RefreshLog) {
+        let verdict = if is_there { blocking(timeout, settings, name, may_read).await } else { untried() };
+        findings.push(verdict.of(format!("right to read topic {name}")));
     }
     findings
 }
@@ -125,12 +143,19 @@ async fn blocking(
     }
 }
 
-/// What a refusal says: with the code of one that comes after the judgement of rights, all is well.
-fn judge(action: &str, error: KafkaError, expected: RDKafkaErrorCode, found: &str) -> CheckResult {
-    if error.rdkafka_error_code() == Some(expected) {
-        CheckResult::ok(found)
-    } else {
-        error::setup(action, error).into()
+/// What a refusal says: with the code of one that comes after the judgement of rights, all is well. `right` is the one on
+/// a topic that the request needs, if any.
+fn judge(
+    action: &str,
+    right: Option<&Right>,
+    error: KafkaError,
+    expected: RDKafkaErrorCode,
+    found: &str,
+) -> CheckResult {
+    match right {
+        _ if error.rdkafka_error_code() == Some(expected) => CheckResult::ok(found),
+        Some(right) => error::setup_with(action, right, error).into(),
+        None => error::setup(action, error).into(),
     }
 }
 
@@ -184,9 +209,33 @@ fn may_write(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Result
         }
     };
     Ok(match answer {
-        Err(error) => judge(&action, error, RDKafkaErrorCode::InvalidRequiredAcks, "granted"),
+        Err(error) => judge(&action, Some(&Right::write(topic)), error, RDKafkaErrorCode::InvalidRequiredAcks, "granted"),
         Ok(()) => accepted(),
     })
+}
+
+fn may_read(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Result<CheckResult, CheckResult> {
+    let (action, right) = (format!("reading the topic {topic}"), Right::read(topic));
+    let refused = |error| error::setup_with(&action, &right, error);
+    let reader = client::committed_reader(settings)?;
+    let mut end = TopicPartitionList::new();
+    end.add_partition_offset(topic, 0, Offset::End).map_err(refused)?;
+    reader.assign(&end).map_err(refused)?;
+    let mut left = timeout;
+    while !left.is_zero() {
+        match reader.poll(POLL) {
+            Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(CheckResult::ok("granted")),
+            Some(Err(error)) => {
+                // After an error that passes the client goes on by itself.
+                if let refused @ SinkError::Setup { .. } = refused(error) {
+                    return Err(refused.into());
+                }
+            }
+            None => {}
+        }
+        left = left.saturating_sub(POLL);
+    }
+    Err(late(timeout))
 }
 
 /// The maximum time of one wait for a client.
@@ -196,7 +245,8 @@ fn may_commit(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Resul
     let reader = client::committed_reader(settings)?;
     let mut offsets = TopicPartitionList::new();
     let action = format!("fencing by the group {} with offsets of the topic {topic}", settings.config.group_id);
-    let refused = |error| judge(&action, error, RDKafkaErrorCode::UnknownTopicOrPartition, FENCE);
+    let right = Right::read(topic);
+    let refused = |error| judge(&action, Some(&right), error, RDKafkaErrorCode::UnknownTopicOrPartition, FENCE);
     offsets.add_partition_offset(topic, i32::MAX, Offset::Offset(0)).map_err(refused)?;
     // librdkafka looks for the group's coordinator forever, and doesn't report a missing right: the call is left alone.
     let (answer_to, answer) = std::sync::mpsc::sync_channel(1);
@@ -227,7 +277,8 @@ fn may_transact(settings: &KafkaSettings, _topic: &str, timeout: Duration) -> Re
     let cause = producer.client().fatal_error().map(|(code, _)| KafkaError::Global(code));
     let answered = |error| {
         let action = "initialising Kafka transactions";
-        judge(action, cause.unwrap_or(error), RDKafkaErrorCode::InvalidTransactionTimeout, "available and allowed")
+        let expected = RDKafkaErrorCode::InvalidTransactionTimeout;
+        judge(action, None, cause.unwrap_or(error), expected, "available and allowed")
     };
     Ok(asked.map_or_else(answered, |()| CheckResult::ok("available and allowed")))
 }
@@ -253,7 +304,7 @@ fn speaks_kip_848(settings: &KafkaSettings, topic: &str, timeout: Duration) -> R
                         "set `sink.kafka.groupProtocol: classic`, or use Kafka 4.0 or newer",
                     )
                 }
-                _ => judge(action, error, RDKafkaErrorCode::UnsupportedAssignor, "supported by the cluster"),
+                _ => judge(action, None, error, RDKafkaErrorCode::UnsupportedAssignor, "supported by the cluster"),
             });
         }
         left = left.saturating_sub(POLL);

@@ -12,7 +12,8 @@
 use super::client::{self, Logs};
 use super::membership::{Generation, Membership, Tenure};
 use super::restore::{self, Restored, Ticket};
-use super::{KafkaSettings, error};
+use super::KafkaSettings;
+use super::error::{self, Right};
 use crate::sink::{Ownership, OwnershipEvent, SinkError};
 use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;
@@ -115,7 +116,7 @@ fn run(member: &BaseConsumer<Member>, restored: &std_mpsc::Receiver<Restored>) {
         match member.poll(TICK) {
             None | Some(Ok(_)) => {}
             Some(Err(error)) => {
-                if let Some(failure) = ending(&error) {
+                if let Some(failure) = ending(&error, &context.settings.config.checkpoint_topic) {
                     context.send(OwnershipEvent::Failed(failure));
                     return;
                 }
@@ -134,16 +135,17 @@ fn run(member: &BaseConsumer<Member>, restored: &std_mpsc::Receiver<Restored>) {
 
 /// The error, if the member can't continue after it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "librdkafka's codes are an open set; it goes on after the rest")]
-fn ending(error: &KafkaError) -> Option<SinkError> {
+fn ending(error: &KafkaError, topic: &str) -> Option<SinkError> {
     use RDKafkaErrorCode as Code;
+    let failure = || error::setup_with("being a member of the group", &Right::describe(topic), error.clone());
     let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
     match error.rdkafka_error_code().unwrap_or(Code::Unknown) {
         Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::UnknownTopicOrPartition
         | Code::UnknownTopic
-        | Code::InconsistentGroupProtocol => Some(error::setup("being a member of the group", error.clone())),
-        _ => fatal.then(|| error::setup("being a member of the group", error.clone())),
+        | Code::InconsistentGroupProtocol => Some(failure()),
+        _ => fatal.then(failure),
     }
 }
 

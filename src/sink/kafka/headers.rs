@@ -18,7 +18,7 @@ pub(super) fn headers(
     schema: Option<&str>,
     texts: &mut PageTexts,
 ) -> OwnedHeaders {
-    let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
+    let Attributes { id, encoding, kind, stream, resource_type: _, time, trace } = &message.attributes;
     let topic = match &message.target {
         Target::Lane { topic, .. } => topic.as_str(),
         Target::DeadLetter | Target::State { .. } | Target::RefreshLog(_) => output,
@@ -29,7 +29,7 @@ pub(super) fn headers(
     let headers = with(headers, "ce_source", texts.source(stream.as_ref(), topic));
     let headers = with(headers, "ce_type", kind);
     let headers = with(headers, "ce_time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
-    let headers = with(headers, "content-type", "application/protobuf");
+    let headers = with(headers, "content-type", encoding.media_type());
     let headers = with(headers, "traceparent", texts.traceparent(*trace));
     let headers = match message.subject() {
         // The extension `partitionkey` contains the key, for consumers that forward the event to another bus.
@@ -55,6 +55,7 @@ fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
 mod tests {
     use super::*;
     use bridge_core::ids::{Gid, ShardId, StreamId, Topic};
+    use bridge_core::record::encoding::Encoding;
     use bridge_core::record::trace::Trace;
     use rdkafka::message::Headers as _;
 
@@ -71,6 +72,7 @@ mod tests {
             value: Vec::new(),
             attributes: Attributes {
                 id: "a 50%é".to_owned(),
+                encoding: Encoding::Protobuf,
                 kind: "asana_event_bridge.v1.Event",
                 stream: None,
                 resource_type: "task".into(),

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 /// What may be written now, shared between the group's thread and the producer.
 pub(super) struct Membership {
-    checkpoint_topic: String,
+    pub(super) checkpoint_topic: String,
     granted: Mutex<BTreeMap<ShardId, Tenure>>,
     member: Mutex<Option<Weak<dyn Generation>>>,
 }

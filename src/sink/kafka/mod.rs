@@ -176,7 +176,7 @@ pub async fn open(settings: KafkaSettings) -> Result<(KafkaCommitter, Ownership)
     let topics = Topics::new(Arc::clone(&settings))?;
     let names = settings.topics();
     let facts = topics.ensure(&names).await?;
-    let mut frames = Frames::new(settings.schema_registry.clone());
+    let mut frames = Frames::new(settings.schema_registry.clone(), settings.config.encodings());
     for (name, role) in &names {
         frames.prepare(name, *role).await?;
     }
@@ -232,9 +232,7 @@ impl KafkaCommitter {
         let message_bytes = facts.message_bytes.min(self.largest).saturating_sub(frame);
         Ok(OutputTopic { lanes: facts.partitions, message_bytes })
     }
-}
 
-impl KafkaCommitter {
     fn role(&self, topic: &Topic) -> Role {
         let is_state = self.settings.config.state_topic.as_deref() == Some(topic.as_str());
         if is_state { Role::State } else { Role::Output }

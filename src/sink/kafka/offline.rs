@@ -2,10 +2,12 @@
 
 use super::client::{self, REQUEST_TIMEOUT};
 use super::restore::apply;
-use super::{KafkaCommitter, KafkaSettings, error};
+use super::error::{self, Right};
+use super::{KafkaCommitter, KafkaSettings};
 use crate::sink::{CommitError, Committer as _, SinkError};
 use bridge_core::ids::{Gid, ShardId, Topic};
 use bridge_core::record::batch::{Attributes, Batch, CheckpointWrite, Message, StoredCheckpoint, Target};
+use bridge_core::record::encoding::Encoding;
 use bridge_core::record::trace::Trace;
 use chrono::{DateTime, Utc};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -69,6 +71,7 @@ pub async fn hand_over(
         shard: write.shard,
         attributes: Attributes {
             id: format!("{to}/{}/{}", write.shard, write.key),
+            encoding: Encoding::Protobuf,
             kind: "asana_event_bridge.checkpoint.v1.Checkpoint",
             stream: None,
             resource_type: "".into(),
@@ -122,7 +125,7 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
                 idle = 0;
                 continue;
             }
-            Some(Err(error)) => error::setup(action, error),
+            Some(Err(error)) => error::setup_with(action, &Right::read(topic), error),
             None => SinkError::unavailable(action, "no answer from the cluster"),
         };
         idle += 1;
@@ -135,12 +138,12 @@ fn read(settings: &KafkaSettings) -> Result<BTreeMap<ShardId, StoredCheckpoint>,
 
 /// The number of the topic's partitions; 0 if it doesn't exist.
 fn partitions(reader: &BaseConsumer<client::Logs>, topic: &str) -> Result<u32, SinkError> {
-    let action = format!("looking at the topic {topic}");
+    let (action, right) = (format!("looking at the topic {topic}"), Right::describe(topic));
     let metadata = reader.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| error::setup(&action, error))?;
     let Some(topic) = metadata.topics().first() else { return Ok(0) };
     match topic.error().map(RDKafkaErrorCode::from) {
         None => Ok(u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX)),
         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(0),
-        Some(code) => Err(error::setup(&action, KafkaError::MetadataFetch(code))),
+        Some(code) => Err(error::setup_with(&action, &right, KafkaError::MetadataFetch(code))),
     }
 }

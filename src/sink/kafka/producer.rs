@@ -1,7 +1,7 @@
 //! The transactional producer: one Kafka transaction for one batch.
 
 use super::client::{self, REQUEST_TIMEOUT};
-use super::error::{self, Facts, Fate, Step};
+use super::error::{self, Facts, Fate, Right, Step};
 use super::membership::{Fence, Grant, Membership};
 use super::registry::{Frame, Frames};
 use super::{KafkaSettings, headers, topics};
@@ -12,7 +12,7 @@ use bridge_core::record::batch::{Batch, CheckpointWrite, Message, Target};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -35,8 +35,14 @@ const RUN: usize = 256;
 pub(super) struct Flight {
     /// The number of messages in flight, plus one for the sender until it has sent all.
     outstanding: AtomicUsize,
-    failure: Mutex<Option<KafkaError>>,
+    failure: Mutex<Option<Undelivered>>,
     landed: Notify,
+}
+
+/// The failure of a message, and the topic that it was for.
+struct Undelivered {
+    error: KafkaError,
+    topic: String,
 }
 
 impl Flight {
@@ -44,8 +50,9 @@ impl Flight {
         Arc::new(Self { outstanding: AtomicUsize::new(1), failure: Mutex::new(None), landed: Notify::new() })
     }
 
-    fn fail(&self, error: KafkaError) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    fn fail(&self, error: KafkaError, topic: &str) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| Undelivered { error, topic: topic.to_owned() });
     }
 
     fn land(&self) {
@@ -55,7 +62,7 @@ impl Flight {
     }
 
     /// Waits for all deliveries. Returns the first failure.
-    async fn wait(&self) -> KafkaResult<()> {
+    async fn wait(&self) -> Result<(), Undelivered> {
         self.land();
         self.landed.notified().await;
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -82,8 +89,8 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
     type DeliveryOpaque = Arc<Flight>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, flight: Arc<Flight>) {
-        if let Err((error, _)) = result {
-            flight.fail(error.clone());
+        if let Err((error, message)) = result {
+            flight.fail(error.clone(), message.topic());
         }
         flight.land();
     }
@@ -166,14 +173,14 @@ impl Producer {
     /// Sends all messages and waits until each has an outcome, even if one couldn't be sent. An abort drops messages that
     /// are to be sent again, and a copy that is still on its way would arrive after the abort, as a part of the next
     /// transaction.
-    async fn deliver(&self, batch: &Batch, frames: &Frames) -> KafkaResult<()> {
+    async fn deliver(&self, batch: &Batch, frames: &Frames) -> Result<(), Undelivered> {
         let flight = Flight::new();
         let sent = self.send_all(batch, frames, &flight).await;
         let landed = flight.wait().await;
         sent.and(landed)
     }
 
-    async fn send_all(&self, batch: &Batch, frames: &Frames, flight: &Arc<Flight>) -> KafkaResult<()> {
+    async fn send_all(&self, batch: &Batch, frames: &Frames, flight: &Arc<Flight>) -> Result<(), Undelivered> {
         let mut texts = PageTexts::default();
         for run in batch.messages.chunks(RUN) {
             for message in run {
@@ -196,17 +203,15 @@ impl Producer {
         frames: &Frames,
         texts: &mut PageTexts,
         flight: &Arc<Flight>,
-    ) -> KafkaResult<()> {
+    ) -> Result<(), Undelivered> {
         let config = &self.settings.config;
         let (topic, partition) = match &message.target {
-            Target::Lane { topic, partition } => (topic.as_str(), *partition),
+            Target::Lane { topic, partition } | Target::State { topic, partition } => (topic.as_str(), *partition),
             Target::DeadLetter => (config.dead_letter_topic.as_str(), 0),
-            Target::State { topic, partition } => (topic.as_str(), *partition),
             Target::RefreshLog(part) => return self.send_logged(*part, message, flight).await,
         };
         let frame = frames.of(topic);
         let value = Frame::around(frame, &message.value);
-        let is_removal = matches!(message.target, Target::State { .. }) && message.value.is_empty();
         let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(flight))
             .partition(i32::try_from(partition).unwrap_or(i32::MAX))
             .key(message.key.as_str())
@@ -218,15 +223,16 @@ impl Producer {
                 frame.map(|frame| frame.schema.as_str()),
                 texts,
             ));
-        if is_removal {
+        if message.is_removal() {
             record.payload = None;
         }
         self.send(record, flight).await
     }
 
-    async fn send_logged(&self, part: ShardId, message: &Message, flight: &Arc<Flight>) -> KafkaResult<()> {
+    async fn send_logged(&self, part: ShardId, message: &Message, flight: &Arc<Flight>) -> Result<(), Undelivered> {
         let Some(topic) = &self.settings.refresh_topic else {
-            return Err(KafkaError::MessageProduction(RDKafkaErrorCode::UnknownTopic));
+            let error = KafkaError::MessageProduction(RDKafkaErrorCode::UnknownTopic);
+            return Err(Undelivered { error, topic: String::new() });
         };
         let record = BaseRecord::with_opaque_to(topic, Arc::clone(flight))
             .partition(client::partition_of(part))
@@ -235,7 +241,7 @@ impl Producer {
         self.send(record, flight).await
     }
 
-    async fn send_checkpoint(&self, write: &CheckpointWrite, flight: &Arc<Flight>) -> KafkaResult<()> {
+    async fn send_checkpoint(&self, write: &CheckpointWrite, flight: &Arc<Flight>) -> Result<(), Undelivered> {
         let mut record = BaseRecord::with_opaque_to(&self.settings.config.checkpoint_topic, Arc::clone(flight))
             .partition(client::partition_of(write.shard))
             .key(write.key.as_str());
@@ -247,15 +253,15 @@ impl Producer {
         &self,
         mut record: BaseRecord<'_, str, P, Arc<Flight>>,
         flight: &Arc<Flight>,
-    ) -> KafkaResult<()> {
+    ) -> Result<(), Undelivered> {
         flight.outstanding.fetch_add(1, Ordering::AcqRel);
         loop {
             match self.inner.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => record = back,
-                Err((error, _)) => {
+                Err((error, record)) => {
                     flight.land();
-                    return Err(error);
+                    return Err(Undelivered { error, topic: record.topic.to_owned() });
                 }
             }
             // Sent in the same order, as soon as the brokers have taken some.
@@ -287,15 +293,17 @@ struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    fn finish(&self, delivered: KafkaResult<()>) -> Result<(), CommitError> {
-        if let Err(error) = delivered {
-            return Err(self.give_up(Step::Deliver, error));
+    fn finish(&self, delivered: Result<(), Undelivered>) -> Result<(), CommitError> {
+        if let Err(Undelivered { error, topic }) = delivered {
+            return Err(self.give_up(Step::Deliver, &Right::write(&topic), error));
         }
         // After the messages, never before: the shard's next owner waits for transactions that began before it read,
         // and the group rejects those that add its offsets later.
         self.send_offsets()?;
         self.settle();
-        self.repeat(Step::Commit, || Ok(self.producer.commit_transaction(REQUEST_TIMEOUT)))
+        // It has what it needs: a right that is missing was missed before.
+        let right = Right::write(&self.membership.checkpoint_topic);
+        self.repeat(Step::Commit, &right, || Ok(self.producer.commit_transaction(REQUEST_TIMEOUT)))
     }
 
     fn send_offsets(&self) -> Result<(), CommitError> {
@@ -304,7 +312,8 @@ impl Transaction<'_> {
             return Err(error::aborted(Step::SendOffsets, "shards were given up meanwhile"));
         };
         let fence = Arc::new(fence);
-        self.repeat(Step::SendOffsets, || self.send_offsets_once(&fence))
+        let right = Right::read(&self.membership.checkpoint_topic);
+        self.repeat(Step::SendOffsets, &right, || self.send_offsets_once(&fence))
     }
 
     /// librdkafka 2.12 waits forever if it remembers a group's coordinator that the cluster no longer has (its issues
@@ -333,12 +342,17 @@ impl Transaction<'_> {
         }
     }
 
-    fn repeat(&self, step: Step, call: impl Fn() -> Result<KafkaResult<()>, CommitError>) -> Result<(), CommitError> {
+    fn repeat(
+        &self,
+        step: Step,
+        right: &Right,
+        call: impl Fn() -> Result<KafkaResult<()>, CommitError>,
+    ) -> Result<(), CommitError> {
         let mut repeats = 0;
         loop {
             let Err(error) = call()? else { return Ok(()) };
             if sort(self.producer, step, &error) != Fate::Repeat {
-                return Err(self.give_up(step, error));
+                return Err(self.give_up(step, right, error));
             }
             repeats += 1;
             if repeats >= REPEATS {
@@ -348,8 +362,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Ends a transaction that failed.
-    fn give_up(&self, step: Step, error: KafkaError) -> CommitError {
+    /// Ends a transaction that failed, perhaps because this right is missing.
+    fn give_up(&self, step: Step, right: &Right, error: KafkaError) -> CommitError {
         let fate = sort(self.producer, step, &error);
         match fate {
             Fate::Fenced => return error::fenced(step, error),
@@ -360,7 +374,7 @@ impl Transaction<'_> {
             return failed;
         }
         match fate {
-            Fate::AbortRefused => error::fatal(step, error),
+            Fate::AbortRefused => error::refused(step, right, error),
             Fate::Repeat | Fate::Abort | Fate::Fenced | Fate::Fatal => error::aborted(step, error),
         }
     }

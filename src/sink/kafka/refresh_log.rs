@@ -1,7 +1,8 @@
 //! Reads the refresh log: a partition for each shard, what is committed only.
 
+use super::KafkaSettings;
 use super::client;
-use super::{KafkaSettings, error};
+use super::error::{self, Right};
 use crate::sink::SinkError;
 use crate::sink::refresh_log::{Feed, Logged, Reading, What};
 use bridge_core::ids::ShardId;
@@ -55,7 +56,7 @@ fn read(settings: &KafkaSettings, feed: &Feed) -> Result<(), SinkError> {
         match consumer.as_ref().filter(|_| !current.places.is_empty()) {
             None => std::thread::park_timeout(PAUSE),
             Some(reader) => {
-                let entries = next(reader, current.number)?;
+                let entries = next(reader, topic, current.number)?;
                 if !entries.is_empty() && feed.entries.blocking_send(Ok(entries)).is_err() {
                     return Ok(());
                 }
@@ -77,7 +78,7 @@ fn partitions(topic: &str, reading: &Reading) -> Result<TopicPartitionList, Sink
 }
 
 /// The entries that are there, or come soon.
-fn next(reader: &BaseConsumer<client::Logs>, reading: u64) -> Result<Vec<Logged>, SinkError> {
+fn next(reader: &BaseConsumer<client::Logs>, topic: &str, reading: u64) -> Result<Vec<Logged>, SinkError> {
     let mut entries = Vec::new();
     let mut wait = POLL;
     while entries.len() < TOGETHER {
@@ -96,14 +97,12 @@ fn next(reader: &BaseConsumer<client::Logs>, reading: u64) -> Result<Vec<Logged>
                     entries.push(Logged { reading, shard: ShardId(shard), what: What::End });
                 }
             }
-            Some(Err(error)) => match error::setup("reading the refresh log", error) {
-                error @ SinkError::Unavailable { .. } => {
-                    tracing::warn!(%error, "reading the refresh log failed, retrying");
-                    std::thread::park_timeout(PAUSE);
-                    break;
-                }
-                error => return Err(error),
-            },
+            Some(Err(error)) => {
+                let error = error::passing("reading the refresh log", &Right::read(topic), error)?;
+                tracing::warn!(%error, "reading the refresh log failed, retrying");
+                std::thread::park_timeout(PAUSE);
+                break;
+            }
         }
         wait = Duration::ZERO;
     }

@@ -7,6 +7,7 @@ use super::topics::Role;
 use crate::config::{CheckedSchemaRegistry, RegistryLogin, SecretSource, SubjectNameStrategy};
 use crate::finding::CheckResult;
 use crate::sink::SinkError;
+use bridge_core::record::encoding::{Encoding, Encodings};
 use reqwest::{StatusCode, Url, redirect};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -16,7 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The whole contract with its comments, so that they can be read in the registry. Every registry knows its imports.
-const SCHEMA: &str = include_str!("../../../proto/asana_event_bridge/v1/record.proto");
+const PROTO: &str = include_str!("../../../proto/asana_event_bridge/v1/record.proto");
+
+/// The same for the JSON form. Its root refers to `Record`.
+const JSON_SCHEMA: &str = include_str!("../../../docs/record.schema.json");
 
 /// The media type of the registry's interface.
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
@@ -28,28 +32,63 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const NO_SUBJECT: u64 = 40401;
 const NO_SCHEMA: u64 = 40403;
 
-/// A message of the schema.
+/// A message of the schema, and its form.
+#[derive(Clone, Copy)]
 struct MessageType {
     name: &'static str,
+    encoding: Encoding,
     /// The path to the message in the schema, as zigzag varints: the length of the path, then the message's index among
     /// its siblings. The path to the first message is a single zero.
     path: &'static [u8],
 }
 
-const RECORD: MessageType = MessageType { name: "asana_event_bridge.v1.Record", path: &[0] };
-const DEAD_LETTER: MessageType = MessageType { name: "asana_event_bridge.v1.DeadLetter", path: &[2, 14] };
-
 impl MessageType {
     /// The type of a topic's values; `None` for checkpoints, which have no schema.
-    fn of(role: Role) -> Option<Self> {
-        match role {
-            Role::Output | Role::State => Some(RECORD),
-            Role::DeadLetter => Some(DEAD_LETTER),
-            Role::Checkpoint | Role::RefreshLog => None,
+    fn of(role: Role, encodings: Encodings) -> Option<Self> {
+        let Encodings { events, state } = encodings;
+        let (name, path, encoding): (_, &[u8], _) = match role {
+            Role::Output => ("asana_event_bridge.v1.Record", &[0], events),
+            Role::State => ("asana_event_bridge.v1.Record", &[0], state),
+            Role::DeadLetter => ("asana_event_bridge.v1.DeadLetter", &[2, 14], events),
+            Role::Checkpoint | Role::RefreshLog => return None,
+        };
+        Some(Self { name, encoding, path })
+    }
+
+    /// The registry's word for the kind of schema.
+    fn kind(self) -> &'static str {
+        match self.encoding {
+            Encoding::Protobuf => "PROTOBUF",
+            Encoding::Json => "JSON",
         }
     }
 
-    fn subject(&self, topic: &str, strategy: SubjectNameStrategy) -> String {
+    /// Where the schema is in the repository.
+    fn file(self) -> &'static str {
+        match self.encoding {
+            Encoding::Protobuf => "proto/asana_event_bridge/v1/record.proto",
+            Encoding::Json => "docs/record.schema.json",
+        }
+    }
+
+    fn schema(self) -> Cow<'static, str> {
+        let message = self.name.rsplit('.').next().unwrap_or_default();
+        match self.encoding {
+            Encoding::Protobuf => PROTO.into(),
+            Encoding::Json => JSON_SCHEMA.replacen("#/$defs/Record", &format!("#/$defs/{message}"), 1).into(),
+        }
+    }
+
+    /// What each value begins with.
+    fn prefix(self, id: u32) -> Vec<u8> {
+        let path = match self.encoding {
+            Encoding::Protobuf => self.path,
+            Encoding::Json => &[],
+        };
+        [&[0], id.to_be_bytes().as_slice(), path].concat()
+    }
+
+    fn subject(self, topic: &str, strategy: SubjectNameStrategy) -> String {
         match strategy {
             SubjectNameStrategy::TopicName => format!("{topic}-value"),
             SubjectNameStrategy::RecordName => self.name.to_owned(),
@@ -62,6 +101,7 @@ impl MessageType {
 #[derive(Debug)]
 pub(super) struct Frames {
     registry: Option<SchemaRegistry>,
+    encodings: Encodings,
     /// The frame of each topic; `None` for checkpoints, which have no schema.
     known: BTreeMap<String, Option<Frame>>,
 }
@@ -74,21 +114,20 @@ pub(super) struct Frame {
 }
 
 impl Frames {
-    pub(super) fn new(registry: Option<SchemaRegistry>) -> Self {
-        Self { registry, known: BTreeMap::new() }
+    pub(super) fn new(registry: Option<SchemaRegistry>, encodings: Encodings) -> Self {
+        Self { registry, encodings, known: BTreeMap::new() }
     }
 
     /// Prepares a topic to be written. Returns the size of the frame, in bytes.
     pub(super) async fn prepare(&mut self, topic: &str, role: Role) -> Result<usize, SinkError> {
-        let Some(message) = MessageType::of(role) else {
+        let Some(message) = MessageType::of(role, self.encodings) else {
             self.leave_plain(topic);
             return Ok(0);
         };
         let Some(registry) = &self.registry else { return Ok(0) };
         if !self.known.contains_key(topic) {
-            let id = registry.id(&message.subject(topic, registry.config.subject_name_strategy)).await?;
-            let frame =
-                Frame { prefix: [&[0], id.to_be_bytes().as_slice(), message.path].concat(), schema: registry.uri(id) };
+            let id = registry.id(&message.subject(topic, registry.config.subject_name_strategy), message).await?;
+            let frame = Frame { prefix: message.prefix(id), schema: registry.uri(id) };
             self.known.insert(topic.to_owned(), Some(frame));
         }
         Ok(self.of(topic).map_or(0, |frame| frame.prefix.len() + frame.schema.len()))
@@ -158,9 +197,10 @@ impl SchemaRegistry {
     }
 
     /// Whether the schema of a topic's values is there. Registers nothing. None for checkpoints, which have none.
-    pub(super) async fn examine(&self, topic: &str, role: Role) -> Option<CheckResult> {
-        let subject = MessageType::of(role)?.subject(topic, self.config.subject_name_strategy);
-        let answer = match self.ask(&["subjects", &subject]).await {
+    pub(super) async fn examine(&self, topic: &str, role: Role, encodings: Encodings) -> Option<CheckResult> {
+        let message = MessageType::of(role, encodings)?;
+        let subject = message.subject(topic, self.config.subject_name_strategy);
+        let answer = match self.ask(&["subjects", &subject], message).await {
             Ok(answer) => answer,
             Err(error) => return Some(error.into()),
         };
@@ -169,11 +209,11 @@ impl SchemaRegistry {
         }
         let code = answer.body.get("error_code").and_then(Value::as_u64).unwrap_or_default();
         let is_missing = answer.status == StatusCode::NOT_FOUND && matches!(code, NO_SUBJECT | NO_SCHEMA);
-        if is_missing && self.config.register && !(code == NO_SCHEMA && self.is_incompatible(&subject).await) {
+        if is_missing && self.config.register && !(code == NO_SCHEMA && self.is_incompatible(&subject, message).await) {
             let reason = "isn't there yet: the bridge registers it, and only that shows whether it may";
             return Some(CheckResult::unknown(reason));
         }
-        Some(self.refused(&subject, &answer).await.into())
+        Some(self.refused(&subject, message, &answer).await.into())
     }
 
     /// The public URI of the schema with this id.
@@ -186,14 +226,14 @@ impl SchemaRegistry {
     }
 
     /// The schema's id, which is the same under every subject.
-    async fn id(&self, subject: &str) -> Result<u32, SinkError> {
+    async fn id(&self, subject: &str, message: MessageType) -> Result<u32, SinkError> {
         let known = || self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = known().get(subject) {
             return Ok(*id);
         }
         let path: &[&str] =
             if self.config.register { &["subjects", subject, "versions"] } else { &["subjects", subject] };
-        let answer = self.ask(path).await?;
+        let answer = self.ask(path, message).await?;
         let id = answer.body.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
         match id.filter(|_| answer.status.is_success()) {
             Some(id) => {
@@ -201,16 +241,16 @@ impl SchemaRegistry {
                 known().insert(subject.to_owned(), id);
                 Ok(id)
             }
-            None => Err(self.refused(subject, &answer).await),
+            None => Err(self.refused(subject, message, &answer).await),
         }
     }
 
     /// Sends the schema to the first registry that answers.
-    async fn ask(&self, path: &[&str]) -> Result<Answer<'_>, SinkError> {
+    async fn ask(&self, path: &[&str], message: MessageType) -> Result<Answer<'_>, SinkError> {
         let mut failure = SinkError::unavailable("asking the schema registry", "none is configured");
         for url in &self.config.urls {
             let action = || format!("asking the schema registry {url}");
-            match self.post(url, path).await {
+            match self.post(url, path, message).await {
                 Ok(Ok(answer)) if is_temporary(answer.status) => {
                     failure = SinkError::unavailable(action(), answer.said());
                 }
@@ -222,8 +262,13 @@ impl SchemaRegistry {
         Err(failure)
     }
 
-    async fn post<'a>(&self, url: &'a Url, path: &[&str]) -> Result<reqwest::Result<Answer<'a>>, SinkError> {
-        let body = json!({ "schemaType": "PROTOBUF", "schema": SCHEMA });
+    async fn post<'a>(
+        &self,
+        url: &'a Url,
+        path: &[&str],
+        message: MessageType,
+    ) -> Result<reqwest::Result<Answer<'a>>, SinkError> {
+        let body = json!({ "schemaType": message.kind(), "schema": message.schema() });
         let request =
             self.client.post(below(url, path)).header("accept", MEDIA_TYPE).header("content-type", MEDIA_TYPE);
         let request = match &self.config.login {
@@ -241,7 +286,7 @@ impl SchemaRegistry {
     }
 
     /// The error for an answer that isn't an id, with a remedy.
-    async fn refused(&self, subject: &str, answer: &Answer<'_>) -> SinkError {
+    async fn refused(&self, subject: &str, message: MessageType, answer: &Answer<'_>) -> SinkError {
         let (registry, said) = (answer.registry, answer.said());
         let incompatible = || SinkError::Setup {
             problem: format!(
@@ -252,19 +297,27 @@ impl SchemaRegistry {
                      the subject's compatibility level"
                 .to_owned(),
         };
+        let register = format!(
+            "register {} there, as {}, or set `sink.kafka.schemaRegistry.register: true`",
+            message.file(),
+            message.kind()
+        );
+        let takes = format!(
+            "use a registry that takes schemas of the kind {}, and the subject for nothing else",
+            message.kind()
+        );
         let code = answer.body.get("error_code").and_then(Value::as_u64).unwrap_or_default();
         let (problem, remedy) = match answer.status.as_u16() {
             409 => return incompatible(),
             404 if matches!(code, NO_SUBJECT | NO_SCHEMA) => {
-                if code == NO_SCHEMA && self.is_incompatible(subject).await {
+                if code == NO_SCHEMA && self.is_incompatible(subject, message).await {
                     return incompatible();
                 }
                 (
                     format!(
                         "the schema of this version isn't under the subject {subject} of the schema registry {registry}"
                     ),
-                    "register proto/asana_event_bridge/v1/record.proto there, as PROTOBUF, or set \
-                     `sink.kafka.schemaRegistry.register: true`",
+                    register.as_str(),
                 )
             }
             401 | 403 => (
@@ -279,7 +332,7 @@ impl SchemaRegistry {
             ),
             422 => (
                 format!("the schema registry {registry} refuses the schema for the subject {subject}: {said}"),
-                "use a registry that takes Protobuf schemas, and the subject for nothing else",
+                takes.as_str(),
             ),
             _ => (
                 format!("{registry} doesn't answer as a schema registry does: {said}"),
@@ -293,8 +346,8 @@ impl SchemaRegistry {
         }
     }
 
-    async fn is_incompatible(&self, subject: &str) -> bool {
-        let answer = self.ask(&["compatibility", "subjects", subject, "versions", "latest"]).await;
+    async fn is_incompatible(&self, subject: &str, message: MessageType) -> bool {
+        let answer = self.ask(&["compatibility", "subjects", subject, "versions", "latest"], message).await;
         answer.is_ok_and(|answer| answer.body.get("is_compatible") == Some(&Value::Bool(false)))
     }
 }
@@ -343,12 +396,27 @@ fn cause(error: &(dyn Error + 'static)) -> String {
 mod tests {
     use super::*;
 
+    fn types(encoding: Encoding) -> [MessageType; 2] {
+        let encodings = Encodings { events: encoding, state: encoding };
+        [Role::Output, Role::DeadLetter].map(|role| MessageType::of(role, encodings).expect("has a schema"))
+    }
+
+    #[test]
+    fn the_schema_of_json_begins_at_its_message() {
+        for (message, root) in types(Encoding::Json).into_iter().zip(["#/$defs/Record", "#/$defs/DeadLetter"]) {
+            let schema: Value = serde_json::from_str(&message.schema()).expect("JSON");
+            assert_eq!(schema["$ref"], root);
+            assert!(schema.pointer(root.trim_start_matches('#')).is_some_and(Value::is_object));
+            assert_eq!(message.prefix(7), [0, 0, 0, 0, 7]);
+        }
+    }
+
     #[test]
     fn the_paths_lead_to_the_messages() {
         let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
         let files = protox::compile(["asana_event_bridge/v1/record.proto"], [proto]).expect("compiles").file;
         let file = files.iter().find(|file| file.package() == "asana_event_bridge.v1").expect("there");
-        for MessageType { name, path } in [RECORD, DEAD_LETTER] {
+        for MessageType { name, path, encoding: _ } in types(Encoding::Protobuf) {
             let place = if path == [0] { 0 } else { usize::from(path[1]) / 2 };
             assert_eq!(name, format!("asana_event_bridge.v1.{}", file.message_type[place].name()));
         }
@@ -356,7 +424,8 @@ mod tests {
 
     #[test]
     fn subjects_are_named_as_confluents_strategies_do() {
-        let subjects = |strategy| [RECORD.subject("t", strategy), DEAD_LETTER.subject("d", strategy)];
+        let [record, dead_letter] = types(Encoding::Protobuf);
+        let subjects = |strategy| [record.subject("t", strategy), dead_letter.subject("d", strategy)];
         assert_eq!(subjects(SubjectNameStrategy::TopicName), ["t-value", "d-value"]);
         assert_eq!(
             subjects(SubjectNameStrategy::RecordName),

@@ -2,7 +2,9 @@
 
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::producer::Producer;
-use super::{KafkaSettings, error};
+use super::KafkaSettings;
+use super::error::{self, Right};
+use crate::clock::Clock;
 use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;
 use bridge_core::checkpoint::last_owner;
@@ -14,7 +16,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The pause between two checks of an open transaction, and after an error.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -131,7 +133,7 @@ impl<'a> Reading<'a> {
     fn wait_for_open_transactions(&self, ends: &Ends) -> Result<bool, SinkError> {
         let grace = looks_of_grace(self.settings.config.group_protocol);
         let (mut looks, mut ended) = (0_u32, BTreeSet::new());
-        let (begun, mut log_at) = (Instant::now(), Duration::ZERO);
+        let (clock, mut log_at) = (Clock::start(), Duration::ZERO);
         loop {
             let action = "reading the last stable offsets of the checkpoint topic";
             let Some(stable) = self.last_offsets(&self.committed, action)? else { return Ok(false) };
@@ -144,9 +146,10 @@ impl<'a> Reading<'a> {
                 return Ok(true);
             }
             if looks % LOOKS_PER_SEARCH == grace {
-                if begun.elapsed() >= log_at {
-                    self.log_open(&open, begun.elapsed());
-                    log_at = begun.elapsed() + LOG_INTERVAL;
+                let waited = clock.now().monotonic;
+                if waited >= log_at {
+                    self.log_open(&open, waited);
+                    log_at = waited + LOG_INTERVAL;
                 }
                 self.end_transactions_of_the_dead(&open, &mut ended)?;
             }
@@ -191,7 +194,7 @@ impl<'a> Reading<'a> {
                 .and_then(|found| found.elements().iter().map(last_offset).collect::<Result<Ends, _>>());
             match found {
                 Ok(ends) => return Ok(Some(ends)),
-                Err(error) => pause_after(action, error)?,
+                Err(error) => self.pause_after(action, error)?,
             }
         }
         Ok(None)
@@ -221,10 +224,19 @@ impl<'a> Reading<'a> {
                         unfinished.remove(&shard);
                     }
                 }
-                Some(Err(error)) => pause_after(action, error)?,
+                Some(Err(error)) => self.pause_after(action, error)?,
             }
         }
         Ok(Some(checkpoints))
+    }
+
+    /// Waits after an error that may pass. An error that the operator has to fix, or that another login may fix, ends the
+    /// session.
+    fn pause_after(&self, action: &str, error: KafkaError) -> Result<(), SinkError> {
+        let error = error::passing(action, &Right::read(&self.settings.config.checkpoint_topic), error)?;
+        tracing::warn!(%error, "reading checkpoints failed, retrying");
+        std::thread::park_timeout(PAUSE * 10);
+        Ok(())
     }
 
     fn partitions(&self, shards: &[ShardId], offset: Offset) -> Result<TopicPartitionList, SinkError> {
@@ -277,22 +289,6 @@ pub(super) fn apply(checkpoint: &mut StoredCheckpoint, message: &impl Message) {
     match message.payload() {
         Some(value) => drop(checkpoint.insert(key.to_owned(), value.to_vec())),
         None => drop(checkpoint.remove(key)),
-    }
-}
-
-/// Waits after an error that may pass. An error that the operator has to fix, or that another login may fix, ends the
-/// session.
-fn pause_after(action: &str, error: KafkaError) -> Result<(), SinkError> {
-    match error::setup(action, error) {
-        error @ SinkError::Unavailable { .. } => {
-            tracing::warn!(%error, "reading checkpoints failed, retrying");
-            std::thread::park_timeout(PAUSE * 10);
-            Ok(())
-        }
-        error @ (SinkError::Refused { .. }
-        | SinkError::Setup { .. }
-        | SinkError::Tampered { .. }
-        | SinkError::ReaderGone) => Err(error),
     }
 }
 

@@ -3,7 +3,8 @@
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::headers::DEPLOYMENT;
 use super::topics::Topics;
-use super::{KafkaSettings, error};
+use super::KafkaSettings;
+use super::error::{self, Right};
 use crate::sink::SinkError;
 use crate::sink::admission::Tail;
 use bridge_consumer::decode;
@@ -53,7 +54,7 @@ pub(in crate::sink) async fn tails(
         let emptied = found.iter().filter(|(_, (low, high))| *low > 0 && low == high);
         let emptied = emptied.filter_map(|((_, partition), _)| u32::try_from(*partition).ok()).map(ShardId).collect();
         let found = ends(&reader, |topic| !settings.is_other(topic) && is_output(&Topic::from(topic.as_str())))?;
-        Ok((read(&reader, found)?, emptied))
+        Ok((read(&reader, found, &Right::read(&settings.config.topic))?, emptied))
     };
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(SinkError::unavailable(action, error)))
@@ -67,12 +68,14 @@ fn ends(reader: &BaseConsumer<Logs>, wanted: impl Fn(&String) -> bool) -> Result
     let mut ends = Ends::new();
     for (topic, partition) in partitions.take(MOST_PARTITIONS) {
         let found = reader.fetch_watermarks(&topic, partition, REQUEST_TIMEOUT);
-        ends.insert((topic, partition), found.map_err(|error| error::setup(action, error))?);
+        let found = found.map_err(|error| error::setup_with(action, &Right::describe(&topic), error))?;
+        ends.insert((topic, partition), found);
     }
     Ok(ends)
 }
 
-fn read(reader: &BaseConsumer<Logs>, ends: Ends) -> Result<Vec<Tail>, SinkError> {
+/// An error of a partition doesn't say which one has it, so `right` names all output topics.
+fn read(reader: &BaseConsumer<Logs>, ends: Ends, right: &Right) -> Result<Vec<Tail>, SinkError> {
     let action = "reading the last records";
     let mut tails = BTreeMap::new();
     let mut open: Ends = ends.into_iter().filter(|(_, (low, high))| low < high).collect();
@@ -84,7 +87,7 @@ fn read(reader: &BaseConsumer<Logs>, ends: Ends) -> Result<Vec<Tail>, SinkError>
             added.map_err(|error| error::setup(action, error))?;
         }
         reader.assign(&assignment).map_err(|error| error::setup(action, error))?;
-        read_to_ends(reader, open.len(), &mut tails)?;
+        read_to_ends(reader, open.len(), &mut tails, right)?;
         open.retain(|place, (low, high)| !tails.contains_key(place) && *low < *high - back);
         back = back.saturating_mul(GROWTH);
     }
@@ -95,6 +98,7 @@ fn read_to_ends(
     reader: &BaseConsumer<Logs>,
     partitions: usize,
     tails: &mut BTreeMap<(String, i32), Tail>,
+    right: &Right,
 ) -> Result<(), SinkError> {
     let action = "reading the last records";
     let (mut ended, mut idle) = (0, 0);
@@ -112,7 +116,7 @@ fn read_to_ends(
                 (ended, idle) = (ended + 1, 0);
                 continue;
             }
-            Some(Err(error)) => error::setup(action, error),
+            Some(Err(error)) => error::setup_with(action, right, error),
             None => SinkError::unavailable(action, "no answer from the cluster"),
         };
         idle += 1;

@@ -1,7 +1,8 @@
 //! Topics: created if they are missing, checked if they exist.
 
 use super::client::{self, Logs, REQUEST_TIMEOUT};
-use super::{KafkaSettings, error};
+use super::error::{self, Right};
+use super::KafkaSettings;
 use crate::config::KafkaTopicsConfig;
 use crate::finding::CheckResult;
 use crate::sink::SinkError;
@@ -31,6 +32,9 @@ const DEAD_LETTER_RETENTION_MS: &str = "2592000000";
 
 /// The timeout for a new topic until all of its partitions have leaders, and every broker knows it.
 const LEADERS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The timeout for the settings of a topic that is there, until the broker that is asked knows it, too.
+const CONFIGS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The use of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +186,7 @@ impl Topics {
             let found = self.describe(&[(name.to_owned(), role)]).await?;
             match found.first().filter(|config| !config.entries.is_empty()) {
                 Some(config) => check.run(layout, config, &mut differences),
-                None => return Err(untold()),
+                None => return Err(untold(&[(name.to_owned(), role)])),
             };
             "settings as required"
         } else {
@@ -229,7 +233,8 @@ impl Topics {
         }
         let options = options.request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
         let results = self.admin.create_topics([&topic], &options).await;
-        let results = results.map_err(|error| error::setup(&format!("making the topic {name}"), error))?;
+        let refused = |error| error::setup_with(&format!("making the topic {name}"), &Right::create(name), error);
+        let results = results.map_err(refused)?;
         let refused = match results.into_iter().next() {
             // Another replica created it first.
             None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => None,
@@ -280,23 +285,27 @@ impl Topics {
                 remedy: "correct `sink.kafka.topics`, or create it by hand: ".to_owned()
                     + &plan.command(name, &self.settings.config.bootstrap_servers),
             },
-            code => error::setup(&action, KafkaError::AdminOp(code)),
+            code => error::setup_with(&action, &Right::create(name), KafkaError::AdminOp(code)),
         }
     }
 
     /// The topics' settings. A broker that doesn't know a topic yet answers that it has no settings, and so does one
     /// that may not show them.
     async fn configs(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
+        let mut missing = Vec::new();
         let complete = async {
             loop {
                 let found = self.describe(topics).await?;
-                if found.iter().all(|topic| !topic.entries.is_empty()) {
+                let is_missing = |(_, config): &(_, &ConfigResource)| config.entries.is_empty();
+                missing = topics.iter().zip(&found).filter(is_missing).map(|(topic, _)| topic.clone()).collect();
+                if missing.is_empty() {
                     return Ok(found);
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(LEADERS_TIMEOUT, complete).await.unwrap_or_else(|_| Err(untold()))
+        let complete = tokio::time::timeout(CONFIGS_TIMEOUT, complete).await;
+        complete.unwrap_or_else(|_| Err(untold(&missing)))
     }
 
     async fn describe(&self, topics: &[(String, Role)]) -> Result<Vec<ConfigResource>, SinkError> {
@@ -332,7 +341,9 @@ pub(super) fn layout(name: &str, metadata: &Metadata) -> Result<Option<Layout>, 
         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(None),
         // The second: a new topic, whose leaders aren't elected yet.
         None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
-        Some(code) => return Err(error::setup(&looking(name), KafkaError::MetadataFetch(code))),
+        Some(code) => {
+            return Err(error::setup_with(&looking(name), &Right::describe(name), KafkaError::MetadataFetch(code)));
+        }
     }
     let partitions = topic.partitions();
     Ok(Some(Layout {
@@ -342,10 +353,12 @@ pub(super) fn layout(name: &str, metadata: &Metadata) -> Result<Option<Layout>, 
     }))
 }
 
-fn untold() -> SinkError {
+/// librdkafka's answer has no reason why settings are missing. The topics are there, so it is a missing right.
+fn untold(topics: &[(String, Role)]) -> SinkError {
+    let rights: Vec<_> = topics.iter().map(|(name, _)| Right::describe_configs(name).to_string()).collect();
     SinkError::Setup {
         problem: "the cluster doesn't return the topics' settings".to_owned(),
-        remedy: "allow DescribeConfigs on the bridge's topics, or set `sink.kafka.topics.check: false`".to_owned(),
+        remedy: format!("allow {}, or set `sink.kafka.topics.check: false`", rights.join(", ")),
     }
 }
 
@@ -439,14 +452,12 @@ impl Check<'_> {
         let wanted = &self.settings.config.topics;
 
         let policy = value("cleanup.policy");
-        let fit = match self.role {
-            Role::Checkpoint | Role::RefreshLog | Role::State => policy == "compact",
+        let (fit, policy_wanted) = match self.role {
+            Role::Checkpoint | Role::RefreshLog | Role::State => (policy == "compact", "compact"),
             // Compaction would remove all events of a gid except the newest.
-            Role::Output | Role::DeadLetter => !policy.contains("compact"),
+            Role::Output | Role::DeadLetter => (!policy.contains("compact"), "delete"),
         };
         if !fit {
-            let is_compacted = matches!(self.role, Role::Checkpoint | Role::RefreshLog | Role::State);
-            let policy_wanted = if is_compacted { "compact" } else { "delete" };
             differences.push(self.setting("cleanup.policy", &policy, policy_wanted, policy_wanted));
         }
         if layout.replicas < usize::from(wanted.replication_factor.get()) {

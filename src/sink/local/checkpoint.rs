@@ -364,13 +364,13 @@ fn not_written(path: &Path, error: rusqlite::Error) -> CommitError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const SHARDS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
     fn of(checkpoints: impl Into<Vec<CheckpointWrite>>) -> Commit {
         Commit { checkpoints: checkpoints.into(), entries: Vec::new() }
     }
-    use proptest::prelude::*;
-
-    const SHARDS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
     fn write(shard: u32, key: &str, value: Option<&[u8]>) -> CheckpointWrite {
         CheckpointWrite { shard: ShardId(shard), key: key.to_owned(), value: value.map(<[u8]>::to_vec) }

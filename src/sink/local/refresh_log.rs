@@ -19,17 +19,39 @@ pub(in crate::sink) struct NewEntry {
 /// What is stored, by place.
 pub(in crate::sink) type Stored = BTreeMap<u64, NewEntry>;
 
+/// The log in memory.
+#[derive(Debug)]
+struct InMemory {
+    by_place: Stored,
+    /// The place of each key in the part of a shard.
+    places: BTreeMap<(ShardId, String), u64>,
+}
+
+impl InMemory {
+    /// Appends an entry, in the place of an earlier one with its key.
+    fn put(&mut self, place: u64, entry: NewEntry) {
+        if let Some(before) = self.places.insert((entry.shard, entry.key.clone()), place) {
+            self.by_place.remove(&before);
+        }
+        self.by_place.insert(place, entry);
+    }
+}
+
 /// The copy, which the reader waits on.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
-    stored: Arc<Mutex<Stored>>,
+    stored: Arc<Mutex<InMemory>>,
     /// Changes with each commit that has entries.
     commits: watch::Sender<u64>,
 }
 
 impl Shared {
     pub(super) fn new(stored: Stored) -> Self {
-        Self { stored: Arc::new(Mutex::new(stored)), commits: watch::Sender::new(0) }
+        let mut copy = InMemory { by_place: Stored::new(), places: BTreeMap::new() };
+        for (place, entry) in stored {
+            copy.put(place, entry);
+        }
+        Self { stored: Arc::new(Mutex::new(copy)), commits: watch::Sender::new(0) }
     }
 
     /// A commit has stored these.
@@ -39,8 +61,7 @@ impl Shared {
         }
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, entry) in entries {
-            stored.retain(|_, before| (before.shard, &before.key) != (entry.shard, &entry.key));
-            stored.insert(place, entry);
+            stored.put(place, entry);
         }
         drop(stored);
         self.commits.send_modify(|commits| *commits += 1);
@@ -51,7 +72,7 @@ impl Shared {
         let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         let mut entries = Vec::new();
         let first = reading.places.values().copied().min().unwrap_or(u64::MAX);
-        for (place, entry) in stored.range(first..) {
+        for (place, entry) in stored.by_place.range(first..) {
             let wanted = reading.places.get_mut(&entry.shard).filter(|next| **next <= *place);
             if let Some(next) = wanted {
                 *next = place + 1;

@@ -144,7 +144,7 @@ impl User {
 fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option<&str>) -> Vec<String> {
     let config = &settings.config;
     let (prefix, stream, bucket) = (&config.subject_prefix, &config.stream, bucket(config));
-    let checkpoint = subjects(config).checkpoint_pattern();
+    let subjects = subjects(config);
     let mut api = vec![
         format!("STREAM.INFO.{stream}"),
         format!("STREAM.MSG.GET.{stream}"),
@@ -158,7 +158,9 @@ fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option
     api.extend(of_stream.map(|verb| format!("STREAM.{verb}.{stream}")));
     // The client queries the account before it creates a bucket.
     api.extend(of_bucket.into_iter().flat_map(|verb| ["INFO".to_owned(), format!("STREAM.{verb}.KV_{bucket}")]));
-    let subjects = [format!("{prefix}.lane.>"), format!("{prefix}.dead-letter.>"), checkpoint];
+    let mut records = vec![format!("{prefix}.lane.>"), format!("{prefix}.dead-letter.>"), subjects.checkpoint_pattern()];
+    records.extend(settings.has_refresh_log.then(|| subjects.refresh_log_pattern()));
+    records.extend(config.state.then(|| format!("{prefix}.state.*")));
     let leases = [format!("$KV.{bucket}.>"), format!("$JS.FC.KV_{bucket}.>")];
-    subjects.into_iter().chain(leases).chain(api.into_iter().map(|api| format!("$JS.API.{api}"))).collect()
+    records.into_iter().chain(leases).chain(api.into_iter().map(|api| format!("$JS.API.{api}"))).collect()
 }

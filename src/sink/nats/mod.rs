@@ -97,6 +97,8 @@ pub struct NatsSettings {
     pub config: NatsConfig,
     /// The login. Secrets are read at each login.
     pub login: NatsLogin,
+    /// Whether resources are read again, so that there is a refresh log.
+    pub has_refresh_log: bool,
     /// The number of shards.
     pub shards: NonZeroU32,
     /// The deployment, which each record names.
@@ -115,6 +117,7 @@ impl NatsSettings {
         Self {
             config: sink.config.clone(),
             login: sink.login.clone(),
+            has_refresh_log: sink.has_refresh_log,
             shards,
             deployment: deployment.clone(),
             replica: replica.to_owned(),

@@ -117,7 +117,7 @@ impl Writes {
 
 impl Outgoing {
     fn new(subjects: &Subjects, deployment: &Deployment, message: &Message, texts: &mut PageTexts) -> Self {
-        let Attributes { id, kind, stream, resource_type: _, time, trace } = &message.attributes;
+        let Attributes { id, encoding, kind, stream, resource_type: _, time, trace } = &message.attributes;
         let lane = match &message.target {
             Target::Lane { partition, .. } => Some(*partition),
             Target::DeadLetter | Target::State { .. } | Target::RefreshLog(_) => None,
@@ -130,15 +130,15 @@ impl Outgoing {
             header("ce-time", &time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
             // The binding has a prefix for all attributes. The other header is for consumers that don't know
             // CloudEvents.
-            header("ce-datacontenttype", "application/protobuf"),
-            header("content-type", "application/protobuf"),
+            header("ce-datacontenttype", encoding.media_type()),
+            header("content-type", encoding.media_type()),
             header("traceparent", texts.traceparent(*trace)),
             header(MESSAGE_ID, id),
         ];
         if matches!(message.target, Target::State { .. } | Target::RefreshLog(_)) {
             headers.push(header(ROLLUP, "sub"));
         }
-        if matches!(message.target, Target::State { .. }) && message.value.is_empty() {
+        if message.is_removal() {
             // As a key-value bucket marks a key that is gone.
             headers.push(header("KV-Operation", "PURGE"));
         }
@@ -174,6 +174,7 @@ fn header(name: &str, value: &str) -> Header {
 mod tests {
     use super::*;
     use bridge_core::ids::{Gid, StreamId, Topic};
+    use bridge_core::record::encoding::Encoding;
     use bridge_core::record::trace::Trace;
     use chrono::DateTime;
 
@@ -187,6 +188,7 @@ mod tests {
             value: b"value".to_vec(),
             attributes: Attributes {
                 id: "a \"b\" 50%é\r\n".to_owned(),
+                encoding: Encoding::Protobuf,
                 kind: "asana_event_bridge.v1.Event",
                 stream: Some(StreamId::new("team a", "34")),
                 resource_type: "task".into(),

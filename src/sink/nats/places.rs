@@ -41,6 +41,7 @@ pub(in crate::sink) async fn place_at(
     let settings = NatsSettings {
         config,
         login,
+        has_refresh_log: false,
         shards: NonZeroU32::MIN,
         deployment: Deployment::default(),
         replica,

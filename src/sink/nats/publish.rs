@@ -55,6 +55,17 @@ pub(super) struct Found {
     pub(super) payload: Bytes,
 }
 
+impl Found {
+    fn new(sequence: u64, message: async_nats::Message) -> Self {
+        Self {
+            subject: message.subject.to_string(),
+            sequence,
+            headers: message.headers.unwrap_or_default(),
+            payload: message.payload,
+        }
+    }
+}
+
 /// The abilities of the JetStream stream. What is missing is done another way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Abilities {
@@ -165,14 +176,7 @@ impl Publisher {
             let message = message.map_err(|error| SinkError::unavailable(action.clone(), error))?;
             let info = message.info().map_err(|error| SinkError::unavailable(action.clone(), error))?;
             let (sequence, is_last) = (info.stream_sequence, info.pending == 0);
-            let message = message.message;
-            let found = Found {
-                subject: message.subject.to_string(),
-                sequence,
-                headers: message.headers.unwrap_or_default(),
-                payload: message.payload,
-            };
-            Ok((found, is_last))
+            Ok((Found::new(sequence, message.message), is_last))
         }))
     }
 
@@ -353,13 +357,7 @@ impl Publisher {
                 let info = message.info().map_err(|error| SinkError::unavailable(action(), error))?;
                 let (sequence, delivered) = (info.stream_sequence, info.consumer_sequence);
                 pending = info.pending;
-                let message = message.message;
-                found.push(Found {
-                    subject: message.subject.to_string(),
-                    sequence,
-                    headers: message.headers.unwrap_or_default(),
-                    payload: message.payload,
-                });
+                found.push(Found::new(sequence, message.message));
                 if delivered != found.len() as u64 {
                     return Err(SinkError::unavailable(action(), "messages were lost on the way"));
                 }

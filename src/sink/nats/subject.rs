@@ -74,11 +74,16 @@ impl Subjects {
         format!("{}._refresh{name}", self.prefix)
     }
 
+    /// Every entry of the refresh log.
+    pub(super) fn refresh_log_pattern(&self) -> String {
+        format!("{}.>", self.refresh_log())
+    }
+
     /// The parts of the refresh log of some shards, with few filters.
     pub(super) fn refresh_logs(&self, shards: &[ShardId]) -> Vec<String> {
         let log = self.refresh_log();
         if shards.len() > MOST_FILTERS {
-            return vec![format!("{log}.>")];
+            return vec![self.refresh_log_pattern()];
         }
         shards.iter().map(|shard| format!("{log}.{shard}.>")).collect()
     }
@@ -92,7 +97,7 @@ impl Subjects {
     /// All that a commit writes besides checkpoints: records, dead letters, states and the refresh log.
     pub(super) fn written(&self) -> Vec<String> {
         let mut subjects = self.messages();
-        subjects.extend([format!("{}.state.>", self.prefix), format!("{}.>", self.refresh_log())]);
+        subjects.extend([format!("{}.state.>", self.prefix), self.refresh_log_pattern()]);
         subjects
     }
 
@@ -179,6 +184,7 @@ pub(super) fn unescape(token: &str) -> Option<String> {
 mod tests {
     use super::*;
     use bridge_core::ids::{Gid, StreamId};
+    use bridge_core::record::encoding::Encoding;
     use bridge_core::record::trace::Trace;
     use chrono::DateTime;
     use proptest::prelude::*;
@@ -191,6 +197,7 @@ mod tests {
             value: Vec::new(),
             attributes: Attributes {
                 id: "i".to_owned(),
+                encoding: Encoding::Protobuf,
                 kind: "k",
                 stream,
                 resource_type: kind.into(),

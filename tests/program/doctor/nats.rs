@@ -1,38 +1,23 @@
 //! Real nats-servers, one of which knows users, permissions and TLS.
 
 use super::{Bench, program};
+use crate::support::operator::Operator;
 use crate::support::program::Program;
+use crate::support::rights::{Of, of_nats};
 use crate::support::service::Service;
 use crate::support::tls::Certificates;
 use crate::support::wait_for;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a bridge publishes to, by `docs/operations/doctor.md`.
-const PUBLISHED: [&str; 17] = [
-    "asana.lane.>",
-    "asana.dead-letter.>",
-    "asana._checkpoint.>",
-    "$KV.ASANA_leases.>",
-    "$JS.FC.KV_ASANA_leases.>",
-    "$JS.API.INFO",
-    "$JS.API.STREAM.INFO.ASANA",
-    "$JS.API.STREAM.CREATE.ASANA",
-    "$JS.API.STREAM.MSG.GET.ASANA",
-    "$JS.API.CONSUMER.CREATE.ASANA",
-    "$JS.API.CONSUMER.MSG.NEXT.ASANA.>",
-    "$JS.API.CONSUMER.DELETE.ASANA.>",
-    "$JS.API.STREAM.INFO.KV_ASANA_leases",
-    "$JS.API.STREAM.CREATE.KV_ASANA_leases",
-    "$JS.API.STREAM.MSG.GET.KV_ASANA_leases",
-    "$JS.API.CONSUMER.CREATE.KV_ASANA_leases",
-    "$SYS.REQ.USER.INFO",
-];
+/// What a bridge publishes to that creates what is missing, and whose rights `doctor` can read.
+fn published() -> Vec<String> {
+    let lists = [Of::Bridge, Of::Creator].map(of_nats);
+    lists.into_iter().flatten().chain(["$SYS.REQ.USER.INFO".to_owned()]).collect()
+}
 
 fn config(bench: &Bench, nats: &Service) -> Value {
     let servers = [format!("nats://{}", nats.address)];
@@ -47,13 +32,13 @@ fn reach(nats: &Service) -> String {
 fn a_user_is_held_against_what_the_bridge_needs() {
     let bench = Bench::new();
     let certificates = Certificates::make(bench.folder.path());
-    let user = |name: &str, publish: &[&str]| {
+    let user = |name: &str, publish: &[String]| {
         let permissions = json!({ "publish": publish, "subscribe": ["_INBOX.>"] });
         json!({ "user": name, "password": "hush-password", "permissions": permissions })
     };
-    let poor: Vec<_> = PUBLISHED.into_iter().filter(|subject| !subject.starts_with("$KV")).collect();
+    let poor: Vec<_> = published().into_iter().filter(|subject| !subject.starts_with("$KV")).collect();
     let admin = json!({ "user": "admin", "password": "admin" });
-    let users = json!({ "users": [user("bridge", &PUBLISHED), user("poor", &poor), admin] });
+    let users = json!({ "users": [user("bridge", &published()), user("poor", &poor), admin] });
     let tls = json!({ "cert_file": certificates.certificate, "key_file": certificates.key });
     let settings = [
         format!("authorization={users}"),
@@ -167,53 +152,19 @@ fn nkeys_and_credentials_files_are_ways_to_log_in() {
         &["sink.nats.nkeySeed can't be used"],
     );
 
-    let (operator, system, account) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
-    let all =
-        ["subs", "data", "payload", "imports", "exports", "conn", "mem_storage", "disk_storage", "streams", "consumer"];
-    let unlimited: Value = all.map(|limit| (limit.to_owned(), json!(-1))).into_iter().collect();
-    let settings = [
-        format!("operator={}", jwt(&operator, &operator, &json!({ "type": "operator" }))),
-        format!("system_account={}", system.public_key()),
-        "resolver=MEMORY".to_owned(),
-        format!(
-            "resolver_preload={}",
-            json!({
-                system.public_key(): jwt(&operator, &system, &json!({ "type": "account", "limits": { "conn": -1 } })),
-                account.public_key(): jwt(&operator, &account, &json!({ "type": "account", "limits": unlimited })),
-            })
-        ),
-    ];
+    let operator = Operator::new();
+    let settings = operator.settings();
     let nats = Service::start("nats", &settings.iter().flat_map(|setting| ["--set", setting]).collect::<Vec<_>>());
     let user = KeyPair::new_user();
-    let user_jwt = jwt(&account, &user, &json!({ "type": "user", "subs": -1, "data": -1, "payload": -1 }));
-    let file = format!(
-        "-----BEGIN NATS USER JWT-----\n{user_jwt}\n------END NATS USER JWT------\n\n\
-         -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
-        user.seed().unwrap()
-    );
-    std::fs::write(bench.path("user.creds"), file).unwrap();
+    std::fs::write(bench.path("user.creds"), operator.credentials(&user, &json!({}), None)).unwrap();
     let found = examine(&nats, "credentialsFile", &json!(bench.path("user.creds")));
     found.assert_failed(&[]);
-    found.assert("rights on NATS", "ok", &[&user.public_key(), &account.public_key()]);
+    found.assert("rights on NATS", "ok", &[&user.public_key(), &operator.account.public_key()]);
     examine(&nats, "credentialsFile", &json!(bench.path("password"))).assert(
         &reach(&nats),
         "failed",
         &["doesn't hold a JWT and a seed"],
     );
-}
-
-/// What `issuer` says of `subject`, as `nsc` writes it.
-fn jwt(issuer: &KeyPair, subject: &KeyPair, claims: &Value) -> String {
-    let mut claims = claims.clone();
-    claims["version"] = json!(2);
-    let payload = json!({
-        "iss": issuer.public_key(), "sub": subject.public_key(), "name": "test", "iat": 1_700_000_000, "nats": claims,
-    });
-    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let header = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
-    let text = format!("{}.{}", encode(header.to_string().as_bytes()), encode(payload.to_string().as_bytes()));
-    let signature = issuer.sign(text.as_bytes()).unwrap();
-    format!("{text}.{}", encode(&signature))
 }
 
 #[test]

@@ -6,10 +6,10 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, Fi
 use std::fmt::Write as _;
 
 // Where a comment stands is said as a path of field numbers, those of descriptor.proto.
-const MESSAGE_OF_FILE: i32 = 4;
-const ENUM_OF_FILE: i32 = 5;
+pub(super) const MESSAGE_OF_FILE: i32 = 4;
+pub(super) const ENUM_OF_FILE: i32 = 5;
 const SYNTAX_OF_FILE: i32 = 12;
-const FIELD_OF_MESSAGE: i32 = 2;
+pub(super) const FIELD_OF_MESSAGE: i32 = 2;
 const VALUE_OF_ENUM: i32 = 2;
 
 /// The reference page.
@@ -34,8 +34,9 @@ pub(crate) fn markdown(file: &FileDescriptorProto) -> String {
     )
 }
 
-struct Page<'a> {
-    file: &'a FileDescriptorProto,
+/// What the comments of a proto say.
+pub(super) struct Page<'a> {
+    pub(super) file: &'a FileDescriptorProto,
 }
 
 impl Page<'_> {
@@ -86,7 +87,7 @@ impl Page<'_> {
     }
 
     /// The comment before something, a blank of each line's beginning taken off.
-    fn comment(&self, path: &[i32]) -> Option<String> {
+    pub(super) fn comment(&self, path: &[i32]) -> Option<String> {
         let comment = self.location(path)?.leading_comments.as_ref()?;
         let lines: Vec<_> = comment.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
         Some(lines.join("\n") + "\n")

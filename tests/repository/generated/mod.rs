@@ -1,5 +1,6 @@
 //! What is generated and committed is up to date. `UPDATE=1` writes it anew.
 mod contract;
+mod json_schema;
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,11 @@ fn root() -> &'static Path {
 
 /// Compares the file with what it should hold, or writes it under `UPDATE=1`.
 fn check(path: &Path, fresh: &str) {
-    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    check_bytes(path, fresh.as_bytes());
+}
+
+fn check_bytes(path: &Path, fresh: &[u8]) {
+    let committed = std::fs::read(path).unwrap_or_default();
     // What is as it was keeps its time, so that nothing is built anew.
     if committed != fresh && std::env::var_os("UPDATE").is_some() {
         std::fs::write(path, fresh).expect("write the generated file");
@@ -42,6 +47,8 @@ fn the_rust_code_of_the_wire_contract_is_up_to_date() {
         .out_dir(out.path())
         .register_descriptors(&descriptors.encode_to_vec())
         .expect("descriptors")
+        // A newer bridge may write more.
+        .ignore_unknown_fields()
         .build(&[".asana_event_bridge.v1"])
         .expect("generate JSON forms");
     let mut names: Vec<PathBuf> = std::fs::read_dir(out.path())
@@ -70,6 +77,23 @@ fn the_reference_of_the_wire_contract_is_up_to_date() {
     let descriptors = protox::compile([PROTOS[0]], [root().join("proto")]).expect("the protos compile");
     let file = descriptors.file.iter().find(|file| file.name() == PROTOS[0]).expect("the contract");
     check(&root().join("docs/contract.md"), &contract::markdown(file));
+}
+
+#[test]
+fn the_schema_of_the_json_form_is_up_to_date() {
+    let descriptors = protox::compile([PROTOS[0]], [root().join("proto")]).expect("the protos compile");
+    let file = descriptors.file.iter().find(|file| file.name() == PROTOS[0]).expect("the contract");
+    let schema = serde_json::to_string_pretty(&json_schema::json_schema(file)).expect("JSON");
+    check(&root().join("docs/record.schema.json"), &format!("{schema}\n"));
+}
+
+#[test]
+fn the_descriptors_of_the_contract_are_up_to_date() {
+    use prost::Message as _;
+    let mut descriptors = protox::compile([PROTOS[0]], [root().join("proto")]).expect("the protos compile");
+    // With its imports, and without comments.
+    descriptors.file.iter_mut().for_each(|file| file.source_code_info = None);
+    check_bytes(&root().join("proto/record.binpb"), &descriptors.encode_to_vec());
 }
 
 #[test]

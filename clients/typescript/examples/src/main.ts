@@ -6,8 +6,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
-import { fromBinary } from "@bufbuild/protobuf";
-import { Detector, RecordSchema } from "asana-event-bridge-consumer";
+import { decode, Detector } from "asana-event-bridge-consumer";
 import kafkajs, { type EachMessagePayload, type KafkaMessage } from "kafkajs";
 import lz4 from "lz4-napi";
 import { json } from "./json.js";
@@ -90,7 +89,7 @@ async function read(
 }
 
 function line(detector: Detector, partition: number, message: KafkaMessage) {
-  const record = fromBinary(RecordSchema, message.value ?? new Uint8Array());
+  const record = decode(message.value ?? new Uint8Array());
   const verdict = detector.observe(record);
   const { position, body } = record;
   return {

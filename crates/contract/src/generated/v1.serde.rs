@@ -64,6 +64,7 @@ impl<'de> serde::Deserialize<'de> for Change {
             AddedValue,
             NewValue,
             RemovedValue,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -90,7 +91,7 @@ impl<'de> serde::Deserialize<'de> for Change {
                             "addedValue" | "added_value" => Ok(GeneratedField::AddedValue),
                             "newValue" | "new_value" => Ok(GeneratedField::NewValue),
                             "removedValue" | "removed_value" => Ok(GeneratedField::RemovedValue),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -146,6 +147,9 @@ impl<'de> serde::Deserialize<'de> for Change {
                             }
                             removed_value__ = map_.next_value()?;
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(Change {
@@ -199,6 +203,7 @@ impl<'de> serde::Deserialize<'de> for ChangeValue {
         enum GeneratedField {
             Resource,
             Json,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -222,7 +227,7 @@ impl<'de> serde::Deserialize<'de> for ChangeValue {
                         match value {
                             "resource" => Ok(GeneratedField::Resource),
                             "json" => Ok(GeneratedField::Json),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -256,6 +261,9 @@ impl<'de> serde::Deserialize<'de> for ChangeValue {
                                 return Err(serde::de::Error::duplicate_field("json"));
                             }
                             json__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -412,6 +420,7 @@ impl<'de> serde::Deserialize<'de> for DeadLetter {
             PartIndex,
             PartCount,
             Part,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -438,7 +447,7 @@ impl<'de> serde::Deserialize<'de> for DeadLetter {
                             "partIndex" | "part_index" => Ok(GeneratedField::PartIndex),
                             "partCount" | "part_count" => Ok(GeneratedField::PartCount),
                             "part" => Ok(GeneratedField::Part),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -500,6 +509,9 @@ impl<'de> serde::Deserialize<'de> for DeadLetter {
                                 Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(DeadLetter {
@@ -559,6 +571,7 @@ impl<'de> serde::Deserialize<'de> for EpochStart {
         enum GeneratedField {
             PreviousEpoch,
             PreviousLaneSequence,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -582,7 +595,7 @@ impl<'de> serde::Deserialize<'de> for EpochStart {
                         match value {
                             "previousEpoch" | "previous_epoch" => Ok(GeneratedField::PreviousEpoch),
                             "previousLaneSequence" | "previous_lane_sequence" => Ok(GeneratedField::PreviousLaneSequence),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -620,6 +633,9 @@ impl<'de> serde::Deserialize<'de> for EpochStart {
                             previous_lane_sequence__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -731,6 +747,7 @@ impl<'de> serde::Deserialize<'de> for Event {
             Type,
             Fingerprint,
             RawJson,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -761,7 +778,7 @@ impl<'de> serde::Deserialize<'de> for Event {
                             "type" => Ok(GeneratedField::Type),
                             "fingerprint" => Ok(GeneratedField::Fingerprint),
                             "rawJson" | "raw_json" => Ok(GeneratedField::RawJson),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -847,6 +864,9 @@ impl<'de> serde::Deserialize<'de> for Event {
                             }
                             raw_json__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(Event {
@@ -905,6 +925,7 @@ impl<'de> serde::Deserialize<'de> for LanesChanged {
         enum GeneratedField {
             PreviousCount,
             Count,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -928,7 +949,7 @@ impl<'de> serde::Deserialize<'de> for LanesChanged {
                         match value {
                             "previousCount" | "previous_count" => Ok(GeneratedField::PreviousCount),
                             "count" => Ok(GeneratedField::Count),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -966,6 +987,9 @@ impl<'de> serde::Deserialize<'de> for LanesChanged {
                             count__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -1025,6 +1049,7 @@ impl<'de> serde::Deserialize<'de> for LeftOut {
             Of,
             What,
             Reason,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1049,7 +1074,7 @@ impl<'de> serde::Deserialize<'de> for LeftOut {
                             "of" => Ok(GeneratedField::Of),
                             "what" => Ok(GeneratedField::What),
                             "reason" => Ok(GeneratedField::Reason),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1090,6 +1115,9 @@ impl<'de> serde::Deserialize<'de> for LeftOut {
                                 return Err(serde::de::Error::duplicate_field("reason"));
                             }
                             reason__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -1182,6 +1210,7 @@ impl<'de> serde::Deserialize<'de> for Position {
             LaneSequence,
             Stream,
             StreamSequence,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1209,7 +1238,7 @@ impl<'de> serde::Deserialize<'de> for Position {
                             "laneSequence" | "lane_sequence" => Ok(GeneratedField::LaneSequence),
                             "stream" => Ok(GeneratedField::Stream),
                             "streamSequence" | "stream_sequence" => Ok(GeneratedField::StreamSequence),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1281,6 +1310,9 @@ impl<'de> serde::Deserialize<'de> for Position {
                             stream_sequence__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -1639,6 +1671,7 @@ impl<'de> serde::Deserialize<'de> for Record {
             StreamEnded,
             State,
             StateProgress,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1677,7 +1710,7 @@ impl<'de> serde::Deserialize<'de> for Record {
                             "streamEnded" | "stream_ended" => Ok(GeneratedField::StreamEnded),
                             "state" => Ok(GeneratedField::State),
                             "stateProgress" | "state_progress" => Ok(GeneratedField::StateProgress),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1818,6 +1851,9 @@ impl<'de> serde::Deserialize<'de> for Record {
                             body__ = map_.next_value::<::std::option::Option<_>>()?.map(record::Body::StateProgress)
 ;
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(Record {
@@ -1887,6 +1923,7 @@ impl<'de> serde::Deserialize<'de> for Resource {
             ResourceType,
             Name,
             ResourceSubtype,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1912,7 +1949,7 @@ impl<'de> serde::Deserialize<'de> for Resource {
                             "resourceType" | "resource_type" => Ok(GeneratedField::ResourceType),
                             "name" => Ok(GeneratedField::Name),
                             "resourceSubtype" | "resource_subtype" => Ok(GeneratedField::ResourceSubtype),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1960,6 +1997,9 @@ impl<'de> serde::Deserialize<'de> for Resource {
                                 return Err(serde::de::Error::duplicate_field("resourceSubtype"));
                             }
                             resource_subtype__ = map_.next_value()?;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -2117,6 +2157,7 @@ impl<'de> serde::Deserialize<'de> for ShardProgress {
             LaneSequence,
             CompleteUpTo,
             Empty,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2143,7 +2184,7 @@ impl<'de> serde::Deserialize<'de> for ShardProgress {
                             "laneSequence" | "lane_sequence" => Ok(GeneratedField::LaneSequence),
                             "completeUpTo" | "complete_up_to" => Ok(GeneratedField::CompleteUpTo),
                             "empty" => Ok(GeneratedField::Empty),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -2204,6 +2245,9 @@ impl<'de> serde::Deserialize<'de> for ShardProgress {
                                 return Err(serde::de::Error::duplicate_field("empty"));
                             }
                             empty__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -2322,6 +2366,7 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
             Reason,
             AskedBy,
             Streams,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2352,7 +2397,7 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
                             "reason" => Ok(GeneratedField::Reason),
                             "askedBy" | "asked_by" => Ok(GeneratedField::AskedBy),
                             "streams" => Ok(GeneratedField::Streams),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -2436,6 +2481,9 @@ impl<'de> serde::Deserialize<'de> for Snapshot {
                             }
                             streams__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
+                        }
                     }
                 }
                 Ok(Snapshot {
@@ -2505,6 +2553,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
             CrawlId,
             Reason,
             GapIds,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2529,7 +2578,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
                             "crawlId" | "crawl_id" => Ok(GeneratedField::CrawlId),
                             "reason" => Ok(GeneratedField::Reason),
                             "gapIds" | "gap_ids" => Ok(GeneratedField::GapIds),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -2570,6 +2619,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotBegin {
                                 return Err(serde::de::Error::duplicate_field("gapIds"));
                             }
                             gap_ids__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -2748,6 +2800,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
             LeftOut,
             LeftOutCount,
             Compared,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2775,7 +2828,7 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
                             "leftOut" | "left_out" => Ok(GeneratedField::LeftOut),
                             "leftOutCount" | "left_out_count" => Ok(GeneratedField::LeftOutCount),
                             "compared" => Ok(GeneratedField::Compared),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -2841,6 +2894,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotEnd {
                                 return Err(serde::de::Error::duplicate_field("compared"));
                             }
                             compared__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -2988,6 +3044,7 @@ impl<'de> serde::Deserialize<'de> for SourceGap {
             Reason,
             LastCompletePollAt,
             ResumedAt,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3013,7 +3070,7 @@ impl<'de> serde::Deserialize<'de> for SourceGap {
                             "reason" => Ok(GeneratedField::Reason),
                             "lastCompletePollAt" | "last_complete_poll_at" => Ok(GeneratedField::LastCompletePollAt),
                             "resumedAt" | "resumed_at" => Ok(GeneratedField::ResumedAt),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3061,6 +3118,9 @@ impl<'de> serde::Deserialize<'de> for SourceGap {
                                 return Err(serde::de::Error::duplicate_field("resumedAt"));
                             }
                             resumed_at__ = map_.next_value()?;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -3146,6 +3206,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
             Restored,
             LeftOut,
             LeftOutCount,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3172,7 +3233,7 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
                             "restored" => Ok(GeneratedField::Restored),
                             "leftOut" | "left_out" => Ok(GeneratedField::LeftOut),
                             "leftOutCount" | "left_out_count" => Ok(GeneratedField::LeftOutCount),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3229,6 +3290,9 @@ impl<'de> serde::Deserialize<'de> for SourceGapHealed {
                             left_out_count__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -3401,6 +3465,7 @@ impl<'de> serde::Deserialize<'de> for StandIn {
             LimitBytes,
             Fingerprint,
             Resource,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3428,7 +3493,7 @@ impl<'de> serde::Deserialize<'de> for StandIn {
                             "limitBytes" | "limit_bytes" => Ok(GeneratedField::LimitBytes),
                             "fingerprint" => Ok(GeneratedField::Fingerprint),
                             "resource" => Ok(GeneratedField::Resource),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3496,6 +3561,9 @@ impl<'de> serde::Deserialize<'de> for StandIn {
                                 return Err(serde::de::Error::duplicate_field("resource"));
                             }
                             resource__ = map_.next_value()?;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -3595,6 +3663,7 @@ impl<'de> serde::Deserialize<'de> for State {
             AskedBy,
             Streams,
             Followed,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3623,7 +3692,7 @@ impl<'de> serde::Deserialize<'de> for State {
                             "askedBy" | "asked_by" => Ok(GeneratedField::AskedBy),
                             "streams" => Ok(GeneratedField::Streams),
                             "followed" => Ok(GeneratedField::Followed),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3692,6 +3761,9 @@ impl<'de> serde::Deserialize<'de> for State {
                                 return Err(serde::de::Error::duplicate_field("followed"));
                             }
                             followed__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -3879,6 +3951,7 @@ impl<'de> serde::Deserialize<'de> for StreamEnded {
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3899,7 +3972,7 @@ impl<'de> serde::Deserialize<'de> for StreamEnded {
                     where
                         E: serde::de::Error,
                     {
-                            Err(serde::de::Error::unknown_field(value, FIELDS))
+                            Ok(GeneratedField::__SkipField__)
                     }
                 }
                 deserializer.deserialize_identifier(GeneratedVisitor)
@@ -3950,6 +4023,7 @@ impl<'de> serde::Deserialize<'de> for StreamResumed {
 
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3970,7 +4044,7 @@ impl<'de> serde::Deserialize<'de> for StreamResumed {
                     where
                         E: serde::de::Error,
                     {
-                            Err(serde::de::Error::unknown_field(value, FIELDS))
+                            Ok(GeneratedField::__SkipField__)
                     }
                 }
                 deserializer.deserialize_identifier(GeneratedVisitor)
@@ -4029,6 +4103,7 @@ impl<'de> serde::Deserialize<'de> for StreamSuspended {
         #[allow(clippy::enum_variant_names)]
         enum GeneratedField {
             Status,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -4051,7 +4126,7 @@ impl<'de> serde::Deserialize<'de> for StreamSuspended {
                     {
                         match value {
                             "status" => Ok(GeneratedField::Status),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -4080,6 +4155,9 @@ impl<'de> serde::Deserialize<'de> for StreamSuspended {
                             status__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -4138,6 +4216,7 @@ impl<'de> serde::Deserialize<'de> for Watermark {
             Shards,
             Lanes,
             Progress,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -4162,7 +4241,7 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                             "shards" => Ok(GeneratedField::Shards),
                             "lanes" => Ok(GeneratedField::Lanes),
                             "progress" => Ok(GeneratedField::Progress),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -4207,6 +4286,9 @@ impl<'de> serde::Deserialize<'de> for Watermark {
                                 return Err(serde::de::Error::duplicate_field("progress"));
                             }
                             progress__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }

@@ -8,6 +8,7 @@ use crate::now::Now;
 use crate::outcome::poll::{Page, PollOutcome, Polled};
 use crate::outcome::stamp::Stamp;
 use crate::record::batch::{Batch, BatchLimits, OutputTopic, StoredCheckpoint};
+use crate::record::encoding::Encodings;
 use crate::record::topic::TopicTemplate;
 use crate::record::trace::Sampling;
 use crate::stream::Notice;
@@ -139,6 +140,7 @@ pub(super) fn settings(topic: &str) -> Settings {
         all_known: true,
         sampling: Sampling::NONE,
         state: StateSettings::default(),
+        encodings: Encodings::default(),
     }
 }
 

@@ -236,7 +236,8 @@ impl Engine {
         for id in ended {
             self.requests += 1;
             let trace = self.settings.trace(self.requests, now.wall);
-            let announcement = Prepared::of_stream(&Body::StreamEnded(pb::StreamEnded {}), &id, now.wall);
+            let ended = Body::StreamEnded(pb::StreamEnded {});
+            let announcement = Prepared::of_stream(&ended, &id, now.wall, self.settings.encodings.events);
             let pending = Pending {
                 topics: self.topics_of_stream(&id, shard),
                 announcement: Some(announcement),

@@ -119,8 +119,9 @@ impl Engine {
         let known = self.note_events(id, &events, latest);
         let entries = self.entries_of_events(&poll.stream, &events, received_at);
         let template = &self.settings.topic;
+        let encoding = self.settings.encodings.events;
         let prepare = |event| {
-            let prepared = Prepared::event(event, id, received_at);
+            let prepared = Prepared::event(event, id, received_at, encoding);
             (template.topic(id, &prepared.resource_type), prepared)
         };
         let records: Vec<_> = events.into_iter().map(prepare).collect();
@@ -129,7 +130,7 @@ impl Engine {
         let topics = if announces { self.topics_of_stream(id, shard) } else { BTreeSet::new() };
         let pending = Pending {
             topics,
-            announcement: announcement.map(|body| Prepared::of_stream(&body, id, received_at)),
+            announcement: announcement.map(|body| Prepared::of_stream(&body, id, received_at, encoding)),
             events: records.len(),
             records,
             entries,

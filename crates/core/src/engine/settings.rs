@@ -5,6 +5,7 @@ use super::schedule::pace::Intervals;
 use crate::checkpoint::Expected;
 use crate::crawl::Depth;
 use crate::ids::{AccountName, Deployment, StreamId, StreamKind, Topic};
+use crate::record::encoding::Encodings;
 use crate::record::topic::TopicTemplate;
 use crate::record::trace::{Sampling, Trace};
 use crate::state::{Pace as RefreshPace, Refreshed};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub sampling: Sampling,
     /// What is read again after events, and where the latest states go.
     pub state: StateSettings,
+    /// The forms of what is written.
+    pub encodings: Encodings,
 }
 
 impl Settings {

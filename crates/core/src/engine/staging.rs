@@ -272,7 +272,7 @@ impl Staging<'_> {
             announced.push((Body::SnapshotBegin(crawl.begin_record()), has_it));
         }
         for (body, has_it) in announced {
-            let prepared = stream.prepare(&body);
+            let prepared = self.prepare_of(stream, &body);
             for partition in has_it..lanes {
                 self.record(stream, Lane { topic: topic.clone(), partition }, &prepared);
             }
@@ -315,7 +315,7 @@ impl Staging<'_> {
 
     /// Puts a record of the stream into every lane of these topics.
     fn announce(&mut self, stream: &mut StreamStaging<'_>, topics: &BTreeMap<Topic, u32>, body: &Body) {
-        let prepared = stream.prepare(body);
+        let prepared = self.prepare_of(stream, body);
         for topic in topics.keys() {
             self.in_each_lane(stream, topic, &prepared);
         }
@@ -352,7 +352,7 @@ impl Staging<'_> {
                 let lane = Lane { topic: topic.clone(), partition };
                 let body = self.watermark(&lane, carrier, &named, counters);
                 let Some(counters) = counters.get_mut(&carrier) else { continue };
-                self.of_lane(carrier, lane, &Prepared::of_lane(&Body::Watermark(body), self.now), counters);
+                self.of_lane(carrier, lane, &self.prepare(&Body::Watermark(body)), counters);
             }
         }
     }
@@ -385,7 +385,7 @@ impl Staging<'_> {
 
     fn of_each_lane(&mut self, shard: ShardId, topic: &Topic, body: &Body, counters: &mut Counters) {
         self.begin_lanes(shard, topic, counters);
-        let prepared = Prepared::of_lane(body, self.now);
+        let prepared = self.prepare(body);
         for partition in 0..self.topics[topic].lanes.get() {
             self.of_lane(shard, Lane { topic: topic.clone(), partition }, &prepared, counters);
         }
@@ -423,34 +423,51 @@ impl Staging<'_> {
     pub(super) fn begin_lane(&mut self, shard: ShardId, lane: &Lane, counters: &mut Counters) {
         let Some(before) = counters.begins(&lane.topic, lane.partition) else { return };
         let start = pb::EpochStart { previous_epoch: before.epoch, previous_lane_sequence: before.last };
-        self.of_lane(shard, lane.clone(), &Prepared::of_lane(&Body::EpochStart(start), self.now), counters);
+        self.of_lane(shard, lane.clone(), &self.prepare(&Body::EpochStart(start)), counters);
     }
 
     fn of_lane(&mut self, shard: ShardId, lane: Lane, prepared: &Prepared, counters: &mut Counters) {
+        self.without_stream(shard, lane, prepared, (self.now, self.trace), counters);
+    }
+
+    /// Gives a record that belongs to no stream its place. `origin`: when it was received, and its trace.
+    pub(super) fn without_stream(
+        &mut self,
+        shard: ShardId,
+        lane: Lane,
+        prepared: &Prepared,
+        origin: (DateTime<Utc>, Trace),
+        counters: &mut Counters,
+    ) -> Place {
+        let (received_at, trace) = origin;
         let place = Place {
             shard,
             epoch: counters.epoch(),
             lane_sequence: counters.next(&lane.topic, lane.partition),
             lane,
             stream: None,
-            received_at: self.now,
-            trace: self.trace,
+            received_at,
+            trace,
         };
         self.push(prepared, &place);
+        place
     }
 
-    pub(super) fn push(&mut self, prepared: &Prepared, place: &Place) {
+    fn prepare(&self, body: &Body) -> Prepared {
+        Prepared::of_lane(body, self.now, self.settings.encodings.events)
+    }
+
+    fn prepare_of(&self, stream: &StreamStaging<'_>, body: &Body) -> Prepared {
+        let Pending { id, received_at, .. } = stream.pending;
+        Prepared::of_stream(body, id, *received_at, self.settings.encodings.events)
+    }
+
+    fn push(&mut self, prepared: &Prepared, place: &Place) {
         let message_bytes = self.topics[&place.lane.topic].message_bytes;
         let refused = prepared.messages(place, message_bytes, &self.settings.dead_letter_topic, &mut self.messages);
         if let (Some(bytes), Some(stream)) = (refused, &place.stream) {
             let notice = Notice::DeadLetter { gid: prepared.key.clone(), bytes };
             self.notices.push((stream.id.clone(), notice));
         }
-    }
-}
-
-impl StreamStaging<'_> {
-    fn prepare(&self, body: &Body) -> Prepared {
-        Prepared::of_stream(body, &self.pending.id, self.pending.received_at)
     }
 }

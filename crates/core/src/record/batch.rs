@@ -1,6 +1,7 @@
 //! The content of one atomic commit, in a form for every sink.
 
 use crate::ids::{Gid, ShardId, StreamId, Topic};
+use crate::record::encoding::Encoding;
 use crate::record::trace::Trace;
 use chrono::{DateTime, Utc};
 use std::num::NonZeroU32;
@@ -52,6 +53,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether it removes its key from the state topic.
+    #[must_use]
+    pub fn is_removal(&self) -> bool {
+        matches!(self.target, Target::State { .. }) && self.value.is_empty()
+    }
+
     /// The subject, as `CloudEvents` calls it: the key, if it is a legal subject (`CloudEvents` 1.0.2, "Type System":
     /// neither control characters nor noncharacters).
     #[must_use]
@@ -91,6 +98,8 @@ pub enum Target {
 pub struct Attributes {
     /// Unique for each record and the same when it is written again: `CloudEvents`' `id`, and `Nats-Msg-Id`.
     pub id: String,
+    /// The form of the value: `content-type`.
+    pub encoding: Encoding,
     /// The body's type, such as `asana_event_bridge.v1.Event`: `CloudEvents`' `type`.
     pub kind: &'static str,
     /// The stream, or nothing for a record of the lane itself: `CloudEvents`' `source`.

@@ -4,6 +4,7 @@
 //! a batch is staged.
 
 pub mod batch;
+pub mod encoding;
 pub mod event;
 mod fingerprint;
 pub mod placement;
@@ -13,12 +14,12 @@ pub mod trace;
 
 use crate::ids::{Gid, Lane, ShardId, StreamId, Topic};
 use crate::record::batch::{Attributes, Message, Target};
+use crate::record::encoding::Encoding;
 use crate::record::event::Event;
 use crate::record::trace::Trace;
 use bridge_contract::pb::{self, record::Body};
-use bridge_contract::time::{date_time, timestamp};
+use bridge_contract::time::{Timestamp, date_time, timestamp};
 use chrono::{DateTime, Utc};
-use prost::Message as _;
 use std::sync::Arc;
 
 /// An encoded body without its position.
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub(crate) struct Prepared {
     /// The body, encoded as a field of `Record`.
     body: Vec<u8>,
+    encoding: Encoding,
     kind: &'static str,
     fingerprint: Vec<u8>,
     pub(crate) key: Gid,
@@ -69,36 +71,48 @@ pub(crate) struct InStream {
 
 impl Prepared {
     /// Prepares an event. Without a gid of its own, its key is the stream's resource.
-    pub(crate) fn event(event: Event, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
+    pub(crate) fn event(event: Event, stream: &StreamId, received_at: DateTime<Utc>, encoding: Encoding) -> Self {
         let key = event.gid().map_or_else(|| stream.resource.clone(), Gid::from);
         let resource_type = Arc::from(event.resource_type().unwrap_or_default());
         let time = event.created_at().unwrap_or(received_at);
         let fingerprint = event.0.fingerprint.clone();
-        Self { fingerprint, key, resource_type, time, ..Self::of_lane(&Body::Event(event.0), time) }
+        Self { fingerprint, key, resource_type, time, ..Self::of_lane(&Body::Event(event.0), time, encoding) }
     }
 
     /// Prepares a snapshot. Its key is that of the resource's events.
-    pub(crate) fn snapshot(snapshot: pb::Snapshot, received_at: DateTime<Utc>) -> Self {
-        let resource = snapshot.resource.clone().unwrap_or_default();
-        let time = snapshot.modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
-        Self {
-            key: Gid::from(resource.gid),
-            resource_type: Arc::from(resource.resource_type),
-            ..Self::of_lane(&Body::Snapshot(snapshot), time)
-        }
+    pub(crate) fn snapshot(snapshot: pb::Snapshot, received_at: DateTime<Utc>, encoding: Encoding) -> Self {
+        let (resource, modified_at) = (snapshot.resource.clone(), snapshot.modified_at);
+        Self::of_resource(resource, modified_at, &Body::Snapshot(snapshot), received_at, encoding)
+    }
+
+    /// Prepares the state of a resource.
+    pub(crate) fn state(state: pb::State, received_at: DateTime<Utc>, encoding: Encoding) -> Self {
+        let (resource, modified_at) = (state.resource.clone(), state.modified_at);
+        Self::of_resource(resource, modified_at, &Body::State(state), received_at, encoding)
+    }
+
+    fn of_resource(
+        resource: Option<pb::Resource>,
+        modified_at: Option<Timestamp>,
+        body: &Body,
+        received_at: DateTime<Utc>,
+        encoding: Encoding,
+    ) -> Self {
+        let pb::Resource { gid, resource_type, .. } = resource.unwrap_or_default();
+        let time = modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
+        Self { key: Gid::from(gid), resource_type: Arc::from(resource_type), ..Self::of_lane(body, time, encoding) }
     }
 
     /// Prepares a record of the stream as a whole. Its key is the watched resource.
-    pub(crate) fn of_stream(body: &Body, stream: &StreamId, received_at: DateTime<Utc>) -> Self {
-        Self { key: stream.resource.clone(), ..Self::of_lane(body, received_at) }
+    pub(crate) fn of_stream(body: &Body, stream: &StreamId, received_at: DateTime<Utc>, encoding: Encoding) -> Self {
+        Self { key: stream.resource.clone(), ..Self::of_lane(body, received_at, encoding) }
     }
 
     /// Prepares a record of the lane itself, which has no key.
-    pub(crate) fn of_lane(body: &Body, time: DateTime<Utc>) -> Self {
-        let mut bytes = Vec::with_capacity(body.encoded_len());
-        body.encode(&mut bytes);
+    pub(crate) fn of_lane(body: &Body, time: DateTime<Utc>, encoding: Encoding) -> Self {
         Self {
-            body: bytes,
+            body: encoding.body(body),
+            encoding,
             kind: kind(body),
             fingerprint: Vec::new(),
             key: Gid::from(""),
@@ -131,28 +145,16 @@ impl Prepared {
             fingerprint: self.fingerprint.clone(),
             resource: Some(pb::Resource { gid, resource_type, ..pb::Resource::default() }),
         });
-        let mut body = Vec::new();
-        stand_in.encode(&mut body);
+        let body = self.encoding.body(&stand_in);
         dead_letters(&message, place, message_bytes, into);
         into.push(self.message(place, &body, kind(&stand_in)));
         Some(size)
     }
 
-    /// Prepares the state of a resource.
-    pub(crate) fn state(state: pb::State, received_at: DateTime<Utc>) -> Self {
-        let resource = state.resource.clone().unwrap_or_default();
-        let time = state.modified_at.as_ref().and_then(date_time).unwrap_or(received_at);
-        Self {
-            key: Gid::from(resource.gid),
-            resource_type: Arc::from(resource.resource_type),
-            ..Self::of_lane(&Body::State(state), time)
-        }
-    }
-
     /// Prepares what the state topic says of a shard.
-    pub(crate) fn state_progress(progress: pb::StateProgress, now: DateTime<Utc>) -> Self {
+    pub(crate) fn state_progress(progress: pb::StateProgress, now: DateTime<Utc>, encoding: Encoding) -> Self {
         let key = Gid::from(bridge_contract::state::progress_key(progress.shard));
-        Self { key, ..Self::of_lane(&Body::StateProgress(progress), now) }
+        Self { key, ..Self::of_lane(&Body::StateProgress(progress), now, encoding) }
     }
 
     /// The message for the state topic.
@@ -165,9 +167,10 @@ impl Prepared {
             target: Target::State { topic: place.topic.clone(), partition: place.partition },
             shard: place.shard,
             key: self.key.clone(),
-            value: value(position.clone(), place.received_at, &self.body),
+            value: self.value(position.clone(), place.received_at, &self.body),
             attributes: Attributes {
                 id,
+                encoding: self.encoding,
                 kind: self.kind,
                 stream: None,
                 resource_type: Arc::clone(&self.resource_type),
@@ -182,9 +185,10 @@ impl Prepared {
             target: Target::Lane { topic: place.lane.topic.clone(), partition: place.lane.partition },
             shard: place.shard,
             key: self.key.clone(),
-            value: value(position(place), place.received_at, body),
+            value: self.value(position(place), place.received_at, body),
             attributes: Attributes {
                 id: id(place),
+                encoding: self.encoding,
                 kind,
                 stream: place.stream.as_ref().map(|stream| stream.id.clone()),
                 resource_type: Arc::clone(&self.resource_type),
@@ -193,23 +197,21 @@ impl Prepared {
             },
         }
     }
-}
 
-/// The encoded record.
-fn value(position: pb::Position, received_at: DateTime<Utc>, body: &[u8]) -> Vec<u8> {
-    let head = pb::Record { position: Some(position), received_at: timestamp(received_at), body: None };
-    let mut value = Vec::with_capacity(head.encoded_len() + body.len());
-    // A vector has room for everything, so encoding can't fail.
-    head.encode_raw(&mut value);
-    value.extend_from_slice(body);
-    value
+    /// The encoded record.
+    fn value(&self, position: pb::Position, received_at: DateTime<Utc>, body: &[u8]) -> Vec<u8> {
+        let head = pb::Record { position: Some(position), received_at: timestamp(received_at), body: None };
+        self.encoding.value(&head, body)
+    }
 }
 
 /// The parts of a record that is too large, each below the limit.
 fn dead_letters(message: &Message, place: &Place, message_bytes: usize, into: &mut Vec<Message>) {
     // The size of a part without its bytes: position, topic, key, headers.
     const AROUND: usize = 2048;
-    let part_bytes = message_bytes.saturating_sub(AROUND + message.key.as_str().len()).max(1024);
+    let encoding = message.attributes.encoding;
+    let room = message_bytes.saturating_sub(AROUND + message.key.as_str().len()).max(1024);
+    let part_bytes = encoding.part_bytes(room);
     let parts = message.value.chunks(part_bytes);
     let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
     for (part_index, part) in (0..).zip(parts) {
@@ -222,7 +224,7 @@ fn dead_letters(message: &Message, place: &Place, message_bytes: usize, into: &m
         };
         into.push(Message {
             target: Target::DeadLetter,
-            value: letter.encode_to_vec(),
+            value: encoding.letter(&letter),
             attributes: Attributes {
                 id: format!("{}:dead-letter:{part_index}", message.attributes.id),
                 kind: "asana_event_bridge.v1.DeadLetter",
@@ -289,7 +291,9 @@ fn kind(body: &Body) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bridge_consumer::decode;
     use proptest::prelude::*;
+    use prost::Message as _;
     use serde_json::json;
 
     fn place() -> Place {
@@ -312,42 +316,55 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_record_encoded_at_once() {
         let event = event(r#"{"action":"added","resource":{"gid":"77","resource_type":"task"}}"#);
-        let prepared = Prepared::event(event.clone(), &StreamId::new("main", "12"), place().received_at);
-        let mut messages = Vec::new();
-        prepared.messages(&place(), 10_000, "dead", &mut messages);
         let record = pb::Record {
             position: Some(position(&place())),
             received_at: timestamp(place().received_at),
-            body: Some(Body::Event(event.0)),
+            body: Some(Body::Event(event.0.clone())),
         };
-        assert_eq!(messages.len(), 1);
-        assert_eq!(messages[0].value, record.encode_to_vec());
-        assert_eq!(messages[0].key.as_str(), "77");
-        assert_eq!(messages[0].attributes.id, "main/12:9:4");
+        let json = bridge_contract::json::record(&record).expect("JSON");
+        for (encoding, expected) in [(Encoding::Protobuf, record.encode_to_vec()), (Encoding::Json, json)] {
+            let prepared = Prepared::event(event.clone(), &StreamId::new("main", "12"), place().received_at, encoding);
+            let mut messages = Vec::new();
+            prepared.messages(&place(), 10_000, "dead", &mut messages);
+            assert_eq!(messages.len(), 1);
+            assert_eq!(messages[0].value, expected);
+            assert_eq!(messages[0].key.as_str(), "77");
+            assert_eq!(messages[0].attributes.id, "main/12:9:4");
+            assert_eq!(messages[0].attributes.encoding, encoding);
+        }
     }
 
     #[test]
     fn what_is_too_large_has_a_stand_in_and_can_be_put_together_again() {
         let event = event(&format!(r#"{{"note":"{}"}}"#, "x".repeat(20_000)));
-        let prepared = Prepared::event(event.clone(), &StreamId::new("main", "12"), place().received_at);
-        let mut messages = Vec::new();
-        prepared.messages(&place(), 8_000, "dead", &mut messages);
-        let (stand_in, letters) = messages.split_last().expect("messages");
-        assert!(messages.iter().all(|message| message_size(message) <= 8_000));
-        let stand_in = pb::Record::decode(stand_in.value.as_slice()).expect("decodes");
-        assert_eq!(stand_in.position, Some(position(&place())));
-        assert!(matches!(stand_in.body, Some(Body::StandIn(_))));
-        assert_eq!(letters.len(), 4);
-        let parts = letters.iter().flat_map(|letter| {
-            assert_eq!(letter.target, Target::DeadLetter);
-            pb::DeadLetter::decode(letter.value.as_slice()).expect("decodes").part
-        });
-        let whole = pb::Record::decode(parts.collect::<Vec<_>>().as_slice()).expect("decodes");
-        assert_eq!(whole.body, Some(Body::Event(event.0)));
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            let prepared = Prepared::event(event.clone(), &StreamId::new("main", "12"), place().received_at, encoding);
+            let mut messages = Vec::new();
+            prepared.messages(&place(), 8_000, "dead", &mut messages);
+            let (stand_in, letters) = messages.split_last().expect("messages");
+            assert!(messages.iter().all(|message| message_size(message) <= 8_000));
+            let stand_in = decode::wire(&stand_in.value).expect("decodes");
+            assert_eq!(stand_in.position, Some(position(&place())));
+            assert!(matches!(stand_in.body, Some(Body::StandIn(_))));
+            assert!(letters.len() >= 4, "{}", letters.len());
+            let parts = letters.iter().flat_map(|letter| {
+                assert_eq!(letter.target, Target::DeadLetter);
+                letter_of(letter).part
+            });
+            let whole = decode::wire(&parts.collect::<Vec<_>>()).expect("decodes");
+            assert_eq!(whole.body, Some(Body::Event(event.0.clone())));
+        }
+    }
+
+    fn letter_of(message: &Message) -> pb::DeadLetter {
+        match message.attributes.encoding {
+            Encoding::Protobuf => pb::DeadLetter::decode(message.value.as_slice()).expect("decodes"),
+            Encoding::Json => serde_json::from_slice(&message.value).expect("JSON"),
+        }
     }
 
     /// Protobuf's own rule: from year 1 to year 9999, and a second has no more than its nanoseconds.
-    fn is_valid(time: Option<bridge_contract::Timestamp>) -> bool {
+    fn is_valid(time: Option<Timestamp>) -> bool {
         time.is_none_or(|time| {
             (-62_135_596_800..=253_402_300_799).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos)
         })
@@ -378,7 +395,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_time_of_a_record_is_one_that_protobuf_has(text in any_time_text(), received_at in any_time()) {
+        fn every_time_of_a_record_is_one_that_protobuf_has(text in any_time_text(), received_at in any_time(), json: bool) {
             let (stream, text) = (StreamId::new("main", "12"), json!(text));
             let event = event(&json!({
                 "action": "added", "resource": {"gid": "7", "resource_type": "task"}, "parent": null,
@@ -387,14 +404,15 @@ mod tests {
             prop_assert!(event.0.created_at.is_some() || !event.0.raw_json.is_empty());
             let modified_at = bridge_contract::time::parse(text.as_str().expect("text")).and_then(timestamp);
             let snapshot = pb::Snapshot { modified_at, ..pb::Snapshot::default() };
+            let encoding = if json { Encoding::Json } else { Encoding::Protobuf };
             let prepared = [
-                Prepared::event(event, &stream, received_at),
-                Prepared::snapshot(snapshot, received_at),
+                Prepared::event(event, &stream, received_at, encoding),
+                Prepared::snapshot(snapshot, received_at, encoding),
             ];
             for prepared in prepared {
                 let mut messages = Vec::new();
                 prepared.messages(&Place { received_at, ..place() }, 10_000, "dead", &mut messages);
-                let record = pb::Record::decode(messages[0].value.as_slice()).expect("decodes");
+                let record = decode::wire(&messages[0].value).expect("decodes");
                 prop_assert!(is_valid(record.received_at), "{:?}", record.received_at);
                 let body = record.body.expect("a body");
                 let created_at = if let Body::Event(event) = &body { event.created_at } else { None };

@@ -259,14 +259,20 @@ impl Queue {
 
     /// An entry of the log whose resource is to be read.
     pub fn add(&mut self, now: Duration, shard: ShardId, place: u64, entry: &Entry) {
-        let Some(part) = self.parts.get_mut(&shard) else { return };
-        part.next = place + 1;
-        part.open.insert(place, entry.received_at);
-        let ticket = Ticket::new(now, shard, part.tenure, place, entry);
-        self.put(ticket, None);
+        if let Some(ticket) = self.open(now, shard, place, entry) {
+            self.put(ticket, None);
+        }
     }
 
-    /// Puts a ticket to what waits for the same resource. `due`: not before this time.
+    /// An entry of the log that isn't done before its ticket is. `None` if the shard isn't here.
+    pub fn open(&mut self, now: Duration, shard: ShardId, place: u64, entry: &Entry) -> Option<Ticket> {
+        let part = self.parts.get_mut(&shard)?;
+        part.next = place + 1;
+        part.open.insert(place, entry.received_at);
+        Some(Ticket::new(now, shard, part.tenure, place, entry))
+    }
+
+    /// Puts a ticket to what waits for the same resource. It is due at `not_before` at the earliest.
     fn put(&mut self, mut ticket: Ticket, not_before: Option<Duration>) {
         if let Some((before, _)) = self.remove(&ticket.gid) {
             if let Some(part) = self.parts.get_mut(&ticket.shard) {
@@ -421,15 +427,6 @@ impl Ticket {
     #[must_use]
     pub fn alone(self) -> Self {
         Self { alone: true, ..self }
-    }
-
-    /// An entry that needs no reading: its state was found by a crawl. `None` if the shard isn't here.
-    #[must_use]
-    pub fn of_found(queue: &mut Queue, now: Duration, shard: ShardId, place: u64, entry: &Entry) -> Option<Self> {
-        let part = queue.parts.get_mut(&shard)?;
-        part.next = place + 1;
-        part.open.insert(place, entry.received_at);
-        Some(Self::new(now, shard, part.tenure, place, entry))
     }
 
     /// Both, as what came later says.

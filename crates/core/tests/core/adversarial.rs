@@ -2,7 +2,8 @@
 //!
 //! `ADVERSARIAL_EVENTS` sets how many (1,000,000 unless told otherwise), `ADVERSARIAL_SEED` from which seed.
 
-use bridge_contract::pb::{self, record::Body};
+use bridge_consumer::decode;
+use bridge_contract::pb::record::Body;
 use bridge_core::checkpoint;
 use bridge_core::engine::schedule::budget::Limit;
 use bridge_core::engine::{AccountSpec, CrawlSettings, Engine, Settings, StateSettings, StreamSpec};
@@ -10,11 +11,11 @@ use bridge_core::ids::{Deployment, ShardId, StreamId, StreamKind};
 use bridge_core::now::Now;
 use bridge_core::outcome::poll::{Page, PollOutcome, Polled};
 use bridge_core::record::batch::{BatchLimits, OutputTopic, Target};
+use bridge_core::record::encoding::Encodings;
 use bridge_core::record::event::{Event, to_json};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
 use chrono::DateTime;
-use prost::Message as _;
 use rand::{Rng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -75,7 +76,7 @@ fn run(mut rng: ChaCha8Rng, events: u64) -> u64 {
             continue;
         }
         let records = batch.messages.iter().filter(|message| matches!(message.target, Target::Lane { .. }));
-        let bodies = records.map(|message| pb::Record::decode(message.value.as_slice()).unwrap().body.unwrap());
+        let bodies = records.map(|message| decode::wire(&message.value).unwrap().body.unwrap());
         let events = bodies.filter_map(|body| if let Body::Event(event) = body { Some(event) } else { None });
         let mut seen = 0;
         for (text, event) in texts.iter().zip(events) {
@@ -113,6 +114,7 @@ fn engine(now: Now) -> Engine {
         all_known: true,
         sampling: Sampling::NONE,
         state: StateSettings::default(),
+        encodings: Encodings::default(),
     };
     let account = AccountSpec {
         name: "main".into(),

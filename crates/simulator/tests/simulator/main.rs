@@ -16,6 +16,7 @@ mod faults;
 mod heavy;
 mod limits;
 mod lists;
+mod oauth;
 mod openapi;
 mod places;
 mod ranks;

@@ -179,7 +179,7 @@ impl Engine {
         }
         for (shard, place) in staged.places {
             if let Some(shard) = self.shards.get_mut(&shard) {
-                shard.refreshed_to(place);
+                shard.refresh_place = place;
             }
         }
         self.refreshed(now, &staged.ready);

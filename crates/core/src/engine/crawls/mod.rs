@@ -231,7 +231,7 @@ impl Engine {
         let read_after = self.streams.get(id).and_then(|entry| entry.crawling.read_after);
         let entry = self.entry_of_found(id, &snapshot, item, (read_after, found.received_at));
         found.entries.extend(entry.map(|entry| (found.records.len(), entry)));
-        let prepared = Prepared::snapshot(snapshot, found.received_at);
+        let prepared = Prepared::snapshot(snapshot, found.received_at, self.settings.encodings.events);
         found.records.push((self.settings.topic.topic(id, &prepared.resource_type), prepared));
     }
 

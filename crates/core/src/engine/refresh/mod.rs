@@ -15,7 +15,7 @@ mod verdict;
 pub use request::{RefreshRead, RefreshRequest};
 pub use verdict::RefreshNotice;
 
-use super::{Engine, Shard, StreamSpec};
+use super::{Engine, StreamSpec};
 use crate::ids::{AccountName, Gid, ShardId, StreamId, Topic};
 use crate::now::Now;
 use crate::record::Prepared;
@@ -124,7 +124,7 @@ impl Engine {
         self.refresh.queue.places()
     }
 
-    /// Changes whenever [`log_places`](Self::log_places) have to be read anew, because shards came or went.
+    /// Changes whenever [`log_places`](Self::log_places) have to be read again, because shards came or went.
     #[must_use]
     pub fn log_tenures(&self) -> u64 {
         self.refresh.queue.tenures()
@@ -204,7 +204,7 @@ impl Engine {
         if !is_newest {
             return self.refresh.queue.add(now.monotonic, shard, place, entry);
         }
-        let Some(ticket) = Ticket::of_found(&mut self.refresh.queue, now.monotonic, shard, place, entry) else {
+        let Some(ticket) = self.refresh.queue.open(now.monotonic, shard, place, entry) else {
             return;
         };
         let state = match change {
@@ -240,25 +240,25 @@ impl Engine {
         ready.snapshot.iter().map(|(topic, _)| topic).chain(state)
     }
 
+    fn has_its_topics(&self, ready: &Ready) -> bool {
+        self.topics_of_ready(ready).all(|topic| self.topics.is_known(topic))
+    }
+
     /// When what was read may be committed: the oldest whose topics are known.
     pub(super) fn refresh_ready(&self) -> Option<Duration> {
-        let is_known = |ready: &&Ready| self.topics_of_ready(ready).all(|topic| self.topics.is_known(topic));
-        self.refresh.ready.iter().find(is_known).map(|ready| ready.arrived)
+        self.refresh.ready.iter().find(|ready| self.has_its_topics(ready)).map(|ready| ready.arrived)
     }
 
     /// Takes the oldest that are ready, up to `room` messages.
     pub(super) fn take_ready(&mut self, mut room: usize) -> Vec<Ready> {
         let (mut taken, mut shards) = (Vec::new(), BTreeSet::new());
-        // Of what waits for a topic, nothing of the same resource may overtake it.
-        let mut held: BTreeSet<Gid> = BTreeSet::new();
-        // A bus may take a key only once in a batch.
-        let mut gids: BTreeSet<Gid> = BTreeSet::new();
+        // Each resource comes once: nothing of it may overtake what waits for a topic, and a bus may take a key only once in a
+        // batch.
+        let mut passed: BTreeSet<Gid> = BTreeSet::new();
         let mut at = 0;
         while let Some(ready) = self.refresh.ready.get(at) {
-            let is_known = self.topics_of_ready(ready).all(|topic| self.topics.is_known(topic));
-            let gid = &ready.ticket.gid;
-            if !is_known || held.contains(gid) || gids.contains(gid) {
-                held.insert(ready.ticket.gid.clone());
+            if passed.contains(&ready.ticket.gid) || !self.has_its_topics(ready) {
+                passed.insert(ready.ticket.gid.clone());
                 at += 1;
                 continue;
             }
@@ -268,7 +268,7 @@ impl Engine {
                 break;
             }
             room = room.saturating_sub(weight);
-            gids.insert(gid.clone());
+            passed.insert(ready.ticket.gid.clone());
             shards.insert(ready.ticket.shard);
             taken.extend(self.refresh.ready.remove(at));
         }
@@ -362,7 +362,7 @@ impl Engine {
         self.refresh.follow = follow;
         let orphans: Vec<_> = orphans.into_values().flatten().collect();
         for running in orphans {
-            self.put_back(now, running, now.monotonic);
+            self.put_back(running, now.monotonic);
         }
     }
 
@@ -377,12 +377,5 @@ impl Engine {
         let of = |gid: &Gid| watchers.get(gid).into_iter().flatten().map(|spec| spec.id.clone());
         let nested = asked.iter().filter(|id| is_nested && of(&id.resource).any(|watcher| watcher == **id));
         containers.iter().flat_map(of).chain(nested.cloned()).collect()
-    }
-}
-
-impl Shard {
-    /// Its refresh log is done up to this place.
-    pub(super) fn refreshed_to(&mut self, place: u64) {
-        self.refresh_place = place;
     }
 }

@@ -5,6 +5,7 @@ use super::{Ready, StateChange};
 use crate::engine::staging::Staging;
 use crate::ids::{Gid, Lane, ShardId, Topic};
 use crate::record::batch::{Attributes, Message, Target};
+use crate::record::encoding::Encoding;
 use crate::record::placement::{lane_of, shard_of_gid};
 use crate::record::sequence::Counters;
 use crate::record::{Place, Prepared, StatePlace, id as id_of, message_size, position as position_of};
@@ -22,17 +23,7 @@ impl Staging<'_> {
             let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
             let lane = Lane { topic: topic.clone(), partition };
             self.begin_lane(shard, &lane, counters);
-            let place = Place {
-                shard,
-                epoch: counters.epoch(),
-                lane_sequence: counters.next(&lane.topic, lane.partition),
-                lane,
-                stream: None,
-                received_at: ready.received_at,
-                trace: ready.trace,
-            };
-            self.push(prepared, &place);
-            place
+            self.without_stream(shard, lane, prepared, (ready.received_at, ready.trace), counters)
         });
         if let (Some(change), Some(topic)) = (&ready.state, self.settings.state.topic.clone()) {
             self.state(ready, change, topic, published.as_ref());
@@ -46,22 +37,23 @@ impl Staging<'_> {
         let (StateChange::Put { position, .. } | StateChange::Remove { position }) = change;
         let position = position.clone().or_else(|| published.map(position_of)).unwrap_or_default();
         let (shard, trace, received_at) = (ready.ticket.shard, ready.trace, ready.received_at);
+        let encoding = self.settings.encodings.state;
         let place = StatePlace { shard, topic, partition, position, received_at, trace };
         let message = match change {
             StateChange::Put { state, .. } => {
-                let whole = Prepared::state(state.as_ref().clone(), received_at).state_message(&place);
+                let whole = Prepared::state(state.as_ref().clone(), received_at, encoding).state_message(&place);
                 if message_size(&whole) <= known.message_bytes {
                     whole
                 } else {
                     let without = pb::State { state_json: String::new(), ..state.as_ref().clone() };
-                    Prepared::state(without, received_at).state_message(&place)
+                    Prepared::state(without, received_at, encoding).state_message(&place)
                 }
             }
             StateChange::Remove { .. } => {
                 let resource_type = ready.ticket.resource_type.clone();
                 let resource = pb::Resource { gid: gid.to_string(), resource_type, ..pb::Resource::default() };
                 let state = pb::State { resource: Some(resource), ..pb::State::default() };
-                Message { value: Vec::new(), ..Prepared::state(state, received_at).state_message(&place) }
+                Message { value: Vec::new(), ..Prepared::state(state, received_at, encoding).state_message(&place) }
             }
         };
         self.messages.push(message);
@@ -73,6 +65,7 @@ impl Staging<'_> {
         if let Some(at) = statement.mark {
             let attributes = Attributes {
                 id: format!("refresh:{MARK_KEY}:{shard}:{epoch}:{}", at.timestamp_micros()),
+                encoding: Encoding::Protobuf,
                 kind: "asana_event_bridge.checkpoint.v1.RefreshEntry",
                 stream: None,
                 resource_type: "".into(),
@@ -88,7 +81,7 @@ impl Staging<'_> {
             });
         }
         let Some((read, topic, progress)) = &statement.record else { return };
-        let prepared = Prepared::state_progress(progress.clone(), now);
+        let prepared = Prepared::state_progress(progress.clone(), now, self.settings.encodings.state);
         let partition = lane_of(prepared.key.as_str().as_bytes(), self.topics[topic].lanes);
         let position = pb::Position { shard: shard.0, epoch, lane: partition, ..pb::Position::default() };
         let place = StatePlace { shard, topic: topic.clone(), partition, position, received_at: now, trace };
@@ -111,6 +104,7 @@ impl Staging<'_> {
             let key = entry.key();
             let attributes = Attributes {
                 id: format!("refresh:{id}:{}", entry.gid),
+                encoding: Encoding::Protobuf,
                 kind: "asana_event_bridge.checkpoint.v1.RefreshEntry",
                 stream: Some(entry.stream.clone()),
                 resource_type: entry.resource_type.as_str().into(),

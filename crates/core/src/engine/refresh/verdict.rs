@@ -68,7 +68,7 @@ impl Engine {
         }
         if let ListOutcome::Throttled { retry_after } = outcome {
             let is_news = self.accounts.get_mut(&request.account).is_some_and(|it| it.pause(now, retry_after));
-            self.put_back(now, running, now.monotonic);
+            self.put_back(running, now.monotonic);
             return is_news.then(|| RefreshNotice::Throttled(request.account.clone(), retry_after));
         }
         match running {
@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// Its resources are due again at this time.
-    pub(super) fn put_back(&mut self, _now: Now, running: Running, due: Duration) {
+    pub(super) fn put_back(&mut self, running: Running, due: Duration) {
         for ticket in running.into_tickets() {
             self.refresh.queue.put_back(ticket, due);
         }
@@ -209,7 +209,7 @@ impl Engine {
         let latest = self.accounts.ahead_of_asana(now);
         self.refresh.fresh.note(ticket.shard, &ticket.gid, latest);
         let topic = self.settings.topic.topic(&ticket.stream, &ticket.resource_type);
-        let snapshot = Some((topic, Prepared::snapshot(snapshot, received_at)));
+        let snapshot = Some((topic, Prepared::snapshot(snapshot, received_at, self.settings.encodings.events)));
         let ready = Ready { snapshot, state, ..self.nothing_ready(now, ticket, received_at) };
         self.get_ready(now, ready);
     }

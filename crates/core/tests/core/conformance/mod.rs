@@ -11,9 +11,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bridge_consumer::decode;
 use bridge_consumer::detect::{Detector, Limits, Start, View};
-use bridge_contract::pb;
+use bridge_contract::json as json_form;
+use bridge_contract::pb::{self, record::Body};
 use prost::Message as _;
-use records::{AT, At, event, record, start, watermark_of};
+use records::{AT, At, event, record, start, watermark, watermark_of};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -117,9 +118,38 @@ fn vectors() -> Vec<Vector> {
     later.extend([0xea, 0x01, 0x02, 0x08, 0x01]);
     let steps = [record(AT, 1, event()).encode_to_vec(), later, record(AT, 4, event()).encode_to_vec()];
     vectors.push(Vector { steps: steps.map(|bytes| (TOPIC.to_owned(), bytes)).into(), ..unknown });
+    vectors.push(as_json());
     let independent = vectors.iter_mut().find(|vector| vector.name == "lane-independent").unwrap();
     independent.steps.push(("asana.projects".to_owned(), record(AT, 2, event()).encode_to_vec()));
     vectors
+}
+
+/// Every second value in the JSON form, with some that a newer bridge may write.
+fn as_json() -> Vector {
+    let snapshot = Body::Snapshot(pb::Snapshot {
+        state_json: r#"{"gid":"1201","number_value":1.5,"tags":[]}"#.to_owned(),
+        ..pb::Snapshot::default()
+    });
+    let gap = Body::SourceGap(pb::SourceGap { gap_id: "g".to_owned(), ..pb::SourceGap::default() });
+    let large = At { epoch: u64::MAX, ..AT };
+    let records = [
+        record(AT, 1, event()),
+        record(AT, 2, snapshot),
+        record(AT, 3, event()),
+        record(AT, 4, gap),
+        watermark(AT, 5, 1_767_000_100),
+        watermark(AT, 6, 1_767_000_200),
+        record(AT, 9, event()),
+        start(large, 100, 9),
+    ];
+    let mut vector = Vector::by_lane("lane-json", "Every second value is in the JSON form.", []);
+    for (number, record) in records.iter().enumerate() {
+        let value = if number % 2 == 1 { json_form::record(record).unwrap() } else { record.encode_to_vec() };
+        vector.steps.push((TOPIC.to_owned(), value));
+    }
+    let newer = r#"{"newer":{"a":[1]},"position":{"epoch":"18446744073709551615","laneSequence":"2","b":2}}"#;
+    vector.steps.push((TOPIC.to_owned(), newer.as_bytes().to_vec()));
+    vector
 }
 
 /// A few hundred records, damaged by chance, always the same.

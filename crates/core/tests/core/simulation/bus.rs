@@ -1,12 +1,12 @@
 //! A bus with atomic commits that are fenced by the owner of each shard.
 
 use super::judge_progress::Follower;
+use bridge_consumer::decode;
 use bridge_contract::pb::{self, record::Body};
 use bridge_contract::state::is_progress_key;
 use bridge_core::ids::{Lane, ShardId};
 use bridge_core::record::batch::{Batch, Message, StoredCheckpoint, Target};
 use chrono::{DateTime, Utc};
-use prost::Message as _;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
@@ -94,7 +94,7 @@ impl Bus {
 
 /// A snapshot that was read after an event and its state are in the same commit, neither without the other.
 fn check_pairs(batch: &Batch) {
-    let record = |message: &Message| pb::Record::decode(message.value.as_slice()).unwrap();
+    let record = |message: &Message| decode::wire(&message.value).unwrap();
     let read =
         batch.messages.iter().filter(|message| matches!(message.target, Target::Lane { .. })).filter_map(|message| {
             match record(message).body {

@@ -4,11 +4,11 @@ use super::asana::{Asana, task};
 use super::bus::Bus;
 use super::judge_state::last_blind_crawl;
 use super::world::SHARDS;
+use bridge_consumer::decode;
 use bridge_contract::pb::{self, record::Body};
 use bridge_core::ids::StreamId;
 use bridge_core::record::batch::Message;
 use chrono::{DateTime, Utc};
-use prost::Message as _;
 use std::collections::BTreeMap;
 
 /// A follower of the state topic.
@@ -48,7 +48,7 @@ impl Follower {
             self.table.remove(&key);
             return;
         }
-        match pb::Record::decode(message.value.as_slice()).expect("a record").body {
+        match decode::wire(&message.value).expect("a record").body {
             Some(Body::State(state)) => drop(self.table.insert(key, state.state_json.parse().expect("a number"))),
             Some(Body::StateProgress(progress)) => {
                 assert_eq!(key, format!("_shard.{}", progress.shard));

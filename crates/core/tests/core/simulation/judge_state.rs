@@ -2,11 +2,11 @@
 
 use super::asana::{Asana, task};
 use super::bus::Bus;
+use bridge_consumer::decode;
 use bridge_contract::pb::{self, record::Body};
 use bridge_core::ids::StreamId;
 use bridge_core::record::batch::Message;
 use chrono::{DateTime, TimeDelta, Utc};
-use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was found in a state topic that is as it should be.
@@ -36,7 +36,7 @@ pub(crate) fn judge_states(asana: &Asana, bus: &Bus, knows_streams: bool) -> Sta
             verdict.removed += 1;
             continue;
         }
-        let record = pb::Record::decode(message.value.as_slice()).expect("a record");
+        let record = decode::wire(&message.value).expect("a record");
         let Some(Body::State(state)) = record.body else { panic!("not a state: {record:?}") };
         let version: u32 = state.state_json.parse().expect("a number");
         let last = newest.entry(gid.clone()).or_default();
@@ -89,7 +89,7 @@ fn judge_removal(asana: &Asana, gid: &str, at: DateTime<Utc>) {
 /// Where the last crawl ended that didn't know what had been published before.
 pub(crate) fn last_blind_crawl(bus: &Bus) -> usize {
     let is_blind = |message: &Message| {
-        let record = pb::Record::decode(message.value.as_slice()).expect("a record");
+        let record = decode::wire(&message.value).expect("a record");
         matches!(record.body, Some(Body::SnapshotEnd(end)) if !end.compared)
     };
     bus.all.iter().rposition(is_blind).unwrap_or(0)

@@ -2,7 +2,7 @@
 //!
 //! Every step is drawn from the seed, and any step may be a crash, a stale owner, an aborted
 //! commit or one whose outcome is unknown. At the end the log is read as a consumer
-//! would. `SIMULATION_SEEDS` sets how many seeds run (12,000 unless told otherwise);
+//! would. `SIMULATION_SEEDS` sets how many seeds run (4,000 unless told otherwise);
 //! `SIMULATION_SEED` runs that one.
 
 mod asana;
@@ -23,7 +23,7 @@ fn any_order_of_crashes_and_faults_loses_and_doubles_nothing() {
     if let Some(seed) = number("SIMULATION_SEED") {
         return run(seed);
     }
-    let seeds = number("SIMULATION_SEEDS").unwrap_or(12_000);
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(4_000);
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let total = std::thread::scope(|scope| {
         let worker = |worker: u64| {

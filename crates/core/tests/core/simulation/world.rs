@@ -19,6 +19,7 @@ use bridge_core::outcome::list::ListOutcome;
 use bridge_core::outcome::poll::{self, Denial, Failure, PollOutcome, Polled, Probed};
 use bridge_core::outcome::stamp::Stamp;
 use bridge_core::record::batch::{Batch, BatchLimits, OutputTopic};
+use bridge_core::record::encoding::{Encoding, Encodings};
 use bridge_core::record::topic::TopicTemplate;
 use bridge_core::record::trace::Sampling;
 use bridge_core::state::{Pace as RefreshPace, Refreshed};
@@ -76,11 +77,20 @@ pub(crate) struct World {
     configured: usize,
     /// How many changes were said to have had no event.
     missed: usize,
-    /// The streams were configured anew.
+    /// The configuration had other streams before.
     was_reconfigured: bool,
     /// How often the state topic said how complete it is, and the changes that this was held against.
     claims: usize,
     covered: usize,
+}
+
+/// In some worlds there is JSON on the bus, or in the state topic only.
+fn encodings(seed: u64) -> Encodings {
+    match seed % 7 {
+        0 => Encodings { events: Encoding::Json, state: Encoding::Json },
+        1 => Encodings { state: Encoding::Json, ..Encodings::default() },
+        _ => Encodings::default(),
+    }
 }
 
 impl World {
@@ -180,6 +190,7 @@ impl World {
             all_known: true,
             sampling: Sampling::NONE,
             state: self.state_settings(),
+            encodings: encodings(self.seed),
         }
     }
 

@@ -7,6 +7,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import io.github.asana_event_bridge.consumer.CustomField;
+import io.github.asana_event_bridge.consumer.Decode;
 import io.github.asana_event_bridge.consumer.Detector;
 import io.github.asana_event_bridge.consumer.Verdict;
 import io.github.asana_event_bridge.v1.Event;
@@ -119,7 +120,7 @@ public final class Main {
     private void print(ConsumerRecord<String, byte[]> message) {
         Record record;
         try {
-            record = Record.parseFrom(message.value());
+            record = Decode.record(message.value());
         } catch (com.google.protobuf.InvalidProtocolBufferException error) {
             throw new IllegalArgumentException(message.topic() + " has something else than records", error);
         }
@@ -172,7 +173,7 @@ public final class Main {
         for (JsonElement element : vector.getAsJsonArray("steps")) {
             JsonObject step = element.getAsJsonObject();
             String topic = step.get("topic").getAsString();
-            Record record = Record.parseFrom(Base64.getDecoder().decode(step.get("record").getAsString()));
+            Record record = Decode.record(Base64.getDecoder().decode(step.get("record").getAsString()));
             Detector detector = detectors.computeIfAbsent(topic, unused -> new Detector(fromBeginning));
             Verdict verdict = detector.observe(record);
             differences += differs(path + ": step " + number++, step.get("verdict"), Report.of(verdict).toString());

@@ -1,0 +1,166 @@
+//! Apache Kafka with TLS, client certificates, SCRAM-SHA-512 and ACLs.
+
+use crate::bench::{Bench, STREAMING, TIMEOUT, assert_readable};
+use crate::support::judge::{compare, events};
+use crate::support::rights::{Acl, OF_BRIDGE, Of, of_kafka};
+use crate::support::service::Service;
+use crate::support::tls::{Certificates, Valid};
+use crate::support::tools::Tools;
+use crate::support::wait_for;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+const PASSWORD: &str = "hush-password";
+
+/// A broker with listeners for those who log in, for those with a certificate, and one whose own certificate has expired.
+/// Its open listener is for who manages it.
+struct Cluster {
+    bench: Bench,
+    kafka: Service,
+    tools: Tools,
+    certificates: Certificates,
+    /// What was granted to each principal.
+    granted: BTreeMap<String, BTreeSet<Acl>>,
+}
+
+impl Cluster {
+    fn start(resources: &[&str]) -> Self {
+        let bench = Bench::new(resources);
+        let certificates = Certificates::make(&bench.path("tls"));
+        let (_, _, expired) = certificates.issue("localhost", Valid::Once);
+        let settings = [
+            "sasl.enabled.mechanisms=SCRAM-SHA-512".to_owned(),
+            "listener.name.login.scram-sha-512.sasl.jaas.config=\
+             org.apache.kafka.common.security.scram.ScramLoginModule required;"
+                .to_owned(),
+            "listener.name.mutual.ssl.client.auth=required".to_owned(),
+            "listener.name.mutual.ssl.principal.mapping.rules=RULE:^CN=([^,]+)$/$1/,DEFAULT".to_owned(),
+            format!("listener.name.expired.ssl.keystore.location={}", expired.display()),
+            "ssl.keystore.type=PEM".to_owned(),
+            format!("ssl.keystore.location={}", certificates.both.display()),
+            "ssl.truststore.type=PEM".to_owned(),
+            format!("ssl.truststore.location={}", certificates.authority.display()),
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
+            "super.users=User:ANONYMOUS".to_owned(),
+            // A crashed member is missed soon.
+            "group.min.session.timeout.ms=1000".to_owned(),
+        ];
+        let listeners = ["LOGIN=SASL_SSL", "MUTUAL=SSL", "EXPIRED=SSL"];
+        let listeners = listeners.into_iter().flat_map(|listener| ["--listener", listener]);
+        let settings = settings.iter().flat_map(|setting| ["--set", setting.as_str()]);
+        let kafka = Service::start("kafka", &listeners.chain(settings).collect::<Vec<_>>());
+        let tools = Tools::start(&kafka.address);
+        Self { bench, kafka, tools, certificates, granted: BTreeMap::new() }
+    }
+
+    /// Properties of one who logs in with a password.
+    fn login(&mut self, user: &str) -> Value {
+        self.tools.set_password(user, "SCRAM-SHA-512", PASSWORD);
+        self.by_password(user, PASSWORD)
+    }
+
+    fn by_password(&self, user: &str, password: &str) -> Value {
+        json!({
+            "bootstrapServers": self.listener("LOGIN"),
+            "properties": {
+                "security.protocol": "SASL_SSL",
+                "sasl.mechanisms": "SCRAM-SHA-512",
+                "sasl.username": user,
+                "ssl.ca.location": self.certificates.authority,
+            },
+            "secretProperties": { "sasl.password": self.bench.secret(&format!("{user}.password"), password) },
+        })
+    }
+
+    fn listener(&self, name: &str) -> &str {
+        &self.kafka.nodes[0].listeners[name]
+    }
+
+    /// A configuration with topics, group and transactional ids whose names begin so.
+    fn config(&self, replica: &str, resource: &str, names: &str, client: &Value) -> PathBuf {
+        let mut kafka = client.clone();
+        for (key, value) in [
+            ("topic", json!(format!("{names}.events"))),
+            ("checkpointTopic", json!(format!("{names}.checkpoints"))),
+            ("stateTopic", json!(format!("{names}.state"))),
+            ("deadLetterTopic", json!(format!("{names}.dead-letters"))),
+            ("groupId", json!(format!("{names}-event-bridge"))),
+            ("topics", json!({ "partitions": 2, "replicationFactor": 1, "minInsyncReplicas": 1 })),
+        ] {
+            kafka[key] = value;
+        }
+        kafka["properties"]["session.timeout.ms"] = json!("3000");
+        self.bench.config(replica, &[resource], &json!({ "kafka": kafka }))
+    }
+
+    fn allow(&mut self, principal: &str, acls: impl IntoIterator<Item = Acl>) {
+        for acl in acls {
+            self.tools.acls(&[vec!["--add".to_owned()], acl.arguments(principal)].concat());
+            self.granted.entry(principal.to_owned()).or_default().insert(acl);
+        }
+        self.settle(principal);
+    }
+
+    fn forbid(&mut self, principal: &str, acls: impl IntoIterator<Item = Acl>) {
+        for acl in acls {
+            self.tools.acls(&[vec!["--remove".to_owned(), "--force".to_owned()], acl.arguments(principal)].concat());
+            assert!(self.granted.get_mut(principal).unwrap().remove(&acl), "{acl:?}");
+        }
+        self.settle(principal);
+    }
+
+    /// Waits until the broker itself knows what the controller was told.
+    fn settle(&mut self, principal: &str) {
+        let (tools, granted) = (&mut self.tools, self.granted[principal].len());
+        let words = ["--list", "--principal", &format!("User:{principal}")].map(str::to_owned);
+        wait_for("the rights", TIMEOUT, || {
+            let listed = tools.acls(&words);
+            (listed.matches("operation=").count() == granted).then_some(())
+        });
+    }
+
+    /// Waits until the bus has as many events as were offered, and judges them.
+    fn arrived(&mut self, resource: &str, names: &str, offered: usize) {
+        let (tools, topic) = (&mut self.tools, format!("{names}.events"));
+        let seen = wait_for("what was offered", TIMEOUT, || {
+            Some(tools.read(&topic)).filter(|seen| events(seen) >= offered)
+        });
+        compare(&self.bench.simulator.offered(&[resource.to_owned()]), &seen);
+    }
+}
+
+#[test]
+fn the_listed_acls_are_enough_with_scram_sha_512() {
+    let mut cluster = Cluster::start(&["1"]);
+    let (bridge, reader) = (cluster.login("bridge"), cluster.login("reader"));
+    let [one, two] = ["one", "two"].map(|replica| cluster.config(replica, "1", "asana", &bridge));
+    for of in OF_BRIDGE {
+        cluster.allow("bridge", of_kafka(of));
+    }
+
+    let first = cluster.bench.bridge(&one);
+    first.said("stream established");
+    cluster.bench.offer("1", "created by the bridge");
+    cluster.arrived("1", "asana", 1);
+    assert!(first.program.stop().success());
+
+    // From now on it may create nothing.
+    cluster.forbid("bridge", of_kafka(Of::Creator));
+    let mut restarted = cluster.bench.bridge(&one);
+    restarted.said(STREAMING);
+    cluster.bench.offer("1", "after a restart");
+    cluster.arrived("1", "asana", 2);
+    let successor = cluster.bench.bridge(&two);
+    successor.said("shard ownership changed");
+    restarted.program.kill();
+    cluster.bench.offer("1", "after a crash");
+    cluster.arrived("1", "asana", 3);
+
+    assert_eq!(cluster.bench.failed(&two).keys().collect::<Vec<_>>(), Vec::<&String>::new());
+    cluster.allow("reader", of_kafka(Of::Reader));
+    assert_readable(&cluster.config("reader", "1", "asana", &reader));
+    assert_readable(&two);
+    assert_eq!(successor.problems(), Vec::<Value>::new());
+    assert!(successor.program.stop().success());
+}
