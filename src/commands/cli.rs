@@ -7,6 +7,7 @@ use super::contract::ContractArgs;
 use super::demo::DemoArgs;
 use super::doctor::DoctorArgs;
 use super::pages::PagesArgs;
+use super::state::StateArgs;
 use super::streams::StreamsArgs;
 use super::tail::TailArgs;
 use super::verify::VerifyArgs;
@@ -64,6 +65,8 @@ pub(super) enum Command {
     Tail(TailArgs),
     /// Read all lanes from the start and report missing, duplicate or reordered records
     Verify(VerifyArgs),
+    /// Print what is in the state topic: the latest state of a resource, or of many
+    State(StateArgs),
     /// Print the status of a running replica's streams, those with trouble first
     Streams(StreamsArgs),
     /// Show and change the stored progress: list, show, reset, migrate
@@ -101,6 +104,7 @@ impl Command {
             | Self::Simulate(_)
             | Self::Tail(_)
             | Self::Verify(_)
+            | Self::State(_)
             | Self::Streams(_)
             | Self::Checkpoint(_)
             | Self::Auth(_)

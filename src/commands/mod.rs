@@ -15,6 +15,7 @@
 //! | `place` | where `tail` and `verify` find records |
 //! | `ledger` | the events that a simulator offered, for `verify` and `demo` |
 
+mod asker;
 pub mod auth;
 mod check;
 pub mod checkpoint;
@@ -28,7 +29,9 @@ mod output;
 mod pages;
 pub mod place;
 mod process;
+mod progress;
 pub mod run;
+pub mod state;
 pub mod streams;
 pub mod tail;
 pub mod verify;
@@ -68,6 +71,7 @@ fn dispatch(command: Command) -> Result<Exit, Box<dyn Failure>> {
         Command::Demo(args) => demo::execute(&args),
         Command::Tail(args) => tail::execute(&args),
         Command::Verify(args) => verify::execute(&args),
+        Command::State(args) => state::execute(&args.command),
         Command::Streams(args) => streams::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Auth(args) => auth::execute(&args),

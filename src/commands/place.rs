@@ -1,4 +1,4 @@
-//! Where `tail` and `verify` find the records: at an address, in a file, or in the sink of a configuration.
+//! Where `tail`, `verify` and `state` find the records: at an address, in a file, or in the sink of a configuration.
 
 use super::exit::{Exit, Failure};
 use crate::config::{self, CheckedReading, Environment, Problems};
@@ -22,8 +22,8 @@ pub struct PlaceArgs {
     /// The brokers of Kafka to connect to first, such as `localhost:9092`
     #[arg(long, value_name = "HOST[,HOST]")]
     pub kafka: Option<String>,
-    /// With --kafka: the topic of the records. Repeat it for more
-    #[arg(long = "topic", value_name = "TOPIC", requires = "kafka", conflicts_with_all = NOT_KAFKA, default_value = "asana.events")]
+    /// With --kafka: the topic of the records. Repeat it for more. Default: `asana.events`; for the command `state`, `asana.state`
+    #[arg(long = "topic", value_name = "TOPIC", requires = "kafka", conflicts_with_all = NOT_KAFKA)]
     pub topics: Vec<String>,
     /// With --kafka: a property of librdkafka, such as `security.protocol=ssl`. Repeat it for more. Other users of this machine
     /// can see the command line: for a password, write a `sink` section, and use --config
@@ -95,6 +95,19 @@ impl PlaceArgs {
     /// # Errors
     /// All problems of the configuration.
     pub(super) fn records(&self) -> Result<Records, Problems> {
+        self.records_of("asana.events")
+    }
+
+    /// The states that are meant.
+    ///
+    /// # Errors
+    /// All problems of the configuration.
+    pub(super) fn states(&self) -> Result<Records, Problems> {
+        self.records_of("asana.state")
+    }
+
+    /// `topic`: the one that is meant if none is named.
+    fn records_of(&self, topic: &str) -> Result<Records, Problems> {
         let Self { kafka, topics, properties, nats, stream, prefix, creds, file, config } = self;
         let address = match (kafka, nats, file, config) {
             (_, _, _, Some(config)) => {
@@ -103,7 +116,7 @@ impl PlaceArgs {
             }
             (Some(servers), ..) => Address::Kafka {
                 servers: servers.clone(),
-                topics: topics.iter().cloned().collect(),
+                topics: if topics.is_empty() { [topic.to_owned()].into() } else { topics.iter().cloned().collect() },
                 properties: properties.iter().cloned().collect(),
             },
             (_, Some(servers), ..) => Address::Nats {
@@ -153,6 +166,21 @@ impl Records {
             Self::Configured(reading) => place_of(&reading).await,
             Self::At(address) => address.place().await,
         }
+    }
+
+    /// Begins to read states, up to the end.
+    ///
+    /// # Errors
+    /// [`PlaceError`]: also after about 10 s in which the bus didn't answer.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub(super) async fn open_states(self) -> Result<Reader, PlaceError> {
+        let place = match self {
+            Self::Configured(reading) => Sink::reading(&reading).state_place().await?,
+            Self::At(address) => address.place().await?,
+        };
+        Ok(Reader::states(place).await?)
     }
 
     /// Begins to read.

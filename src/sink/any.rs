@@ -300,6 +300,32 @@ impl Sink {
     }
 }
 
+/// The states of the sink.
+impl Sink {
+    /// Where the states can be read.
+    ///
+    /// # Errors
+    /// As for [`place`](Self::place). Also `Setup` if no states are kept.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropping the future has no effect.
+    pub async fn state_place(&self) -> Result<Where, PlaceError> {
+        let none = |remedy: &str| {
+            let problem = "the configuration keeps no states".to_owned();
+            Err(PlaceError::Sink(SinkError::Setup { problem, remedy: remedy.to_owned() }))
+        };
+        match &self.of {
+            CheckedSink::Kafka(sink) => match sink.config.state_topic.clone() {
+                Some(topic) => kafka::state_place(self.kafka(sink)?, topic).await,
+                None => none("set `sink.kafka.stateTopic` and `state.refresh: on`"),
+            },
+            CheckedSink::Nats(sink) if sink.config.state => nats::place(self.nats(sink)).await,
+            CheckedSink::Nats(_) => none("set `sink.nats.state: true` and `state.refresh: on`"),
+            CheckedSink::File(_) | CheckedSink::Console(_) => none("only Kafka and NATS can keep states"),
+        }
+    }
+}
+
 /// Records at an address, for readers that have no configuration.
 #[derive(Clone)]
 pub enum Address {

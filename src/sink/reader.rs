@@ -178,6 +178,22 @@ impl Reader {
         }
     }
 
+    /// Opens the reader for the states at the given place, from the first to the end. A record without a body is a tombstone.
+    ///
+    /// # Errors
+    /// [`ReadError`]: the states can't be read.
+    ///
+    /// # Cancel safety
+    /// As for [`open`](Self::open).
+    pub async fn states(place: Where) -> Result<Self, ReadError> {
+        match place {
+            Where::Nats { client, stream, prefix } => {
+                Ok(Self::Nats(Box::new(NatsReader::states(client, &stream, &prefix, Until::End).await?)))
+            }
+            Where::Kafka { .. } | Where::File { .. } => Self::open(place, ReadFrom::Start, Until::End).await,
+        }
+    }
+
     /// Whether the oldest records may have been deleted. Then nothing is known about the records before.
     #[must_use]
     pub fn trimmed(&self) -> bool {

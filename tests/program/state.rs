@@ -5,10 +5,11 @@ use crate::support::program::{Program, Simulator, TOKEN};
 use crate::support::service::Service;
 use crate::support::wait_for;
 use async_nats::jetstream;
-use bridge_consumer::decode;
-use bridge_contract::Timestamp;
-use bridge_contract::pb::{self, record::Body};
+use bridge_consumer::state_table::Completeness;
+use bridge_consumer::{StateTable, decode};
+use bridge_contract::pb::record::Body;
 use bridge_contract::state::is_progress_key;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -111,31 +112,16 @@ fn followed(states: States) -> BTreeMap<String, String> {
     table
 }
 
-/// The time up to which the topic says that it is complete, in nanoseconds; `None` while it says so of no time.
-fn complete_up_to(states: &States) -> Option<i128> {
-    let nanos = |at: &Option<Timestamp>| at.map(|at| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos));
-    let mut records = BTreeMap::new();
-    for (key, value) in states.iter().filter(|(key, _)| is_progress_key(key)) {
-        let record = pb::Record::decode(value.as_ref().unwrap().as_slice()).unwrap();
-        let Some(Body::StateProgress(progress)) = record.body else { panic!("no progress: {record:?}") };
-        assert_eq!((key.clone(), progress.shards), (format!("_shard.{}", progress.shard), SHARDS));
-        records.insert(progress.shard, progress);
+/// The time up to which the topic says that it is complete; `None` while it says so of no time.
+fn complete_up_to(states: &States) -> Option<DateTime<Utc>> {
+    let mut table = StateTable::default();
+    for (key, value) in states {
+        table.apply(key, value.as_ref().map(|value| decode::record(value).unwrap()).as_ref());
     }
-    if records.len() < SHARDS as usize {
-        return None;
+    match table.completeness() {
+        Completeness::Complete { up_to, .. } => up_to,
+        Completeness::Unknown | Completeness::Loading { .. } => None,
     }
-    let read_up_to = records.values().map(|it| nanos(&it.read_up_to)).min()??;
-    let mut until = read_up_to;
-    for record in records.values() {
-        let published = record.published.iter().find(|it| nanos(&it.at) <= Some(read_up_to))?;
-        if published.not_loaded > 0 {
-            return None;
-        }
-        if published.streams > 0 {
-            until = until.min(nanos(&published.complete_up_to)?);
-        }
-    }
-    Some(until)
 }
 
 /// What only one of them has.
@@ -186,7 +172,7 @@ fn the_states_are_asanas(sink: &Value, is_json: bool, read: impl Fn() -> States)
     let removed: BTreeSet<_> = read().into_iter().filter(|(_, value)| value.is_none()).map(|(gid, _)| gid).collect();
     assert!(removed.contains(&task), "{task} was deleted, and only its tombstone says so: {removed:?}");
 
-    let now = i128::from(chrono::Utc::now().timestamp_micros()) * 1_000;
+    let now = Utc::now();
     let is_complete = || complete_up_to(&read()).filter(|until| *until > now);
     wait_for("a state topic that says it is complete", TIMEOUT, is_complete);
     assert_eq!(followed(read()), scene.tasks());

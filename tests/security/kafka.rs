@@ -123,9 +123,8 @@ impl Cluster {
     /// Waits until the bus has as many events as were offered, and judges them.
     fn arrived(&mut self, resource: &str, names: &str, offered: usize) {
         let (tools, topic) = (&mut self.tools, format!("{names}.events"));
-        let seen = wait_for("what was offered", TIMEOUT, || {
-            Some(tools.read(&topic)).filter(|seen| events(seen) >= offered)
-        });
+        let seen =
+            wait_for("what was offered", TIMEOUT, || Some(tools.read(&topic)).filter(|seen| events(seen) >= offered));
         compare(&self.bench.simulator.offered(&[resource.to_owned()]), &seen);
     }
 }

@@ -21,8 +21,18 @@ impl Operator {
     /// The settings of a server that knows the account, which has JetStream without limits.
     pub(crate) fn settings(&self) -> Vec<String> {
         let Self { operator, system, account } = self;
-        let all =
-            ["subs", "data", "payload", "imports", "exports", "conn", "mem_storage", "disk_storage", "streams", "consumer"];
+        let all = [
+            "subs",
+            "data",
+            "payload",
+            "imports",
+            "exports",
+            "conn",
+            "mem_storage",
+            "disk_storage",
+            "streams",
+            "consumer",
+        ];
         let unlimited: Value = all.map(|limit| (limit.to_owned(), json!(-1))).into_iter().collect();
         let of_system = json!({ "type": "account", "limits": { "conn": -1 } });
         let of_account = json!({ "type": "account", "limits": unlimited });

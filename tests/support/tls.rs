@@ -64,12 +64,9 @@ impl Certificates {
         // Its configuration names files of the folder.
         command.current_dir(&self.folder).args(["ca", "-batch", "-notext", "-config", "issued.conf"]);
         command.args(times);
-        for (option, file) in [
-            ("-cert", &self.authority),
-            ("-keyfile", &self.authority_key),
-            ("-in", &request),
-            ("-out", &certificate),
-        ] {
+        for (option, file) in
+            [("-cert", &self.authority), ("-keyfile", &self.authority_key), ("-in", &request), ("-out", &certificate)]
+        {
             command.arg(option).arg(file);
         }
         run(&mut command);

@@ -28,7 +28,8 @@
 //!
 //! - [`Event::custom_field`] reads the new value of a custom field.
 //! - [`Dedupe`] recognises a change that comes through two streams.
-//! - [`Materializer`] keeps a table of all resources.
+//! - [`Materializer`] keeps a table of all resources, from events and snapshots.
+//! - [`StateTable`] keeps the table that the state topic is, and knows how complete it is.
 //! - The features `kafka` and `nats` add a client of the bus: see their modules. With `kafka-full`, a default feature, Kafka's
 //!   has TLS, SASL and zstd.
 
@@ -48,6 +49,7 @@ pub mod nats;
 #[cfg(feature = "nats")]
 pub mod nats_durable;
 pub mod record;
+pub mod state_table;
 mod wire;
 
 pub use crate::detect::{Behind, Continuity, Detector, Limits, News, Start, StateError, Tally, Verdict, View};
@@ -55,6 +57,7 @@ pub use custom_field::{CustomField, FieldValue};
 pub use dedupe::Dedupe;
 pub use materialize::Materializer;
 pub use record::{Action, Body, Event, Position, Record, Resource};
+pub use state_table::StateTable;
 
 pub use bridge_contract::{Topic, pb};
 

@@ -1,11 +1,11 @@
 //! Reads whole lanes from a JetStream stream.
 
 use super::{ReadError, ReadFrom, Received, Until, decode};
-use crate::detect::sighting::Signal;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::message::Info;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream as JetStream};
 use async_nats::jetstream::{self, Message};
+use bridge_contract::pb::record::Body;
 use futures_util::{Stream, StreamExt as _};
 use std::fmt;
 
@@ -13,10 +13,20 @@ use std::fmt;
 pub struct NatsReader {
     messages: pull::Ordered,
     prefix: String,
+    kind: Kind,
     /// The last sequence to read. With `None` it reads without end.
     end: Option<u64>,
     trimmed: bool,
     expected: Option<u64>,
+}
+
+/// Which subjects it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// `PREFIX.lane.LANE.…`.
+    Lanes,
+    /// `PREFIX.state.KEY`.
+    States,
 }
 
 impl fmt::Debug for NatsReader {
@@ -40,6 +50,37 @@ impl NatsReader {
         from: ReadFrom,
         until: Until,
     ) -> Result<Self, ReadError> {
+        let policy = match from {
+            ReadFrom::Start => DeliverPolicy::All,
+            ReadFrom::Now => DeliverPolicy::New,
+        };
+        Self::begin(client, stream, prefix, (Kind::Lanes, policy), until).await
+    }
+
+    /// Begins to read the states, which have the subjects `PREFIX.state.KEY`: the last message of each key. A record without a
+    /// body is a tombstone. For a [`StateTable`](super::StateTable).
+    ///
+    /// # Errors
+    /// `Unavailable` if the server doesn't answer, or has no such JetStream stream.
+    ///
+    /// # Cancel safety
+    /// It may be called again after it was dropped.
+    pub async fn states(
+        client: async_nats::Client,
+        stream: &str,
+        prefix: &str,
+        until: Until,
+    ) -> Result<Self, ReadError> {
+        Self::begin(client, stream, prefix, (Kind::States, DeliverPolicy::LastPerSubject), until).await
+    }
+
+    async fn begin(
+        client: async_nats::Client,
+        stream: &str,
+        prefix: &str,
+        (kind, deliver_policy): (Kind, DeliverPolicy),
+        until: Until,
+    ) -> Result<Self, ReadError> {
         let stream = jetstream::new(client)
             .get_stream(stream)
             .await
@@ -49,11 +90,8 @@ impl NatsReader {
         let trimmed = is_trimmed(&stream, prefix).await?;
         let consumer = stream
             .create_consumer(pull::OrderedConfig {
-                filter_subject: format!("{prefix}.lane.>"),
-                deliver_policy: match from {
-                    ReadFrom::Start => DeliverPolicy::All,
-                    ReadFrom::Now => DeliverPolicy::New,
-                },
+                filter_subject: kind.beginning(prefix) + ">",
+                deliver_policy,
                 ..pull::OrderedConfig::default()
             })
             .await
@@ -67,6 +105,7 @@ impl NatsReader {
         Ok(Self {
             messages,
             prefix: prefix.to_owned(),
+            kind,
             end,
             trimmed,
             expected: (until == Until::End).then_some(pending),
@@ -117,13 +156,31 @@ impl NatsReader {
             place: format!("{subject} at {offset}"),
             reason: error.to_string(),
         })?;
-        let rest = subject.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix(".lane."));
-        let lane = rest.and_then(|rest| rest.split('.').next()?.parse().ok()).ok_or_else(|| ReadError::NoRecord {
-            place: format!("{subject} at {offset}"),
-            reason: "the subject names no lane".to_owned(),
-        })?;
-        let key = subject.rsplit('.').next().unwrap_or_default().to_owned();
+        let rest = subject.strip_prefix(&self.kind.beginning(&self.prefix)).unwrap_or_default();
+        let (lane, key) = match self.kind {
+            Kind::Lanes => {
+                let lane = rest.split('.').next().and_then(|lane| lane.parse().ok());
+                let lane = lane.ok_or_else(|| ReadError::NoRecord {
+                    place: format!("{subject} at {offset}"),
+                    reason: "the subject names no lane".to_owned(),
+                })?;
+                (lane, rest.rsplit('.').next().unwrap_or_default())
+            }
+            Kind::States => (0, rest),
+        };
+        let key = key.to_owned();
         Ok(Received { topic: self.prefix.as_str().into(), lane, key, offset, record })
+    }
+}
+
+impl Kind {
+    /// What the subjects begin with.
+    fn beginning(self, prefix: &str) -> String {
+        let part = match self {
+            Self::Lanes => "lane",
+            Self::States => "state",
+        };
+        format!("{prefix}.{part}.")
     }
 }
 
@@ -132,9 +189,9 @@ impl NatsReader {
 pub(super) async fn is_trimmed(stream: &JetStream, prefix: &str) -> Result<bool, ReadError> {
     match stream.get_first_raw_message_by_subject(format!("{prefix}.lane.>"), 1).await {
         Ok(first) => {
-            let sighting = decode::sighting(&first.payload).unwrap_or_default();
-            let is_start = matches!(sighting.signal, Signal::EpochStart { previous_epoch: 1.., .. });
-            Ok(sighting.lane_sequence != 1 || is_start)
+            let first = decode::wire(&first.payload).unwrap_or_default();
+            let is_start = matches!(&first.body, Some(Body::EpochStart(start)) if start.previous_epoch > 0);
+            Ok(first.position.is_none_or(|position| position.lane_sequence != 1) || is_start)
         }
         Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
             Ok(stream.cached_info().state.first_sequence > 1)

@@ -56,6 +56,7 @@ pub fn member(body: &Body) -> Result<Vec<u8>> {
         Body::StreamSuspended(it) => ("streamSuspended", text(it)),
         Body::StreamResumed(it) => ("streamResumed", text(it)),
         Body::StreamEnded(it) => ("streamEnded", text(it)),
+        Body::StateProgress(it) => ("stateProgress", text(it)),
         Body::State(it) => ("state", with_object(&it.state_json, it, |it| &mut it.state_json)),
     };
     Ok([format!("\"{name}\":").as_bytes(), &value?].concat())
@@ -148,6 +149,11 @@ mod tests {
             Body::StreamSuspended(pb::StreamSuspended { status: 403 }),
             Body::StreamResumed(pb::StreamResumed {}),
             Body::StreamEnded(pb::StreamEnded {}),
+            Body::StateProgress(pb::StateProgress {
+                shard: 7,
+                published: vec![pb::PublishedProgress::default()],
+                ..pb::StateProgress::default()
+            }),
             Body::State(pb::State { state_json: "{}".to_owned(), followed: true, ..pb::State::default() }),
         ]
     }

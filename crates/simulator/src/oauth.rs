@@ -17,12 +17,9 @@ use super::{
     accounts::Accounts,
     consent,
     http::{Answer, Request},
-    scenario::OAuth,
+    scenario::{OAuth, OUT_OF_BAND},
     time::Timestamp,
 };
-
-/// The redirect address of programs that receive no request: the user copies the code from a page.
-pub(crate) const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
 
 /// The life of a refresh token: the ten years that Asana's example of an introspection shows.
 const REFRESH_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);

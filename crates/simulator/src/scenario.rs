@@ -7,9 +7,11 @@ use url::Url;
 
 use super::{
     faults::Fault,
-    oauth::OUT_OF_BAND,
     time::{Span, Timestamp},
 };
+
+/// The redirect address of programs that receive no request: the user copies the code from a page.
+pub(crate) const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

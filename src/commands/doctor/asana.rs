@@ -3,10 +3,10 @@
 //! A stream's resource is read by its gid instead of being polled: a poll without a sync token would create one, and
 //! whether that invalidates another one isn't documented.
 
-use super::asker::{AT_ONCE, Asker};
 use super::compare::{Contents, compare};
 use super::{Findings, Sample, judge, scopes, send};
 use crate::asana::Look;
+use crate::commands::asker::{AT_ONCE, Asker};
 use crate::config::{CheckedAccount, CheckedRule};
 use crate::discovery;
 use crate::finding::{CheckResult, Finding};

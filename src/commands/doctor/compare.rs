@@ -5,8 +5,8 @@
 //! stream contains. Something that only the streams' own account was shown is requested alone, so that a list that changes
 //! meanwhile gives no wrong result.
 
-use super::asker::{AT_ONCE, Asker};
 use super::judge::{self, Sight};
+use crate::commands::asker::{AT_ONCE, Asker};
 use crate::finding::CheckResult;
 use bridge_core::ids::{Gid, StreamId};
 use bridge_core::outcome::list::{Item, ListOutcome, Listing, What};

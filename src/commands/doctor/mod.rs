@@ -4,7 +4,6 @@
 //! | --- | --- |
 //! | `mod` | the checks, all at the same time, and their results in a fixed order |
 //! | `asana` | checks Asana: credentials, rules, streams |
-//! | `asker` | sends the requests, at half of an account's rate |
 //! | `compare` | whether the account for crawls sees what the streams' own accounts see |
 //! | `judge` | what an answer means for the bridge; no IO |
 //! | `local` | what the bridge needs on its own machine |
@@ -15,20 +14,19 @@
 //! more than one isn't documented), joins no group, takes no lease and writes no record.
 
 mod asana;
-mod asker;
 mod compare;
 mod judge;
 mod local;
 mod report;
 mod scopes;
 
+use super::asker::Asker;
 use super::process::runtime;
 use super::{Exit, Failure, Output};
 use crate::asana::Accounts;
 use crate::config::{self, Checked, Environment, Source};
 use crate::finding::{CheckResult, Finding};
 use crate::sink::any::Sink;
-use asker::Asker;
 use futures_util::future::join_all;
 pub use report::Report;
 use std::io::Write as _;

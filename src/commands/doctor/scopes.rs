@@ -96,7 +96,9 @@ mod tests {
         let file = folder.path().join("bridge.yaml");
         let accounts = "accounts: {main: {token: {env: T}}, other: {token: {env: T}}}\nsink: {console: {}}\n";
         std::fs::write(&file, format!("{accounts}{yaml}")).unwrap();
-        let checked = config::load(&Source::file(&file), &Environment::of([("T", "t"), ("POD_NAME", "r")])).unwrap();
+        let checked =
+            config::load(&Source::file(&file), &Environment::of([("T", "t".repeat(32).as_str()), ("POD_NAME", "r")]))
+                .unwrap();
         needed(&checked, &account.into()).into_keys().collect()
     }
 

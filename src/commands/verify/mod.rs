@@ -7,6 +7,7 @@ use super::process::runtime;
 use super::{Exit, Failure, Output};
 use crate::commands::ledger::Ledger;
 use crate::commands::place::PlaceArgs;
+use crate::commands::progress::Progress;
 use crate::sink::reader::Reader;
 use bridge_consumer::detect::{Continuity, GapKey, LaneKey, News, Start, Tally};
 use bridge_consumer::{Detector, ReadError, ReadFrom, Received, Until};
@@ -14,7 +15,6 @@ use bridge_contract::pb::{self, Restored, record::Body};
 use bridge_core::ids::Topic;
 use bridge_core::record::event;
 use chrono::{SecondsFormat, TimeDelta};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::Kept;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -106,34 +106,10 @@ pub async fn read(reader: &mut Reader, ledger: Option<&Ledger>, watermarks: Dura
             Err(ReadError::NoRecord { .. }) => verification.report.no_record += 1,
             Err(error) => return Err(error),
         }
-        progress.0.inc(1);
+        progress.step();
     }
     drop(progress);
     Ok(verification.finish(ledger))
-}
-
-/// A progress bar on standard error, if that is a terminal. It is removed at the end.
-struct Progress(ProgressBar);
-
-impl Progress {
-    fn new(expected: Option<u64>) -> Self {
-        let bar = ProgressBar::with_draw_target(expected, ProgressDrawTarget::stderr_with_hz(5));
-        let template = match expected {
-            Some(_) => "{bar:32} {human_pos} of {human_len} records, {per_sec}, {eta} left",
-            None => "{spinner} {human_pos} records, {per_sec}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(500));
-        Self(bar)
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
 }
 
 /// A verification in progress.

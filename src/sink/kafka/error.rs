@@ -306,9 +306,7 @@ pub(super) fn setup_with(action: &str, right: &Right, error: KafkaError) -> Sink
 pub(super) fn setup(action: &str, error: KafkaError) -> SinkError {
     use RDKafkaErrorCode as Code;
     let remedy = match error.rdkafka_error_code().unwrap_or(Code::Unknown) {
-        Code::TopicAuthorizationFailed => {
-            "allow what docs/operations/doctor.md lists on the bridge's topics"
-        }
+        Code::TopicAuthorizationFailed => "allow what docs/operations/doctor.md lists on the bridge's topics",
         Code::GroupAuthorizationFailed => "allow Read on the group `sink.kafka.groupId`",
         Code::ClusterAuthorizationFailed => {
             "allow IdempotentWrite on the cluster, and Create if the bridge creates topics"

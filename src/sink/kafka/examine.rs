@@ -14,10 +14,10 @@
 //!
 //! A running bridge notices nothing: no client joins the group, and the bridge's transactional ids aren't used.
 
-use super::client::{self, Logs};
-use super::topics::{Role, Topics};
 use super::KafkaSettings;
+use super::client::{self, Logs};
 use super::error::{self, Right};
+use super::topics::{Role, Topics};
 use crate::config::KafkaGroupProtocol;
 use crate::finding::{CheckResult, Finding};
 use crate::sink::SinkError;
@@ -209,7 +209,9 @@ fn may_write(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Result
         }
     };
     Ok(match answer {
-        Err(error) => judge(&action, Some(&Right::write(topic)), error, RDKafkaErrorCode::InvalidRequiredAcks, "granted"),
+        Err(error) => {
+            judge(&action, Some(&Right::write(topic)), error, RDKafkaErrorCode::InvalidRequiredAcks, "granted")
+        }
         Ok(()) => accepted(),
     })
 }

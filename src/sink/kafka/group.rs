@@ -9,11 +9,11 @@
 //!                  └── revoked or lost: dropped without a report
 //! ```
 
+use super::KafkaSettings;
 use super::client::{self, Logs};
+use super::error::{self, Right};
 use super::membership::{Generation, Membership, Tenure};
 use super::restore::{self, Restored, Ticket};
-use super::KafkaSettings;
-use super::error::{self, Right};
 use crate::sink::{Ownership, OwnershipEvent, SinkError};
 use bridge_core::ids::ShardId;
 use rdkafka::client::ClientContext;

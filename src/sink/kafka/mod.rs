@@ -45,7 +45,7 @@ pub(in crate::sink) use client::{bus_works, tell_over};
 pub use examine::examine;
 use group::Group;
 use membership::Membership;
-pub(super) use places::{place, place_at};
+pub(super) use places::{place, place_at, state_place};
 use producer::Producer;
 use registry::Frames;
 pub use registry::SchemaRegistry;

@@ -1,8 +1,8 @@
 //! Reads a checkpoint without owning it, and moves a checkpoint, for the command `checkpoint`.
 
 use super::client::{self, REQUEST_TIMEOUT};
-use super::restore::apply;
 use super::error::{self, Right};
+use super::restore::apply;
 use super::{KafkaCommitter, KafkaSettings};
 use crate::sink::{CommitError, Committer as _, SinkError};
 use bridge_core::ids::{Gid, ShardId, Topic};

@@ -22,18 +22,8 @@ pub(in crate::sink) async fn place(
     topic: Option<Topic>,
     is_output: impl Fn(&Topic) -> bool + Send + 'static,
 ) -> Result<Where, PlaceError> {
-    let address = settings.config.bootstrap_servers.clone();
-    let asked = {
-        let settings = settings.clone();
-        blocking(move || {
-            let asker = client::create(&settings, &client::asker(&settings), Heard::default())?;
-            topics(&asker, &settings.config.bootstrap_servers, Obstacle::remedy)
-        })
-    };
-    let there = asked.await?;
-    let mut properties = settings.config.properties.clone();
-    properties.extend(settings.secret_properties.clone());
-    properties.insert("bootstrap.servers".to_owned(), address.clone());
+    let there = names(&settings).await?;
+    let (address, properties) = (settings.config.bootstrap_servers.clone(), properties(&settings));
     let template = settings.config.topic.clone();
     let wanted = move |name: &str| !settings.is_other(name) && is_output(&Topic::from(name));
     if topic.is_none() && !there.iter().any(|name| wanted(name)) {
@@ -42,6 +32,30 @@ pub(in crate::sink) async fn place(
     }
     require(&address, topic.iter().map(Topic::as_str), there)?;
     Ok(Where::Kafka { properties, wanted: Box::new(wanted) })
+}
+
+/// Where the states of a configuration are: in its state topic, which must exist.
+pub(in crate::sink) async fn state_place(settings: KafkaSettings, topic: String) -> Result<Where, PlaceError> {
+    require(&settings.config.bootstrap_servers, [topic.as_str()].into_iter(), names(&settings).await?)?;
+    Ok(Where::Kafka { properties: properties(&settings), wanted: Box::new(move |name| *name == topic) })
+}
+
+/// The names of the topics.
+async fn names(settings: &KafkaSettings) -> Result<Vec<String>, SinkError> {
+    let settings = settings.clone();
+    let asked = blocking(move || {
+        let asker = client::create(&settings, &client::asker(&settings), Heard::default())?;
+        topics(&asker, &settings.config.bootstrap_servers, Obstacle::remedy)
+    });
+    asked.await
+}
+
+/// The properties of librdkafka for a reader.
+fn properties(settings: &KafkaSettings) -> BTreeMap<String, String> {
+    let mut properties = settings.config.properties.clone();
+    properties.extend(settings.secret_properties.clone());
+    properties.insert("bootstrap.servers".to_owned(), settings.config.bootstrap_servers.clone());
+    properties
 }
 
 /// Where records are at an address, without a configuration: in these topics, which must exist.

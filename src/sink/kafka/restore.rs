@@ -1,9 +1,9 @@
 //! Reads the checkpoints of assigned shards, up to the last commit.
 
-use super::client::{self, Logs, REQUEST_TIMEOUT};
-use super::producer::Producer;
 use super::KafkaSettings;
+use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::error::{self, Right};
+use super::producer::Producer;
 use crate::clock::Clock;
 use crate::config::KafkaGroupProtocol;
 use crate::sink::SinkError;

@@ -1,10 +1,10 @@
 //! Reads the last record of each lane, and which partitions of the checkpoint topic were emptied.
 
+use super::KafkaSettings;
 use super::client::{self, Logs, REQUEST_TIMEOUT};
+use super::error::{self, Right};
 use super::headers::DEPLOYMENT;
 use super::topics::Topics;
-use super::KafkaSettings;
-use super::error::{self, Right};
 use crate::sink::SinkError;
 use crate::sink::admission::Tail;
 use bridge_consumer::decode;

@@ -1,8 +1,8 @@
 //! Topics: created if they are missing, checked if they exist.
 
+use super::KafkaSettings;
 use super::client::{self, Logs, REQUEST_TIMEOUT};
 use super::error::{self, Right};
-use super::KafkaSettings;
 use crate::config::KafkaTopicsConfig;
 use crate::finding::CheckResult;
 use crate::sink::SinkError;

@@ -158,7 +158,8 @@ fn published(settings: &NatsSettings, of_stream: Option<&str>, of_bucket: Option
     api.extend(of_stream.map(|verb| format!("STREAM.{verb}.{stream}")));
     // The client queries the account before it creates a bucket.
     api.extend(of_bucket.into_iter().flat_map(|verb| ["INFO".to_owned(), format!("STREAM.{verb}.KV_{bucket}")]));
-    let mut records = vec![format!("{prefix}.lane.>"), format!("{prefix}.dead-letter.>"), subjects.checkpoint_pattern()];
+    let mut records =
+        vec![format!("{prefix}.lane.>"), format!("{prefix}.dead-letter.>"), subjects.checkpoint_pattern()];
     records.extend(settings.has_refresh_log.then(|| subjects.refresh_log_pattern()));
     records.extend(config.state.then(|| format!("{prefix}.state.>")));
     let leases = [format!("$KV.{bucket}.>"), format!("$JS.FC.KV_{bucket}.>")];

@@ -6,6 +6,7 @@
 //! with its place in the log. So a resource has one writer, whichever streams show it. A crawl's entries contain the
 //! state that it found: [`freshness`] decides whether it is newer than what was written.
 
+pub mod compare;
 pub mod entry;
 pub mod freshness;
 pub mod queue;

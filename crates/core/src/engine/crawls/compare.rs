@@ -1,12 +1,10 @@
 //! Finds out whether a resource is as it was.
 
 use crate::outcome::list::Item;
+use crate::state::compare::forget_neighbours;
 use bridge_contract::pb;
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
-
-/// What other resources are called: that it changes is an event of theirs.
-const NAMES: [&str; 4] = ["name", "resource_subtype", "text", "title"];
 
 /// What a listing showed of a resource, as two hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,25 +39,12 @@ fn whole(item: &Item) -> u64 {
     // Its keys in order, since Asana promises none.
     match serde_json::from_str::<Value>(&item.state_json) {
         Ok(mut state) => {
-            state.as_object_mut().into_iter().flat_map(|fields| fields.values_mut()).for_each(forget_names);
+            forget_neighbours(&mut state);
             hash.update(state.to_string().as_bytes());
         }
         Err(_) => hash.update(item.state_json.as_bytes()),
     }
     hash.digest().max(crate::crawl::known::NOT_VISIBLE + 1)
-}
-
-fn forget_names(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            if fields.contains_key("gid") {
-                fields.retain(|field, _| !NAMES.contains(&field.as_str()));
-            }
-            fields.values_mut().for_each(forget_names);
-        }
-        Value::Array(values) => values.iter_mut().for_each(forget_names),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 /// Whether Asana reports such a change by an event that names the resource. What is nested in another comes and goes

@@ -1,4 +1,4 @@
-//! Sends the requests of the checks, at half of an account's rate.
+//! Sends the requests of a command, at half of an account's rate.
 
 use crate::asana::{Accounts, Grant, Look, Refusal, Seen, Source as _};
 use crate::clock::Clock;
