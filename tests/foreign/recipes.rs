@@ -49,6 +49,8 @@ fn python_with_all() -> Command {
 struct Told {
     service: Service,
     rows: Rows,
+    /// Of each open task that is due within a week: when, by whom, and its name.
+    due: BTreeSet<String>,
 }
 
 fn kafka() -> &'static Told {
@@ -57,10 +59,11 @@ fn kafka() -> &'static Told {
         let service = Service::start("kafka", &[]);
         let sink = json!({ "kafka": {
             "bootstrapServers": service.address,
+            "stateTopic": "asana.state",
             "topics": { "partitions": LANES, "replicationFactor": 1, "minInsyncReplicas": 1 },
         }});
-        let rows = tell(&sink, async || read_kafka(&service.address).await);
-        Told { service, rows }
+        let (rows, due) = tell(&sink, async || read_kafka(&service.address).await);
+        Told { service, rows, due }
     })
 }
 
@@ -79,7 +82,8 @@ async fn read_kafka(bootstrap: &str) -> Vec<Record> {
 fn nats() -> Told {
     let service = Service::start("nats", &[]);
     let url = format!("nats://{}", service.address);
-    let rows = tell(&json!({ "nats": { "servers": [url.clone()], "lanes": LANES } }), async || {
+    let sink = json!({ "nats": { "servers": [url.clone()], "lanes": LANES, "state": true } });
+    let (rows, due) = tell(&sink, async || {
         let client = async_nats::connect(&url).await.unwrap();
         let mut reader = NatsReader::open(client, "ASANA", "asana", ReadFrom::Start, Until::End).await.unwrap();
         let mut read = Vec::new();
@@ -88,11 +92,11 @@ fn nats() -> Told {
         }
         read
     });
-    Told { service, rows }
+    Told { service, rows, due }
 }
 
-/// Runs a bridge on a small company in which things are made, changed, moved and deleted.
-fn tell(sink: &Value, read: impl AsyncFn() -> Vec<Record>) -> Rows {
+/// Runs a bridge on a small company in which things are made, changed, moved and deleted. The rows, and the tasks that are due.
+fn tell(sink: &Value, read: impl AsyncFn() -> Vec<Record>) -> (Rows, BTreeSet<String>) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let scenario = json!({
@@ -106,6 +110,7 @@ fn tell(sink: &Value, read: impl AsyncFn() -> Vec<Record>) -> Rows {
     let projects = simulator.projects();
     let mut config = simulator.config(Path::new(&path("token")), sink, &projects, 4);
     config["commit"] = json!({ "watermarkInterval": "1s" });
+    config["state"] = json!({ "refresh": "on", "types": ["task"], "quietTime": "200ms" });
     config["index"] = json!({ "path": path("index") });
     std::fs::write(path("config.yaml"), config.to_string()).unwrap();
     let mut bridge = Program::start(&["run", "--config", &path("config.yaml")], Path::new(&path("bridge.log")));
@@ -143,6 +148,11 @@ fn tell(sink: &Value, read: impl AsyncFn() -> Vec<Record>) -> Rows {
         };
         records.iter().filter_map(resource).collect::<BTreeSet<_>>().is_superset(&last)
     });
+    wait_for("the states of all tasks", TIMEOUT, || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
+        command.args(["state", "diff", "--limit", "100000", "--config", &path("config.yaml")]);
+        command.output().unwrap().status.success().then_some(())
+    });
     assert!(bridge.stop().success());
 
     let mut table = Materializer::default();
@@ -159,7 +169,27 @@ fn tell(sink: &Value, read: impl AsyncFn() -> Vec<Record>) -> Rows {
     let gids: BTreeSet<_> = rows.iter().filter_map(|row| row[1].clone()).collect();
     assert!(gids.len() > 50 && gids.is_superset(&last) && gids.is_disjoint(&gone), "{} resources", gids.len());
     assert!(rows.iter().any(|row| row[5].is_some()) && rows.iter().any(|row| row[5].is_none()), "some have a state");
-    rows
+    (rows, due(&simulator, &projects))
+}
+
+/// The open tasks that are due within a week, as Asana has them.
+fn due(simulator: &Simulator, projects: &[String]) -> BTreeSet<String> {
+    let today = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).date_naive();
+    let week = (today + chrono::Days::new(7)).to_string();
+    let fields = "name,completed,due_on,assignee.name";
+    let mut tasks = Vec::new();
+    let mut lists: Vec<_> = projects.iter().map(|project| format!("/tasks?project={project}")).collect();
+    while let Some(list) = lists.pop() {
+        let listed = simulator.list(&list, fields);
+        lists.extend(listed.iter().map(|task| format!("/tasks/{}/subtasks", task["gid"].as_str().unwrap())));
+        tasks.extend(listed);
+    }
+    let line = |task: Value| {
+        let due_on = task["due_on"].as_str().filter(|due_on| *due_on <= week.as_str() && task["completed"] == false)?;
+        let by = task["assignee"]["name"].as_str().unwrap_or("nobody");
+        Some(format!("{due_on}\t{by}\t{}", task["name"].as_str().unwrap()))
+    };
+    tasks.into_iter().filter_map(line).collect()
 }
 
 /// A list of lists in JSON.
@@ -262,6 +292,21 @@ fn the_first_answer_of_the_documentation_is_right() {
     // A task in two streams has two states, of which one may be older.
     assert!(found.is_subset(&open) && open.difference(&found).all(|it| closed.contains(it)), "{open:?}\n{said}");
     assert!(tasks.contains("changed since: ") && found.len() > 10, "{said}");
+}
+
+/// The answer that `docs/consuming.md` gives from the state topic.
+#[test]
+fn the_answer_from_the_state_topic_is_right() {
+    let told = kafka();
+    let document = std::fs::read_to_string(root().join("docs/consuming.md")).unwrap();
+    let of_states = |text: &str| text.contains("asana.state");
+    let program = blocks(&document).into_iter().find(|it| it.language == "python" && of_states(&it.text)).unwrap().text;
+    assert!(program.lines().count() <= 30, "{program}");
+    let said = run(python().env("TZ", "UTC").args(["-c", &program.replace("localhost:9092", &told.service.address)]));
+    let (tasks, end) = said.trim_end().rsplit_once('\n').expect(&said);
+    assert!(end.starts_with("Completeness(kind='complete', streams=0, up_to=1"), "{said}");
+    assert_eq!(tasks.lines().map(str::to_owned).collect::<BTreeSet<_>>(), told.due, "{said}");
+    assert!(!told.due.is_empty());
 }
 
 /// Runs a recipe twice, since the second time nothing comes twice, and then a query in Python.

@@ -163,3 +163,116 @@ fn the_listed_acls_are_enough_with_scram_sha_512() {
     assert_eq!(successor.problems(), Vec::<Value>::new());
     assert!(successor.program.stop().success());
 }
+
+/// Words by which the log and `doctor` name a right.
+fn words(acl: &Acl) -> String {
+    match acl.kind.as_str() {
+        "--topic" => format!("{} on the topic", acl.operation),
+        "--group" => format!("{} on the group", acl.operation),
+        "--transactional-id" => format!("{} on transactional ids", acl.operation),
+        kind => panic!("{kind}"),
+    }
+}
+
+#[test]
+fn each_acl_that_is_taken_away_is_named_and_the_bridge_goes_on_when_it_is_back() {
+    let acls: Vec<_> = [Of::Bridge, Of::Refresher].into_iter().flat_map(of_kafka).collect();
+    let resources: Vec<_> = (0..acls.len()).map(|number| (100 + number).to_string()).collect();
+    let mut cluster = Cluster::start(&resources.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut configs = Vec::new();
+    for (number, resource) in resources.iter().enumerate() {
+        let name = format!("without-{number}");
+        let login = cluster.login(&name);
+        for of in OF_BRIDGE {
+            cluster.allow(&name, of_kafka(of).iter().map(|acl| acl.renamed(&name)));
+        }
+        configs.push((cluster.config(&name, resource, &name, &login), name));
+    }
+    let whole: Vec<_> = configs.iter().map(|(config, _)| cluster.bench.bridge(config)).collect();
+    for (bridge, resource) in whole.iter().zip(&resources) {
+        bridge.said("stream established");
+        cluster.bench.offer(resource, "first");
+    }
+    for ((_, name), resource) in configs.iter().zip(&resources) {
+        cluster.arrived(resource, name, 1);
+    }
+    whole.into_iter().for_each(|bridge| assert!(bridge.program.stop().success()));
+
+    for (acl, (_, name)) in acls.iter().zip(&configs) {
+        cluster.forbid(name, of_kafka(Of::Creator).iter().map(|acl| acl.renamed(name)));
+        cluster.forbid(name, [acl.renamed(name)]);
+    }
+    for (acl, (config, _)) in acls.iter().zip(&configs) {
+        let failed = cluster.bench.failed(config);
+        assert!(failed.values().any(|found| found.contains(&words(acl))), "{acl:?}: {failed:?}");
+        let bridge = cluster.bench.bridge(config);
+        let named = |line: &Value| line.to_string().contains(&words(acl));
+        bridge.wait(&words(acl), |line| line["level"] != "INFO" && named(line));
+        assert!(bridge.problems().iter().filter(|line| named(line)).count() == 1, "{:?}", bridge.problems());
+    }
+    for (number, (acl, (_, name))) in acls.iter().zip(&configs).enumerate() {
+        cluster.allow(name, [acl.renamed(name)]);
+        let bridge = cluster.bench.bridge(&configs[number].0);
+        cluster.bench.offer(&resources[number], "it is back");
+        cluster.arrived(&resources[number], name, 2);
+        assert!(bridge.program.stop().success());
+    }
+}
+
+#[test]
+fn certificates_and_passwords_that_cant_be_used_are_named() {
+    let mut cluster = Cluster::start(&["1", "2"]);
+    let certificates = &cluster.certificates;
+    let foreign = Certificates::make(&cluster.bench.path("foreign"));
+    let (certificate, key, _) = certificates.issue("mutual", Valid::Now);
+    let (old_certificate, old_key, _) = certificates.issue("mutual", Valid::Once);
+    let by_certificate = |certificate: &PathBuf, key: &PathBuf| {
+        json!({
+            "bootstrapServers": cluster.listener("MUTUAL"),
+            "properties": {
+                "security.protocol": "SSL",
+                "ssl.ca.location": certificates.authority,
+                "ssl.certificate.location": certificate,
+                "ssl.key.location": key,
+            },
+        })
+    };
+    let (good, expired) = (by_certificate(&certificate, &key), by_certificate(&old_certificate, &old_key));
+    let unknown = by_certificate(&foreign.certificate, &foreign.key);
+    let login = cluster.login("login");
+    for name in ["mutual", "login"] {
+        for of in OF_BRIDGE {
+            cluster.allow(name, of_kafka(of).iter().map(|acl| acl.renamed(name)));
+        }
+    }
+    let (works, works_too) =
+        (cluster.config("mutual", "1", "mutual", &good), cluster.config("login", "2", "login", &login));
+    let healthy = [cluster.bench.bridge(&works), cluster.bench.bridge(&works_too)];
+    healthy.iter().for_each(|bridge| drop(bridge.said("stream established")));
+
+    let mut foreign_authority = login.clone();
+    foreign_authority["properties"]["ssl.ca.location"] = json!(foreign.authority);
+    let mut expired_server = login.clone();
+    expired_server["bootstrapServers"] = json!(cluster.listener("EXPIRED"));
+    let wrong = cluster.by_password("wrong", "hush-wrong");
+    let attempts = [
+        ("foreign-authority", foreign_authority, "ssl.ca.location"),
+        ("expired-server", expired_server, "expired"),
+        ("wrong-password", wrong, "sasl"),
+        ("expired-client", expired, "ssl.certificate.location"),
+        ("unknown-client", unknown, "ssl.certificate.location"),
+    ];
+    for (name, client, hint) in attempts {
+        let config = cluster.config(name, "1", name, &client);
+        let failed = cluster.bench.failed(&config);
+        assert!(failed.values().any(|found| found.contains(hint)), "{name}: {failed:?}");
+        let bridge = cluster.bench.bridge(&config);
+        bridge.wait(name, |line| line["level"] != "INFO" && line.to_string().contains(hint));
+        bridge.assert_calm();
+    }
+    for (resource, name) in [("1", "mutual"), ("2", "login")] {
+        cluster.bench.offer(resource, "others are unaffected");
+        cluster.arrived(resource, name, 1);
+    }
+    assert!(healthy.into_iter().all(|bridge| bridge.problems().is_empty() && bridge.program.stop().success()));
+}

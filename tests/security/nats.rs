@@ -219,7 +219,6 @@ fn credentials_files_and_certificates_that_cant_be_used_are_told() {
     let bridge = bench.bridge(&config("good", &good, &certificates.authority));
     bridge.said("stream established");
     bench.offer("1", "with credentials");
-    let admin = operator.credentials(&KeyPair::new_user(), &json!({}), None);
 
     for (name, credentials, authority, reason) in [
         ("foreign-authority", &good, &foreign.authority, "sink.nats.tls.caFile"),
@@ -235,5 +234,13 @@ fn credentials_files_and_certificates_that_cant_be_used_are_told() {
         let last = bridge.gave_up();
         assert!(last["reason"].as_str().unwrap().contains(reason), "{last}");
     }
-    drop((expired, admin, right));
+
+    // The server's own certificate has expired, and is replaced.
+    nats.reload(&tls(&expired.0, &expired.1));
+    let late = bench.bridge(&config("expired-server", &good, &certificates.authority));
+    late.wait("an expired certificate", |line| line["level"] != "INFO" && line.to_string().contains("expired"));
+    late.assert_calm();
+    nats.reload(&right);
+    late.said("connected to NATS");
+    assert!(late.program.stop().success() && bridge.program.stop().success());
 }

@@ -344,6 +344,7 @@ type Record struct {
 	//	*Record_StreamResumed
 	//	*Record_StreamEnded
 	//	*Record_State
+	//	*Record_StateProgress
 	Body          isRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -526,6 +527,15 @@ func (x *Record) GetState() *State {
 	return nil
 }
 
+func (x *Record) GetStateProgress() *StateProgress {
+	if x != nil {
+		if x, ok := x.Body.(*Record_StateProgress); ok {
+			return x.StateProgress
+		}
+	}
+	return nil
+}
+
 type isRecord_Body interface {
 	isRecord_Body()
 }
@@ -600,6 +610,11 @@ type Record_State struct {
 	State *State `protobuf:"bytes,23,opt,name=state,proto3,oneof"`
 }
 
+type Record_StateProgress struct {
+	// How complete the state topic is, as far as one shard knows. Only in the state topic, one for each shard.
+	StateProgress *StateProgress `protobuf:"bytes,24,opt,name=state_progress,json=stateProgress,proto3,oneof"`
+}
+
 func (*Record_Event) isRecord_Body() {}
 
 func (*Record_StandIn) isRecord_Body() {}
@@ -628,6 +643,8 @@ func (*Record_StreamEnded) isRecord_Body() {}
 
 func (*Record_State) isRecord_Body() {}
 
+func (*Record_StateProgress) isRecord_Body() {}
+
 // The place of a record, by two counters. Both begin at 1.
 //
 // Offsets of the bus can't show a loss: Kafka's transaction markers use up
@@ -646,8 +663,8 @@ type Position struct {
 	LaneSequence uint64 `protobuf:"varint,4,opt,name=lane_sequence,json=laneSequence,proto3" json:"lane_sequence,omitempty"`
 	// The stream, as "account/gid": the bridge's name of the credential, and the
 	// gid of the watched task, project, goal or workspace. Empty in a record of
-	// the lane itself (EpochStart, Watermark, LanesChanged), and in a Snapshot that
-	// was read after an event.
+	// the lane itself (EpochStart, Watermark, LanesChanged), in a Snapshot that
+	// was read after an event, and in a StateProgress.
 	Stream string `protobuf:"bytes,5,opt,name=stream,proto3" json:"stream,omitempty"`
 	// Contiguous for each (stream, epoch), over all topics and lanes. For
 	// consumers of single streams. 0 if `stream` is empty.
@@ -1470,6 +1487,206 @@ func (x *State) GetFollowed() bool {
 	return false
 }
 
+// How complete the state topic is, as far as one shard knows. Compaction removes any proof of it, so the topic says it of
+// itself. The key is "_shard." and the number of the shard, such as "_shard.7", which is no gid (on NATS the subject
+// PREFIX.state._shard.7). The shard's owner writes it again every minute by default. Its position has the shard and its
+// epoch, and no sequences.
+//
+// A shard has two parts in the table: its streams bring changes to the bus, and its owner reads the resources whose gids
+// hash to it. So what one shard has published, others have to read, and only all records together say something:
+//
+//  1. Read all of the topic: on Kafka each partition to the end that it has after you have read the newest record, as
+//     resources are in other partitions than the records. Take the last record of each shard. If one of the `shards` is
+//     missing, nothing is known yet: what isn't in the table may not be loaded. After a change of the number of shards,
+//     records with two values of `shards` are there: those with the newest `read_up_to` count.
+//  2. Take the minimum of `read_up_to` over all shards.
+//  3. Take from each shard its newest `published` whose `at` isn't after this minimum. If a shard has none, nothing is known
+//     just now: an owner is new, or is far behind.
+//  4. The table is loaded if the sum of their `not_loaded` is 0. It is complete up to the minimum of their `complete_up_to`,
+//     apart from shards with 0 `streams`. If one with streams has no time, no time is known yet.
+//
+// Complete up to a time means: of each resource that a stream showed before that time, the table has a state that was read
+// after the resource's last event before that time, or the resource is deleted. Exceptions: source gaps that are open; what
+// `left_out` and `suspended` count; and what Asana refused to show (see SNAPSHOT_CHANGE_NOT_VISIBLE), or couldn't show in
+// about half an hour. What you concluded stays true of that time, and of the streams of that time.
+type StateProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The shard.
+	Shard uint32 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	// The number of shards. The table is as complete as the least of them.
+	Shards uint32 `protobuf:"varint,2,opt,name=shards,proto3" json:"shards,omitempty"`
+	// By Asana's clock: what was published on the bus before this time, by any shard, and is about a resource whose gid
+	// hashes to this shard, is read, and in the table before this record. Its distance from the present is how late states
+	// are. It doesn't advance while an account is paused, or its credential is refused.
+	ReadUpTo *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=read_up_to,json=readUpTo,proto3" json:"read_up_to,omitempty"`
+	// What the shard's streams have published, at several times, the newest first, at least one.
+	Published     []*PublishedProgress `protobuf:"bytes,4,rep,name=published,proto3" json:"published,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateProgress) Reset() {
+	*x = StateProgress{}
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateProgress) ProtoMessage() {}
+
+func (x *StateProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateProgress.ProtoReflect.Descriptor instead.
+func (*StateProgress) Descriptor() ([]byte, []int) {
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StateProgress) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *StateProgress) GetShards() uint32 {
+	if x != nil {
+		return x.Shards
+	}
+	return 0
+}
+
+func (x *StateProgress) GetReadUpTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadUpTo
+	}
+	return nil
+}
+
+func (x *StateProgress) GetPublished() []*PublishedProgress {
+	if x != nil {
+		return x.Published
+	}
+	return nil
+}
+
+// What the streams of a shard had published at a time.
+type PublishedProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By Asana's clock: all that is said here was on the bus before this time.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// The number of the shard's streams. With 0 the shard brings nothing, and no other field has a meaning.
+	Streams uint32 `protobuf:"varint,2,opt,name=streams,proto3" json:"streams,omitempty"`
+	// The number of streams of which not all resources were crawled for the state topic yet. While it isn't 0, a resource
+	// that isn't in the table may exist.
+	NotLoaded uint32 `protobuf:"varint,3,opt,name=not_loaded,json=notLoaded,proto3" json:"not_loaded,omitempty"`
+	// As in ShardProgress, by Asana's clock: each stream that has a sync token and isn't suspended was polled at or after this
+	// time, and everything that Asana returned is on the bus. Not set if it isn't known, such as before a stream's first token.
+	CompleteUpTo *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=complete_up_to,json=completeUpTo,proto3" json:"complete_up_to,omitempty"`
+	// The number of source gaps that aren't healed. While it isn't 0, changes may be missing, also ones before
+	// `complete_up_to`.
+	OpenSourceGaps uint32 `protobuf:"varint,5,opt,name=open_source_gaps,json=openSourceGaps,proto3" json:"open_source_gaps,omitempty"`
+	// The number of streams that Asana refuses to have polled. `complete_up_to` isn't about them: their resources keep the
+	// states that they had.
+	Suspended uint32 `protobuf:"varint,6,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	// The number of lists and objects that crawls couldn't read so far. What is in them may not be in the table.
+	LeftOut       uint64 `protobuf:"varint,7,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedProgress) Reset() {
+	*x = PublishedProgress{}
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedProgress) ProtoMessage() {}
+
+func (x *PublishedProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedProgress.ProtoReflect.Descriptor instead.
+func (*PublishedProgress) Descriptor() ([]byte, []int) {
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PublishedProgress) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *PublishedProgress) GetStreams() uint32 {
+	if x != nil {
+		return x.Streams
+	}
+	return 0
+}
+
+func (x *PublishedProgress) GetNotLoaded() uint32 {
+	if x != nil {
+		return x.NotLoaded
+	}
+	return 0
+}
+
+func (x *PublishedProgress) GetCompleteUpTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompleteUpTo
+	}
+	return nil
+}
+
+func (x *PublishedProgress) GetOpenSourceGaps() uint32 {
+	if x != nil {
+		return x.OpenSourceGaps
+	}
+	return 0
+}
+
+func (x *PublishedProgress) GetSuspended() uint32 {
+	if x != nil {
+		return x.Suspended
+	}
+	return 0
+}
+
+func (x *PublishedProgress) GetLeftOut() uint64 {
+	if x != nil {
+		return x.LeftOut
+	}
+	return 0
+}
+
 // A crawl of a stream's resources begins. Its snapshots follow, with events between them. In every lane of the stream's
 // topics. If another crawl of the stream replaces a crawl, the replaced crawl has no SnapshotEnd.
 type SnapshotBegin struct {
@@ -1486,7 +1703,7 @@ type SnapshotBegin struct {
 
 func (x *SnapshotBegin) Reset() {
 	*x = SnapshotBegin{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[10]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1715,7 @@ func (x *SnapshotBegin) String() string {
 func (*SnapshotBegin) ProtoMessage() {}
 
 func (x *SnapshotBegin) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[10]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1728,7 @@ func (x *SnapshotBegin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotBegin.ProtoReflect.Descriptor instead.
 func (*SnapshotBegin) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{10}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SnapshotBegin) GetCrawlId() string {
@@ -1560,7 +1777,7 @@ type SnapshotEnd struct {
 
 func (x *SnapshotEnd) Reset() {
 	*x = SnapshotEnd{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[11]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1789,7 @@ func (x *SnapshotEnd) String() string {
 func (*SnapshotEnd) ProtoMessage() {}
 
 func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[11]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1802,7 @@ func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotEnd.ProtoReflect.Descriptor instead.
 func (*SnapshotEnd) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{11}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SnapshotEnd) GetCrawlId() string {
@@ -1646,7 +1863,7 @@ type LeftOut struct {
 
 func (x *LeftOut) Reset() {
 	*x = LeftOut{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[12]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1875,7 @@ func (x *LeftOut) String() string {
 func (*LeftOut) ProtoMessage() {}
 
 func (x *LeftOut) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[12]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1888,7 @@ func (x *LeftOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeftOut.ProtoReflect.Descriptor instead.
 func (*LeftOut) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{12}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LeftOut) GetOf() string {
@@ -1720,7 +1937,7 @@ type SourceGap struct {
 
 func (x *SourceGap) Reset() {
 	*x = SourceGap{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[13]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1949,7 @@ func (x *SourceGap) String() string {
 func (*SourceGap) ProtoMessage() {}
 
 func (x *SourceGap) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[13]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1962,7 @@ func (x *SourceGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceGap.ProtoReflect.Descriptor instead.
 func (*SourceGap) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{13}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SourceGap) GetGapId() string {
@@ -1796,7 +2013,7 @@ type SourceGapHealed struct {
 
 func (x *SourceGapHealed) Reset() {
 	*x = SourceGapHealed{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[14]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +2025,7 @@ func (x *SourceGapHealed) String() string {
 func (*SourceGapHealed) ProtoMessage() {}
 
 func (x *SourceGapHealed) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[14]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +2038,7 @@ func (x *SourceGapHealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceGapHealed.ProtoReflect.Descriptor instead.
 func (*SourceGapHealed) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{14}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SourceGapHealed) GetGapId() string {
@@ -1871,7 +2088,7 @@ type StreamSuspended struct {
 
 func (x *StreamSuspended) Reset() {
 	*x = StreamSuspended{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[15]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2100,7 @@ func (x *StreamSuspended) String() string {
 func (*StreamSuspended) ProtoMessage() {}
 
 func (x *StreamSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[15]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2113,7 @@ func (x *StreamSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamSuspended.ProtoReflect.Descriptor instead.
 func (*StreamSuspended) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StreamSuspended) GetStatus() uint32 {
@@ -1916,7 +2133,7 @@ type StreamResumed struct {
 
 func (x *StreamResumed) Reset() {
 	*x = StreamResumed{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[16]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2145,7 @@ func (x *StreamResumed) String() string {
 func (*StreamResumed) ProtoMessage() {}
 
 func (x *StreamResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[16]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2158,7 @@ func (x *StreamResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResumed.ProtoReflect.Descriptor instead.
 func (*StreamResumed) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{16}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{18}
 }
 
 // The bridge no longer polls the stream, because its configuration or a rule no longer contains it. What a
@@ -1954,7 +2171,7 @@ type StreamEnded struct {
 
 func (x *StreamEnded) Reset() {
 	*x = StreamEnded{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[17]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2183,7 @@ func (x *StreamEnded) String() string {
 func (*StreamEnded) ProtoMessage() {}
 
 func (x *StreamEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[17]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2196,7 @@ func (x *StreamEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnded.ProtoReflect.Descriptor instead.
 func (*StreamEnded) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{17}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{19}
 }
 
 // The first record of a shard in a lane, in each epoch.
@@ -1996,7 +2213,7 @@ type EpochStart struct {
 
 func (x *EpochStart) Reset() {
 	*x = EpochStart{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[18]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2225,7 @@ func (x *EpochStart) String() string {
 func (*EpochStart) ProtoMessage() {}
 
 func (x *EpochStart) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[18]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2238,7 @@ func (x *EpochStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochStart.ProtoReflect.Descriptor instead.
 func (*EpochStart) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{18}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EpochStart) GetPreviousEpoch() uint64 {
@@ -2054,7 +2271,7 @@ type Watermark struct {
 
 func (x *Watermark) Reset() {
 	*x = Watermark{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2283,7 @@ func (x *Watermark) String() string {
 func (*Watermark) ProtoMessage() {}
 
 func (x *Watermark) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[19]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2296,7 @@ func (x *Watermark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watermark.ProtoReflect.Descriptor instead.
 func (*Watermark) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{19}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Watermark) GetShards() uint32 {
@@ -2127,7 +2344,7 @@ type ShardProgress struct {
 
 func (x *ShardProgress) Reset() {
 	*x = ShardProgress{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2356,7 @@ func (x *ShardProgress) String() string {
 func (*ShardProgress) ProtoMessage() {}
 
 func (x *ShardProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[20]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2369,7 @@ func (x *ShardProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardProgress.ProtoReflect.Descriptor instead.
 func (*ShardProgress) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{20}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ShardProgress) GetShard() uint32 {
@@ -2207,7 +2424,7 @@ type LanesChanged struct {
 
 func (x *LanesChanged) Reset() {
 	*x = LanesChanged{}
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[21]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +2436,7 @@ func (x *LanesChanged) String() string {
 func (*LanesChanged) ProtoMessage() {}
 
 func (x *LanesChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[21]
+	mi := &file_asana_event_bridge_v1_record_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +2449,7 @@ func (x *LanesChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LanesChanged.ProtoReflect.Descriptor instead.
 func (*LanesChanged) Descriptor() ([]byte, []int) {
-	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{21}
+	return file_asana_event_bridge_v1_record_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LanesChanged) GetPreviousCount() uint32 {
@@ -2253,7 +2470,7 @@ var File_asana_event_bridge_v1_record_proto protoreflect.FileDescriptor
 
 const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\"asana_event_bridge/v1/record.proto\x12\x15asana_event_bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\b\n" +
+	"\"asana_event_bridge/v1/record.proto\x12\x15asana_event_bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\t\n" +
 	"\x06Record\x12;\n" +
 	"\bposition\x18\x01 \x01(\v2\x1f.asana_event_bridge.v1.PositionR\bposition\x12;\n" +
 	"\vreceived_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -2274,7 +2491,8 @@ const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"\x10stream_suspended\x18\x14 \x01(\v2&.asana_event_bridge.v1.StreamSuspendedH\x00R\x0fstreamSuspended\x12M\n" +
 	"\x0estream_resumed\x18\x15 \x01(\v2$.asana_event_bridge.v1.StreamResumedH\x00R\rstreamResumed\x12G\n" +
 	"\fstream_ended\x18\x16 \x01(\v2\".asana_event_bridge.v1.StreamEndedH\x00R\vstreamEnded\x124\n" +
-	"\x05state\x18\x17 \x01(\v2\x1c.asana_event_bridge.v1.StateH\x00R\x05stateB\x06\n" +
+	"\x05state\x18\x17 \x01(\v2\x1c.asana_event_bridge.v1.StateH\x00R\x05state\x12M\n" +
+	"\x0estate_progress\x18\x18 \x01(\v2$.asana_event_bridge.v1.StateProgressH\x00R\rstateProgressB\x06\n" +
 	"\x04body\"\xb0\x01\n" +
 	"\bPosition\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
@@ -2351,7 +2569,22 @@ const file_asana_event_bridge_v1_record_proto_rawDesc = "" +
 	"read_after\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\treadAfter\x12:\n" +
 	"\basked_by\x18\x05 \x01(\v2\x1f.asana_event_bridge.v1.PositionR\aaskedBy\x12\x18\n" +
 	"\astreams\x18\x06 \x03(\tR\astreams\x12\x1a\n" +
-	"\bfollowed\x18\a \x01(\bR\bfollowed\"\x7f\n" +
+	"\bfollowed\x18\a \x01(\bR\bfollowed\"\xbf\x01\n" +
+	"\rStateProgress\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x16\n" +
+	"\x06shards\x18\x02 \x01(\rR\x06shards\x128\n" +
+	"\n" +
+	"read_up_to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadUpTo\x12F\n" +
+	"\tpublished\x18\x04 \x03(\v2(.asana_event_bridge.v1.PublishedProgressR\tpublished\"\x9d\x02\n" +
+	"\x11PublishedProgress\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\astreams\x18\x02 \x01(\rR\astreams\x12\x1d\n" +
+	"\n" +
+	"not_loaded\x18\x03 \x01(\rR\tnotLoaded\x12@\n" +
+	"\x0ecomplete_up_to\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fcompleteUpTo\x12(\n" +
+	"\x10open_source_gaps\x18\x05 \x01(\rR\x0eopenSourceGaps\x12\x1c\n" +
+	"\tsuspended\x18\x06 \x01(\rR\tsuspended\x12\x19\n" +
+	"\bleft_out\x18\a \x01(\x04R\aleftOut\"\x7f\n" +
 	"\rSnapshotBegin\x12\x19\n" +
 	"\bcrawl_id\x18\x01 \x01(\tR\acrawlId\x12:\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\".asana_event_bridge.v1.CrawlReasonR\x06reason\x12\x17\n" +
@@ -2440,7 +2673,7 @@ func file_asana_event_bridge_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_asana_event_bridge_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_asana_event_bridge_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_asana_event_bridge_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_asana_event_bridge_v1_record_proto_goTypes = []any{
 	(CrawlReason)(0),              // 0: asana_event_bridge.v1.CrawlReason
 	(SnapshotChange)(0),           // 1: asana_event_bridge.v1.SnapshotChange
@@ -2457,72 +2690,79 @@ var file_asana_event_bridge_v1_record_proto_goTypes = []any{
 	(*DeadLetter)(nil),            // 12: asana_event_bridge.v1.DeadLetter
 	(*Snapshot)(nil),              // 13: asana_event_bridge.v1.Snapshot
 	(*State)(nil),                 // 14: asana_event_bridge.v1.State
-	(*SnapshotBegin)(nil),         // 15: asana_event_bridge.v1.SnapshotBegin
-	(*SnapshotEnd)(nil),           // 16: asana_event_bridge.v1.SnapshotEnd
-	(*LeftOut)(nil),               // 17: asana_event_bridge.v1.LeftOut
-	(*SourceGap)(nil),             // 18: asana_event_bridge.v1.SourceGap
-	(*SourceGapHealed)(nil),       // 19: asana_event_bridge.v1.SourceGapHealed
-	(*StreamSuspended)(nil),       // 20: asana_event_bridge.v1.StreamSuspended
-	(*StreamResumed)(nil),         // 21: asana_event_bridge.v1.StreamResumed
-	(*StreamEnded)(nil),           // 22: asana_event_bridge.v1.StreamEnded
-	(*EpochStart)(nil),            // 23: asana_event_bridge.v1.EpochStart
-	(*Watermark)(nil),             // 24: asana_event_bridge.v1.Watermark
-	(*ShardProgress)(nil),         // 25: asana_event_bridge.v1.ShardProgress
-	(*LanesChanged)(nil),          // 26: asana_event_bridge.v1.LanesChanged
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*StateProgress)(nil),         // 15: asana_event_bridge.v1.StateProgress
+	(*PublishedProgress)(nil),     // 16: asana_event_bridge.v1.PublishedProgress
+	(*SnapshotBegin)(nil),         // 17: asana_event_bridge.v1.SnapshotBegin
+	(*SnapshotEnd)(nil),           // 18: asana_event_bridge.v1.SnapshotEnd
+	(*LeftOut)(nil),               // 19: asana_event_bridge.v1.LeftOut
+	(*SourceGap)(nil),             // 20: asana_event_bridge.v1.SourceGap
+	(*SourceGapHealed)(nil),       // 21: asana_event_bridge.v1.SourceGapHealed
+	(*StreamSuspended)(nil),       // 22: asana_event_bridge.v1.StreamSuspended
+	(*StreamResumed)(nil),         // 23: asana_event_bridge.v1.StreamResumed
+	(*StreamEnded)(nil),           // 24: asana_event_bridge.v1.StreamEnded
+	(*EpochStart)(nil),            // 25: asana_event_bridge.v1.EpochStart
+	(*Watermark)(nil),             // 26: asana_event_bridge.v1.Watermark
+	(*ShardProgress)(nil),         // 27: asana_event_bridge.v1.ShardProgress
+	(*LanesChanged)(nil),          // 28: asana_event_bridge.v1.LanesChanged
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
 }
 var file_asana_event_bridge_v1_record_proto_depIdxs = []int32{
 	6,  // 0: asana_event_bridge.v1.Record.position:type_name -> asana_event_bridge.v1.Position
-	27, // 1: asana_event_bridge.v1.Record.received_at:type_name -> google.protobuf.Timestamp
+	29, // 1: asana_event_bridge.v1.Record.received_at:type_name -> google.protobuf.Timestamp
 	7,  // 2: asana_event_bridge.v1.Record.event:type_name -> asana_event_bridge.v1.Event
 	11, // 3: asana_event_bridge.v1.Record.stand_in:type_name -> asana_event_bridge.v1.StandIn
 	13, // 4: asana_event_bridge.v1.Record.snapshot:type_name -> asana_event_bridge.v1.Snapshot
-	15, // 5: asana_event_bridge.v1.Record.snapshot_begin:type_name -> asana_event_bridge.v1.SnapshotBegin
-	16, // 6: asana_event_bridge.v1.Record.snapshot_end:type_name -> asana_event_bridge.v1.SnapshotEnd
-	18, // 7: asana_event_bridge.v1.Record.source_gap:type_name -> asana_event_bridge.v1.SourceGap
-	19, // 8: asana_event_bridge.v1.Record.source_gap_healed:type_name -> asana_event_bridge.v1.SourceGapHealed
-	23, // 9: asana_event_bridge.v1.Record.epoch_start:type_name -> asana_event_bridge.v1.EpochStart
-	24, // 10: asana_event_bridge.v1.Record.watermark:type_name -> asana_event_bridge.v1.Watermark
-	26, // 11: asana_event_bridge.v1.Record.lanes_changed:type_name -> asana_event_bridge.v1.LanesChanged
-	20, // 12: asana_event_bridge.v1.Record.stream_suspended:type_name -> asana_event_bridge.v1.StreamSuspended
-	21, // 13: asana_event_bridge.v1.Record.stream_resumed:type_name -> asana_event_bridge.v1.StreamResumed
-	22, // 14: asana_event_bridge.v1.Record.stream_ended:type_name -> asana_event_bridge.v1.StreamEnded
+	17, // 5: asana_event_bridge.v1.Record.snapshot_begin:type_name -> asana_event_bridge.v1.SnapshotBegin
+	18, // 6: asana_event_bridge.v1.Record.snapshot_end:type_name -> asana_event_bridge.v1.SnapshotEnd
+	20, // 7: asana_event_bridge.v1.Record.source_gap:type_name -> asana_event_bridge.v1.SourceGap
+	21, // 8: asana_event_bridge.v1.Record.source_gap_healed:type_name -> asana_event_bridge.v1.SourceGapHealed
+	25, // 9: asana_event_bridge.v1.Record.epoch_start:type_name -> asana_event_bridge.v1.EpochStart
+	26, // 10: asana_event_bridge.v1.Record.watermark:type_name -> asana_event_bridge.v1.Watermark
+	28, // 11: asana_event_bridge.v1.Record.lanes_changed:type_name -> asana_event_bridge.v1.LanesChanged
+	22, // 12: asana_event_bridge.v1.Record.stream_suspended:type_name -> asana_event_bridge.v1.StreamSuspended
+	23, // 13: asana_event_bridge.v1.Record.stream_resumed:type_name -> asana_event_bridge.v1.StreamResumed
+	24, // 14: asana_event_bridge.v1.Record.stream_ended:type_name -> asana_event_bridge.v1.StreamEnded
 	14, // 15: asana_event_bridge.v1.Record.state:type_name -> asana_event_bridge.v1.State
-	8,  // 16: asana_event_bridge.v1.Event.resource:type_name -> asana_event_bridge.v1.Resource
-	8,  // 17: asana_event_bridge.v1.Event.parent:type_name -> asana_event_bridge.v1.Resource
-	9,  // 18: asana_event_bridge.v1.Event.change:type_name -> asana_event_bridge.v1.Change
-	27, // 19: asana_event_bridge.v1.Event.created_at:type_name -> google.protobuf.Timestamp
-	8,  // 20: asana_event_bridge.v1.Event.user:type_name -> asana_event_bridge.v1.Resource
-	10, // 21: asana_event_bridge.v1.Change.added_value:type_name -> asana_event_bridge.v1.ChangeValue
-	10, // 22: asana_event_bridge.v1.Change.new_value:type_name -> asana_event_bridge.v1.ChangeValue
-	10, // 23: asana_event_bridge.v1.Change.removed_value:type_name -> asana_event_bridge.v1.ChangeValue
-	8,  // 24: asana_event_bridge.v1.ChangeValue.resource:type_name -> asana_event_bridge.v1.Resource
-	8,  // 25: asana_event_bridge.v1.StandIn.resource:type_name -> asana_event_bridge.v1.Resource
-	6,  // 26: asana_event_bridge.v1.DeadLetter.position:type_name -> asana_event_bridge.v1.Position
-	8,  // 27: asana_event_bridge.v1.Snapshot.resource:type_name -> asana_event_bridge.v1.Resource
-	8,  // 28: asana_event_bridge.v1.Snapshot.parent:type_name -> asana_event_bridge.v1.Resource
-	27, // 29: asana_event_bridge.v1.Snapshot.modified_at:type_name -> google.protobuf.Timestamp
-	1,  // 30: asana_event_bridge.v1.Snapshot.change:type_name -> asana_event_bridge.v1.SnapshotChange
-	2,  // 31: asana_event_bridge.v1.Snapshot.reason:type_name -> asana_event_bridge.v1.SnapshotReason
-	6,  // 32: asana_event_bridge.v1.Snapshot.asked_by:type_name -> asana_event_bridge.v1.Position
-	8,  // 33: asana_event_bridge.v1.State.resource:type_name -> asana_event_bridge.v1.Resource
-	27, // 34: asana_event_bridge.v1.State.modified_at:type_name -> google.protobuf.Timestamp
-	27, // 35: asana_event_bridge.v1.State.read_after:type_name -> google.protobuf.Timestamp
-	6,  // 36: asana_event_bridge.v1.State.asked_by:type_name -> asana_event_bridge.v1.Position
-	0,  // 37: asana_event_bridge.v1.SnapshotBegin.reason:type_name -> asana_event_bridge.v1.CrawlReason
-	17, // 38: asana_event_bridge.v1.SnapshotEnd.left_out:type_name -> asana_event_bridge.v1.LeftOut
-	3,  // 39: asana_event_bridge.v1.SourceGap.reason:type_name -> asana_event_bridge.v1.SourceGapReason
-	27, // 40: asana_event_bridge.v1.SourceGap.last_complete_poll_at:type_name -> google.protobuf.Timestamp
-	27, // 41: asana_event_bridge.v1.SourceGap.resumed_at:type_name -> google.protobuf.Timestamp
-	4,  // 42: asana_event_bridge.v1.SourceGapHealed.restored:type_name -> asana_event_bridge.v1.Restored
-	17, // 43: asana_event_bridge.v1.SourceGapHealed.left_out:type_name -> asana_event_bridge.v1.LeftOut
-	25, // 44: asana_event_bridge.v1.Watermark.progress:type_name -> asana_event_bridge.v1.ShardProgress
-	27, // 45: asana_event_bridge.v1.ShardProgress.complete_up_to:type_name -> google.protobuf.Timestamp
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	15, // 16: asana_event_bridge.v1.Record.state_progress:type_name -> asana_event_bridge.v1.StateProgress
+	8,  // 17: asana_event_bridge.v1.Event.resource:type_name -> asana_event_bridge.v1.Resource
+	8,  // 18: asana_event_bridge.v1.Event.parent:type_name -> asana_event_bridge.v1.Resource
+	9,  // 19: asana_event_bridge.v1.Event.change:type_name -> asana_event_bridge.v1.Change
+	29, // 20: asana_event_bridge.v1.Event.created_at:type_name -> google.protobuf.Timestamp
+	8,  // 21: asana_event_bridge.v1.Event.user:type_name -> asana_event_bridge.v1.Resource
+	10, // 22: asana_event_bridge.v1.Change.added_value:type_name -> asana_event_bridge.v1.ChangeValue
+	10, // 23: asana_event_bridge.v1.Change.new_value:type_name -> asana_event_bridge.v1.ChangeValue
+	10, // 24: asana_event_bridge.v1.Change.removed_value:type_name -> asana_event_bridge.v1.ChangeValue
+	8,  // 25: asana_event_bridge.v1.ChangeValue.resource:type_name -> asana_event_bridge.v1.Resource
+	8,  // 26: asana_event_bridge.v1.StandIn.resource:type_name -> asana_event_bridge.v1.Resource
+	6,  // 27: asana_event_bridge.v1.DeadLetter.position:type_name -> asana_event_bridge.v1.Position
+	8,  // 28: asana_event_bridge.v1.Snapshot.resource:type_name -> asana_event_bridge.v1.Resource
+	8,  // 29: asana_event_bridge.v1.Snapshot.parent:type_name -> asana_event_bridge.v1.Resource
+	29, // 30: asana_event_bridge.v1.Snapshot.modified_at:type_name -> google.protobuf.Timestamp
+	1,  // 31: asana_event_bridge.v1.Snapshot.change:type_name -> asana_event_bridge.v1.SnapshotChange
+	2,  // 32: asana_event_bridge.v1.Snapshot.reason:type_name -> asana_event_bridge.v1.SnapshotReason
+	6,  // 33: asana_event_bridge.v1.Snapshot.asked_by:type_name -> asana_event_bridge.v1.Position
+	8,  // 34: asana_event_bridge.v1.State.resource:type_name -> asana_event_bridge.v1.Resource
+	29, // 35: asana_event_bridge.v1.State.modified_at:type_name -> google.protobuf.Timestamp
+	29, // 36: asana_event_bridge.v1.State.read_after:type_name -> google.protobuf.Timestamp
+	6,  // 37: asana_event_bridge.v1.State.asked_by:type_name -> asana_event_bridge.v1.Position
+	29, // 38: asana_event_bridge.v1.StateProgress.read_up_to:type_name -> google.protobuf.Timestamp
+	16, // 39: asana_event_bridge.v1.StateProgress.published:type_name -> asana_event_bridge.v1.PublishedProgress
+	29, // 40: asana_event_bridge.v1.PublishedProgress.at:type_name -> google.protobuf.Timestamp
+	29, // 41: asana_event_bridge.v1.PublishedProgress.complete_up_to:type_name -> google.protobuf.Timestamp
+	0,  // 42: asana_event_bridge.v1.SnapshotBegin.reason:type_name -> asana_event_bridge.v1.CrawlReason
+	19, // 43: asana_event_bridge.v1.SnapshotEnd.left_out:type_name -> asana_event_bridge.v1.LeftOut
+	3,  // 44: asana_event_bridge.v1.SourceGap.reason:type_name -> asana_event_bridge.v1.SourceGapReason
+	29, // 45: asana_event_bridge.v1.SourceGap.last_complete_poll_at:type_name -> google.protobuf.Timestamp
+	29, // 46: asana_event_bridge.v1.SourceGap.resumed_at:type_name -> google.protobuf.Timestamp
+	4,  // 47: asana_event_bridge.v1.SourceGapHealed.restored:type_name -> asana_event_bridge.v1.Restored
+	19, // 48: asana_event_bridge.v1.SourceGapHealed.left_out:type_name -> asana_event_bridge.v1.LeftOut
+	27, // 49: asana_event_bridge.v1.Watermark.progress:type_name -> asana_event_bridge.v1.ShardProgress
+	29, // 50: asana_event_bridge.v1.ShardProgress.complete_up_to:type_name -> google.protobuf.Timestamp
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_asana_event_bridge_v1_record_proto_init() }
@@ -2545,6 +2785,7 @@ func file_asana_event_bridge_v1_record_proto_init() {
 		(*Record_StreamResumed)(nil),
 		(*Record_StreamEnded)(nil),
 		(*Record_State)(nil),
+		(*Record_StateProgress)(nil),
 	}
 	file_asana_event_bridge_v1_record_proto_msgTypes[2].OneofWrappers = []any{}
 	file_asana_event_bridge_v1_record_proto_msgTypes[3].OneofWrappers = []any{}
@@ -2554,7 +2795,7 @@ func file_asana_event_bridge_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_asana_event_bridge_v1_record_proto_rawDesc), len(file_asana_event_bridge_v1_record_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

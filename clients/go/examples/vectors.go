@@ -20,6 +20,12 @@ type vector struct {
 		Verdict any
 	}
 	After        any
+	StateTable []struct {
+		Key          string
+		Record       []byte
+		States       any
+		Completeness any
+	} `json:"state_table"`
 	CustomFields []struct {
 		Event       []byte
 		CustomField any `json:"custom_field"`
@@ -39,6 +45,14 @@ func check(paths []string) (differences int, err error) {
 		}
 		if v.CustomFields != nil {
 			found, err := checkCustomFields(path, v)
+			if err != nil {
+				return 0, err
+			}
+			differences += found
+			continue
+		}
+		if v.StateTable != nil {
+			found, err := checkStateTable(path, v)
 			if err != nil {
 				return 0, err
 			}
@@ -72,6 +86,42 @@ func checkCustomFields(path string, v vector) (differences int, err error) {
 		differences += differs(place, entry.CustomField, consumer.CustomFieldOf(&event))
 	}
 	return differences, nil
+}
+
+func checkStateTable(path string, v vector) (differences int, err error) {
+	table := consumer.NewStateTable()
+	for number, step := range v.StateTable {
+		var record *pb.Record
+		if step.Record != nil {
+			if record, err = consumer.Decode(step.Record); err != nil {
+				return 0, fmt.Errorf("%s: %w", path, err)
+			}
+		}
+		table.Apply(step.Key, record)
+		states := map[string]string{}
+		for gid, state := range table.States {
+			states[gid] = state.GetStateJson()
+		}
+		differences += differs(fmt.Sprintf("%s: states after %d", path, number), step.States, states)
+		found := completeness(table.Completeness())
+		differences += differs(fmt.Sprintf("%s: completeness after %d", path, number), step.Completeness, found)
+	}
+	return differences, nil
+}
+
+func completeness(it consumer.Completeness) any {
+	told := map[string]any{"kind": it.Kind}
+	switch it.Kind {
+	case "loading":
+		told["streams"] = it.Streams
+	case "complete":
+		told["up_to"] = nil
+		if !it.UpTo.IsZero() {
+			told["up_to"] = consumer.RFC3339(it.UpTo)
+		}
+		told["open_source_gaps"], told["suspended"], told["left_out"] = it.OpenSourceGaps, it.Suspended, it.LeftOut
+	}
+	return told
 }
 
 func differs(place string, wanted, found any) int {

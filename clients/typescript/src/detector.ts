@@ -1,9 +1,7 @@
-import { create, toJson } from "@bufbuild/protobuf";
-import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import type { Record as BridgeRecord, ShardProgress, Watermark } from "./gen/asana_event_bridge/v1/record_pb.js";
+import { nanoseconds, rfc3339 } from "./time.js";
 
 const NO_SEQUENCE = 2n ** 64n - 1n;
-const SECOND = 1_000_000_000n;
 const BEGINNING = place(1n, 1n);
 
 /**
@@ -324,14 +322,4 @@ export class Detector {
     if (after === undefined || (before !== undefined && after <= before)) return undefined;
     return { kind: "complete_up_to", time: rfc3339(after) };
   }
-}
-
-function nanoseconds(time: Timestamp | undefined): bigint {
-  return time ? time.seconds * SECOND + BigInt(time.nanos) : 0n;
-}
-
-/** A time in nanoseconds since 1970 as text, such as `2026-01-02T03:04:05.006Z`. */
-export function rfc3339(time: bigint): string {
-  const nanos = ((time % SECOND) + SECOND) % SECOND;
-  return toJson(TimestampSchema, create(TimestampSchema, { seconds: (time - nanos) / SECOND, nanos: Number(nanos) }));
 }

@@ -11,11 +11,13 @@ The types of records are in `asana_event_bridge.v1.record_pb2`, generated from t
 from asana_event_bridge.custom_field import CustomField, custom_field
 from asana_event_bridge.decode import decode
 from asana_event_bridge.detector import Behind, Continuity, Detector, News, Tally, Verdict, rfc3339
+from asana_event_bridge.state_table import Completeness, StateTable
 from asana_event_bridge.table import Row, row_of
 from asana_event_bridge.v1.record_pb2 import Event, Record, Snapshot
 
 __all__ = [
     "Behind",
+    "Completeness",
     "Continuity",
     "CustomField",
     "Detector",
@@ -24,6 +26,7 @@ __all__ = [
     "Record",
     "Row",
     "Snapshot",
+    "StateTable",
     "Tally",
     "Verdict",
     "custom_field",

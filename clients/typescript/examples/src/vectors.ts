@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { fromBinary } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
-import { customField, decode, Detector, EventSchema } from "asana-event-bridge-consumer";
+import { type Completeness, customField, decode, Detector, EventSchema, rfc3339, StateTable } from "asana-event-bridge-consumer";
 import { json } from "./json.js";
 import { report } from "./report.js";
 
@@ -12,14 +12,23 @@ interface OfDetector {
   after: unknown;
 }
 
+interface OfStateTable {
+  state_table: { key: string; record: string | null; states: unknown; completeness: unknown }[];
+}
+
 interface OfCustomFields {
   custom_fields: { event: string; custom_field: unknown }[];
 }
 
 /** What is said otherwise than the vector (proto/conformance) has it: by the detector, or of custom fields. */
 export function differences(path: string): string[] {
-  const vector = JSON.parse(readFileSync(path, "utf8")) as OfDetector | OfCustomFields;
-  const found = "custom_fields" in vector ? ofCustomFields(vector) : ofDetector(vector);
+  const vector = JSON.parse(readFileSync(path, "utf8")) as OfDetector | OfCustomFields | OfStateTable;
+  const found =
+    "custom_fields" in vector
+      ? ofCustomFields(vector)
+      : "state_table" in vector
+        ? ofStateTable(vector)
+        : ofDetector(vector);
   return found.map((what) => `${path}: ${what}`);
 }
 
@@ -27,6 +36,25 @@ function ofCustomFields(vector: OfCustomFields): string[] {
   return vector.custom_fields.flatMap(({ event, custom_field }, number) =>
     differs(`custom field ${number}`, custom_field, customField(fromBinary(EventSchema, base64Decode(event)))),
   );
+}
+
+function ofStateTable(vector: OfStateTable): string[] {
+  const table = new StateTable();
+  return vector.state_table.flatMap(({ key, record, states, completeness }, number) => {
+    table.apply(key, record === null ? null : decode(base64Decode(record)));
+    const found = Object.fromEntries([...table.states].map(([gid, state]) => [gid, state.stateJson]));
+    return [
+      ...differs(`states after ${number}`, states, found),
+      ...differs(`completeness after ${number}`, completeness, told(table.completeness())),
+    ];
+  });
+}
+
+function told(it: Completeness): unknown {
+  if (it.kind !== "complete") return it;
+  const { kind, upTo, openSourceGaps, suspended, leftOut } = it;
+  const up_to = upTo === null ? null : rfc3339(upTo);
+  return { kind, up_to, open_source_gaps: openSourceGaps, suspended, left_out: leftOut };
 }
 
 function ofDetector(vector: OfDetector): string[] {

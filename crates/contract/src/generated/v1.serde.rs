@@ -1414,6 +1414,7 @@ impl<'de> serde::Deserialize<'de> for PublishedProgress {
             OpenSourceGaps,
             Suspended,
             LeftOut,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1442,7 +1443,7 @@ impl<'de> serde::Deserialize<'de> for PublishedProgress {
                             "openSourceGaps" | "open_source_gaps" => Ok(GeneratedField::OpenSourceGaps),
                             "suspended" => Ok(GeneratedField::Suspended),
                             "leftOut" | "left_out" => Ok(GeneratedField::LeftOut),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -1521,6 +1522,9 @@ impl<'de> serde::Deserialize<'de> for PublishedProgress {
                             left_out__ = 
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
@@ -3837,6 +3841,7 @@ impl<'de> serde::Deserialize<'de> for StateProgress {
             Shards,
             ReadUpTo,
             Published,
+            __SkipField__,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3862,7 +3867,7 @@ impl<'de> serde::Deserialize<'de> for StateProgress {
                             "shards" => Ok(GeneratedField::Shards),
                             "readUpTo" | "read_up_to" => Ok(GeneratedField::ReadUpTo),
                             "published" => Ok(GeneratedField::Published),
-                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                            _ => Ok(GeneratedField::__SkipField__),
                         }
                     }
                 }
@@ -3914,6 +3919,9 @@ impl<'de> serde::Deserialize<'de> for StateProgress {
                                 return Err(serde::de::Error::duplicate_field("published"));
                             }
                             published__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::__SkipField__ => {
+                            let _ = map_.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }

@@ -66,7 +66,7 @@ RESTORED_STATE: Restored
 RESTORED_PART_OF_STATE: Restored
 
 class Record(_message.Message):
-    __slots__ = ("position", "received_at", "event", "stand_in", "snapshot", "snapshot_begin", "snapshot_end", "source_gap", "source_gap_healed", "epoch_start", "watermark", "lanes_changed", "stream_suspended", "stream_resumed", "stream_ended", "state")
+    __slots__ = ("position", "received_at", "event", "stand_in", "snapshot", "snapshot_begin", "snapshot_end", "source_gap", "source_gap_healed", "epoch_start", "watermark", "lanes_changed", "stream_suspended", "stream_resumed", "stream_ended", "state", "state_progress")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class Record(_message.Message):
     STREAM_RESUMED_FIELD_NUMBER: _ClassVar[int]
     STREAM_ENDED_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    STATE_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     position: Position
     received_at: _timestamp_pb2.Timestamp
     event: Event
@@ -99,7 +100,8 @@ class Record(_message.Message):
     stream_resumed: StreamResumed
     stream_ended: StreamEnded
     state: State
-    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., stand_in: _Optional[_Union[StandIn, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., source_gap: _Optional[_Union[SourceGap, _Mapping]] = ..., source_gap_healed: _Optional[_Union[SourceGapHealed, _Mapping]] = ..., epoch_start: _Optional[_Union[EpochStart, _Mapping]] = ..., watermark: _Optional[_Union[Watermark, _Mapping]] = ..., lanes_changed: _Optional[_Union[LanesChanged, _Mapping]] = ..., stream_suspended: _Optional[_Union[StreamSuspended, _Mapping]] = ..., stream_resumed: _Optional[_Union[StreamResumed, _Mapping]] = ..., stream_ended: _Optional[_Union[StreamEnded, _Mapping]] = ..., state: _Optional[_Union[State, _Mapping]] = ...) -> None: ...
+    state_progress: StateProgress
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., stand_in: _Optional[_Union[StandIn, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., source_gap: _Optional[_Union[SourceGap, _Mapping]] = ..., source_gap_healed: _Optional[_Union[SourceGapHealed, _Mapping]] = ..., epoch_start: _Optional[_Union[EpochStart, _Mapping]] = ..., watermark: _Optional[_Union[Watermark, _Mapping]] = ..., lanes_changed: _Optional[_Union[LanesChanged, _Mapping]] = ..., stream_suspended: _Optional[_Union[StreamSuspended, _Mapping]] = ..., stream_resumed: _Optional[_Union[StreamResumed, _Mapping]] = ..., stream_ended: _Optional[_Union[StreamEnded, _Mapping]] = ..., state: _Optional[_Union[State, _Mapping]] = ..., state_progress: _Optional[_Union[StateProgress, _Mapping]] = ...) -> None: ...
 
 class Position(_message.Message):
     __slots__ = ("shard", "epoch", "lane", "lane_sequence", "stream", "stream_sequence")
@@ -242,6 +244,36 @@ class State(_message.Message):
     streams: _containers.RepeatedScalarFieldContainer[str]
     followed: bool
     def __init__(self, resource: _Optional[_Union[Resource, _Mapping]] = ..., state_json: _Optional[str] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., read_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., asked_by: _Optional[_Union[Position, _Mapping]] = ..., streams: _Optional[_Iterable[str]] = ..., followed: bool = ...) -> None: ...
+
+class StateProgress(_message.Message):
+    __slots__ = ("shard", "shards", "read_up_to", "published")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    READ_UP_TO_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    shards: int
+    read_up_to: _timestamp_pb2.Timestamp
+    published: _containers.RepeatedCompositeFieldContainer[PublishedProgress]
+    def __init__(self, shard: _Optional[int] = ..., shards: _Optional[int] = ..., read_up_to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., published: _Optional[_Iterable[_Union[PublishedProgress, _Mapping]]] = ...) -> None: ...
+
+class PublishedProgress(_message.Message):
+    __slots__ = ("at", "streams", "not_loaded", "complete_up_to", "open_source_gaps", "suspended", "left_out")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    NOT_LOADED_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_UP_TO_FIELD_NUMBER: _ClassVar[int]
+    OPEN_SOURCE_GAPS_FIELD_NUMBER: _ClassVar[int]
+    SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    streams: int
+    not_loaded: int
+    complete_up_to: _timestamp_pb2.Timestamp
+    open_source_gaps: int
+    suspended: int
+    left_out: int
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., streams: _Optional[int] = ..., not_loaded: _Optional[int] = ..., complete_up_to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., open_source_gaps: _Optional[int] = ..., suspended: _Optional[int] = ..., left_out: _Optional[int] = ...) -> None: ...
 
 class SnapshotBegin(_message.Message):
     __slots__ = ("crawl_id", "reason", "gap_ids")

@@ -5,6 +5,7 @@ mod events;
 mod gaps;
 mod order;
 mod records;
+mod states;
 mod streams;
 
 use base64::Engine as _;
@@ -198,7 +199,11 @@ fn the_vectors_are_what_this_library_says() {
     let mut names = BTreeSet::new();
     let mut stale = Vec::new();
     let mut all: Vec<_> = vectors().iter().map(|vector| (vector.name, vector.json())).collect();
-    all.extend([("custom-fields", events::custom_fields()), ("fingerprints", events::fingerprints())]);
+    all.extend([
+        ("custom-fields", events::custom_fields()),
+        ("fingerprints", events::fingerprints()),
+        ("state-table", states::table()),
+    ]);
     for (name, vector) in all {
         let name = format!("{name}.json");
         let path = folder().join(&name);

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file asana_event_bridge/v1/record.proto.
  */
 export const file_asana_event_bridge_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("CiJhc2FuYV9ldmVudF9icmlkZ2UvdjEvcmVjb3JkLnByb3RvEhVhc2FuYV9ldmVudF9icmlkZ2UudjEiowcKBlJlY29yZBIxCghwb3NpdGlvbhgBIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Qb3NpdGlvbhIvCgtyZWNlaXZlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoFZXZlbnQYCiABKAsyHC5hc2FuYV9ldmVudF9icmlkZ2UudjEuRXZlbnRIABIyCghzdGFuZF9pbhgLIAEoCzIeLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdGFuZEluSAASMwoIc25hcHNob3QYDCABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuU25hcHNob3RIABI+Cg5zbmFwc2hvdF9iZWdpbhgNIAEoCzIkLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TbmFwc2hvdEJlZ2luSAASOgoMc25hcHNob3RfZW5kGA4gASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNuYXBzaG90RW5kSAASNgoKc291cmNlX2dhcBgPIAEoCzIgLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Tb3VyY2VHYXBIABJDChFzb3VyY2VfZ2FwX2hlYWxlZBgQIAEoCzImLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Tb3VyY2VHYXBIZWFsZWRIABI4CgtlcG9jaF9zdGFydBgRIAEoCzIhLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5FcG9jaFN0YXJ0SAASNQoJd2F0ZXJtYXJrGBIgASgLMiAuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLldhdGVybWFya0gAEjwKDWxhbmVzX2NoYW5nZWQYEyABKAsyIy5hc2FuYV9ldmVudF9icmlkZ2UudjEuTGFuZXNDaGFuZ2VkSAASQgoQc3RyZWFtX3N1c3BlbmRlZBgUIAEoCzImLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdHJlYW1TdXNwZW5kZWRIABI+Cg5zdHJlYW1fcmVzdW1lZBgVIAEoCzIkLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdHJlYW1SZXN1bWVkSAASOgoMc3RyZWFtX2VuZGVkGBYgASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlN0cmVhbUVuZGVkSAASLQoFc3RhdGUYFyABKAsyHC5hc2FuYV9ldmVudF9icmlkZ2UudjEuU3RhdGVIAEIGCgRib2R5InYKCFBvc2l0aW9uEg0KBXNoYXJkGAEgASgNEg0KBWVwb2NoGAIgASgEEgwKBGxhbmUYAyABKA0SFQoNbGFuZV9zZXF1ZW5jZRgEIAEoBBIOCgZzdHJlYW0YBSABKAkSFwoPc3RyZWFtX3NlcXVlbmNlGAYgASgEIswCCgVFdmVudBIOCgZhY3Rpb24YASABKAkSMQoIcmVzb3VyY2UYAiABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2USLwoGcGFyZW50GAMgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlEi0KBmNoYW5nZRgEIAEoCzIdLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5DaGFuZ2USLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoEdXNlchgGIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRIRCgR0eXBlGAcgASgJSACIAQESEwoLZmluZ2VycHJpbnQYCCABKAwSEAoIcmF3X2pzb24YCSABKAlCBwoFX3R5cGUifgoIUmVzb3VyY2USCwoDZ2lkGAEgASgJEhUKDXJlc291cmNlX3R5cGUYAiABKAkSEQoEbmFtZRgDIAEoCUgAiAEBEh0KEHJlc291cmNlX3N1YnR5cGUYBCABKAlIAYgBAUIHCgVfbmFtZUITChFfcmVzb3VyY2Vfc3VidHlwZSLSAQoGQ2hhbmdlEg0KBWZpZWxkGAEgASgJEg4KBmFjdGlvbhgCIAEoCRI3CgthZGRlZF92YWx1ZRgDIAEoCzIiLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5DaGFuZ2VWYWx1ZRI1CgluZXdfdmFsdWUYBCABKAsyIi5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ2hhbmdlVmFsdWUSOQoNcmVtb3ZlZF92YWx1ZRgFIAEoCzIiLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5DaGFuZ2VWYWx1ZSJOCgtDaGFuZ2VWYWx1ZRIxCghyZXNvdXJjZRgBIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRIMCgRqc29uGAIgASgJIqcBCgdTdGFuZEluEg4KBnJlYXNvbhgBIAEoCRIZChFkZWFkX2xldHRlcl90b3BpYxgCIAEoCRIUCgxyZWNvcmRfYnl0ZXMYAyABKAQSEwoLbGltaXRfYnl0ZXMYBCABKAQSEwoLZmluZ2VycHJpbnQYBSABKAwSMQoIcmVzb3VyY2UYBiABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2UihAEKCkRlYWRMZXR0ZXISMQoIcG9zaXRpb24YASABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUG9zaXRpb24SDQoFdG9waWMYAiABKAkSEgoKcGFydF9pbmRleBgDIAEoDRISCgpwYXJ0X2NvdW50GAQgASgNEgwKBHBhcnQYBSABKAwi9wIKCFNuYXBzaG90EhAKCGNyYXdsX2lkGAEgASgJEjEKCHJlc291cmNlGAIgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlEi8KBnBhcmVudBgDIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRISCgpzdGF0ZV9qc29uGAQgASgJEi8KC21vZGlmaWVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1CgZjaGFuZ2UYBiABKA4yJS5hc2FuYV9ldmVudF9icmlkZ2UudjEuU25hcHNob3RDaGFuZ2USNQoGcmVhc29uGAcgASgOMiUuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNuYXBzaG90UmVhc29uEjEKCGFza2VkX2J5GAggASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlBvc2l0aW9uEg8KB3N0cmVhbXMYCSADKAkihQIKBVN0YXRlEjEKCHJlc291cmNlGAEgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlEhIKCnN0YXRlX2pzb24YAiABKAkSLwoLbW9kaWZpZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJlYWRfYWZ0ZXIYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKCGFza2VkX2J5GAUgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlBvc2l0aW9uEg8KB3N0cmVhbXMYBiADKAkSEAoIZm9sbG93ZWQYByABKAgiZgoNU25hcHNob3RCZWdpbhIQCghjcmF3bF9pZBgBIAEoCRIyCgZyZWFzb24YAiABKA4yIi5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ3Jhd2xSZWFzb24SDwoHZ2FwX2lkcxgDIAMoCSKmAQoLU25hcHNob3RFbmQSEAoIY3Jhd2xfaWQYASABKAkSEQoJc25hcHNob3RzGAIgASgEEhYKDmNvbXBsZXRlX3R5cGVzGAMgAygJEjAKCGxlZnRfb3V0GAQgAygLMh4uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLkxlZnRPdXQSFgoObGVmdF9vdXRfY291bnQYBSABKAQSEAoIY29tcGFyZWQYBiABKAgiMwoHTGVmdE91dBIKCgJvZhgBIAEoCRIMCgR3aGF0GAIgASgJEg4KBnJlYXNvbhgDIAEoCSK+AQoJU291cmNlR2FwEg4KBmdhcF9pZBgBIAEoCRI2CgZyZWFzb24YAiABKA4yJi5hc2FuYV9ldmVudF9icmlkZ2UudjEuU291cmNlR2FwUmVhc29uEjkKFWxhc3RfY29tcGxldGVfcG9sbF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcmVzdW1lZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAisAEKD1NvdXJjZUdhcEhlYWxlZBIOCgZnYXBfaWQYASABKAkSEAoIY3Jhd2xfaWQYAiABKAkSMQoIcmVzdG9yZWQYAyABKA4yHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzdG9yZWQSMAoIbGVmdF9vdXQYBCADKAsyHi5hc2FuYV9ldmVudF9icmlkZ2UudjEuTGVmdE91dBIWCg5sZWZ0X291dF9jb3VudBgFIAEoBCIhCg9TdHJlYW1TdXNwZW5kZWQSDgoGc3RhdHVzGAEgASgNIg8KDVN0cmVhbVJlc3VtZWQiDQoLU3RyZWFtRW5kZWQiRAoKRXBvY2hTdGFydBIWCg5wcmV2aW91c19lcG9jaBgBIAEoBBIeChZwcmV2aW91c19sYW5lX3NlcXVlbmNlGAIgASgEImIKCVdhdGVybWFyaxIOCgZzaGFyZHMYASABKA0SDQoFbGFuZXMYAiABKA0SNgoIcHJvZ3Jlc3MYAyADKAsyJC5hc2FuYV9ldmVudF9icmlkZ2UudjEuU2hhcmRQcm9ncmVzcyKHAQoNU2hhcmRQcm9ncmVzcxINCgVzaGFyZBgBIAEoDRINCgVlcG9jaBgCIAEoBBIVCg1sYW5lX3NlcXVlbmNlGAMgASgEEjIKDmNvbXBsZXRlX3VwX3RvGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlbXB0eRgFIAEoCCI1CgxMYW5lc0NoYW5nZWQSFgoOcHJldmlvdXNfY291bnQYASABKA0SDQoFY291bnQYAiABKA0qgwEKC0NyYXdsUmVhc29uEhwKGENSQVdMX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF0NSQVdMX1JFQVNPTl9TT1VSQ0VfR0FQEAESHwobQ1JBV0xfUkVBU09OX1JFQ09OQ0lMSUFUSU9OEAISGAoUQ1JBV0xfUkVBU09OX0lOSVRJQUwQAyriAQoOU25hcHNob3RDaGFuZ2USHwobU05BUFNIT1RfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGwoXU05BUFNIT1RfQ0hBTkdFX0NSRUFURUQQARIbChdTTkFQU0hPVF9DSEFOR0VfVVBEQVRFRBACEh0KGVNOQVBTSE9UX0NIQU5HRV9VTkNIQU5HRUQQAxIbChdTTkFQU0hPVF9DSEFOR0VfREVMRVRFRBAEEhgKFFNOQVBTSE9UX0NIQU5HRV9MRUZUEAUSHwobU05BUFNIT1RfQ0hBTkdFX05PVF9WSVNJQkxFEAYqTgoOU25hcHNob3RSZWFzb24SHwobU05BUFNIT1RfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXU05BUFNIT1RfUkVBU09OX0NIQU5HRUQQASqlAQoPU291cmNlR2FwUmVhc29uEiEKHVNPVVJDRV9HQVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASIwofU09VUkNFX0dBUF9SRUFTT05fVE9LRU5fRVhQSVJFRBABEiMKH1NPVVJDRV9HQVBfUkVBU09OX1RPS0VOX1JFRlVTRUQQAhIlCiFTT1VSQ0VfR0FQX1JFQVNPTl9DSEVDS1BPSU5UX0xPU1QQAypUCghSZXN0b3JlZBIYChRSRVNUT1JFRF9VTlNQRUNJRklFRBAAEhIKDlJFU1RPUkVEX1NUQVRFEAESGgoWUkVTVE9SRURfUEFSVF9PRl9TVEFURRACQkMKH2lvLmdpdGh1Yi5hc2FuYV9ldmVudF9icmlkZ2UudjFQAVoeYXNhbmFfZXZlbnRfYnJpZGdlL3YxO2JyaWRnZXYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiJhc2FuYV9ldmVudF9icmlkZ2UvdjEvcmVjb3JkLnByb3RvEhVhc2FuYV9ldmVudF9icmlkZ2UudjEi4wcKBlJlY29yZBIxCghwb3NpdGlvbhgBIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Qb3NpdGlvbhIvCgtyZWNlaXZlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoFZXZlbnQYCiABKAsyHC5hc2FuYV9ldmVudF9icmlkZ2UudjEuRXZlbnRIABIyCghzdGFuZF9pbhgLIAEoCzIeLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdGFuZEluSAASMwoIc25hcHNob3QYDCABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuU25hcHNob3RIABI+Cg5zbmFwc2hvdF9iZWdpbhgNIAEoCzIkLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TbmFwc2hvdEJlZ2luSAASOgoMc25hcHNob3RfZW5kGA4gASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNuYXBzaG90RW5kSAASNgoKc291cmNlX2dhcBgPIAEoCzIgLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Tb3VyY2VHYXBIABJDChFzb3VyY2VfZ2FwX2hlYWxlZBgQIAEoCzImLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Tb3VyY2VHYXBIZWFsZWRIABI4CgtlcG9jaF9zdGFydBgRIAEoCzIhLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5FcG9jaFN0YXJ0SAASNQoJd2F0ZXJtYXJrGBIgASgLMiAuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLldhdGVybWFya0gAEjwKDWxhbmVzX2NoYW5nZWQYEyABKAsyIy5hc2FuYV9ldmVudF9icmlkZ2UudjEuTGFuZXNDaGFuZ2VkSAASQgoQc3RyZWFtX3N1c3BlbmRlZBgUIAEoCzImLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdHJlYW1TdXNwZW5kZWRIABI+Cg5zdHJlYW1fcmVzdW1lZBgVIAEoCzIkLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdHJlYW1SZXN1bWVkSAASOgoMc3RyZWFtX2VuZGVkGBYgASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlN0cmVhbUVuZGVkSAASLQoFc3RhdGUYFyABKAsyHC5hc2FuYV9ldmVudF9icmlkZ2UudjEuU3RhdGVIABI+Cg5zdGF0ZV9wcm9ncmVzcxgYIAEoCzIkLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TdGF0ZVByb2dyZXNzSABCBgoEYm9keSJ2CghQb3NpdGlvbhINCgVzaGFyZBgBIAEoDRINCgVlcG9jaBgCIAEoBBIMCgRsYW5lGAMgASgNEhUKDWxhbmVfc2VxdWVuY2UYBCABKAQSDgoGc3RyZWFtGAUgASgJEhcKD3N0cmVhbV9zZXF1ZW5jZRgGIAEoBCLMAgoFRXZlbnQSDgoGYWN0aW9uGAEgASgJEjEKCHJlc291cmNlGAIgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlEi8KBnBhcmVudBgDIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRItCgZjaGFuZ2UYBCABKAsyHS5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ2hhbmdlEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KBHVzZXIYBiABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2USEQoEdHlwZRgHIAEoCUgAiAEBEhMKC2ZpbmdlcnByaW50GAggASgMEhAKCHJhd19qc29uGAkgASgJQgcKBV90eXBlIn4KCFJlc291cmNlEgsKA2dpZBgBIAEoCRIVCg1yZXNvdXJjZV90eXBlGAIgASgJEhEKBG5hbWUYAyABKAlIAIgBARIdChByZXNvdXJjZV9zdWJ0eXBlGAQgASgJSAGIAQFCBwoFX25hbWVCEwoRX3Jlc291cmNlX3N1YnR5cGUi0gEKBkNoYW5nZRINCgVmaWVsZBgBIAEoCRIOCgZhY3Rpb24YAiABKAkSNwoLYWRkZWRfdmFsdWUYAyABKAsyIi5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ2hhbmdlVmFsdWUSNQoJbmV3X3ZhbHVlGAQgASgLMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLkNoYW5nZVZhbHVlEjkKDXJlbW92ZWRfdmFsdWUYBSABKAsyIi5hc2FuYV9ldmVudF9icmlkZ2UudjEuQ2hhbmdlVmFsdWUiTgoLQ2hhbmdlVmFsdWUSMQoIcmVzb3VyY2UYASABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2USDAoEanNvbhgCIAEoCSKnAQoHU3RhbmRJbhIOCgZyZWFzb24YASABKAkSGQoRZGVhZF9sZXR0ZXJfdG9waWMYAiABKAkSFAoMcmVjb3JkX2J5dGVzGAMgASgEEhMKC2xpbWl0X2J5dGVzGAQgASgEEhMKC2ZpbmdlcnByaW50GAUgASgMEjEKCHJlc291cmNlGAYgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc291cmNlIoQBCgpEZWFkTGV0dGVyEjEKCHBvc2l0aW9uGAEgASgLMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlBvc2l0aW9uEg0KBXRvcGljGAIgASgJEhIKCnBhcnRfaW5kZXgYAyABKA0SEgoKcGFydF9jb3VudBgEIAEoDRIMCgRwYXJ0GAUgASgMIvcCCghTbmFwc2hvdBIQCghjcmF3bF9pZBgBIAEoCRIxCghyZXNvdXJjZRgCIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRIvCgZwYXJlbnQYAyABKAsyHy5hc2FuYV9ldmVudF9icmlkZ2UudjEuUmVzb3VyY2USEgoKc3RhdGVfanNvbhgEIAEoCRIvCgttb2RpZmllZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoGY2hhbmdlGAYgASgOMiUuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNuYXBzaG90Q2hhbmdlEjUKBnJlYXNvbhgHIAEoDjIlLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5TbmFwc2hvdFJlYXNvbhIxCghhc2tlZF9ieRgIIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Qb3NpdGlvbhIPCgdzdHJlYW1zGAkgAygJIoUCCgVTdGF0ZRIxCghyZXNvdXJjZRgBIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5SZXNvdXJjZRISCgpzdGF0ZV9qc29uGAIgASgJEi8KC21vZGlmaWVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZWFkX2FmdGVyGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCghhc2tlZF9ieRgFIAEoCzIfLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5Qb3NpdGlvbhIPCgdzdHJlYW1zGAYgAygJEhAKCGZvbGxvd2VkGAcgASgIIpsBCg1TdGF0ZVByb2dyZXNzEg0KBXNoYXJkGAEgASgNEg4KBnNoYXJkcxgCIAEoDRIuCgpyZWFkX3VwX3RvGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI7CglwdWJsaXNoZWQYBCADKAsyKC5hc2FuYV9ldmVudF9icmlkZ2UudjEuUHVibGlzaGVkUHJvZ3Jlc3Mi0wEKEVB1Ymxpc2hlZFByb2dyZXNzEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzdHJlYW1zGAIgASgNEhIKCm5vdF9sb2FkZWQYAyABKA0SMgoOY29tcGxldGVfdXBfdG8YBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKEG9wZW5fc291cmNlX2dhcHMYBSABKA0SEQoJc3VzcGVuZGVkGAYgASgNEhAKCGxlZnRfb3V0GAcgASgEImYKDVNuYXBzaG90QmVnaW4SEAoIY3Jhd2xfaWQYASABKAkSMgoGcmVhc29uGAIgASgOMiIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLkNyYXdsUmVhc29uEg8KB2dhcF9pZHMYAyADKAkipgEKC1NuYXBzaG90RW5kEhAKCGNyYXdsX2lkGAEgASgJEhEKCXNuYXBzaG90cxgCIAEoBBIWCg5jb21wbGV0ZV90eXBlcxgDIAMoCRIwCghsZWZ0X291dBgEIAMoCzIeLmFzYW5hX2V2ZW50X2JyaWRnZS52MS5MZWZ0T3V0EhYKDmxlZnRfb3V0X2NvdW50GAUgASgEEhAKCGNvbXBhcmVkGAYgASgIIjMKB0xlZnRPdXQSCgoCb2YYASABKAkSDAoEd2hhdBgCIAEoCRIOCgZyZWFzb24YAyABKAkivgEKCVNvdXJjZUdhcBIOCgZnYXBfaWQYASABKAkSNgoGcmVhc29uGAIgASgOMiYuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNvdXJjZUdhcFJlYXNvbhI5ChVsYXN0X2NvbXBsZXRlX3BvbGxfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJlc3VtZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrABCg9Tb3VyY2VHYXBIZWFsZWQSDgoGZ2FwX2lkGAEgASgJEhAKCGNyYXdsX2lkGAIgASgJEjEKCHJlc3RvcmVkGAMgASgOMh8uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlJlc3RvcmVkEjAKCGxlZnRfb3V0GAQgAygLMh4uYXNhbmFfZXZlbnRfYnJpZGdlLnYxLkxlZnRPdXQSFgoObGVmdF9vdXRfY291bnQYBSABKAQiIQoPU3RyZWFtU3VzcGVuZGVkEg4KBnN0YXR1cxgBIAEoDSIPCg1TdHJlYW1SZXN1bWVkIg0KC1N0cmVhbUVuZGVkIkQKCkVwb2NoU3RhcnQSFgoOcHJldmlvdXNfZXBvY2gYASABKAQSHgoWcHJldmlvdXNfbGFuZV9zZXF1ZW5jZRgCIAEoBCJiCglXYXRlcm1hcmsSDgoGc2hhcmRzGAEgASgNEg0KBWxhbmVzGAIgASgNEjYKCHByb2dyZXNzGAMgAygLMiQuYXNhbmFfZXZlbnRfYnJpZGdlLnYxLlNoYXJkUHJvZ3Jlc3MihwEKDVNoYXJkUHJvZ3Jlc3MSDQoFc2hhcmQYASABKA0SDQoFZXBvY2gYAiABKAQSFQoNbGFuZV9zZXF1ZW5jZRgDIAEoBBIyCg5jb21wbGV0ZV91cF90bxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZW1wdHkYBSABKAgiNQoMTGFuZXNDaGFuZ2VkEhYKDnByZXZpb3VzX2NvdW50GAEgASgNEg0KBWNvdW50GAIgASgNKoMBCgtDcmF3bFJlYXNvbhIcChhDUkFXTF9SRUFTT05fVU5TUEVDSUZJRUQQABIbChdDUkFXTF9SRUFTT05fU09VUkNFX0dBUBABEh8KG0NSQVdMX1JFQVNPTl9SRUNPTkNJTElBVElPThACEhgKFENSQVdMX1JFQVNPTl9JTklUSUFMEAMq4gEKDlNuYXBzaG90Q2hhbmdlEh8KG1NOQVBTSE9UX0NIQU5HRV9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX0NIQU5HRV9DUkVBVEVEEAESGwoXU05BUFNIT1RfQ0hBTkdFX1VQREFURUQQAhIdChlTTkFQU0hPVF9DSEFOR0VfVU5DSEFOR0VEEAMSGwoXU05BUFNIT1RfQ0hBTkdFX0RFTEVURUQQBBIYChRTTkFQU0hPVF9DSEFOR0VfTEVGVBAFEh8KG1NOQVBTSE9UX0NIQU5HRV9OT1RfVklTSUJMRRAGKk4KDlNuYXBzaG90UmVhc29uEh8KG1NOQVBTSE9UX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1JFQVNPTl9DSEFOR0VEEAEqpQEKD1NvdXJjZUdhcFJlYXNvbhIhCh1TT1VSQ0VfR0FQX1JFQVNPTl9VTlNQRUNJRklFRBAAEiMKH1NPVVJDRV9HQVBfUkVBU09OX1RPS0VOX0VYUElSRUQQARIjCh9TT1VSQ0VfR0FQX1JFQVNPTl9UT0tFTl9SRUZVU0VEEAISJQohU09VUkNFX0dBUF9SRUFTT05fQ0hFQ0tQT0lOVF9MT1NUEAMqVAoIUmVzdG9yZWQSGAoUUkVTVE9SRURfVU5TUEVDSUZJRUQQABISCg5SRVNUT1JFRF9TVEFURRABEhoKFlJFU1RPUkVEX1BBUlRfT0ZfU1RBVEUQAkJDCh9pby5naXRodWIuYXNhbmFfZXZlbnRfYnJpZGdlLnYxUAFaHmFzYW5hX2V2ZW50X2JyaWRnZS92MTticmlkZ2V2MWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * One message on the bus.
@@ -161,6 +161,14 @@ export type Record = Message<"asana_event_bridge.v1.Record"> & {
      */
     value: State;
     case: "state";
+  } | {
+    /**
+     * How complete the state topic is, as far as one shard knows. Only in the state topic, one for each shard.
+     *
+     * @generated from field: asana_event_bridge.v1.StateProgress state_progress = 24;
+     */
+    value: StateProgress;
+    case: "stateProgress";
   } | { case: undefined; value?: undefined };
 };
 
@@ -213,8 +221,8 @@ export type Position = Message<"asana_event_bridge.v1.Position"> & {
   /**
    * The stream, as "account/gid": the bridge's name of the credential, and the
    * gid of the watched task, project, goal or workspace. Empty in a record of
-   * the lane itself (EpochStart, Watermark, LanesChanged), and in a Snapshot that
-   * was read after an event.
+   * the lane itself (EpochStart, Watermark, LanesChanged), in a Snapshot that
+   * was read after an event, and in a StateProgress.
    *
    * @generated from field: string stream = 5;
    */
@@ -701,6 +709,138 @@ export const StateSchema: GenMessage<State> = /*@__PURE__*/
   messageDesc(file_asana_event_bridge_v1_record, 9);
 
 /**
+ * How complete the state topic is, as far as one shard knows. Compaction removes any proof of it, so the topic says it of
+ * itself. The key is "_shard." and the number of the shard, such as "_shard.7", which is no gid (on NATS the subject
+ * PREFIX.state._shard.7). The shard's owner writes it again every minute by default. Its position has the shard and its
+ * epoch, and no sequences.
+ *
+ * A shard has two parts in the table: its streams bring changes to the bus, and its owner reads the resources whose gids
+ * hash to it. So what one shard has published, others have to read, and only all records together say something:
+ *
+ * 1. Read all of the topic: on Kafka each partition to the end that it has after you have read the newest record, as
+ *    resources are in other partitions than the records. Take the last record of each shard. If one of the `shards` is
+ *    missing, nothing is known yet: what isn't in the table may not be loaded. After a change of the number of shards,
+ *    records with two values of `shards` are there: those with the newest `read_up_to` count.
+ * 2. Take the minimum of `read_up_to` over all shards.
+ * 3. Take from each shard its newest `published` whose `at` isn't after this minimum. If a shard has none, nothing is known
+ *    just now: an owner is new, or is far behind.
+ * 4. The table is loaded if the sum of their `not_loaded` is 0. It is complete up to the minimum of their `complete_up_to`,
+ *    apart from shards with 0 `streams`. If one with streams has no time, no time is known yet.
+ *
+ * Complete up to a time means: of each resource that a stream showed before that time, the table has a state that was read
+ * after the resource's last event before that time, or the resource is deleted. Exceptions: source gaps that are open; what
+ * `left_out` and `suspended` count; and what Asana refused to show (see SNAPSHOT_CHANGE_NOT_VISIBLE), or couldn't show in
+ * about half an hour. What you concluded stays true of that time, and of the streams of that time.
+ *
+ * @generated from message asana_event_bridge.v1.StateProgress
+ */
+export type StateProgress = Message<"asana_event_bridge.v1.StateProgress"> & {
+  /**
+   * The shard.
+   *
+   * @generated from field: uint32 shard = 1;
+   */
+  shard: number;
+
+  /**
+   * The number of shards. The table is as complete as the least of them.
+   *
+   * @generated from field: uint32 shards = 2;
+   */
+  shards: number;
+
+  /**
+   * By Asana's clock: what was published on the bus before this time, by any shard, and is about a resource whose gid
+   * hashes to this shard, is read, and in the table before this record. Its distance from the present is how late states
+   * are. It doesn't advance while an account is paused, or its credential is refused.
+   *
+   * @generated from field: google.protobuf.Timestamp read_up_to = 3;
+   */
+  readUpTo?: Timestamp;
+
+  /**
+   * What the shard's streams have published, at several times, the newest first, at least one.
+   *
+   * @generated from field: repeated asana_event_bridge.v1.PublishedProgress published = 4;
+   */
+  published: PublishedProgress[];
+};
+
+/**
+ * Describes the message asana_event_bridge.v1.StateProgress.
+ * Use `create(StateProgressSchema)` to create a new message.
+ */
+export const StateProgressSchema: GenMessage<StateProgress> = /*@__PURE__*/
+  messageDesc(file_asana_event_bridge_v1_record, 10);
+
+/**
+ * What the streams of a shard had published at a time.
+ *
+ * @generated from message asana_event_bridge.v1.PublishedProgress
+ */
+export type PublishedProgress = Message<"asana_event_bridge.v1.PublishedProgress"> & {
+  /**
+   * By Asana's clock: all that is said here was on the bus before this time.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 1;
+   */
+  at?: Timestamp;
+
+  /**
+   * The number of the shard's streams. With 0 the shard brings nothing, and no other field has a meaning.
+   *
+   * @generated from field: uint32 streams = 2;
+   */
+  streams: number;
+
+  /**
+   * The number of streams of which not all resources were crawled for the state topic yet. While it isn't 0, a resource
+   * that isn't in the table may exist.
+   *
+   * @generated from field: uint32 not_loaded = 3;
+   */
+  notLoaded: number;
+
+  /**
+   * As in ShardProgress, by Asana's clock: each stream that has a sync token and isn't suspended was polled at or after this
+   * time, and everything that Asana returned is on the bus. Not set if it isn't known, such as before a stream's first token.
+   *
+   * @generated from field: google.protobuf.Timestamp complete_up_to = 4;
+   */
+  completeUpTo?: Timestamp;
+
+  /**
+   * The number of source gaps that aren't healed. While it isn't 0, changes may be missing, also ones before
+   * `complete_up_to`.
+   *
+   * @generated from field: uint32 open_source_gaps = 5;
+   */
+  openSourceGaps: number;
+
+  /**
+   * The number of streams that Asana refuses to have polled. `complete_up_to` isn't about them: their resources keep the
+   * states that they had.
+   *
+   * @generated from field: uint32 suspended = 6;
+   */
+  suspended: number;
+
+  /**
+   * The number of lists and objects that crawls couldn't read so far. What is in them may not be in the table.
+   *
+   * @generated from field: uint64 left_out = 7;
+   */
+  leftOut: bigint;
+};
+
+/**
+ * Describes the message asana_event_bridge.v1.PublishedProgress.
+ * Use `create(PublishedProgressSchema)` to create a new message.
+ */
+export const PublishedProgressSchema: GenMessage<PublishedProgress> = /*@__PURE__*/
+  messageDesc(file_asana_event_bridge_v1_record, 11);
+
+/**
  * A crawl of a stream's resources begins. Its snapshots follow, with events between them. In every lane of the stream's
  * topics. If another crawl of the stream replaces a crawl, the replaced crawl has no SnapshotEnd.
  *
@@ -734,7 +874,7 @@ export type SnapshotBegin = Message<"asana_event_bridge.v1.SnapshotBegin"> & {
  * Use `create(SnapshotBeginSchema)` to create a new message.
  */
 export const SnapshotBeginSchema: GenMessage<SnapshotBegin> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 10);
+  messageDesc(file_asana_event_bridge_v1_record, 12);
 
 /**
  * A crawl is complete. In every lane that has its SnapshotBegin.
@@ -794,7 +934,7 @@ export type SnapshotEnd = Message<"asana_event_bridge.v1.SnapshotEnd"> & {
  * Use `create(SnapshotEndSchema)` to create a new message.
  */
 export const SnapshotEndSchema: GenMessage<SnapshotEnd> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 11);
+  messageDesc(file_asana_event_bridge_v1_record, 13);
 
 /**
  * A list, or an object, that couldn't be read from Asana.
@@ -830,7 +970,7 @@ export type LeftOut = Message<"asana_event_bridge.v1.LeftOut"> & {
  * Use `create(LeftOutSchema)` to create a new message.
  */
 export const LeftOutSchema: GenMessage<LeftOut> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 12);
+  messageDesc(file_asana_event_bridge_v1_record, 14);
 
 /**
  * Asana may have lost events of this stream between two times.
@@ -880,7 +1020,7 @@ export type SourceGap = Message<"asana_event_bridge.v1.SourceGap"> & {
  * Use `create(SourceGapSchema)` to create a new message.
  */
 export const SourceGapSchema: GenMessage<SourceGap> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 13);
+  messageDesc(file_asana_event_bridge_v1_record, 15);
 
 /**
  * A source gap is healed. In every lane that has its SourceGap. If only a part of the state could be restored, the bridge
@@ -930,7 +1070,7 @@ export type SourceGapHealed = Message<"asana_event_bridge.v1.SourceGapHealed"> &
  * Use `create(SourceGapHealedSchema)` to create a new message.
  */
 export const SourceGapHealedSchema: GenMessage<SourceGapHealed> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 14);
+  messageDesc(file_asana_event_bridge_v1_record, 16);
 
 /**
  * Asana refuses polls of this stream: no access, or not found. The bridge polls it
@@ -952,7 +1092,7 @@ export type StreamSuspended = Message<"asana_event_bridge.v1.StreamSuspended"> &
  * Use `create(StreamSuspendedSchema)` to create a new message.
  */
 export const StreamSuspendedSchema: GenMessage<StreamSuspended> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 15);
+  messageDesc(file_asana_event_bridge_v1_record, 17);
 
 /**
  * A suspended stream is polled again, with the sync token that it had. If the token was
@@ -968,7 +1108,7 @@ export type StreamResumed = Message<"asana_event_bridge.v1.StreamResumed"> & {
  * Use `create(StreamResumedSchema)` to create a new message.
  */
 export const StreamResumedSchema: GenMessage<StreamResumed> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 16);
+  messageDesc(file_asana_event_bridge_v1_record, 18);
 
 /**
  * The bridge no longer polls the stream, because its configuration or a rule no longer contains it. What a
@@ -984,7 +1124,7 @@ export type StreamEnded = Message<"asana_event_bridge.v1.StreamEnded"> & {
  * Use `create(StreamEndedSchema)` to create a new message.
  */
 export const StreamEndedSchema: GenMessage<StreamEnded> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 17);
+  messageDesc(file_asana_event_bridge_v1_record, 19);
 
 /**
  * The first record of a shard in a lane, in each epoch.
@@ -1013,7 +1153,7 @@ export type EpochStart = Message<"asana_event_bridge.v1.EpochStart"> & {
  * Use `create(EpochStartSchema)` to create a new message.
  */
 export const EpochStartSchema: GenMessage<EpochStart> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 18);
+  messageDesc(file_asana_event_bridge_v1_record, 20);
 
 /**
  * How far this lane is, by shard: a replica states it for the shards that it owns, in one record. In every lane of the
@@ -1049,7 +1189,7 @@ export type Watermark = Message<"asana_event_bridge.v1.Watermark"> & {
  * Use `create(WatermarkSchema)` to create a new message.
  */
 export const WatermarkSchema: GenMessage<Watermark> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 19);
+  messageDesc(file_asana_event_bridge_v1_record, 21);
 
 /**
  * How far a shard is in a lane, before this record.
@@ -1102,7 +1242,7 @@ export type ShardProgress = Message<"asana_event_bridge.v1.ShardProgress"> & {
  * Use `create(ShardProgressSchema)` to create a new message.
  */
 export const ShardProgressSchema: GenMessage<ShardProgress> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 20);
+  messageDesc(file_asana_event_bridge_v1_record, 22);
 
 /**
  * From here on this shard distributes keys over another number of lanes. In every
@@ -1134,7 +1274,7 @@ export type LanesChanged = Message<"asana_event_bridge.v1.LanesChanged"> & {
  * Use `create(LanesChangedSchema)` to create a new message.
  */
 export const LanesChangedSchema: GenMessage<LanesChanged> = /*@__PURE__*/
-  messageDesc(file_asana_event_bridge_v1_record, 21);
+  messageDesc(file_asana_event_bridge_v1_record, 23);
 
 /**
  * Why the bridge crawls a stream's resources.

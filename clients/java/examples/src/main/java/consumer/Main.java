@@ -9,6 +9,7 @@ import com.google.gson.JsonParser;
 import io.github.asana_event_bridge.consumer.CustomField;
 import io.github.asana_event_bridge.consumer.Decode;
 import io.github.asana_event_bridge.consumer.Detector;
+import io.github.asana_event_bridge.consumer.StateTable;
 import io.github.asana_event_bridge.consumer.Verdict;
 import io.github.asana_event_bridge.v1.Event;
 import io.github.asana_event_bridge.v1.Position;
@@ -147,7 +148,9 @@ public final class Main {
         int differences = 0;
         for (String path : paths) {
             JsonObject vector = JsonParser.parseString(Files.readString(Path.of(path))).getAsJsonObject();
-            differences += vector.has("custom_fields") ? checkCustomFields(path, vector) : checkDetector(path, vector);
+            differences += vector.has("custom_fields")
+                    ? checkCustomFields(path, vector)
+                    : vector.has("state_table") ? checkStateTable(path, vector) : checkDetector(path, vector);
         }
         System.out.println(paths.size() + " vectors, " + differences + " differences");
         return differences == 0 ? 0 : 1;
@@ -161,6 +164,25 @@ public final class Main {
             Event event = Event.parseFrom(Base64.getDecoder().decode(entry.get("event").getAsString()));
             String found = GSON.toJson(CustomField.of(event).orElse(null));
             differences += differs(path + ": custom field " + number++, entry.get("custom_field"), found);
+        }
+        return differences;
+    }
+
+    private static int checkStateTable(String path, JsonObject vector) throws IOException {
+        int differences = 0;
+        int number = 0;
+        StateTable table = new StateTable();
+        for (JsonElement element : vector.getAsJsonArray("state_table")) {
+            JsonObject step = element.getAsJsonObject();
+            JsonElement value = step.get("record");
+            table.apply(
+                    step.get("key").getAsString(),
+                    value.isJsonNull() ? null : Decode.record(Base64.getDecoder().decode(value.getAsString())));
+            Map<String, String> states = new HashMap<>();
+            table.states().forEach((gid, state) -> states.put(gid, state.getStateJson()));
+            differences += differs(path + ": states after " + number, step.get("states"), GSON.toJson(states));
+            String completeness = Report.of(table.completeness()).toString();
+            differences += differs(path + ": completeness after " + number++, step.get("completeness"), completeness);
         }
         return differences;
     }

@@ -1,6 +1,7 @@
 package consumer;
 
 import com.google.gson.JsonObject;
+import io.github.asana_event_bridge.consumer.Completeness;
 import io.github.asana_event_bridge.consumer.Detector;
 import io.github.asana_event_bridge.consumer.News;
 import io.github.asana_event_bridge.consumer.Tally;
@@ -53,6 +54,24 @@ record Report(
             json.addProperty("missing", verdict.missing());
         }
         verdict.news().ifPresent(news -> json.add("news", of(news)));
+        return json;
+    }
+
+    /** How complete a table is, as JSON. */
+    static JsonObject of(Completeness completeness) {
+        JsonObject json = new JsonObject();
+        if (completeness instanceof Completeness.Loading loading) {
+            json.addProperty("kind", "loading");
+            json.addProperty("streams", loading.streams());
+        } else if (completeness instanceof Completeness.Complete complete) {
+            json.addProperty("kind", "complete");
+            json.addProperty("up_to", complete.upTo().map(Object::toString).orElse(null));
+            json.addProperty("open_source_gaps", complete.openSourceGaps());
+            json.addProperty("suspended", complete.suspended());
+            json.addProperty("left_out", complete.leftOut());
+        } else {
+            json.addProperty("kind", "unknown");
+        }
         return json;
     }
 
