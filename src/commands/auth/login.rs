@@ -3,7 +3,7 @@
 use super::answer::{Listener, pasted, redirect_uri};
 use super::file::Target;
 use super::report::{Question as Shown, Report};
-use super::{AuthError, BASE_URL, Exit, LoginArgs};
+use super::{AuthError, BASE_URL, Exit, LoginArgs, SECRET_VARIABLE};
 use crate::asana::{Application, Client, Code, Login, Look, Question};
 use crate::config::{
     CheckedAccount, CheckedOauth, Credential, Environment, OUT_OF_BAND, Secret, SecretSource, is_safe_for_secrets,
@@ -18,9 +18,6 @@ use std::io::Write as _;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 use url::Url;
-
-/// The variable with the client secret.
-pub(super) const SECRET_VARIABLE: &str = "ASANA_CLIENT_SECRET";
 
 /// The timeout of each request to Asana.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

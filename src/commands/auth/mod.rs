@@ -21,6 +21,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The variable with the client secret.
+const SECRET_VARIABLE: &str = "ASANA_CLIENT_SECRET";
+
 /// Log in to Asana as an OAuth application.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AuthArgs {

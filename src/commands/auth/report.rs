@@ -1,6 +1,6 @@
 //! What a login shows to people. No IO.
 
-use super::login::SECRET_VARIABLE;
+use super::SECRET_VARIABLE;
 use crate::asana::{FULL_PERMISSIONS, Grant, Seen};
 use crate::config::{CheckedAccount, CheckedOauth, Credential, SecretSource};
 use chrono::SecondsFormat;

@@ -144,6 +144,16 @@ pub enum StateError {
     /// The bus can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The topic has no state of the resource.
+    #[error("no state of {gid}: {reason} ({told})")]
+    None {
+        /// The resource.
+        gid: String,
+        /// Why that may be.
+        reason: &'static str,
+        /// How complete the topic is.
+        told: String,
+    },
     /// The topic has something else.
     #[error("{topic} has records that are no states: name the state topic, such as `--topic asana.state`")]
     NoStates {
@@ -157,6 +167,7 @@ impl Failure for StateError {
         match self {
             Self::Place(error) => error.exit(),
             Self::Read(error) => error.exit(),
+            Self::None { .. } => Exit::Failed,
             Self::NoStates { .. } => Exit::Usage,
         }
     }
@@ -226,8 +237,7 @@ fn get(table: &StateTable, args: &GetArgs) -> Result<Exit, Box<dyn Failure>> {
             }
             Completeness::Unknown | Completeness::Loading { .. } => "it may not be loaded yet",
         };
-        tracing::warn!(gid = args.gid, reason, completeness = %told, "no state of the resource");
-        return Ok(Exit::Failed);
+        return Err(StateError::None { gid: args.gid.clone(), reason, told: told.to_string() }.into());
     };
     match args.output {
         Output::Text => io::stdout().write_all(Row::of(&args.gid, state).whole().as_bytes())?,
