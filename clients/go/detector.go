@@ -277,7 +277,10 @@ func (d *Detector) Observe(record *pb.Record) (verdict Verdict) {
 	case *pb.Record_SourceGap:
 		gap.GapID = body.SourceGap.GetGapId()
 		if !d.healed[gap] {
-			d.gaps[gap] = body.SourceGap.GetLastCompletePollAt().AsTime()
+			d.gaps[gap] = time.Time{} // it may have no beginning
+			if since := body.SourceGap.GetLastCompletePollAt(); since != nil {
+				d.gaps[gap] = since.AsTime()
+			}
 		}
 		verdict.News = &News{Kind: SourceGapOpened, GapID: gap.GapID}
 	case *pb.Record_SourceGapHealed:

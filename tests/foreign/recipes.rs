@@ -148,10 +148,15 @@ fn tell(sink: &Value, read: impl AsyncFn() -> Vec<Record>) -> (Rows, BTreeSet<St
         };
         records.iter().filter_map(resource).collect::<BTreeSet<_>>().is_superset(&last)
     });
-    wait_for("the states of all tasks", TIMEOUT, || {
+    let state = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_asana-event-bridge"));
-        command.args(["state", "diff", "--limit", "100000", "--config", &path("config.yaml")]);
-        command.output().unwrap().status.success().then_some(())
+        command.arg("state").args(arguments).args(["--config", &path("config.yaml")]).output().unwrap()
+    };
+    wait_for("the states of all tasks", TIMEOUT, || {
+        state(&["diff", "--limit", "100000"]).status.success().then_some(())
+    });
+    wait_for("a complete state topic", TIMEOUT, || {
+        String::from_utf8_lossy(&state(&["list"]).stdout).contains("; complete up to 20").then_some(())
     });
     assert!(bridge.stop().success());
 

@@ -205,7 +205,7 @@ export class Detector {
   unnumbered = 0;
   private readonly tracks = new Map<string, { lane: number; shard: number; track: Track }>();
   private readonly writes = new Map<number, number>(); // to how many lanes a shard writes
-  private readonly gaps = new Map<string, Gap & { lane: number; since: bigint }>(); // nothing before `since` is lost
+  private readonly gaps = new Map<string, Gap & { lane: number; since: bigint | undefined }>(); // nothing before `since` is lost
   private readonly healed = new Set<string>();
   private epoch = 0n; // of the latest watermarks
   private shards = 0; // how many shards these name
@@ -232,7 +232,8 @@ export class Detector {
     } else if (body.case === "sourceGap") {
       const { gapId: gap_id, lastCompletePollAt } = body.value;
       const key = JSON.stringify([lane, stream, gap_id]);
-      if (!this.healed.has(key)) this.gaps.set(key, { lane, stream, gap_id, since: nanoseconds(lastCompletePollAt) });
+      const since = lastCompletePollAt && nanoseconds(lastCompletePollAt);
+      if (!this.healed.has(key)) this.gaps.set(key, { lane, stream, gap_id, since });
       verdict.news = { kind: "source_gap_opened", gap_id };
     } else if (body.case === "sourceGapHealed") {
       const { gapId: gap_id } = body.value;

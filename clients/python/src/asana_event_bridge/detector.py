@@ -141,7 +141,8 @@ class Detector:
         times = [track and track.complete for track in tracks if track is None or not track.is_empty]
         if not times or None in times or any(shard not in self._lanes for shard in range(self._shards)):
             return None
-        return min(times + [since for key, since in self._gaps.items() if lane in (None, key[0])])
+        times += [since for key, since in self._gaps.items() if lane in (None, key[0])]
+        return None if None in times else min(times)  # a gap may have no beginning
 
     def behind(self) -> list[Behind]:
         """Lanes that may have lost their last records. Alert if one stays in this list though you read to its end."""
@@ -175,7 +176,8 @@ class Detector:
         if kind == "source_gap":
             key = at.lane, at.stream, body.gap_id
             if key not in self._healed:
-                self._gaps[key] = body.last_complete_poll_at.ToNanoseconds()
+                is_known = body.HasField("last_complete_poll_at")
+                self._gaps[key] = body.last_complete_poll_at.ToNanoseconds() if is_known else None
             return News("source_gap_opened", gap_id=body.gap_id)
         if kind == "source_gap_healed":
             key = at.lane, at.stream, body.gap_id

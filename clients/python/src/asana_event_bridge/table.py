@@ -49,7 +49,8 @@ def row_of(record: Record) -> Row | None:
     if kind not in ("event", "snapshot", "stand_in"):
         return None
     body = getattr(record, kind)
-    if not body.resource.gid:
+    # A snapshot that was read after an event belongs to no stream.
+    if not body.resource.gid or not record.position.stream:
         return None
     name = parent = state = changed_at = removed = None
     if kind == "event":

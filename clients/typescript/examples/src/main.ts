@@ -6,7 +6,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
-import { decode, Detector } from "asana-event-bridge-consumer";
+import { decode, Detector, RecordSchema } from "asana-event-bridge-consumer";
 import kafkajs, { type EachMessagePayload, type KafkaMessage } from "kafkajs";
 import lz4 from "lz4-napi";
 import { json } from "./json.js";

@@ -19,6 +19,8 @@ public final class Decode {
     /**
      * The record that a message's value is, in protobuf's binary form or in the JSON form.
      *
+     * @param value the message's value
+     * @return the record
      * @throws InvalidProtocolBufferException if it is none
      */
     public static Record record(byte[] value) throws InvalidProtocolBufferException {
@@ -29,8 +31,9 @@ public final class Decode {
             JsonObject members =
                     JsonParser.parseString(new String(value, StandardCharsets.UTF_8)).getAsJsonObject();
             for (String body : new String[] {"snapshot", "state"}) {
-                if (members.get(body) instanceof JsonObject found && found.remove("object") instanceof JsonElement object) {
-                    found.addProperty("stateJson", object.toString());
+                JsonElement object = members.get(body) instanceof JsonObject found ? found.remove("object") : null;
+                if (object != null) {
+                    members.getAsJsonObject(body).addProperty("stateJson", object.toString());
                 }
             }
             Record.Builder record = Record.newBuilder();

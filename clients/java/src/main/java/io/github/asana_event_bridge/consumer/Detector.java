@@ -104,7 +104,8 @@ public final class Detector {
                 String id = record.getSourceGap().getGapId();
                 LaneGap gap = new LaneGap(lane.lane, new Gap(position.getStream(), id));
                 if (!healed.contains(gap)) {
-                    gaps.put(gap, instant(record.getSourceGap().getLastCompletePollAt()));
+                    boolean isKnown = record.getSourceGap().hasLastCompletePollAt();
+                    gaps.put(gap, isKnown ? instant(record.getSourceGap().getLastCompletePollAt()) : Instant.MIN);
                 }
                 yield new News.SourceGapOpened(id);
             }

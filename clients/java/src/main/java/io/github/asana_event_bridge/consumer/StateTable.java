@@ -38,12 +38,20 @@ public final class StateTable {
         }
     }
 
-    /** The latest state of each resource, by gid. */
+    /**
+     * The latest state of each resource.
+     *
+     * @return the states, by gid
+     */
     public Map<String, State> states() {
         return Collections.unmodifiableMap(states);
     }
 
-    /** How complete the table is, if all messages were applied. The comment of StateProgress in the proto has the steps. */
+    /**
+     * How complete the table is, if all messages were applied. The comment of StateProgress in the proto has the steps.
+     *
+     * @return what the topic says of itself
+     */
     public Completeness completeness() {
         List<StateProgress> current = current();
         if (current.isEmpty()) {
