@@ -49,6 +49,7 @@ use std::process::ExitCode;
 /// Runs the program. Returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    crate::sink::any::prepare_process();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -53,6 +53,13 @@ pub struct Naming {
     pub has_watermarks: bool,
 }
 
+/// To be called at the beginning of the program, before any client. At the program's end OpenSSL would free what librdkafka's
+/// threads still use, and the program would crash.
+pub fn prepare_process() {
+    #[cfg(feature = "kafka-full")]
+    openssl_sys::init();
+}
+
 /// The bus committed: what its clients reported may be over.
 pub fn bus_works() {
     kafka::bus_works();

@@ -235,8 +235,9 @@ pub(super) fn committed_reader(settings: &KafkaSettings) -> Result<BaseConsumer<
 pub(super) fn log_reader(settings: &KafkaSettings) -> Result<BaseConsumer<Logs>, SinkError> {
     let mut config = reader(settings);
     config.set("isolation.level", "read_committed").set("auto.offset.reset", "earliest");
-    // The brokers answer at once if there is something.
-    config.set("fetch.wait.max.ms", "500");
+    // The brokers answer at once if there is something. A partition's end is told only by an answer without anything for it:
+    // entries that come more often than this would keep it unknown.
+    config.set("fetch.wait.max.ms", "100");
     create(settings, &config, Logs)
 }
 

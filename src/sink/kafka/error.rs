@@ -189,6 +189,8 @@ pub(super) enum Obstacle {
     Unreachable,
     /// A broker's certificate isn't trusted.
     Certificate,
+    /// The brokers don't accept the client's certificate.
+    ClientCertificate,
     /// The brokers don't accept the login.
     Login,
     /// The client and the brokers use different protocols.
@@ -203,6 +205,8 @@ impl Obstacle {
             Self::Unreachable
         } else if has(&["certificate verify failed", "certificate could not be verified"]) {
             Self::Certificate
+        } else if has(&["alert certificate", "alert bad certificate", "alert unknown ca"]) {
+            Self::ClientCertificate
         } else if has(&["SASL", "uthentication"]) {
             Self::Login
         } else if has(&["SSL", "ssl://", "security.protocol", "Disconnected"]) {
@@ -222,6 +226,10 @@ impl Obstacle {
             Self::Certificate => {
                 "give the authority that signed the brokers' certificates as `ssl.ca.location` in \
                  `sink.kafka.properties`, and see that `bootstrapServers` has the names that the certificates have"
+            }
+            Self::ClientCertificate => {
+                "give a certificate that the brokers accept, and that hasn't expired, as `ssl.certificate.location` and \
+                 `ssl.key.location` in `sink.kafka.properties`"
             }
             Self::Login => {
                 "check `sasl.mechanisms` and `sasl.username` in `sink.kafka.properties`, and `sasl.password` in \
@@ -243,6 +251,10 @@ impl Obstacle {
             Self::Certificate => {
                 "give the authority that signed the brokers' certificates with `-X ssl.ca.location=FILE`, and use the \
                  names that the certificates have in `--kafka`"
+            }
+            Self::ClientCertificate => {
+                "give a certificate that the brokers accept with `-X ssl.certificate.location=FILE` and \
+                 `-X ssl.key.location=FILE`"
             }
             Self::Login => "check `-X sasl.mechanisms=…`, `-X sasl.username=…` and `-X sasl.password=…`",
             Self::Protocol => {
@@ -379,6 +391,7 @@ mod tests {
     fn what_keeps_from_a_connection_is_told_with_a_remedy() {
         for (trouble, remedy) in [
             ("ssl://k:9093/bootstrap: SSL handshake failed: certificate verify failed: no", "ssl.ca.location"),
+            ("ssl://k:9093/bootstrap: Receive failed: ssl/tls alert certificate unknown", "ssl.certificate.location"),
             ("sasl_ssl://k:9093/bootstrap: SASL authentication error: Authentication failed", "sasl.password"),
             ("k:9093/bootstrap: Disconnected: might be caused by incorrect security.protocol", "security.protocol"),
             (
