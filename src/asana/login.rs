@@ -113,7 +113,8 @@ impl Login {
         let Application { client_id, client_secret, redirect_uri, authorize_url, token_url } = application;
         check_url(&authorize_url, "the authorization URL")?;
         check_url(&token_url, "the token URL")?;
-        let redirect = RedirectUrl::new(redirect_uri).map_err(|_| ClientError::Url { role: "the redirect address" })?;
+        let redirect =
+            RedirectUrl::new(redirect_uri).map_err(|_unparsable| ClientError::Url { role: "the redirect address" })?;
         let http = http_client(account, token_url.scheme() == "https")?;
         let client = BasicClient::new(ClientId::new(client_id))
             .set_auth_uri(AuthUrl::from_url(authorize_url))
@@ -196,7 +197,8 @@ struct Unanswered(String);
 
 /// Sends the library's request in the way of all requests to Asana: limited in time and size.
 async fn send(http: &reqwest::Client, request: HttpRequest, timeout: Duration) -> Result<HttpResponse, Unanswered> {
-    let request = request.try_into().map_err(|_: reqwest::Error| Unanswered("the request is invalid".to_owned()))?;
+    let request =
+        request.try_into().map_err(|_unsendable: reqwest::Error| Unanswered("the request is invalid".to_owned()))?;
     let failed = |failure: Failure| Unanswered(reason(&failure));
     let answer = exchange(http, request, timeout).await.map_err(failed)?;
     let mut response = HttpResponse::new(answer.body.map_err(failed)?);

@@ -85,7 +85,7 @@ Example:
 An editor with a YAML language server then completes and checks a file whose first line is
   # yaml-language-server: $schema=config.schema.json")]
     ConfigSchema,
-    /// Print the wire contract: the proto, its descriptors, the JSON Schema or the AsyncAPI document
+    /// Print the wire contract: the proto, its descriptors, the JSON Schema or the `AsyncAPI` document
     Contract(ContractArgs),
     /// Write man pages and completions to a folder, for packages
     #[command(hide = true)]

@@ -13,6 +13,7 @@ Examples:
 Of the topics and subjects with `encoding: protobuf`, the values have the message `Record` of the proto, or `DeadLetter` in the
 dead-letter topic. With `encoding: json` they have the form that the JSON Schema describes.")]
 #[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(super) struct ContractArgs {
     /// The proto with its comments, which are the reference (the default)
     #[arg(long)]

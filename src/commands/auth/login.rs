@@ -4,7 +4,7 @@ use super::answer::{Listener, pasted, redirect_uri};
 use super::file::Target;
 use super::report::{Question as Shown, Report};
 use super::{AuthError, BASE_URL, Exit, LoginArgs, SECRET_VARIABLE};
-use crate::asana::{Application, Client, Code, Login, Look, Question};
+use crate::asana::{Application, Client, Code, Login, Look, Question, Refusal};
 use crate::config::{
     CheckedAccount, CheckedOauth, Credential, Environment, OUT_OF_BAND, Secret, SecretSource, is_safe_for_secrets,
 };
@@ -109,7 +109,7 @@ async fn verify(args: &LoginArgs, account: &CheckedAccount, target: &Target) -> 
     let client = Client::new(account.clone())?;
     let me = client.look(&Look::Me).await;
     let report = Report {
-        me: me.as_ref().map_err(|refusal| refusal.label()),
+        me: me.as_ref().map_err(Refusal::label),
         grant: client.grant().await.map_err(|failure| failure.label()),
         requested: &args.scopes,
         file: target.path(),

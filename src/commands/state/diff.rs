@@ -146,7 +146,11 @@ async fn look(asker: &Asker<'_>, gid: &str, state: &pb::State) -> Seen {
             }
         }
         ListOutcome::Denied(Denial::NotFound) => different(BTreeSet::new(), true),
-        other => Seen::Unread(other.label().to_owned()),
+        other @ (ListOutcome::OffsetExpired
+        | ListOutcome::CutOff
+        | ListOutcome::Throttled { .. }
+        | ListOutcome::Denied(_)
+        | ListOutcome::Failed(_)) => Seen::Unread(other.label().to_owned()),
     }
 }
 

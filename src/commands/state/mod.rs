@@ -130,9 +130,10 @@ impl Filter {
 /// Whether the resource says that it is in the project.
 fn is_in(project: &str, state: &pb::State) -> bool {
     let object: Value = serde_json::from_str(&state.state_json).unwrap_or_default();
-    let listed = |key: &str| object[key].as_array().into_iter().flatten();
-    let memberships = listed("memberships").map(|membership| &membership["project"]);
-    listed("projects").chain(memberships).chain([&object["project"]]).any(|it| it["gid"] == project)
+    let listed = |key: &str| object.get(key).and_then(Value::as_array).into_iter().flatten();
+    let memberships = listed("memberships").filter_map(|membership| membership.get("project"));
+    let is_it = |it: &Value| it.get("gid").is_some_and(|gid| gid == project);
+    listed("projects").chain(memberships).chain(object.get("project")).any(is_it)
 }
 
 /// Why there are no states to print.
