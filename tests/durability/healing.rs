@@ -458,8 +458,9 @@ struct Truth {
 /// The lists and objects that the stream's last crawl left out: of what, and which.
 fn left_out(stream: &str, lanes: &[Vec<Record>]) -> BTreeSet<(String, String)> {
     let of_stream = lanes[0].iter().filter(|record| record.position.stream == stream);
-    let ends = of_stream.filter_map(|record| if let Body::SnapshotEnd(end) = &record.body { Some(end) } else { None });
-    let last = ends.last().expect("a crawl ended");
+    let mut ends =
+        of_stream.filter_map(|record| if let Body::SnapshotEnd(end) = &record.body { Some(end) } else { None });
+    let last = ends.next_back().expect("a crawl ended");
     last.left_out.iter().map(|left| (left.of.clone(), left.what.clone())).collect()
 }
 

@@ -173,7 +173,7 @@ impl Login {
         loop {
             let begun = self.said.len();
             assert_ne!(self.stdout.read_line(&mut self.said).unwrap(), 0, "no address: {}", self.said);
-            let line = self.said[begun..].trim();
+            let line = self.said.get(begun..).unwrap_or_default().trim();
             if line.starts_with("http") {
                 return line.to_owned();
             }

@@ -68,14 +68,6 @@ impl Bench {
         path
     }
 
-    /// Starts `run`. Its log has the name of the configuration, and goes on where an earlier run left it.
-    pub(crate) fn bridge(&self, config: &Path) -> Bridge {
-        let log = config.with_extension("log");
-        let arguments = ["run", "--config", config.to_str().unwrap(), "--log-format", "json"];
-        let begin = std::fs::read_to_string(&log).unwrap_or_default().lines().count();
-        Bridge { program: Program::start(&arguments, &log), log, begin }
-    }
-
     /// Something happens to a resource.
     pub(crate) fn offer(&self, resource: &str, name: &str) {
         let event = json!({
@@ -83,23 +75,6 @@ impl Bench {
             "change": { "field": "name", "action": "changed" }, "user": null, "created_at": "2026-01-01T00:00:00.000Z",
         });
         self.simulator.post("/_sim/events", &json!({ "resource": resource, "events": [event] }));
-    }
-
-    /// The findings of `doctor`, by what they are about: the verdict, and the finding as a whole.
-    pub(crate) fn doctor(&self, config: &Path) -> BTreeMap<String, (String, String)> {
-        let config = config.to_str().unwrap();
-        let (_, lines, log) = command(&["doctor", "--config", config, "--output", "json", "--timeout", "5s"]);
-        let report: Value = serde_json::from_str(lines.lines().last().unwrap_or_default())
-            .unwrap_or_else(|error| panic!("{error}: {lines}{log}"));
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let findings = report["findings"].as_array().unwrap().iter();
-        findings.map(|it| (text(&it["what"]), (text(&it["verdict"]), it.to_string()))).collect()
-    }
-
-    /// What `doctor` found to be wrong.
-    pub(crate) fn failed(&self, config: &Path) -> BTreeMap<String, String> {
-        let found = self.doctor(config).into_iter();
-        found.filter(|(_, (verdict, _))| verdict == "failed").map(|(what, (_, text))| (what, text)).collect()
     }
 }
 
@@ -112,6 +87,14 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
+    /// Starts `run`. Its log has the name of the configuration, and goes on where an earlier run left it.
+    pub(crate) fn start(config: &Path) -> Self {
+        let log = config.with_extension("log");
+        let arguments = ["run", "--config", config.to_str().unwrap(), "--log-format", "json"];
+        let begin = std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+        Self { program: Program::start(&arguments, &log), log, begin }
+    }
+
     /// The whole lines of this run.
     pub(crate) fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.log).unwrap();
@@ -163,6 +146,23 @@ impl Bridge {
         }
         assert!(seen.values().all(|count| *count == 1), "{seen:?}: {}", self.program.last_words());
     }
+}
+
+/// The findings of `doctor`, by what they are about: the verdict, and the finding as a whole.
+fn doctor(config: &Path) -> BTreeMap<String, (String, String)> {
+    let config = config.to_str().unwrap();
+    let (_, lines, log) = command(&["doctor", "--config", config, "--output", "json", "--timeout", "5s"]);
+    let report: Value = serde_json::from_str(lines.lines().last().unwrap_or_default())
+        .unwrap_or_else(|error| panic!("{error}: {lines}{log}"));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings.map(|it| (text(&it["what"]), (text(&it["verdict"]), it.to_string()))).collect()
+}
+
+/// What `doctor` found to be wrong.
+pub(crate) fn failed(config: &Path) -> BTreeMap<String, String> {
+    let found = doctor(config).into_iter();
+    found.filter(|(_, (verdict, _))| verdict == "failed").map(|(what, (_, text))| (what, text)).collect()
 }
 
 /// Exit code, results and log of a command that ends by itself. None has a secret.

@@ -1,6 +1,6 @@
 //! Apache Kafka with TLS, client certificates, SCRAM-SHA-512 and ACLs.
 
-use crate::bench::{Bench, STREAMING, TIMEOUT, assert_readable};
+use crate::bench::{Bench, Bridge, STREAMING, TIMEOUT, assert_readable, failed};
 use crate::support::judge::{compare, events};
 use crate::support::rights::{Acl, OF_BRIDGE, Of, of_kafka};
 use crate::support::service::Service;
@@ -138,7 +138,7 @@ fn the_listed_acls_are_enough_with_scram_sha_512() {
         cluster.allow("bridge", of_kafka(of));
     }
 
-    let first = cluster.bench.bridge(&one);
+    let first = Bridge::start(&one);
     first.said("stream established");
     cluster.bench.offer("1", "created by the bridge");
     cluster.arrived("1", "asana", 1);
@@ -146,17 +146,17 @@ fn the_listed_acls_are_enough_with_scram_sha_512() {
 
     // From now on it may create nothing.
     cluster.forbid("bridge", of_kafka(Of::Creator));
-    let mut restarted = cluster.bench.bridge(&one);
+    let mut restarted = Bridge::start(&one);
     restarted.said(STREAMING);
     cluster.bench.offer("1", "after a restart");
     cluster.arrived("1", "asana", 2);
-    let successor = cluster.bench.bridge(&two);
+    let successor = Bridge::start(&two);
     successor.said("shard ownership changed");
     restarted.program.kill();
     cluster.bench.offer("1", "after a crash");
     cluster.arrived("1", "asana", 3);
 
-    assert_eq!(cluster.bench.failed(&two).keys().collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(failed(&two).keys().collect::<Vec<_>>(), Vec::<&String>::new());
     cluster.allow("reader", of_kafka(Of::Reader));
     assert_readable(&cluster.config("reader", "1", "asana", &reader));
     assert_readable(&two);
@@ -189,7 +189,7 @@ fn each_acl_that_is_taken_away_is_named_and_the_bridge_goes_on_when_it_is_back()
         }
         configs.push((cluster.config(&name, resource, &name, &login), name));
     }
-    let whole: Vec<_> = configs.iter().map(|(config, _)| cluster.bench.bridge(config)).collect();
+    let whole: Vec<_> = configs.iter().map(|(config, _)| Bridge::start(config)).collect();
     for (bridge, resource) in whole.iter().zip(&resources) {
         bridge.said("stream established");
         cluster.bench.offer(resource, "first");
@@ -197,23 +197,23 @@ fn each_acl_that_is_taken_away_is_named_and_the_bridge_goes_on_when_it_is_back()
     for ((_, name), resource) in configs.iter().zip(&resources) {
         cluster.arrived(resource, name, 1);
     }
-    whole.into_iter().for_each(|bridge| assert!(bridge.program.stop().success()));
+    assert!(whole.into_iter().all(|bridge| bridge.program.stop().success()));
 
     for (acl, (_, name)) in acls.iter().zip(&configs) {
         cluster.forbid(name, of_kafka(Of::Creator).iter().map(|acl| acl.renamed(name)));
         cluster.forbid(name, [acl.renamed(name)]);
     }
     for (acl, (config, _)) in acls.iter().zip(&configs) {
-        let failed = cluster.bench.failed(config);
+        let failed = failed(config);
         assert!(failed.values().any(|found| found.contains(&words(acl))), "{acl:?}: {failed:?}");
-        let bridge = cluster.bench.bridge(config);
+        let bridge = Bridge::start(config);
         let named = |line: &Value| line.to_string().contains(&words(acl));
         bridge.wait(&words(acl), |line| line["level"] != "INFO" && named(line));
         assert!(bridge.problems().iter().filter(|line| named(line)).count() == 1, "{:?}", bridge.problems());
     }
     for (number, (acl, (_, name))) in acls.iter().zip(&configs).enumerate() {
         cluster.allow(name, [acl.renamed(name)]);
-        let bridge = cluster.bench.bridge(&configs[number].0);
+        let bridge = Bridge::start(&configs[number].0);
         cluster.bench.offer(&resources[number], "it is back");
         cluster.arrived(&resources[number], name, 2);
         assert!(bridge.program.stop().success());
@@ -248,8 +248,10 @@ fn certificates_and_passwords_that_cant_be_used_are_named() {
     }
     let (works, works_too) =
         (cluster.config("mutual", "1", "mutual", &good), cluster.config("login", "2", "login", &login));
-    let healthy = [cluster.bench.bridge(&works), cluster.bench.bridge(&works_too)];
-    healthy.iter().for_each(|bridge| drop(bridge.said("stream established")));
+    let healthy = [Bridge::start(&works), Bridge::start(&works_too)];
+    for bridge in &healthy {
+        bridge.said("stream established");
+    }
 
     let mut foreign_authority = login.clone();
     foreign_authority["properties"]["ssl.ca.location"] = json!(foreign.authority);
@@ -265,9 +267,9 @@ fn certificates_and_passwords_that_cant_be_used_are_named() {
     ];
     for (name, client, hint) in attempts {
         let config = cluster.config(name, "1", name, &client);
-        let failed = cluster.bench.failed(&config);
+        let failed = failed(&config);
         assert!(failed.values().any(|found| found.contains(hint)), "{name}: {failed:?}");
-        let bridge = cluster.bench.bridge(&config);
+        let bridge = Bridge::start(&config);
         bridge.wait(name, |line| line["level"] != "INFO" && line.to_string().contains(hint));
         bridge.assert_calm();
     }

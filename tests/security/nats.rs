@@ -1,6 +1,6 @@
 //! nats-server with nkeys, credentials files, TLS and least permissions.
 
-use crate::bench::{Bench, STREAMING, TIMEOUT, assert_readable};
+use crate::bench::{Bench, Bridge, STREAMING, TIMEOUT, assert_readable, failed};
 use crate::support::foreign::{Seen, read_nats};
 use crate::support::judge::{compare, events};
 use crate::support::operator::Operator;
@@ -68,7 +68,7 @@ fn the_listed_rights_are_enough_with_nkeys_and_client_certificates() {
     let [one, two] = ["one", "two"].map(|replica| config(replica, &seed("bridge.nk", &bridge)));
     let read = || read_nats(&nats.address, "ASANA", "asana.lane.>");
 
-    let first = bench.bridge(&one);
+    let first = Bridge::start(&one);
     first.said("stream established");
     bench.offer("1", "created by the bridge");
     arrived(&bench, "1", 1, read);
@@ -76,17 +76,17 @@ fn the_listed_rights_are_enough_with_nkeys_and_client_certificates() {
 
     // From now on it may create nothing.
     nats.reload(&authorization(&[Of::Bridge, Of::Refresher]));
-    let mut restarted = bench.bridge(&one);
+    let mut restarted = Bridge::start(&one);
     restarted.said(STREAMING);
     bench.offer("1", "after a restart");
     arrived(&bench, "1", 2, read);
-    let successor = bench.bridge(&two);
+    let successor = Bridge::start(&two);
     successor.said("shard ownership changed");
     restarted.program.kill();
     bench.offer("1", "after a crash");
     arrived(&bench, "1", 3, read);
 
-    assert_eq!(bench.failed(&two).keys().collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(failed(&two).keys().collect::<Vec<_>>(), Vec::<&String>::new());
     assert_readable(&config("reader", &seed("reader.nk", &reader)));
     assert_readable(&two);
     assert_eq!(successor.problems(), Vec::<Value>::new());
@@ -160,16 +160,18 @@ fn each_right_that_is_taken_away_is_named_and_the_bridge_goes_on_when_it_is_back
     let configs: Vec<_> = all.iter().map(config).collect();
     let bridges = || all.iter().zip(&configs).filter(|(it, _)| !it.is_rare());
 
-    let whole: Vec<_> = bridges().filter(|(it, _)| it.of != Of::Creator).map(|(_, path)| bench.bridge(path)).collect();
-    whole.iter().for_each(|bridge| drop(bridge.said("stream established")));
-    whole.into_iter().for_each(|bridge| assert!(bridge.program.stop().success()));
+    let whole: Vec<_> = bridges().filter(|(it, _)| it.of != Of::Creator).map(|(_, path)| Bridge::start(path)).collect();
+    for bridge in &whole {
+        bridge.said("stream established");
+    }
+    assert!(whole.into_iter().all(|bridge| bridge.program.stop().success()));
 
     nats.reload(&accounts(&|_| false));
     for (it, path) in all.iter().zip(&configs) {
-        let failed = bench.failed(path);
+        let failed = failed(path);
         assert!(failed["rights on NATS"].contains(&format!("may not publish to {}\"", it.right)), "{failed:?}");
     }
-    let lacking: Vec<_> = bridges().map(|(it, path)| (it, bench.bridge(path))).collect();
+    let lacking: Vec<_> = bridges().map(|(it, path)| (it, Bridge::start(path))).collect();
     for (it, bridge) in &lacking {
         if it.of == Of::Refresher || it.right.contains("dead-letter") {
             bridge.said(STREAMING);
@@ -187,7 +189,7 @@ fn each_right_that_is_taken_away_is_named_and_the_bridge_goes_on_when_it_is_back
     nats.reload(&accounts(&|_| true));
     for (it, mut bridge) in lacking {
         if bridge.program.ended().is_some() {
-            bridge = bench.bridge(&bench.path(&format!("{}.yaml", it.name)));
+            bridge = Bridge::start(&bench.path(&format!("{}.yaml", it.name)));
         }
         bench.offer(&it.resource, "it is back");
         let address = format!("{}-admin:admin@{}", it.name, nats.address);
@@ -224,7 +226,7 @@ fn credentials_files_and_certificates_that_cant_be_used_are_told() {
         bench.config(replica, &["1"], &json!({ "nats": sink }))
     };
     let good = credentials("good.creds", &operator, None);
-    let bridge = bench.bridge(&config("good", &good, &certificates.authority));
+    let bridge = Bridge::start(&config("good", &good, &certificates.authority));
     bridge.said("stream established");
     bench.offer("1", "with credentials");
 
@@ -238,17 +240,17 @@ fn credentials_files_and_certificates_that_cant_be_used_are_told() {
         ),
         ("stranger", &credentials("stranger.creds", &stranger, None), &certificates.authority, "credentialsFile"),
     ] {
-        let bridge = bench.bridge(&config(name, credentials, authority));
+        let bridge = Bridge::start(&config(name, credentials, authority));
         let last = bridge.gave_up();
         assert!(last["reason"].as_str().unwrap().contains(reason), "{last}");
     }
 
     // The server's own certificate has expired, and is replaced.
     nats.reload(&tls(&expired.0, &expired.1));
-    let late = bench.bridge(&config("expired-server", &good, &certificates.authority));
+    let late = Bridge::start(&config("expired-server", &good, &certificates.authority));
     assert!(late.gave_up()["reason"].as_str().unwrap().contains("expired"));
     nats.reload(&right);
-    let late = bench.bridge(&config("expired-server", &good, &certificates.authority));
+    let late = Bridge::start(&config("expired-server", &good, &certificates.authority));
     late.said("connected to NATS");
     assert!(late.program.stop().success() && bridge.program.stop().success());
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// The keys of everybody above the users.
 pub(crate) struct Operator {
-    operator: KeyPair,
+    key: KeyPair,
     system: KeyPair,
     pub(crate) account: KeyPair,
 }
@@ -15,12 +15,12 @@ pub(crate) struct Operator {
 impl Operator {
     pub(crate) fn new() -> Self {
         let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
-        Self { operator, system: KeyPair::new_account(), account }
+        Self { key: operator, system: KeyPair::new_account(), account }
     }
 
     /// The settings of a server that knows the account, which has JetStream without limits.
     pub(crate) fn settings(&self) -> Vec<String> {
-        let Self { operator, system, account } = self;
+        let Self { key: operator, system, account } = self;
         let all = [
             "subs",
             "data",

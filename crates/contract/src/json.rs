@@ -177,11 +177,13 @@ mod tests {
     }
 
     fn has_object(body: &Body) -> bool {
-        match body {
-            Body::Snapshot(it) => it.state_json.starts_with('{'),
-            Body::State(it) => it.state_json.starts_with('{'),
-            _ => false,
-        }
+        let text =
+            if let Body::Snapshot(pb::Snapshot { state_json, .. }) | Body::State(pb::State { state_json, .. }) = body {
+                state_json.as_str()
+            } else {
+                ""
+            };
+        text.starts_with('{')
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::contract::{ENUM_OF_FILE, FIELD_OF_MESSAGE, MESSAGE_OF_FILE, Page};
 use prost_types::field_descriptor_proto::{Label, Type};
-use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};
+use prost_types::{DescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 use serde_json::{Map, Value, json};
 
 /// Draft 7, which registries and generators of code know. Unknown members are allowed: a newer bridge may write some.
@@ -13,7 +13,7 @@ pub(super) fn json_schema(file: &FileDescriptorProto) -> Value {
         definitions.insert(message.name().to_owned(), object(&page, message, &[MESSAGE_OF_FILE, at]));
     }
     for (at, enumeration) in (0..).zip(&file.enum_type) {
-        let names: Vec<_> = enumeration.value.iter().map(|value| value.name()).collect();
+        let names: Vec<_> = enumeration.value.iter().map(EnumValueDescriptorProto::name).collect();
         let description = page.comment(&[ENUM_OF_FILE, at]);
         definitions
             .insert(enumeration.name().to_owned(), described(json!({ "type": "string", "enum": names }), description));
