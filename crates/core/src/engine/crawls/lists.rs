@@ -87,7 +87,8 @@ impl Engine {
         let mut next = Vec::new();
         for (item, entry) in page.items.iter().zip(known.iter().map(Option::as_ref).chain(std::iter::repeat(None))) {
             let gid = Gid::from(item.resource.gid.as_str());
-            if listing.what == What::TeamsToSplit {
+            // A list of sections, earlier in this crawl, has shown those; their tasks are still to be read.
+            if matches!(listing.what, What::TeamsToSplit | What::SectionsToSplit) {
                 next.extend(below(listing.what, item, self.settings.crawl.depth));
             } else if self.streams.get(id).is_some_and(|entry| entry.crawling.touched.contains(&gid)) {
                 next.extend(again(&gid, &item.resource.resource_type));
