@@ -108,6 +108,11 @@ impl Bridge {
         self.lines().into_iter().filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect()
     }
 
+    /// Those that aren't librdkafka's, which may tell of a connection that it makes again.
+    pub(crate) fn own_problems(&self) -> Vec<Value> {
+        self.problems().into_iter().filter(|line| line["target"] != "librdkafka").collect()
+    }
+
     /// Waits for a line that satisfies this.
     #[track_caller]
     pub(crate) fn wait(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
