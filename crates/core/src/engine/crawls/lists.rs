@@ -193,3 +193,67 @@ pub(super) fn notice_of(fate: Fate, reason: &'static str) -> Option<Notice> {
         Fate::AskedAs(_) | Fate::Gone(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::bench::{Bench, MINUTE};
+    use crate::engine::{CrawlAnswer, Lookup, Step};
+    use crate::outcome::poll::PollOutcome;
+    use std::collections::BTreeMap;
+
+    fn item(gid: &str, resource_type: &str) -> Item {
+        let (gid, resource_type) = (gid.to_owned(), resource_type.to_owned());
+        Item {
+            resource: pb::Resource { gid, resource_type, ..pb::Resource::default() },
+            state_json: "{}".to_owned(),
+            ..Item::default()
+        }
+    }
+
+    #[test]
+    fn the_tasks_of_a_long_list_are_read_by_section_though_the_crawl_has_shown_the_sections() {
+        let mut bench = Bench::new();
+        bench.wait(MINUTE);
+        let poll = bench.poll().unwrap();
+        // The token is dead, so that all is read again.
+        bench.answer(&poll, PollOutcome::TokenReset("b".into()));
+        bench.commit();
+        let (mut known, mut read) = (BTreeMap::new(), Vec::new());
+        while let Some(step) = bench.engine.next_crawl_step(bench.now) {
+            let answer = match &step.step {
+                Step::List { listing, .. } => {
+                    read.push((listing.of.to_string(), listing.what));
+                    let items = match listing.what {
+                        What::Project => vec![item("1", "project")],
+                        What::Sections | What::SectionsToSplit => vec![item("7", "section"), item("8", "section")],
+                        What::SectionTasks => vec![item(&format!("{}0", listing.of), "task")],
+                        _ => Vec::new(),
+                    };
+                    let found = items.iter().map(|item| known.get(&item.resource.gid).cloned()).collect();
+                    let crawl = bench.engine.streams[&bench.id].committed.crawl.as_ref().unwrap().number();
+                    for item in &items {
+                        let Hashes { whole: hash, evident } = hashes(item);
+                        let (resource_type, place) = (item.resource.resource_type.clone(), Some(listing.clone()));
+                        let entry = known::Entry { resource_type, hash, evident, crawl, touched_at: 0, place };
+                        known.insert(item.resource.gid.clone(), entry);
+                    }
+                    let received_at = bench.now.wall;
+                    let page = ListPage { items, unidentified: 0, next_offset: None, received_at, bytes: 1 };
+                    let outcome =
+                        if listing.what == What::Tasks { ListOutcome::CutOff } else { ListOutcome::Page(page) };
+                    CrawlAnswer::List(outcome, Lookup::Found(found))
+                }
+                Step::Compare(_) => CrawlAnswer::Compare(true),
+                Step::Weigh { .. } => CrawlAnswer::Weigh(Lookup::Found(Vec::new())),
+                Step::Sweep { .. } => CrawlAnswer::Sweep(Lookup::Found(Vec::new())),
+                Step::Below { .. } | Step::Ask(_) => panic!("nothing is absent"),
+            };
+            bench.engine.handle_crawl_step(bench.now, &step, answer);
+            bench.commit();
+        }
+        let tasks: Vec<_> =
+            read.iter().filter(|(_, what)| *what == What::SectionTasks).map(|(of, _)| of.as_str()).collect();
+        assert_eq!(tasks, ["7", "8"], "{read:?}");
+    }
+}
