@@ -1,12 +1,12 @@
 //! Some days on an Asana that loses events and kills tokens, with the whole program on Kafka, killed in the midst of its
 //! crawls: after the last reconciliation the state that a plain consumer has is Asana's.
 //!
-//! The simulator's clock is fast, so the bridge's intervals are short. What the bridge says of times can't be judged then: during a
-//! request Asana's clock goes on a thousand times as far as the bridge's. `times` judges it. By hand, a week on 200 streams: `make healing`.
+//! The simulator's clock is fast, so the bridge's intervals are short. By hand, a week on 200 streams: `make healing`.
 
 use crate::support::foreign::read_kafka;
-use crate::support::program::{Program, Simulator, TOKEN, admin_url};
+use crate::support::program::{Program, Simulator, admin_url};
 use crate::support::service::Service;
+use crate::support::times::judge_times;
 use crate::support::wait_for;
 use bridge_consumer::materialize::Row;
 use bridge_consumer::{Body, Continuity, Detector, Materializer, Record, Start, decode};
@@ -23,40 +23,6 @@ use std::time::{Duration, Instant};
 const LANES: u32 = 3;
 const TOPIC: &str = "asana.events";
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// The token of the account that reads the lists of crawls. It doesn't see all projects.
-const CRAWLER: &str = "hush-crawler";
-/// The projects, by number, that it doesn't see.
-const HIDDEN: [u32; 2] = [1, 2];
-
-/// What Asana shows of a list.
-const LONGEST_LIST: u32 = 60;
-
-/// What chance does to any request or event, at these rates.
-const FAULTS: [(&str, &str, f64); 20] = [
-    ("drop", "", 0.01),
-    ("kill_tokens", "", 0.005),
-    ("cut", "", 0.002),
-    ("garbage", r#""body":"html""#, 0.001),
-    ("garbage", r#""body":"truncated""#, 0.001),
-    ("garbage", r#""body":"empty""#, 0.001),
-    ("short", r#""endpoint":"lists","part":"end""#, 0.02),
-    ("short", r#""endpoint":"lists","part":"middle""#, 0.02),
-    ("status", r#""status":500"#, 0.002),
-    ("status", r#""status":503"#, 0.005),
-    ("status", r#""status":429"#, 0.0005),
-    ("gateway", r#""status":403"#, 0.001),
-    ("gateway", r#""status":404"#, 0.001),
-    ("gateway", r#""status":408"#, 0.003),
-    ("gateway", r#""status":421"#, 0.001),
-    ("gateway", r#""status":425"#, 0.001),
-    ("gateway", r#""status":499"#, 0.001),
-    ("gateway", r#""status":502"#, 0.003),
-    ("gateway", r#""status":504"#, 0.001),
-    ("status", r#""status":504,"endpoint":"lists""#, 0.001),
-];
-
-/// What Asana refuses of one stream, in turn. A 404 of something that lives would be a lie, except to its polls.
-const REFUSALS: [(u16, &str); 4] = [(401, "any"), (403, "any"), (404, "events"), (451, "any")];
 
 /// Two days on 30 streams, unless `make healing` asks for more.
 #[test]
@@ -67,6 +33,8 @@ fn after_the_last_reconciliation_the_state_is_asanas() {
     let (days, speed) = (number("HEALING_DAYS", 2), number("HEALING_SPEED", 2_880));
     let (streams, kills) = (number("HEALING_STREAMS", 30), number("HEALING_KILLS", 4));
     let mut site = Site::new(streams, speed, u64::from(number("HEALING_SEED", 1)));
+    // Pages of more than 50 are too heavy.
+    site.simulator.post("/_sim/weight", &json!({ "most": 50, "answer": "timeout", "after": "10ms" }));
     site.start();
 
     println!("a day on which all events come");
@@ -78,14 +46,20 @@ fn after_the_last_reconciliation_the_state_is_asanas() {
     assert_eq!(site.missed(), BTreeMap::new(), "nothing was lost, so nothing was missed");
 
     println!("{days} days on which 1 % are lost and tokens die, after {:?}", begun.elapsed());
-    for kill in 0..kills {
-        site.set_faults(kill);
+    for fault in [
+        json!({ "kind": "drop", "probability": 0.01 }),
+        json!({ "kind": "kill_tokens", "probability": 0.005 }),
+        json!({ "kind": "status", "status": 503, "probability": 0.01 }),
+        json!({ "kind": "short", "part": "end", "endpoint": "lists", "probability": 0.02 }),
+        json!({ "kind": "short", "part": "middle", "endpoint": "lists", "probability": 0.02 }),
+        json!({ "kind": "gateway", "status": 502, "probability": 0.005 }),
+        json!({ "kind": "gateway", "status": 408, "probability": 0.005 }),
+        json!({ "kind": "cut", "probability": 0.002 }),
+    ] {
+        site.simulator.post("/_sim/faults", &fault);
+    }
+    for _ in 0..kills {
         site.live_for(days * DAY / speed / kills);
-        // What was refused is polled again at the next start.
-        site.end_faults();
-        if (kill + 1) % kills.div_ceil(4) == 0 {
-            site.judge_deletions(&site.records());
-        }
         site.kill_in_mid_crawl();
         site.simulator.post("/_sim/faults", &json!({ "kind": "expire_offsets" }));
     }
@@ -96,6 +70,7 @@ fn after_the_last_reconciliation_the_state_is_asanas() {
     println!("silence, and a last reconciliation, after {:?}", begun.elapsed());
     site.simulator.post("/_sim/rate", &json!({ "events_per_second": 0 }));
     site.simulator.delete("/_sim/faults");
+    site.simulator.post("/_sim/weight", &Value::Null);
     site.wait_for_events();
     site.wait_for_crawls();
     assert!(site.bridge.take().unwrap().stop().success());
@@ -118,45 +93,33 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let scenario = json!({
             "seed": seed, "speed": speed, "delay": "2m",
-            "world": { "workspaces": 2, "teams": 8, "projects": streams, "tasks_per_project": 10 },
+            "world": { "projects": streams, "tasks_per_project": 10 },
             "limits": { "rate_per_minute": 0, "concurrent_reads": 0 },
-            "tokens": [{ "token": TOKEN, "service_account": true }, { "token": CRAWLER, "hidden_projects": HIDDEN }],
             "empty_pages": if seed.is_multiple_of(2) { "same_token" } else { "new_token" },
-            "longest_list": LONGEST_LIST,
-            // Ten true seconds: with this clock, 15 minutes are less than a page takes.
-            "offset_life": format!("{}s", 10 * speed),
         });
         // JSON is YAML.
         let path = folder.path().join("scenario.yaml");
         std::fs::write(&path, scenario.to_string()).unwrap();
-        for (name, token) in [("token", TOKEN), ("crawler", CRAWLER)] {
-            std::fs::write(folder.path().join(name), token).unwrap();
-        }
+        std::fs::write(folder.path().join("token"), crate::support::program::TOKEN).unwrap();
         let arguments = ["--scenario", path.to_str().unwrap()];
-        let simulator = Simulator::with_own_tokens(&arguments, &folder.path().join("simulator.log"));
+        let simulator = Simulator::start(&arguments, &folder.path().join("simulator.log"));
         let kafka = Service::start("kafka", &[]);
-        let world = simulator.get("/_sim/world");
-        let streams: Vec<_> = world["projects"].as_array().unwrap().iter().map(gid_of).collect();
-        fill(&simulator, &streams[0]);
+        let streams = simulator.projects();
         let site =
             Self { folder, kafka, simulator, streams, bridge: None, starts: 0, rng: ChaCha8Rng::seed_from_u64(seed) };
-        site.weigh(true);
         let scaled = |time: Duration| format!("{}ms", (time / speed).as_millis());
-        let account = |token: &str| {
-            let url = format!("{}/api/1.0", site.simulator.url);
-            json!({ "token": { "file": site.path(token) }, "baseUrl": url, "requestsPerMinute": 60_000 })
-        };
         let config = json!({
-            "accounts": { "main": account("token"), "crawler": account("crawler") },
-            "streams": site.streams.iter().map(|gid| json!({ "resource": gid, "account": "main" })).collect::<Vec<_>>(),
+            "accounts": { "main": {
+                "token": { "file": site.path("token") },
+                "baseUrl": format!("{}/api/1.0", site.simulator.url),
+                "requestsPerMinute": 60_000,
+            }},
+            "streams": site.streams.iter().map(|gid| json!({ "resource": gid })).collect::<Vec<_>>(),
             "polling": { "minInterval": "200ms", "maxInterval": scaled(DAY / 48) },
             // All types of which there are events, so that all of the state can be compared.
             "crawl": {
                 "depth": "attachments",
-                "account": "crawler",
                 "budgetPercent": 50,
-                // So few that a list that came short is read again.
-                "shortListCount": 3,
                 // By Asana's clock. Between two answers the bridge's goes on at its own pace: while it counts a second, Asana's
                 // does hours, and no event may be called missed for that.
                 "reconcileInterval": "24h",
@@ -185,43 +148,6 @@ impl Site {
         let config = self.path("config.yaml");
         let arguments = ["run", "--config", config.to_str().unwrap(), "--log-format", "json"];
         self.bridge = Some(Program::start(&arguments, &log));
-    }
-
-    /// From now on chance has its way, and Asana refuses one stream, and all of a workspace every fifth time.
-    fn set_faults(&mut self, round: u32) {
-        for (kind, more, probability) in FAULTS {
-            let comma = if more.is_empty() { "" } else { "," };
-            let fault = format!(r#"{{"kind":"{kind}"{comma}{more},"probability":{probability}}}"#);
-            self.simulator.post("/_sim/faults", &serde_json::from_str(&fault).unwrap());
-        }
-        let mut any = || self.streams[self.rng.random_range(0..self.streams.len())].clone();
-        let (refused, short) = (any(), any());
-        let (status, endpoint) = REFUSALS[round as usize % REFUSALS.len()];
-        let refusal = json!({ "kind": "status", "status": status, "endpoint": endpoint, "resource": refused });
-        self.simulator.post("/_sim/faults", &refusal);
-        // Twice in a row, and again when they are read again.
-        let short = json!({ "kind": "short", "endpoint": "lists", "resource": short, "count": 6 });
-        self.simulator.post("/_sim/faults", &short);
-        self.see(if round % 5 == 1 { &[1] } else { &[] });
-    }
-
-    fn end_faults(&self) {
-        self.simulator.delete("/_sim/faults");
-        self.see(&[]);
-    }
-
-    /// Whether pages of more than 25 are too heavy. They are, except while the test itself reads.
-    fn weigh(&self, is_on: bool) {
-        let weight = json!({ "most": 25, "answer": "timeout", "after": "10ms" });
-        self.simulator.post("/_sim/weight", if is_on { &weight } else { &Value::Null });
-    }
-
-    /// From now on Asana answers 401 for these workspaces.
-    fn see(&self, unauthorized: &[u32]) {
-        for (token, hidden) in [(TOKEN, &[][..]), (CRAWLER, &HIDDEN)] {
-            let sight = json!({ "token": token, "unauthorized_workspaces": unauthorized, "hidden_projects": hidden });
-            self.simulator.post("/_sim/tokens", &sight);
-        }
     }
 
     fn live_for(&mut self, time: Duration) {
@@ -305,6 +231,8 @@ impl Site {
         }
         let records = self.records();
         let gaps = judge_gaps(&records);
+        let ledger = |gid: &String| self.simulator.get(&format!("/_sim/ledger?resource={gid}"));
+        judge_times(self.streams.iter().map(|gid| (format!("main/{gid}"), ledger(gid))), &records);
         self.judge_deletions(&records);
         let (mut deaths, mut dropped) = (0, 0);
         let missed = self.missed();
@@ -327,7 +255,6 @@ impl Site {
             }
             (deaths, dropped) = (deaths + lost, dropped + events.len());
         }
-        self.weigh(false);
         let resources = self.judge_state(&records);
         let missed = missed.values().map(Vec::len).sum::<usize>();
         println!(
@@ -344,36 +271,23 @@ impl Site {
 
     /// Nothing was ever called deleted that never was: what lives now was deleted at some time, and restored.
     fn judge_deletions(&self, lanes: &[Vec<Record>]) {
-        let mut deleted = BTreeMap::new();
+        let mut deleted = BTreeSet::new();
         for record in lanes.iter().flatten() {
             if let Body::Snapshot(snapshot) = &record.body
                 && snapshot.change == SnapshotChange::Deleted
             {
                 let resource = snapshot.resource.as_ref().unwrap();
-                deleted.insert((resource.resource_type.clone(), resource.gid.clone()), record);
+                deleted.insert((resource.resource_type.clone(), resource.gid.clone()));
             }
         }
-        self.weigh(false);
         let gone = self.simulator.get("/_sim/gone");
         let gone: BTreeSet<_> = gone["gids"].as_array().unwrap().iter().map(|gid| gid.as_str().unwrap()).collect();
-        for ((resource_type, gid), record) in &deleted {
+        for (resource_type, gid) in &deleted {
             let path = format!("/{}/{gid}", plural(resource_type));
             let lives = self.simulator.status(&path) == 200;
-            assert!(
-                !lives || gone.contains(gid.as_str()),
-                "{resource_type} {gid} was called deleted, and lives:\n{}\n{record:?}\n{}",
-                self.simulator.read(&path),
-                self.history_of(gid, &record.position.stream, lanes),
-            );
+            assert!(!lives || gone.contains(gid.as_str()), "{resource_type} {gid} was called deleted, and never was");
         }
-        self.weigh(true);
         println!("{} resources called deleted, and none of them lived", deleted.len());
-    }
-
-    /// What a stream offered of a resource and of what it is on, and what is on the bus.
-    fn history_of(&self, gid: &str, stream: &str, lanes: &[Vec<Record>]) -> String {
-        let (_, resource) = stream.split_once('/').unwrap();
-        history(gid, &self.simulator.get(&format!("/_sim/ledger?resource={resource}")), lanes)
     }
 
     /// By lane.
@@ -402,80 +316,36 @@ impl Site {
                 let state_json = row.state_json.as_deref().unwrap_or_else(|| panic!("no snapshot of {row:?}"));
                 (row.gid.clone(), essence(&serde_json::from_str(state_json).unwrap()))
             };
-            let read = state.resources(&stream).map(read).collect::<BTreeMap<_, _>>();
-            let Truth { known, unreadable } = self.truth(gid, &left_out(&stream, records));
-            for gid in read.keys().chain(known.keys()).filter(|gid| !unreadable.contains(*gid)) {
-                assert_eq!(
-                    read.get(gid),
-                    known.get(gid),
-                    "{gid}: what a consumer has, and what Asana has:\n{}",
-                    self.history_of(gid, &stream, records)
-                );
+            let (read, truth) = (state.resources(&stream).map(read).collect::<BTreeMap<_, _>>(), self.truth(gid));
+            for gid in read.keys().chain(truth.keys()) {
+                assert_eq!(read.get(gid), truth.get(gid), "{gid}: what a consumer has, and what Asana has");
             }
-            resources += known.len() - unreadable.len();
+            resources += truth.len();
         }
         resources
     }
 
-    /// What a project contains now. `left_out`: the lists that the bridge said it couldn't read.
-    fn truth(&self, project: &str, left_out: &BTreeSet<(String, String)>) -> Truth {
-        let (mut known, mut unreadable) = (BTreeMap::new(), BTreeSet::new());
+    /// What a project contains now.
+    fn truth(&self, project: &str) -> BTreeMap<String, Value> {
+        let mut found = BTreeMap::new();
         let mut tasks = Vec::new();
-        let mut take = |objects: Vec<Value>, is_readable: bool| {
+        let mut take = |objects: Vec<Value>| {
             for object in &objects {
-                known.insert(gid_of(object), essence(object));
-                if !is_readable {
-                    unreadable.insert(gid_of(object));
-                }
+                found.insert(object["gid"].as_str().unwrap().to_owned(), essence(object));
             }
-            objects.into_iter().map(move |object| (gid_of(&object), is_readable)).collect::<Vec<_>>()
+            objects
         };
-        take(vec![self.simulator.object(&format!("/projects/{project}"), FIELDS)], true);
-        // By section, since a long list is cut off.
-        for (section, _) in take(self.simulator.list(&format!("/projects/{project}/sections"), FIELDS), true) {
-            let list = self.simulator.list(&format!("/sections/{section}/tasks"), FIELDS);
-            // Asana ends it anywhere behind that, depending on the pages.
-            let is_too_long = list.len() > LONGEST_LIST as usize;
-            let is_cut_off = is_too_long && left_out.contains(&(section.clone(), "tasks".to_owned()));
-            tasks.extend(take(list, !is_cut_off));
+        take(vec![self.simulator.object(&format!("/projects/{project}"), FIELDS)]);
+        take(self.simulator.list(&format!("/projects/{project}/sections"), FIELDS));
+        tasks.extend(take(self.simulator.list(&format!("/projects/{project}/tasks"), FIELDS)));
+        while let Some(task) = tasks.pop() {
+            let gid = task["gid"].as_str().unwrap();
+            tasks.extend(take(self.simulator.list(&format!("/tasks/{gid}/subtasks"), FIELDS)));
+            take(self.simulator.list(&format!("/tasks/{gid}/stories"), FIELDS));
+            take(self.simulator.list(&format!("/attachments?parent={gid}"), FIELDS));
         }
-        while let Some((task, is_readable)) = tasks.pop() {
-            tasks.extend(take(self.simulator.list(&format!("/tasks/{task}/subtasks"), FIELDS), is_readable));
-            take(self.simulator.list(&format!("/tasks/{task}/stories"), FIELDS), is_readable);
-            take(self.simulator.list(&format!("/attachments?parent={task}"), FIELDS), is_readable);
-        }
-        Truth { known, unreadable }
+        found
     }
-}
-
-/// What Asana has below a project.
-struct Truth {
-    known: BTreeMap<String, Value>,
-    /// What is in a section with more tasks than a list shows, of which the bridge said that it couldn't be read.
-    unreadable: BTreeSet<String>,
-}
-
-/// The lists and objects that the stream's last crawl left out: of what, and which.
-fn left_out(stream: &str, lanes: &[Vec<Record>]) -> BTreeSet<(String, String)> {
-    let of_stream = lanes[0].iter().filter(|record| record.position.stream == stream);
-    let mut ends =
-        of_stream.filter_map(|record| if let Body::SnapshotEnd(end) = &record.body { Some(end) } else { None });
-    let last = ends.next_back().expect("a crawl ended");
-    last.left_out.iter().map(|left| (left.of.clone(), left.what.clone())).collect()
-}
-
-/// More tasks than a list shows, in all sections of the project.
-fn fill(simulator: &Simulator, project: &str) {
-    let sections = simulator.list(&format!("/projects/{project}/sections"), "gid");
-    for (_, section) in (0..2 * LONGEST_LIST).zip(sections.iter().cycle()) {
-        let task = gid_of(&simulator.ask("/_sim/tasks", &json!({ "project": project })));
-        simulator.post(&format!("/_sim/tasks/{task}"), &json!({ "section": gid_of(section) }));
-    }
-}
-
-fn gid_of(object: &Value) -> String {
-    let gid = if object.is_string() { object } else { &object["gid"] };
-    gid.as_str().unwrap().to_owned()
 }
 
 /// What Asana offered of a resource and when it could be seen first, and what is on the bus of it and of crawls.
@@ -534,8 +404,8 @@ fn judge_gaps(lanes: &[Vec<Record>]) -> BTreeMap<String, BTreeSet<String>> {
     gaps
 }
 
-const FIELDS: &str = "resource_type,name,text,completed,notes,due_on,modified_at,archived,assignee,parent,\
-    memberships.section,tags,followers,dependencies,num_likes";
+const FIELDS: &str =
+    "resource_type,name,text,completed,notes,due_on,modified_at,archived,assignee,parent,memberships.section";
 
 /// Of an object what can be compared: no count or name of another, which change without its being touched.
 fn essence(object: &Value) -> Value {
@@ -546,12 +416,7 @@ fn essence(object: &Value) -> Value {
             all.iter().map(|it| it["section"]["gid"].clone()).collect::<Vec<_>>()
         }),
     });
-    for key in ["tags", "followers", "dependencies"] {
-        let all = object[key].as_array().into_iter().flatten();
-        essence[key] = all.map(|it| it["gid"].clone()).collect();
-    }
-    for key in ["resource_type", "name", "text", "completed", "notes", "due_on", "modified_at", "archived", "num_likes"]
-    {
+    for key in ["resource_type", "name", "text", "completed", "notes", "due_on", "modified_at", "archived"] {
         essence[key] = object[key].clone();
     }
     essence
