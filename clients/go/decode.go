@@ -19,7 +19,9 @@ func Decode(value []byte) (*pb.Record, error) {
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(value, record); err != nil {
 		return nil, err
 	}
-	var objects struct{ Snapshot, State struct{ Object json.RawMessage } }
+	var objects struct {
+		Snapshot, State struct{ Object json.RawMessage }
+	}
 	if err := json.Unmarshal(value, &objects); err != nil {
 		return nil, err
 	}

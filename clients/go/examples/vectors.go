@@ -19,7 +19,7 @@ type vector struct {
 		Record  []byte
 		Verdict any
 	}
-	After        any
+	After      any
 	StateTable []struct {
 		Key          string
 		Record       []byte
@@ -43,37 +43,37 @@ func check(paths []string) (differences int, err error) {
 		if err := json.Unmarshal(text, &v); err != nil {
 			return 0, fmt.Errorf("%s: %w", path, err)
 		}
-		if v.CustomFields != nil {
-			found, err := checkCustomFields(path, v)
-			if err != nil {
-				return 0, err
-			}
-			differences += found
-			continue
+		found := 0
+		switch {
+		case v.CustomFields != nil:
+			found, err = checkCustomFields(path, v)
+		case v.StateTable != nil:
+			found, err = checkStateTable(path, v)
+		default:
+			found, err = checkDetector(path, v)
 		}
-		if v.StateTable != nil {
-			found, err := checkStateTable(path, v)
-			if err != nil {
-				return 0, err
-			}
-			differences += found
-			continue
+		if err != nil {
+			return 0, err
 		}
-		detectors := map[string]*consumer.Detector{}
-		for number, step := range v.Steps {
-			record, err := consumer.Decode(step.Record)
-			if err != nil {
-				return 0, fmt.Errorf("%s: %w", path, err)
-			}
-			if detectors[step.Topic] == nil {
-				detectors[step.Topic] = consumer.NewDetector(v.Start == "beginning")
-			}
-			verdict := detectors[step.Topic].Observe(record)
-			differences += differs(fmt.Sprintf("%s: step %d", path, number), step.Verdict, verdict)
-		}
-		differences += differs(path+": after", v.After, report(detectors))
+		differences += found
 	}
 	return differences, nil
+}
+
+func checkDetector(path string, v vector) (differences int, err error) {
+	detectors := map[string]*consumer.Detector{}
+	for number, step := range v.Steps {
+		record, err := consumer.Decode(step.Record)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		if detectors[step.Topic] == nil {
+			detectors[step.Topic] = consumer.NewDetector(v.Start == "beginning")
+		}
+		verdict := detectors[step.Topic].Observe(record)
+		differences += differs(fmt.Sprintf("%s: step %d", path, number), step.Verdict, verdict)
+	}
+	return differences + differs(path+": after", v.After, report(detectors)), nil
 }
 
 func checkCustomFields(path string, v vector) (differences int, err error) {
