@@ -20,6 +20,13 @@ pub struct Reading {
     pub places: BTreeMap<ShardId, u64>,
 }
 
+impl Reading {
+    /// All that its parts had at a moment was given.
+    pub fn ends(&self) -> impl Iterator<Item = Logged> {
+        self.places.keys().map(|shard| Logged { reading: self.number, shard: *shard, what: What::End })
+    }
+}
+
 /// What is read of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {

@@ -14,6 +14,8 @@ pub struct NatsReader {
     messages: pull::Ordered,
     prefix: String,
     kind: Kind,
+    /// What the subjects begin with.
+    beginning: String,
     /// The last sequence to read. With `None` it reads without end.
     end: Option<u64>,
     trimmed: bool,
@@ -85,12 +87,13 @@ impl NatsReader {
             .get_stream(stream)
             .await
             .map_err(|error| ReadError::unavailable(format!("could not find the JetStream stream {stream}"), error))?;
+        let beginning = kind.beginning(prefix);
         let state = &stream.cached_info().state;
         let last = state.last_sequence;
         let trimmed = is_trimmed(&stream, prefix).await?;
         let consumer = stream
             .create_consumer(pull::OrderedConfig {
-                filter_subject: kind.beginning(prefix) + ">",
+                filter_subject: format!("{beginning}>"),
                 deliver_policy,
                 ..pull::OrderedConfig::default()
             })
@@ -106,6 +109,7 @@ impl NatsReader {
             messages,
             prefix: prefix.to_owned(),
             kind,
+            beginning,
             end,
             trimmed,
             expected: (until == Until::End).then_some(pending),
@@ -156,7 +160,7 @@ impl NatsReader {
             place: format!("{subject} at {offset}"),
             reason: error.to_string(),
         })?;
-        let rest = subject.strip_prefix(&self.kind.beginning(&self.prefix)).unwrap_or_default();
+        let rest = subject.strip_prefix(&self.beginning).unwrap_or_default();
         let (lane, key) = match self.kind {
             Kind::Lanes => {
                 let lane = rest.split('.').next().and_then(|lane| lane.parse().ok());

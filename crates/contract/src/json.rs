@@ -177,13 +177,10 @@ mod tests {
     }
 
     fn has_object(body: &Body) -> bool {
-        let text =
-            if let Body::Snapshot(pb::Snapshot { state_json, .. }) | Body::State(pb::State { state_json, .. }) = body {
-                state_json.as_str()
-            } else {
-                ""
-            };
-        text.starts_with('{')
+        let (Body::Snapshot(pb::Snapshot { state_json, .. }) | Body::State(pb::State { state_json, .. })) = body else {
+            return false;
+        };
+        state_json.starts_with('{')
     }
 
     #[test]

@@ -240,9 +240,10 @@ fn get(table: &StateTable, args: &GetArgs) -> Result<Exit, Box<dyn Failure>> {
         };
         return Err(StateError::None { gid: args.gid.clone(), reason, told: told.to_string() }.into());
     };
+    let row = Row::of(&args.gid, state);
     match args.output {
-        Output::Text => io::stdout().write_all(Row::of(&args.gid, state).whole().as_bytes())?,
-        Output::Json => args.output.show(&Row::of(&args.gid, state))?,
+        Output::Text => io::stdout().write_all(row.whole().as_bytes())?,
+        Output::Json => args.output.show(&row)?,
     }
     Ok(Exit::Ok)
 }

@@ -81,8 +81,7 @@ impl Shared {
             }
         }
         if !entries.is_empty() {
-            let end = |shard: &ShardId| Logged { reading: reading.number, shard: *shard, what: What::End };
-            entries.extend(reading.places.keys().map(end));
+            entries.extend(reading.ends());
         }
         entries
     }

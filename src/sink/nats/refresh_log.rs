@@ -4,7 +4,6 @@ use super::publish::{Found, Publisher};
 use super::subject::Subjects;
 use crate::sink::SinkError;
 use crate::sink::refresh_log::{Feed, Logged, Reading, What};
-use bridge_core::ids::ShardId;
 use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +48,7 @@ async fn follow(publisher: &Publisher, entries: &Entries, reading: &Reading) -> 
                     };
                     let mut logged: Vec<_> = entry(publisher.subjects(), &mut next, found).into_iter().collect();
                     if is_last {
-                        let end = |shard: &ShardId| Logged { reading: reading.number, shard: *shard, what: What::End };
-                        logged.extend(shards.iter().map(end));
+                        logged.extend(reading.ends());
                     }
                     if !logged.is_empty() && entries.send(Ok(logged)).await.is_err() {
                         return true;

@@ -8,6 +8,7 @@ use crate::record::batch::{Attributes, Message, Target};
 use crate::record::encoding::Encoding;
 use crate::record::placement::{lane_of, shard_of_gid};
 use crate::record::sequence::Counters;
+use crate::record::trace::Trace;
 use crate::record::{Place, Prepared, StatePlace, id as id_of, message_size, position as position_of};
 use crate::state::entry::MARK_KEY;
 use crate::state::{Entry, Logged};
@@ -63,21 +64,13 @@ impl Staging<'_> {
     pub(in crate::engine) fn statement(&mut self, statement: &Statement, epoch: u64) {
         let (shard, now, trace) = (statement.shard, self.now, self.trace);
         if let Some(at) = statement.mark {
-            let attributes = Attributes {
-                id: format!("refresh:{MARK_KEY}:{shard}:{epoch}:{}", at.timestamp_micros()),
-                encoding: Encoding::Protobuf,
-                kind: "asana_event_bridge.checkpoint.v1.RefreshEntry",
-                stream: None,
-                resource_type: "".into(),
-                time: now,
-                trace,
-            };
+            let id = format!("refresh:{MARK_KEY}:{shard}:{epoch}:{}", at.timestamp_micros());
             self.messages.push(Message {
                 target: Target::RefreshLog(shard),
                 shard,
                 key: Gid::from(MARK_KEY),
                 value: Logged::Mark(at).encode(),
-                attributes,
+                attributes: attributes_of_entry(id, now, trace),
             });
         }
         let Some((read, topic, progress)) = &statement.record else { return };
@@ -103,13 +96,9 @@ impl Staging<'_> {
         for entry in entries {
             let key = entry.key();
             let attributes = Attributes {
-                id: format!("refresh:{id}:{}", entry.gid),
-                encoding: Encoding::Protobuf,
-                kind: "asana_event_bridge.checkpoint.v1.RefreshEntry",
                 stream: Some(entry.stream.clone()),
                 resource_type: entry.resource_type.as_str().into(),
-                time,
-                trace: self.trace,
+                ..attributes_of_entry(format!("refresh:{id}:{}", entry.gid), time, self.trace)
             };
             let message = Message {
                 target: Target::RefreshLog(shard_of_gid(&entry.gid, self.settings.shards)),
@@ -120,5 +109,18 @@ impl Staging<'_> {
             };
             self.entries.insert(key, message);
         }
+    }
+}
+
+/// Of an entry of the refresh log that is about no resource.
+fn attributes_of_entry(id: String, time: DateTime<Utc>, trace: Trace) -> Attributes {
+    Attributes {
+        id,
+        encoding: Encoding::Protobuf,
+        kind: "asana_event_bridge.checkpoint.v1.RefreshEntry",
+        stream: None,
+        resource_type: "".into(),
+        time,
+        trace,
     }
 }
